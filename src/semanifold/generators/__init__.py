@@ -1,0 +1,1 @@
+"""Generators: frozen, differentiable maps from latents to pictures, one file per architecture."""

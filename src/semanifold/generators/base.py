@@ -1,0 +1,145 @@
+"""Generator: a frozen, differentiable map from latents to pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from semanifold.errors import SemanifoldError, near_names
+from semanifold.latents import Latents
+
+
+class Generator(nn.Module, ABC):
+    """A frozen, differentiable map ``Latents -> Images``; nobody changes its weights.
+
+    Images are NCHW float, nominally in [-1, 1], not clamped. ``forward`` is :meth:`images`, so that ``torch.func.functional_call``
+    can run the generator with other weights.
+
+    Attributes:
+        name: what people call it.
+        spaces: latent spaces and the shape of one code in each; the first is the one that :meth:`sample` draws from.
+        picture_shape: ``(channels, height, width)``.
+        classes: number of classes of a class-conditional generator, else 0.
+        licence: licence of the weights, as far as known.
+        source: where the weights came from (path, URL or citation).
+    """
+
+    name: str
+    spaces: Mapping[str, tuple[int, ...]]
+    picture_shape: tuple[int, int, int]
+    classes: int = 0
+    licence: str = "unknown"
+    source: str = "unknown"
+
+    @abstractmethod
+    def images(self, latents: Latents, *, size: int | None = None) -> Tensor:
+        """Return the pictures ``[n, c, h, w]`` of latents in any of :attr:`spaces`.
+
+        Args:
+            latents: n codes.
+            size: height and width of a smaller picture for coarse work; the native size when None.
+        """
+
+    def convert(self, latents: Latents, space: str) -> Latents:
+        """Carry codes over into another space of this generator (``z`` to ``w`` to ``w+``); differentiable.
+
+        Raises:
+            SemanifoldError: where there is no such way (``w`` back to ``z``).
+        """
+        self.check_space(space)
+        if latents.space == space:
+            return latents
+        raise SemanifoldError(f"{self.name} has no way from space {latents.space} to {space}.")
+
+    def sample(
+        self,
+        seeds: Sequence[int],
+        space: str | None = None,
+        *,
+        labels: Tensor | int | None = None,
+    ) -> Latents:
+        """Draw one code per seed, independent of the batch size, the device and the global random state.
+
+        Args:
+            seeds: one integer a code.
+            space: the space that the result lives in; the first of :attr:`spaces` when None.
+            labels: class index, or ``[n, classes]`` weights, for a class-conditional generator.
+        """
+        drawn = torch.stack([self.draw(seed) for seed in seeds])
+        first = next(iter(self.spaces))
+        latents = Latents(drawn.to(self.device, self.dtype), first, self._labels(labels, len(drawn)))
+        return self.convert(latents, space or first)
+
+    def draw(self, seed: int) -> Tensor:
+        """Return one code of the first space for one seed, float32 on the CPU; standard normal unless a leaf says otherwise."""
+        shape = next(iter(self.spaces.values()))
+        return torch.randn(shape, generator=torch.Generator().manual_seed(int(seed)))
+
+    def forward(self, latents: Latents, size: int | None = None) -> Tensor:
+        """The same as :meth:`images`."""
+        return self.images(latents, size=size)
+
+    def check(self, latents: Latents) -> None:
+        """Refuse codes of an unknown space, of the wrong shape, of no code at all, or with NaN or infinite values.
+
+        Raises:
+            SemanifoldError: naming what came and what was expected.
+        """
+        self.check_space(latents.space)
+        shape, expected = tuple(latents.values.shape[1:]), tuple(self.spaces[latents.space])
+        if shape != expected:
+            raise SemanifoldError(f"{self.name} expects codes of shape {expected} in space {latents.space}, but these are {shape}.")
+        if len(latents) == 0:
+            raise SemanifoldError("There is no code to work on; give at least one seed or latent.")
+        if not torch.isfinite(latents.values).all():
+            raise SemanifoldError("The latent codes hold NaN or infinite values; check the file that they come from.")
+
+    def check_space(self, space: str) -> None:
+        """Refuse a space that this generator does not have."""
+        if space not in self.spaces:
+            raise SemanifoldError(f"{self.name} has no latent space {space!r}: {near_names(space, self.spaces)}")
+
+    def freeze(self) -> Generator:
+        """Switch to evaluation mode without weight gradients and return self; every leaf calls it once, when it is made."""
+        return self.eval().requires_grad_(False)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that name these weights: SHA-256 of names, shapes and float32 values."""
+        digest = hashlib.sha256()
+        for key, value in sorted(self.state_dict().items()):
+            digest.update(f"{key}{tuple(value.shape)}".encode())
+            digest.update(value.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next((t.device for t in self.state_dict().values()), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights."""
+        floats = (t.dtype for t in self.state_dict().values() if t.is_floating_point())
+        return next(floats, torch.float32)
+
+    def _labels(self, labels: Tensor | int | None, n: int) -> Tensor | None:
+        if labels is None and not self.classes:
+            return None
+        if not self.classes:
+            raise SemanifoldError(f"{self.name} is not class-conditional; leave the label out.")
+        if labels is None:
+            raise SemanifoldError(f"{self.name} has {self.classes} classes; say which one with a label in 0..{self.classes - 1}.")
+        if isinstance(labels, int):
+            if not 0 <= labels < self.classes:
+                raise SemanifoldError(f"There is no class {labels}: {self.name} has classes 0..{self.classes - 1}.")
+            index = torch.full((n,), labels, device=self.device)
+            return torch.nn.functional.one_hot(index, self.classes).to(self.dtype)
+        if tuple(labels.shape) != (n, self.classes):
+            raise SemanifoldError(f"Labels are expected as [{n}, {self.classes}] class weights, but these are {list(labels.shape)}.")
+        return labels.to(self.device, self.dtype)

@@ -1,0 +1,65 @@
+"""Latents: codes together with the space that they live in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from semanifold.errors import SemanifoldError
+
+
+@dataclass(frozen=True)
+class Latents:
+    """A batch of latent codes that knows its space.
+
+    Attributes:
+        values: ``[n, *shape]`` codes, where ``shape`` is the generator's shape for the space: ``(d,)`` for ``z`` and ``w``,
+            ``(layers, d)`` for ``w+``.
+        space: name of the space: ``"z"``, ``"w"``, ``"w+"`` or ``"input"``.
+        labels: ``[n, classes]`` class weights of a class-conditional generator, or None.
+    """
+
+    values: Tensor
+    space: str
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.values.shape[0]
+
+    def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Latents:
+        """Select codes; a single integer keeps the batch dimension."""
+        if isinstance(index, int):
+            index = [index]
+        labels = None if self.labels is None else self.labels[index]
+        return replace(self, values=self.values[index], labels=labels)
+
+    def with_values(self, values: Tensor) -> Latents:
+        """Return the same space with other codes ``[m, *shape]``; labels are repeated when one row serves them all."""
+        labels = self.labels
+        if labels is not None and labels.shape[0] != values.shape[0]:
+            if labels.shape[0] != 1:
+                raise SemanifoldError(
+                    f"{values.shape[0]} codes cannot share {labels.shape[0]} labels; give one label a code, or one for all."
+                )
+            labels = labels.expand(values.shape[0], -1)
+        return replace(self, values=values, labels=labels)
+
+    def to(self, *args: torch.device | torch.dtype | str) -> Latents:
+        """Move or cast as ``Tensor.to`` does."""
+        labels = None if self.labels is None else self.labels.to(*args)
+        return replace(self, values=self.values.to(*args), labels=labels)
+
+    @staticmethod
+    def cat(parts: Sequence[Latents]) -> Latents:
+        """Join batches of one space into one."""
+        spaces = {part.space for part in parts}
+        if len(spaces) != 1:
+            raise SemanifoldError(f"Codes of different spaces cannot be joined: {', '.join(sorted(spaces))}.")
+        labels = [part.labels for part in parts if part.labels is not None]
+        if labels and len(labels) != len(parts):
+            raise SemanifoldError("Codes with and without labels cannot be joined.")
+        joined = torch.cat([part.values for part in parts])
+        return Latents(joined, parts[0].space, torch.cat(labels) if labels else None)

@@ -1,0 +1,50 @@
+"""Solution: what a search found, how it ended, and the numbers of the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+from semanifold.errors import SemanifoldError
+
+T = TypeVar("T")
+
+Progress = Callable[[dict[str, Any]], None]
+"""Called once a step with its numbers: ``step``, ``steps``, ``inside``, ``outside``, ``spring``, ``objective``, ``evaluations``."""
+
+
+class Result(Enum):
+    """Why a search stopped; each value is a sentence for the user."""
+
+    CONVERGED = "The objective stopped falling."
+    STEPS = "The given number of steps was used up."
+    INTERRUPTED = "Interrupted; this is the best result so far."
+    DIVERGED = "The objective became infinite or NaN; try a shorter rest length or a smaller offset."
+
+    @property
+    def good(self) -> bool:
+        """Whether the value can be used."""
+        return self is not Result.DIVERGED
+
+
+@dataclass(frozen=True)
+class Solution(Generic[T]):
+    """A value with the way that it came about; failure is data.
+
+    Attributes:
+        value: what was found, the best so far if the search was cut short.
+        result: why it stopped.
+        stats: numbers of the search, JSON-ready.
+    """
+
+    value: T
+    result: Result
+    stats: dict[str, Any] = field(default_factory=dict)
+
+    def unwrap(self) -> T:
+        """Return the value, or raise if the search failed."""
+        if not self.result.good:
+            raise SemanifoldError(self.result.value)
+        return self.value
