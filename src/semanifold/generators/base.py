@@ -6,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -80,9 +81,9 @@ class Generator(nn.Module, ABC):
         shape = next(iter(self.spaces.values()))
         return torch.randn(shape, generator=torch.Generator().manual_seed(int(seed)))
 
-    def forward(self, latents: Latents, size: int | None = None) -> Tensor:
-        """The same as :meth:`images`."""
-        return self.images(latents, size=size)
+    def forward(self, latents: Latents, **options: Any) -> Tensor:
+        """The same as :meth:`images`, with the same options."""
+        return self.images(latents, **options)
 
     def check(self, latents: Latents) -> None:
         """Refuse codes of an unknown space, of the wrong shape, of no code at all, or with NaN or infinite values.
@@ -90,14 +91,18 @@ class Generator(nn.Module, ABC):
         Raises:
             SemanifoldError: naming what came and what was expected.
         """
+        self.check_shape(latents)
+        if not torch.isfinite(latents.values).all():
+            raise SemanifoldError("The latent codes hold NaN or infinite values; check the file that they come from.")
+
+    def check_shape(self, latents: Latents) -> None:
+        """The part of :meth:`check` that looks at no value, and so works under ``vmap`` and without waiting for a GPU."""
         self.check_space(latents.space)
         shape, expected = tuple(latents.values.shape[1:]), tuple(self.spaces[latents.space])
         if shape != expected:
             raise SemanifoldError(f"{self.name} expects codes of shape {expected} in space {latents.space}, but these are {shape}.")
         if len(latents) == 0:
             raise SemanifoldError("There is no code to work on; give at least one seed or latent.")
-        if not torch.isfinite(latents.values).all():
-            raise SemanifoldError("The latent codes hold NaN or infinite values; check the file that they come from.")
 
     def check_space(self, space: str) -> None:
         """Refuse a space that this generator does not have."""

@@ -1,0 +1,224 @@
+"""The weight files of other StyleGAN2 codes, translated into ours: ``state -> (config, our state)``, read from shapes alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from semanifold.errors import SemanifoldError
+from semanifold.generators.stylegan2 import StyleGAN2Config, average_w
+from semanifold.generators.stylegan2_layers import Mapping as MappingNetwork
+
+Translated = tuple[StyleGAN2Config, dict[str, Tensor]]
+
+_FILTER = torch.tensor([0.125, 0.375, 0.375, 0.125])
+_MARKS = {
+    "rosinality": ("conv1.conv.weight", "convs.0.conv.modulation.weight", "input.input"),
+    "ada": ("synthesis.b4.const", "mapping.fc0.weight"),
+    "tensorflow": ("4x4/Const/const", "Dense0/weight"),
+    "semanifold": ("const", "convs.0.affine.weight", "w_avg"),
+}
+
+
+def recognise(state: Mapping[str, object]) -> str | None:
+    """Name the layout of a state dict by its keys: ``"rosinality"``, ``"ada"``, ``"tensorflow"``, ``"semanifold"`` or None."""
+    keys = {_plain(key) for key in state}
+    return next((name for name, marks in _MARKS.items() if keys.issuperset(marks)), None)
+
+
+def config_to_json(config: StyleGAN2Config) -> str:
+    """Write a configuration for the metadata of a safetensors file."""
+    return json.dumps(dataclasses.asdict(config))
+
+
+def config_from_json(text: str) -> StyleGAN2Config:
+    """Read what :func:`config_to_json` wrote.
+
+    Raises:
+        SemanifoldError: if it is no such configuration.
+    """
+    try:
+        return StyleGAN2Config(**json.loads(text))
+    except (TypeError, ValueError) as error:
+        raise SemanifoldError(f"This is not the configuration of a StyleGAN2: {error}.") from error
+
+
+class _Source:
+    """Tensors of a foreign file; remembers which were used, and names the one that is missing, wrong or left over."""
+
+    def __init__(self, state: Mapping[str, Any], layout: str) -> None:
+        self.tensors, self.layout, self.unused = dict(state), layout, set(state)
+
+    def __call__(self, key: str, *shape: int | None) -> Tensor:
+        """Take a tensor as float32 (float64 stays); None in ``shape`` stands for any size."""
+        if key not in self.tensors:
+            raise SemanifoldError(
+                f"The {self.layout} StyleGAN2 lacks the tensor {key}; the file is not complete or not a StyleGAN2."
+            )
+        value = torch.as_tensor(self.tensors[key])
+        self.unused.discard(key)
+        if len(value.shape) != len(shape) or any(b is not None and a != b for a, b in zip(value.shape, shape)):
+            wanted = " x ".join("any" if s is None else str(s) for s in shape) or "one number"
+            raise SemanifoldError(
+                f"{key} has shape {tuple(value.shape)}, but a StyleGAN2 has {wanted} there; the file is damaged or another model's."
+            )
+        value = value.to(torch.promote_types(value.dtype, torch.float32))
+        if not value.is_meta and not torch.isfinite(value).all():
+            raise SemanifoldError(f"{key} holds NaN or infinite values; the file is damaged, take another copy.")
+        return value
+
+    def has(self, key: str) -> bool:
+        return key in self.tensors
+
+    def count(self, pattern: str) -> int:
+        """How many consecutive numbers from 0 fit ``pattern.format(number)``."""
+        n = 0
+        while pattern.format(n) in self.tensors:
+            n += 1
+        return n
+
+    def filters(self, suffix: str) -> None:
+        """Check that every stored low-pass filter is (1, 3, 3, 1), up to its gain."""
+        for key in [k for k in self.tensors if k.endswith(suffix)]:
+            value = self(key, 4, 4)
+            if not value.is_meta and not torch.allclose(value / value.sum(), torch.outer(_FILTER, _FILTER).to(value), atol=1e-5):
+                raise SemanifoldError(
+                    f"{key} is not the filter (1, 3, 3, 1) of StyleGAN2; models with another filter are not supported."
+                )
+
+    def finish(self) -> None:
+        if self.unused:
+            some = sorted(self.unused)
+            more = f" and {len(some) - 3} more" if len(some) > 3 else ""
+            raise SemanifoldError(
+                f"The {self.layout} StyleGAN2 holds tensors that belong to no StyleGAN2: {', '.join(some[:3])}{more}."
+            )
+
+
+def from_rosinality(state: Mapping[str, Tensor], latent_avg: Tensor | None = None) -> Translated:
+    """Translate ``g_ema`` of rosinality/stylegan2-pytorch.
+
+    Args:
+        state: the state dict.
+        latent_avg: ``latent_avg`` of the same file; without it the mean w is estimated from the mapping network.
+
+    Raises:
+        SemanifoldError: naming the tensor that is missing, left over, wrong or NaN.
+    """
+    take = _Source(state, "rosinality")
+    blocks = take.count("to_rgbs.{}.bias")
+    out: dict[str, Tensor] = {}
+    depth = 0
+    while take.has(f"style.{depth + 1}.weight"):
+        out |= _linear(
+            f"mapping.layers.{depth}", take(f"style.{depth + 1}.weight", None, None), take(f"style.{depth + 1}.bias", None)
+        )
+        depth += 1
+    out["const"] = take("input.input", 1, None, 4, 4)[0]
+    for i, theirs in enumerate(["conv1", *[f"convs.{j}" for j in range(2 * blocks)]]):
+        out |= _modulated(
+            take, f"convs.{i}", f"{theirs}.conv", "modulation.", take(f"{theirs}.conv.weight", 1, None, None, 3, 3)[0]
+        )
+        out[f"convs.{i}.bias"] = take(f"{theirs}.activate.bias", None)
+        out[f"convs.{i}.noise_strength"] = take(f"{theirs}.noise.weight", 1)[0]
+        size = 4 << (i + 1) // 2
+        out[f"convs.{i}.noise"] = take(f"noises.noise_{i}", 1, 1, size, size)[0, 0]
+    for i, theirs in enumerate(["to_rgb1", *[f"to_rgbs.{j}" for j in range(blocks)]]):
+        out |= _modulated(
+            take, f"colours.{i}", f"{theirs}.conv", "modulation.", take(f"{theirs}.conv.weight", 1, None, None, 1, 1)[0]
+        )
+        out[f"colours.{i}.bias"] = take(f"{theirs}.bias", 1, None, 1, 1)[0, :, 0, 0]
+    take.filters(".kernel")
+    take.finish()
+    if latent_avg is not None:
+        out["w_avg"] = _Source({"latent_avg": latent_avg}, "rosinality")("latent_avg", None)
+    return _finished(out)
+
+
+def from_ada(state: Mapping[str, Tensor], *, clamp: float | None = None) -> Translated:
+    """Translate ``G_ema`` of NVlabs/stylegan2-ada-pytorch, or of the StyleGAN2 in NVlabs/stylegan3.
+
+    Args:
+        state: the state dict.
+        clamp: ``conv_clamp`` of the constructor arguments beside it; the weights do not tell (256 in most published models,
+            which is out of reach of a healthy picture).
+
+    Raises:
+        SemanifoldError: naming the tensor that is missing, left over, wrong or NaN.
+    """
+    take = _Source(state, "stylegan2-ada")
+    out: dict[str, Tensor] = {"w_avg": take("mapping.w_avg", None), "const": take("synthesis.b4.const", None, 4, 4)}
+    if take.has("mapping.embed.weight"):
+        out |= _linear("mapping.embed", take("mapping.embed.weight", None, None), take("mapping.embed.bias", None))
+    for i in range(take.count("mapping.fc{}.weight")):
+        out |= _linear(f"mapping.layers.{i}", take(f"mapping.fc{i}.weight", None, None), take(f"mapping.fc{i}.bias", None))
+    size, index, colours, bypasses = 4, 0, 0, 0
+    while take.has(f"synthesis.b{size}.conv1.weight"):
+        block = f"synthesis.b{size}"
+        for name in ("conv1",) if size == 4 else ("conv0", "conv1"):
+            theirs = f"{block}.{name}"
+            out |= _modulated(take, f"convs.{index}", theirs, "affine.", take(f"{theirs}.weight", None, None, 3, 3))
+            out[f"convs.{index}.bias"] = take(f"{theirs}.bias", None)
+            out[f"convs.{index}.noise_strength"] = take(f"{theirs}.noise_strength")
+            out[f"convs.{index}.noise"] = take(f"{theirs}.noise_const", size, size)
+            index += 1
+        if take.has(f"{block}.torgb.weight"):
+            out |= _modulated(
+                take, f"colours.{colours}", f"{block}.torgb", "affine.", take(f"{block}.torgb.weight", None, None, 1, 1)
+            )
+            out[f"colours.{colours}.bias"] = take(f"{block}.torgb.bias", None)
+            colours += 1
+        if take.has(f"{block}.skip.weight"):
+            out[f"bypasses.{bypasses}.weight"] = take(f"{block}.skip.weight", None, None, 1, 1)
+            bypasses += 1
+        size *= 2
+    take.filters(".resample_filter")
+    take.finish()
+    return _finished(out, clamp=clamp)
+
+
+def _linear(ours: str, weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
+    return {f"{ours}.weight": weight, f"{ours}.bias": bias}
+
+
+def _modulated(take: _Source, ours: str, theirs: str, affine: str, weight: Tensor) -> dict[str, Tensor]:
+    weights = take(f"{theirs}.{affine}weight", weight.shape[1], None)
+    return {f"{ours}.weight": weight} | _linear(f"{ours}.affine", weights, take(f"{theirs}.{affine}bias", weight.shape[1]))
+
+
+def _finished(state: dict[str, Tensor], *, clamp: float | None = None, joint_norm: bool = False) -> Translated:
+    """Read the configuration off the shapes of a state in our layout, and check the shapes against it."""
+    depth = sum(re.fullmatch(r"mapping\.layers\.\d+\.weight", key) is not None for key in state)
+    blocks = (sum(re.fullmatch(r"convs\.\d+\.weight", key) is not None for key in state) + 1) // 2
+    if not depth or blocks < 2:
+        raise SemanifoldError(f"The weights hold {depth} mapping layers and {blocks} resolutions, too few for a StyleGAN2.")
+    coloured = sum(re.fullmatch(r"colours\.\d+\.weight", key) is not None for key in state)
+    first, last = state["mapping.layers.0.weight"], state[f"mapping.layers.{depth - 1}.weight"]
+    embed = state.get("mapping.embed.weight")
+    config = StyleGAN2Config(
+        size=2 << blocks,
+        z_dim=first.shape[1] - (0 if embed is None else embed.shape[0]),
+        w_dim=last.shape[0],
+        channels=tuple(state[f"convs.{2 * i}.weight"].shape[0] for i in range(blocks)),
+        mapping_layers=depth,
+        mapping_width=None if depth == 1 or first.shape[0] == last.shape[0] else first.shape[0],
+        classes=0 if embed is None else embed.shape[1],
+        joint_norm=joint_norm,
+        colours=state["colours.0.weight"].shape[0],
+        architecture="skip" if coloured == blocks else "resnet" if "bypasses.0.weight" in state else "orig",
+        clamp=clamp,
+    )
+    if "w_avg" not in state:
+        state["w_avg"] = _mean_w(config, state)
+    return config, state
+
+
+def _mean_w(config: StyleGAN2Config, state: Mapping[str, Tensor]) -> Tensor:
+    raise NotImplementedError
