@@ -1,0 +1,128 @@
+"""Plots of an edit: the heat map of its change, and the map of its codes.
+
+Made with matplotlib's figures directly, without pyplot, so that nothing depends on a display or on global state.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from semanifold.files import replacing
+from semanifold.media import ACCENT, VIEWABLE, Frame, Frames, Picture, enlarge, show_mask
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.figure import Figure
+
+INK, ORANGE = "#3c3c42", "#{:02x}{:02x}{:02x}".format(*ACCENT)
+
+
+def mean_change(frames: Frames, seed: Frame) -> Picture:
+    """Return the mean absolute change ``[h, w]`` of the film from the seed, as a share of the full range 0..1."""
+    total = np.zeros(seed.shape[:2])
+    for i in range(len(frames)):
+        total += np.abs(frames[i].astype(np.float32) - seed).mean(-1)
+    return (total / len(frames) / 255).astype(np.float32)
+
+
+def heat_map(frames: Frames, seed: Frame, mask: Picture | None, path: str | os.PathLike[str]) -> Path:
+    """Write the seed beside a map of where the film changes, with the mask's outline and the means inside and outside.
+
+    Args:
+        frames: the film.
+        seed: the unedited picture.
+        mask: ``[h, w]`` in [0, 1], or None.
+        path: the PNG file.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
+
+    change = mean_change(frames, seed) * 100
+    height, width = change.shape
+    scale = 4.4 / max(height, width)
+    figure = Figure(figsize=(2 * width * scale + 1.2, height * scale + 0.5), dpi=120, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.imshow(enlarge(seed, VIEWABLE) if mask is None else show_mask(seed, mask, VIEWABLE))
+    image = right.imshow(change, cmap="magma", vmin=0, vmax=max(float(change.max()), 0.1), interpolation="bicubic")
+    left.set_title("seed" if mask is None else "seed and mask", fontsize=11, color=INK)
+    right.set_title("mean change over the path", fontsize=11, color=INK)
+    if mask is not None:
+        share = np.asarray(Image.fromarray(np.asarray(mask, dtype=np.float32)).resize((width, height), Image.Resampling.BOX))
+        if share.min() < 0.5 < share.max():
+            right.contour(share, levels=[0.5], colors="white", linewidths=1.6)
+        inside, outside = ((change * part).sum() / max(part.sum(), 1e-6) for part in (share, 1 - share))
+        right.set_title(f"mean change: {inside:.2f} % inside, {outside:.2f} % outside", fontsize=11, color=INK)
+    for axes in (left, right):
+        axes.set_axis_off()
+    _colour_bar(figure, image, right, "% of the full range")
+    with replacing(path) as part:
+        figure.savefig(part, format="png")
+    return Path(path)
+
+
+def _colour_bar(figure: Figure, mappable: ScalarMappable, axes: Axes, label: str) -> None:
+    bar = figure.colorbar(mappable, ax=axes, fraction=0.05, pad=0.03)
+    bar.set_label(label, fontsize=10, color=INK)
+    bar.ax.tick_params(labelsize=9, colors=INK)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+
+
+def plane(codes: NDArray[np.floating]) -> tuple[NDArray[np.floating], str]:
+    """Return codes ``[n, d]`` laid out on a plane ``[n, 2]``, and how: by UMAP, or PCA where umap-learn is missing or n < 8.
+
+    UMAP: McInnes, Healy, Melville 2018, arXiv:1802.03426.
+    """
+    codes = np.asarray(codes, dtype=np.float64)
+    if len(codes) >= 8:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # umap warns that a fixed seed means one thread
+                from umap import UMAP  # noqa: PLC0415  (slow to import, and an extra)
+
+                neighbours = min(15, len(codes) - 2)
+                layout = UMAP(n_neighbors=neighbours, min_dist=0.3, init="pca", random_state=0).fit_transform(codes)
+            return np.asarray(layout), "UMAP"
+        except ImportError:
+            pass
+    centred = codes - codes.mean(0)
+    left, spread, _ = np.linalg.svd(centred, full_matrices=False)
+    layout = np.zeros((len(codes), 2))
+    layout[:, : min(2, len(spread))] = (left * spread)[:, :2]
+    return layout, "PCA (for UMAP, pip install umap-learn)" if len(codes) >= 8 else "PCA"
+
+
+def path_plot(codes: NDArray[np.floating], t: NDArray[np.floating], path: str | os.PathLike[str]) -> Path:
+    """Plot the codes of a path on a plane, coloured by t, the seed (t = 0) marked.
+
+    Args:
+        codes: ``[n, d]``.
+        t: ``[n]``.
+        path: the PNG file.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
+
+    layout, how = plane(codes)
+    figure = Figure(figsize=(6, 5), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    axes.plot(*layout.T, color="#c8c8d0", linewidth=1.2, zorder=1)
+    points = axes.scatter(*layout.T, c=t, cmap="viridis", s=46, edgecolors="white", linewidths=0.8, zorder=2)
+    seed = layout[int(np.abs(t).argmin())]
+    axes.scatter(*seed, s=150, facecolors="none", edgecolors=ORANGE, linewidths=2, zorder=3)
+    axes.annotate("seed", seed, xytext=(10, 10), textcoords="offset points", color=ORANGE)
+    axes.set_title(f"codes of the path, {how}", fontsize=11, color=INK)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.spines[:].set_color("#d0d0d6")
+    axes.margins(0.12)
+    _colour_bar(figure, points, axes, "t")
+    with replacing(path) as part:
+        figure.savefig(part, format="png")
+    return Path(path)

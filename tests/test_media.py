@@ -1,0 +1,210 @@
+"""Pictures, films and plots: right size, right content, whole or not at all."""
+
+import builtins
+import subprocess
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from semanifold import media, plots
+from semanifold.errors import SemanifoldError
+
+WIDE = (30, 47)  # odd sides, not square
+
+
+def film(n: int = 6, shape: tuple[int, int] = (16, 16), *, channels: int = 3) -> torch.Tensor:
+    """A bright blob that grows in the lower half of a grey ramp; the upper half stands still."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, shape[0]), torch.linspace(-1, 1, shape[1]), indexing="ij")
+    ramp = (0.6 * x).expand(channels, -1, -1)
+    blob = ((x**2 + (y - 0.5) ** 2) < 0.15).float()
+    return torch.stack([ramp * (1 - blob) + blob * (i / max(n - 1, 1)) for i in range(n)])
+
+
+def lower_half(shape: tuple[int, int] = (16, 16)) -> np.ndarray:
+    mask = np.zeros(shape, dtype=np.float32)
+    mask[shape[0] // 2 :] = 1
+    return mask
+
+
+def decode(path: Path) -> np.ndarray:
+    """All frames of a video or gif, as the bundled ffmpeg sees them."""
+    reader = imageio_ffmpeg.read_frames(path)
+    size = next(reader)["size"]
+    return np.stack([np.frombuffer(frame, np.uint8).reshape(size[1], size[0], 3) for frame in reader])
+
+
+def test_to_uint8_maps_the_range_and_clamps():
+    images = torch.tensor([-2.0, -1.0, 0.0, 1.0, 5.0]).reshape(5, 1, 1, 1)
+    assert media.to_uint8(images).reshape(5, 3).tolist() == [[v] * 3 for v in (0, 0, 128, 255, 255)]
+
+
+@pytest.mark.parametrize("images", [torch.zeros(3, 8, 8), torch.zeros(1, 4, 8, 8), torch.full((1, 3, 4, 4), torch.nan)])
+def test_to_uint8_refuses_what_is_no_picture(images):
+    with pytest.raises(SemanifoldError, match=r"pictures|Pictures"):
+        media.to_uint8(images)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_frames_come_back_exactly(tmp_path, channels):
+    frames = media.to_uint8(film(4, WIDE, channels=channels))
+    media.save_frames(frames[:2], tmp_path / "frames")
+    media.save_frames(frames[2:], tmp_path / "frames", first=2)
+    folder = media.FrameFolder(tmp_path / "frames")
+    assert len(folder) == 4
+    assert all(np.array_equal(folder[i], frames[i]) for i in range(4))
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((16, 16), (512, 512)), (WIDE, (326, 512)), ((601, 20), (600, 20))])
+def test_mp4_is_viewable_and_keeps_its_colours(tmp_path, shape, expected):
+    frames = media.to_uint8(film(5, shape))
+    shown = decode(media.save_mp4(frames, tmp_path / "a.mp4", fps=10))
+    assert shown.shape == (5, *expected, 3)
+    last = np.asarray(media.enlarge(frames[4], max(expected)).resize(expected[::-1])).astype(int)
+    assert np.abs(shown[4] - last).mean() < 4
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_mp4_has_the_promised_format(tmp_path):
+    path = media.save_mp4(media.to_uint8(film()), tmp_path / "a.mp4", fps=12, size=100)
+    words = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-i", path], capture_output=True, text=True, check=False).stderr
+    assert "h264" in words
+    assert "yuv420p" in words
+    assert "100x100" in words
+    assert "12 fps" in words
+
+
+@pytest.mark.parametrize("save", [media.save_mp4, media.save_gif])
+def test_ping_pong_runs_back_without_showing_an_end_twice(tmp_path, save):
+    path = save(media.to_uint8(film(4)), tmp_path / "film.bin", size=64, ping_pong=True)
+    shown = decode(path).astype(int)
+    assert len(shown) == 6
+    for there, back in ((1, 5), (2, 4)):
+        assert np.abs(shown[there] - shown[back]).mean() < 2
+    assert np.abs(shown[0] - shown[3]).mean() > 5
+
+
+def test_gif_loops_and_stands_still_where_the_film_does(tmp_path):
+    path = media.save_gif(media.to_uint8(film(6, (64, 64))), tmp_path / "a.gif")
+    with Image.open(path) as gif:
+        assert gif.info["loop"] == 0
+        assert gif.size == (256, 256)
+    shown = decode(path)
+    upper = shown[:, :100]
+    assert (upper == upper[:1]).all(), "dither crawls over a still background"
+    assert np.abs(shown[-1, 150:, 128].astype(int) - shown[0, 150:, 128]).max() > 100
+
+
+@pytest.mark.parametrize("settings", [{"fps": 0}, {"fps": -3}, {"fps": float("nan")}, {"size": 0}, {"size": 100_000}])
+def test_film_settings_are_checked_before_anything_is_written(tmp_path, settings):
+    with pytest.raises(SemanifoldError, match="but it is"):
+        media.save_mp4(media.to_uint8(film()), tmp_path / "a.mp4", **settings)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_film_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("semanifold.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        media.save_gif(media.to_uint8(film()), tmp_path / "a.gif")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(OSError, match="ffmpeg could not write"):
+        media.save_mp4(media.to_uint8(film()), tmp_path / "no such folder" / "a.mp4")
+
+
+def test_filmstrip_begins_with_the_mask_and_ends_with_the_last_frame():
+    frames = media.to_uint8(film(9, (40, 40)))
+    strip = np.asarray(media.filmstrip(frames, frames[0], lower_half((40, 40)), count=3, size=80))
+    assert strip.shape == (80, 4 * 80 + 3 * media.GAP, 3)
+    assert np.array_equal(strip[:, -80:], np.asarray(media.enlarge(frames[8], 80)))
+    assert np.array_equal(strip[:, 84:164], np.asarray(media.enlarge(frames[0], 80)))
+    first = strip[:, :80].astype(int)
+    assert np.abs(first[38:42, 20:60] - media.ACCENT).mean() < 80, "no outline on the mask's edge"
+    assert np.array_equal(first[60:70], np.asarray(media.enlarge(frames[0], 80))[60:70]), "inside of the mask is not the seed"
+    assert first[:30].min() > 120, "outside is not dimmed"
+
+
+def test_evenly_keeps_both_ends_and_repeats_nothing():
+    assert media.evenly(24, 5) == [0, 6, 12, 17, 23]
+    assert media.evenly(3, 8) == [0, 1, 2]
+    assert media.evenly(1, 8) == [0]
+
+
+def test_offsets_sheet_has_a_row_for_each_offset_in_order():
+    small, large = media.to_uint8(film(4) * 0.1), media.to_uint8(film(4))
+    both = np.asarray(media.offsets_sheet([(1.0, large), (0.1, small)], small[0], lower_half(), count=2))
+    swapped = np.asarray(media.offsets_sheet([(0.1, small), (1.0, large)], small[0], lower_half(), count=2))
+    assert both.shape[0] == 2 * 128 + media.GAP
+    assert np.array_equal(both, swapped)
+    assert np.array_equal(both[-128:, -128:], np.asarray(media.enlarge(large[3], 128)))
+
+
+@pytest.mark.parametrize(("n", "columns"), [(1, 1), (2, 2), (7, 4)])
+def test_contact_sheet_shows_every_picture(n, columns):
+    frames = media.to_uint8(film(n, WIDE))
+    sheet = np.asarray(media.contact_sheet(frames, [str(i) for i in range(n)], size=47))
+    assert sheet.shape[1] == columns * (47 + media.GAP) + media.GAP
+    row, column = divmod(n - 1, columns)
+    top, left = media.GAP + row * (30 + 20), media.GAP + column * (47 + media.GAP)
+    assert np.array_equal(sheet[top : top + 30, left : left + 47], frames[n - 1])
+
+
+def test_grid_film_puts_films_side_by_side():
+    frames = media.to_uint8(film(3))
+    grid = media.grid_film([frames, frames[::-1], frames], columns=2, size=16)
+    assert grid.shape == (3, 32, 32, 3)
+    assert np.array_equal(grid[0, :16, 16:], frames[2])
+    assert (grid[:, 16:, 16:] == 255).all()
+
+
+def test_mean_change_is_the_mean_over_time_and_channels():
+    seed = np.zeros((2, 2, 3), np.uint8)
+    moved = np.zeros((2, 2, 2, 3), np.uint8)
+    moved[1, 0, 1] = (255, 0, 0)
+    assert np.allclose(plots.mean_change(moved, seed), [[0, 1 / 6], [0, 0]])
+
+
+@pytest.mark.parametrize("mask", [None, lower_half(), np.zeros((16, 16), np.float32)])
+def test_heat_map_is_a_picture_with_or_without_a_mask(tmp_path, mask):
+    frames = media.to_uint8(film())
+    with Image.open(plots.heat_map(frames, frames[0], mask, tmp_path / "heat.png")) as picture:
+        assert picture.size[0] > 2 * picture.size[1] * 0.9
+        assert len(picture.convert("RGB").getcolors(10**6) or []) > 500
+
+
+def test_path_plot_without_umap_says_so(tmp_path, monkeypatch):
+    real = builtins.__import__
+
+    def no_umap(name, *rest, **more):
+        if name == "umap":
+            raise ImportError(name)
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", no_umap)
+    rng = np.random.default_rng(0)
+    codes = np.outer(np.arange(12.0), rng.normal(size=20)) + 0.001 * rng.normal(size=(12, 20))
+    layout, how = plots.plane(codes)
+    assert how == "PCA (for UMAP, pip install umap-learn)"
+    steps = np.diff(layout[:, 0])
+    assert np.allclose(steps, steps[0], rtol=0.05), "the first axis of a straight path is the path itself"
+    plots.path_plot(codes, np.arange(12.0), tmp_path / "path.png")
+    with Image.open(tmp_path / "path.png") as picture:
+        assert picture.size == (720, 600)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_path_plot_of_a_few_codes(tmp_path, n):
+    plots.path_plot(np.eye(n, 3), np.arange(float(n)), tmp_path / "path.png")
+    assert (tmp_path / "path.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+def test_umap_keeps_neighbours_together():
+    pytest.importorskip("umap")
+    codes = np.concatenate([np.zeros((10, 5)), np.full((10, 5), 50.0)]) + 0.1 * np.random.default_rng(0).normal(size=(20, 5))
+    layout, how = plots.plane(codes)
+    assert how == "UMAP"
+    apart = np.linalg.norm(layout[:10].mean(0) - layout[10:].mean(0))
+    assert apart > 1.5 * layout[:10].std()
