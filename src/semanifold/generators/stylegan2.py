@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping as Mapping_
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -63,9 +64,8 @@ class StyleGAN2Config:
                 f"{self.size} pixels), but {len(self.channels)} came."
             )
         if self.architecture not in ("skip", "resnet", "orig"):
-            raise SemanifoldError(
-                f"There is no StyleGAN2 architecture {self.architecture!r}: {near_names(self.architecture, ('skip', 'resnet', 'orig'))}"
-            )
+            hint = near_names(self.architecture, ("skip", "resnet", "orig"))
+            raise SemanifoldError(f"There is no StyleGAN2 architecture {self.architecture!r}: {hint}")
 
     @property
     def num_ws(self) -> int:
@@ -126,25 +126,17 @@ class StyleGAN2(Generator):
         self.spaces = {"z": (config.z_dim,), "w": (config.w_dim,), "w+": (config.num_ws, config.w_dim)}
         self.picture_shape, self.classes = (config.colours, config.size, config.size), config.classes
         draw, c, clamp = torch.Generator().manual_seed(seed), config.channels, config.clamp
-        widths = (config.z_dim, *[config.mapping_width or config.w_dim] * (config.mapping_layers - 1), config.w_dim)
-        self.mapping = Mapping(
-            widths,
-            config.classes,
-            config.z_dim if config.joint_norm else config.w_dim,
-            draw,
-            lr=config.mapping_lr,
-            joint=config.joint_norm,
-        )
+        self.mapping = _mapping(config, draw)
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
         self.const = nn.Parameter(torch.empty(c[0], 4, 4).normal_(generator=draw))
         convs = [StyledConv(c[0], c[0], config.w_dim, 4, draw, up=False, clamp=clamp)]
-        for i, (a, b) in enumerate(zip(c, c[1:])):
+        for i, (a, b) in enumerate(pairwise(c)):
             convs.append(StyledConv(a, b, config.w_dim, 8 << i, draw, up=True, clamp=clamp))
             convs.append(StyledConv(b, b, config.w_dim, 8 << i, draw, up=False, clamp=clamp))
         self.convs = nn.ModuleList(convs)
         coloured = c if config.architecture == "skip" else c[-1:]
         self.colours = nn.ModuleList(Colour(a, config.colours, config.w_dim, draw, clamp=clamp) for a in coloured)
-        pairs = zip(c, c[1:]) if config.architecture == "resnet" else ()
+        pairs = pairwise(c) if config.architecture == "resnet" else ()
         self.bypasses = nn.ModuleList(Bypass(a, b, draw) for a, b in pairs)
         self.layers = _layer_table(config)
         self.freeze()
@@ -327,14 +319,31 @@ class StyleGAN2(Generator):
         return Latents(torch.where(chosen, self.convert(b, "w+").values, self.convert(a, "w+").values), "w+")
 
 
-def average_w(mapping: Mapping, z_dim: int, classes: int = 0, *, n: int = 10_000, seed: int = 0) -> Tensor:
-    """Estimate the mean w ``[w_dim]`` over n random codes (and random classes), for :attr:`StyleGAN2.w_avg`."""
-    weight = next(mapping.parameters())
+def average_w(config: StyleGAN2Config, mapping: Mapping_[str, Tensor], *, n: int = 10_000, seed: int = 0) -> Tensor:
+    """Estimate the mean w ``[w_dim]``, the value of :attr:`StyleGAN2.w_avg`, over random codes and random classes.
+
+    Args:
+        config: sizes of the mapping network.
+        mapping: its weights, ``generator.mapping.state_dict()``.
+        n: number of codes.
+        seed: seed of the codes.
+    """
     draw = torch.Generator().manual_seed(seed)
-    z = torch.randn(n, z_dim, generator=draw).to(weight)
-    labels = F.one_hot(torch.randint(classes, (n,), generator=draw), classes).to(weight) if classes else None
+    like = mapping["layers.0.bias"]
+    z = torch.randn(n, config.z_dim, generator=draw).to(like)
+    labels = None
+    if config.classes:
+        labels = F.one_hot(torch.randint(config.classes, (n,), generator=draw), config.classes).to(like)
+    with torch.device("meta"):
+        network = _mapping(config, draw)
     with torch.no_grad():
-        return mapping(z, labels).mean(0)
+        return torch.func.functional_call(network, dict(mapping), (z, labels)).mean(0)
+
+
+def _mapping(config: StyleGAN2Config, draw: torch.Generator) -> Mapping:
+    widths = (config.z_dim, *[config.mapping_width or config.w_dim] * (config.mapping_layers - 1), config.w_dim)
+    label_width = config.z_dim if config.joint_norm else config.w_dim
+    return Mapping(widths, config.classes, label_width, draw, lr=config.mapping_lr, joint=config.joint_norm)
 
 
 def _layer_table(config: StyleGAN2Config) -> tuple[StyleLayer, ...]:

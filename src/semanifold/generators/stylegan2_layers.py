@@ -162,5 +162,5 @@ class Bypass(nn.Module):
         self.weight = nn.Parameter(torch.empty(outputs, inputs, 1, 1).normal_(generator=generator))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[n, in, h, h]`` to ``[n, out, 2h, 2h]``, scaled by ``sqrt(1/2)`` so that the sum with the block keeps its variance."""
+        """``[n, in, h, h]`` to ``[n, out, 2h, 2h]``, scaled by ``sqrt(1/2)`` which keeps the variance of the sum."""
         return upsample(F.conv2d(x, self.weight * math.sqrt(0.5 / self.weight.shape[1])))

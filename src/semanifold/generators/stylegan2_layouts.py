@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,10 +14,10 @@ from torch import Tensor
 
 from semanifold.errors import SemanifoldError
 from semanifold.generators.stylegan2 import StyleGAN2Config, average_w
-from semanifold.generators.stylegan2_layers import Mapping as MappingNetwork
 
 Translated = tuple[StyleGAN2Config, dict[str, Tensor]]
 
+_SCOPES = re.compile(r"^(?:(?:Gs?|G_main|G_mapping|G_synthesis|mapping|synthesis)/)+")
 _FILTER = torch.tensor([0.125, 0.375, 0.375, 0.125])
 _MARKS = {
     "rosinality": ("conv1.conv.weight", "convs.0.conv.modulation.weight", "input.input"),
@@ -31,6 +31,11 @@ def recognise(state: Mapping[str, object]) -> str | None:
     """Name the layout of a state dict by its keys: ``"rosinality"``, ``"ada"``, ``"tensorflow"``, ``"semanifold"`` or None."""
     keys = {_plain(key) for key in state}
     return next((name for name, marks in _MARKS.items() if keys.issuperset(marks)), None)
+
+
+def _plain(key: str) -> str:
+    """Strip the scopes and the output number that TensorFlow puts around a name."""
+    return _SCOPES.sub("", key).removesuffix(":0")
 
 
 def config_to_json(config: StyleGAN2Config) -> str:
@@ -62,12 +67,13 @@ class _Source:
             raise SemanifoldError(
                 f"The {self.layout} StyleGAN2 lacks the tensor {key}; the file is not complete or not a StyleGAN2."
             )
-        value = torch.as_tensor(self.tensors[key])
+        found = self.tensors[key]
+        value = found if isinstance(found, Tensor) else torch.tensor(found)
         self.unused.discard(key)
         if len(value.shape) != len(shape) or any(b is not None and a != b for a, b in zip(value.shape, shape)):
             wanted = " x ".join("any" if s is None else str(s) for s in shape) or "one number"
             raise SemanifoldError(
-                f"{key} has shape {tuple(value.shape)}, but a StyleGAN2 has {wanted} there; the file is damaged or another model's."
+                f"{key} has shape {tuple(value.shape)}, but a StyleGAN2 has {wanted} there."
             )
         value = value.to(torch.promote_types(value.dtype, torch.float32))
         if not value.is_meta and not torch.isfinite(value).all():
@@ -184,6 +190,59 @@ def from_ada(state: Mapping[str, Tensor], *, clamp: float | None = None) -> Tran
     return _finished(out, clamp=clamp)
 
 
+def from_tensorflow(variables: Mapping[str, Any]) -> Translated:
+    """Translate the variables of a TensorFlow generator: NVlabs/stylegan2 of 2019 or NVlabs/stylegan2-ada.
+
+    Args:
+        variables: arrays by name, such as ``"4x4/Conv/weight"``, with or without the scopes ``G_synthesis/``, ``mapping/`` and
+            the like. Kernels come as height x width x in x out; those of the doubling convolutions are stored mirrored.
+
+    Raises:
+        SemanifoldError: naming the variable that is missing, left over, wrong or NaN.
+    """
+    take = _Source({_plain(key): value for key, value in variables.items() if _plain(key) != "lod"}, "TensorFlow")
+    out: dict[str, Tensor] = {"w_avg": take("dlatent_avg", None), "const": take("4x4/Const/const", 1, None, 4, 4)[0]}
+    joint = take.has("LabelConcat/weight")
+    if joint:
+        # labels times a bare matrix; ours divides by sqrt(classes)
+        weight = take("LabelConcat/weight", None, None)
+        out |= _linear("mapping.embed", weight.T * math.sqrt(weight.shape[0]), torch.zeros_like(weight[0]))
+    if take.has("LabelEmbed/weight"):
+        out |= _linear("mapping.embed", take("LabelEmbed/weight", None, None).T, take("LabelEmbed/bias", None))
+    for i in range(take.count("Dense{}/weight")):
+        out |= _linear(f"mapping.layers.{i}", take(f"Dense{i}/weight", None, None).T, take(f"Dense{i}/bias", None))
+    size, index, colours, bypasses = 4, 0, 0, 0
+    while take.has(f"{size}x{size}/{'Conv' if size == 4 else 'Conv1'}/weight"):
+        block = f"{size}x{size}"
+        for name in ("Conv",) if size == 4 else ("Conv0_up", "Conv1"):
+            kernel = take(f"{block}/{name}/weight", 3, 3, None, None).permute(3, 2, 0, 1)
+            kernel = kernel.flip(2, 3) if name == "Conv0_up" else kernel
+            out |= _modulated_tf(take, f"convs.{index}", f"{block}/{name}", kernel)
+            out[f"convs.{index}.noise_strength"] = take(f"{block}/{name}/noise_strength")
+            out[f"convs.{index}.noise"] = take(f"noise{index}", 1, 1, size, size)[0, 0]
+            index += 1
+        if take.has(f"{block}/ToRGB/weight"):
+            kernel = take(f"{block}/ToRGB/weight", 1, 1, None, None).permute(3, 2, 0, 1)
+            out |= _modulated_tf(take, f"colours.{colours}", f"{block}/ToRGB", kernel)
+            colours += 1
+        if take.has(f"{block}/Skip/weight"):
+            out[f"bypasses.{bypasses}.weight"] = take(f"{block}/Skip/weight", 1, 1, None, None).permute(3, 2, 0, 1)
+            bypasses += 1
+        size *= 2
+    take.finish()
+    return _finished({key: value.contiguous() for key, value in out.items()}, joint_norm=joint)
+
+
+def _modulated_tf(take: _Source, ours: str, theirs: str, kernel: Tensor) -> dict[str, Tensor]:
+    # TensorFlow keeps the style's offset of 1 out of the bias
+    affine = _linear(
+        f"{ours}.affine",
+        take(f"{theirs}/mod_weight", None, kernel.shape[1]).T,
+        take(f"{theirs}/mod_bias", kernel.shape[1]) + 1,
+    )
+    return {f"{ours}.weight": kernel, f"{ours}.bias": take(f"{theirs}/bias", kernel.shape[0])} | affine
+
+
 def _linear(ours: str, weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
     return {f"{ours}.weight": weight, f"{ours}.bias": bias}
 
@@ -216,9 +275,6 @@ def _finished(state: dict[str, Tensor], *, clamp: float | None = None, joint_nor
         clamp=clamp,
     )
     if "w_avg" not in state:
-        state["w_avg"] = _mean_w(config, state)
+        mapping = {key.removeprefix("mapping."): value for key, value in state.items() if key.startswith("mapping.")}
+        state["w_avg"] = average_w(config, mapping)
     return config, state
-
-
-def _mean_w(config: StyleGAN2Config, state: Mapping[str, Tensor]) -> Tensor:
-    raise NotImplementedError
