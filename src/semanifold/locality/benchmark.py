@@ -1,0 +1,258 @@
+"""The locality benchmark: every method's edit of the same faces under the same masks, at equal change inside the mask."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from semanifold.errors import SemanifoldError, near_names
+from semanifold.latents import Latents
+from semanifold.locality import metrics
+from semanifold.locality.baselines import layer_features, typical_distance
+from semanifold.locality.matching import Candidate, match, side_codes, side_images
+from semanifold.locality.methods import METHODS, Problem
+from semanifold.locality.report import Report
+from semanifold.locality.truth import own_factors, pixel_effects, pixel_weights, truth_share
+from semanifold.locality.worlds import World, world_by_name
+from semanifold.solutions import Progress
+
+ROWS = "locality.jsonl"
+
+
+@dataclass(frozen=True)
+class LocalitySettings:
+    """What the benchmark measures.
+
+    Attributes:
+        generator: ``faces`` (the bundled StyleGAN2) or ``analytic`` (the exact renderer behind random factors).
+        masks: named regions, or their complement with a ``~``.
+        seeds: how many faces, seeds 0, 1, 2, ...
+        methods: which methods, by name.
+        level: the inside change at which edits are compared, as a share of the inside change between the face and a random other one.
+        top: components that the oracle of a component method may choose from.
+        frames: frames of a manifold.
+        out: folder of the results; a run that was cut short goes on from there.
+    """
+
+    generator: str = "faces"
+    masks: tuple[str, ...] = ("mouth", "eyes", "hair", "~eyes")
+    seeds: int = 8
+    methods: tuple[str, ...] = tuple(METHODS)
+    level: float = 0.5
+    top: int = 20
+    frames: int = 16
+    out: Path = Path("out/locality")
+
+    def __post_init__(self) -> None:
+        for method in self.methods:
+            if method not in METHODS:
+                raise SemanifoldError(f"There is no method {method!r}: {near_names(method, METHODS)}")
+        if self.seeds < 1 or not self.masks or not self.methods:
+            raise SemanifoldError("A benchmark needs at least one seed, one mask and one method.")
+        if not 0 < self.level < 2:
+            raise SemanifoldError(f"The level is a share of the usual change between faces, above 0 and below 2, not {self.level}.")
+
+
+QUICK = LocalitySettings(generator="analytic", seeds=1, top=8, frames=8, out=Path("out/locality-quick"))
+"""One analytic face: seconds, for tests and a first look."""
+
+
+def locality_benchmark(settings: LocalitySettings | None = None, progress: Progress | None = None) -> Report:
+    """Run the benchmark, or go on with one that was cut short.
+
+    Call it as ``locality_benchmark(LocalitySettings(seeds=8), progress)``; print ``report.markdown()``, write ``report.json()`` and
+    ``report.figure(path)``. Each row is appended to ``settings.out / "locality.jsonl"`` as soon as it is measured; rows of the same
+    weights and settings that lie there already are not measured again, so the same call resumes.
+
+    Args:
+        settings: what to measure; the full benchmark on the bundled faces when None.
+        progress: called with ``step``, ``steps``, ``mask``, ``seed``, ``method``, and after a row ``mse_ratio`` and ``misses``.
+    """
+    settings = settings or LocalitySettings()
+    return run_benchmark(world_by_name(settings.generator), settings, METHODS, progress)
+
+
+def run_benchmark(
+    world: World,
+    settings: LocalitySettings,
+    methods: Mapping[str, Callable[[Problem], list[Candidate]]],
+    progress: Progress | None = None,
+) -> Report:
+    """Run the benchmark on any generator; see :func:`locality_benchmark`.
+
+    Args:
+        world: the generator with its masks and, if known, its truth.
+        settings: what to measure; ``generator`` is only a name here.
+        methods: functions by name, of which ``settings.methods`` are run.
+        progress: as in :func:`locality_benchmark`.
+    """
+    settings.out.mkdir(parents=True, exist_ok=True)
+    path, key = settings.out / ROWS, _key(world, settings)
+    rows = _stored(path, key)
+    tasks = [(m, s, n) for m in settings.masks for s in range(settings.seeds) for n in settings.methods]
+    reach = typical_distance(world.generator, world.space)
+    for step, (mask, number, method) in enumerate(tasks):
+        if progress:
+            progress({"step": step, "steps": len(tasks), "mask": mask, "seed": number, "method": method})
+        if (mask, number, method) in rows:
+            continue
+        problem = make_problem(world, settings, mask, number, reach)
+        row = {"key": key, "mask": mask, "seed": number, "method": method, **measure_method(world, problem, methods[method])}
+        rows[mask, number, method] = row
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        if progress:
+            shown = {name: row[name] for name in ("mse_ratio", "misses")}
+            progress({"step": step + 1, "steps": len(tasks), "mask": mask, "seed": number, "method": method, **shown})
+    about = {**asdict(settings), "out": str(settings.out), "generator": world.generator.name}
+    notes = {"perceptual": world.perceptual_name, "truth": world.truth.source if world.truth else "none"}
+    return Report([rows[task] for task in tasks], about | notes)
+
+
+def make_problem(world: World, settings: LocalitySettings, mask: str, number: int, reach: float) -> Problem:
+    """Return one face under one mask with the level that its edits are compared at."""
+    generator = world.generator
+    seed = generator.sample([number], world.space)
+    shape = world.mask(seed, mask)
+    height, width = generator.picture_shape[1:]
+    shape.check(height, width)
+    picture = shape.at(height, width).to(generator.device, generator.dtype)
+    with torch.no_grad():
+        own = generator.images(seed)
+        others = generator.images(generator.sample(range(10_000, 10_064), world.space))
+    usual = metrics.inside_change(others, own, picture).square().mean().sqrt()
+    return Problem(world, seed, number, mask, shape, picture, reach, float(settings.level * usual), settings.top, settings.frames)
+
+
+def measure_method(world: World, problem: Problem, method: Callable[[Problem], list[Candidate]]) -> dict[str, Any]:
+    """Find a method's edits, bring them to equal inside change, choose the best candidate and measure it.
+
+    A method with several candidates is given an oracle: the one of the smallest outside/inside ratio counts, among those that miss
+    the level on the fewest sides.
+    """
+    started = time.perf_counter()
+    candidates = method(problem)
+    if not candidates:
+        return {"candidate": None, "candidates": 0, "sides": 0, "misses": 0, "mse_ratio": None, "seconds": 0.0}
+    sides = [side for candidate in candidates for side in candidate.sides]
+    t = match(world.generator, problem.seed, sides, problem.picture, problem.level)
+    ratios = _ratios(world, problem, sides, t)
+    parts = [len(candidate.sides) for candidate in candidates]
+    scores = [(int(r.isnan().sum()), float(r.nanmean().nan_to_num(torch.inf))) for r in ratios.split(parts)]
+    best = min(range(len(candidates)), key=scores.__getitem__)
+    chosen, steps = candidates[best], t.split(parts)[best]
+    row = {
+        "candidate": chosen.name,
+        "candidates": len(candidates),
+        "sides": len(chosen.sides),
+        "misses": int(steps.isnan().sum()),
+        "level": problem.level,
+        "t": [None if step.isnan() else float(step) for step in steps],
+        **measure(world, problem, chosen, steps),
+    }
+    return row | {"seconds": round(time.perf_counter() - started, 2)}
+
+
+def measure(world: World, problem: Problem, candidate: Candidate, t: Tensor) -> dict[str, Any]:
+    """Return every metric of one candidate, each the mean over the sides that reach the level; None where there is no value."""
+    reached = ~t.isnan()
+    names = ("mse_ratio", "roir", "perceptual", "localization", "ssim", "truth", "localization_layers", "changes", "picture")
+    if not reached.any():
+        return dict.fromkeys(names)
+    sides = [side for side, ok in zip(candidate.sides, reached.tolist(), strict=True) if ok]
+    pictures = side_images(world.generator, problem.seed, sides, t[reached])
+    codes = problem.seed.with_values(side_codes(problem.seed, sides, t[reached]))
+    with torch.no_grad():
+        reference = world.generator.images(problem.seed)
+    pair, mask = (pictures, reference), problem.picture
+    layers = _layer_scores(world, problem, codes)
+    perceptual = None if world.perceptual is None else metrics.perceptual_outside(*pair, mask, world.perceptual)
+    truth = _truth(world, problem, codes, pictures, reference)
+    return {
+        "mse_ratio": _mean(metrics.mse_ratio(*pair, mask)),
+        "roir": _mean(metrics.roir(*pair, mask)),
+        "perceptual": _mean(perceptual),
+        "localization": sum(layers.values()) / len(layers) if layers else None,
+        "ssim": _mean(metrics.ssim_outside(*pair, mask)),
+        "truth": _mean(truth[0]),
+        "localization_layers": layers,
+        "changes": truth[1],
+        "picture": _packed(torch.cat([reference, pictures[:1], 2 * mask.expand_as(reference) - 1])) if problem.number == 0 else None,
+    }
+
+
+def _ratios(world: World, problem: Problem, sides: list[Any], t: Tensor) -> Tensor:
+    reached = ~t.isnan()
+    ratios = torch.full_like(t, torch.nan)
+    if reached.any():
+        kept = [side for side, ok in zip(sides, reached.tolist(), strict=True) if ok]
+        with torch.no_grad():
+            reference = world.generator.images(problem.seed)
+        pictures = side_images(world.generator, problem.seed, kept, t[reached])
+        ratios[reached] = metrics.mse_ratio(pictures, reference, problem.picture).to(ratios)
+    return ratios
+
+
+def _layer_scores(world: World, problem: Problem, codes: Latents) -> dict[str, float]:
+    edited, plain = layer_features(world.generator, codes), layer_features(world.generator, problem.seed)
+    scores = {str(size): metrics.localization_score(edited[size], plain[size], problem.picture) for size in plain}
+    return {size: float(score.mean()) for size, score in scores.items()}
+
+
+def _truth(world: World, problem: Problem, codes: Latents, pictures: Tensor, reference: Tensor) -> tuple[Tensor | None, list[float]]:
+    """Return the truth share ``[n]`` and the mean weighted change of every factor."""
+    truth = world.truth
+    if truth is None:
+        return None, []
+    before = truth.factors(problem.seed, reference)
+    effects = pixel_effects(before, truth.render)
+    own, weights = own_factors(problem.mask, problem.picture, effects), pixel_weights(effects)
+    change = truth.factors(codes, pictures) - before
+    return truth_share(change, weights, own, truth.noise), ((change.abs() * weights).mean(0)).tolist()
+
+
+def _mean(values: Tensor | None) -> float | None:
+    if values is None or not values.isfinite().any():
+        return None
+    return float(values[values.isfinite()].mean())
+
+
+def _packed(pictures: Tensor) -> dict[str, Any]:
+    """Pack pictures in [-1, 1] as bytes into a JSON value."""
+    values = ((pictures.clamp(-1, 1) + 1) * 127.5).round().to("cpu", torch.uint8).numpy()
+    return {"shape": list(values.shape), "bytes": base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()}
+
+
+def _key(world: World, settings: LocalitySettings) -> str:
+    """Name the weights and the settings that a row depends on, so that a changed run does not reuse old rows."""
+    free = replace(settings, masks=("mouth",), seeds=1, methods=("random",), out=Path())
+    text = json.dumps([world.generator.fingerprint, world.space, {**asdict(free), "out": ""}], default=str, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _stored(path: Path, key: str) -> dict[tuple[str, int, str], dict[str, Any]]:
+    """Read the rows that are there; a last line that was cut off is left out."""
+    rows: dict[tuple[str, int, str], dict[str, Any]] = {}
+    if not path.exists():
+        return rows
+    written = path.read_text(encoding="utf-8")
+    if written and not written.endswith("\n"):
+        path.write_text(written[: written.rfind("\n") + 1], encoding="utf-8")
+    for text in written.splitlines():
+        try:
+            row = json.loads(text)
+        except json.JSONDecodeError:
+            continue
+        if row.get("key") == key:
+            rows[row["mask"], row["seed"], row["method"]] = row
+    return rows

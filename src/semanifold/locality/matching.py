@@ -1,0 +1,131 @@
+"""Edits brought to equal inside change: the smallest step at which the picture has changed by a given amount inside the mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semanifold.edits import EditInfo, Lattice
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+from semanifold.locality.metrics import inside_change
+
+FIRST = 2.0**-6
+"""The smallest step that is tried, as a share of a side's whole range."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One edit of a method, as the paths that lead away from the unedited picture.
+
+    Attributes:
+        name: which of the method's edits it is, such as ``"component 3, layers 4-8"``.
+        sides: paths with ``t`` in [0, 1], all starting at the seed: both signs of a direction, both ends of a path, or the rays to
+            the frames of a manifold. A method is judged by the mean over all of them.
+    """
+
+    name: str
+    sides: tuple[Lattice, ...]
+
+
+def ray(offset: Tensor, space: str, name: str) -> Lattice:
+    """Return the straight edit that has moved a code by ``offset`` (of the shape of one code) at ``t = 1``."""
+    knots = torch.tensor([0.0, 1.0], dtype=offset.dtype)
+    return Lattice(torch.stack([torch.zeros_like(offset), offset]), (knots,), EditInfo(name=name, space=space))
+
+
+def line(direction: Tensor, reach: float, space: str, name: str) -> Candidate:
+    """Return both signs of a direction as a candidate.
+
+    Args:
+        direction: of the shape of one code; only its direction counts.
+        reach: how far ``t = 1`` lies from the seed, as the root mean square over the layers that move (the norm where codes have
+            no layers).
+        space: latent space of the direction.
+        name: name of the candidate.
+    """
+    step = direction * (reach / moved_norm(direction))
+    return Candidate(name, (ray(step, space, name), ray(-step, space, name)))
+
+
+def moved_norm(offset: Tensor) -> float:
+    """Return the norm of an offset ``[d]``, or the root mean square norm over the moving layers of ``[layers, d]``."""
+    norms = offset.reshape(-1, offset.shape[-1]).norm(dim=-1)
+    return float(norms[norms > 0].square().mean().sqrt())
+
+
+def side_images(generator: Generator, seed: Latents, sides: Sequence[Lattice], t: Tensor, *, batch: int = 64) -> Tensor:
+    """Return the pictures ``[n, c, h, w]`` of n sides, each at its own ``t`` ``[n]``."""
+    codes = seed.with_values(side_codes(seed, sides, t))
+    with torch.no_grad():
+        return torch.cat([generator.images(codes[slice(i, i + batch)]) for i in range(0, len(sides), batch)])
+
+
+def side_codes(seed: Latents, sides: Sequence[Lattice], t: Tensor) -> Tensor:
+    """Return the codes ``[n, *shape]`` of n sides, each at its own ``t`` ``[n]``."""
+    offsets = torch.cat([side.offset(step) for side, step in zip(sides, t, strict=True)])
+    return seed.values + offsets.to(seed.values)
+
+
+def match(
+    generator: Generator,
+    seed: Latents,
+    sides: Sequence[Lattice],
+    mask: Tensor,
+    level: float,
+    *,
+    tolerance: float = 0.01,
+    rounds: int = 12,
+) -> Tensor:
+    """Find where each side first reaches a given inside change.
+
+    The step is doubled from :data:`FIRST` until the change inside the mask exceeds the level; the crossing in between is then found
+    by false position and bisection in turn, on all sides at once.
+
+    Args:
+        generator: makes the pictures.
+        seed: one code.
+        sides: paths that start at the seed at ``t = 0``.
+        mask: ``[1, 1, h, w]``.
+        level: wanted :func:`~semanifold.locality.metrics.inside_change`.
+        tolerance: accepted relative error of the level.
+        rounds: most steps of the second part.
+
+    Returns:
+        ``t`` in (0, 1] a side ``[n]``; NaN where a side never reaches the level.
+    """
+    reference = side_images(generator, seed, sides[:1], torch.zeros(1))
+    n = len(sides)
+    low, high = torch.zeros(n), torch.full((n,), torch.nan)
+    low_change, high_change = torch.zeros(n), torch.full((n,), torch.nan)
+
+    def change(rows: Tensor, t: Tensor) -> Tensor:
+        pictures = side_images(generator, seed, [sides[i] for i in rows.tolist()], t)
+        return inside_change(pictures, reference, mask).to("cpu", torch.float32).nan_to_num(0.0)
+
+    step = FIRST
+    while step <= 1:
+        rows = high.isnan().nonzero()[:, 0]
+        if len(rows) == 0:
+            break
+        now = change(rows, torch.full((len(rows),), step))
+        over = now >= level * (1 - tolerance)
+        high[rows[over]], high_change[rows[over]] = step, now[over]
+        low[rows[~over]], low_change[rows[~over]] = step, now[~over]
+        step *= 2
+    for turn in range(rounds):
+        off = (high_change - level).abs() > tolerance * level
+        rows = (~high.isnan() & off).nonzero()[:, 0]
+        if len(rows) == 0:
+            break
+        aimed = (level - low_change[rows]) / (high_change[rows] - low_change[rows])
+        share = aimed.clamp(0.02, 0.98) if turn % 2 == 0 else torch.full_like(aimed, 0.5)
+        middle = low[rows] + share * (high[rows] - low[rows])
+        now = change(rows, middle)
+        over = now >= level * (1 - tolerance)
+        high[rows[over]], high_change[rows[over]] = middle[over], now[over]
+        low[rows[~over]], low_change[rows[~over]] = middle[~over], now[~over]
+    return high

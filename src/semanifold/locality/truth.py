@@ -1,0 +1,95 @@
+"""What an edit really changed: the factors of a bundled face, each weighted by the pixels that it moves at that face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semanifold.errors import SemanifoldError
+from semanifold.faces.factors import FACTORS, REGIONS
+from semanifold.latents import Latents
+from semanifold.locality.metrics import area_resized
+
+Renderer = Callable[[Tensor], Tensor]
+"""Factors ``[n, F]`` to pictures ``[n, 3, h, w]``."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Where the factors of a picture come from.
+
+    Attributes:
+        factors: ``(codes, pictures) -> [n, F]`` factors in [0, 1]: exact from the codes of the analytic generator, read from the
+            pictures of a trained one.
+        render: the renderer at the pictures' size.
+        noise: ``[F]`` reading error of a factor, subtracted from the size of its change; zeros where the factors are exact.
+        source: in words, where the factors come from.
+    """
+
+    factors: Callable[[Latents, Tensor], Tensor]
+    render: Renderer
+    noise: Tensor
+    source: str
+
+
+def pixel_effects(factors: Tensor, render: Renderer, *, step: float = 0.02) -> Tensor:
+    """Return how strongly each factor moves each pixel of one face ``[F, 1, h, w]``, in picture units per unit of the factor.
+
+    The root mean square over channels of the central difference ``(R(f + s e_j) - R(f - s e_j)) / 2s``, one-sided at the ends of a
+    factor's range.
+
+    Args:
+        factors: ``[1, F]`` of the face.
+        render: the renderer.
+        step: s.
+    """
+    if factors.ndim != 2 or factors.shape[0] != 1:
+        raise SemanifoldError(f"Pixel effects are measured at one face, factors [1, F], but these are {list(factors.shape)}.")
+    shift = step * torch.eye(factors.shape[1]).to(factors)
+    up, down = (factors + shift).clamp(0, 1), (factors - shift).clamp(0, 1)
+    width = (up - down).diagonal()[:, None, None, None]
+    return ((render(up) - render(down)) / width).square().mean(dim=1, keepdim=True).sqrt()
+
+
+def pixel_weights(effects: Tensor) -> Tensor:
+    """Return one weight a factor ``[F]``: the root mean square of its :func:`pixel_effects` over the picture."""
+    return effects.square().mean(dim=(1, 2, 3)).sqrt()
+
+
+def own_factors(mask_name: str, mask: Tensor, effects: Tensor) -> Tensor:
+    """Return which factors belong to a mask ``[F]`` bool.
+
+    The factors of the region where the mask is named after one (``"mouth"``), the factors of all other regions for its complement
+    (``"~eyes"``); for any other mask the factors more than half of whose squared pixel effect lies inside.
+
+    Args:
+        mask_name: name of the mask.
+        mask: ``[1, 1, h, w]``.
+        effects: ``[F, 1, h, w]`` of the face, from :func:`pixel_effects`.
+    """
+    region = mask_name.removeprefix("~")
+    if region in REGIONS:
+        inside = torch.tensor([factor.region == region for factor in FACTORS])
+        return ~inside if mask_name.startswith("~") else inside
+    squared = effects.square()
+    weight = area_resized(mask.to(squared), squared.shape[-2], squared.shape[-1])
+    return ((squared * weight).sum(dim=(1, 2, 3)) > 0.5 * squared.sum(dim=(1, 2, 3))).cpu()
+
+
+def truth_share(change: Tensor, weights: Tensor, own: Tensor, noise: Tensor) -> Tensor:
+    """Return the share of the factors' change that falls on the mask's own factors ``[n]``: 0 to 1; higher is better.
+
+    ``sum_own w_j |d_j| / sum_j w_j |d_j|`` with ``|d_j|`` lowered by the reading error and not below 0; a factor that moves no pixel
+    at this face (the iris behind a closed lid) has weight 0. NaN where no factor changes.
+
+    Args:
+        change: ``[n, F]`` factors of the edited pictures minus those of the unedited one.
+        weights: ``[F]`` from :func:`pixel_weights`.
+        own: ``[F]`` from :func:`own_factors`.
+        noise: ``[F]`` reading error.
+    """
+    moved = (change.abs() - noise.to(change)).clamp(min=0) * weights.to(change)
+    return moved[:, own.to(moved.device)].sum(1) / moved.sum(1)

@@ -1,0 +1,61 @@
+"""Small generators of which everything is known, for the locality tests."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+from semanifold.locality.worlds import World
+from semanifold.masks import Mask, box
+
+
+class Toy(Generator):
+    """Four codes: z0 moves a pattern on the left half, z1 one on the right half, z2 both, z3 nothing."""
+
+    name = "toy"
+    spaces = {"z": (4,)}  # noqa: RUF012
+    picture_shape = (3, 16, 16)
+
+    def __init__(self) -> None:
+        super().__init__()
+        y, x = torch.meshgrid(torch.linspace(0, 3, 16), torch.linspace(0, 5, 16), indexing="ij")
+        pattern = torch.sin(x + 2 * y + torch.tensor([0.0, 1.0, 2.0]).view(3, 1, 1))
+        left = (torch.arange(16) < 8).float()
+        self.register_buffer("basis", torch.stack([pattern * left, pattern * (1 - left), pattern * 0.7, pattern * 0]))
+        self.freeze()
+
+    def images(self, latents: Latents, *, size: int | None = None) -> Tensor:
+        self.check(latents)
+        return torch.tanh(torch.einsum("nk,kchw->nchw", latents.values, self.get_buffer("basis")) * 0.3)
+
+
+class ToyConv(Generator):
+    """A small convolutional generator, so that there are layers to look at."""
+
+    name = "toy-conv"
+    spaces = {"z": (6,)}  # noqa: RUF012
+    picture_shape = (3, 16, 16)
+
+    def __init__(self) -> None:
+        super().__init__()
+        draw = torch.Generator().manual_seed(0)
+        self.first = nn.ConvTranspose2d(6, 8, 4)
+        self.second = nn.ConvTranspose2d(8, 8, 4, 2, 1)
+        self.last = nn.ConvTranspose2d(8, 3, 4, 2, 1)
+        for parameter in self.parameters():
+            parameter.data.normal_(std=0.3, generator=draw)
+        self.freeze()
+
+    def images(self, latents: Latents, *, size: int | None = None) -> Tensor:
+        self.check(latents)
+        x = torch.relu(self.first(latents.values[:, :, None, None]))
+        return torch.tanh(self.last(torch.relu(self.second(x))))
+
+
+LEFT = box(0, 0, 0.5, 1)
+
+
+def left_world(generator: Generator) -> World:
+    return World(generator, next(iter(generator.spaces)), lambda _latents, _name: Mask("left", LEFT.paint))
