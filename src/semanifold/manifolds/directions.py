@@ -1,0 +1,162 @@
+"""Local directions: where the picture changes most inside the mask for the least change outside, at one code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semanifold.errors import SemanifoldError
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+from semanifold.manifolds.objective import moved
+from semanifold.masks import Mask
+
+Pictures = Callable[[Tensor], Tensor]
+"""Offsets ``[n, moving dimensions]`` from the seed to pictures ``[n, c, h, w]``."""
+
+
+@dataclass(frozen=True)
+class LocalDirections:
+    """Generalised eigenvectors of the picture's change inside against outside, best first.
+
+    Attributes:
+        vectors: ``[k, *code]`` unit vectors; zero in layers that may not move.
+        gains: ``[k]`` eigenvalues lambda: change inside over (change outside + damping).
+        inside: ``[k]`` mean squared change inside per squared unit of the latent space.
+        outside: ``[k]`` the same outside.
+    """
+
+    vectors: Tensor
+    gains: Tensor
+    inside: Tensor
+    outside: Tensor
+
+    def __len__(self) -> int:
+        return len(self.gains)
+
+
+def local_directions(
+    generator: Generator,
+    latents: Latents,
+    mask: Mask,
+    k: int = 8,
+    *,
+    layers: tuple[int, int] | None = None,
+    size: int | None = None,
+    damping: float = 0.01,
+    probes: int = 64,
+    chunk: int = 16,
+    seed: int = 0,
+) -> LocalDirections:
+    """Solve ``J_in^T J_in v = lambda (J_out^T J_out + mu I) v`` without ever forming the Jacobian.
+
+    The eigenproblem of ReSeFa (Zhu et al. 2022, arXiv:2202.02649). ``J_in`` and ``J_out`` are the Jacobians of the picture times
+    the square roots of ``M / area`` and ``(1 - M) / area``. The problem is solved in the span of the rows of both: random
+    pictures pulled back by vjp (Halko et al. 2011, arXiv:0909.4061), then pushed forward by jvp. In spaces of at most
+    ``2 probes`` dimensions the span is everything and the answer exact.
+
+    Args:
+        generator: the generator.
+        latents: one code; directions are in its space.
+        mask: what is to change.
+        k: number of directions.
+        layers: layers of ``w+`` that may move.
+        size: height and width of the pictures.
+        damping: mu as a share of the strongest change inside; larger prefers short ways to clean ones.
+        probes: random pictures inside, and as many outside.
+        chunk: pictures at a time.
+        seed: of the random pictures.
+
+    Raises:
+        SemanifoldError: if more than one code is given, or the mask or the code has no influence on the picture.
+    """
+    shape = moving_shape(latents, layers)
+    dims = int(torch.tensor(shape).prod())
+
+    def pictures(offsets: Tensor) -> Tensor:
+        return generator.images(moved(latents, offsets.reshape(-1, *shape), layers), size=size)
+
+    zero = latents.values.new_zeros(1, dims)
+    height, width = pictures(zero).shape[2:]
+    weight = mask.at(height, width).to(latents.values)
+    roots = [(part / part.mean()).sqrt() for part in (weight, 1 - weight)]
+    if dims <= 2 * probes:
+        basis = torch.eye(dims).to(zero)
+    else:
+        basis = torch.cat([pull_back(pictures, zero, root, probes, chunk, seed + i) for i, root in enumerate(roots)])
+        basis = torch.linalg.qr(basis.T)[0].T
+    pushed = push_forward(pictures, zero, basis, chunk)
+    inside, outside = (_gram(pushed * root) for root in roots)
+    top = float(torch.linalg.eigvalsh(inside)[-1])
+    if not top > 0:
+        raise SemanifoldError(f"Nothing inside the mask '{mask}' answers to this code; use another mask, space or range of layers.")
+    gains, small = generalised_eigenvectors(inside, outside + damping * top * torch.eye(len(inside)).to(inside))
+    gains, small = gains[:k], small[:k]
+    vectors = small.to(basis) @ basis
+    full = torch.zeros(len(vectors), *latents.values.shape[1:]).to(basis)
+    full[:, slice(*layers) if layers else slice(None)] = vectors.reshape(-1, *shape)
+    rates = [torch.einsum("ki,ij,kj->k", small, matrix, small) for matrix in (inside, outside)]
+    return LocalDirections(full, gains, *rates)
+
+
+def moving_shape(latents: Latents, layers: tuple[int, int] | None) -> tuple[int, ...]:
+    """Return the shape of the part of one code that may move.
+
+    Raises:
+        SemanifoldError: if there is not exactly one code, or the layers are not those of the space.
+    """
+    if len(latents) != 1:
+        raise SemanifoldError(f"A manifold belongs to one seed, but {len(latents)} codes came; search once for each.")
+    shape = tuple(latents.values.shape[1:])
+    if layers is None:
+        return shape
+    first, last = layers
+    if len(shape) < 2:
+        raise SemanifoldError(f"Layers {first}:{last} can be chosen in the space w+ only, not in {latents.space}; leave them out.")
+    if not 0 <= first < last <= shape[0]:
+        raise SemanifoldError(f"There are no layers {first}:{last}: this code has layers 0:{shape[0]}.")
+    return (last - first, *shape[1:])
+
+
+def pull_back(pictures: Pictures, zero: Tensor, root: Tensor, probes: int, chunk: int, seed: int) -> Tensor:
+    """Return ``[probes, d]`` rows ``(root omega)^T J`` for random pictures omega, one backward pass for each chunk of them."""
+    draws = torch.Generator().manual_seed(seed)
+    rows = []
+    for count in _chunks(probes, chunk):
+        leaf = zero.expand(count, -1).detach().requires_grad_()
+        images = pictures(leaf)
+        omega = torch.randn(images.shape, generator=draws).to(images)
+        rows.append(torch.autograd.grad((images * (root * omega)).sum(), leaf)[0])
+    return torch.cat(rows)
+
+
+def push_forward(pictures: Pictures, zero: Tensor, basis: Tensor, chunk: int) -> Tensor:
+    """Return ``J v`` as ``[m, c, h, w]`` for each row v of the basis ``[m, d]``, by forward-mode differentiation."""
+    pushed = [torch.func.jvp(pictures, (torch.zeros_like(rows),), (rows,))[1] for rows in basis.split(chunk)]
+    return torch.cat([part.detach() for part in pushed])
+
+
+def generalised_eigenvectors(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eigenvalues ``[m]`` (largest first) and unit eigenvectors ``[m, m]`` (rows) of ``A v = lambda B v``, B positive."""
+    factor = torch.linalg.cholesky(b)
+    half = torch.linalg.solve_triangular(factor, a, upper=False)
+    whitened = torch.linalg.solve_triangular(factor, half.T, upper=False)
+    values, vectors = torch.linalg.eigh((whitened + whitened.T) / 2)
+    vectors = torch.linalg.solve_triangular(factor.T, vectors, upper=True).T.flip(0)
+    vectors = vectors / vectors.norm(dim=1, keepdim=True)
+    # The sign of an eigenvector means nothing; the largest entry is made positive so that runs agree.
+    largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
+    return values.flip(0), vectors * largest.sign()
+
+
+def _gram(pushed: Tensor) -> Tensor:
+    """Return the mean product ``[m, m]`` over pixels and channels, in double precision."""
+    flat = pushed.flatten(1).double()
+    return flat @ flat.T / flat.shape[1]
+
+
+def _chunks(total: int, chunk: int) -> list[int]:
+    return [min(chunk, total - start) for start in range(0, total, chunk)]

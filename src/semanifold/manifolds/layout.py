@@ -1,0 +1,142 @@
+"""Layout: which frames there are, where their knots lie, what distance each should have, and which springs join them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from semanifold.manifolds.settings import ManifoldSettings, Schedule
+
+
+@dataclass(frozen=True)
+class Springs:
+    """Springs between frames: ``energy = sum_m weight_m (||z_a - z_b|| - order_m sigma)^2``.
+
+    Attributes:
+        pairs: ``[m, 2]`` indices of the frames that each spring joins.
+        orders: ``[m]`` rest lengths in units of sigma.
+        weights: ``[m]``.
+    """
+
+    pairs: Tensor
+    orders: Tensor
+    weights: Tensor
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The frames of a manifold on a line, a loop or a sheet.
+
+    Attributes:
+        shape: number of frames along each axis.
+        targets: ``[n]`` wanted distance inside as a share of c, frames in row-major order.
+        held: ``[n]`` whether a frame is the seed's own code and does not move.
+        springs: what joins the frames.
+        centred: whether the seed is in the middle.
+        lead: whether the seed stands before the first frame, being none of them.
+    """
+
+    shape: tuple[int, ...]
+    targets: Tensor
+    held: Tensor
+    springs: Springs
+    centred: bool
+    lead: bool
+
+    @property
+    def free(self) -> Tensor:
+        """Indices ``[f]`` of the frames that move."""
+        return (~self.held).nonzero().flatten()
+
+    def spread(self, free: Tensor) -> Tensor:
+        """Return the offsets ``[n, *code]`` of all frames from those ``[f, *code]`` of the free ones; held ones are zero."""
+        offsets = free.new_zeros(self.held.numel(), *free.shape[1:])
+        offsets[self.free.to(free.device)] = free
+        return offsets
+
+    def lattice(self, offsets: Tensor, closed: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return offsets ``[*knots, *code]`` and knots of an edit whose ``t = 0`` is the seed."""
+        grid = offsets.reshape(*self.shape, *offsets.shape[1:])
+        if closed and not torch.equal(grid[0], grid[-1]):
+            grid = torch.cat([grid, grid[:1]])
+        if self.lead:
+            grid = torch.cat([torch.zeros_like(grid[:1]), grid])
+        start = -1.0 if self.centred else 0.0
+        knots = tuple(torch.linspace(start, 1.0, n) for n in grid.shape[: len(self.shape)])
+        middle = [n // 2 for n in self.shape]
+        if self.centred:
+            for knot, at in zip(knots, middle):
+                knot[at] = 0.0
+        return grid, knots
+
+
+def layout_of(settings: ManifoldSettings, frames: int) -> Layout:
+    """Return the layout of a search with this many frames along each axis."""
+    shape = (frames,) * settings.dims
+    if settings.centred:
+        axis = torch.linspace(-1, 1, frames)
+        targets = torch.stack(torch.meshgrid(*[axis.square()] * settings.dims, indexing="ij")).sum(0).flatten()
+        targets[len(targets) // 2] = 0
+        held = torch.arange(len(targets)) == len(targets) // 2
+    else:
+        targets = schedule_targets(settings.schedule, frames, closed=settings.closed)
+        held = torch.zeros(frames, dtype=torch.bool)
+        held[0] = settings.schedule != "constant" or settings.ends == "seed"
+        returns = settings.schedule == "out-and-back" and not settings.closed
+        held[-1] = settings.ends == "seed" and (returns or (settings.schedule == "constant" and not settings.closed))
+        targets[held] = 0
+    springs = springs_of(shape, settings.springs, closed=settings.closed)
+    return Layout(shape, targets, held, springs, settings.centred, lead=not bool(held.any()))
+
+
+def schedule_targets(schedule: Schedule, frames: int, *, closed: bool = False) -> Tensor:
+    """Return the distance wanted at each frame ``[frames]``, as a share of c.
+
+    Distances between pictures grow with the square of a small step, so that an even walk out follows ``s^2``; a walk around a
+    circle through the seed is at ``sin^2`` of half the angle.
+    """
+    if schedule == "constant":
+        return torch.ones(frames)
+    s = torch.arange(frames) / (frames if closed else frames - 1)
+    return s.square() if schedule == "out" else torch.sin(torch.pi * s).square()
+
+
+def springs_of(shape: tuple[int, ...], weights: Mapping[int, float], *, closed: bool = False) -> Springs:
+    """Join frames k apart along every axis, for each order k of ``weights``; ``closed`` joins the end of a line to its start."""
+    index = torch.arange(int(torch.tensor(shape).prod())).reshape(shape)
+    pairs, orders, strengths = [], [], []
+    for order, weight in weights.items():
+        for axis, n in enumerate(shape):
+            ring = torch.arange(n if closed else n - order)
+            if not weight or not len(ring):
+                continue
+            ends = index.index_select(axis, ring), index.index_select(axis, (ring + order) % n)
+            pairs.append(torch.stack([end.flatten() for end in ends], 1))
+            orders.append(torch.full((len(pairs[-1]),), float(order)))
+            strengths.append(torch.full((len(pairs[-1]),), float(weight)))
+    if not pairs:
+        return Springs(torch.zeros(0, 2, dtype=torch.long), torch.zeros(0), torch.zeros(0))
+    return Springs(torch.cat(pairs), torch.cat(orders), torch.cat(strengths))
+
+
+def refine(offsets: Tensor, old: tuple[int, ...], new: tuple[int, ...], *, closed: bool = False) -> Tensor:
+    """Carry offsets ``[n, *code]`` over to another number of frames by straight lines between the old ones."""
+    if old == new:
+        return offsets
+    code = offsets.shape[1:]
+    grid = offsets.reshape(*old, -1)
+    if closed:
+        grid = torch.cat([grid, grid[:1]])
+        return _resample(grid, new[0] + 1)[:-1].reshape(-1, *code)
+    for axis, n in enumerate(new):
+        grid = _resample(grid.movedim(axis, 0), n).movedim(0, axis)
+    return grid.reshape(-1, *code)
+
+
+def _resample(grid: Tensor, n: int) -> Tensor:
+    flat = grid.reshape(len(grid), -1).T[None]
+    return interpolate(flat, n, mode="linear", align_corners=True)[0].T.reshape(n, *grid.shape[1:])

@@ -1,0 +1,174 @@
+"""The objective: springs between codes, a valley at distance c inside the mask, and a floor outside of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semanifold.distances import Distance
+from semanifold.errors import SemanifoldError
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+from semanifold.manifolds.layout import Layout, Springs
+from semanifold.minimise import Evaluation
+
+Parts = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""``images [n, c, h, w] -> (distance inside [n], distance outside [n])`` of a seed's picture."""
+
+
+def spring_energy(codes: Tensor, springs: Springs, sigma: float) -> Tensor:
+    """Return ``[m]`` energies ``weight (||z_a - z_b|| - k sigma)^2`` (Yang et al. 2020, arXiv:2105.07273, Eq. 3).
+
+    Where two codes coincide the gradient is zero; the published code gives NaN there.
+
+    Args:
+        codes: ``[n, *code]``, or offsets from any common origin.
+        springs: which codes are joined, at which order and weight.
+        sigma: rest length between neighbours.
+    """
+    a, b = springs.pairs.to(codes.device).unbind(1)
+    lengths = torch.linalg.vector_norm((codes[a] - codes[b]).flatten(1), dim=1)
+    return springs.weights.to(codes) * (lengths - springs.orders.to(codes) * sigma).square()
+
+
+def valley(distance: Tensor, offset: Tensor | float, kink: float) -> Tensor:
+    """Return ``|d - c|``, rounded: ``sqrt((d - c)^2 + kink^2) - kink`` (Yang et al. 2020, Eq. 2, where the kink is 0).
+
+    Args:
+        distance: ``[n]``.
+        offset: c, one number or ``[n]``.
+        kink: half the width of the rounded floor; at 0 the plain absolute value, its gradient on the floor zero.
+    """
+    off = distance - offset
+    return off.abs() if kink == 0 else (off.square() + kink**2).sqrt() - kink
+
+
+def pasted_parts(mask: Tensor, reference: Tensor, distance: Distance) -> Parts:
+    """Compare inside and outside of any mask by pasting, each averaged over its area.
+
+    ``inside = d(M x + (1 - M) x*, x*) / area(M)``, ``outside = d((1 - M) x + M x*, x*) / area(1 - M)``.
+
+    Args:
+        mask: ``[1, 1, h, w]`` in [0, 1].
+        reference: ``[1, c, h, w]``, the seed's picture x*.
+        distance: between whole pictures.
+    """
+    mask, area = mask.to(reference), float(mask.mean())
+
+    def parts(images: Tensor) -> tuple[Tensor, Tensor]:
+        inside = distance(reference + mask * (images - reference), reference) / area
+        outside = distance(images + mask * (reference - images), reference) / (1 - area)
+        return inside, outside
+
+    return parts
+
+
+def cropped_parts(rectangle: tuple[int, int, int, int], reference: Tensor, distance: Distance) -> Parts:
+    """Compare a box with its crop, and the outside by four strips weighted by area, as the published code does.
+
+    Strips above and below have the full width, those beside it the height of the box. Empty ones (the box touches the border)
+    are left out; the published code gives NaN there.
+
+    Args:
+        rectangle: ``(top, bottom, left, right)`` in pixels, last ones exclusive.
+        reference: ``[1, c, h, w]``, the seed's picture.
+        distance: between crops.
+
+    Raises:
+        SemanifoldError: if the box is empty or covers the picture.
+    """
+    top, bottom, left, right = rectangle
+    height, width = reference.shape[2:]
+    area = (bottom - top) * (right - left)
+    if area <= 0 or area >= height * width:
+        raise SemanifoldError(f"The box {rectangle} leaves nothing inside or nothing outside of a {height} x {width} picture.")
+    strips = [(0, top, 0, width), (bottom, height, 0, width), (top, bottom, 0, left), (top, bottom, right, width)]
+    outer = [(strip, (strip[1] - strip[0]) * (strip[3] - strip[2]) / (height * width - area)) for strip in strips]
+
+    def cropped(images: Tensor, crop: tuple[int, int, int, int]) -> Tensor:
+        rows, columns = slice(crop[0], crop[1]), slice(crop[2], crop[3])
+        return distance(images[..., rows, columns], reference[..., rows, columns])
+
+    def parts(images: Tensor) -> tuple[Tensor, Tensor]:
+        outside = [weight * cropped(images, strip) for strip, weight in outer if weight]
+        return cropped(images, rectangle), torch.stack(outside).sum(0)
+
+    return parts
+
+
+@dataclass(frozen=True)
+class Objective:
+    """``alpha sum_i [valley(inside_i - c_i) + outside_weight outside_i] / unit_image + sum springs / unit_spring``.
+
+    Calling it with the free frames' offsets ``[f, *moving]`` gives value, gradient and terms; pictures are made a chunk at a time.
+
+    Attributes:
+        generator: makes the pictures.
+        seed: the code that offsets are added to, ``[1, *code]``.
+        layers: slice of the code's first axis that moves, or None.
+        layout: frames, targets and springs.
+        parts: distances inside and outside.
+        offset: c.
+        sigma: rest length.
+        alpha: weight of the pictures.
+        outside: weight of the outside.
+        kink: width of the valley's floor, in units of the distance.
+        image_unit: what image terms are divided by: 1 in the paper, c in ours.
+        spring_unit: what spring terms are divided by: 1 in the paper, sigma^2 in ours.
+        size: height and width of the pictures, or None.
+        chunk: pictures at a time.
+    """
+
+    generator: Generator
+    seed: Latents
+    layers: tuple[int, int] | None
+    layout: Layout
+    parts: Parts
+    offset: float
+    sigma: float
+    alpha: float
+    outside: float
+    kink: float = 0.0
+    image_unit: float = 1.0
+    spring_unit: float = 1.0
+    size: int | None = None
+    chunk: int = 8
+
+    def __call__(self, free: Tensor) -> Evaluation:
+        """Return the value, the gradient ``[f, *moving]`` and the terms."""
+        image_terms, gradient, inside, outside = self.images(free)
+        leaf = free.detach().requires_grad_()
+        energies = spring_energy(self.layout.spread(leaf), self.layout.springs, self.sigma) / self.spring_unit
+        springs = energies.sum()
+        if springs.requires_grad:
+            gradient = gradient + torch.autograd.grad(springs, leaf)[0]
+        value = float(image_terms.double().sum()) + float(springs)
+        terms = {"inside": float(inside.mean()), "outside": float(outside.mean()), "spring": float(springs), "objective": value}
+        return Evaluation(value, gradient, terms)
+
+    def images(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return image terms ``[f]``, their gradient, and the distances inside and outside ``[f]``."""
+        targets = (self.layout.targets[self.layout.free] * self.offset).to(free)
+        terms, gradients, insides, outsides = [], [], [], []
+        for codes, wanted in zip(free.split(self.chunk), targets.split(self.chunk)):
+            leaf = codes.detach().requires_grad_()
+            pictures = self.generator.images(moved(self.seed, leaf, self.layers), size=self.size)
+            inside, outside = self.parts(pictures)
+            term = self.alpha * (valley(inside, wanted, self.kink) + self.outside * outside) / self.image_unit
+            gradients.append(torch.autograd.grad(term.sum(), leaf)[0])
+            terms.append(term.detach())
+            insides.append(inside.detach())
+            outsides.append(outside.detach())
+        return torch.cat(terms), torch.cat(gradients), torch.cat(insides), torch.cat(outsides)
+
+
+def moved(seed: Latents, offsets: Tensor, layers: tuple[int, int] | None) -> Latents:
+    """Return the seed's code with offsets ``[n, *moving]`` added, to these layers only if any are named."""
+    if layers is None:
+        return seed.with_values(seed.values + offsets)
+    first, last = layers
+    code = seed.values.expand(len(offsets), *seed.values.shape[1:])
+    return seed.with_values(torch.cat([code[:, :first], code[:, first:last] + offsets, code[:, last:]], dim=1))

@@ -1,0 +1,149 @@
+"""What a search for a masked manifold can be told; the signature is the configuration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from semanifold.distances import NAMES
+from semanifold.errors import SemanifoldError, near_names
+
+Schedule = Literal["out", "through", "out-and-back", "constant"]
+SCHEDULES = ("out", "through", "out-and-back", "constant")
+
+
+@dataclass(frozen=True)
+class ManifoldSettings:
+    """How to look for a manifold; :func:`paper_settings` gives those of the published code.
+
+    Attributes:
+        space: latent space to move in; the generator's richest one (the last of ``spaces``) when None.
+        layers: ``(first, last + 1)`` layers of ``w+`` that may move; None for all.
+        distance: ``l2``, ``faces``, ``lpips-alex``, ``lpips-vgg`` or ``lpips-squeeze``.
+        frames: number of pictures, the seed included; of one side if ``dims`` is 2 (odd there, and for ``through``).
+        dims: 1 for a path, 2 for a pad with the seed in its centre.
+        schedule: the distance wanted inside along the path: ``out`` rises from 0 to c, ``through`` falls from c to 0 and rises
+            again (the seed is the middle, t runs from -1 to 1; always so for a pad), ``out-and-back`` rises and falls,
+            ``constant`` is c everywhere, as in the paper.
+        ends: ``seed`` holds ends that should look like the seed at the seed's code; ``free`` only pulls them there.
+        closed: whether springs join the last frame to the first.
+        offset: c, the distance wanted inside, in units of the distance averaged over the mask; chosen when None.
+        sigma: rest length of the springs between neighbours, in units of the latent space; chosen when None.
+        springs: weight of the springs of each order k, which join frames k apart.
+        alpha: weight of the pictures against the springs.
+        outside: weight of staying the same outside against changing inside.
+        objective: ``smooth`` is ours, ``paper`` is Yang et al. 2020, Eqs. 1-3 as published (boxes only).
+        method: ``staged`` is ours (local start, coarse to fine, kink tightened, line search); ``paper`` is the published one
+            (random start, L-BFGS with steps of length one).
+        direction: which local direction to start along, 0 for the strongest.
+        flip: whether to start along it backwards.
+        damping: mu of the local directions, as a share of the strongest change inside: larger prefers short ways.
+        steps: most steps of the search in all.
+        tolerance: the search ends when five steps lower the objective by less than this share.
+        coarse: whether to begin with fewer frames and smaller pictures.
+        chunk: number of pictures held in memory at a time.
+        seed: of the random draws (the paper's start; the codes that c is scaled by).
+    """
+
+    space: str | None = None
+    layers: tuple[int, int] | None = None
+    distance: str = "l2"
+    frames: int = 24
+    dims: Literal[1, 2] = 1
+    schedule: Schedule = "out-and-back"
+    ends: Literal["seed", "free"] = "seed"
+    closed: bool = False
+    offset: float | None = None
+    sigma: float | None = None
+    springs: Mapping[int, float] = field(default_factory=lambda: {1: 0.3, 2: 0.1})
+    alpha: float = 1.0
+    outside: float = 4.0
+    objective: Literal["smooth", "paper"] = "smooth"
+    method: Literal["staged", "paper"] = "staged"
+    direction: int = 0
+    flip: bool = False
+    damping: float = 0.01
+    steps: int = 120
+    tolerance: float = 1e-3
+    coarse: bool = True
+    chunk: int = 8
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            SemanifoldError: naming the field, what came and what is expected.
+        """
+        if self.frames < 3:
+            raise SemanifoldError(f"A manifold needs at least 3 frames, but {self.frames} came.")
+        if self.dims not in (1, 2):
+            raise SemanifoldError(f"A manifold has 1 dimension (a path) or 2 (a pad), not {self.dims}.")
+        if self.centred and self.frames % 2 == 0:
+            raise SemanifoldError(f"A manifold with the seed in its middle needs an odd number of frames; {self.frames} is even.")
+        if self.centred and self.closed:
+            raise SemanifoldError("A manifold with the seed in its middle cannot be closed; use the schedule out-and-back or constant.")
+        if self.closed and self.schedule == "out":
+            raise SemanifoldError("A path that only goes out cannot be closed; use the schedule out-and-back or constant.")
+        for name, given, known in (
+            ("schedule", self.schedule, SCHEDULES),
+            ("ends", self.ends, ("seed", "free")),
+            ("objective", self.objective, ("smooth", "paper")),
+            ("method", self.method, ("staged", "paper")),
+            ("distance", self.distance, NAMES),
+        ):
+            if given not in known:
+                raise SemanifoldError(f"There is no {name} {given!r}: {near_names(given, known)}")
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        above = {"sigma": self.sigma, "offset": self.offset, "alpha": self.alpha, "damping": self.damping}
+        for name, value in above.items():
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise SemanifoldError(f"{name} must be a finite number above 0, but {value} came.")
+        least = {"outside": (self.outside, 0), "tolerance": (self.tolerance, 0), "direction": (self.direction, 0)}
+        for name, (value, bound) in (least | {"steps": (self.steps, 1), "chunk": (self.chunk, 1)}).items():
+            if not value >= bound:
+                raise SemanifoldError(f"{name} must be at least {bound}, but {value} came.")
+        for order, weight in self.springs.items():
+            if not (1 <= order < self.frames) or not (math.isfinite(weight) and weight >= 0):
+                raise SemanifoldError(
+                    f"Springs are given as order: weight with orders 1..{self.frames - 1} and weights of 0 or more, "
+                    f"but {order}: {weight} came."
+                )
+
+    @property
+    def centred(self) -> bool:
+        """Whether the seed is the middle, and t runs from -1 to 1."""
+        return self.dims == 2 or self.schedule == "through"
+
+
+def paper_settings(**changes: Any) -> ManifoldSettings:
+    """Return the settings of the published code (Yang et al. 2020, arXiv:2105.07273), for 18 layers of ``w+``.
+
+    36 codes of which layers 2..7 move, LPIPS (alex), c = 0.25, sigma = 4, springs 0.3 and 0.1, pictures 0.5, 500 steps of
+    eight L-BFGS iterations each.
+
+    Args:
+        changes: fields to set otherwise.
+    """
+    published = ManifoldSettings(
+        space="w+",
+        layers=(2, 8),
+        distance="lpips-alex",
+        frames=36,
+        schedule="constant",
+        ends="free",
+        offset=0.25,
+        sigma=4.0,
+        alpha=0.5,
+        outside=1.0,
+        objective="paper",
+        method="paper",
+        steps=4000,
+        tolerance=0.0,
+        coarse=False,
+    )
+    return replace(published, **changes)

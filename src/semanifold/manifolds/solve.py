@@ -1,0 +1,323 @@
+"""The search itself: stages from coarse to fine, each a descent by L-BFGS, with progress, interruption and checkpoints."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from semanifold.distances import Distance, distance_by_name
+from semanifold.edits import EditInfo, Lattice
+from semanifold.errors import SemanifoldError
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+from semanifold.manifolds.checkpoints import Standing, load_standing, save_standing, search_key
+from semanifold.manifolds.directions import moving_shape
+from semanifold.manifolds.layout import layout_of, refine
+from semanifold.manifolds.objective import Objective, Parts, cropped_parts, moved, pasted_parts
+from semanifold.manifolds.settings import ManifoldSettings
+from semanifold.manifolds.start import Start, find_start, paper_start, starting_offsets
+from semanifold.masks import Mask
+from semanifold.minimise import Evaluation, begin, lbfgs_step
+from semanifold.solutions import Progress, Result, Solution
+
+PAPER = "Yang, Rokeby, Snelgrove 2020, Mask-Guided Discovery of Semantic Manifolds in Generative Models, arXiv:2105.07273"
+KINKS = (0.05, 0.01, 0.002)
+"""Widths of the valley's floor, stage by stage, as a share of c."""
+PATIENCE = 5
+CHECKPOINT_EVERY = 5
+SMALLEST_SIZE = 32
+HISTORY = 20
+TINY_GRADIENT = 1e-7
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of the search.
+
+    Attributes:
+        frames: number of frames along each axis.
+        size: height and width of the pictures, or None for the native ones.
+        kink: width of the valley's floor, as a share of c.
+        steps: most steps.
+    """
+
+    frames: int
+    size: int | None
+    kink: float
+    steps: int
+
+
+def discover_manifold(
+    generator: Generator,
+    latents: Latents,
+    mask: Mask,
+    settings: ManifoldSettings | None = None,
+    *,
+    distance: Distance | None = None,
+    progress: Progress | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> Solution[Lattice]:
+    """Find a smooth sequence of pictures that differ inside the mask only (Yang et al. 2020, arXiv:2105.07273).
+
+    Args:
+        generator: the generator.
+        latents: the seed, one code in any space from which the generator can reach ``settings.space``.
+        mask: what is to change.
+        settings: how to look; the defaults when None.
+        distance: used in place of ``settings.distance``.
+        progress: called after each step with ``step``, ``steps``, ``stage``, ``inside``, ``outside``, ``spring``, ``objective``,
+            ``evaluations`` (pictures made and differentiated so far, of any size) and ``edit``, the path as it stands: a preview.
+            The first call comes at step 0 with the start.
+        checkpoint: a file that the search is saved to every few steps, and taken up from if it is there.
+
+    Returns:
+        The path as a :class:`Lattice` (its ``t`` runs from 0, or from -1 where the seed is the middle, to 1), why the search
+        stopped, and its numbers. After Ctrl-C it holds the best path so far.
+
+    Raises:
+        SemanifoldError: if the seed, the mask, the layers, the distance or the checkpoint do not fit.
+    """
+    search = _Search.prepare(generator, latents, mask, settings or ManifoldSettings(), distance)
+    return search.run(progress, None if checkpoint is None else os.fspath(checkpoint))
+
+
+def discover_manifolds(
+    generator: Generator,
+    latents: Latents,
+    mask: Mask,
+    offsets: Sequence[float],
+    settings: ManifoldSettings | None = None,
+    *,
+    distance: Distance | None = None,
+    progress: Progress | None = None,
+) -> list[Solution[Lattice]]:
+    """Search once for each of several offsets c on one seed (the paper's Figure 2); arguments as in :func:`discover_manifold`."""
+    if not len(offsets):
+        raise SemanifoldError("There is no offset; give at least one distance that the inside is to change by.")
+    settings = settings or ManifoldSettings()
+    return [
+        discover_manifold(generator, latents, mask, replace(settings, offset=float(c)), distance=distance, progress=progress)
+        for c in offsets
+    ]
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Everything about a search that does not change while it runs."""
+
+    generator: Generator
+    seed: Latents
+    mask: Mask
+    settings: ManifoldSettings
+    distance: Distance
+    distance_name: str
+    moving: tuple[int, ...]
+
+    @staticmethod
+    def prepare(
+        generator: Generator, latents: Latents, mask: Mask, settings: ManifoldSettings, distance: Distance | None
+    ) -> _Search:
+        if len(latents) != 1:
+            raise SemanifoldError(f"A manifold belongs to one seed, but {len(latents)} codes came; search once for each.")
+        generator.check(latents)
+        space = settings.space or list(generator.spaces)[-1]
+        seed = generator.convert(latents, space)
+        seed = seed.with_values(seed.values.detach())
+        moving = moving_shape(seed, settings.layers)
+        mask.check(*generator.picture_shape[1:])
+        name = settings.distance if distance is None else repr(getattr(distance, "__qualname__", "distance"))
+        return _Search(generator, seed, mask, settings, distance or distance_by_name(settings.distance), name, moving)
+
+    def parts(self, size: int | None) -> Parts:
+        """Return the distances inside and outside of the seed's picture at a size."""
+        with torch.no_grad():
+            reference = self.generator.images(self.seed, size=size)
+        height, width = reference.shape[2:]
+        if self.settings.objective == "paper":
+            return cropped_parts(self.mask.rectangle(height, width), reference, self.distance)
+        return pasted_parts(self.mask.at(height, width), reference, self.distance)
+
+    def stages(self) -> list[Stage]:
+        """Return the stages: fewer frames and smaller pictures first, then the floor of the valley tightened."""
+        s = self.settings
+        if s.method == "paper":
+            return [Stage(s.frames, None, 0.0, s.steps)]
+        native = min(self.generator.picture_shape[1:])
+        small = max(SMALLEST_SIZE, native // 4)
+        sizes = [small, small, None] if s.coarse and small < native else [None] * 3
+        few = max(5, (s.frames + 2) // 3 | 1)
+        frames = [few if s.coarse and few < s.frames else s.frames, s.frames, s.frames]
+        shares = [0.5, 0.2, 0.3]
+        return [Stage(n, size, kink, max(1, round(share * s.steps))) for n, size, kink, share in zip(frames, sizes, KINKS, shares)]
+
+    def objective(self, stage: Stage, offset: float, sigma: float) -> Objective:
+        """Return a stage's objective; the paper's has no units, ours is free of those of the distance and the latent space."""
+        s = self.settings
+        sigma = sigma * (s.frames - 1) / (stage.frames - 1)
+        units = (1.0, 1.0) if s.objective == "paper" else (offset, sigma**2)
+        return Objective(
+            self.generator, self.seed, s.layers, layout_of(s, stage.frames), self.parts(stage.size), offset, sigma, s.alpha, s.outside,
+            kink=stage.kink * offset, image_unit=units[0], spring_unit=units[1], size=stage.size, chunk=s.chunk,
+        )  # fmt: skip
+
+    def edit(self, free: Tensor, frames: int) -> Lattice:
+        """Return the path of the free frames' offsets ``[f, *moving]``."""
+        s, layout = self.settings, layout_of(self.settings, frames)
+        offsets = layout.spread(free)
+        full = torch.zeros(len(offsets), *self.seed.values.shape[1:]).to(offsets)
+        full[:, slice(*s.layers) if s.layers else slice(None)] = offsets
+        grid, knots = layout.lattice(full, s.closed)
+        info = EditInfo(
+            name=str(self.mask),
+            method="masked manifold",
+            space=self.seed.space,
+            layers=s.layers,
+            generator=self.generator.name,
+            fingerprint=self.generator.fingerprint,
+            mask=str(self.mask),
+            usable=(float(knots[0][0]), 1.0),
+            cite=(PAPER,),
+        )
+        return Lattice(grid, knots, info, seed=self.seed)
+
+    def start(self) -> tuple[Start, Tensor]:
+        """Return the scales and the offsets ``[n, *moving]`` of the first stage's frames."""
+        s, stage = self.settings, self.stages()[0]
+        layout = layout_of(s, stage.frames)
+        if s.method == "paper":
+            if s.offset is None or s.sigma is None:
+                raise SemanifoldError("The paper's method needs an offset and a sigma; its own are 0.25 and 4.")
+            nothing = self.seed.values.new_zeros(2, *self.moving)
+            return Start(nothing, s.offset, s.sigma, 0), paper_start(self.seed, s, self.moving)
+        found = find_start(self.generator, self.seed, self.mask, self.parts(stage.size), s, layout_of(s, s.frames), stage.size)
+        return found, starting_offsets(layout, found.axes, s)
+
+    def run(self, progress: Progress | None, checkpoint: str | None) -> Solution[Lattice]:
+        """Run all stages."""
+        key = search_key(self.generator, self.seed, self.mask, self.settings, self.distance_name)
+        standing = load_standing(checkpoint, key, self.seed.values.device) if checkpoint else None
+        result = Result.INTERRUPTED
+        standing = standing or self.first_standing()
+        try:
+            for standing, ended in self.steps(standing):  # noqa: B020  (after Ctrl-C the latest one counts)
+                if checkpoint and (standing.step % CHECKPOINT_EVERY == 0 or ended):
+                    save_standing(standing, checkpoint, key)
+                if progress is not None:
+                    progress(self.report(standing))
+                result = ended or result
+        except KeyboardInterrupt:
+            pass
+        return self.solution(standing, result)
+
+    def first_standing(self) -> Standing:
+        """Return where the search begins."""
+        start, offsets = self.start()
+        layout = layout_of(self.settings, self.stages()[0].frames)
+        return self.enter(0, offsets[layout.free], start.offset, start.sigma, step=0, evaluations=start.pictures)
+
+    def enter(self, stage: int, free: Tensor, offset: float, sigma: float, *, step: int, evaluations: int) -> Standing:
+        """Return the standing at the beginning of a stage."""
+        descent = begin(self.objective(self.stages()[stage], offset, sigma), free)
+        value = descent.at.value
+        return Standing(stage, 0, step, evaluations + len(free), offset, sigma, descent, (value,), free, value)
+
+    def steps(self, standing: Standing) -> Iterator[tuple[Standing, Result | None]]:
+        """Go on from a standing; each item is the next one, the last with the reason why the search ends."""
+        stages = self.stages()
+        yield standing, None
+        while True:
+            stage = stages[standing.stage]
+            objective = self.objective(stage, standing.offset, standing.sigma)
+            settled = False
+            while standing.within < stage.steps and not settled:
+                standing = self.step(standing, objective)
+                settled = self.settled(standing)
+                if not math.isfinite(standing.descent.at.value):
+                    yield standing, Result.DIVERGED
+                    return
+                if standing.within < stage.steps and not settled:
+                    yield standing, None
+            if standing.stage + 1 == len(stages):
+                yield standing, Result.CONVERGED if settled else Result.STEPS
+                return
+            following = stages[standing.stage + 1]
+            free = self.carry(standing.best, stage.frames, following.frames)
+            standing = self.enter(
+                standing.stage + 1, free, standing.offset, standing.sigma, step=standing.step, evaluations=standing.evaluations
+            )
+            yield standing, None
+
+    def step(self, standing: Standing, objective: Objective) -> Standing:
+        """Take one step of the descent."""
+        count = 0
+
+        def counted(free: Tensor) -> Evaluation:
+            nonlocal count
+            count += len(free)
+            return objective(free)
+
+        descent = lbfgs_step(counted, standing.descent, history=HISTORY, line_search=self.settings.method != "paper")
+        lower = descent.at.value < standing.best_value
+        return replace(
+            standing,
+            within=standing.within + 1,
+            step=standing.step + 1,
+            evaluations=standing.evaluations + count,
+            descent=descent,
+            recent=(*standing.recent, descent.at.value)[-PATIENCE - 1 :],
+            best=descent.x if lower else standing.best,
+            best_value=descent.at.value if lower else standing.best_value,
+        )
+
+    def settled(self, standing: Standing) -> bool:
+        """Whether this stage has nothing more to gain."""
+        if self.settings.method == "paper":
+            return float(standing.descent.at.gradient.abs().max()) <= TINY_GRADIENT
+        recent = standing.recent
+        slow = len(recent) > PATIENCE and recent[0] - recent[-1] < self.settings.tolerance * abs(recent[0])
+        return slow or standing.descent.stalled
+
+    def carry(self, free: Tensor, old: int, new: int) -> Tensor:
+        """Return the free frames' offsets at another number of frames."""
+        before, after = (layout_of(self.settings, n) for n in (old, new))
+        return refine(before.spread(free), before.shape, after.shape, closed=self.settings.closed)[after.free]
+
+    def report(self, standing: Standing) -> dict[str, Any]:
+        """Return what the progress callback is told."""
+        stages = self.stages()
+        return {
+            "step": standing.step,
+            "steps": sum(stage.steps for stage in stages),
+            "stage": standing.stage,
+            "evaluations": standing.evaluations,
+            **standing.descent.at.terms,
+            "edit": self.edit(standing.best, stages[standing.stage].frames),
+        }
+
+    def solution(self, standing: Standing, result: Result) -> Solution[Lattice]:
+        """Return the best path at the full number of frames, with the distances of every frame at full size."""
+        s, frames = self.settings, self.stages()[standing.stage].frames
+        free = self.carry(standing.best, frames, s.frames)
+        edit = self.edit(free, s.frames)
+        parts = self.parts(None)
+        with torch.no_grad():
+            pairs = [parts(self.generator.images(moved(self.seed, codes, s.layers))) for codes in free.split(s.chunk)]
+        inside, outside = (torch.cat(column) for column in zip(*pairs))
+        layout = layout_of(s, s.frames)
+        stats = {
+            "steps": standing.step,
+            "evaluations": standing.evaluations,
+            "objective": standing.best_value,
+            "offset": standing.offset,
+            "sigma": standing.sigma,
+            "inside": layout.spread(inside).tolist(),
+            "outside": layout.spread(outside).tolist(),
+            "ratio": float(outside.sum() / inside.sum()),
+        }
+        return Solution(edit, result, stats)

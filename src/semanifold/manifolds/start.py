@@ -1,0 +1,166 @@
+"""Where a search starts: scales chosen from the generator, and a path, loop or sheet along the local directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+from semanifold.manifolds.directions import local_directions
+from semanifold.manifolds.layout import Layout
+from semanifold.manifolds.objective import Parts, moved
+from semanifold.manifolds.settings import ManifoldSettings
+from semanifold.masks import Mask
+
+STRANGERS = 8
+"""Codes drawn to learn how far apart codes and pictures usually are."""
+SHARE = 0.35
+"""c is this share of the median distance inside between the seed and strangers, where the local direction reaches that far."""
+REACH = 0.75
+"""The walk along a local direction goes to this share of the usual distance between codes."""
+TRIALS = 12
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a search begins with.
+
+    Attributes:
+        axes: ``[2, *moving]`` offsets along which the distance inside reaches c after one unit: first and second direction.
+        offset: c.
+        sigma: rest length between neighbours at the full number of frames.
+        pictures: pictures that the start took.
+    """
+
+    axes: Tensor
+    offset: float
+    sigma: float
+    pictures: int
+
+
+def find_start(
+    generator: Generator, seed: Latents, mask: Mask, parts: Parts, settings: ManifoldSettings, layout: Layout, size: int | None
+) -> Start:
+    """Choose directions, c and sigma.
+
+    The first direction is the ``settings.direction``-th local one, the second the next one. Both ways along the first are walked,
+    and the one that stays cleaner outside at equal change inside is taken. Without a given c it is :data:`SHARE` of the usual
+    distance inside between this picture and others, or as far as the walk gets if that is less. Without a given sigma it is the
+    mean spacing of the starting path, so that the path is as long as it must be to reach c.
+
+    Args:
+        generator: the generator.
+        seed: one code.
+        mask: what is to change.
+        parts: distances inside and outside of the seed's picture at ``size``.
+        settings: of the search.
+        layout: frames at full number.
+        size: height and width of the pictures.
+    """
+    found = local_directions(
+        generator, seed, mask, settings.direction + 2, layers=settings.layers, size=size, damping=settings.damping,
+        chunk=settings.chunk, seed=settings.seed,
+    )  # fmt: skip
+    layers = slice(*settings.layers) if settings.layers else slice(None)
+    pair = found.vectors[settings.direction :][:, layers]
+    first, second = pair[0], pair[min(1, len(pair) - 1)]
+    apart, usual = strangers(generator, seed, parts, settings, size)
+    lengths = torch.linspace(0, REACH * apart, TRIALS + 1)[1:].to(seed.values)
+    walks = [_walk(generator, seed, parts, sign * v, lengths, settings, size) for v in (first, second) for sign in (1, -1)]
+    offset = settings.offset or min(SHARE * usual, 0.8 * max(float(inside.max()) for inside, _ in walks[:2]))
+    cost = [float(_at(inside, outside, offset, short=4.0)) for inside, outside in walks]
+    backwards = (cost[1] < cost[0]) != settings.flip
+    second_backwards = cost[3] < cost[2]
+    reach = [float(_at(walks[i][0], lengths, offset)) for i in (int(backwards), 2 + int(second_backwards))]
+    axes = torch.stack([first * (-reach[0] if backwards else reach[0]), second * (-reach[1] if second_backwards else reach[1])])
+    sigma = settings.sigma or mean_spacing(starting_offsets(layout, axes, settings), layout)
+    pictures = 4 * TRIALS + STRANGERS + 3 * 128
+    return Start(axes, offset, sigma, pictures)
+
+
+def starting_offsets(layout: Layout, axes: Tensor, settings: ManifoldSettings) -> Tensor:
+    """Return offsets ``[n, *moving]`` of all frames along the local directions.
+
+    A walk out is a straight line, a pad the plane of both directions, out and back a circle through the seed whose far side is the
+    first direction; at constant distance it is the circle around the seed (closed), or half of it.
+    """
+    first, second = axes
+    n = layout.shape[0]
+    if settings.dims == 2:
+        line = torch.linspace(-1, 1, n).to(axes)
+        x, y = torch.meshgrid(line, line, indexing="ij")
+    elif settings.schedule in ("out", "through"):
+        x = torch.linspace(-1 if settings.schedule == "through" else 0, 1, n).to(axes)
+        y = torch.zeros_like(x)
+    else:
+        s = torch.arange(n).to(axes) / (n if settings.closed else n - 1)
+        if settings.schedule == "out-and-back":
+            x, y = (1 - torch.cos(2 * torch.pi * s)) / 2, torch.sin(2 * torch.pi * s) / 2
+        else:
+            angle = (2 if settings.closed else 1) * torch.pi * s
+            x, y = torch.cos(angle), torch.sin(angle)
+    ones = [1] * (axes.ndim - 1)
+    offsets = x.reshape(-1, *ones) * first + y.reshape(-1, *ones) * second
+    return torch.where(layout.held.to(axes.device).reshape(-1, *ones), torch.zeros_like(offsets), offsets)
+
+
+def paper_start(seed: Latents, settings: ManifoldSettings, shape: tuple[int, ...]) -> Tensor:
+    """Return the published code's start ``[n, *moving]``: all but the first code on one random line, 0.001 r times a normal number."""
+    draws = torch.Generator().manual_seed(settings.seed)
+    line = 0.001 * torch.randn(shape, generator=draws)
+    places = torch.randn(settings.frames, *[1] * len(shape), generator=draws)
+    places[0] = 0
+    return (places * line).to(seed.values)
+
+
+def mean_spacing(offsets: Tensor, layout: Layout) -> float:
+    """Return the mean distance between frames that springs of the lowest order join, divided by that order."""
+    springs = layout.springs
+    a, b = springs.pairs.unbind(1)
+    lengths = (offsets[a] - offsets[b]).flatten(1).norm(dim=1) / springs.orders.to(offsets)
+    return float(lengths[springs.orders == springs.orders.min()].mean())
+
+
+def strangers(
+    generator: Generator, seed: Latents, parts: Parts, settings: ManifoldSettings, size: int | None
+) -> tuple[float, float]:
+    """Return the median distance to other codes (moving part) and the median distance inside to their pictures."""
+    numbers = range(settings.seed, settings.seed + STRANGERS)
+    labels = None if seed.labels is None else seed.labels.expand(STRANGERS, -1)
+    others = generator.convert(generator.sample(list(numbers), labels=labels), seed.space)
+    layers = slice(*settings.layers) if settings.layers else slice(None)
+    apart = (others.values - seed.values)[:, layers].flatten(1).norm(dim=1)
+    inside = torch.cat([parts(_pictures(generator, others[i : i + 1], size))[0] for i in range(len(others))])
+    return float(apart.median()), float(inside.median())
+
+
+def _walk(
+    generator: Generator, seed: Latents, parts: Parts, direction: Tensor, lengths: Tensor, settings: ManifoldSettings, size: int | None
+) -> tuple[Tensor, Tensor]:
+    """Return distances inside and outside ``[trials]`` along a straight line."""
+    offsets = lengths.reshape(-1, *[1] * direction.ndim) * direction
+    codes = moved(seed, offsets, settings.layers)
+    results = [parts(_pictures(generator, codes[i : i + settings.chunk], size)) for i in range(0, len(codes), settings.chunk)]
+    return torch.cat([inside for inside, _ in results]), torch.cat([outside for _, outside in results])
+
+
+@torch.no_grad()
+def _pictures(generator: Generator, codes: Latents, size: int | None) -> Tensor:
+    return generator.images(codes, size=size)
+
+
+def _at(inside: Tensor, values: Tensor, offset: float, short: float = 1.0) -> Tensor:
+    """Return ``values`` where ``inside`` first reaches c along a walk from nought, by straight lines.
+
+    If it never does, the last value, multiplied by ``short`` for each time that c is farther than what was reached.
+    """
+    inside, values = (torch.cat([v.new_zeros(1), v]) for v in (inside, values))
+    beyond = (inside >= offset).nonzero().flatten()
+    if not len(beyond):
+        return values[-1] * short ** (offset / inside.max().clamp(min=1e-12))
+    i = int(beyond[0])
+    share = (offset - inside[i - 1]) / (inside[i] - inside[i - 1])
+    return values[i - 1] + share * (values[i] - values[i - 1])
