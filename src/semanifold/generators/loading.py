@@ -1,0 +1,283 @@
+"""Generators from files, addresses and names: :func:`load_generator`, :func:`convert`, :func:`save_generator`.
+
+No code from any file runs (see :mod:`~semanifold.generators.unpickling`), except for ``file.py:name``, the user's own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from semanifold.errors import SemanifoldError, near_names
+from semanifold.files import replacing
+from semanifold.generators.base import Generator
+from semanifold.generators.checkpoints import FORMAT, HEADER, Weights, architecture, find_weights, read_header, translate
+from semanifold.generators.containers import Contents, read, shown
+from semanifold.generators.fetching import fetch, is_url
+from semanifold.generators.inert import UnreadableError
+from semanifold.generators.stylegan2 import StyleGAN2
+from semanifold.generators.stylegan2_layouts import config_to_json
+
+EXPECTED = (
+    "a StyleGAN2 is expected: a checkpoint of rosinality's, NVIDIA's or semanifold's own code (.pt, .pkl or .safetensors), "
+    "or any generator by way of semanifold.wrap"
+)
+
+
+def _analytic() -> Generator:
+    from semanifold.faces.analytic import AnalyticFaces  # noqa: PLC0415  # a generator that is not asked for costs nothing
+
+    return AnalyticFaces()
+
+
+def _faces() -> Generator:
+    path = Path(__file__).parents[1] / "faces" / "weights" / "faces64.safetensors"
+    return load_file(path, name="faces")
+
+
+BUNDLED: dict[str, Callable[[], Generator]] = {"faces": _faces, "analytic": _analytic}
+"""Generators that come with the package, by name; see each one's function for what it is."""
+
+
+def load_generator(
+    path_or_name: str | os.PathLike[str],
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    sha256: str | None = None,
+) -> Generator:
+    """Return a frozen generator of a file, an address or a bundled name. Sizes and conditioning are read from the file.
+
+    Args:
+        path_or_name: one of
+
+            - a bundled name (:data:`BUNDLED`), such as ``"faces"``;
+            - a file: rosinality ``.pt``; NVIDIA ``.pkl`` of stylegan2-ada-pytorch, of stylegan3's StyleGAN2 or of the TensorFlow
+              StyleGAN2; a state dict of one of these (``.pt``, ``.pth``, ``.safetensors``); our own ``.safetensors``;
+            - ``https://...#sha256=HEX``, downloaded once into the cache folder and verified;
+            - ``file.py:name``, your own generator (see :func:`semanifold.generators.wrapped.wrap`). This runs the file.
+        device: where it shall lie.
+        dtype: precision of its weights.
+        sha256: SHA-256 that the file must have; needed for an address that does not carry it.
+
+    Raises:
+        SemanifoldError: saying what the file is, what was expected, and what to do. No code from a file ever runs.
+    """
+    text = os.fspath(path_or_name)
+    own = re.fullmatch(r"(?P<file>.+\.py):(?P<name>[A-Za-z_]\w*)", text)
+    if sha256 and (text in BUNDLED or own):
+        raise SemanifoldError(f"A SHA-256 belongs to a file or an address, not to {text!r}; leave it out.")
+    if text in BUNDLED:
+        generator = BUNDLED[text]()
+    elif is_url(text):
+        generator = _from_address(text, sha256)
+    elif own:
+        generator = _of_user(Path(own["file"]), own["name"])
+    elif not os.path.exists(text) and re.fullmatch(r"[\w-]+", text):
+        raise SemanifoldError(f"There is no file and no bundled generator {text!r}: {near_names(text, BUNDLED)}")
+    else:
+        generator = load_file(text, sha256=sha256)
+    try:
+        return generator.to(device=device, dtype=dtype)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise SemanifoldError(f"{generator.name} cannot be moved to {device} as {dtype}: {error}") from error
+
+
+def load_file(path: str | os.PathLike[str], *, sha256: str | None = None, name: str | None = None) -> StyleGAN2:
+    """Return the generator of a file of weights, float32 on the CPU; see :func:`load_generator`."""
+    return from_contents(path, _verified(path, sha256), name=name)
+
+
+def from_contents(path: str | os.PathLike[str], contents: Contents, *, name: str | None = None) -> StyleGAN2:
+    """Return the generator of a file that has been read already."""
+    weights = the_weights(path, contents)
+    try:
+        config, state = translate(weights, contents)
+        header = read_header(contents)
+        words = {key: shown(str(header.get(key, fallback)), 200) for key, fallback in _words(path).items()}
+        return StyleGAN2.from_state(config, state, **(words | ({"name": name} if name else {})))
+    except SemanifoldError as error:
+        raise SemanifoldError(f"{path}: {error}") from error
+    except UnreadableError as error:
+        raise SemanifoldError(f"{path} ({contents.format}) {error}; get a fresh copy.") from error
+    except (RuntimeError, TypeError, ValueError, OverflowError, MemoryError) as error:
+        raise SemanifoldError(f"{path} ({contents.format}) is damaged: {shown(str(error))}; get a fresh copy.") from error
+
+
+def the_weights(path: str | os.PathLike[str], contents: Contents) -> Weights:
+    """Return the StyleGAN2 weights in a file, or say what it holds instead."""
+    if contents.tree is None:
+        raise SemanifoldError(f"{path} {contents.problem}; {EXPECTED}.")
+    try:
+        weights = find_weights(contents.tree)
+    except UnreadableError as error:
+        raise SemanifoldError(f"{path} ({contents.format}) {error}; get a fresh copy.") from error
+    if weights is None:
+        raise SemanifoldError(f"{path} ({contents.format}) holds {_what(contents.tree)}; {EXPECTED}.")
+    kind = architecture(weights)
+    if kind == "StyleGAN2":
+        return weights
+    if kind == "unknown":
+        some = ", ".join(shown(key, 40) for key in list(weights.state)[:3])
+        raise SemanifoldError(f"{path} holds {len(weights.state)} tensors of an unknown network ({some}, ...); {EXPECTED}.")
+    raise SemanifoldError(f"{path} holds a {kind}, which semanifold does not load yet; {EXPECTED}.")
+
+
+def _what(tree: object) -> str:
+    if isinstance(tree, dict):
+        keys = ", ".join(shown(str(key), 20) for key in list(tree)[:6])
+        return f"a dictionary without a generator (its keys: {keys})" if keys else "an empty dictionary"
+    return "a single tensor or value, such as a direction, and no generator"
+
+
+def _words(path: str | os.PathLike[str]) -> dict[str, str]:
+    return {"name": Path(path).stem, "source": os.fspath(path), "licence": "unknown"}
+
+
+def _verified(path: str | os.PathLike[str], sha256: str | None) -> Contents:
+    contents = read(path)
+    if sha256 and contents.sha256 != sha256.lower():
+        raise SemanifoldError(
+            f"{path} has the SHA-256 {contents.sha256}, but {sha256.lower()} was expected: it is damaged or another file."
+        )
+    return contents
+
+
+def _from_address(address: str, sha256: str | None) -> Generator:
+    path, digest = fetch(address, sha256)
+    try:
+        contents = _verified(path, digest)
+    except SemanifoldError:
+        path.unlink(missing_ok=True)  # the cached copy was changed; the next call downloads it again
+        raise
+    generator = from_contents(path, contents)
+    generator.source = address
+    return generator
+
+
+def _of_user(file: Path, name: str) -> Generator:
+    """Run the user's own file and take a generator from it."""
+    if not file.is_file():
+        raise SemanifoldError(f"There is no file {file}; give file.py:name, where name is a generator made by semanifold.wrap.")
+    spec = importlib.util.spec_from_file_location(f"semanifold_user_{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None  # a .py file always has one
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        made = vars(module).get(name)
+        if made is not None and not isinstance(made, torch.nn.Module) and callable(made):
+            made = made()
+    except SemanifoldError:
+        raise
+    except Exception as error:
+        raise SemanifoldError(f"{file}:{name} failed: {type(error).__name__}: {error}.") from error
+    if name not in vars(module):
+        names = [key for key in vars(module) if not key.startswith("_")]
+        raise SemanifoldError(f"{file} has no {name!r}: {near_names(name, names)}")
+    if not isinstance(made, Generator):
+        raise SemanifoldError(
+            f"{file}:{name} is a {type(made).__name__}, not a generator; write {name} = semanifold.wrap(module, latent_shape), "
+            "or a function without arguments that returns this."
+        )
+    return made
+
+
+def convert(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    half: bool = False,
+    overwrite: bool = False,
+    sha256: str | None = None,
+) -> StyleGAN2:
+    """Write any file that :func:`load_generator` reads as our safetensors, and return its generator.
+
+    Args:
+        source: file or address of the weights.
+        target: the new file, ``.safetensors``.
+        half: store 16-bit floats, half the size; the pictures are then no longer exactly the same.
+        overwrite: whether ``target`` may be replaced.
+        sha256: SHA-256 that the source must have.
+
+    Raises:
+        SemanifoldError: if the source cannot be read or the target cannot be written; nothing half-written remains.
+    """
+    _check_target(Path(target), overwrite)
+    text = os.fspath(source)
+    path, digest = fetch(text, sha256) if is_url(text) else (Path(text), sha256)
+    contents = _verified(path, digest)
+    generator = from_contents(path, contents)
+    if not read_header(contents):
+        generator.source = text
+    original = str(read_header(contents).get("original_sha256", contents.sha256))
+    save_generator(generator, target, half=half, overwrite=overwrite, original_sha256=original)
+    return generator
+
+
+def save_generator(
+    generator: StyleGAN2,
+    path: str | os.PathLike[str],
+    *,
+    half: bool = False,
+    overwrite: bool = False,
+    original_sha256: str = "",
+) -> None:
+    """Write a StyleGAN2 as safetensors; its header holds the configuration, name, source and licence.
+
+    Args:
+        generator: the generator.
+        path: the new file, ``.safetensors``.
+        half: store 16-bit floats, half the size; they are loaded as float32.
+        overwrite: whether the file may be replaced.
+        original_sha256: SHA-256 of the file that the weights came from.
+
+    Raises:
+        SemanifoldError: if the weights are not finite or the file cannot be written; nothing half-written remains.
+    """
+    path = Path(path)
+    if not isinstance(generator, StyleGAN2):
+        raise SemanifoldError(f"Only a StyleGAN2 can be saved as safetensors, not a {type(generator).__name__}.")
+    _check_target(path, overwrite)
+    state = {
+        key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in generator.state_dict().items()
+    }
+    state = {key: value.half() if half else value for key, value in state.items()}
+    for key, value in state.items():
+        if not torch.isfinite(value).all():
+            raise SemanifoldError(
+                f"{key} holds NaN, infinite{' or (for 16 bits) too large' if half else ''} values; it was not saved."
+            )
+    header = {
+        "format": FORMAT,
+        "architecture": "stylegan2",
+        "config": json.loads(config_to_json(generator.config)),
+        "name": generator.name,
+        "source": generator.source,
+        "licence": generator.licence,
+        "original_sha256": original_sha256,
+    }
+    try:
+        with replacing(path) as part:
+            save_file(state, part, metadata={HEADER: json.dumps(header)})
+    except (OSError, SafetensorError) as error:
+        raise SemanifoldError(f"{path} cannot be written: {error}; choose another folder or make room.") from error
+
+
+def _check_target(path: Path, overwrite: bool) -> None:
+    if path.suffix != ".safetensors":
+        raise SemanifoldError(f"The target {path} must end in .safetensors, the format that semanifold writes.")
+    if not path.parent.is_dir():
+        raise SemanifoldError(f"There is no folder {path.parent} to write {path.name} to; make it first.")
+    if path.is_dir():
+        raise SemanifoldError(f"{path} is a folder; give the name of a new file.")
+    if path.exists() and not overwrite:
+        raise SemanifoldError(f"{path} exists already; choose another name, or say that it may be overwritten.")
