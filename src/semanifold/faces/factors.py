@@ -6,11 +6,12 @@ A factor belongs to the region of the picture that it changes.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from semanifold.errors import SemanifoldError, near_names
 
 __all__ = ["FACTORS", "REGIONS", "Factor", "as_columns", "factor_index", "factor_names", "factors_of", "likeable_face"]
 
@@ -87,40 +88,35 @@ def factor_index(name: str) -> int:
     """Return the column of the factor with this name.
 
     Raises:
-        KeyError: if there is no such factor; the message lists the near names.
+        SemanifoldError: if there is no such factor; the message lists the near names.
     """
     names = factor_names()
-    if name in names:
-        return names.index(name)
-    near = difflib.get_close_matches(name, names, n=4, cutoff=0.4)
-    hint = f"did you mean {', '.join(near)}?" if near else f"the names are {', '.join(names)}."
-    raise KeyError(f"There is no factor named {name!r}; {hint}")
+    if name not in names:
+        raise SemanifoldError(f"There is no factor named {name!r}: {near_names(name, names)}")
+    return names.index(name)
 
 
 def factors_of(region: str) -> tuple[Factor, ...]:
     """Return the factors that belong to a region.
 
     Raises:
-        KeyError: if there is no such region; the message lists all regions.
+        SemanifoldError: if there is no such region; the message lists the near names.
     """
-    found = tuple(factor for factor in FACTORS if factor.region == region)
-    if not found:
-        near = difflib.get_close_matches(region, REGIONS, n=2, cutoff=0.4)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise KeyError(f"There is no region named {region!r}; the regions are {', '.join(REGIONS)}.{hint}")
-    return found
+    if region not in REGIONS:
+        raise SemanifoldError(f"There is no region named {region!r}: {near_names(region, REGIONS)}")
+    return tuple(factor for factor in FACTORS if factor.region == region)
 
 
 def as_columns(factors: Tensor) -> dict[str, Tensor]:
     """Split factors [n, F] into one tensor [n, 1, 1] per name, ready to be broadcast over a picture.
 
     Raises:
-        ValueError: if the tensor does not have the shape [n, F] or no floating type.
+        SemanifoldError: if the tensor does not have the shape [n, F] or no floating type.
     """
     if factors.ndim != 2 or factors.shape[1] != len(FACTORS) or not factors.is_floating_point():
-        raise ValueError(
-            f"Factors must be a floating tensor of shape [n, {len(FACTORS)}], one column for each of FACTORS; "
-            f"got shape {list(factors.shape)} of {factors.dtype}."
+        raise SemanifoldError(
+            f"Factors are expected as a floating tensor [n, {len(FACTORS)}], one column for each of FACTORS, "
+            f"but these are {list(factors.shape)} of {factors.dtype}."
         )
     columns = factors[:, :, None, None].unbind(1)
     return dict(zip(factor_names(), columns, strict=True))
@@ -134,7 +130,7 @@ def likeable_face(dtype: torch.dtype = torch.float32, **changes: float) -> Tenso
         changes: factor names with their values in [0, 1].
 
     Raises:
-        KeyError: if a name is unknown.
+        SemanifoldError: if a name is unknown.
     """
     values = [_LIKEABLE[name] for name in factor_names()]
     for name, value in changes.items():

@@ -3,52 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from semanifold.faces.head import Pose, Tones
 from semanifold.faces.shapes import Canvas, bezier, colour, ellipse_distance, mix, paint, together
+from semanifold.faces.subject import Subject
 
 __all__ = ["brows", "eyes", "in_window", "mouth", "nose"]
 
 _IRIS = ((0.34, 0.17, 0.05), (0.42, 0.55, 0.10), (0.10, 0.75, 0.60), (0.16, 0.48, 0.95))
 _LASH = (0.10, 0.06, 0.07)
 
-Painter = Callable[[Canvas, dict[str, Tensor], Tones, Pose, Tensor, Tensor], Tensor]
+Painter = Callable[[Canvas, Subject, Tensor, Tensor], Tensor]
+"""Paints one feature: the canvas, the faces, the picture so far [n, 3, H, W], where skin is [n, H, W] -> the picture."""
 
 
-def in_window(
-    painter: Painter,
-    box: tuple[float, float, float, float],
-    canvas: Canvas,
-    f: dict[str, Tensor],
-    tones: Tones,
-    pose: Pose,
-    picture: Tensor,
-    skin: Tensor,
-) -> Tensor:
-    """Let a painter work on a window of the picture only.
+def in_window(painter: Painter, left: float, top: float, right: float, bottom: float) -> Painter:
+    """Return a painter that works only on the window that its feature never leaves, which saves most of the time."""
 
-    Args:
-        painter: paints one feature.
-        box: left, top, right, bottom of the window that the feature never leaves.
-        canvas: the whole picture's canvas.
-        f: factors by name.
-        tones: the shared colours.
-        pose: the turn of the head.
-        picture: the picture so far [n, 3, H, W].
-        skin: where the feature may be painted [n, H, W], in [0, 1].
-    """
-    columns, rows = canvas.span(box[0], box[2]), canvas.span(box[1], box[3])
-    done = painter(canvas.cut(rows, columns), f, tones, pose, picture[:, :, rows, columns], skin[:, rows, columns])
-    result = picture.clone()
-    result[:, :, rows, columns] = done
-    return result
+    def painted(canvas: Canvas, subject: Subject, picture: Tensor, skin: Tensor) -> Tensor:
+        columns, rows = canvas.span(left, right), canvas.span(top, bottom)
+        window = canvas.cut(rows, columns)
+        result = picture.clone()
+        result[:, :, rows, columns] = painter(window, subject, picture[:, :, rows, columns], skin[:, rows, columns])
+        return result
+
+    return painted
 
 
-def eyes(canvas: Canvas, f: dict[str, Tensor], tones: Tones, pose: Pose, picture: Tensor, skin: Tensor) -> Tensor:
+def eyes(canvas: Canvas, subject: Subject, picture: Tensor, skin: Tensor) -> Tensor:
     """Paint both eyes with their lids and lashes."""
+    f, pose, tones = subject.f, subject.pose, subject.tones
     apart = mix(0.222, 0.295, f["eye_spacing"])
     left_x, left_y, left_scale = pose.place(-apart, 0.0, -0.03)
     right_x, right_y, right_scale = pose.place(apart, 0.0, -0.03)
@@ -76,69 +63,71 @@ def eyes(canvas: Canvas, f: dict[str, Tensor], tones: Tones, pose: Pose, picture
     lid_shade = 0.62 + 0.38 * (from_upper / (0.42 * size)).clamp(0, 1)
     white = colour((0.97, 0.97, 1.0), picture)
     picture = paint(picture, white * lid_shade[:, None], open_part)
-    picture = _iris(canvas, f, picture, (u, v), size, half, lid_shade, open_part)
-    return _lids(canvas, tones, picture, (u, v, sign), size, from_upper, (from_lower, raised), skin)
+    eye = _Eye(u, v, sign, size, from_upper, from_lower, open_part)
+    picture = _iris(canvas, subject, picture, eye, lid_shade)
+    return _lids(canvas, subject, picture, eye, skin)
 
 
-def _iris(
-    canvas: Canvas,
-    f: dict[str, Tensor],
-    picture: Tensor,
-    at: tuple[Tensor, Tensor],
-    size: Tensor,
-    half: Tensor,
-    lid_shade: Tensor,
-    open_part: Tensor,
-) -> Tensor:
-    """Paint iris, pupil and highlight inside of the open part of the eyes."""
-    u, v = at
-    look_x = mix(-0.42, 0.42, f["gaze_x"])
-    look_y = mix(0.26, -0.36, f["gaze_y"]) - 0.10
-    across, down = u - look_x, v - look_y
-    radius = (across * across * 1.0 + down * down + 1e-6).sqrt()
-    pixel = canvas.pixel
-    edge = 0.56
-    iris = canvas.coverage((radius - edge) * size) * open_part
-    base = bezier(_IRIS, f["iris_hue"])
+@dataclass(frozen=True)
+class _Eye:
+    """Where both eyes are, as seen from every pixel of the window.
+
+    Args:
+        u: horizontal distance from the middle of the nearer eye, over its half width.
+        v: vertical distance from it, over the size.
+        sign: -1 for the eye on the left of the picture, 1 for the other.
+        size: half the width of an unturned eye.
+        from_upper: signed distance below the upper lid.
+        from_lower: signed distance below the lower lid.
+        open_part: the coverage of the part between the lids.
+    """
+
+    u: Tensor
+    v: Tensor
+    sign: Tensor
+    size: Tensor
+    from_upper: Tensor
+    from_lower: Tensor
+    open_part: Tensor
+
+
+def _iris(canvas: Canvas, subject: Subject, picture: Tensor, eye: _Eye, lid_shade: Tensor) -> Tensor:
+    """Paint iris, pupil and highlights inside of the open part of the eyes, under the shade [n, H, W] of the upper lid."""
+    f, size = subject.f, eye.size
+    across = eye.u - mix(-0.42, 0.42, f["gaze_x"])
+    down = eye.v - mix(0.16, -0.46, f["gaze_y"])
+    radius = (across * across + down * down + 1e-6).sqrt()
     glow = 0.62 + 0.50 * (0.5 + down).clamp(0, 1)
     ring = ((radius - 0.36) / 0.20).clamp(0, 1)
     tone = glow * (1 - 0.55 * ring * ring) * (0.35 + 0.65 * lid_shade)
-    picture = paint(picture, base * tone[:, None], iris)
-    pupil = canvas.coverage((radius - 0.25) * size) * open_part
+    iris = canvas.coverage((radius - 0.56) * size) * eye.open_part
+    picture = paint(picture, bezier(_IRIS, f["iris_hue"]) * tone[:, None], iris)
+    pupil = canvas.coverage((radius - 0.25) * size) * eye.open_part
     picture = paint(picture, colour((0.03, 0.02, 0.04), picture), pupil)
-    spark = canvas.coverage(((across + 0.20) ** 2 + (down + 0.22) ** 2 + 1e-6).sqrt() * size - 0.16 * size)
-    low_spark = canvas.coverage(((across - 0.22) ** 2 + (down - 0.24) ** 2 + 1e-6).sqrt() * size - 0.08 * size)
-    shine = (spark + 0.5 * low_spark).clamp(max=1) * open_part
-    del pixel, half
+    spark = canvas.coverage((((across + 0.20) ** 2 + (down + 0.22) ** 2 + 1e-6).sqrt() - 0.16) * size)
+    low_spark = canvas.coverage((((across - 0.22) ** 2 + (down - 0.24) ** 2 + 1e-6).sqrt() - 0.08) * size)
+    shine = (spark + 0.5 * low_spark).clamp(max=1) * eye.open_part
     return paint(picture, colour((1.0, 1.0, 1.0), picture), shine)
 
 
-def _lids(
-    canvas: Canvas,
-    tones: Tones,
-    picture: Tensor,
-    at: tuple[Tensor, Tensor, Tensor],
-    size: Tensor,
-    from_upper: Tensor,
-    lower: tuple[Tensor, Tensor],
-    skin: Tensor,
-) -> Tensor:
-    """Paint the lashes along the upper lid, the fold above it and the rim of the lower lid."""
-    u, v, sign = at
-    from_lower, _ = lower
-    outward = u * sign
-    inside = canvas.coverage((u.abs() - 1.08) * size)
-    thick = size * (0.075 + 0.055 * outward.clamp(-1, 1.2)) * (1.15 - 0.25 * u * u).clamp(min=0.05)
-    lash = canvas.stroke(from_upper + 0.5 * thick, thick) * inside * skin
-    fold = canvas.stroke(from_upper + 0.30 * size, 0.022 * size + 0.004) * canvas.coverage((u.abs() - 0.9) * size) * skin
-    picture = paint(picture, tones.flush * 0.55, 0.75 * fold)
-    rim = canvas.stroke(from_lower, 0.03 * size) * canvas.coverage((u.abs() - 0.98) * size) * skin
-    picture = paint(picture, tones.flush * 0.55, 0.8 * rim)
-    return paint(picture, colour(_LASH, picture), lash)
+def _lids(canvas: Canvas, subject: Subject, picture: Tensor, eye: _Eye, skin: Tensor) -> Tensor:
+    """Paint the fold above the upper lid, the rim of the lower lid and the lashes."""
+    u, size = eye.u, eye.size
+    beyond = u.abs()
+    crease = subject.tones.flush * 0.55
+    fold = canvas.stroke(eye.from_upper + 0.30 * size, 0.022 * size + 0.004) * canvas.coverage((beyond - 0.9) * size)
+    picture = paint(picture, crease, 0.75 * fold * skin)
+    rim = canvas.stroke(eye.from_lower, 0.03 * size) * canvas.coverage((beyond - 0.98) * size)
+    picture = paint(picture, crease, 0.8 * rim * skin)
+    outward = (u * eye.sign).clamp(-1, 1.2)
+    thick = size * (0.075 + 0.055 * outward) * (1.15 - 0.25 * u * u).clamp(min=0.05)
+    lash = canvas.stroke(eye.from_upper + 0.5 * thick, thick) * canvas.coverage((beyond - 1.08) * size)
+    return paint(picture, colour(_LASH, picture), lash * skin)
 
 
-def brows(canvas: Canvas, f: dict[str, Tensor], tones: Tones, pose: Pose, picture: Tensor, skin: Tensor) -> Tensor:
+def brows(canvas: Canvas, subject: Subject, picture: Tensor, skin: Tensor) -> Tensor:
     """Paint both brows, in the colour of the hair but darker."""
+    f, pose, tones = subject.f, subject.pose, subject.tones
     height = mix(-0.235, -0.375, f["brow_height"])
     left_x, left_y, left_scale = pose.place(-0.25, height)
     right_x, right_y, right_scale = pose.place(0.25, height)
@@ -156,8 +145,9 @@ def brows(canvas: Canvas, f: dict[str, Tensor], tones: Tones, pose: Pose, pictur
     return paint(picture, tones.hair * 0.55, 0.94 * line * skin)
 
 
-def nose(canvas: Canvas, f: dict[str, Tensor], tones: Tones, pose: Pose, picture: Tensor, skin: Tensor) -> Tensor:
+def nose(canvas: Canvas, subject: Subject, picture: Tensor, skin: Tensor) -> Tensor:
     """Paint the nose: a bridge lit from the side, wings, nostrils and a highlight on the tip."""
+    f, pose, tones = subject.f, subject.pose, subject.tones
     length = mix(0.140, 0.282, f["nose_length"])
     half = mix(0.056, 0.145, f["nose_width"])
     tip_x, tip_y, _ = pose.place(0.0, length, 0.10)
@@ -179,7 +169,7 @@ def nose(canvas: Canvas, f: dict[str, Tensor], tones: Tones, pose: Pose, picture
     wing = canvas.stroke(
         ellipse_distance((beside - 0.70 * half) / (0.5 * half), (canvas.y - tip_y) / 0.05, 0.5 * half, 0.05), 0.008
     )
-    wing = wing * canvas.coverage((0.72 * half - beside) * 1.0)
+    wing = wing * canvas.coverage(0.72 * half - beside)
     picture = paint(picture, tones.flush * 0.55, 0.55 * wing * skin)
     hole = canvas.coverage(
         ellipse_distance((beside - 0.48 * half) / (0.30 * half), (canvas.y - tip_y - 0.035) / 0.017, 0.30 * half, 0.017)
@@ -187,11 +177,12 @@ def nose(canvas: Canvas, f: dict[str, Tensor], tones: Tones, pose: Pose, picture
     picture = paint(picture, tones.flush * 0.28, 0.85 * hole * skin)
     shine_x = canvas.x - tip_x - 0.25 * half * side
     shine = torch.exp(-((shine_x / 0.030) ** 2) - ((canvas.y - tip_y + 0.035) / 0.028) ** 2)
-    return paint(picture, mix(tones.skin, 1.0, torch.full_like(tip_x, 0.6)[:, None]), 0.6 * shine * skin)
+    return paint(picture, 0.4 * tones.skin + 0.6, 0.6 * shine * skin)
 
 
-def mouth(canvas: Canvas, f: dict[str, Tensor], tones: Tones, pose: Pose, picture: Tensor, skin: Tensor) -> Tensor:
+def mouth(canvas: Canvas, subject: Subject, picture: Tensor, skin: Tensor) -> Tensor:
     """Paint the mouth: lips, and behind them darkness, tongue and teeth as far as it is open."""
+    f, pose, tones = subject.f, subject.pose, subject.tones
     middle_x, middle_y, scale = pose.place(0.0, 0.425, 0.03)
     half = mix(0.160, 0.305, f["mouth_width"]) * scale
     u = (canvas.x - middle_x) / half
@@ -220,7 +211,7 @@ def mouth(canvas: Canvas, f: dict[str, Tensor], tones: Tones, pose: Pose, pictur
     low_lip = cover((curve - y) * 0.6)
     soft = torch.exp(-0.5 * ((y - curve - (gap_down + lip_down + 0.035) * bow) / 0.022) ** 2) * bow.clamp(min=0)
     picture = picture * (1 - 0.16 * soft * skin)[:, None]
-    gloss = torch.exp(-((inner_low / lip_down.clamp(min=0.01) - 0.45) / 0.28) ** 2 - 5 * u * u)
+    gloss = torch.exp(-(((inner_low / lip_down.clamp(min=0.01) - 0.45) / 0.28) ** 2) - 5 * u * u)
     picture = paint(picture, rose * (0.80 + 0.20 * low_lip)[:, None], lips)
     picture = paint(picture, colour((1.0, 0.95, 0.93), picture), 0.35 * gloss * lips * low_lip)
     picture = paint(picture, colour((0.26, 0.05, 0.07), picture), inside)
@@ -232,5 +223,5 @@ def mouth(canvas: Canvas, f: dict[str, Tensor], tones: Tones, pose: Pose, pictur
     picture = paint(picture, colour((0.98, 0.97, 0.94), picture), cover(bite) * inside)
     seam = canvas.stroke(inner_up, 0.009) * cover((u.abs() - 1.04) * half) * skin
     picture = paint(picture, tones.flush * 0.35, 0.85 * seam * (1 - inside))
-    dent = torch.exp(-(((u.abs() - 1.06) * half / 0.022) ** 2) - ((y - curve - bend * 0) / 0.03) ** 2)
+    dent = torch.exp(-(((u.abs() - 1.06) * half / 0.022) ** 2) - ((y - curve) / 0.03) ** 2)
     return paint(picture, tones.flush * 0.55, 0.35 * dent * skin)

@@ -2,77 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from semanifold.faces.shapes import Canvas, bezier, colour, ellipse_distance, mix, paint, rounded_and
+from semanifold.faces.subject import HEAD_X, HEAD_Y, Subject
 
-__all__ = ["Pose", "Tones", "background", "bust", "fringe", "hair_outline", "head_outline", "light_on"]
+__all__ = ["background", "bust", "cheeks", "fringe", "hair_outline", "head_outline", "light_on"]
 
-_SKIN = ((1.0, 0.86, 0.75), (1.0, 0.77, 0.58), (0.78, 0.50, 0.33), (0.40, 0.24, 0.17))
-_HAIR = ((0.07, 0.06, 0.08), (0.36, 0.17, 0.07), (0.82, 0.42, 0.10), (1.0, 0.87, 0.55))
 _BACKGROUND = ((0.28, 0.58, 1.0), (0.10, 1.0, 0.70), (1.0, 0.95, 0.15), (1.0, 0.36, 0.56))
-_HEAD_X, _HEAD_Y = 0.0, 0.06
 _ABOVE, _BELOW = 0.70, 0.71
 
 
-@dataclass(frozen=True)
-class Pose:
-    """How the head is turned: sines and cosines [n, 1, 1] of the turn (to the right) and of the nod (upwards)."""
-
-    turn_sin: Tensor
-    turn_cos: Tensor
-    nod_sin: Tensor
-    nod_cos: Tensor
-
-    @classmethod
-    def of(cls, f: dict[str, Tensor]) -> Pose:
-        """Read the pose from the factors: up to 21 degrees to either side, up to 13 degrees up or down."""
-        turn, nod = mix(-0.365, 0.365, f["yaw"]), mix(-0.23, 0.23, f["pitch"])
-        return cls(turn.sin(), turn.cos(), nod.sin(), nod.cos())
-
-    def place(self, x: Tensor | float, y: Tensor | float, lift: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
-        """Return where a point of the face goes, and how much it narrows.
-
-        The face is an ellipsoid with the half-axes 0.66, 0.86 and 0.62 (towards the viewer) around the middle of the head.
-
-        Args:
-            x: horizontal position on the unturned face.
-            y: vertical position on the unturned face.
-            lift: how far the point stands out of the ellipsoid.
-
-        Returns:
-            The position x, y [n, 1, 1] in the picture, and the horizontal scale (1 on the unturned face).
-        """
-        side, down = self.turn_cos * 0 + x - _HEAD_X, self.turn_cos * 0 + y - _HEAD_Y
-        surface = 0.62 * (1 - (side / 0.66) ** 2 - (down / 0.86) ** 2).clamp(min=0.05).sqrt()
-        depth = surface + lift
-        shown_x = side * self.turn_cos + depth * self.turn_sin
-        inward = depth * self.turn_cos - side * self.turn_sin
-        shown_y = down * self.nod_cos - (inward - 0.25) * self.nod_sin
-        scale = self.turn_cos - side * (0.62 / 0.66) ** 2 / surface * self.turn_sin
-        return shown_x + _HEAD_X, shown_y + _HEAD_Y, scale.clamp(0.5, 1.05)
-
-
-@dataclass(frozen=True)
-class Tones:
-    """The colours [n, 3, 1, 1] that several parts share."""
-
-    skin: Tensor
-    flush: Tensor
-    hair: Tensor
-
-    @classmethod
-    def of(cls, f: dict[str, Tensor]) -> Tones:
-        """Read the colours from the factors; flush is the skin where the blood shows through."""
-        skin = bezier(_SKIN, f["skin_tone"])
-        return cls(skin, skin * colour((0.97, 0.70, 0.66), skin), bezier(_HAIR, f["hair_tone"]))
-
-
-def background(canvas: Canvas, f: dict[str, Tensor]) -> Tensor:
+def background(canvas: Canvas, subject: Subject) -> Tensor:
     """Return the background [n, 3, H, W]: one hue, lighter behind the head and on the side of the light."""
+    f = subject.f
     hue = bezier(_BACKGROUND, f["background_hue"])
     tone = mix(0.30, 1.0, f["background_tone"])
     x, y = canvas.x, canvas.y
@@ -81,39 +25,40 @@ def background(canvas: Canvas, f: dict[str, Tensor]) -> Tensor:
     return mix(hue, 1.0, pale[:, None]) * (tone * glow)[:, None]
 
 
-def head_outline(canvas: Canvas, f: dict[str, Tensor], pose: Pose) -> Tensor:
+def head_outline(canvas: Canvas, subject: Subject) -> Tensor:
     """Return the signed distance [n, H, W] from the outline of the head."""
-    half = mix(0.50, 0.61, f["face_width"])
-    below = canvas.y - (_HEAD_Y - 0.14 * pose.nod_sin)
+    f, pose = subject.f, subject.pose
+    below = canvas.y - (HEAD_Y - 0.14 * pose.nod_sin)
     down, up = below.clamp(min=0) / _BELOW, below.clamp(max=0) / _ABOVE
-    width = half * (1 + mix(-0.42, 0.40, f["jaw"]) * down * down)
-    u = (canvas.x - (_HEAD_X + 0.20 * pose.turn_sin * (0.6 + down))) / width
+    width = subject.half_width * (1 + mix(-0.42, 0.40, f["jaw"]) * down * down)
+    u = (canvas.x - (HEAD_X + 0.20 * pose.turn_sin * (0.6 + down))) / width
     return ellipse_distance(u, down + up, width, 0.705)
 
 
-def hair_outline(canvas: Canvas, f: dict[str, Tensor], pose: Pose) -> tuple[Tensor, Tensor, Tensor]:
+def hair_outline(canvas: Canvas, subject: Subject) -> tuple[Tensor, Tensor, Tensor]:
     """Return the signed distance [n, H, W] from the outline of the hair, and u, v: the position in it over its radii."""
+    f, pose = subject.f, subject.pose
     middle_x, middle_y = 0.05 * pose.turn_sin, -0.04 - 0.06 * pose.nod_sin
     above = mix(0.70, 0.90, f["hair_volume"])
     below = canvas.y - middle_y
     hang = below.clamp(min=0)
-    width = mix(0.50, 0.61, f["face_width"]) + mix(0.045, 0.20, f["hair_volume"]) + 0.03 * hang
+    width = subject.half_width + mix(0.045, 0.20, f["hair_volume"]) + 0.03 * hang
     u = (canvas.x - middle_x) / width
     v = below.clamp(max=0) / above
     return ellipse_distance(u, v, width, above), u, below / above
 
 
-def bust(canvas: Canvas, f: dict[str, Tensor], tones: Tones, picture: Tensor, pose: Pose) -> tuple[Tensor, Tensor]:
+def bust(canvas: Canvas, subject: Subject, picture: Tensor) -> tuple[Tensor, Tensor]:
     """Paint what lies behind the head: hair, shoulders, neck and ears.
 
     Returns:
         The picture [n, 3, H, W] and how much of each pixel they cover [n, H, W].
     """
-    x, y = canvas.x, canvas.y
-    distance, u, _ = hair_outline(canvas, f, pose)
-    hair = canvas.coverage(rounded_and(distance, y - _tips(f, u), 0.10))
+    x, y, tones = canvas.x, canvas.y, subject.tones
+    distance, u, _ = hair_outline(canvas, subject)
+    hair = canvas.coverage(rounded_and(distance, y - _tips(subject, u), 0.10))
     shadow = 0.62 + 0.10 * torch.cos(17 * u)
-    picture = paint(picture, tones.hair[..., :1] * shadow[:, None], hair)
+    picture = paint(picture, tones.hair * shadow[:, None], hair)
     shirt = canvas.coverage(ellipse_distance(x / 0.86, (y - 1.25) / 0.46, 0.86, 0.46))
     neckline = canvas.coverage(ellipse_distance(x / 0.29, (y - 0.80) / 0.145, 0.29, 0.145))
     waist = 0.20 + 0.9 * (y - 0.78).clamp(min=0) ** 2
@@ -125,67 +70,79 @@ def bust(canvas: Canvas, f: dict[str, Tensor], tones: Tones, picture: Tensor, po
     bare = torch.maximum(neck * (1 - shirt), neckline)
     under = 0.62 + 0.30 * ((y - 0.68) / 0.3).clamp(0, 1)
     picture = paint(picture, tones.skin * under[:, None], bare)
-    ear, inner = _ears(canvas, f, pose)
+    ear, inner = _ears(canvas, subject)
     picture = paint(picture, tones.skin * 0.94, ear)
     picture = paint(picture, tones.flush * 0.86, inner)
     clear = (1 - hair) * (1 - shirt) * (1 - bare) * (1 - ear)
     return picture, 1 - clear
 
 
-def _ears(canvas: Canvas, f: dict[str, Tensor], pose: Pose) -> tuple[Tensor, Tensor]:
+def _ears(canvas: Canvas, subject: Subject) -> tuple[Tensor, Tensor]:
     """Return the coverages [n, H, W] of the ears and of their inner shells."""
-    out = mix(0.50, 0.61, f["face_width"]) + 0.015
-    turn = 0.22 * pose.turn_sin
+    pose = subject.pose
+    out = subject.half_width + 0.015
     right = (canvas.x > 0).to(canvas.x.dtype) * 2 - 1
-    u = (canvas.x - right * out + turn - 0.1 * pose.turn_sin) * right
+    u = (canvas.x - right * out + 0.12 * pose.turn_sin) * right
     v = canvas.y - 0.10 - 0.20 * pose.nod_sin
-    lean = u - 0.18 * v * -1
+    lean = u + 0.18 * v
     ear = canvas.coverage(ellipse_distance(lean / 0.085, v / 0.145, 0.085, 0.145))
     inner = canvas.coverage(ellipse_distance((lean - 0.01) / 0.045, v / 0.085, 0.045, 0.085))
     return ear, inner
 
 
-def _tips(f: dict[str, Tensor], u: Tensor) -> Tensor:
+def _tips(subject: Subject, u: Tensor) -> Tensor:
     """Return how far down [n, H, W] the hair reaches at the horizontal position u in its outline."""
-    squared = u * u
-    return mix(-0.02, 1.10, f["hair_length"]) - mix(0.42, 0.08, f["hair_length"]) * squared * squared + 0.02 * torch.cos(11 * u)
+    long, squared = subject.f["hair_length"], u * u
+    return mix(-0.02, 1.10, long) - mix(0.42, 0.08, long) * squared * squared + 0.02 * torch.cos(11 * u)
 
 
-def fringe(
-    canvas: Canvas, f: dict[str, Tensor], tones: Tones, picture: Tensor, pose: Pose, face: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Paint the hair in front of the head and the shadow that it throws.
+def cheeks(canvas: Canvas, subject: Subject, picture: Tensor, face: Tensor) -> Tensor:
+    """Paint a blush on both cheeks of the face that covers [n, H, W]."""
+    blush = torch.zeros_like(face)
+    for side in (-0.33, 0.33):
+        x, y, _ = subject.pose.place(side, 0.26)
+        blush = blush + torch.exp(-(((canvas.x - x) / 0.13) ** 2)) * torch.exp(-(((canvas.y - y) / 0.10) ** 2))
+    return paint(picture, subject.tones.flush, 0.45 * blush * face)
+
+
+def fringe(canvas: Canvas, subject: Subject, picture: Tensor, face: Tensor) -> tuple[Tensor, Tensor]:
+    """Paint the hair in front of the head and the shadow that it throws on the face.
+
+    Args:
+        canvas: where to paint.
+        subject: whom to paint.
+        picture: the picture so far [n, 3, H, W].
+        face: the coverage of the head [n, H, W].
 
     Returns:
         The picture [n, 3, H, W] and the coverage of the front hair [n, H, W].
     """
-    x, y = canvas.x, canvas.y
-    distance, u, v = hair_outline(canvas, f, pose)
-    top_x, top_y, _ = pose.place(0.0, -0.42)
-    half = mix(0.50, 0.61, f["face_width"])
+    x, y, half, full = canvas.x, canvas.y, subject.half_width, subject.f["fringe"]
+    distance, u, v = hair_outline(canvas, subject)
+    top_x, top_y, _ = subject.pose.place(0.0, -0.42)
     part = (x - top_x) / half + 0.30
     temple = (x - 0.4 * top_x) / half
     swing = temple**4
-    line = top_y + mix(-0.17, 0.075, f["fringe"]) + (0.34 + 0.50 * swing * swing) * swing
-    line = line - mix(0.05, 0.15, f["fringe"]) * torch.exp(-9 * part * part) + 0.05 * part
-    edge = 0.85 * (y - line) + f["fringe"] * 0.022 * torch.cos(15 * part)
-    front = canvas.coverage(rounded_and(distance, y - _tips(f, u), 0.10)) * canvas.coverage(edge)
+    line = top_y + mix(-0.17, 0.075, full) + (0.34 + 0.50 * swing * swing) * swing
+    line = line - mix(0.05, 0.15, full) * torch.exp(-9 * part * part) + 0.05 * part
+    edge = 0.85 * (y - line) + full * 0.022 * torch.cos(15 * part)
+    front = canvas.coverage(rounded_and(distance, y - _tips(subject, u), 0.10)) * canvas.coverage(edge)
     fall = torch.exp(-(edge.clamp(min=0) / 0.08))
     picture = picture * (1 - 0.32 * fall * face * (1 - front))[:, None]
     reach = (u * u + v * v + 1e-6).sqrt()
-    sheen = torch.exp(-((reach - 0.74) / 0.09) ** 2) * (-v).clamp(min=0)
+    sheen = torch.exp(-(((reach - 0.74) / 0.09) ** 2)) * (-v).clamp(min=0)
     strands = 0.84 + 0.13 * torch.cos(17 * (u - 0.4 * part.clamp(-1, 1)) + 3 * v)
-    body = tones.hair * strands[:, None]
+    body = subject.tones.hair * strands[:, None]
     return paint(picture, body + (1 - body) * 0.32 * sheen[:, None], front), front
 
 
-def light_on(canvas: Canvas, f: dict[str, Tensor]) -> Tensor:
+def light_on(canvas: Canvas, subject: Subject) -> Tensor:
     """Return the light [n, 3, H, W] in [0, 1] that falls on a rounded head: half-Lambert, cool in the shadow."""
     across, down = canvas.x / 0.72, (canvas.y - 0.02) / 0.98
     rest = 1 - across * across - down * down
     front = 0.5 * (rest + (rest * rest + 0.06).sqrt())
     length = (across * across + down * down + front * front).rsqrt()
-    side = 1.15 * (2 * f["light_side"] - 1)
+    side = 1.15 * (2 * subject.f["light_side"] - 1)
     strength = (side * side + 0.40**2 + 0.80**2).rsqrt()
     lit = 0.5 + 0.5 * (across * side - 0.40 * down + 0.80 * front) * length * strength
     lit = lit * lit * (3 - 2 * lit)
