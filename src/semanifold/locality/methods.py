@@ -8,20 +8,27 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
+from semanifold.edits import EditInfo, Lattice
+from semanifold.generators.base import Generator
 from semanifold.generators.stylegan2 import StyleGAN2
 from semanifold.latents import Latents
 from semanifold.locality.baselines import (
     component_lines,
     layer_features,
+    on_layers,
     principal_directions,
     random_directions,
     regressed_directions,
     sefa_directions,
     style_weights,
 )
-from semanifold.locality.matching import Candidate, line
+from semanifold.locality.matching import Candidate, line, moved_norm, ray
 from semanifold.locality.worlds import World
+from semanifold.manifolds.directions import local_directions
+from semanifold.manifolds.settings import ManifoldSettings, paper_settings
+from semanifold.manifolds.solve import discover_manifold
 from semanifold.masks import Mask
 
 SAMPLES = 4096
@@ -29,6 +36,15 @@ SAMPLES = 4096
 
 RANDOM = 8
 """Random directions that the baseline averages over."""
+
+LOCAL = 5
+"""Generalised eigenvectors that the oracle may choose from, in each space."""
+
+PAPER_SIGMA = 0.1
+"""Its rest length as a share of the usual distance of two codes."""
+
+MARGIN = 1.1
+"""Our manifold is asked for a little more squared change than is compared, so that its path crosses the level."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,7 @@ class Problem:
         level: inside change (root mean square) at which edits are compared.
         top: components that an oracle may choose from.
         frames: frames of a manifold.
+        paper_steps: L-BFGS iterations of the published algorithm (its code takes 4000); it keeps its best.
     """
 
     world: World
@@ -58,6 +75,7 @@ class Problem:
     level: float
     top: int
     frames: int
+    paper_steps: int
 
 
 Method = Callable[[Problem], list[Candidate]]
@@ -90,6 +108,68 @@ def sefa(problem: Problem) -> list[Candidate]:
     return component_lines(directions, tuple(problem.seed.values.shape[1:]), problem.seed.space, problem.reach)
 
 
+def eigen(problem: Problem) -> list[Candidate]:
+    """The generalised eigenproblem of ReSeFa at the seed, with an oracle that picks the best of the leading directions.
+
+    In w+ it is solved there and, one direction for all layers as in the source, in w.
+    """
+    world, shape = problem.world, tuple(problem.seed.values.shape[1:])
+    found = local_directions(world.generator, problem.seed, problem.shape, LOCAL).vectors
+    lines = [line(d, problem.reach, world.space, f"{world.space} {i + 1}") for i, d in enumerate(found)]
+    if world.space == "w+":
+        seed = world.generator.sample([problem.number], "w")
+        found = local_directions(world.generator, seed, problem.shape, LOCAL).vectors
+        wide = [on_layers(d, (0, shape[0]), shape[0]) for d in found]
+        lines += [line(d, problem.reach, "w+", f"w {i + 1}") for i, d in enumerate(wide)]
+    return lines
+
+
+def paper(problem: Problem) -> list[Candidate]:
+    """The masked manifold as published (Yang et al. 2020): random start, kinked objective, L-BFGS without line search.
+
+    Its settings in proportion: layers 2-7 of 18, c the compared change, the published weights in units of c and sigma. It is
+    given the mask itself rather than a box around it; with the mean squared difference both are the same for a box. Judged by the
+    mean over the straight ways to all frames.
+    """
+    world, shape = problem.world, tuple(problem.seed.values.shape[1:])
+    layers = (round(2 / 18 * shape[0]), round(8 / 18 * shape[0])) if len(shape) == 2 else None
+    moving = 1 if layers is None else layers[1] - layers[0]
+    published = paper_settings()
+    settings = paper_settings(
+        space=world.space,
+        layers=layers,
+        distance="l2",
+        frames=problem.frames,
+        offset=problem.level**2,
+        sigma=PAPER_SIGMA * problem.reach * moving**0.5,
+        objective="smooth",
+        alpha=published.alpha * (published.offset or 0),
+        springs={k: weight * (published.sigma or 0) ** 2 for k, weight in published.springs.items()},
+        steps=problem.paper_steps,
+        seed=problem.number,
+    )
+    edit = discover_manifold(world.generator, problem.seed, problem.shape, settings).unwrap()
+    frames = [offset for offset in edit.offsets if offset.abs().max() > 0]
+    rays = [ray(offset * (problem.reach / moved_norm(offset)), world.space, "frame") for offset in frames]
+    return [Candidate(f"mean of {len(rays)} frames", tuple(rays))]
+
+
+def ours(problem: Problem) -> list[Candidate]:
+    """Our masked manifold with its default settings, at the compared inside change: the way out and the way back."""
+    world = problem.world
+    settings = ManifoldSettings(space=world.space, frames=problem.frames, offset=MARGIN * problem.level**2)
+    edit = discover_manifold(world.generator, problem.seed, problem.shape, settings).unwrap()
+    return [Candidate("way out and way back", out_and_back(edit))]
+
+
+def out_and_back(edit: Lattice) -> tuple[Lattice, Lattice]:
+    """Return both halves of a path that starts and ends at the seed, each from the seed to the middle."""
+    half = (len(edit.offsets) + 1) // 2
+    knots = torch.linspace(0, 1, half)
+    info = EditInfo(name=edit.info.name, space=edit.info.space)
+    return Lattice(edit.offsets[:half], (knots,), info), Lattice(edit.offsets.flip(0)[:half], (knots,), info)
+
+
 @lru_cache(maxsize=4)
 def _principal(world: World, top: int) -> Tensor:
     """Return GANSpace's directions ``[top, d]``: of w where there is one, else by regression from the first layer's features."""
@@ -97,25 +177,34 @@ def _principal(world: World, top: int) -> Tensor:
     if "w" in generator.spaces:
         return principal_directions(generator.sample(range(SAMPLES), "w").values, top)
     codes = generator.sample(range(SAMPLES // 4), world.space)
-    features = [layer_features(generator, codes[slice(i, i + 64)]) for i in range(0, len(codes), 64)]
-    if features[0]:
-        first = min(features[0])
-        early = torch.cat([f[first].flatten(1) for f in features])
-    else:
-        with torch.no_grad():
-            early = torch.cat([generator.images(codes[slice(i, i + 64)]).flatten(1) for i in range(0, len(codes), 64)])
+    early = torch.cat([_early_features(generator, codes[slice(i, i + 64)]) for i in range(0, len(codes), 64)])
     return regressed_directions(codes.values, early, top)
 
 
-METHODS: dict[str, Method] = {"random": random, "ganspace": ganspace, "sefa": sefa}
+def _early_features(generator: Generator, codes: Latents) -> Tensor:
+    """Return the first layer's features ``[n, m]``; of a generator without layers its pictures at 16 pixels."""
+    features = layer_features(generator, codes)
+    with torch.no_grad():
+        first = features[min(features)] if features else generator.images(codes)
+    return (first if first.shape[-1] <= 16 else adaptive_avg_pool2d(first, 16)).flatten(1)
+
+
+METHODS: dict[str, Method] = {
+    "random": random,
+    "ganspace": ganspace,
+    "sefa": sefa,
+    "eigen": eigen,
+    "paper": paper,
+    "ours": ours,
+}
 """All methods, in the order of the table."""
 
 TITLES = {
     "random": "random directions",
     "ganspace": "GANSpace (best of {top})",
     "sefa": "SeFa (best of {top})",
-    "eigen": "generalised eigenproblem (ReSeFa)",
-    "paper": "masked manifold, as published",
+    "eigen": "generalised eigenproblem, ReSeFa (best of 5)",
+    "paper": "masked manifold, published algorithm",
     "ours": "masked manifold, ours",
 }
 """What the table calls them."""

@@ -1,0 +1,116 @@
+"""The bundled faces as worlds to measure on, and the perceptual distance that is at hand."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import warnings
+from contextlib import redirect_stdout
+from functools import cache, partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from semanifold.distances import SMALLEST_LPIPS_SIDE
+from semanifold.errors import SemanifoldError, near_names
+from semanifold.faces.analytic import AnalyticFaces
+from semanifold.faces.attribute_network import WEIGHTS, attribute_network
+from semanifold.faces.factors import FACTORS
+from semanifold.faces.reading import BUNDLED, face_regions, read_factors
+from semanifold.faces.renderer import render
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+from semanifold.locality.metrics import ChangeMap, feature_change_map
+from semanifold.locality.truth import Truth
+from semanifold.locality.worlds import World
+from semanifold.masks import Mask, parse_mask
+
+ANALYTIC = "analytic"
+
+
+def world_by_name(name: str) -> World:
+    """Return a bundled world: ``faces`` (the StyleGAN2, in w+) or ``analytic`` (the renderer behind random factors, in z).
+
+    Raises:
+        SemanifoldError: for another name.
+    """
+    if name == ANALYTIC:
+        generator: Generator = AnalyticFaces()
+        return World(generator, "z", partial(face_mask, generator), exact_truth(generator), *perceptual_map())
+    if name == BUNDLED:
+        from semanifold.generators.loading import load_generator  # noqa: PLC0415  (only this branch needs every loader)
+
+        generator = load_generator(BUNDLED)
+        return World(generator, "w+", partial(face_mask, generator), read_truth(generator), *perceptual_map())
+    raise SemanifoldError(f"There is no bundled world {name!r}: {near_names(name, (BUNDLED, ANALYTIC))}")
+
+
+def face_mask(generator: Generator, seed: Latents, name: str) -> Mask:
+    """Return the mask of a named region, or any other mask as a person types it, on one bundled face.
+
+    It is painted once a size: a region takes a hundred renderings, and a search asks for its mask many times.
+    """
+    mask = parse_mask(name, face_regions(generator, seed))
+    return Mask(mask.text, cache(mask.paint), mask.corners)
+
+
+def exact_truth(generator: Generator) -> Truth:
+    """Return the truth of the analytic faces: the factors that the codes stand for."""
+    size = generator.picture_shape[-1]
+    return Truth(
+        lambda latents, _pictures: generator.convert(latents, "factors").values.detach(),
+        lambda factors: render(factors, size),
+        torch.zeros(len(FACTORS)),
+        "exact factors",
+    )
+
+
+def perceptual_map() -> tuple[ChangeMap | None, str]:
+    """Return the spatial perceptual distance that needs no download, and its name.
+
+    LPIPS (alex) where the package and torchvision's cached AlexNet are there, else the features of the bundled attribute network.
+    """
+    cached = list(Path(torch.hub.get_dir(), "checkpoints").glob("alexnet-*.pth"))
+    if cached and importlib.util.find_spec("lpips"):
+        return lpips_change_map(), "LPIPS (alex)"
+    if WEIGHTS.exists():
+        return feature_change_map(attribute_network().features), "features of the bundled face network"
+    return None, "none (no weights at hand)"
+
+
+def lpips_change_map(*, random: bool = False) -> ChangeMap:
+    """Return LPIPS (Zhang et al. 2018, arXiv:1801.03924) of every pixel, by the authors' package.
+
+    Args:
+        random: leave AlexNet's weights random, so that nothing is downloaded; for tests.
+    """
+    import lpips  # noqa: PLC0415  (an extra, and slow to import)
+
+    # The package prints and warns while it loads; neither is for the user.
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = lpips.LPIPS(net="alex", spatial=True, verbose=False, pnet_rand=random).eval().requires_grad_(False)
+
+    def enlarged(images: Tensor) -> Tensor:
+        factor = max(1.0, SMALLEST_LPIPS_SIDE / min(images.shape[2:]))
+        return interpolate(images, scale_factor=factor, mode="bilinear", align_corners=False) if factor > 1 else images
+
+    def change(images: Tensor, reference: Tensor) -> Tensor:
+        model.to(images.device, images.dtype)
+        shape = (-1, 3, -1, -1)
+        return model(enlarged(images.expand(shape)), enlarged(reference.expand(shape)))
+
+    return change
+
+
+def read_truth(generator: Generator) -> Truth:
+    """Return the truth of generated faces as the attribute network reads it from their pictures."""
+    size = generator.picture_shape[-1]
+    return Truth(
+        lambda latents, _pictures: read_factors(generator, latents),
+        lambda factors: render(factors, size),
+        torch.zeros(len(FACTORS)),
+        "factors read from the pictures",
+    )
