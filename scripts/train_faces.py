@@ -1,0 +1,265 @@
+"""Train the bundled StyleGAN2 of faces on rendered pictures, and write its weights.
+
+    python scripts/train_faces.py fit --minutes 120      # regression to the renderer; the same command goes on where it stopped
+    python scripts/train_faces.py cool --pictures 60000  # learning rate to zero from the last checkpoint, then export
+
+Route without a GPU: the synthesis network learns to draw ``render(factors)`` from ``w = E(factors)`` with a small embedding E,
+while the mapping network learns ``E(factors(z))`` from z on its own, cheap batches. Both end in one ordinary StyleGAN2.
+Seeded and resumable. bfloat16 convolutions where the processor has them; weights and optimiser in float32.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+from PIL import Image
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from semanifold.faces.analytic import factors_from_latents
+from semanifold.faces.factors import FACTORS
+from semanifold.faces.renderer import render
+from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.latents import Latents
+
+CONFIG = StyleGAN2Config(
+    size=64, z_dim=32, w_dim=128, channels=(256, 256, 128, 80, 48), mapping_layers=6, mapping_width=256, mapping_lr=1.0, architecture="skip"
+)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fit the networks to rendered faces for a while.
+
+    Attributes:
+        minutes: wall-clock time of this run.
+        batch: pictures a step.
+        rate: learning rate of Adam.
+        seed: of weights and faces.
+        device: where to train.
+        folder: checkpoints and sheets of samples.
+        low_precision: run the synthesis network in bfloat16.
+    """
+
+    minutes: float = 120.0
+    batch: int = 24
+    rate: float = 2e-3
+    seed: int = 0
+    device: str = "cpu"
+    folder: Path = Path("training/faces64")
+    low_precision: bool = True
+
+
+@dataclass(frozen=True)
+class Cool(Fit):
+    """Bring the learning rate to zero from the last checkpoint (which stays as it is) and export the averaged weights.
+
+    Attributes:
+        pictures: length of the cool-down.
+        mapping_steps: steps that the mapping network then takes on its own, 1,024 latents each.
+        export: file to write.
+    """
+
+    pictures: int = 60_000
+    mapping_steps: int = 15_000
+    export: Path = Path("src/semanifold/faces/weights/faces64.safetensors")
+
+
+class Embedding(nn.Module):
+    """Factors ``[n, F]`` in [0, 1] to ``w``: the teacher of the mapping network; dropped after training."""
+
+    def __init__(self, width: int = 256) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Linear(len(FACTORS), width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.outer = nn.Linear(width + len(FACTORS), CONFIG.w_dim)
+
+    def forward(self, factors: Tensor) -> Tensor:
+        x = (factors - 0.5) * 12**0.5
+        return self.outer(torch.cat([self.inner(x), x], dim=1))
+
+
+def latents_of(seed: int, n: int, device: str) -> tuple[Tensor, Tensor]:
+    """Return ``n`` latents ``[n, 32]`` of a seed and their factors ``[n, F]``."""
+    z = torch.randn(n, CONFIG.z_dim, generator=torch.Generator().manual_seed(seed))
+    return z.to(device), factors_from_latents(z).to(device)
+
+
+def pixel_weights(device: str) -> Tensor:
+    """Return ``[1, 1, 64, 64]`` weights of mean 1, high where pictures hardly vary, so that small features count."""
+    with torch.no_grad():
+        spread = render(latents_of(77, 512, device)[1], 64).std(0).mean(0, keepdim=True)
+    weights = 1 / (spread + 0.1)
+    return (weights / weights.mean())[None]
+
+
+def picture_loss(images: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Weighted L1 of the pictures plus L1 of the two finest bands of their Laplacian pyramids (edges count twice)."""
+    error = images - target
+    loss = (weights * error.abs()).mean()
+    for scale in (2.0, 1.0):
+        low = F.avg_pool2d(error, 2)
+        band = error - F.interpolate(low, scale_factor=2.0, mode="bilinear", align_corners=False)
+        loss = loss + scale * (weights * band.abs()).mean()
+        error, weights = low, F.avg_pool2d(weights, 2)
+    return loss
+
+
+def draw(model: StyleGAN2, w: Tensor, low_precision: bool) -> Tensor:
+    """Return the pictures of one ``w`` a face, with random noise inputs."""
+    ws = w[:, None].expand(-1, model.spaces["w+"][0], -1)
+    if not low_precision:
+        return model.images(Latents(ws, "w+"), noise="random")
+    params = {k: v.bfloat16() for k, v in model.named_parameters()} | {k: v.bfloat16() for k, v in model.named_buffers()}
+    return functional_call(model, params, (Latents(ws.bfloat16(), "w+"),), {"noise": "random"}).float()
+
+
+class Trainer:
+    """Networks, optimisers and averages of one training, with their checkpoint."""
+
+    def __init__(self, settings: Fit) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings = settings
+        self.model = StyleGAN2(CONFIG, name="faces").to(settings.device).requires_grad_(True).train()
+        self.embedding = Embedding().to(settings.device)
+        mapping = [p for k, p in self.model.named_parameters() if k.startswith("mapping")]
+        drawing = [p for k, p in self.model.named_parameters() if not k.startswith("mapping")]
+        self.drawing = torch.optim.Adam(
+            [{"params": drawing}, {"params": self.embedding.parameters(), "lr": settings.rate / 2}], settings.rate, (0.9, 0.99)
+        )
+        self.mapping = torch.optim.Adam(mapping, settings.rate / 2, (0.9, 0.99))
+        self.average = copy.deepcopy(nn.ModuleDict({"model": self.model, "embedding": self.embedding}))
+        self.step = 0
+        self.weights = pixel_weights(settings.device)
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        self.checkpoint = settings.folder / "state.pt"
+        self.parts: dict[str, nn.Module | torch.optim.Optimizer] = {
+            "model": self.model,
+            "embedding": self.embedding,
+            "average": self.average,
+            "drawing": self.drawing,
+            "mapping": self.mapping,
+        }
+        if self.checkpoint.exists():
+            state = torch.load(self.checkpoint, weights_only=True, map_location=settings.device)
+            for name, part in self.parts.items():
+                part.load_state_dict(state[name])
+            self.step = state["step"]
+
+    def save(self) -> None:
+        """Write the checkpoint under a temporary name, then rename."""
+        state = {name: part.state_dict() for name, part in self.parts.items()} | {"step": self.step}
+        torch.save(state, self.checkpoint.with_suffix(".part"))
+        os.replace(self.checkpoint.with_suffix(".part"), self.checkpoint)
+
+    def update(self, rate: float) -> tuple[float, float]:
+        """Take one step of both networks and return their losses."""
+        for optimiser in (self.drawing, self.mapping):
+            for group in optimiser.param_groups:
+                group["lr"] = rate if optimiser is self.drawing and group is optimiser.param_groups[0] else rate / 2
+        seed = self.settings.seed * 1_000_003 + self.step
+        _, factors = latents_of(seed, self.settings.batch, self.settings.device)
+        with torch.no_grad():
+            target = render(factors, CONFIG.size)
+        images = draw(self.model, self.embedding(factors), self.settings.low_precision)
+        loss = picture_loss(images, target, self.weights)
+        self.drawing.zero_grad()
+        loss.backward()
+        self.drawing.step()
+
+        mapping_loss = self.update_mapping(self.embedding, seed, 512)
+
+        self.step += 1
+        keep = min(0.999, 1 - 1 / (1 + self.step / 10))
+        with torch.no_grad():
+            live = nn.ModuleDict({"model": self.model, "embedding": self.embedding}).state_dict()
+            for key, value in self.average.state_dict().items():
+                value.lerp_(live[key], 1 - keep)
+        return loss.item(), mapping_loss
+
+    def update_mapping(self, embedding: nn.Module, seed: int, batch: int) -> float:
+        """Take one step of the mapping network towards ``embedding(factors(z))`` and return its relative error."""
+        z, factors = latents_of(seed + 500_000_000, batch, self.settings.device)
+        with torch.no_grad():
+            w = embedding(factors)
+        loss = F.mse_loss(self.model.convert(Latents(z, "z"), "w").values, w) / w.var(0).mean()
+        self.mapping.zero_grad()
+        loss.backward()
+        self.mapping.step()
+        return loss.item()
+
+    def settle_mapping(self, steps: int) -> None:
+        """Train the mapping network alone towards the averaged embedding, its rate falling to zero, and put it into the average."""
+        for step in range(steps):
+            for group in self.mapping.param_groups:
+                group["lr"] = self.settings.rate / 2 * (1 - step / steps)
+            loss = self.update_mapping(self.average["embedding"], 900_000_000 + step, 1024)
+            if step % 1000 == 0:
+                print(f"mapping step {step}, relative error {loss:.4f}", flush=True)
+        self.average["model"].get_submodule("mapping").load_state_dict(self.model.mapping.state_dict())
+
+    @torch.no_grad()
+    def look(self, n: int = 32) -> tuple[float, float]:
+        """Write a sheet (renderer, drawn from factors, drawn from z) and return PSNR in dB from factors and from z."""
+        z, factors = latents_of(123_456_789, n, self.settings.device)
+        model: StyleGAN2 = self.average["model"]  # type: ignore[assignment]
+        w = model.convert(Latents(z, "z"), "w").values
+        rows = [render(factors, CONFIG.size)]
+        rows += [draw(model, code, False) for code in (self.average["embedding"](factors), w)]
+        sheet = torch.cat([torch.cat(list(row[:16]), dim=2) for row in rows], dim=1).clamp(-1, 1)
+        pixels = ((sheet + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+        Image.fromarray(pixels).resize((pixels.shape[1] * 2, pixels.shape[0] * 2), Image.Resampling.NEAREST).save(
+            self.settings.folder / "sheet.png"
+        )
+        return tuple(-10 * torch.log10((row - rows[0]).square().mean() / 4).item() for row in rows[1:])  # type: ignore[return-value]
+
+    def report(self, loss: float, mapping_loss: float, rate: float) -> None:
+        """Print one line of numbers."""
+        drawn, mapped = self.look()
+        print(
+            f"{self.step} steps, loss {loss:.4f}, mapping {mapping_loss:.4f}, "
+            f"PSNR {drawn:.2f} dB (from z {mapped:.2f}), {rate:.1f} pictures/s",
+            flush=True,
+        )
+
+
+def fit(settings: Fit) -> None:
+    """Train at a constant rate until the time is over."""
+    trainer, start = Trainer(settings), time.monotonic()
+    first = trainer.step
+    while time.monotonic() - start < 60 * settings.minutes:
+        losses = trainer.update(settings.rate * min(1.0, (trainer.step + 1) / 200))
+        if trainer.step % 250 == 0:
+            trainer.report(*losses, (trainer.step - first) * settings.batch / (time.monotonic() - start))
+            trainer.save()
+    trainer.save()
+
+
+def cool(settings: Cool) -> None:
+    """Bring the rate to zero, then write the weights of the package."""
+    from semanifold.generators.loading import save_generator  # noqa: PLC0415 - fit runs without it
+
+    trainer, start = Trainer(settings), time.monotonic()
+    first, steps = trainer.step, settings.pictures // settings.batch
+    while trainer.step < first + steps:
+        losses = trainer.update(settings.rate * (1 - (trainer.step - first) / steps))
+        if trainer.step % 250 == 0:
+            trainer.report(*losses, (trainer.step - first) * settings.batch / (time.monotonic() - start))
+    trainer.settle_mapping(settings.mapping_steps)
+    print("PSNR from factors and from z: %.2f and %.2f dB" % trainer.look(256))
+    model: StyleGAN2 = trainer.average["model"]  # type: ignore[assignment]
+    with torch.no_grad():
+        model.w_avg.copy_(model.convert(Latents(latents_of(5, 20_000, settings.device)[0], "z"), "w").values.mean(0))
+    settings.export.parent.mkdir(exist_ok=True)
+    save_generator(model.cpu().freeze(), settings.export, half=True)
+
+
+if __name__ == "__main__":
+    chosen = tyro.extras.subcommand_cli_from_dict({"fit": Fit, "cool": Cool})
+    cool(chosen) if isinstance(chosen, Cool) else fit(chosen)
