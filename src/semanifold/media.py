@@ -194,8 +194,8 @@ def show_mask(seed: Frame, mask: Picture, size: int) -> Image.Image:
     # distance to the contour, to first order: |m - 1/2| / |grad m|; the blur gives hard masks a gradient as wide as the line
     width = max(2.0, size / 110)
     level = np.asarray(soft.filter(ImageFilter.GaussianBlur(width)), dtype=np.float32) / 255 - 0.5
-    steepness = np.hypot(*np.gradient(level))
-    line = np.clip(width / 2 + 0.5 - np.abs(level) / np.maximum(steepness, 1e-3), 0, 1)
+    down, right = np.gradient(level)
+    line = np.clip(width / 2 + 0.5 - np.abs(level) / np.maximum(np.hypot(down, right), 1e-3), 0, 1)
     outline = Image.fromarray((line * 255).astype(np.uint8))
     return Image.composite(Image.new("RGB", image.size, ACCENT), shown, outline)
 
@@ -244,13 +244,13 @@ def stack_rows(rows: Sequence[Image.Image], labels: Sequence[str]) -> Image.Imag
     return sheet
 
 
-def offsets_sheet(films: Sequence[tuple[float, Frames]], seed: Frame, mask: Picture, *, count: int = 8) -> Image.Image:
+def offsets_sheet(films: Sequence[tuple[float, Frames]], seed: Frame, mask: Picture | None, *, count: int = 8) -> Image.Image:
     """Return one filmstrip per offset c, the largest change at the bottom (Yang et al. 2020, arXiv:2105.07273, Fig. 2).
 
     Args:
         films: offset and frames of each row.
         seed: the unedited picture.
-        mask: ``[h, w]`` in [0, 1].
+        mask: ``[h, w]`` in [0, 1], or None.
         count: frames a row.
     """
     ordered = sorted(films, key=lambda film: film[0])
