@@ -2,8 +2,8 @@
 
     python benchmarks/faces_quality.py --sheet docs/pictures/faces_samples.png
 
-Distances are taken between Gaussians fitted to the attribute network's embedding (Heusel et al. 2017, arXiv:1706.08500, eq. 6, with
-our network in the place of Inception), against fresh renders; the floor is the distance between two sets of renders.
+Distances are taken between Gaussians fitted to the attribute network's embedding (Heusel et al. 2017, arXiv:1706.08500, eq. 6,
+with our network in the place of Inception), against fresh renders; the floor is the distance between two sets of renders.
 Coverage is the standard deviation of each factor, read from the pictures, over that of renders read in the same way.
 """
 
@@ -25,7 +25,7 @@ from semanifold.faces.factors import FACTORS
 from semanifold.faces.renderer import render
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
-from semanifold.media import contact_sheet
+from semanifold.media import contact_sheet, save_png, to_uint8
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     """Return the Fréchet distance between Gaussians fitted to two sets ``[n, d]`` (arXiv:1706.08500, eq. 6)."""
     a, b = first.double().numpy(), second.double().numpy()
     covariance_a, covariance_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    root = scipy.linalg.sqrtm(covariance_a @ covariance_b).real
+    root = np.real(np.asarray(scipy.linalg.sqrtm(covariance_a @ covariance_b)))
     means = np.square(a.mean(0) - b.mean(0)).sum()
     return float(means + np.trace(covariance_a + covariance_b - 2 * root))
 
@@ -85,12 +85,14 @@ def main(settings: Settings) -> None:
     distance = frechet_distance(embedded / scale, reference / scale)
     floor = frechet_distance(other / scale, reference / scale)
     coverage = (factors.std(0) / truth.std(0)).tolist()
-    print(f"Fréchet distance to renders: {distance:.3f} (floor, renders to renders: {floor:.3f}; {settings.samples} pictures each)")
+    print(
+        f"Fréchet distance to renders: {distance:.3f} (floor, renders to renders: {floor:.3f}; {settings.samples} pictures each)"
+    )
     print("\n| factor | coverage |\n|---|---|")
     for factor, share in zip(FACTORS, coverage):
         print(f"| {factor.name} | {share:.2f} |")
     if settings.sheet:
-        contact_sheet(torch.cat(drawn)[:64], settings.sheet)
+        save_png(contact_sheet(to_uint8(torch.cat(drawn)[:64]), columns=8, size=96), settings.sheet)
     if settings.out:
         record = {"frechet": distance, "floor": floor, "coverage": {f.name: c for f, c in zip(FACTORS, coverage)}}
         settings.out.write_text(json.dumps(record, indent=2))

@@ -85,7 +85,7 @@ def coefficients(network: AttributeNetwork, n: int, device: str) -> Tensor:
 def main(settings: Settings) -> None:
     """Train until the time or the schedule is over."""
     torch.manual_seed(settings.seed)
-    network = AttributeNetwork().to(settings.device, memory_format=torch.channels_last)
+    network = AttributeNetwork().to(settings.device).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.rate, betas=(0.9, 0.98), weight_decay=1e-3)
     average = {k: v.clone() for k, v in network.state_dict().items()}
     settings.folder.mkdir(parents=True, exist_ok=True)

@@ -138,7 +138,7 @@ class Lattice(Edit):
             )
         if tuple(latents.values.shape[1:]) != tuple(self.offsets.shape[self.dimensions :]):
             raise SemanifoldError(
-                f"The edit moves codes of shape {tuple(self.offsets.shape[self.dimensions:])}, "
+                f"The edit moves codes of shape {tuple(self.offsets.shape[self.dimensions :])}, "
                 f"but these are {tuple(latents.values.shape[1:])}; it was made for {self.info.generator}."
             )
         return latents.with_values(latents.values + self.offset(t).to(latents.values))
@@ -197,7 +197,7 @@ def load_edit(path: str | os.PathLike[str]) -> Edit:
     if header.pop("format", None) != FORMAT or header.get("kind") not in KINDS:
         raise SemanifoldError(f"{path} is not an edit that this version of semanifold reads; give the edit.safetensors of a run.")
     leaf = KINDS[header.pop("kind")]
-    tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in header.items()}
+    tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in header.items()}
     try:
         return leaf.from_tensors(tensors, EditInfo(**tuples))
     except (KeyError, TypeError) as error:

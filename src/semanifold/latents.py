@@ -47,10 +47,10 @@ class Latents:
             labels = labels.expand(values.shape[0], -1)
         return replace(self, values=values, labels=labels)
 
-    def to(self, *args: torch.device | torch.dtype | str) -> Latents:
-        """Move or cast as ``Tensor.to`` does."""
-        labels = None if self.labels is None else self.labels.to(*args)
-        return replace(self, values=self.values.to(*args), labels=labels)
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Latents:
+        """Move or cast."""
+        labels = None if self.labels is None else self.labels.to(device=device, dtype=dtype)
+        return replace(self, values=self.values.to(device=device, dtype=dtype), labels=labels)
 
     @staticmethod
     def cat(parts: Sequence[Latents]) -> Latents:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -32,7 +33,7 @@ class AttributeNetwork(nn.Module):
         """
         super().__init__()
         self.stem = nn.Conv2d(3, widths[0], 3, padding=1)
-        self.downs = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(widths, widths[1:]))
+        self.downs = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths))
         self.blocks = nn.ModuleList(nn.Conv2d(b, b, 3, padding=1) for b in widths[1:])
         self.hidden = nn.Linear(widths[-1] * (SIZE >> len(widths[1:])) ** 2, embedding)
         self.head = nn.Linear(embedding, len(FACTORS))
