@@ -8,7 +8,7 @@ import torch
 from semanifold.errors import SemanifoldError
 from semanifold.faces.factors import FACTORS, factor_index, likeable_face
 from semanifold.faces.renderer import render
-from semanifold.locality.truth import own_factors, pixel_effects, pixel_weights, truth_share
+from semanifold.locality.truth import calibrate, own_factors, pixel_effects, pixel_weights, truth_share
 from semanifold.masks import ellipse
 
 NONE = torch.zeros(len(FACTORS), dtype=torch.float64)
@@ -25,9 +25,9 @@ def picture(factors: torch.Tensor) -> torch.Tensor:
 def test_effects_are_the_derivative_of_the_renderer() -> None:
     j = factor_index("mouth_opening")
     effects = pixel_effects(face(), picture)
-    tangent = torch.zeros_like(face())
-    tangent[0, j] = 1
-    exact = torch.func.jvp(picture, (face(),), (tangent,))[1].square().mean(1).sqrt()[0]
+    tiny = torch.zeros_like(face())
+    tiny[0, j] = 1e-6
+    exact = ((picture(face() + tiny) - picture(face() - tiny)) / 2e-6).square().mean(1).sqrt()[0]
     assert effects.shape == (len(FACTORS), 1, 32, 32)
     assert (effects[j, 0] - exact).abs().max() < 0.1 * exact.max()
 
@@ -77,3 +77,28 @@ def test_changes_within_the_reading_error_do_not_count() -> None:
     weights, own = torch.ones(2), torch.tensor([True, False])
     found = truth_share(torch.tensor([[0.5, 0.04], [0.5, 0.3]]), weights, own, torch.tensor([0.1, 0.1]))
     assert found.tolist() == pytest.approx([1.0, 0.4 / 0.6])
+
+
+def test_calibration_of_a_perfect_reader_and_of_a_noisy_one() -> None:
+    held: dict[str, torch.Tensor] = {}
+
+    def rendered(factors: torch.Tensor) -> torch.Tensor:
+        held["factors"] = factors
+        return render(factors, 16)
+
+    def perfect(_pictures: torch.Tensor) -> torch.Tensor:
+        return held["factors"]
+
+    def noisy(pictures: torch.Tensor) -> torch.Tensor:
+        draw = torch.Generator().manual_seed(int(pictures.sum() * 1e3))
+        return held["factors"] + 0.1 * torch.randn(held["factors"].shape, generator=draw)
+
+    exact = calibrate(perfect, rendered, ("mouth", "~eyes"), faces=4)
+    assert exact.error.max() < 1e-6
+    assert list(exact.ceiling) == ["mouth", "~eyes"]
+    assert min(exact.ceiling.values()) > 0.999
+    assert max(exact.floor.values()) < 0.001
+    blurred = calibrate(noisy, rendered, ("mouth", "~eyes"), faces=16)
+    assert blurred.error.mean().item() == pytest.approx(0.1 * 2**0.5, rel=0.15)
+    assert blurred.ceiling["mouth"] < 0.95
+    assert blurred.floor["mouth"] > 0.01

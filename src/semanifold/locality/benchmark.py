@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from semanifold.locality.methods import METHODS, Problem
 from semanifold.locality.report import Report
 from semanifold.locality.truth import own_factors, pixel_effects, pixel_weights, truth_share
 from semanifold.locality.worlds import World
+from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.solutions import Progress
 
 ROWS = "locality.jsonl"
@@ -41,7 +42,8 @@ class LocalitySettings:
         level: the inside change at which edits are compared, as a share of the usual one between the face and other faces. On the
             bundled faces a mouth drawn anew changes the inside of its mask by 0.4 of that, so 0.35 is within its own reach.
         top: components that the oracle of a component method may choose from.
-        frames: frames of a manifold.
+        manifold: settings of our manifolds, by default what everybody gets; the benchmark sets space, schedule and c. The published
+            algorithm is given as many frames.
         paper_steps: L-BFGS iterations of the published algorithm; its own code takes 4000.
         out: folder of the results; a run that was cut short goes on from there.
     """
@@ -52,7 +54,7 @@ class LocalitySettings:
     methods: tuple[str, ...] = tuple(METHODS)
     level: float = 0.35
     top: int = 20
-    frames: int = 16
+    manifold: ManifoldSettings = field(default_factory=ManifoldSettings)
     paper_steps: int = 400
     out: Path = Path("out/locality")
 
@@ -67,9 +69,15 @@ class LocalitySettings:
 
 
 QUICK = LocalitySettings(
-    generator="analytic", masks=("mouth", "eyes"), seeds=1, top=5, frames=6, paper_steps=20, out=Path("out/locality-quick")
+    generator="analytic",
+    masks=("mouth",),
+    seeds=1,
+    top=5,
+    manifold=ManifoldSettings(frames=5, steps=40),
+    paper_steps=20,
+    out=Path("out/locality-quick"),
 )
-"""One analytic face: seconds, for tests and a first look."""
+"""One mask on one analytic face: seconds, for tests and a first look; far from the methods' best."""
 
 
 def locality_benchmark(settings: LocalitySettings | None = None, progress: Progress | None = None) -> Report:
@@ -86,7 +94,7 @@ def locality_benchmark(settings: LocalitySettings | None = None, progress: Progr
     settings = settings or LocalitySettings()
     from semanifold.locality.bundled import world_by_name  # noqa: PLC0415
 
-    return run_benchmark(world_by_name(settings.generator), settings, METHODS, progress)
+    return run_benchmark(world_by_name(settings.generator, settings.masks), settings, METHODS, progress)
 
 
 def run_benchmark(
@@ -141,7 +149,7 @@ def make_problem(world: World, settings: LocalitySettings, mask: str, number: in
         others = generator.images(generator.sample(range(10_000, 10_064), world.space))
     level = settings.level * float(metrics.inside_change(others, own, picture).square().mean().sqrt())
     return Problem(
-        world, seed, number, mask, shape, picture, reach, level, settings.top, settings.frames, settings.paper_steps
+        world, seed, number, mask, shape, picture, reach, level, settings.top, settings.manifold, settings.paper_steps
     )
 
 

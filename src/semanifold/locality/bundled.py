@@ -18,20 +18,25 @@ from semanifold.errors import SemanifoldError, near_names
 from semanifold.faces.analytic import AnalyticFaces
 from semanifold.faces.attribute_network import WEIGHTS, attribute_network
 from semanifold.faces.factors import FACTORS
-from semanifold.faces.reading import BUNDLED, face_regions, read_factors
+from semanifold.faces.reading import BUNDLED, face_regions
+from semanifold.faces.regions import MASK_REGIONS
 from semanifold.faces.renderer import render
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.locality.metrics import ChangeMap, feature_change_map
-from semanifold.locality.truth import Truth
+from semanifold.locality.truth import Truth, calibrate
 from semanifold.locality.worlds import World
 from semanifold.masks import Mask, parse_mask
 
 ANALYTIC = "analytic"
 
 
-def world_by_name(name: str) -> World:
+def world_by_name(name: str, masks: tuple[str, ...]) -> World:
     """Return a bundled world: ``faces`` (the StyleGAN2, in w+) or ``analytic`` (the renderer behind random factors, in z).
+
+    Args:
+        name: which one.
+        masks: the masks that it will be measured with.
 
     Raises:
         SemanifoldError: for another name.
@@ -43,7 +48,7 @@ def world_by_name(name: str) -> World:
         from semanifold.generators.loading import load_generator  # noqa: PLC0415  (only this branch needs every loader)
 
         generator = load_generator(BUNDLED)
-        return World(generator, "w+", partial(face_mask, generator), read_truth(generator), *perceptual_map())
+        return World(generator, "w+", partial(face_mask, generator), read_truth(generator, masks), *perceptual_map())
     raise SemanifoldError(f"There is no bundled world {name!r}: {near_names(name, (BUNDLED, ANALYTIC))}")
 
 
@@ -105,12 +110,27 @@ def lpips_change_map(*, random: bool = False) -> ChangeMap:
     return change
 
 
-def read_truth(generator: Generator) -> Truth:
-    """Return the truth of generated faces as the attribute network reads it from their pictures."""
-    size = generator.picture_shape[-1]
-    return Truth(
-        lambda latents, _pictures: read_factors(generator, latents),
-        lambda factors: render(factors, size),
-        torch.zeros(len(FACTORS)),
-        "factors read from the pictures",
-    )
+def read_truth(generator: Generator, masks: tuple[str, ...]) -> Truth:
+    """Return the truth of generated faces as the attribute network reads it from their pictures.
+
+    What the network reads wrongly on renderings is measured and subtracted (:func:`~semanifold.locality.truth.calibrate`); what
+    that leaves of the extreme cases is said in :attr:`Truth.source`.
+
+    Args:
+        generator: the bundled StyleGAN2.
+        masks: the masks that the extremes are measured for.
+    """
+    size, network = generator.picture_shape[-1], attribute_network(str(generator.device), generator.dtype)
+
+    def read(pictures: Tensor) -> Tensor:
+        with torch.no_grad():
+            return network(pictures.clamp(-1, 1)).clamp(0, 1)
+
+    def rendered(factors: Tensor) -> Tensor:
+        return render(factors.to(generator.device, generator.dtype), size)
+
+    named = tuple(mask for mask in masks if mask.removeprefix("~") in MASK_REGIONS)
+    reading = calibrate(read, rendered, named)
+    extremes = ", ".join(f"{name} {reading.floor[name]:.2f} to {reading.ceiling[name]:.2f}" for name in named)
+    source = f"factors read from the pictures (renderings that change none or only the mask's own factors read as {extremes})"
+    return Truth(lambda _latents, pictures: read(pictures), rendered, reading.error, source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -61,7 +61,7 @@ class Problem:
         reach: how far a straight edit may go: the usual distance of two codes.
         level: inside change (root mean square) at which edits are compared.
         top: components that an oracle may choose from.
-        frames: frames of a manifold.
+        manifold: settings of our manifolds; space and c are set here.
         paper_steps: L-BFGS iterations of the published algorithm (its code takes 4000); it keeps its best.
     """
 
@@ -74,7 +74,7 @@ class Problem:
     reach: float
     level: float
     top: int
-    frames: int
+    manifold: ManifoldSettings
     paper_steps: int
 
 
@@ -139,7 +139,7 @@ def paper(problem: Problem) -> list[Candidate]:
         space=world.space,
         layers=layers,
         distance="l2",
-        frames=problem.frames,
+        frames=problem.manifold.frames,
         offset=problem.level**2,
         sigma=PAPER_SIGMA * problem.reach * moving**0.5,
         objective="smooth",
@@ -155,9 +155,9 @@ def paper(problem: Problem) -> list[Candidate]:
 
 
 def ours(problem: Problem) -> list[Candidate]:
-    """Our masked manifold with its default settings, at the compared inside change: the way out and the way back."""
+    """Our masked manifold at the compared inside change: the way out and the way back."""
     world = problem.world
-    settings = ManifoldSettings(space=world.space, frames=problem.frames, offset=MARGIN * problem.level**2)
+    settings = replace(problem.manifold, space=world.space, schedule="out-and-back", offset=MARGIN * problem.level**2)
     edit = discover_manifold(world.generator, problem.seed, problem.shape, settings).unwrap()
     return [Candidate("way out and way back", out_and_back(edit))]
 

@@ -25,7 +25,7 @@ class Truth:
         factors: ``(codes, pictures) -> [n, F]`` factors in [0, 1]: exact from the codes of the analytic generator, read from the
             pictures of a trained one.
         render: the renderer at the pictures' size.
-        noise: ``[F]`` reading error of a factor, subtracted from the size of its change; zeros where the factors are exact.
+        noise: ``[F]`` reading error of a factor's change, subtracted from its size; zeros where the factors are exact.
         source: in words, where the factors come from.
     """
 
@@ -93,3 +93,55 @@ def truth_share(change: Tensor, weights: Tensor, own: Tensor, noise: Tensor) -> 
     """
     moved = (change.abs() - noise.to(change)).clamp(min=0) * weights.to(change)
     return moved[:, own.to(moved.device)].sum(1) / moved.sum(1)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How well factors are read from pictures, measured on renderings whose factors are known.
+
+    Attributes:
+        error: ``[F]`` root mean square error of a factor's read change.
+        ceiling: mask name → truth share that is read where only the mask's own factors changed (1 with a perfect reader).
+        floor: mask name → truth share that is read where only other factors changed (0 with a perfect reader).
+    """
+
+    error: Tensor
+    ceiling: dict[str, float]
+    floor: dict[str, float]
+
+
+@torch.no_grad()
+def calibrate(
+    read: Callable[[Tensor], Tensor], render: Renderer, regions: tuple[str, ...], *, faces: int = 16, seed: int = 0
+) -> Reading:
+    """Measure a reader on pairs of renderings that differ in the factors of one region, or in all others.
+
+    A reader fills in errors wherever the picture changes, so the error is that of changes, in the presence of others. It is
+    measured on the first half of the faces; ceiling and floor, with that error subtracted, on the second.
+
+    Args:
+        read: pictures to factors ``[n, F]``.
+        render: factors to pictures.
+        regions: mask names of interest.
+        faces: random faces a region; even.
+        seed: of the faces.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    before, after = (torch.rand(faces, len(FACTORS), generator=draw) for _ in range(2))
+    columns = {name: torch.tensor([f.region == name.removeprefix("~") for f in FACTORS]) for name in regions}
+    owned = {name: ~inside if name.startswith("~") else inside for name, inside in columns.items()}
+    # An edit at the benchmark's level moves a factor by a part of its range: towards another face by a third of the way.
+    moves = {(name, side): (own == side) * (after - before) / 3 for name, own in owned.items() for side in (True, False)}
+    plain = read(render(before))
+    changes = {key: read(render(before + move)) - plain for key, move in moves.items()}
+    half = faces // 2
+    errors = torch.cat([changes[key][:half] - moves[key][:half] for key in moves])
+    error = errors.square().mean(0).sqrt()
+    weights = [pixel_weights(pixel_effects(before[i : i + 1], render)) for i in range(half, faces)]
+
+    def share(name: str, side: bool) -> float:
+        rows = zip(changes[name, side][half:], weights, strict=True)
+        shares = torch.cat([truth_share(row[None], weight, owned[name], error) for row, weight in rows])
+        return float(shares.nanmean())
+
+    return Reading(error, {name: share(name, True) for name in owned}, {name: share(name, False) for name in owned})

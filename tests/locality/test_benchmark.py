@@ -1,0 +1,170 @@
+"""The benchmark end to end: fairness, resuming, its table and its figure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from toy import Toy, ToyConv, left_world
+
+from semanifold.edits import EditInfo, Lattice
+from semanifold.errors import SemanifoldError
+from semanifold.locality.benchmark import QUICK, ROWS, LocalitySettings, locality_benchmark, run_benchmark
+from semanifold.locality.bundled import lpips_change_map
+from semanifold.locality.matching import Candidate, line
+from semanifold.locality.methods import METHODS, Problem, out_and_back
+from semanifold.locality.report import Report
+
+
+def axis(number: int):  # noqa: ANN201
+    def method(problem: Problem) -> list[Candidate]:
+        return [line(torch.eye(4)[number], problem.reach, problem.seed.space, f"axis {number}")]
+
+    return method
+
+
+AXES = {"random": axis(1), "ganspace": axis(2), "ours": axis(0)}
+
+
+def settings(out: Path, **changes: Any) -> LocalitySettings:
+    start = LocalitySettings(generator="toy", masks=("left",), seeds=2, methods=("random", "ganspace", "ours"), level=0.3, out=out)
+    return replace(start, **changes)
+
+
+def run(out: Path, functions: Any = AXES, **changes: Any) -> Report:
+    return run_benchmark(left_world(Toy()), settings(out, **changes), functions)
+
+
+def test_known_axes_get_their_known_scores(tmp_path: Path) -> None:
+    report = run(tmp_path)
+    assert report.mean("left", "ours", "mse_ratio") == pytest.approx(0, abs=1e-9)
+    assert report.mean("left", "ours", "ssim") == pytest.approx(1)
+    both = report.mean("left", "ganspace", "mse_ratio")
+    assert both is not None
+    assert 0.3 < both < 3
+    assert report.mean("left", "random", "mse_ratio") is None
+    assert report.misses("left", "random") == (4, 4)
+    goals = report.summary()["left"]
+    assert goals["ahead"]
+    assert goals["half"]
+    assert goals["best_baseline"] == "ganspace"
+
+
+def test_the_oracle_takes_the_best_candidate_that_reaches_the_level(tmp_path: Path) -> None:
+    def several(problem: Problem) -> list[Candidate]:
+        return [c for number in (1, 2, 0, 3) for c in axis(number)(problem)]
+
+    report = run(tmp_path, {"ours": several}, methods=("ours",))
+    assert [row["candidate"] for row in report.rows] == ["axis 0", "axis 0"]
+    assert report.rows[0]["candidates"] == 4
+
+
+def test_a_method_that_the_generator_does_not_allow_is_left_out(tmp_path: Path) -> None:
+    report = run(tmp_path, {**AXES, "random": lambda _: []})
+    assert report.methods == ["ganspace", "ours"]
+    assert "random" not in report.markdown()
+
+
+def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole")
+    calls: list[int] = []
+
+    def counted(problem: Problem) -> list[Candidate]:
+        calls.append(problem.number)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return axis(0)(problem)
+
+    methods = {**AXES, "ours": counted}
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", methods)
+    file = tmp_path / "cut" / ROWS
+    with file.open("a") as writer:
+        writer.write('{"mask": "left", "se')  # a line that a kill cut off
+    resumed = run(tmp_path / "cut", methods)
+    assert calls == [0, 1, 1]
+    for a, b in zip(whole.rows, resumed.rows, strict=True):
+        assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
+    assert all(json.loads(text) for text in file.read_text().splitlines())
+
+
+def test_rows_of_other_settings_or_weights_are_not_reused(tmp_path: Path) -> None:
+    first = run(tmp_path)
+    other = run(tmp_path, level=0.2)
+    assert other.rows[2]["level"] == pytest.approx(first.rows[2]["level"] * 2 / 3)
+    generator = Toy()
+    generator.basis.mul_(0.9)
+    third = run_benchmark(left_world(generator), settings(tmp_path), AXES)
+    assert third.rows[2]["level"] != first.rows[2]["level"]
+
+
+def test_layers_are_scored_where_there_are_any(tmp_path: Path) -> None:
+    world = left_world(ToyConv())
+    chosen = settings(tmp_path, methods=("random",), seeds=1)
+    row = run_benchmark(world, chosen, METHODS).rows[0]
+    assert set(row["localization_layers"]) == {"4", "8"}
+    assert 0 < row["localization"] < 1
+
+
+def test_table_json_and_figure(tmp_path: Path) -> None:
+    report = run(tmp_path)
+    table = report.markdown()
+    assert "| masked manifold, ours | 0.0000 |" in table
+    assert "4 of 4" in table
+    held = json.loads(report.json())
+    assert held["goals"]["left"]["ahead"] is True
+    assert "picture" not in held["rows"][0]
+    figure = report.figure(tmp_path / "figure.png")
+    with Image.open(figure) as picture:
+        assert picture.size[0] > 300
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_out_and_back_splits_a_closed_path_in_the_middle() -> None:
+    offsets = torch.tensor([0.0, 1.0, 2.0, 3.0, 0.0])[:, None]
+    edit = Lattice(offsets, (torch.linspace(0, 1, 5),), EditInfo(space="z"))
+    out, back = out_and_back(edit)
+    assert out.offset(torch.tensor([0.5, 1.0]))[:, 0].tolist() == [1.0, 2.0]
+    assert back.offset(torch.tensor([0.5, 1.0]))[:, 0].tolist() == [3.0, 2.0]
+
+
+def test_unknown_methods_and_empty_settings_are_refused() -> None:
+    with pytest.raises(SemanifoldError, match="did you mean 'sefa'"):
+        LocalitySettings(methods=("seffa",))
+    with pytest.raises(SemanifoldError, match="at least one seed"):
+        LocalitySettings(seeds=0)
+    with pytest.raises(SemanifoldError, match="did you mean 'analytic'"):
+        locality_benchmark(LocalitySettings(generator="analytical"))
+
+
+@pytest.mark.slow
+def test_lpips_keeps_its_place() -> None:
+    pytest.importorskip("lpips")
+    change = lpips_change_map(random=True)
+    plain = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    edited = plain.clone()
+    edited[..., :16, :16] *= -1
+    there = change(edited, plain)
+    assert there.shape == (1, 1, 64, 64)
+    assert change(plain, plain).abs().max() == 0
+    assert there[..., :16, :16].mean() > 5 * there[..., 40:, 40:].mean().abs()
+
+
+@pytest.mark.slow
+def test_quick_benchmark_on_the_analytic_faces(tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+    report = locality_benchmark(replace(QUICK, out=tmp_path), told.append)
+    assert report.methods == ["random", "ganspace", "eigen", "paper", "ours"]
+    assert told[-1]["step"] == told[-1]["steps"] == 6
+    ours, random = (report.mean("mouth", m, "mse_ratio") for m in ("ours", "random"))
+    assert ours is not None
+    assert random is not None
+    assert ours < 0.5 * random
+    truth = report.mean("mouth", "ours", "truth")
+    assert truth is not None
+    assert truth > (report.mean("mouth", "random", "truth") or 0)
