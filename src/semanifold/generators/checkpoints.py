@@ -30,8 +30,8 @@ HEADER = "semanifold"
 
 Value = Tensor | TensorRecord | ArrayRecord
 
-PARTS = ("G_ema", "g_ema", "Gs", "params_ema", "ema", "G", "g", "generator", "state_dict", "model")
-"""Names under which files keep the generator, the best first: averaged weights make the better pictures."""
+PARTS = ("G_ema", "g_ema", "Gs", "params_ema", "ema", "G", "g", "generator", "state_dict", "model", "D", "d")
+"""Names under which files keep networks, the best first: averaged weights make the better pictures."""
 
 LAYOUTS = {
     "rosinality": "rosinality/stylegan2-pytorch",
@@ -41,17 +41,19 @@ LAYOUTS = {
 }
 
 OTHERS = [
-    ("StyleGAN3", r"synthesis\.input\.freqs"),
-    ("BigGAN", r"blocks\.\d+\.\d+\.bn1\.(gain\.weight|stored_mean)"),
-    ("Progressive GAN", r"features\.\d+\.wscale\.(b|scale)"),
-    ("SN-GAN", r"model\.\d+\.model\.\d+\.running_mean"),
-    ("pix2pixHD", r"model(\d+_\d+)?\.\d+\.conv_block\.\d+\.weight"),
-    ("StyleGAN1", r"(.*/)?(\d+x\d+/\w+/StyleMod/weight|G_synthesis/.*StyleMod.*)"),
-    ("StyleGAN2 discriminator", r"b4\.out\.weight|final_linear\.\d+\.weight|.*4x4/MinibatchStddev.*|Output/weight"),
-    ("WarpedGANSpace support sets", r"SUPPORT_SETS"),
-    ("path reconstructor", r"(path_indices|shift_magnitudes|type_estimator|shift_estimator|fc_logits)\..*"),
+    ("a StyleGAN3 generator", r"synthesis\.input\.freqs"),
+    ("a BigGAN generator", r"blocks\.\d+\.\d+\.bn1\.(gain\.weight|stored_mean)"),
+    ("a Progressive GAN generator", r"features\.\d+\.wscale\.(b|scale)"),
+    ("an SN-GAN generator", r"model\.\d+\.model\.\d+\.running_mean"),
+    ("a pix2pixHD generator", r"model(\d+_\d+)?\.\d+\.conv_block\.\d+\.weight"),
+    ("a StyleGAN1 generator", r"(.*/)?\d+x\d+/(\w+/)?StyleMod/weight"),
+    ("a StyleGAN2 discriminator", r"b4\.out\.weight|final_linear\.\d+\.weight|.*4x4/MinibatchStddev.*|Output/weight"),
+    ("support sets of WarpedGANSpace", r"SUPPORT_SETS"),
+    ("a reconstructor of paths", r"(path_indices|shift_magnitudes|type_estimator|shift_estimator|fc_logits)\..*"),
 ]
 """Other networks that people have files of, each known by one key of its state dict."""
+
+STYLEGAN2 = "a StyleGAN2 generator"
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def _walk(record: Record, children: str) -> Iterator[tuple[str, Mapping[Any, Any
         if isinstance(record.state, Mapping):
             yield prefix, record.state
             below = record.state.get(children)
-            for key, value in below.items() if isinstance(below, Mapping) else ():
+            for key, value in reversed(below.items()) if isinstance(below, dict) else ():
                 if isinstance(value, Record) and isinstance(key, str) and len(key) <= LONGEST_KEY:
                     todo.append((f"{prefix}{key}.", value))
     raise UnreadableError("holds modules inside of modules without end")
@@ -149,14 +151,11 @@ def _variables(record: Record) -> Weights:
     return found
 
 
-def architecture(weights: Weights) -> str:
-    """Name the network that a state dict belongs to, ``"unknown"`` if semanifold has never heard of it."""
+def architecture(weights: Weights) -> str | None:
+    """Name the network that a state dict belongs to, such as ``"a BigGAN generator"``; None if it is not known."""
     if recognise(weights.state):
-        return "StyleGAN2"
-    for name, pattern in OTHERS:
-        if any(re.fullmatch(pattern, key) for key in weights.state):
-            return name
-    return "unknown"
+        return STYLEGAN2
+    return next((name for name, pattern in OTHERS if any(re.fullmatch(pattern, key) for key in weights.state)), None)
 
 
 def tensor_bytes(value: Value) -> int:

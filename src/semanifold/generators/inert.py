@@ -88,8 +88,8 @@ class ArrayRecord:
     """A numpy array; values are made only on request."""
 
     order: str = "C"
-    type: str = ""
-    shape: tuple[int, ...] = ()
+    type: str = "f4"
+    shape: tuple[int, ...] = (0,)
     data: bytes | memoryview = b""
 
     @property
@@ -104,7 +104,7 @@ class ArrayRecord:
         if math.prod(self.shape) * kind.itemsize != len(self.data):
             raise UnreadableError(f"claims an array of shape {self.shape} where it holds {len(self.data)} bytes")
         array = np.frombuffer(bytearray(self.data), kind).astype(kind.newbyteorder("="), copy=False)
-        return torch.from_numpy(np.ascontiguousarray(array.reshape(self.shape, order="F" if self.order == "F" else "C")))
+        return torch.from_numpy(array.reshape(self.shape, order="F" if self.order == "F" else "C")).contiguous()
 
 
 @dataclass(slots=True)
@@ -228,14 +228,20 @@ for _numpy in ("numpy.core", "numpy._core"):
     BUILDERS[(f"{_numpy}.multiarray", "_reconstruct")] = lambda *_: ArrayRecord()
     BUILDERS[(f"{_numpy}.multiarray", "scalar")] = _numpy_scalar
     BUILDERS[(f"{_numpy}.numeric", "_frombuffer")] = numpy_buffer
-"""What "call this name" means; ``torch.storage._load_from_bytes`` is added by :mod:`~semanifold.generators.containers`."""
+"""What "call this name" means; :mod:`~semanifold.generators.containers` adds ``torch.storage._load_from_bytes``."""
 
 _ROOMS = r"torch\.nn\.(modules|parameter)|models?|ops?|training|networks|stylegan2\w*|torch_utils|dnnlib|tfutil"
 CLASSES = re.compile(rf"({_ROOMS})(\.\w+)* [A-Za-z_]\w*", re.ASCII)
 """Classes whose instances may stand in a file as records: torch's modules and the module names of the published code."""
 
 VALUES = {("builtins", "object"), ("__builtin__", "object"), ("builtins", "dict"), ("builtins", "list"), ("numpy", "ndarray")}
-VALUES |= {("argparse", "Namespace"), ("torch", "float16"), ("torch", "float32"), ("torch", "float64")}
+VALUES |= {
+    ("argparse", "Namespace"),
+    ("torch.storage", "_load_from_bytes"),
+    ("torch", "float16"),
+    ("torch", "float32"),
+    ("torch", "float64"),
+}
 """Names that may be mentioned and stand for nothing but themselves."""
 
 

@@ -19,7 +19,16 @@ from safetensors.torch import save_file
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.files import replacing
 from semanifold.generators.base import Generator
-from semanifold.generators.checkpoints import FORMAT, HEADER, Weights, architecture, find_weights, read_header, translate
+from semanifold.generators.checkpoints import (
+    FORMAT,
+    HEADER,
+    STYLEGAN2,
+    Weights,
+    architecture,
+    find_weights,
+    read_header,
+    translate,
+)
 from semanifold.generators.containers import Contents, read, shown
 from semanifold.generators.fetching import fetch, is_url
 from semanifold.generators.inert import UnreadableError
@@ -123,12 +132,12 @@ def the_weights(path: str | os.PathLike[str], contents: Contents) -> Weights:
     if weights is None:
         raise SemanifoldError(f"{path} ({contents.format}) holds {_what(contents.tree)}; {EXPECTED}.")
     kind = architecture(weights)
-    if kind == "StyleGAN2":
+    if kind == STYLEGAN2:
         return weights
-    if kind == "unknown":
+    if kind is None:
         some = ", ".join(shown(key, 40) for key in list(weights.state)[:3])
         raise SemanifoldError(f"{path} holds {len(weights.state)} tensors of an unknown network ({some}, ...); {EXPECTED}.")
-    raise SemanifoldError(f"{path} holds a {kind}, which semanifold does not load yet; {EXPECTED}.")
+    raise SemanifoldError(f"{path} holds {kind}, which semanifold does not load yet; {EXPECTED}.")
 
 
 def _what(tree: object) -> str:

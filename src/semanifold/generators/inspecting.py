@@ -1,0 +1,221 @@
+"""Saying what a file is: :func:`inspect_file`, for any file at all."""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image
+
+from semanifold.errors import SemanifoldError
+from semanifold.generators.checkpoints import LAYOUTS, STYLEGAN2, Value, Weights, architecture, find_weights, read_header
+from semanifold.generators.containers import Contents, read, shown
+from semanifold.generators.inert import Record, UnreadableError
+from semanifold.generators.loading import from_contents
+from semanifold.generators.stylegan2_layouts import recognise
+
+MOST_LISTED = 10_000
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a file is; ``str()`` of it is for people.
+
+    Attributes:
+        path: the file.
+        format: its container, in words.
+        size: bytes.
+        sha256: of the file.
+        holds: what is inside, in words.
+        usable: whether :func:`~semanifold.generators.loading.load_generator` loads it.
+        advice: what to do with it, one sentence.
+        architecture: the network that its weights belong to, such as ``"StyleGAN2 generator"``, or None.
+        resolution: height and width of the pictures in pixels, or None.
+        channels: channels of the pictures, or None.
+        classes: number of classes of a class-conditional generator, else 0.
+        latents: latent spaces and the shape of a code in each.
+        parameters: how many numbers the weights are.
+        tensors: name, shape and type of each tensor.
+        fingerprint: the generator's, which edits refer to, or None.
+        notes: what the file says about itself: source, licence and the like.
+    """
+
+    path: str
+    format: str
+    size: int
+    sha256: str
+    holds: str
+    usable: bool
+    advice: str
+    architecture: str | None = None
+    resolution: int | None = None
+    channels: int | None = None
+    classes: int = 0
+    latents: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    parameters: int = 0
+    tensors: tuple[tuple[str, tuple[int, ...], str], ...] = ()
+    fingerprint: str | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        rows = [("file", f"{self.path} ({_amount(self.size)})"), ("format", self.format), ("holds", self.holds)]
+        if self.resolution:
+            rows.append(("pictures", f"{self.channels} x {self.resolution} x {self.resolution}"))
+        if self.latents:
+            rows.append(("latents", ", ".join(f"{space} {' x '.join(map(str, shape))}" for space, shape in self.latents.items())))
+        if self.classes:
+            rows.append(("classes", str(self.classes)))
+        if self.tensors:
+            rows.append(("weights", f"{self.parameters:,} numbers in {len(self.tensors)} tensors"))
+        if self.fingerprint:
+            rows.append(("fingerprint", self.fingerprint))
+        rows += [*self.notes.items(), ("SHA-256", self.sha256)]
+        lines = [f"{name:<12} {text}" for name, text in rows]
+        for name, shape, kind in self.tensors[:8]:
+            lines.append(f"  {shown(name, 60):<48} {kind:<9} {list(shape)}")
+        if len(self.tensors) > 8:
+            lines.append(f"  ... and {len(self.tensors) - 8} more")
+        return "\n".join([*lines, self.advice])
+
+
+def inspect_file(path: str | os.PathLike[str]) -> Inspection:
+    """Say what a file is, whatever it is; nothing from it is run.
+
+    Raises:
+        SemanifoldError: if there is no such file or it cannot be read.
+    """
+    contents = read(path)
+    facts: dict[str, Any] = {"path": os.fspath(path), "size": contents.size, "sha256": contents.sha256}
+    if contents.tree is None:
+        return Inspection(**facts, **_no_weights(Path(path), contents))
+    facts["format"] = contents.format
+    try:
+        header = read_header(contents)
+        if header and not header["format"].startswith("semanifold-generator"):
+            return Inspection(**facts, **_semanifold_file(header), **_table(_all_tensors(contents.tree)))
+        weights = find_weights(contents.tree)
+    except (SemanifoldError, UnreadableError) as error:
+        return Inspection(**facts, holds="a damaged file", usable=False, advice=f"It cannot be used: {error}")
+    if weights is None or (architecture(weights) is None and len(weights.state) < 4):
+        return Inspection(**facts, **_tensors_only(_all_tensors(contents.tree)))
+    return Inspection(**facts, **_network(path, contents, weights))
+
+
+def _network(path: str | os.PathLike[str], contents: Contents, weights: Weights) -> dict[str, Any]:
+    kind = architecture(weights)
+    part = f" (its part {weights.part})" if weights.part else ""
+    facts = {"architecture": kind and kind.split(" ", 1)[1], **_table(weights.state)}
+    try:
+        generator = from_contents(path, contents)
+    except SemanifoldError as error:
+        holds = f"{kind} that cannot be loaded" if kind == STYLEGAN2 else kind or "an unknown network"
+        return facts | {"holds": holds + part, "usable": False, "advice": str(error)}
+    layout = LAYOUTS[recognise(weights.state) or "semanifold"]
+    channels, resolution, _ = generator.picture_shape
+    return facts | {
+        "holds": f"{kind} of {layout}{part}",
+        "usable": True,
+        "advice": f"Use it with --generator {os.fspath(path)}",
+        "resolution": resolution,
+        "channels": channels,
+        "classes": generator.classes,
+        "latents": dict(generator.spaces),
+        "parameters": sum(value.numel() for value in generator.parameters()),
+        "fingerprint": generator.fingerprint,
+        "notes": {"source": generator.source, "licence": generator.licence},
+    }
+
+
+def _semanifold_file(header: Mapping[str, Any]) -> dict[str, Any]:
+    words = {key: shown(str(value), 100) for key, value in header.items() if isinstance(value, str | int | float)}
+    kind = words.get("format", "").removeprefix("semanifold-").rpartition("-")[0] or "file"
+    holds = f"an edit of semanifold, {words.get('name', 'unnamed')!r}" if kind == "edit" else f"a semanifold {kind}"
+    advice = "Play it with 'semanifold render'; it is no generator." if kind == "edit" else "It is no generator."
+    return {"holds": holds, "usable": False, "advice": advice, "notes": words}
+
+
+def _tensors_only(tensors: Mapping[str, Value]) -> dict[str, Any]:
+    if not tensors:
+        return {"holds": "no tensors", "usable": False, "advice": "There is nothing in it that semanifold can use."}
+    shapes = {tuple(value.shape) for value in tensors.values()}
+    return _direction(shapes) | {"usable": False, **_table(tensors)}
+
+
+def _direction(shapes: set[tuple[int, ...]]) -> dict[str, str]:
+    """Say what arrays of these shapes may be; directions come with one-dimensional tables of their spreads."""
+    width = max((shape[-1] for shape in shapes if shape), default=0)
+    if width > 1 and all(len(shape) <= 1 or (len(shape) <= 3 and shape[-1] == width) for shape in shapes):
+        return {
+            "holds": f"codes or directions of {width} latent dimensions, by their shape",
+            "advice": f"It is no generator; it may go with one whose latents have {width} dimensions.",
+        }
+    return {"holds": "arrays", "advice": "It is no generator, nor codes or directions."}
+
+
+def _all_tensors(tree: object) -> dict[str, Value]:
+    """Collect tensors anywhere in the contents of a file, by their path in it."""
+    found: dict[str, Value] = {}
+    todo: list[tuple[str, object]] = [("", tree)]
+    for _ in range(MOST_LISTED):
+        if not todo:
+            break
+        path, value = todo.pop()
+        if isinstance(value, Value):
+            found[path or "(the tensor)"] = value
+            continue
+        value = value.state if isinstance(value, Record) else value
+        pairs = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+        below = [(f"{path}.{key}"[-200:].lstrip("."), item) for key, item in list(pairs)[:MOST_LISTED]]
+        todo += below[::-1]
+    return found
+
+
+def _table(tensors: Mapping[str, Value]) -> dict[str, Any]:
+    rows = tuple((key, tuple(value.shape), str(value.dtype).removeprefix("torch.")) for key, value in tensors.items())
+    return {"tensors": rows, "parameters": sum(math.prod(shape) for _, shape, _ in rows)}
+
+
+def _no_weights(path: Path, contents: Contents) -> dict[str, Any]:
+    """Describe a file that is no container of weights."""
+    facts: dict[str, Any] = {"format": contents.format, "holds": "no weights", "usable": False}
+    facts["advice"] = f"The file {contents.problem}."
+    try:
+        if contents.format.startswith(("a numpy array", "a file of numpy arrays")):
+            rows = tuple(_numpy_rows(path))
+            facts |= _direction({shape for _, shape, _ in rows})
+            return facts | {"tensors": rows, "parameters": sum(math.prod(shape) for _, shape, _ in rows)}
+        if contents.format.startswith("a picture"):
+            with Image.open(path) as picture:
+                return facts | {"holds": f"a picture of {picture.width} x {picture.height} pixels"}
+    except (ValueError, OSError, SyntaxError, EOFError, RuntimeError, zipfile.BadZipFile, Image.DecompressionBombError) as error:
+        facts["advice"] = f"The file is damaged ({shown(str(error))}); get a fresh copy."
+    return facts
+
+
+def _numpy_rows(path: Path) -> Iterator[tuple[str, tuple[int, ...], str]]:
+    """Read the headers of a .npy or .npz file."""
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            yield "(the array)", *_numpy_header(file)
+        return
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist()[:MOST_LISTED]:
+            with archive.open(info) as file:
+                yield info.filename.removesuffix(".npy"), *_numpy_header(file)
+
+
+def _numpy_header(file: IO[bytes]) -> tuple[tuple[int, ...], str]:
+    version = np.lib.format.read_magic(file)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, kind = header(file)
+    return shape, str(kind)
+
+
+def _amount(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size:,} bytes"
