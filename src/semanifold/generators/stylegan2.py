@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
+from semanifold.generators.stylegan2_fused import fused_pictures
 from semanifold.generators.stylegan2_layers import Bypass, Colour, Mapping, StyledConv, upsample
 from semanifold.latents import Latents
 
@@ -189,10 +190,20 @@ class StyleGAN2(Generator):
             raise SemanifoldError(f"{self.name} makes pictures of 4, 8, ... {self.config.size} pixels, not {size}.")
         ws = self.convert(latents, "w+").values
         maps = self._noise(noise, len(ws))
+        if self._fusible():
+            stop = len(self.convs) if self.config.architecture == "orig" else 2 * int(math.log2(size)) - 3
+            pictures = fused_pictures(self._start(len(ws)), self.convs[:stop], self.colours, ws, maps)
+            return pictures if pictures.shape[-1] == size else F.avg_pool2d(pictures, self.config.size // size)
         if self.config.architecture == "skip":
             return self._skip_pictures(ws, maps, size)
         pictures = self._plain_pictures(ws, maps)
         return pictures if size == self.config.size else F.avg_pool2d(pictures, self.config.size // size)
+
+    def _fusible(self) -> bool:
+        # a weight that is trained, or that functional_call has put in place, needs the operators' own derivatives
+        weights = (conv.weight for conv in self.convs)
+        frozen = all(isinstance(w, nn.Parameter) and not w.requires_grad and w.device.type == "cpu" for w in weights)
+        return frozen and self.config.architecture != "resnet" and self.config.clamp is None
 
     def _start(self, n: int) -> Tensor:
         # channels-last from the start; every later operator keeps the layout

@@ -1,0 +1,195 @@
+"""Speed of StyleGAN2 at 256 pixels (config-f, random weights) against the textbook formulation, in one process.
+
+The textbook gives every sample its own modulated kernel in one grouped convolution, and filters with the full 4 x 4 kernel on
+a picture doubled by zero insertion. Both compute the same pictures and the same gradients to w+ (checked before the clock
+starts), without gradients to the weights. Runs alternate, so that a busy machine slows both.
+
+    python benchmarks/stylegan2_speed.py --batch 4 --rounds 7 --threads 2 --out speed.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.latents import Latents
+
+CHANNELS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
+
+
+def textbook_filter(x: Tensor, up: int, before: int, after: int) -> Tensor:
+    """Insert zeros, pad, and filter every channel as a picture of its own with the full kernel."""
+    n, c, h, w = x.shape
+    taps = torch.tensor([1.0, 3, 3, 1], dtype=x.dtype, device=x.device)
+    kernel = torch.outer(taps, taps) / 16
+    x = x.reshape(n * c, 1, h, 1, w, 1)
+    x = F.pad(x, (0, up - 1, 0, 0, 0, up - 1)).reshape(n * c, 1, h * up, w * up)
+    x = F.conv2d(F.pad(x, (before, after, before, after)), kernel[None, None])
+    return x.reshape(n, c, *x.shape[2:])
+
+
+def textbook_conv(x: Tensor, weight: Tensor, styles: Tensor, *, up: bool, demodulate: bool) -> Tensor:
+    """One grouped convolution with a kernel per sample."""
+    n, c, h, w = x.shape
+    o, i, k, _ = weight.shape
+    kernel = weight * styles[:, None, :, None, None]
+    if demodulate:
+        kernel = kernel * torch.rsqrt(kernel.square().sum((2, 3, 4)) + 1e-8)[:, :, None, None, None]
+    x = x.reshape(1, n * c, h, w)
+    if up:
+        kernel = kernel.transpose(1, 2).reshape(n * i, o, k, k)
+        x = F.conv_transpose2d(x, kernel, stride=2, groups=n)
+        return textbook_filter(x.reshape(n, o, *x.shape[2:]), 1, 1, 1)
+    x = F.conv2d(x, kernel.reshape(n * o, i, k, k), padding=k // 2, groups=n)
+    return x.reshape(n, o, *x.shape[2:])
+
+
+def textbook_pictures(state: dict[str, Tensor], ws: Tensor, blocks: int) -> Tensor:
+    """The synthesis network of a skip generator as its equations are written down."""
+
+    def styles(name: str, w: Tensor) -> Tensor:
+        weight = state[f"{name}.affine.weight"]
+        return F.linear(w, weight / math.sqrt(weight.shape[1]), state[f"{name}.affine.bias"])
+
+    def conv(i: int, x: Tensor) -> Tensor:
+        name = f"convs.{i}"
+        x = textbook_conv(x, state[f"{name}.weight"], styles(name, ws[:, i]), up=i % 2 == 1, demodulate=True)
+        x = x + state[f"{name}.noise"] * state[f"{name}.noise_strength"]
+        return F.leaky_relu(x + state[f"{name}.bias"][:, None, None], 0.2) * math.sqrt(2)
+
+    def colour(i: int, x: Tensor) -> Tensor:
+        weight = state[f"colours.{i}.weight"] / math.sqrt(x.shape[1])
+        x = textbook_conv(x, weight, styles(f"colours.{i}", ws[:, 2 * i + 1]), up=False, demodulate=False)
+        return x + state[f"colours.{i}.bias"][:, None, None]
+
+    x = conv(0, state["const"].repeat(len(ws), 1, 1, 1))
+    picture = colour(0, x)
+    for i in range(1, blocks):
+        x = conv(2 * i, conv(2 * i - 1, x))
+        picture = textbook_filter(picture, 2, 2, 1) + colour(i, x)
+    return picture
+
+
+def operations(config: StyleGAN2Config) -> float:
+    """Multiplications and additions of the convolutions of one picture, once forward."""
+    pairs = list(zip(config.channels, config.channels[1:]))
+    total = 9 * config.channels[0] ** 2 * 16
+    for i, (a, b) in enumerate(pairs):
+        total += 9 * a * b * (4 << i) ** 2 + 9 * b * b * (8 << i) ** 2
+    return 2.0 * total
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def convolution_peak(device: torch.device, batch: int) -> float:
+    """Operations per second of the machine's best plain 3 x 3 convolution, channels last, without gradients."""
+    best = 0.0
+    for channels, size in ((512, 32), (512, 64), (256, 128)):
+        x = torch.randn(batch, channels, size, size, device=device).to(memory_format=torch.channels_last)
+        w = torch.randn(channels, channels, 3, 3, device=device).to(memory_format=torch.channels_last)
+        work = 2.0 * 9 * channels**2 * size**2 * batch
+        with torch.no_grad():
+            best = max(best, *(work / seconds(lambda x=x, w=w: F.conv2d(x, w, padding=1), device) for _ in range(5)))
+    return best
+
+
+def measure(size: int, batch: int, rounds: int, device: torch.device) -> dict[str, float]:
+    config = StyleGAN2Config(size, 512, 512, tuple(CHANNELS[4 << i] for i in range(int(math.log2(size)) - 1)))
+    generator = StyleGAN2(config).to(device)
+    state = generator.state_dict()
+    values = torch.randn(batch, config.num_ws, 512, generator=torch.Generator().manual_seed(0)).to(device)
+
+    def ours(v: Tensor) -> Tensor:
+        return generator.images(Latents(v, "w+"))
+
+    def textbook(v: Tensor) -> Tensor:
+        return textbook_pictures(state, v, len(config.channels))
+
+    def forward(render: Callable[[Tensor], Tensor]) -> Tensor:
+        with torch.no_grad():
+            return render(values)
+
+    def both(render: Callable[[Tensor], Tensor]) -> Tensor:
+        v = values.clone().requires_grad_()
+        return torch.autograd.grad(render(v).square().mean(), v)[0]
+
+    for run in (forward, both):  # warms up, and checks that the two are the same function
+        a, b = run(ours), run(textbook)
+        assert (a - b).abs().max() <= 1e-4 * b.abs().max(), "the two formulations disagree"
+    runs = {
+        "forward ours": lambda: forward(ours),
+        "forward textbook": lambda: forward(textbook),
+        "both ours": lambda: both(ours),
+        "both textbook": lambda: both(textbook),
+    }
+    clock: dict[str, list[float]] = {name: [] for name in runs}
+    peaks = []
+    for _ in range(rounds):
+        peaks.append(convolution_peak(device, batch))
+        for name, run in runs.items():
+            clock[name].append(seconds(run, device))
+    peak, work = max(peaks), operations(config) * batch
+    result = {"size": size, "batch": batch, "rounds": rounds, "threads": torch.get_num_threads(), "peak_gflops": peak / 1e9}
+    for part, passes in (("forward", 1), ("both", 2)):
+        mine, theirs = clock[f"{part} ours"], clock[f"{part} textbook"]
+        result[f"{part}_ours_s"], result[f"{part}_textbook_s"] = min(mine), min(theirs)
+        result[f"{part}_ratio_median"] = statistics.median(b / a for a, b in zip(mine, theirs))
+        result[f"{part}_ratio_best"] = min(theirs) / min(mine)
+        result[f"{part}_share_of_peak"] = passes * work / min(mine) / peak
+    return result
+
+
+def markdown(result: dict[str, float]) -> str:
+    lines = [
+        f"StyleGAN2 {result['size']:.0f} px, batch {result['batch']:.0f}, {result['threads']:.0f} threads; "
+        f"convolution peak {result['peak_gflops']:.0f} Gflop/s",
+        "",
+        "| | ours, s | textbook, s | ratio (median) | ratio (best) | share of peak |",
+        "|---|---|---|---|---|---|",
+    ]
+    for part, name in (("forward", "forward"), ("both", "forward + backward to w+")):
+        lines.append(
+            f"| {name} | {result[f'{part}_ours_s']:.3f} | {result[f'{part}_textbook_s']:.3f} | "
+            f"{result[f'{part}_ratio_median']:.2f} | {result[f'{part}_ratio_best']:.2f} | {result[f'{part}_share_of_peak']:.0%} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", help="JSON file to write")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    result = measure(arguments.size, arguments.batch, arguments.rounds, torch.device(arguments.device))
+    print(markdown(result))
+    print(json.dumps(result))
+    if arguments.out:
+        with open(arguments.out, "w") as file:
+            json.dump(result, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()
