@@ -44,7 +44,8 @@ def fetch(address: str, sha256: str | None = None) -> tuple[Path, str]:
         SemanifoldError: without a hash, when the download fails, or when the file has another hash (it is deleted then).
     """
     url, expected = _split(address, sha256)
-    name = re.sub(r"[^\w.-]", "_", Path(urllib.parse.urlparse(url).path).name) or "weights"
+    name = url.partition("?")[0].rstrip("/").rpartition("/")[2]
+    name = re.sub(r"[^\w.-]", "_", urllib.parse.unquote(name)) or "weights"
     path = cache_folder() / f"{expected[:16]}-{name[-80:]}"
     if path.exists():
         return path, expected
