@@ -25,10 +25,10 @@ def test_principal_directions_are_those_of_a_known_ellipsoid() -> None:
 
 def test_regressed_directions_undo_a_linear_first_layer() -> None:
     draw = torch.Generator().manual_seed(1)
-    codes = torch.randn(4000, 4, generator=draw, dtype=torch.float64)
+    codes = torch.randn(1000, 4, generator=draw, dtype=torch.float64)
     layer = torch.diag(torch.tensor([1.0, 4.0, 2.0, 0.5], dtype=torch.float64))
     found = baselines.regressed_directions(codes, codes @ layer, 2)
-    assert torch.allclose(found.abs(), torch.eye(4, dtype=torch.float64)[[1, 2]], atol=0.05)
+    assert torch.allclose(found.abs(), torch.eye(4, dtype=torch.float64)[[1, 2]], atol=0.1)
 
 
 def test_sefa_directions_are_right_singular_vectors_of_the_stacked_unit_rows() -> None:

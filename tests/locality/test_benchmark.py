@@ -21,7 +21,7 @@ from semanifold.locality.methods import METHODS, Problem, out_and_back
 from semanifold.locality.report import Report
 
 
-def axis(number: int):  # noqa: ANN201
+def axis(number: int):
     def method(problem: Problem) -> list[Candidate]:
         return [line(torch.eye(4)[number], problem.reach, problem.seed.space, f"axis {number}")]
 
@@ -32,7 +32,9 @@ AXES = {"random": axis(1), "ganspace": axis(2), "ours": axis(0)}
 
 
 def settings(out: Path, **changes: Any) -> LocalitySettings:
-    start = LocalitySettings(generator="toy", masks=("left",), seeds=2, methods=("random", "ganspace", "ours"), level=0.3, out=out)
+    start = LocalitySettings(
+        generator="toy", masks=("left",), seeds=2, methods=("random", "ganspace", "ours"), level=0.3, out=out
+    )
     return replace(start, **changes)
 
 

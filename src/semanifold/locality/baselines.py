@@ -40,8 +40,8 @@ def regressed_directions(codes: Tensor, features: Tensor, top: int) -> Tensor:
         top: how many directions.
     """
     centred = (features - features.mean(0)).double()
-    left, scale, _ = torch.linalg.svd(centred, full_matrices=False)
-    coordinates = left[:, :top] * scale[:top]
+    variances, left = torch.linalg.eigh(centred @ centred.T)
+    coordinates = left[:, -top:].flip(1) * variances[-top:].flip(0).clamp(min=0).sqrt()
     solved = torch.linalg.lstsq(coordinates, (codes - codes.mean(0)).double()).solution
     return (solved / solved.norm(dim=1, keepdim=True)).to(codes.dtype)
 
@@ -63,7 +63,7 @@ def _leading(symmetric: Tensor, top: int) -> Tensor:
 
 
 def style_weights(generator: StyleGAN2, layers: tuple[int, int]) -> list[Tensor]:
-    """Return the affine maps ``[out, w]`` from w to the styles of the convolutions that the layers ``[first, stop)`` of w+ drive."""
+    """Return the affine maps ``[out, w]`` from w to the styles of the convolutions that the given layers of w+ drive."""
     state = generator.state_dict()
     chosen = [layer for layer in generator.layers if layer.kind != "colour" and layers[0] <= layer.index < layers[1]]
     return [state[f"{layer.name}.affine.weight"] for layer in chosen]
@@ -114,7 +114,12 @@ def layer_features(generator: Generator, latents: Latents) -> dict[int, Tensor]:
     found: dict[int, Tensor] = {}
 
     def keep(_module: torch.nn.Module, _inputs: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] > 1 and output.shape[1] != generator.picture_shape[0]:
+        if (
+            isinstance(output, Tensor)
+            and output.ndim == 4
+            and output.shape[-1] > 1
+            and output.shape[1] != generator.picture_shape[0]
+        ):
             found[output.shape[-2]] = output
 
     hooks = [module.register_forward_hook(keep) for module in generator.modules() if module is not generator]
@@ -132,5 +137,3 @@ def typical_distance(generator: Generator, space: str, *, pairs: int = 64) -> fl
     codes = generator.sample(range(2 * pairs), space).values
     difference = codes[:pairs] - codes[pairs:]
     return float(difference.reshape(-1, difference.shape[-1]).norm(dim=1).mean())
-
-

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semanifold import __version__
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.latents import Latents
 from semanifold.locality import metrics
@@ -42,8 +43,8 @@ class LocalitySettings:
         level: the inside change at which edits are compared, as a share of the usual one between the face and other faces. On the
             bundled faces a mouth drawn anew changes the inside of its mask by 0.4 of that, so 0.35 is within its own reach.
         top: components that the oracle of a component method may choose from.
-        manifold: settings of our manifolds, by default what everybody gets; the benchmark sets space, schedule and c. The published
-            algorithm is given as many frames.
+        manifold: settings of our manifolds, by default what everybody gets; the benchmark sets space, schedule and c. The
+            published algorithm is given as many frames.
         paper_steps: L-BFGS iterations of the published algorithm; its own code takes 4000.
         out: folder of the results; a run that was cut short goes on from there.
     """
@@ -65,7 +66,9 @@ class LocalitySettings:
         if self.seeds < 1 or not self.masks or not self.methods:
             raise SemanifoldError("A benchmark needs at least one seed, one mask and one method.")
         if not 0 < self.level < 2:
-            raise SemanifoldError(f"The level is a share of the usual change between faces, above 0 and below 2, not {self.level}.")
+            raise SemanifoldError(
+                f"The level is a share of the usual change between faces, above 0 and below 2, not {self.level}."
+            )
 
 
 QUICK = LocalitySettings(
@@ -83,9 +86,9 @@ QUICK = LocalitySettings(
 def locality_benchmark(settings: LocalitySettings | None = None, progress: Progress | None = None) -> Report:
     """Run the benchmark, or go on with one that was cut short.
 
-    Call it as ``locality_benchmark(LocalitySettings(seeds=8), progress)``; print ``report.markdown()``, write ``report.json()`` and
-    ``report.figure(path)``. Each row is appended to ``settings.out / "locality.jsonl"`` as soon as it is measured; rows of the same
-    weights and settings that lie there already are not measured again, so the same call resumes.
+    Call it as ``locality_benchmark(LocalitySettings(seeds=8), progress)``; print ``report.markdown()``, write ``report.json()``
+    and ``report.figure(path)``. Each row is appended to ``settings.out / "locality.jsonl"`` as soon as it is measured; rows of
+    the same weights and settings that lie there already are not measured again, so the same call resumes.
 
     Args:
         settings: what to measure; the full benchmark on the bundled faces when None.
@@ -148,16 +151,14 @@ def make_problem(world: World, settings: LocalitySettings, mask: str, number: in
         own = generator.images(seed)
         others = generator.images(generator.sample(range(10_000, 10_064), world.space))
     level = settings.level * float(metrics.inside_change(others, own, picture).square().mean().sqrt())
-    return Problem(
-        world, seed, number, mask, shape, picture, reach, level, settings.top, settings.manifold, settings.paper_steps
-    )
+    return Problem(world, seed, number, mask, shape, picture, reach, level, settings.top, settings.manifold, settings.paper_steps)
 
 
 def measure_method(world: World, problem: Problem, method: Callable[[Problem], list[Candidate]]) -> dict[str, Any]:
     """Find a method's edits, bring them to equal inside change, choose the best candidate and measure it.
 
-    A method with several candidates is given an oracle: the one of the smallest outside/inside ratio counts, among those that miss
-    the level on the fewest sides.
+    A method with several candidates is given an oracle: the one of the smallest outside/inside ratio counts, among those that
+    miss the level on the fewest sides.
     """
     started = time.perf_counter()
     candidates = method(problem)
@@ -206,7 +207,9 @@ def measure(world: World, problem: Problem, candidate: Candidate, t: Tensor) -> 
         "truth": _mean(truth[0]),
         "localization_layers": layers,
         "changes": truth[1],
-        "picture": _packed(torch.cat([reference, pictures[:1], 2 * mask.expand_as(reference) - 1])) if problem.number == 0 else None,
+        "picture": _packed(torch.cat([reference, pictures[:1], 2 * mask.expand_as(reference) - 1]))
+        if problem.number == 0
+        else None,
     }
 
 
@@ -228,7 +231,9 @@ def _layer_scores(world: World, problem: Problem, codes: Latents) -> dict[str, f
     return {size: float(score.mean()) for size, score in scores.items()}
 
 
-def _truth(world: World, problem: Problem, codes: Latents, pictures: Tensor, reference: Tensor) -> tuple[Tensor | None, list[float]]:
+def _truth(
+    world: World, problem: Problem, codes: Latents, pictures: Tensor, reference: Tensor
+) -> tuple[Tensor | None, list[float]]:
     """Return the truth share ``[n]`` and the mean weighted change of every factor."""
     truth = world.truth
     if truth is None:
@@ -255,7 +260,9 @@ def _packed(pictures: Tensor) -> dict[str, Any]:
 def _key(world: World, settings: LocalitySettings) -> str:
     """Name the weights and the settings that a row depends on, so that a changed run does not reuse old rows."""
     free = replace(settings, masks=("mouth",), seeds=1, methods=("random",), out=Path())
-    text = json.dumps([world.generator.fingerprint, world.space, {**asdict(free), "out": ""}], default=str, sort_keys=True)
+    text = json.dumps(
+        [__version__, world.generator.fingerprint, world.space, {**asdict(free), "out": ""}], default=str, sort_keys=True
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

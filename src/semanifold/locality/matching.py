@@ -23,8 +23,8 @@ class Candidate:
 
     Attributes:
         name: which of the method's edits it is, such as ``"component 3, layers 4-8"``.
-        sides: paths with ``t`` in [0, 1], all starting at the seed: both signs of a direction, both ends of a path, or the rays to
-            the frames of a manifold. A method is judged by the mean over all of them.
+        sides: paths with ``t`` in [0, 1], all starting at the seed: both signs of a direction, both ends of a path, or the rays
+            to the frames of a manifold. A method is judged by the mean over all of them.
     """
 
     name: str
@@ -82,8 +82,8 @@ def match(
 ) -> Tensor:
     """Find where each side first reaches a given inside change.
 
-    The step is doubled from :data:`FIRST` until the change inside the mask exceeds the level; the crossing in between is then found
-    by false position and bisection in turn, on all sides at once.
+    The step is doubled from :data:`FIRST` until the change inside the mask exceeds the level; the crossing in between is then
+    found by false position and bisection in turn, on all sides at once.
 
     Args:
         generator: makes the pictures.

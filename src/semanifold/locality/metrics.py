@@ -1,9 +1,10 @@
 """How local an edit is: one pure function for every published measure.
 
-Everywhere ``images`` are edited pictures ``[n, c, h, w]``, ``reference`` the unedited ones (``[n, c, h, w]`` or ``[1, c, h, w]``) and
-``mask`` is ``[1 or n, 1, h, w]`` in [0, 1], 1 where the edit may change the picture. A soft mask weights a pixel's squared change
-by M inside and by 1 - M outside, so the two parts always add up to the whole. Every function returns one number per picture. Where
-nothing changes at all a ratio has no value: the functions return NaN there rather than a number that could be averaged.
+Everywhere ``images`` are edited pictures ``[n, c, h, w]``, ``reference`` the unedited ones (``[n, c, h, w]`` or ``[1, c, h,
+w]``) and ``mask`` is ``[1 or n, 1, h, w]`` in [0, 1], 1 where the edit may change the picture. A soft mask weights a pixel's
+squared change by M inside and by 1 - M outside, so the two parts always add up to the whole. Every function returns one number
+per picture. Where nothing changes at all a ratio has no value: the functions return NaN there rather than a number that could
+be averaged.
 """
 
 from __future__ import annotations
@@ -98,9 +99,9 @@ def localization_score(features: Tensor, reference: Tensor, mask: Tensor) -> Ten
     """Return the share of a layer's squared change that lies inside the mask ``[n]``: 0 (none) to 1 (all); higher is better.
 
     ``LS = sum_ij s_ij |r'_ij - r_ij|^2 / sum_ij |r'_ij - r_ij|^2``, with the feature maps r of one layer of the generator and the
-    mask s brought to their size by area. Pajouheshgar et al. 2022, LELSD, arXiv:2111.12583, the formula of the paper; its published
-    code computes something else (a precision and recall of LPIPS maps, at most 1/2). The paper averages the segmentations of both
-    pictures; here the mask is given and is the same for both.
+    mask s brought to their size by area. Pajouheshgar et al. 2022, LELSD, arXiv:2111.12583, the formula of the paper; its
+    published code computes something else (a precision and recall of LPIPS maps, at most 1/2). The paper averages the
+    segmentations of both pictures; here the mask is given and is the same for both.
 
     Args:
         features: ``[n, channels, h', w']`` feature maps of the edited pictures.
@@ -116,8 +117,8 @@ def ssim_outside(images: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
     """Return the structural similarity outside the mask ``[n]``: -1 to 1 (unchanged); higher is better.
 
     The inside of the unedited picture is pasted into the edited one first, or the window of the similarity would smear changes
-    inside over the border; then :func:`ssim_map` is averaged with weights 1 - M. (Benchmarks that black out the inside and average
-    over the whole canvas get scores that rise with the area of the mask.)
+    inside over the border; then :func:`ssim_map` is averaged with weights 1 - M. (Benchmarks that black out the inside and
+    average over the whole canvas get scores that rise with the area of the mask.)
     """
     check(images, reference, mask)
     pasted = mask * reference + (1 - mask) * images
@@ -129,8 +130,8 @@ def ssim_map(images: Tensor, reference: Tensor, *, spread: float = 2.0, sigma: f
     """Return the structural similarity of every pixel and channel ``[n, c, h, w]``.
 
     Wang et al. 2004, Image Quality Assessment, equation 13: Gaussian window of 11 pixels with sigma 1.5, K1 = 0.01, K2 = 0.03,
-    population variances, mirrored borders (the edge pixel twice, as in scikit-image). Fifteen lines instead of a dependency; equal
-    to ``skimage.metrics.structural_similarity`` to rounding (tested).
+    population variances, mirrored borders (the edge pixel twice, as in scikit-image). Fifteen lines instead of a dependency;
+    equal to ``skimage.metrics.structural_similarity`` to rounding (tested).
 
     Args:
         images: pictures, at least 6 pixels high and wide.
@@ -165,8 +166,8 @@ def feature_change_map(maps: Callable[[Tensor], Sequence[Tensor]]) -> ChangeMap:
     """Make a :data:`ChangeMap` of a network's feature maps, weighted equally.
 
     At every layer the channels are scaled to unit length, the squared difference is summed over channels, and the layers are
-    brought to the pictures' size and averaged: LPIPS (Zhang et al. 2018, arXiv:1801.03924, equation 1) with weights 1. It stands in
-    for LPIPS where no ImageNet weights are at hand.
+    brought to the pictures' size and averaged: LPIPS (Zhang et al. 2018, arXiv:1801.03924, equation 1) with weights 1. It
+    stands in for LPIPS where no ImageNet weights are at hand.
 
     Args:
         maps: ``pictures -> feature maps [n, channels, h', w']`` of one or more layers.

@@ -126,12 +126,21 @@ class Report:
         from matplotlib.figure import Figure  # noqa: PLC0415
 
         masks, methods = self.masks, self.methods
-        height = 1.25 * (len(methods) + 1)
-        whole = Figure(figsize=(3.1 + 2.55 * len(masks), height + 3.2), dpi=110, layout="constrained")
+        cell = 1.1
+        height = cell * (len(methods) + 1) + 0.3
+        whole = Figure(figsize=(max(2 * cell * len(masks) + 0.4, 5.0), height + 2.6), dpi=120, layout="constrained")
         FigureCanvasAgg(whole)
-        top, bottom = whole.subfigures(2, 1, height_ratios=[height, 3.2])
-        self._pictures(top)
-        axes = bottom.subplots(1, len(masks), squeeze=False)[0]
+        parts = whole.subfigures(2, 1, squeeze=False, height_ratios=[height, 2.6])
+        whole.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
+        self._pictures(parts[0, 0])
+        self._ratios(parts[1, 0])
+        with replacing(path) as part:
+            whole.savefig(part, format="png")
+        return Path(path)
+
+    def _ratios(self, figure: SubFigure) -> None:
+        masks, methods = self.masks, self.methods
+        axes = figure.subplots(1, len(masks), squeeze=False)[0]
         for axis, mask in zip(axes, masks):
             for i, method in enumerate(methods):
                 values = [row["mse_ratio"] for row in self._rows(mask, method) if row["mse_ratio"] is not None]
@@ -139,13 +148,14 @@ class Report:
                 axis.plot([max(v, 1e-6) for v in values], [i] * len(values), "o", ms=4, alpha=0.5, color=colour, mew=0)
                 if values:
                     axis.plot([max(float(np.mean(values)), 1e-6)], [i], "|", ms=16, mew=2.5, color=colour)
-            axis.set(xscale="log", ylim=(len(methods) - 0.5, -0.5), title=mask)
+            shown = [
+                max(row["mse_ratio"], 1e-6) for row in self.rows if row["mask"] == mask and row["mse_ratio"] is not None
+            ] or [1]
+            decades = 10 ** np.floor(np.log10(min(shown))), 10 ** np.ceil(np.log10(max(shown)) + 1e-6)
+            axis.set(xscale="log", ylim=(len(methods) - 0.5, -0.5), xlim=decades, title=mask)
             axis.set_yticks(range(len(methods)), methods if axis is axes[0] else [""] * len(methods))
             axis.set_xlabel("out/in MSE", fontsize=9)
             axis.grid(axis="x", alpha=0.3)
-        with replacing(path) as part:
-            whole.savefig(part, format="png")
-        return Path(path)
 
     def _pictures(self, figure: SubFigure) -> None:
         masks, methods = self.masks, self.methods
@@ -173,7 +183,13 @@ class Report:
     def _goals(self) -> list[str]:
         if not self.summary():
             return []
-        lines = ["", "**Goals**", "", "| mask | ours | best baseline | ours / best (goal ≤ 0.5) | truth share (goal ≥ 0.8) |", "|---|---:|---|---:|---:|"]
+        lines = [
+            "",
+            "**Goals**",
+            "",
+            "| mask | ours | best baseline | ours / best (goal ≤ 0.5) | truth share (goal ≥ 0.8) |",
+            "|---|---:|---|---:|---:|",
+        ]
         for mask, goal in self.summary().items():
             best = "–" if goal["best_baseline"] is None else f"{goal['best_baseline']} {goal['best_baseline_ratio']:.4f}"
             ours, quotient, truth = (
@@ -197,5 +213,5 @@ class Report:
 def _unpacked(packed: dict[str, Any]) -> NDArray[np.float32]:
     """Return the unedited picture, the edited one and the mask ``[3, h, w, 3]`` in [0, 1]."""
     values = np.frombuffer(base64.b64decode(packed["bytes"]), np.uint8).reshape(packed["shape"])
-    pictures = values.transpose(0, 2, 3, 1).astype(np.float32) / 255
-    return np.broadcast_to(pictures, (*pictures.shape[:3], 3)) if pictures.shape[-1] == 1 else pictures
+    pictures = values.transpose(0, 2, 3, 1).astype(np.float32) / np.float32(255)
+    return pictures.repeat(3, axis=-1) if pictures.shape[-1] == 1 else pictures

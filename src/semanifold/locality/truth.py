@@ -38,8 +38,8 @@ class Truth:
 def pixel_effects(factors: Tensor, render: Renderer, *, step: float = 0.02) -> Tensor:
     """Return how strongly each factor moves each pixel of one face ``[F, 1, h, w]``, in picture units per unit of the factor.
 
-    The root mean square over channels of the central difference ``(R(f + s e_j) - R(f - s e_j)) / 2s``, one-sided at the ends of a
-    factor's range.
+    The root mean square over channels of the central difference ``(R(f + s e_j) - R(f - s e_j)) / 2s``, one-sided at the ends
+    of a factor's range.
 
     Args:
         factors: ``[1, F]`` of the face.
@@ -82,8 +82,8 @@ def own_factors(mask_name: str, mask: Tensor, effects: Tensor) -> Tensor:
 def truth_share(change: Tensor, weights: Tensor, own: Tensor, noise: Tensor) -> Tensor:
     """Return the share of the factors' change that falls on the mask's own factors ``[n]``: 0 to 1; higher is better.
 
-    ``sum_own w_j |d_j| / sum_j w_j |d_j|`` with ``|d_j|`` lowered by the reading error and not below 0; a factor that moves no pixel
-    at this face (the iris behind a closed lid) has weight 0. NaN where no factor changes.
+    ``sum_own w_j |d_j| / sum_j w_j |d_j|`` with ``|d_j|`` lowered by the reading error and not below 0; a factor that moves no
+    pixel at this face (the iris behind a closed lid) has weight 0. NaN where no factor changes.
 
     Args:
         change: ``[n, F]`` factors of the edited pictures minus those of the unedited one.

@@ -1,0 +1,88 @@
+"""The locality benchmark on real pretrained face generators, without truth.
+
+    python benchmarks/locality_real.py --generator celeba32 --seeds 8
+
+The weights lie beside the checkout (see tests/real_generators.py). Prints the table and writes ``locality.json``,
+``locality.md`` and ``locality.png`` into the output folder; a run that was cut short goes on. Masks are fixed shapes, since
+these faces are aligned.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from tqdm import tqdm
+
+from semanifold.files import write_text
+from semanifold.generators.base import Generator
+from semanifold.locality.benchmark import LocalitySettings, run_benchmark
+from semanifold.locality.bundled import perceptual_map
+from semanifold.locality.methods import METHODS
+from semanifold.locality.worlds import World
+from semanifold.masks import Mask, box, ellipse
+
+ROOT = Path(__file__).resolve().parents[1]
+
+MASKS: dict[str, dict[str, Mask]] = {
+    "celeba32": {"mouth": ellipse(0.5, 0.77, 0.2, 0.11), "eyes": box(0.22, 0.38, 0.78, 0.56), "hair": box(0, 0, 1, 0.2)},
+    "celeba64": {"mouth": ellipse(0.5, 0.67, 0.14, 0.08), "eyes": box(0.3, 0.44, 0.7, 0.56), "hair": box(0.2, 0.08, 0.8, 0.34)},
+}
+"""Where the parts of the aligned faces lie, in fractions of the picture."""
+
+FIRST_LAYER = {"celeba32": "network.1.0.weight", "celeba64": "network.0.weight"}
+"""Key of the weight that z meets first, for SeFa; transposed in a transposed convolution."""
+
+
+def real_generator(name: str) -> Generator:
+    """Build one of the generators of tests/real_generators.py."""
+    spec = importlib.util.spec_from_file_location("real_generators", ROOT / "tests" / "real_generators.py")
+    if spec is None or spec.loader is None:
+        raise SystemExit("tests/real_generators.py is missing; run this from a full checkout.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not module.available():
+        raise SystemExit("The real models are not beside this checkout; see tests/real_generators.py.")
+    return module.REAL[name]()
+
+
+def first_weights(generator: Generator, name: str) -> Tensor:
+    """Return the first layer's weights ``[out, d]``."""
+    weight = generator.state_dict()[FIRST_LAYER[name]]
+    return weight if weight.ndim == 2 else weight.flatten(1).T
+
+
+def world(name: str) -> World:
+    generator = real_generator(name)
+    masks = MASKS[name]
+    masks = masks | {f"~{key}": ~mask for key, mask in masks.items()}
+    return World(generator, "z", lambda _, key: masks[key], None, *perceptual_map(), first_weights(generator, name))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The locality benchmark on real pretrained face generators.")
+    parser.add_argument("--generator", choices=sorted(MASKS), default="celeba32")
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--masks", nargs="+", default=["mouth", "eyes", "hair", "~eyes"])
+    parser.add_argument("--out", type=Path, default=None)
+    arguments = parser.parse_args()
+    out = arguments.out or Path("out") / f"locality-{arguments.generator}"
+    settings = LocalitySettings(generator=arguments.generator, masks=tuple(arguments.masks), seeds=arguments.seeds, out=out)
+    with tqdm(total=0, unit="edit") as bar:
+
+        def progress(told: dict[str, Any]) -> None:
+            bar.total, bar.n = told["steps"], told["step"]
+            bar.set_description(f"{told['mask']} {told['method']} seed {told['seed']}")
+
+        report = run_benchmark(world(arguments.generator), settings, METHODS, progress)
+    for name, text in (("locality.md", report.markdown()), ("locality.json", report.json())):
+        write_text(out / name, text)
+    report.figure(out / "locality.png")
+    print(report.markdown())
+
+
+if __name__ == "__main__":
+    main()
