@@ -129,7 +129,7 @@ def test_mistakes() -> None:
     assert list(generator.spaces) == ["code"]
     cases = [
         (lambda: wrap(generator, (6,)), "mine is a generator already"),
-        (lambda: wrap(network(), (7,)), r"does not take codes of shape \[1, 7\]"),
+        (lambda: wrap(network(), (7,)), r"does not take codes \[1, 7\]"),
         (lambda: wrap(network(), ()), "latent shape"),
         (lambda: wrap(network(), (6,), prior="gamma"), "no prior 'gamma'"),  # type: ignore[arg-type]
         (lambda: wrap(network(), (6,), pixel_range=(1, 0)), "pixel range"),

@@ -34,6 +34,7 @@ from semanifold.generators.fetching import fetch, is_url
 from semanifold.generators.inert import UnreadableError
 from semanifold.generators.stylegan2 import StyleGAN2
 from semanifold.generators.stylegan2_layouts import config_to_json
+from semanifold.generators.wrapped import first_line
 
 EXPECTED = (
     "a StyleGAN2 is expected: a checkpoint of rosinality's, NVIDIA's or semanifold's own code (.pt, .pkl or .safetensors), "
@@ -97,7 +98,7 @@ def load_generator(
     try:
         return generator.to(device=device, dtype=dtype)
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise SemanifoldError(f"{generator.name} cannot be moved to {device} as {dtype}: {error}") from error
+        raise SemanifoldError(f"{generator.name} cannot be moved to {device} as {dtype}: {first_line(error)}.") from error
 
 
 def load_file(path: str | os.PathLike[str], *, sha256: str | None = None, name: str | None = None) -> StyleGAN2:
@@ -188,7 +189,7 @@ def _of_user(file: Path, name: str) -> Generator:
     except SemanifoldError:
         raise
     except Exception as error:
-        raise SemanifoldError(f"{file}:{name} failed: {type(error).__name__}: {error}.") from error
+        raise SemanifoldError(f"{file}:{name} failed: {type(error).__name__}: {first_line(error)}.") from error
     if name not in vars(module):
         names = [key for key in vars(module) if not key.startswith("_")]
         raise SemanifoldError(f"{file} has no {name!r}: {near_names(name, names)}")

@@ -97,7 +97,7 @@ class Wrapped(Generator):
                 picture = self.network(code)
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             raise SemanifoldError(
-                f"{self.name} does not take codes of shape {[1, *shape]} (space {space}): {error}; check the latent shape."
+                f"{self.name} does not take codes {[1, *shape]} of space {space}: {first_line(error)}; check the latent shape."
             ) from error
         if not isinstance(picture, Tensor) or picture.ndim != 4 or len(picture) != 1:
             came = list(picture.shape) if isinstance(picture, Tensor) else type(picture).__name__
@@ -142,8 +142,13 @@ def _copy(module: nn.Module) -> nn.Module:
         return copy.deepcopy(module)
     except (RuntimeError, TypeError) as error:
         raise SemanifoldError(
-            f"{type(module).__name__} cannot be copied: {error}; give a function that calls it, and keep its weights still."
+            f"{type(module).__name__} cannot be copied: {first_line(error)}; give a function that calls it instead."
         ) from error
+
+
+def first_line(error: Exception) -> str:
+    """The first line of PyTorch's sometimes long messages."""
+    return str(error).partition("\n")[0][:200]
 
 
 def _function_name(function: Callable[[Tensor], Tensor]) -> str:
