@@ -1,3 +1,64 @@
-"""semanifold finds the meaningful ways in which the pictures of a pretrained generator can change, and lets a person steer them."""
+"""semanifold finds the meaningful ways in which the pictures of a generator can change, and lets a person steer them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from semanifold.edits import Edit as Edit
+    from semanifold.edits import Lattice as Lattice
+    from semanifold.edits import load_edit as load_edit
+    from semanifold.edits import save_edit as save_edit
+    from semanifold.errors import SemanifoldError as SemanifoldError
+    from semanifold.generators.base import Generator as Generator
+    from semanifold.generators.inspecting import inspect_file as inspect_file
+    from semanifold.generators.loading import convert as convert
+    from semanifold.generators.loading import load_generator as load_generator
+    from semanifold.generators.wrapped import wrap as wrap
+    from semanifold.latents import Latents as Latents
+    from semanifold.manifolds import ManifoldSettings as ManifoldSettings
+    from semanifold.manifolds import combine as combine
+    from semanifold.manifolds import discover_manifold as discover_manifold
+    from semanifold.manifolds import paper_settings as paper_settings
+    from semanifold.manifolds import retime as retime
+    from semanifold.manifolds import transfer as transfer
+    from semanifold.masks import Mask as Mask
+    from semanifold.masks import box as box
+    from semanifold.masks import ellipse as ellipse
+    from semanifold.masks import painted as painted
+    from semanifold.masks import parse_mask as parse_mask
+    from semanifold.masks import polygon as polygon
+    from semanifold.solutions import Solution as Solution
+
+_HOMES = {
+    "edits": ("Edit", "Lattice", "load_edit", "save_edit"),
+    "errors": ("SemanifoldError",),
+    "generators.base": ("Generator",),
+    "generators.inspecting": ("inspect_file",),
+    "generators.loading": ("convert", "load_generator"),
+    "generators.wrapped": ("wrap",),
+    "latents": ("Latents",),
+    "manifolds": ("ManifoldSettings", "combine", "discover_manifold", "paper_settings", "retime", "transfer"),
+    "masks": ("Mask", "box", "ellipse", "painted", "parse_mask", "polygon"),
+    "solutions": ("Solution",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604  (strings all of them)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562), so that ``import semanifold`` is quick."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'semanifold' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"semanifold.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

@@ -26,7 +26,7 @@ from semanifold.files import PART, write_text
 RECORD = "run.json"
 CHECKPOINT = "checkpoint.safetensors"
 FORMAT = "semanifold-run-1"
-NOT_THE_WORK = ("out", "overwrite")
+NOT_THE_WORK = ("output", "out", "overwrite")
 """Arguments that do not change what comes out."""
 
 
@@ -53,6 +53,11 @@ class Run:
         if name not in self.record["files"]:
             self.note(files=[*self.record["files"], name])
         return self.folder / name
+
+    def remove(self, name: str) -> None:
+        """Remove a result that was of use during the work only."""
+        (self.folder / name).unlink(missing_ok=True)
+        self.note(files=[other for other in self.record["files"] if other != name])
 
     def note(self, **changes: Any) -> None:
         """Change fields of ``run.json``, on disk as well."""

@@ -1,0 +1,137 @@
+"""The command line: one table of commands; each is a class whose fields are its arguments.
+
+Only the module of the command that was asked for is imported, so help and mistakes are quick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from semanifold import __version__
+from semanifold.errors import SemanifoldError, near_names
+
+if TYPE_CHECKING:
+    from semanifold.commands.base import Command
+
+COMMANDS = {
+    "demo": ("semanifold.commands.demo:Demo", "make a mouth and a pair of eyes move, with no download, into out/demo"),
+    "sample": ("semanifold.commands.files:Sample", "show pictures of a generator, one per seed"),
+    "discover": ("semanifold.commands.discover:Discover", "find a smooth sequence of pictures that changes inside a mask only"),
+    "transfer": ("semanifold.commands.edits:Transfer", "put an edit that was found on one face onto others"),
+    "combine": ("semanifold.commands.edits:Combine", "play several edits of one face at the same time"),
+    "render": ("semanifold.commands.edits:Render", "make the film of an edit again, with other timing or size"),
+    "inspect": ("semanifold.commands.files:Inspect", "say what a file is, without running anything in it"),
+    "convert": ("semanifold.commands.files:Convert", "write a generator's weights as safetensors"),
+    "rerun": ("semanifold.commands.rerun:Rerun", "repeat a run from its run.json, and say whether the same came out"),
+    "bench": ("semanifold.commands.bench:Bench", "measure how local edits are, against other methods"),
+}
+"""Command, where it lives, what it does."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the words after ``semanifold``; those of the process when None.
+
+    Returns:
+        The exit code: 0, 2 for a mistake in the input (one line on stderr says what to do), 130 after Ctrl-C.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.")  # torch's talk to itself
+    try:
+        if not argv or argv[0] in ("-h", "--help", "help"):
+            print(overview())
+            return 0
+        if argv[0] in ("-V", "--version"):
+            print(f"semanifold {__version__}")
+            return 0
+        return parse(argv).run()
+    except SemanifoldError as error:
+        print(f"semanifold: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("semanifold: interrupted; the same command goes on from here where it can.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def overview() -> str:
+    """Return the text of ``semanifold --help``."""
+    lines = [f"  {name:<10} {summary}" for name, (_, summary) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: semanifold COMMAND ...",
+            "",
+            "Find the meaningful ways in which the pictures of a pretrained generator can change.",
+            "",
+            *lines,
+            "",
+            "Begin with:  semanifold demo",
+            "Then try:    semanifold discover --mask mouth --seed 7",
+            "The arguments of a command:  semanifold COMMAND --help",
+        ]
+    )
+
+
+def command_class(name: str) -> type[Command]:
+    """Return the class of a command.
+
+    Raises:
+        SemanifoldError: for an unknown command, with the near names.
+    """
+    if name not in COMMANDS:
+        raise SemanifoldError(f"There is no command {name!r}: {near_names(name, COMMANDS)}")
+    module, _, kind = COMMANDS[name][0].partition(":")
+    return getattr(importlib.import_module(module), kind)
+
+
+def parse(argv: Sequence[str]) -> Command:
+    """Return the command that these words ask for.
+
+    Raises:
+        SemanifoldError: for an unknown command or argument, or a value that makes no sense.
+        SystemExit: with code 0 after ``--help``.
+    """
+    import tyro  # noqa: PLC0415  (not needed for the overview)
+
+    name, *words = argv
+    kind = command_class(name)
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                kind,
+                args=words,
+                prog=f"semanifold {name}",
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
+            )
+    except SystemExit as end:
+        if end.code in (0, None):
+            raise
+        raise SemanifoldError(one_line(complaint.getvalue(), name)) from None
+
+
+def one_line(boxed: str, command: str) -> str:
+    """Return what the parser says in a box as one sentence."""
+    rows = [re.sub(r"\x1b\[[0-9;]*m", "", row).strip("│ ") for row in boxed.splitlines()]
+    parts: list[list[str]] = [[]]
+    for row in rows:
+        if re.fullmatch(r"─+", row):
+            parts.append([])
+        elif row and row[0] not in "╭╰":
+            parts[-1].append(row)
+    message = re.sub(r"^Error parsing [\w.-]+: ", "", " ".join(parts[0])).rstrip(".")
+    near = [row.split()[0].rstrip(",") for part in parts[1:] for row in part if row.startswith("--")]
+    hint = f"; perhaps {' or '.join(near[:2])} was meant" if near else ""
+    return f"{message}{hint}; see semanifold {command} --help."

@@ -1,0 +1,113 @@
+"""``semanifold sample``, ``inspect`` and ``convert``: pictures and files of generators."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from tyro.conf import Positional, arg
+
+from semanifold import media
+from semanifold.commands.base import SEEDS, Command, Model, Output, facts_of, sample, to_arguments
+from semanifold.commands.results import CHUNK, FRAMES
+from semanifold.commands.terminal import say, show
+from semanifold.errors import SemanifoldError
+from semanifold.exchange import export_codes
+from semanifold.generators.inspecting import inspect_file
+from semanifold.generators.loading import convert
+from semanifold.runs import begin_run, working
+
+SHEET = "contact.png"
+
+
+@dataclass(frozen=True)
+class Sample(Command):
+    """Show pictures of a generator, one per seed, and write them with their codes.
+
+    Attributes:
+        seeds: numbers of the pictures, and ranges such as 0-15; the same number gives the same picture everywhere.
+        truncation: pull the codes towards the mean: 1 leaves them, 0 gives the mean picture.
+        label: class, for a class-conditional generator.
+        space: space that the codes are written in; the one that they are drawn from when left out.
+        model: Which generator makes the pictures.
+        output: Where the results go.
+    """
+
+    seeds: Annotated[tuple[int, ...], SEEDS] = tuple(range(24))
+    truncation: Annotated[float, arg(metavar="PSI")] = 1.0
+    label: Annotated[int | None, arg(metavar="N")] = None
+    space: Annotated[str | None, arg(metavar="NAME")] = None
+    model: Model = field(default_factory=Model)
+    output: Output = field(default_factory=Output)
+
+    def run(self) -> int:
+        """Write the pictures, a contact sheet and the codes."""
+        if not self.seeds:
+            raise SemanifoldError("There is no seed; give at least one number after --seeds.")
+        generator = self.model.load()
+        codes = sample(generator, self.seeds, self.truncation, self.label)
+        codes = generator.convert(codes, self.space) if self.space else codes
+        folder = self.output.folder("sample", generator.name)
+        run = begin_run(folder, "sample", to_arguments(self), facts_of(generator), overwrite=self.output.overwrite)
+        if run.finished:
+            say(f"{folder} is finished already; --overwrite does it again.")
+        else:
+            with working(run), torch.no_grad():
+                frames = run.path(FRAMES)
+                for first in range(0, len(codes), CHUNK):
+                    part = generator.images(codes[first : first + CHUNK])
+                    media.save_frames(media.to_uint8(part), frames, first=first)
+                sheet = media.contact_sheet(media.FrameFolder(frames), [str(seed) for seed in self.seeds])
+                media.save_png(sheet, run.path(SHEET))
+                export_codes(run.path, "sample", codes.values, layers=0)
+        show(folder / SHEET)
+        return 0
+
+
+@dataclass(frozen=True)
+class Inspect(Command):
+    """Say what a file is: network, sizes, latent spaces. Nothing in the file is ever run.
+
+    Attributes:
+        files: any files.
+        json: print everything that is known as JSON.
+    """
+
+    files: Positional[Annotated[tuple[Path, ...], arg(metavar="FILE ...")]]
+    json: bool = False
+
+    def run(self) -> int:
+        """Print what the files are."""
+        if not self.files:
+            raise SemanifoldError("There is no file to inspect; give at least one.")
+        reports = [inspect_file(path) for path in self.files]
+        say(json.dumps([asdict(r) for r in reports], indent=2) if self.json else "\n\n".join(str(r) for r in reports))
+        return 0
+
+
+@dataclass(frozen=True)
+class Convert(Command):
+    """Write a generator's weights as safetensors, which load fast and cannot run code.
+
+    Attributes:
+        source: file or address of the weights, of any kind that --generator takes.
+        target: the new file, ending in .safetensors.
+        half: store 16-bit numbers: half the size, and pictures that differ in the third digit.
+        overwrite: replace the target if it is there.
+    """
+
+    source: Positional[Annotated[str, arg(metavar="SOURCE")]]
+    target: Positional[Annotated[Path, arg(metavar="TARGET")]]
+    half: bool = False
+    overwrite: bool = False
+
+    def run(self) -> int:
+        """Write the new file."""
+        generator = convert(self.source, self.target, half=self.half, overwrite=self.overwrite)
+        words = f"{generator.name}, {generator.picture_shape[1]} pixels, {self.target.stat().st_size / 2**20:.1f} MB"
+        say(f"{self.target}: {words}, fingerprint {generator.fingerprint}")
+        say(f"Use it with: --generator {self.target}")
+        return 0

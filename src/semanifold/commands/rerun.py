@@ -1,0 +1,67 @@
+"""``semanifold rerun``: a run once more, from what its ``run.json`` says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import torch
+from safetensors.torch import load_file
+from tyro.conf import Positional, arg
+
+from semanifold.cli import command_class
+from semanifold.commands.base import Command, Output, from_arguments
+from semanifold.commands.results import EDIT
+from semanifold.commands.terminal import remark, say
+from semanifold.errors import SemanifoldError
+from semanifold.runs import environment, read_record
+
+
+@dataclass(frozen=True)
+class Rerun(Command):
+    """Repeat a run from its run.json, and say whether the same came out.
+
+    Attributes:
+        run_folder: run folder of any command.
+        out: where the repetition goes; the folder's name and -again when left out.
+        overwrite: remove the results of another run there first.
+    """
+
+    run_folder: Positional[Annotated[Path, arg(metavar="RUN")]]
+    out: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    overwrite: bool = False
+
+    def run(self) -> int:
+        """Run it and compare."""
+        record = read_record(self.run_folder)
+        out = self.out or self.run_folder.with_name(self.run_folder.resolve().name + "-again")
+        if out.resolve() == self.run_folder.resolve():
+            raise SemanifoldError(f"{out} is the run itself; give another --out.")
+        kind = command_class(record["command"])
+        try:
+            command = from_arguments(kind, record["arguments"])
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            raise SemanifoldError(
+                f"The arguments in {self.run_folder} do not fit this version of semanifold: {error}."
+            ) from error
+        for name, was in record["environment"].items():
+            now = environment().get(name)
+            if was != now:
+                remark(f"semanifold: {name} was {was} and is {now} now.")
+        code = cast(Command, replace(cast(Any, command), output=Output(out, self.overwrite))).run()
+        if code == 0 and (self.run_folder / EDIT).is_file():
+            say(comparison(self.run_folder / EDIT, out / EDIT))
+        return code
+
+
+def comparison(before: Path, after: Path) -> str:
+    """Return how two edits differ, in a sentence."""
+    old, new = load_file(before), load_file(after)
+    if {key: value.shape for key, value in old.items()} != {key: value.shape for key, value in new.items()}:
+        return "The edit came out with other shapes."
+    if all(torch.equal(old[key], new[key]) for key in old):
+        return "The edit came out equal, bit for bit."
+    largest = max(float((old[key] - new[key]).abs().max()) for key in old)
+    size = float(old["offsets"].abs().max())
+    return f"The edit came out different by at most {largest:.2g}, where its codes move by up to {size:.2g}."

@@ -1,0 +1,195 @@
+"""From an edit to the files of a run folder."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from semanifold import media
+from semanifold.commands.base import Film, slug
+from semanifold.edits import Lattice, load_edit, renamed, save_edit
+from semanifold.errors import SemanifoldError
+from semanifold.exchange import export_codes
+from semanifold.files import write_text
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+from semanifold.locality.metrics import inside_change, mse_ratio, outside_change, roir, ssim_outside
+from semanifold.masks import Mask
+from semanifold.runs import Run
+
+EDIT, FRAMES, MP4, GIF = "edit.safetensors", "frames", "film.mp4", "film.gif"
+STRIP, HEAT, PLOT, METRICS, OFFSETS, PAD = "filmstrip.png", "heatmap.png", "path.png", "metrics.json", "offsets.png", "pad.png"
+CHUNK = 8
+"""Pictures made at a time."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An edit on one picture.
+
+    Attributes:
+        generator: makes the pictures.
+        seed: the code of the unedited picture.
+        edit: the edit.
+        mask: what was to change, or None where that is not known.
+    """
+
+    generator: Generator
+    seed: Latents
+    edit: Lattice
+    mask: Mask | None = None
+
+    def pictures(self, t: Tensor) -> Iterator[Tensor]:
+        """Yield the pictures at ``t``, a few at a time, so that a long film takes no more memory than a short one."""
+        with torch.no_grad():
+            for part in t.split(CHUNK):
+                yield self.edit.images(self.generator, self.seed, part)
+
+    def frames(self, t: Tensor) -> media.Frame:
+        """Return the frames at ``t``, all at once."""
+        return np.concatenate([media.to_uint8(part) for part in self.pictures(t)])
+
+    @property
+    def picture(self) -> Tensor:
+        """The unedited picture ``[1, c, h, w]``."""
+        with torch.no_grad():
+            return self.generator.images(self.seed)
+
+    def mask_picture(self) -> media.Picture | None:
+        """Return the mask at the picture's size."""
+        return None if self.mask is None else self.mask.at(*self.generator.picture_shape[1:])[0, 0].numpy()
+
+
+def find_edit(where: Path) -> Lattice:
+    """Return the edit of a run folder or a file.
+
+    Raises:
+        SemanifoldError: if there is none.
+    """
+    if where.is_dir() and not (where / EDIT).is_file():
+        raise SemanifoldError(f"The folder {where} holds no {EDIT}; give the folder of a finished discover, combine or transfer.")
+    edit = load_edit(where / EDIT if where.is_dir() else where)
+    if not isinstance(edit, Lattice):
+        raise SemanifoldError(f"{where} holds a {type(edit).__name__}, but a path of codes is needed here.")
+    return edit
+
+
+def moments(edit: Lattice, count: int | None = None) -> Tensor:
+    """Return the values of ``t`` of a film: ``[n]`` evenly over the usable range, or ``[n, 2]`` around a pad.
+
+    The walk on a pad is a figure of eight that begins and ends at the seed, so that both coordinates are seen.
+    """
+    if count is not None and count < 2:
+        raise SemanifoldError(f"A film needs at least 2 frames, but {count} came.")
+    if edit.dimensions == 1:
+        return torch.linspace(*edit.info.usable, count or len(edit.knots[0]))
+    turn = torch.linspace(0, 2 * math.pi, count or 8 * len(edit.knots[0]))
+    return torch.stack([turn.sin(), (2 * turn).sin()], dim=1)
+
+
+def comes_back(edit: Lattice, t: Tensor) -> bool:
+    """Whether the film ends where it begins, so that it can be looped as it is."""
+    ends = edit.offset(t[[0, -1]])
+    return bool((ends[1] - ends[0]).norm() <= 0.05 * edit.offset(t).flatten(1).norm(dim=1).max())
+
+
+def write_film(run: Run, subject: Subject, t: Tensor, film: Film, *, ping_pong: bool | None = None) -> media.FrameFolder:
+    """Write the frames, the video and the gif; a path that does not come back to its start is played back and forth."""
+    edit = subject.edit
+    loops = comes_back(edit, t)
+    shown = t[:-1] if loops and len(t) > 2 else t  # the last frame of a loop is the first one again
+    folder = run.path(FRAMES)
+    for stale in folder.glob("frame_*.png"):
+        stale.unlink()
+    first = 0
+    for part in subject.pictures(shown):
+        media.save_frames(media.to_uint8(part), folder, first=first)
+        first += len(part)
+    frames = media.FrameFolder(folder)
+    back = (not loops) if ping_pong is None else ping_pong
+    media.save_mp4(frames, run.path(MP4), fps=film.fps, size=film.size, ping_pong=back)
+    media.save_gif(frames, run.path(GIF), fps=film.fps, size=film.size, ping_pong=back)
+    return frames
+
+
+def write_all(
+    run: Run, subject: Subject, t: Tensor, film: Film, *, search: Sequence[Mapping[str, Any]] = (), ping_pong: bool | None = None
+) -> dict[str, float]:
+    """Write the edit with its measured locality, the film, the pictures, the numbers and the exports; return the locality."""
+    scores = measure(subject, t)
+    subject = replace(subject, edit=renamed(subject.edit, locality=scores))
+    save_edit(subject.edit, run.path(EDIT))
+    write_text(run.path(METRICS), json.dumps({"change": scores} | ({"search": search} if search else {}), indent=2) + "\n")
+    frames = write_film(run, subject, t, film, ping_pong=ping_pong)
+    write_pictures(run, subject, frames)
+    if subject.edit.dimensions == 2:
+        write_pad(run, subject)
+    write_exports(run, subject, t)
+    return scores
+
+
+def write_pictures(run: Run, subject: Subject, frames: media.Frames) -> None:
+    """Write the filmstrip and the heat map."""
+    from semanifold.plots import heat_map  # noqa: PLC0415  (brings matplotlib)
+
+    seed = media.to_uint8(subject.picture)[0]
+    mask = subject.mask_picture()
+    media.save_png(media.filmstrip(frames, seed, mask), run.path(STRIP))
+    heat_map(frames, seed, mask, run.path(HEAT))
+
+
+def write_plot(run: Run, subject: Subject, t: Tensor) -> None:
+    """Plot the codes of the path."""
+    from semanifold.plots import path_plot  # noqa: PLC0415  (brings matplotlib)
+
+    codes = subject.edit.latents(subject.seed, t).values.flatten(1).cpu().numpy()
+    colour = t if t.ndim == 1 else torch.linspace(0, 1, len(t))
+    path_plot(codes, colour.numpy(), run.path(PLOT))
+
+
+def write_pad(run: Run, subject: Subject, side: int = 7) -> None:
+    """Write a sheet of a pad: its pictures over both coordinates, the seed in the middle."""
+    axis = torch.linspace(-1, 1, side)
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1).reshape(-1, 2)
+    media.save_png(media.contact_sheet(subject.frames(grid), columns=side, size=96), run.path(PAD))
+
+
+def measure(subject: Subject, t: Tensor) -> dict[str, float]:
+    """Return how much the pictures change inside and outside of the mask, averaged over the path, and how local that is.
+
+    ``inside`` and ``outside`` are root mean squares in picture units (0 to 2). All are means over the frames that change by at
+    least a tenth of the most.
+    """
+    if subject.mask is None:
+        return {}
+    reference = subject.picture
+    mask = subject.mask.at(*reference.shape[2:]).to(reference)
+    measures = {
+        "inside": inside_change,
+        "outside": outside_change,
+        "mse_ratio": mse_ratio,
+        "roir": roir,
+        "ssim_outside": ssim_outside,
+    }
+    rows: dict[str, list[Tensor]] = {name: [] for name in measures}
+    for part in subject.pictures(t):
+        for name, function in measures.items():
+            rows[name].append(function(part, reference, mask))
+    columns = {name: torch.cat(parts).double() for name, parts in rows.items()}
+    moved = columns["inside"] > 0.1 * columns["inside"].max()
+    return {name: float(column[moved].mean()) for name, column in columns.items()} if moved.any() else {}
+
+
+def write_exports(run: Run, subject: Subject, t: Tensor) -> None:
+    """Write the codes of the path for other programs."""
+    edit, generator = subject.edit, subject.generator
+    layers = generator.spaces["w+"][0] if edit.info.space == "w" and "w+" in generator.spaces else 0
+    export_codes(run.path, slug(edit.info.name), edit.latents(subject.seed, t).values, layers)

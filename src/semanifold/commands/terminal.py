@@ -1,0 +1,52 @@
+"""What commands say: results on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+
+def say(text: str) -> None:
+    """Print a line of the result."""
+    print(text, flush=True)
+
+
+def remark(text: str) -> None:
+    """Print a line that is not the result, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show(*paths: Path) -> None:
+    """End a command: say what to open."""
+    say("Open: " + "\n      ".join(str(path) for path in paths))
+
+
+class ProgressLine:
+    """A progress callback: a bar on a terminal, a line for each tenth of the way elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        """Start at nothing.
+
+        Args:
+            title: what is being done.
+        """
+        self.title, self.tenth = title, -1
+        self.bar = tqdm(desc=title, leave=False, disable=not sys.stderr.isatty())
+
+    def __call__(self, report: dict[str, Any]) -> None:
+        """Show one step: ``step`` of ``steps`` and the numbers of the way."""
+        step, steps = report["step"], max(report["steps"], 1)
+        numbers = ", ".join(f"{key} {report[key]:.4g}" for key in ("inside", "outside", "spring", "objective") if key in report)
+        if not self.bar.disable:
+            self.bar.total, self.bar.n = steps, step
+            self.bar.set_postfix_str(numbers)
+        elif 10 * step // steps > self.tenth:
+            self.tenth = 10 * step // steps
+            remark(f"{self.title}: step {step} of at most {steps}, {numbers}")
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self.bar.close()

@@ -1,0 +1,500 @@
+"""What a person does on the command line, and what they get when the input makes no sense."""
+
+import ast
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+import semanifold
+from semanifold import cli, media
+from semanifold.commands import results
+from semanifold.commands.base import from_arguments, seed_numbers, to_arguments
+from semanifold.edits import load_edit
+from semanifold.runs import CHECKPOINT, RECORD, read_record
+
+SRC = Path(semanifold.__file__).parent
+
+TOY = """
+import torch
+from semanifold.generators.wrapped import wrap
+
+def picture(z):
+    # a face of six numbers: brightness, mouth height, mouth width, eye size, tilt, hue
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 24), torch.linspace(-1, 1, 24), indexing="ij")
+    y, x = y.to(z), x.to(z)
+    a = [torch.tanh(column)[:, None, None] for column in z.T]
+    head = torch.sigmoid((0.8 - torch.sqrt(x**2 + y**2)) * 8) * (0.7 + 0.2 * a[0])
+    mouth = torch.sigmoid((1 - (x / (0.3 + 0.1 * a[2])) ** 2 - ((y - 0.45) / (0.12 + 0.08 * a[1])) ** 2) * 3)
+    far = [torch.sqrt((x - s) ** 2 + (y + 0.25 + 0.1 * s * a[4]) ** 2) for s in (-0.35, 0.35)]
+    eyes = sum(torch.sigmoid((0.15 + 0.05 * a[3] - d) * 20) for d in far)
+    grey = head * (1 - 0.8 * mouth) * (1 - 0.9 * eyes)
+    return torch.stack([grey, grey * (0.8 + 0.1 * a[5]), grey * 0.7], 1) * 2 - 1
+
+toy = wrap(picture, (6,), name="toy")
+broken = 7
+"""
+MOUTH = "box:0.25,0.6,0.75,0.85"
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("semanifold.plots.plane", lambda codes: (codes[:, :2], "a test"))  # UMAP compiles for ten seconds
+    (tmp_path / "toy.py").write_text(TOY)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """Two finished runs on one face, one with two offsets."""
+    folder = tmp_path_factory.mktemp("found")
+    (folder / "toy.py").write_text(TOY)
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("semanifold.plots.plane", lambda codes: (codes[:, :2], "a test"))
+            assert run("discover", "--mask", MOUTH, "--offset", "0.001", "0.004", "--out", "mouth") == 0
+            assert run("discover", "--mask", "box:0.1,0.1,0.9,0.5", "--out", "eyes") == 0
+    finally:
+        os.chdir(before)
+    return folder
+
+
+def run(command: str, *words: object, toy: bool = True) -> int:
+    """Run a command on the toy generator, quickly."""
+    quick = {"discover": ["--frames", "5", "--steps", "12"]}.get(command, [])
+    model = ["--generator", "toy.py:toy"] if toy and command in ("sample", "discover", "demo") else []
+    return cli.main([command, *map(str, words), *model, *[w for w in quick if not set(quick) & set(words)]])
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else b"" for p in sorted(folder.rglob("*"))}
+
+
+# ------------------------------------------------------------------------------------------------- the main job
+
+
+def test_discover_writes_the_whole_run_folder(found, capsys):
+    folder = found / "mouth"
+    names = {p.name for p in folder.iterdir()}
+    pictures = {results.MP4, results.GIF, results.STRIP, results.HEAT, results.PLOT, results.OFFSETS, results.FRAMES}
+    codes = {"edit-c0.001.safetensors", "edit-c0.004.safetensors", "latents.npy", "box-0.25-0.6-0.75-0.85_latents.pt"}
+    assert names == {RECORD, results.EDIT, results.METRICS} | pictures | codes
+    record = read_record(folder)
+    assert record["status"] == "finished"
+    assert set(record["files"]) == names - {RECORD}
+    assert record["arguments"]["offset"] == [0.001, 0.004]
+    assert len(record["facts"]["fingerprint"]) == 16
+    edit = load_edit(folder / results.EDIT)
+    metrics = json.loads((folder / results.METRICS).read_text())
+    assert edit.info.locality == metrics["change"]
+    assert metrics["change"]["mse_ratio"] < 0.3, "the mouth's box does not hold the change"
+    assert [search["offset"] for search in metrics["search"]] == [0.001, 0.004]
+    frames = media.FrameFolder(folder / results.FRAMES)
+    assert len(frames) == 4, "out and back: the last of five frames is the first again"
+    moved = np.abs(frames[2].astype(int) - frames[0]).sum(-1)
+    assert moved[14:20].mean() > 2 * moved[:12].mean()
+
+
+def test_the_strongest_offset_is_filmed(found):
+    weak, strong = json.loads((found / "mouth" / results.METRICS).read_text())["search"]
+    assert max(strong["inside"]) > 2 * max(weak["inside"])
+    filmed, kept = (load_file(found / "mouth" / name)["offsets"] for name in (results.EDIT, "edit-c0.004.safetensors"))
+    assert torch.equal(filmed, kept)
+
+
+def test_exports_are_the_codes_of_the_path(found):
+    edit = load_edit(found / "mouth" / results.EDIT)
+    codes = torch.load(found / "mouth" / "box-0.25-0.6-0.75-0.85_latents.pt", weights_only=True)
+    t = results.moments(edit)
+    assert torch.equal(codes, edit.latents(edit.seed, t).values)
+    assert np.array_equal(np.load(found / "mouth" / "latents.npy"), codes.numpy())
+
+
+def test_the_same_command_again_says_that_it_is_done(found, monkeypatch, capsys):
+    monkeypatch.chdir(found)
+    before = listing(found / "mouth")
+    assert run("discover", "--mask", MOUTH, "--offset", "0.001", "0.004", "--out", "mouth") == 0
+    said = capsys.readouterr()
+    assert "finished already" in said.out
+    assert str(Path("mouth") / results.MP4) in said.out
+    assert listing(found / "mouth") == before
+
+
+def test_another_command_does_not_destroy_a_run(found, monkeypatch, capsys):
+    monkeypatch.chdir(found)
+    before = listing(found / "mouth")
+    assert run("discover", "--mask", MOUTH, "--seed", "8", "--out", "mouth") == 2
+    assert "holds another run" in capsys.readouterr().err
+    assert listing(found / "mouth") == before
+
+
+def test_rerun_comes_out_equal(found, monkeypatch, capsys):
+    monkeypatch.chdir(found)
+    assert cli.main(["rerun", "eyes"]) == 0
+    assert "equal, bit for bit" in capsys.readouterr().out
+    assert (found / "eyes-again" / results.MP4).exists()
+    assert cli.main(["rerun", "eyes", "--out", "eyes"]) == 2
+
+
+def test_transfer_shows_every_face(found, monkeypatch, capsys):
+    monkeypatch.chdir(found)
+    assert run("transfer", "mouth", "--seeds", "1-2", "5", "--out", "others") == 0
+    metrics = json.loads((found / "others" / results.METRICS).read_text())
+    assert list(metrics["change"]) == ["seed 1", "seed 2", "seed 5"]
+    with Image.open(found / "others" / results.STRIP) as strip:
+        assert strip.height == 3 * 128 + 2 * media.GAP
+    assert (found / "others" / results.MP4).exists()
+
+
+def test_transfer_to_codes_of_a_file(found, monkeypatch):
+    monkeypatch.chdir(found)
+    assert run("transfer", "mouth", "--latents", "mouth/latents.npy", "--out", "codes") == 0
+    assert len(json.loads((found / "codes" / results.METRICS).read_text())["change"]) == 5
+
+
+def test_combine_adds_the_edits(found, monkeypatch):
+    monkeypatch.chdir(found)
+    assert run("combine", "mouth", "eyes", "--out", "both") == 0
+    both, mouth, eyes = (load_edit(found / name / results.EDIT) for name in ("both", "mouth", "eyes"))
+    for t in (0.3, 0.5):
+        assert torch.allclose(both.offset(t), mouth.offset(t) + eyes.offset(t), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "frames"),
+    [(["--frames", "9", "--play", "once"], 8), (["--reverse"], 4), (["--even", "--trim", "--reach", "1.5"], None)],
+)
+def test_render_changes_the_timing(found, tmp_path, monkeypatch, words, frames):
+    monkeypatch.chdir(found)
+    assert run("render", "mouth", "--out", tmp_path / "film", *words) == 0
+    held = media.FrameFolder(tmp_path / "film" / results.FRAMES)
+    assert frames is None or len(held) == frames
+
+
+def test_sample_writes_pictures_and_codes(tmp_path, capsys):
+    assert run("sample", "--seeds", "0-3", "7", "--out", "s") == 0
+    assert np.load(tmp_path / "s" / "latents.npy").shape == (5, 6)
+    assert len(media.FrameFolder(tmp_path / "s" / results.FRAMES)) == 5
+    assert "s/contact.png" in capsys.readouterr().out
+
+
+def test_a_pad_has_a_sheet_and_a_film(tmp_path):
+    assert run("discover", "--mask", MOUTH, "--dims", "2", "--frames", "3", "--steps", "6", "--out", "pad") == 0
+    assert (tmp_path / "pad" / results.PAD).exists()
+    assert load_edit(tmp_path / "pad" / results.EDIT).dimensions == 2
+
+
+def test_demo_ends_by_saying_what_to_open(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("semanifold.commands.demo.MASKS", {"mouth": MOUTH, "eyes": "box:0.1,0.1,0.9,0.5"})
+    monkeypatch.setattr("semanifold.commands.demo.SEARCH", {"frames": 5, "steps": 8})
+    assert cli.main(["demo", "--generator", "toy.py:toy"]) == 0
+    last = capsys.readouterr().out.split("Open:")[-1].split()
+    assert all((tmp_path / word).stat().st_size > 0 for word in last)
+    assert {Path(word).parts[:3] for word in last} == {("out", "demo", name) for name in ("mouth", "eyes", "both")}
+
+
+def test_inspect_and_convert_of_a_file_of_weights(tmp_path, capsys):
+    save_file({"a": torch.zeros(2, 3)}, tmp_path / "a.safetensors")
+    assert cli.main(["inspect", "a.safetensors", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["usable"] is False
+
+
+# ----------------------------------------------------------------------------------------- Ctrl-C, kill and resumption
+
+
+def long_search(folder: Path) -> subprocess.Popen:
+    words = ["discover", "--mask", MOUTH, "--generator", "toy.py:toy", "--frames", "24", "--steps", "5000", "--tolerance", "0"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "semanifold", *words, "--out", "r"],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (folder / "r" / CHECKPOINT).exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return process
+
+
+def test_ctrl_c_keeps_the_best_so_far(tmp_path):
+    process = long_search(tmp_path)
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "the best so far is kept in r" in complaint
+    assert "Traceback" not in complaint
+    assert read_record(tmp_path / "r")["status"] == "interrupted"
+    assert load_edit(tmp_path / "r" / results.EDIT)
+    assert (tmp_path / "r" / results.MP4).exists()
+    assert not list((tmp_path / "r").rglob("*.part"))
+
+
+# --------------------------------------------------------------------------------------------------------- bad input
+
+
+def discover(*words: str) -> list[str]:
+    given = ["discover", "--generator", "toy.py:toy", "--out", "r", "--frames", "5", "--steps", "3"]
+    mask = [] if "--mask" in words else ["--mask", MOUTH]
+    return [*given, *mask, *words]
+
+
+BAD = {
+    "unknown command": ["discovr"],
+    "unknown option": discover("--ofset", "1"),
+    "no mask": ["discover"],
+    "not a number": discover("--seed", "x"),
+    "not a choice": discover("--schedule", "aut"),
+    "unknown generator": ["sample", "--generator", "facs", "--out", "r"],
+    "missing generator": ["sample", "--generator", "gone.pt", "--out", "r"],
+    "folder as generator": ["sample", "--generator", "folder", "--out", "r"],
+    "hostile generator": ["sample", "--generator", "trap.pkl", "--out", "r"],
+    "empty generator": ["sample", "--generator", "empty.pkl", "--out", "r"],
+    "no such name in the user's file": ["sample", "--generator", "toy.py:tooy", "--out", "r"],
+    "not a generator in the user's file": ["sample", "--generator", "toy.py:broken", "--out", "r"],
+    "unknown device": ["sample", "--generator", "toy.py:toy", "--device", "gpu", "--out", "r"],
+    "no seed": ["sample", "--generator", "toy.py:toy", "--seeds", "--out", "r"],
+    "endless seed": ["sample", "--generator", "toy.py:toy", "--seeds", "99999999999999999999", "--out", "r"],
+    "label without classes": ["sample", "--generator", "toy.py:toy", "--label", "3", "--out", "r"],
+    "truncation without a mean": discover("--truncation", "0.7"),
+    "unknown region": discover("--mask", "mouht"),
+    "empty mask": discover("--mask", "box:0.5,0.5,0.5,0.5"),
+    "full mask": discover("--mask", "box:0,0,1,1"),
+    "mask off the picture": discover("--mask", "box:1.2,1.2,1.5,1.5"),
+    "mask without sense": discover("--mask", "box:a,b"),
+    "missing mask picture": discover("--mask", "gone.png"),
+    "unreadable mask picture": discover("--mask", "junk.png"),
+    "one frame": discover("--frames", "1"),
+    "negative frames": discover("--frames", "-4"),
+    "negative sigma": discover("--sigma", "-1"),
+    "sigma that is NaN": discover("--sigma", "nan"),
+    "offset of zero": discover("--offset", "0"),
+    "infinite offset": discover("--offset", "inf"),
+    "unknown space": discover("--space", "w"),
+    "layers of a space without": discover("--layers", "0-3"),
+    "layers that are no range": discover("--layers", "a-b"),
+    "unknown distance": discover("--distance", "lpips-alx"),
+    "springs that are none": discover("--springs", "1=2"),
+    "missing latents": discover("--latents", "gone.npy"),
+    "latents with NaN": discover("--latents", "nan.npy"),
+    "latents of the wrong width": discover("--latents", "wide.npy"),
+    "hostile latents": discover("--latents", "trap.pkl.npy"),
+    "no frames a second": discover("--fps", "0"),
+    "a film of no size": discover("--size", "0"),
+    "out is a file": discover("--out", "toy.py"),
+    "out below a file": discover("--out", "toy.py/r"),
+    "out holds foreign files": discover("--out", "folder"),
+    "out holds foreign files, overwrite": discover("--out", "folder", "--overwrite"),
+    "out cannot be made": discover("--out", "/proc/semanifold"),
+    "transfer of nothing": ["transfer", "gone"],
+    "transfer of a folder that is no run": ["transfer", "folder"],
+    "transfer of a file that is no edit": ["transfer", "toy.py"],
+    "combine one": ["combine", "folder"],
+    "combine what is not there": ["combine", "gone", "folder"],
+    "render what is not there": ["render", "gone"],
+    "rerun of a folder that is no run": ["rerun", "folder"],
+    "rerun of nothing": ["rerun", "gone"],
+    "inspect of nothing": ["inspect", "gone.pkl"],
+    "convert to another format": ["convert", "empty.pkl", "new.pt"],
+    "convert what is hostile": ["convert", "trap.pkl", "new.safetensors"],
+    "benchmark that is none": ["bench", "speed"],
+}
+
+
+class Trap:
+    def __reduce__(self):
+        return (os.mkdir, ("trap-was-run",))
+
+
+@pytest.fixture
+def nonsense(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis.tex").write_text("years of work")
+    (tmp_path / "empty.pkl").write_bytes(b"")
+    (tmp_path / "junk.png").write_bytes(b"\x89PNG junk")
+    torch.save(Trap(), tmp_path / "trap.pkl")
+    np.save(tmp_path / "trap.pkl.npy", np.array([Trap()], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "nan.npy", np.full((1, 6), np.nan))
+    np.save(tmp_path / "wide.npy", np.zeros((1, 512)))
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", BAD.values(), ids=BAD.keys())
+def test_bad_input_gives_one_sentence_and_writes_nothing(nonsense, capfd, words):
+    before = listing(nonsense)
+    assert cli.main(words) == 2
+    said = capfd.readouterr()
+    lines = [line for line in said.err.splitlines() if line]
+    assert len(lines) == 1, said.err
+    assert lines[0].startswith("semanifold: ")
+    assert 30 < len(lines[0]) < 500
+    assert not said.out
+    after = listing(nonsense)
+    assert {k: v for k, v in after.items() if "__pycache__" not in k} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["discovr"], "discover"),
+        (discover("--ofset", "1"), "--offset"),
+        (["sample", "--generator", "facs"], "faces"),
+        (discover("--distance", "lpips-alx"), "lpips-alex"),
+    ],
+)
+def test_unknown_names_list_the_near_ones(capsys, words, near):
+    assert cli.main(words) == 2
+    assert near in capsys.readouterr().err
+
+
+def test_a_full_disk_in_the_middle_of_a_run(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("semanifold.plots.heat_map", full)
+    assert run("discover", "--mask", MOUTH, "--out", "r") == 2
+    complaint = capsys.readouterr().err.strip().splitlines()[-1]
+    assert complaint.startswith("semanifold: The disk is full")
+    assert read_record(tmp_path / "r")["status"] == "failed"
+    assert not list(tmp_path.rglob("*.part"))
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("semanifold.plots.plane", lambda codes: (codes[:, :2], "a test"))
+    monkeypatch.setattr("semanifold.commands.discover.discover_manifold", lambda *_, **__: pytest.fail("searched again"))
+    assert run("discover", "--mask", MOUTH, "--out", "r") == 0
+    assert read_record(tmp_path / "r")["status"] == "finished"
+
+
+# -------------------------------------------------------------------------------------------------------- help and imports
+
+
+@pytest.mark.parametrize("command", list(cli.COMMANDS))
+def test_every_command_has_help_that_names_each_argument(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main([command, "--help"])
+    assert end.value.code in (0, None)
+    text = capsys.readouterr().out
+    assert f"usage: semanifold {command}" in text
+    assert "``" not in text
+    assert "MISSING" not in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_overview_lists_every_command(capsys):
+    assert cli.main([]) == 0
+    text = capsys.readouterr().out
+    assert all(f"  {name} " in text for name in cli.COMMANDS)
+    assert cli.main(["--version"]) == 0
+    assert semanifold.__version__ in capsys.readouterr().out
+
+
+def test_arguments_survive_the_way_through_json():
+    words = [
+        "--mask",
+        "mouth",
+        "--offset",
+        "1",
+        "2",
+        "--layers",
+        "2-7",
+        "--springs",
+        "1:0.5,3:0.2",
+        "--latents",
+        "a.npy",
+        "--seed",
+        "4",
+    ]
+    command = cli.parse(["discover", *words])
+    arguments = json.loads(json.dumps(to_arguments(command)))
+    assert arguments["search"]["layers"] == [2, 8]
+    assert from_arguments(type(command), arguments) == command
+
+
+def test_seeds_are_numbers_and_ranges():
+    assert seed_numbers(["0-3", "8,10"]) == (0, 1, 2, 3, 8, 10)
+
+
+def test_importing_semanifold_is_quick_and_light():
+    code = (
+        "import time; began = time.process_time(); import semanifold, semanifold.cli; spent = time.process_time() - began\n"
+        "import sys; semanifold.cli.overview()\n"
+        "heavy = {'torch', 'matplotlib', 'lpips', 'umap', 'gradio', 'tyro', 'numpy', 'PIL', 'tqdm', 'imageio_ffmpeg'}\n"
+        "print(spent, heavy & set(sys.modules))"
+    )
+    spent, heavy = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split(
+        maxsplit=1
+    )
+    assert heavy.strip() == "set()"
+    assert float(spent) < 0.2
+
+
+def test_commands_leave_plotting_and_metrics_until_they_are_needed():
+    code = (
+        "import sys, semanifold.commands.discover, semanifold.commands.edits, semanifold.commands.files\n"
+        "print({'matplotlib', 'lpips', 'umap', 'torchvision', 'scipy', 'sklearn', 'imageio_ffmpeg'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"
+
+
+def test_public_names_are_few_and_all_there():
+    assert len(semanifold.__all__) <= 25
+    for name in semanifold.__all__:
+        assert getattr(semanifold, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        semanifold.nothing  # noqa: B018
+
+
+ROOMS = [
+    {"errors", "files", "__init__", "latents", "_types"},
+    {"generators", "masks", "distances", "faces", "minimise"},
+    {"solutions", "edits"},
+    {"manifolds", "paths", "inversion"},
+    {"attributes", "ranking", "locality"},
+    {"media", "plots", "runs", "exchange"},
+    {"cli", "commands", "app", "sweep", "__main__"},
+]
+"""DESIGN, section 2: a module imports its own floor and the floors below."""
+APART = [{"manifolds", "paths", "inversion"}]
+"""Rooms of one floor that do not know each other."""
+
+
+def imports(path: Path) -> set[str]:
+    """Every room of semanifold that a module imports, wherever in the file, except for the type checker only."""
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        id(n)
+        for top in ast.walk(tree)
+        if isinstance(top, ast.If) and "TYPE_CHECKING" in ast.dump(top.test)
+        for n in ast.walk(top)
+    }
+    rooms = set()
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "semanifold":
+            parts = (node.module or "").split(".")
+            rooms |= {parts[1]} if len(parts) > 1 else {a.name for a in node.names if a.name != "__version__"}
+        if isinstance(node, ast.Import):
+            rooms |= {a.name.split(".")[1] for a in node.names if a.name.startswith("semanifold.")}
+    return rooms
+
+
+def test_imports_go_one_way_between_the_rooms():
+    floor = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+    for path in SRC.rglob("*.py"):
+        own = path.relative_to(SRC).parts[0].removesuffix(".py")
+        assert own in floor, f"{own} has no floor: give it one here and in the design"
+        for other in imports(path) - {own}:
+            assert floor[other] <= floor[own], f"{path.relative_to(SRC)} imports {other}, which lies above it"
+            assert not any({own, other} <= rooms for rooms in APART), f"{path.relative_to(SRC)} imports {other}, a room apart"
