@@ -14,11 +14,13 @@ from toy import Toy, ToyConv, left_world
 
 from semanifold.edits import EditInfo, Lattice
 from semanifold.errors import SemanifoldError
+from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from semanifold.locality.benchmark import QUICK, ROWS, LocalitySettings, locality_benchmark, run_benchmark
 from semanifold.locality.bundled import lpips_change_map
 from semanifold.locality.matching import Candidate, line
 from semanifold.locality.methods import METHODS, Problem, out_and_back
 from semanifold.locality.report import Report
+from semanifold.manifolds.settings import ManifoldSettings
 
 
 def axis(number: int):
@@ -111,6 +113,20 @@ def test_layers_are_scored_where_there_are_any(tmp_path: Path) -> None:
     row = run_benchmark(world, chosen, METHODS).rows[0]
     assert set(row["localization_layers"]) == {"4", "8"}
     assert 0 < row["localization"] < 1
+
+
+def test_all_methods_run_in_the_w_plus_of_a_stylegan2(tmp_path: Path) -> None:
+    generator = StyleGAN2(StyleGAN2Config(size=16, z_dim=8, w_dim=8, channels=(6, 5, 4)))
+    small = ManifoldSettings(frames=5, steps=9)
+    chosen = settings(tmp_path, methods=tuple(METHODS), seeds=1, top=3, manifold=small, paper_steps=5)
+    world = replace(left_world(generator), space="w+")
+    rows = {row["method"]: row for row in run_benchmark(world, chosen, METHODS).rows}
+    assert {name: row["candidates"] for name, row in rows.items()} == {
+        "random": 1, "ganspace": 12, "sefa": 12, "eigen": 10, "paper": 1, "ours": 1,
+    }  # fmt: skip
+    assert rows["ours"]["misses"] == 0
+    assert rows["ours"]["mse_ratio"] < rows["random"]["mse_ratio"]
+    assert set(rows["ours"]["localization_layers"]) == {"4", "8", "16"}
 
 
 def test_table_json_and_figure(tmp_path: Path) -> None:
