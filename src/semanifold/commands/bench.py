@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, Suppress, arg
 
 from semanifold.commands.base import Command, for_help
 from semanifold.commands.terminal import ProgressLine, say, show
 from semanifold.files import write_text
 from semanifold.locality.benchmark import LocalitySettings, locality_benchmark
+from semanifold.manifolds import ManifoldSettings
 
 
 @dataclass(frozen=True)
 class Locality(LocalitySettings):
-    """The same fields, with help for the command line."""
+    """The same fields, with help for the command line; the manifolds are measured as everybody gets them."""
+
+    manifold: Suppress[ManifoldSettings] = field(default_factory=ManifoldSettings)
 
 
 Locality.__doc__ = for_help(LocalitySettings.__doc__)

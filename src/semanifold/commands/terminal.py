@@ -37,9 +37,11 @@ class ProgressLine:
         self.bar = tqdm(desc=title, leave=False, disable=not sys.stderr.isatty())
 
     def __call__(self, report: dict[str, Any]) -> None:
-        """Show one step: ``step`` of ``steps`` and the numbers of the way."""
+        """Show one step: ``step`` of ``steps``, and the words and numbers that came with it."""
         step, steps = report["step"], max(report["steps"], 1)
-        numbers = ", ".join(f"{key} {report[key]:.4g}" for key in ("inside", "outside", "spring", "objective") if key in report)
+        words = [value for value in report.values() if isinstance(value, str)]
+        words += [f"{key} {value:.4g}" for key, value in report.items() if isinstance(value, float)]
+        numbers = ", ".join(words)
         if not self.bar.disable:
             self.bar.total, self.bar.n = steps, step
             self.bar.set_postfix_str(numbers)
