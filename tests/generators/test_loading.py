@@ -195,8 +195,11 @@ def test_names(tmp_path: Path) -> None:
 
 
 def test_own_code(tmp_path: Path) -> None:
+    (tmp_path / "neighbour.py").write_text("SIZE = 4\n")
     (tmp_path / "mine.py").write_text(
-        "import torch\nfrom semanifold.generators.wrapped import wrap\n"
+        "import torch\nfrom dataclasses import dataclass\nfrom neighbour import SIZE\n"
+        "from semanifold.generators.wrapped import wrap\n"
+        "@dataclass\nclass Settings:\n    size: int = SIZE\n"
         "def paint(z):\n    return z.tanh()[:, :, None, None].expand(-1, 3, 4, 4)\n"
         "ready = wrap(paint, (3,))\n"
         "def factory():\n    return ready\n"

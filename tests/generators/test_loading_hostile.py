@@ -37,6 +37,12 @@ ROSINALITY = REFERENCE / "stylegan2_rosinality" / "generator.pt"
 SMALL = StyleGAN2Config(size=8, z_dim=4, w_dim=4, channels=(4, 4), mapping_layers=2)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _warm() -> None:
+    """PyTorch imports much at its first use of some operators; the time limits below are not about that."""
+    StyleGAN2.from_state(SMALL, StyleGAN2(SMALL).state_dict())
+
+
 class Call:
     """Pickles as a call of a function."""
 
@@ -180,13 +186,48 @@ def record(*children: bytes, ring: bool = False) -> bytes:
 
 def test_modules_without_end(tmp_path: Path) -> None:
     (tmp_path / "ring.pkl").write_bytes(b"\x80\x04" + record(ring=True) + b".")
-    refused(tmp_path / "ring.pkl", "without end")
+    refused(tmp_path / "ring.pkl", "without end|ring")
     # every level holds the one below twice: 2^60 modules in a few kilobytes
     data = record() + b"q\x010"
     for _ in range(60):
         data += record(b"h\x01", b"h\x01") + b"q\x010"
     (tmp_path / "doubling.pkl").write_bytes(b"\x80\x04" + data + b"h\x01.")
-    refused(tmp_path / "doubling.pkl", "without end")
+    refused(tmp_path / "doubling.pkl", "more.*entries")
+    # dictionaries: a ring, and every level twice
+    (tmp_path / "ring.pkl").write_bytes(b"\x80\x04}q\x01" + text("g_ema") + b"h\x01s.")
+    refused(tmp_path / "ring.pkl")
+    data = b"}q\x010"
+    for _ in range(60):
+        data += b"}(" + text("g_ema") + b"h\x01" + text("G") + b"h\x01uq\x010"
+    (tmp_path / "doubling.pkl").write_bytes(b"\x80\x04" + data + b"h\x01.")
+    refused(tmp_path / "doubling.pkl")
+
+
+def test_long_lists_shared_by_many(tmp_path: Path) -> None:
+    """A few bytes may name a long list again and again; going through each would take hours."""
+    numbers = b"(" + b"K\x01" * 100_000 + b"lq\x010"
+    pairs = numbers + b"]q\x02(" + b"h\x01" * 100_000 + b"e."
+    calls = numbers + name("builtins", "set") + b"q\x030" + b"h\x03h\x01\x85R0" * 50_000 + b"N."
+    modules = numbers + b"]q\x020"
+    for _ in range(5_000):
+        modules += RECORD + b")\x81}" + text("_non_persistent_buffers_set") + b"h\x01sb" + b"q\x040h\x02h\x04a0"
+    for data in (pairs, calls, modules + b"h\x02."):
+        (tmp_path / "x.pkl").write_bytes(b"\x80\x04" + data)
+        refused(tmp_path / "x.pkl")
+
+
+def test_text_that_would_change_the_terminal(tmp_path: Path) -> None:
+    torch.save({"\x1b[31m\n": torch.zeros(2), "b": torch.zeros(3, 4)}, tmp_path / "x.pt")
+    refused(tmp_path / "x.pt", "unknown network")
+    torch.save({"\x1b[31m\n": 1}, tmp_path / "x.pt")
+    refused(tmp_path / "x.pt", "dictionary")
+    state = StyleGAN2(SMALL).state_dict() | {"\x1b[31m\n": torch.zeros(2)}
+    header = {
+        "format": "semanifold-generator-1",
+        "config": {"size": 8, "z_dim": 4, "w_dim": 4, "channels": [4, 4], "mapping_layers": 2},
+    }
+    (tmp_path / "x.safetensors").write_bytes(save(dict(state), metadata={"semanifold": json.dumps(header)}))
+    refused(tmp_path / "x.safetensors", "should not hold")
 
 
 def zip_checkpoint(path: Path, tree: object, compression: int = zipfile.ZIP_STORED, size: int = 4) -> None:

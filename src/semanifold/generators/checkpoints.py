@@ -24,6 +24,7 @@ from semanifold.generators.stylegan2_layouts import (
     from_tensorflow,
     recognise,
 )
+from semanifold.generators.unpickling import Budget
 
 FORMAT = "semanifold-generator-1"
 HEADER = "semanifold"
@@ -73,81 +74,94 @@ class Weights:
     settings: dict[str, object] = field(default_factory=dict)
 
 
+MOST_ENTRIES = 200_000
+LONGEST_NAME = 1_000
+
+
 def find_weights(tree: object) -> Weights | None:
-    """Return the best generator-like state dict in the contents of a file, or None."""
+    """Return the best generator-like state dict in the contents of a file, or None.
+
+    Raises:
+        UnreadableError: if the contents go round in a ring, or hold far more names than any network.
+    """
+    return _find(tree, Budget(MOST_ENTRIES), levels=2)
+
+
+def _find(tree: object, room: Budget, levels: int) -> Weights | None:
     if isinstance(tree, Record):
-        return _of_record(tree)
-    if isinstance(tree, tuple | list) and tree and all(isinstance(part, Record) for part in tree):
+        return _of_record(tree, room)
+    if isinstance(tree, tuple | list) and tree and isinstance(tree[-1], Record):
         # the original StyleGAN2 keeps (G, D, Gs): Gs is the averaged generator
-        found = _of_record(tree[-1])
+        found = _of_record(tree[-1], room)
         return found and dataclasses.replace(found, part="Gs")
     if not isinstance(tree, Mapping):
         return None
-    for part in PARTS:
-        value = tree.get(part)
-        found = find_weights(value) if isinstance(value, Record | Mapping) else None
+    for part in PARTS if levels else ():
+        found = _find(tree[part], room, levels - 1) if isinstance(tree.get(part), Record | Mapping) else None
         if found:
             average = tree.get("latent_avg")
             return dataclasses.replace(found, part=part, latent_avg=average if isinstance(average, Value) else None)
-    state = {key: value for key, value in tree.items() if isinstance(key, str) and isinstance(value, Value)}
-    if not state:
-        return None
-    if all(key.startswith("module.") for key in state):  # saved from DataParallel
+    state = {key: value for key, value in _entries(tree, room) if isinstance(value, Value)}
+    if state and all(key.startswith("module.") for key in state):  # saved from DataParallel
         state = {key.removeprefix("module."): value for key, value in state.items()}
-    return Weights(state)
+    return Weights(state) if state else None
 
 
-MOST_MODULES = 5_000
-LONGEST_KEY = 200
+def _entries(value: object, room: Budget, prefix: str = "") -> list[tuple[str, Any]]:
+    """Return the entries of a dictionary under their full names; none of anything else."""
+    if not isinstance(value, dict):
+        return []
+    room.spend(len(value))
+    named = [(f"{prefix}{key}", item) for key, item in value.items() if isinstance(key, str)]
+    if any(len(name) > LONGEST_NAME for name, _ in named):
+        raise UnreadableError(f"holds a name of more than {LONGEST_NAME} letters, or modules inside of modules without end")
+    return named
 
 
-def _walk(record: Record, children: str) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+def _walk(record: Record, children: str, room: Budget) -> Iterator[tuple[str, dict[Any, Any]]]:
     """Yield the path and the state of a record and of all records below it; records may point to one another in a ring."""
     todo: list[tuple[str, Record]] = [("", record)]
-    for _ in range(MOST_MODULES):
-        if not todo:
-            return
+    while todo:
+        room.spend()
         prefix, record = todo.pop()
-        if isinstance(record.state, Mapping):
+        if isinstance(record.state, dict):
             yield prefix, record.state
-            below = record.state.get(children)
-            for key, value in reversed(below.items()) if isinstance(below, dict) else ():
-                if isinstance(value, Record) and isinstance(key, str) and len(key) <= LONGEST_KEY:
-                    todo.append((f"{prefix}{key}.", value))
-    raise UnreadableError("holds modules inside of modules without end")
+            below = _entries(record.state.get(children), room, prefix)
+            todo += [(f"{name}.", value) for name, value in reversed(below) if isinstance(value, Record)]
 
 
-def _of_record(record: Record) -> Weights | None:
-    if not isinstance(record.state, Mapping):
+def _of_record(record: Record, room: Budget) -> Weights | None:
+    if not isinstance(record.state, dict):
         return None
-    found = _variables(record) if "variables" in record.state else _module(record)
+    found = _variables(record, room) if "variables" in record.state else _module(record, room)
     return found if found.state else None
 
 
-def _module(record: Record) -> Weights:
+def _module(record: Record, room: Budget) -> Weights:
     """Collect the tensors of a pickled ``nn.Module`` as ``state_dict()`` would."""
     found = Weights({})
-    for prefix, parts in _walk(record, "_modules"):
-        hidden = parts.get("_non_persistent_buffers_set") or []
-        for kind in ("_parameters", "_buffers"):
-            tensors = parts.get(kind)
-            for key, value in tensors.items() if isinstance(tensors, Mapping) else ():
-                if isinstance(value, Value) and not (isinstance(hidden, list) and key in hidden):
-                    found.state[f"{prefix}{str(key)[:LONGEST_KEY]}"] = value
+    for prefix, parts in _walk(record, "_modules", room):
+        hidden = parts.get("_non_persistent_buffers_set")
+        hidden = hidden if isinstance(hidden, list) else []
+        room.spend(len(hidden))
+        dropped = {f"{prefix}{name}" for name in hidden}
+        for name, value in _entries(parts.get("_parameters"), room, prefix) + _entries(parts.get("_buffers"), room, prefix):
+            if isinstance(value, Value) and name not in dropped:
+                found.state[name] = value
         found.settings.update({f"{prefix}{key}": parts.get(key) for key in ("conv_clamp", "bias_gain", "activation")})
     return found
 
 
-def _variables(record: Record) -> Weights:
+def _variables(record: Record, room: Budget) -> Weights:
     """Collect the variables of a pickled TensorFlow network and of its components."""
     found = Weights({})
-    for _, parts in _walk(record, "components"):
+    for _, parts in _walk(record, "components", room):
         variables = parts.get("variables")
-        for pair in variables if isinstance(variables, list) else ():
-            if isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], Value):
-                found.state[pair[0][:LONGEST_KEY]] = pair[1]
-        settings = parts.get("static_kwargs")
-        found.settings.update(settings if isinstance(settings, Mapping) else {})
+        variables = variables if isinstance(variables, list) else []
+        room.spend(len(variables))
+        pairs = [pair for pair in variables if isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)]
+        found.state.update(_entries({name: value for name, value in pairs if isinstance(value, Value)}, room))
+        found.settings.update(_entries(parts.get("static_kwargs"), room))
     return found
 
 

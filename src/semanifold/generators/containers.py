@@ -79,7 +79,7 @@ def read(path: str | os.PathLike[str]) -> Contents:
         )
         return Contents(name, problem=problem, **facts)
     except (UnreadableError, RecursionError, MemoryError) as error:
-        return Contents(name, problem=f"({name}) {error or 'claims more than fits into memory'}; get a fresh copy", **facts)
+        return Contents(name, problem=f"({name}) {shown(str(error), 200) or 'claims too much'}; get a fresh copy", **facts)
     return Contents(name, tree, metadata=metadata, **facts)
 
 

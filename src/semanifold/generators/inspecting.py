@@ -7,6 +7,7 @@ import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -171,8 +172,8 @@ def _all_tensors(tree: object) -> dict[str, Value]:
             continue
         value = value.state if isinstance(value, Record) else value
         pairs = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
-        below = [(f"{path}.{key}"[-200:].lstrip("."), item) for key, item in list(pairs)[:MOST_LISTED]]
-        todo += below[::-1]
+        room = max(0, MOST_LISTED - len(todo))
+        todo += [(f"{path}.{key}"[-200:].lstrip("."), item) for key, item in islice(pairs, room)][::-1]
     return found
 
 

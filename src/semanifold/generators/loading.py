@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +51,10 @@ def _analytic() -> Generator:
 
 def _faces() -> Generator:
     path = Path(__file__).parents[1] / "faces" / "weights" / "faces64.safetensors"
+    if not path.exists():
+        raise SemanifoldError(
+            "The weights of the generator 'faces' are not in this installation; use 'analytic', or install again."
+        )
     return load_file(path, name="faces")
 
 
@@ -115,7 +120,7 @@ def from_contents(path: str | os.PathLike[str], contents: Contents, *, name: str
         words = {key: shown(str(header.get(key, fallback)), 200) for key, fallback in _words(path).items()}
         return StyleGAN2.from_state(config, state, **(words | ({"name": name} if name else {})))
     except SemanifoldError as error:
-        raise SemanifoldError(f"{path}: {error}") from error
+        raise SemanifoldError(f"{path}: {shown(str(error), 400)}") from error
     except UnreadableError as error:
         raise SemanifoldError(f"{path} ({contents.format}) {error}; get a fresh copy.") from error
     except (RuntimeError, TypeError, ValueError, OverflowError, MemoryError) as error:
@@ -181,6 +186,8 @@ def _of_user(file: Path, name: str) -> Generator:
     assert spec is not None
     assert spec.loader is not None  # a .py file always has one
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickle look their module up
+    sys.path.insert(0, str(file.parent.resolve()))  # as Python does for a script, so that it finds its neighbours
     try:
         spec.loader.exec_module(module)
         made = vars(module).get(name)
@@ -190,6 +197,8 @@ def _of_user(file: Path, name: str) -> Generator:
         raise
     except Exception as error:
         raise SemanifoldError(f"{file}:{name} failed: {type(error).__name__}: {first_line(error)}.") from error
+    finally:
+        sys.path.pop(0)
     if name not in vars(module):
         names = [key for key in vars(module) if not key.startswith("_")]
         raise SemanifoldError(f"{file} has no {name!r}: {near_names(name, names)}")

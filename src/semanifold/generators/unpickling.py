@@ -36,7 +36,7 @@ from semanifold.generators.inert import (
 )
 
 MOST_INSTRUCTIONS = 500_000
-"""NVIDIA's 1024-pixel snapshots need 40,000; a large file of tiny instructions would keep the machine busy for an hour."""
+"""A 1024-pixel snapshot of NVIDIA's needs about 50,000; a large file of tiny instructions would keep the machine busy for an hour."""
 
 LARGE = 1 << 16
 """Byte strings from this size on are handed out as views of the file, not as copies."""
@@ -47,15 +47,15 @@ LONGEST_LINE = 1 << 12
 
 @dataclass(slots=True)
 class Budget:
-    """Instructions that one file may still use, nested pickles included."""
+    """Instructions or entries that one file may still use, nested pickles included."""
 
     left: int = MOST_INSTRUCTIONS
 
     def spend(self, n: int = 1) -> None:
-        """Take n instructions off, or refuse."""
+        """Take n off, or refuse."""
         self.left -= n
         if self.left < 0:
-            raise UnreadableError(f"is a pickle of more than {MOST_INSTRUCTIONS:,} instructions")
+            raise UnreadableError("holds far more instructions or entries than any checkpoint, or goes round in a ring")
 
 
 class _Stream:
