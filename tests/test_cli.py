@@ -1,6 +1,7 @@
 """What a person does on the command line, and what they get when the input makes no sense."""
 
 import ast
+import io
 import json
 import os
 import signal
@@ -350,10 +351,16 @@ def test_bad_input_gives_one_sentence_and_writes_nothing(nonsense, capfd, words)
         (["discovr"], "discover"),
         (discover("--ofset", "1"), "--offset"),
         (["sample", "--generator", "facs"], "faces"),
+        (["discover"], "discover needs --mask MASK;"),
+        (discover("--seed", "x"), "--seed: "),
+        (discover("--layers", "a-b"), "--layers: layers are given as first-last"),
+        (["sample", "--seeds", "0-99999999"], "at most 10000 seeds"),
         (discover("--distance", "lpips-alx"), "lpips-alex"),
     ],
 )
-def test_unknown_names_list_the_near_ones(capsys, words, near):
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_the_sentence_names_what_was_meant(capsys, monkeypatch, words, near, encoding):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))  # boxes need Unicode
     assert cli.main(words) == 2
     assert near in capsys.readouterr().err
 

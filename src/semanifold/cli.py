@@ -5,6 +5,7 @@ Only the module of the command that was asked for is imported, so help and mista
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import importlib
 import io
@@ -107,9 +108,10 @@ def parse(argv: Sequence[str]) -> Command:
 
     name, *words = argv
     kind = command_class(name)
-    complaint = io.StringIO()
+    encoding = codecs.lookup(sys.stdout.encoding or "ascii").name  # the parser draws its boxes with what the terminal can show
+    help_text, complaint = (io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2))
     try:
-        with contextlib.redirect_stderr(complaint):
+        with contextlib.redirect_stdout(help_text), contextlib.redirect_stderr(complaint):
             return tyro.cli(
                 kind,
                 args=words,
@@ -118,20 +120,39 @@ def parse(argv: Sequence[str]) -> Command:
             )
     except SystemExit as end:
         if end.code in (0, None):
+            print(without_empty_defaults(written(help_text)), end="")
             raise
-        raise SemanifoldError(one_line(complaint.getvalue(), name)) from None
+        raise SemanifoldError(one_line(written(complaint), name)) from None
+
+
+def written(stream: io.TextIOWrapper) -> str:
+    """Return all that was written to a stream in memory."""
+    stream.seek(0)
+    return stream.read()
+
+
+def without_empty_defaults(text: str) -> str:
+    """Return a help text without the defaults that say nothing; the boxes stay as wide as they are."""
+    return re.sub(r"\(default: (None|False|)\)", lambda found: " " * len(found[0]), text)
 
 
 def one_line(boxed: str, command: str) -> str:
     """Return what the parser says in a box as one sentence."""
-    rows = [re.sub(r"\x1b\[[0-9;]*m", "", row).strip("│ ") for row in boxed.splitlines()]
+    rows = [re.sub(r"\x1b\[[0-9;]*m", "", row).strip("│| ") for row in boxed.splitlines()]
     parts: list[list[str]] = [[]]
     for row in rows:
-        if re.fullmatch(r"─+", row):
+        if re.fullmatch(r"[─-]+", row):
             parts.append([])
-        elif row and row[0] not in "╭╰":
+        elif row and row[0] not in "╭╰+":
             parts[-1].append(row)
+    parts = parts if "╭" in boxed else parts[1:]  # without box characters the title has a line of its own
     message = re.sub(r"^Error parsing [\w.-]+: ", "", " ".join(parts[0])).rstrip(".")
+    missing = re.match(r"Missing from semanifold \w+: ((?:--\S+ )?\S+)", message)
     near = [row.split()[0].rstrip(",") for part in parts[1:] for row in part if row.startswith("--")]
-    hint = f"; perhaps {' or '.join(near[:2])} was meant" if near else ""
-    return f"{message}{hint}; see semanifold {command} --help."
+    if missing:
+        message = f"{command} needs {missing[1]}"
+    elif near and any("Perhaps you meant" in row for part in parts for row in part):
+        message = f"{message}; perhaps {' or '.join(near[:2])} was meant"
+    elif near:
+        message = f"{near[0]}: {message}"
+    return f"{message}; see semanifold {command} --help."

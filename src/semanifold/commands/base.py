@@ -25,6 +25,8 @@ from semanifold.generators.stylegan2 import StyleGAN2
 from semanifold.latents import Latents
 from semanifold.masks import Mask, parse_mask
 
+MOST_SEEDS = 10_000
+
 
 def for_help(docstring: str | None) -> str:
     """Return a docstring without the marks that only a page of documentation needs."""
@@ -164,8 +166,13 @@ def read_mask(text: str, generator: Generator, code: Latents) -> Mask:
 def seed_numbers(words: list[str]) -> tuple[int, ...]:
     """Return the numbers of ``["0-3", "8,9"]``."""
     parts = [part for word in words for part in word.split(",")]
-    ranges = [re.fullmatch(r"(\d+)-(\d+)", part) for part in parts]
-    return tuple(n for part, r in zip(parts, ranges) for n in (range(int(r[1]), int(r[2]) + 1) if r else [int(part)]))
+    found = [re.fullmatch(r"(-?\d+)(?:-(\d+))?", part) for part in parts]
+    if not all(found):
+        raise ValueError(f"seeds are numbers and ranges, such as 7 or 0-15, but {' '.join(words)!r} came")
+    ranges = [range(int(f[1]), int(f[2] or f[1]) + 1) for f in found if f]
+    if sum(map(len, ranges)) > MOST_SEEDS:
+        raise ValueError(f"at most {MOST_SEEDS} seeds fit into one run, but {' '.join(words)!r} came")
+    return tuple(seed for numbers in ranges for seed in numbers)
 
 
 SEEDS = PrimitiveConstructorSpec[tuple[int, ...]](

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -50,14 +51,18 @@ PREVIEW = "preview.png"
 
 def layer_range(words: list[str]) -> tuple[int, int]:
     """Return ``(first, last + 1)`` of ``"2-7"``, or of ``"3"`` for one layer."""
-    first, _, last = words[0].partition("-")
-    return int(first), int(last or first) + 1
+    found = re.fullmatch(r"(\d+)(?:-(\d+))?", words[0])
+    if not found:
+        raise ValueError(f"layers are given as first-last, such as 2-7, but {words[0]!r} came")
+    return int(found[1]), int(found[2] or found[1]) + 1
 
 
 def spring_weights(words: list[str]) -> Mapping[int, float]:
     """Return the weights by order of ``"1:0.3,2:0.1"``."""
-    pairs = [pair.split(":") for pair in words[0].split(",")]
-    return {int(order): float(weight) for order, weight in pairs}
+    try:
+        return {int(order): float(weight) for order, weight in (pair.split(":") for pair in words[0].split(","))}
+    except ValueError:
+        raise ValueError(f"springs are given as order:weight, such as 1:0.3,2:0.1, but {words[0]!r} came") from None
 
 
 LAYERS = PrimitiveConstructorSpec[tuple[int, int]](

@@ -108,7 +108,7 @@ class Transfer(Command):
 
     Attributes:
         edit: run folder of discover or combine, or an edit.safetensors file.
-        seeds: numbers of the pictures, and ranges such as 0-15 to put it on.
+        seeds: numbers, and ranges such as 1-6, of the pictures to put it on.
         latents: put it on the codes of this .npy, .npz, .pt or .safetensors file instead.
         latents_space: space of the codes in the file, where their shape leaves it open.
         truncation: pull the codes towards the mean: 1 leaves them, 0 gives the mean picture.
