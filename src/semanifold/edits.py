@@ -10,7 +10,6 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError
+from semanifold.files import replacing
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 
@@ -172,12 +172,11 @@ def save_edit(edit: Edit, path: str | os.PathLike[str]) -> None:
 
     The header stands under the key ``semanifold`` of the safetensors metadata: format, kind, and the fields of :class:`EditInfo`.
     """
-    path = Path(path)
     kind = next(name for name, leaf in KINDS.items() if type(edit) is leaf)
     header = json.dumps({"format": FORMAT, "kind": kind, **asdict(edit.info)})
-    part = path.with_name(path.name + ".part")
-    save_file({k: v.detach().cpu().contiguous() for k, v in edit.tensors().items()}, part, metadata={"semanifold": header})
-    os.replace(part, path)
+    tensors = {k: v.detach().cpu().contiguous() for k, v in edit.tensors().items()}
+    with replacing(path) as part:
+        save_file(tensors, part, metadata={"semanifold": header})
 
 
 def load_edit(path: str | os.PathLike[str]) -> Edit:

@@ -23,7 +23,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     part = path.with_name(path.name + PART)
     try:
+        part.touch()
+        usual = part.stat().st_mode
         yield part
+        part.chmod(usual)  # safetensors makes files that nobody else may read
         os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
