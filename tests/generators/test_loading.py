@@ -123,12 +123,14 @@ def test_conversion_is_exact(tmp_path: Path, form: str) -> None:
     elif form == "tensorflow":
         write_tensorflow(source, ada_state("cond_skip"))
     target = tmp_path / "ours.safetensors"
-    convert(source, target)
+    converted = convert(source, target)
     before, after = load_generator(source), load_generator(target)
     codes = before.sample([1, 2], labels=1 if before.classes else None)
     assert torch.equal(before.images(codes), after.images(codes))
     assert before.config == after.config
-    assert before.fingerprint == after.fingerprint
+    assert before.fingerprint == after.fingerprint == converted.fingerprint
+    rounded = convert(source, tmp_path / "half.safetensors", half=True)
+    assert rounded.fingerprint == load_generator(tmp_path / "half.safetensors").fingerprint != before.fingerprint
     assert after.source == str(source)
     assert inspect_file(source).sha256 in target.read_bytes().decode("latin-1")
     with pytest.raises(SemanifoldError, match="exists already"):

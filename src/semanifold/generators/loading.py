@@ -218,7 +218,7 @@ def convert(
     overwrite: bool = False,
     sha256: str | None = None,
 ) -> StyleGAN2:
-    """Write any file that :func:`load_generator` reads as our safetensors, and return its generator.
+    """Write any file that :func:`load_generator` reads as our safetensors, and return the generator of the new file.
 
     Args:
         source: file or address of the weights.
@@ -239,7 +239,7 @@ def convert(
         generator.source = text
     original = str(read_header(contents).get("original_sha256", contents.sha256))
     save_generator(generator, target, half=half, overwrite=overwrite, original_sha256=original)
-    return generator
+    return load_file(target)
 
 
 def save_generator(

@@ -36,7 +36,7 @@ from semanifold.generators.inert import (
 )
 
 MOST_INSTRUCTIONS = 500_000
-"""A 1024-pixel snapshot of NVIDIA's needs about 50,000; a large file of tiny instructions would keep the machine busy for an hour."""
+"""A 1024-pixel snapshot of NVIDIA's needs about 50,000; a large file of tiny instructions would take hours."""
 
 LARGE = 1 << 16
 """Byte strings from this size on are handed out as views of the file, not as copies."""
