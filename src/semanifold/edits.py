@@ -121,8 +121,8 @@ class Lattice(Edit):
         t = torch.as_tensor(t, dtype=self.offsets.dtype, device=self.offsets.device)
         t = t.reshape(-1, self.dimensions)
         result = self.offsets.expand(len(t), *self.offsets.shape)
-        for axis, knots in enumerate(self.knots):
-            knots = knots.to(t)
+        for axis, given in enumerate(self.knots):
+            knots = given.to(t)
             left = (torch.searchsorted(knots, t[:, axis].contiguous(), right=True) - 1).clamp(0, len(knots) - 2)
             share = (t[:, axis] - knots[left]) / (knots[left + 1] - knots[left])
             rows = torch.arange(len(t), device=t.device)
