@@ -287,7 +287,7 @@ def cool(settings: Cool) -> None:
         model.w_avg.copy_(model.convert(Latents(latents_of(5, 20_000, settings.device)[0], "z"), "w").values.mean(0))
     settings.export.parent.mkdir(exist_ok=True)
     model.cpu().freeze()
-    save_generator(model, settings.export, half=True)
+    save_generator(model, settings.export, half=True, overwrite=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
 from semanifold.generators.stylegan2_fused import fused_pictures
-from semanifold.generators.stylegan2_layers import Bypass, Colour, Mapping, StyledConv, upsample
+from semanifold.generators.stylegan2_layers import Bypass, Colour, Mapping, StyledConv, drawn, upsample
 from semanifold.latents import Latents
 
 Architecture = Literal["skip", "resnet", "orig"]
@@ -129,7 +129,7 @@ class StyleGAN2(Generator):
         draw, c, clamp = torch.Generator().manual_seed(seed), config.channels, config.clamp
         self.mapping = _mapping(config, draw)
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
-        self.const = nn.Parameter(torch.empty(c[0], 4, 4).normal_(generator=draw))
+        self.const = nn.Parameter(drawn(draw, c[0], 4, 4))
         convs = [StyledConv(c[0], c[0], config.w_dim, 4, draw, up=False, clamp=clamp)]
         for i, (a, b) in enumerate(pairwise(c)):
             convs.append(StyledConv(a, b, config.w_dim, 8 << i, draw, up=True, clamp=clamp))

@@ -19,6 +19,12 @@ EPSILON = 1e-8
 """Keeps the normalisations finite."""
 
 
+def drawn(generator: torch.Generator, *shape: int, std: float = 1.0) -> Tensor:
+    """Return normal numbers, or on the meta device an empty tensor (drawing there would import torch's compiler, for seconds)."""
+    empty = torch.empty(*shape)
+    return empty if empty.is_meta else empty.normal_(std=std, generator=generator)
+
+
 def unit_moment(x: Tensor) -> Tensor:
     """``x / sqrt(mean(x^2))`` over the last dimension: the input normalisation of the mapping network."""
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + EPSILON)
@@ -63,7 +69,7 @@ class Linear(nn.Module):
     def __init__(self, inputs: int, outputs: int, generator: torch.Generator, *, lr: float = 1.0, bias: float = 0.0) -> None:
         super().__init__()
         self.lr = lr
-        self.weight = nn.Parameter(torch.empty(outputs, inputs).normal_(std=1 / lr, generator=generator))
+        self.weight = nn.Parameter(drawn(generator, outputs, inputs, std=1 / lr))
         self.bias = nn.Parameter(torch.full((outputs,), bias / lr))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,10 +122,10 @@ class StyledConv(nn.Module):
         super().__init__()
         self.up, self.clamp, self.size = up, clamp, size
         self.affine = Linear(w_dim, inputs, generator, bias=1.0)
-        self.weight = nn.Parameter(torch.empty(outputs, inputs, 3, 3).normal_(generator=generator))
+        self.weight = nn.Parameter(drawn(generator, outputs, inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.noise_strength = nn.Parameter(torch.zeros(()))
-        self.register_buffer("noise", torch.empty(size, size).normal_(generator=generator))
+        self.register_buffer("noise", drawn(generator, size, size))
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, gain: float = 1.0) -> Tensor:
         """``[n, in, h, h]`` features and ``[n, w]`` codes to ``[n, out, size, size]``; ``noise`` is broadcast over channels."""
@@ -144,7 +150,7 @@ class Colour(nn.Module):
         super().__init__()
         self.clamp = clamp
         self.affine = Linear(w_dim, inputs, generator, bias=1.0)
-        self.weight = nn.Parameter(torch.empty(colours, inputs, 1, 1).normal_(generator=generator))
+        self.weight = nn.Parameter(drawn(generator, colours, inputs, 1, 1))
         self.bias = nn.Parameter(torch.zeros(colours))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
@@ -159,7 +165,7 @@ class Bypass(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(outputs, inputs, 1, 1).normal_(generator=generator))
+        self.weight = nn.Parameter(drawn(generator, outputs, inputs, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """``[n, in, h, h]`` to ``[n, out, 2h, 2h]``, scaled by ``sqrt(1/2)`` which keeps the variance of the sum."""
