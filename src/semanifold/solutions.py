@@ -12,7 +12,7 @@ from semanifold.errors import SemanifoldError
 T = TypeVar("T")
 
 Progress = Callable[[dict[str, Any]], None]
-"""Called once a step with its numbers (``step``, ``steps``, ``inside``, ``outside``, ``spring``, ``objective``, ``evaluations``)."""
+"""Called once a step with its numbers, such as ``step``, ``steps``, ``inside``, ``outside``, ``objective``, ``evaluations``."""
 
 
 class Result(Enum):

@@ -18,8 +18,8 @@ from semanifold.latents import Latents
 class Generator(nn.Module, ABC):
     """A frozen, differentiable map ``Latents -> Images``; nobody changes its weights.
 
-    Images are NCHW float, nominally in [-1, 1], not clamped. ``forward`` is :meth:`images`, so that ``torch.func.functional_call``
-    can run the generator with other weights.
+    Images are NCHW float, nominally in [-1, 1], not clamped. ``forward`` is :meth:`images`, so that
+    ``torch.func.functional_call`` can run the generator with other weights.
 
     Attributes:
         name: what people call it.
@@ -100,7 +100,7 @@ class Generator(nn.Module, ABC):
         self.check_space(latents.space)
         shape, expected = tuple(latents.values.shape[1:]), tuple(self.spaces[latents.space])
         if shape != expected:
-            raise SemanifoldError(f"{self.name} expects codes of shape {expected} in space {latents.space}, but these are {shape}.")
+            raise SemanifoldError(f"{self.name} expects codes of shape {expected} in {latents.space}, but these are {shape}.")
         if len(latents) == 0:
             raise SemanifoldError("There is no code to work on; give at least one seed or latent.")
 
@@ -146,5 +146,5 @@ class Generator(nn.Module, ABC):
             index = torch.full((n,), labels, device=self.device)
             return torch.nn.functional.one_hot(index, self.classes).to(self.dtype)
         if tuple(labels.shape) != (n, self.classes):
-            raise SemanifoldError(f"Labels are expected as [{n}, {self.classes}] class weights, but these are {list(labels.shape)}.")
+            raise SemanifoldError(f"Labels are expected as class weights [{n}, {self.classes}], but {list(labels.shape)} came.")
         return labels.to(self.device, self.dtype)
