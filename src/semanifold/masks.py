@@ -78,7 +78,9 @@ class Mask:
             SemanifoldError: if the mask is no box.
         """
         if self.corners is None:
-            raise SemanifoldError(f"The paper's objective knows boxes only, but the mask is '{self}'; give box:left,top,right,bottom.")
+            raise SemanifoldError(
+                f"The paper's objective knows boxes only, but the mask is '{self}'; give box:left,top,right,bottom."
+            )
         left, top, right, bottom = self.corners
         rows = [min(max(round(edge * height), 0), height) for edge in (top, bottom)]
         columns = [min(max(round(edge * width), 0), width) for edge in (left, right)]
@@ -166,7 +168,9 @@ def painted(picture: str | os.PathLike[str] | np.ndarray | Tensor, text: str | N
     values = values.detach().cpu()
     values = (values.float() / 255 if values.dtype == torch.uint8 else values.float()).squeeze()
     if values.ndim != 2 or not torch.isfinite(values).all():
-        raise SemanifoldError(f"A painted mask must be one [height, width] layer of finite values, but {list(values.shape)} came.")
+        raise SemanifoldError(
+            f"A painted mask must be one [height, width] layer of finite values, but {list(values.shape)} came."
+        )
     values = values.clamp(0, 1)
 
     def paint(height: int, width: int) -> Tensor:
@@ -252,7 +256,9 @@ class _Parser:
         elif self.regions is not None:
             shape = self.regions(token)
         else:
-            raise self.wrong(f"'{token}' is neither a shape (box:, ellipse:, polygon:) nor a file, and this generator names no regions")
+            raise self.wrong(
+                f"'{token}' is neither a shape (box:, ellipse:, polygon:) nor a file, and this generator names no regions"
+            )
         return Mask(token, shape.paint, shape.corners)
 
     def numbers(self, token: str, count: int | None) -> list[float]:
@@ -262,7 +268,11 @@ class _Parser:
             values = [float(number) for number in re.split(r"[\s,]+", rest.removesuffix("px").strip())]
         except ValueError as error:
             raise self.wrong(f"{kind} wants numbers separated by commas, but '{rest}' came") from error
-        if (count is not None and len(values) != count) or len(values) % 2 * (count is None) or not all(map(math.isfinite, values)):
+        if (
+            (count is not None and len(values) != count)
+            or len(values) % 2 * (count is None)
+            or not all(map(math.isfinite, values))
+        ):
             raise self.wrong(f"{kind} wants {count or 'pairs of'} numbers, but '{rest}' came")
         if pixels:
             if self.size is None:
@@ -277,7 +287,9 @@ class _Parser:
         return False
 
     def wrong(self, why: str) -> SemanifoldError:
-        return SemanifoldError(f"The mask '{self.text}' cannot be read: {why}; examples: mouth, ~eyes, mouth|nose, box:0.3,0.6,0.7,0.9.")
+        return SemanifoldError(
+            f"The mask '{self.text}' cannot be read: {why}; examples: mouth, ~eyes, mouth|nose, box:0.3,0.6,0.7,0.9."
+        )
 
 
 def _is_plain(text: str) -> bool:
@@ -292,7 +304,9 @@ def _on_picture(text: str, left: float, top: float, right: float, bottom: float)
     if not all(map(math.isfinite, (left, top, right, bottom))):
         raise SemanifoldError(f"The mask '{text}' has a coordinate that is not a finite number.")
     if right <= 0 or bottom <= 0 or left >= 1 or top >= 1:
-        raise SemanifoldError(f"The mask '{text}' lies off the picture; coordinates are fractions of it, from 0 to 1 (or end in px).")
+        raise SemanifoldError(
+            f"The mask '{text}' lies off the picture; coordinates are fractions of it, from 0 to 1 (or end in px)."
+        )
 
 
 def _cover(start: float, stop: float, n: int) -> Tensor:

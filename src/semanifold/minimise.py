@@ -23,6 +23,7 @@ class Evaluation(NamedTuple):
 
 
 Function = Callable[[Tensor], Evaluation]
+Precondition = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ def begin(function: Function, x: Tensor) -> Descent:
     return Descent(x, function(x))
 
 
-def lbfgs_step(function: Function, state: Descent, *, history: int = 20, line_search: bool = True) -> Descent:
+def lbfgs_step(
+    function: Function, state: Descent, *, history: int = 20, line_search: bool = True, precondition: Precondition | None = None
+) -> Descent:
     """Take one step of L-BFGS (Nocedal 1980).
 
     Args:
@@ -58,17 +61,17 @@ def lbfgs_step(function: Function, state: Descent, *, history: int = 20, line_se
         history: number of moves that the inverse Hessian is built of.
         line_search: whether steps satisfy the strong Wolfe conditions; without, every step after the first has length one, as
             in ``torch.optim.LBFGS`` by default.
+        precondition: an estimate of the inverse Hessian, up to scale once there is history; the identity when None.
 
     Returns:
         The next state. If the line search found nothing lower, the same point without history, ``stalled`` if there was none.
     """
-    direction = -two_loops(state.at.gradient, state.moves, state.turns)
+    direction = -two_loops(state.at.gradient, state.moves, state.turns, precondition)
     slope = float(_dot(direction, state.at.gradient))
     length = 1.0 if state.moves else min(1.0, 1.0 / max(float(state.at.gradient.abs().sum()), 1e-30))
+    if precondition is not None:
+        length = 1.0
     if line_search:
-        if not state.moves:
-            # The first direction has no scale; a tenth of the point's own is a guess that the search below mends.
-            length = max(length, 1e-3)
         found = wolfe_search(function, state, direction, slope, length) if slope < 0 else None
         if found is None:
             return replace(state, moves=(), turns=(), stalled=not state.moves)
@@ -82,7 +85,9 @@ def lbfgs_step(function: Function, state: Descent, *, history: int = 20, line_se
     return Descent(state.x + move, at, moves, turns)
 
 
-def two_loops(gradient: Tensor, moves: tuple[Tensor, ...], turns: tuple[Tensor, ...]) -> Tensor:
+def two_loops(
+    gradient: Tensor, moves: tuple[Tensor, ...], turns: tuple[Tensor, ...], precondition: Precondition | None = None
+) -> Tensor:
     """Return the inverse Hessian's estimate times the gradient (Nocedal and Wright 2006, Algorithm 7.4)."""
     q = gradient
     shares = []
@@ -91,7 +96,10 @@ def two_loops(gradient: Tensor, moves: tuple[Tensor, ...], turns: tuple[Tensor, 
         q = q - a * y
         shares.append(a)
     if moves:
-        q = q * (_dot(moves[-1], turns[-1]) / _dot(turns[-1], turns[-1]))
+        turned = turns[-1] if precondition is None else precondition(turns[-1])
+        q = q * (_dot(moves[-1], turns[-1]) / _dot(turns[-1], turned))
+    if precondition is not None:
+        q = precondition(q)
     for s, y, a in zip(moves, turns, reversed(shares)):
         q = q + (a - _dot(y, q) / _dot(s, y)) * s
     return q

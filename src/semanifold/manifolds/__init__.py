@@ -3,12 +3,22 @@
 from semanifold.manifolds.directions import LocalDirections, local_directions
 from semanifold.manifolds.settings import ManifoldSettings, paper_settings
 from semanifold.manifolds.solve import discover_manifold, discover_manifolds
+from semanifold.manifolds.steps import jump, picture_steps
+from semanifold.manifolds.works import combine, extrapolate, retime, reverse, transfer, trim
 
 __all__ = [
     "LocalDirections",
     "ManifoldSettings",
+    "combine",
     "discover_manifold",
     "discover_manifolds",
+    "extrapolate",
+    "jump",
     "local_directions",
     "paper_settings",
+    "picture_steps",
+    "retime",
+    "reverse",
+    "transfer",
+    "trim",
 ]

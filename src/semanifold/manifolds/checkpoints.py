@@ -17,6 +17,7 @@ from semanifold.errors import SemanifoldError
 from semanifold.files import replacing
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
+from semanifold.manifolds.metric import Metric
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.masks import Mask
 from semanifold.minimise import Descent, Evaluation
@@ -39,6 +40,8 @@ class Standing:
         recent: latest values of the objective in this stage, oldest first.
         best: the lowest point of this stage.
         best_value: the objective there.
+        metric: stiffness of the pictures at the seed; None for the paper's method.
+        shrunk: how often c was made smaller.
     """
 
     stage: int
@@ -51,6 +54,8 @@ class Standing:
     recent: tuple[float, ...]
     best: Tensor
     best_value: float
+    metric: Metric | None
+    shrunk: int
 
 
 def search_key(generator: Generator, seed: Latents, mask: Mask, settings: ManifoldSettings, distance: str) -> str:
@@ -67,13 +72,17 @@ def save_standing(standing: Standing, path: str, key: str) -> None:
     """Write a standing as safetensors with a JSON header, whole or not at all."""
     descent = standing.descent
     tensors = {"x": descent.x, "gradient": descent.at.gradient, "best": standing.best}
+    if standing.metric is not None:
+        tensors |= {"axes": standing.metric.axes, "stiffness": standing.metric.stiffness}
     for name, stack in (("moves", descent.moves), ("turns", descent.turns)):
         tensors |= {f"{name}.{i:03d}": tensor for i, tensor in enumerate(stack)}
-    names = ("stage", "within", "step", "evaluations", "offset", "sigma", "recent", "best_value")
+    names = ("stage", "within", "step", "evaluations", "offset", "sigma", "recent", "best_value", "shrunk")
     header = {name: getattr(standing, name) for name in names}
     header |= {"value": descent.at.value, "terms": descent.at.terms, "stalled": descent.stalled, "format": FORMAT, "key": key}
     with replacing(path) as part:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, metadata={"semanifold": json.dumps(header)})
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, metadata={"semanifold": json.dumps(header)}
+        )
 
 
 def load_standing(path: str, key: str, device: torch.device) -> Standing | None:
@@ -100,4 +109,5 @@ def load_standing(path: str, key: str, device: torch.device) -> Standing | None:
     moves, turns = (tuple(tensors[k] for k in sorted(tensors) if k.startswith(name)) for name in ("moves.", "turns."))
     at = Evaluation(header.pop("value"), tensors["gradient"], header.pop("terms"))
     descent = Descent(tensors["x"], at, moves, turns, header.pop("stalled"))
-    return Standing(descent=descent, best=tensors["best"], **{**header, "recent": tuple(header["recent"])})
+    metric = Metric(tensors["axes"], tensors["stiffness"]) if "axes" in tensors else None
+    return Standing(descent=descent, best=tensors["best"], metric=metric, **{**header, "recent": tuple(header["recent"])})

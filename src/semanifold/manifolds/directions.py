@@ -27,12 +27,16 @@ class LocalDirections:
         gains: ``[k]`` eigenvalues lambda: change inside over (change outside + damping).
         inside: ``[k]`` mean squared change inside per squared unit of the latent space.
         outside: ``[k]`` the same outside.
+        basis: ``[s, d]`` orthonormal rows that span the search, d the dimensions that may move.
+        grams: ``[2, s, s]`` mean products of the pictures that the rows push to, inside and outside.
     """
 
     vectors: Tensor
     gains: Tensor
     inside: Tensor
     outside: Tensor
+    basis: Tensor
+    grams: Tensor
 
     def __len__(self) -> int:
         return len(self.gains)
@@ -92,14 +96,16 @@ def local_directions(
     inside, outside = (_gram(pushed * root) for root in roots)
     top = float(torch.linalg.eigvalsh(inside)[-1])
     if not top > 0:
-        raise SemanifoldError(f"Nothing inside the mask '{mask}' answers to this code; use another mask, space or range of layers.")
+        raise SemanifoldError(
+            f"Nothing inside the mask '{mask}' answers to this code; use another mask, space or range of layers."
+        )
     gains, small = generalised_eigenvectors(inside, outside + damping * top * torch.eye(len(inside)).to(inside))
     gains, small = gains[:k], small[:k]
     vectors = small.to(basis) @ basis
     full = torch.zeros(len(vectors), *latents.values.shape[1:]).to(basis)
     full[:, slice(*layers) if layers else slice(None)] = vectors.reshape(-1, *shape)
     rates = [torch.einsum("ki,ij,kj->k", small, matrix, small) for matrix in (inside, outside)]
-    return LocalDirections(full, gains, *rates)
+    return LocalDirections(full, gains, rates[0], rates[1], basis, torch.stack([inside, outside]))
 
 
 def moving_shape(latents: Latents, layers: tuple[int, int] | None) -> tuple[int, ...]:
@@ -115,7 +121,9 @@ def moving_shape(latents: Latents, layers: tuple[int, int] | None) -> tuple[int,
         return shape
     first, last = layers
     if len(shape) < 2:
-        raise SemanifoldError(f"Layers {first}:{last} can be chosen in the space w+ only, not in {latents.space}; leave them out.")
+        raise SemanifoldError(
+            f"Layers {first}:{last} can be chosen in the space w+ only, not in {latents.space}; leave them out."
+        )
     if not 0 <= first < last <= shape[0]:
         raise SemanifoldError(f"There are no layers {first}:{last}: this code has layers 0:{shape[0]}.")
     return (last - first, *shape[1:])

@@ -34,7 +34,7 @@ def spring_energy(codes: Tensor, springs: Springs, sigma: float) -> Tensor:
     return springs.weights.to(codes) * (lengths - springs.orders.to(codes) * sigma).square()
 
 
-def valley(distance: Tensor, offset: Tensor | float, kink: float) -> Tensor:
+def kinked_valley(distance: Tensor, offset: Tensor | float, kink: float) -> Tensor:
     """Return ``|d - c|``, rounded: ``sqrt((d - c)^2 + kink^2) - kink`` (Yang et al. 2020, Eq. 2, where the kink is 0).
 
     Args:
@@ -44,6 +44,14 @@ def valley(distance: Tensor, offset: Tensor | float, kink: float) -> Tensor:
     """
     off = distance - offset
     return off.abs() if kink == 0 else (off.square() + kink**2).sqrt() - kink
+
+
+def round_valley(distance: Tensor, offset: Tensor | float, width: float) -> Tensor:
+    """Return ``(d - c)^2 / (2 width)``: as steep as the kinked valley at ``d = c +- width``, steeper farther off.
+
+    Near its floor it is the rounded kink; but a change inside that costs some change outside cannot make it collapse to none.
+    """
+    return (distance - offset).square() / (2 * width)
 
 
 def pasted_parts(mask: Tensor, reference: Tensor, distance: Distance) -> Parts:
@@ -115,7 +123,8 @@ class Objective:
         sigma: rest length.
         alpha: weight of the pictures.
         outside: weight of the outside.
-        kink: width of the valley's floor, in units of the distance.
+        valley: :func:`round_valley` or :func:`kinked_valley`.
+        width: of the valley's floor, in units of the distance.
         image_unit: what image terms are divided by: 1 in the paper, c in ours.
         spring_unit: what spring terms are divided by: 1 in the paper, sigma^2 in ours.
         size: height and width of the pictures, or None.
@@ -131,7 +140,8 @@ class Objective:
     sigma: float
     alpha: float
     outside: float
-    kink: float = 0.0
+    valley: Callable[[Tensor, Tensor, float], Tensor] = round_valley
+    width: float = 0.1
     image_unit: float = 1.0
     spring_unit: float = 1.0
     size: int | None = None
@@ -145,8 +155,9 @@ class Objective:
         springs = energies.sum()
         if springs.requires_grad:
             gradient = gradient + torch.autograd.grad(springs, leaf)[0]
-        value = float(image_terms.double().sum()) + float(springs)
-        terms = {"inside": float(inside.mean()), "outside": float(outside.mean()), "spring": float(springs), "objective": value}
+        spring = springs.item()
+        value = image_terms.double().sum().item() + spring
+        terms = {"inside": inside.mean().item(), "outside": outside.mean().item(), "spring": spring, "objective": value}
         return Evaluation(value, gradient, terms)
 
     def images(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -157,7 +168,7 @@ class Objective:
             leaf = codes.detach().requires_grad_()
             pictures = self.generator.images(moved(self.seed, leaf, self.layers), size=self.size)
             inside, outside = self.parts(pictures)
-            term = self.alpha * (valley(inside, wanted, self.kink) + self.outside * outside) / self.image_unit
+            term = self.alpha * (self.valley(inside, wanted, self.width) + self.outside * outside) / self.image_unit
             gradients.append(torch.autograd.grad(term.sum(), leaf)[0])
             terms.append(term.detach())
             insides.append(inside.detach())

@@ -57,7 +57,7 @@ class ManifoldSettings:
     closed: bool = False
     offset: float | None = None
     sigma: float | None = None
-    springs: Mapping[int, float] = field(default_factory=lambda: {1: 0.3, 2: 0.1})
+    springs: Mapping[int, float] = field(default_factory=lambda: {1: 1.0, 2: 1.0})
     alpha: float = 1.0
     outside: float = 4.0
     objective: Literal["smooth", "paper"] = "smooth"
@@ -84,7 +84,9 @@ class ManifoldSettings:
         if self.centred and self.frames % 2 == 0:
             raise SemanifoldError(f"A manifold with the seed in its middle needs an odd number of frames; {self.frames} is even.")
         if self.centred and self.closed:
-            raise SemanifoldError("A manifold with the seed in its middle cannot be closed; use the schedule out-and-back or constant.")
+            raise SemanifoldError(
+                "A manifold with the seed in its middle cannot be closed; use the schedule out-and-back or constant."
+            )
         if self.closed and self.schedule == "out":
             raise SemanifoldError("A path that only goes out cannot be closed; use the schedule out-and-back or constant.")
         for name, given, known in (
@@ -138,6 +140,7 @@ def paper_settings(**changes: Any) -> ManifoldSettings:
         ends="free",
         offset=0.25,
         sigma=4.0,
+        springs={1: 0.3, 2: 0.1},
         alpha=0.5,
         outside=1.0,
         objective="paper",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,16 +19,22 @@ from semanifold.latents import Latents
 from semanifold.manifolds.checkpoints import Standing, load_standing, save_standing, search_key
 from semanifold.manifolds.directions import moving_shape
 from semanifold.manifolds.layout import layout_of, refine
-from semanifold.manifolds.objective import Objective, Parts, cropped_parts, moved, pasted_parts
+from semanifold.manifolds.metric import Metric, preconditioner
+from semanifold.manifolds.objective import Objective, Parts, cropped_parts, kinked_valley, moved, pasted_parts, round_valley
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.start import Start, find_start, paper_start, starting_offsets
+from semanifold.manifolds.steps import jump
 from semanifold.masks import Mask
 from semanifold.minimise import Evaluation, begin, lbfgs_step
 from semanifold.solutions import Progress, Result, Solution
 
 PAPER = "Yang, Rokeby, Snelgrove 2020, Mask-Guided Discovery of Semantic Manifolds in Generative Models, arXiv:2105.07273"
-KINKS = (0.05, 0.01, 0.002)
-"""Widths of the valley's floor, stage by stage, as a share of c."""
+WIDTHS = {"smooth": (0.1, 0.1, 0.1), "paper": (0.05, 0.01, 0.002)}
+"""Widths of the valley's floor, stage by stage, as a share of c. The paper's floor is a kink, which is approached; ours stays round."""
+LEAK, JUMP = 0.1, 2.5
+"""Where c is chosen: the most change outside as a share of that inside, and the longest step between pictures over the mean one."""
+SHRINK, MOST_SHRINKS = 0.7, 2
+"""By what and how often c becomes smaller while the first stage ends with more than that."""
 PATIENCE = 5
 CHECKPOINT_EVERY = 5
 SMALLEST_SIZE = 32
@@ -43,13 +49,13 @@ class Stage:
     Attributes:
         frames: number of frames along each axis.
         size: height and width of the pictures, or None for the native ones.
-        kink: width of the valley's floor, as a share of c.
+        width: of the valley's floor, as a share of c.
         steps: most steps.
     """
 
     frames: int
     size: int | None
-    kink: float
+    width: float
     steps: int
 
 
@@ -154,7 +160,10 @@ class _Search:
         few = max(5, (s.frames + 2) // 3 | 1)
         frames = [few if s.coarse and few < s.frames else s.frames, s.frames, s.frames]
         shares = [0.5, 0.2, 0.3]
-        return [Stage(n, size, kink, max(1, round(share * s.steps))) for n, size, kink, share in zip(frames, sizes, KINKS, shares)]
+        return [
+            Stage(n, size, width, max(1, round(share * s.steps)))
+            for n, size, width, share in zip(frames, sizes, WIDTHS[s.objective], shares)
+        ]
 
     def objective(self, stage: Stage, offset: float, sigma: float) -> Objective:
         """Return a stage's objective; the paper's has no units, ours is free of those of the distance and the latent space."""
@@ -163,7 +172,7 @@ class _Search:
         units = (1.0, 1.0) if s.objective == "paper" else (offset, sigma**2)
         return Objective(
             self.generator, self.seed, s.layers, layout_of(s, stage.frames), self.parts(stage.size), offset, sigma, s.alpha, s.outside,
-            kink=stage.kink * offset, image_unit=units[0], spring_unit=units[1], size=stage.size, chunk=s.chunk,
+            valley=kinked_valley if s.objective == "paper" else round_valley, width=stage.width * offset, image_unit=units[0], spring_unit=units[1], size=stage.size, chunk=s.chunk,
         )  # fmt: skip
 
     def edit(self, free: Tensor, frames: int) -> Lattice:
@@ -194,7 +203,7 @@ class _Search:
             if s.offset is None or s.sigma is None:
                 raise SemanifoldError("The paper's method needs an offset and a sigma; its own are 0.25 and 4.")
             nothing = self.seed.values.new_zeros(2, *self.moving)
-            return Start(nothing, s.offset, s.sigma, 0), paper_start(self.seed, s, self.moving)
+            return Start(nothing, s.offset, s.sigma, 0, None), paper_start(self.seed, s, self.moving)
         found = find_start(self.generator, self.seed, self.mask, self.parts(stage.size), s, layout_of(s, s.frames), stage.size)
         return found, starting_offsets(layout, found.axes, s)
 
@@ -219,13 +228,24 @@ class _Search:
         """Return where the search begins."""
         start, offsets = self.start()
         layout = layout_of(self.settings, self.stages()[0].frames)
-        return self.enter(0, offsets[layout.free], start.offset, start.sigma, step=0, evaluations=start.pictures)
+        blank = Standing(0, 0, 0, start.pictures, start.offset, start.sigma, None, (), offsets, math.inf, start.metric, 0)
+        return self.enter(blank, 0, offsets[layout.free])
 
-    def enter(self, stage: int, free: Tensor, offset: float, sigma: float, *, step: int, evaluations: int) -> Standing:
+    def enter(self, standing: Standing, stage: int, free: Tensor) -> Standing:
         """Return the standing at the beginning of a stage."""
-        descent = begin(self.objective(self.stages()[stage], offset, sigma), free)
+        descent = begin(self.objective(self.stages()[stage], standing.offset, standing.sigma), free)
         value = descent.at.value
-        return Standing(stage, 0, step, evaluations + len(free), offset, sigma, descent, (value,), free, value)
+        evaluations = standing.evaluations + len(free)
+        return replace(
+            standing,
+            stage=stage,
+            within=0,
+            evaluations=evaluations,
+            descent=descent,
+            recent=(value,),
+            best=free,
+            best_value=value,
+        )
 
     def steps(self, standing: Standing) -> Iterator[tuple[Standing, Result | None]]:
         """Go on from a standing; each item is the next one, the last with the reason why the search ends."""
@@ -246,11 +266,17 @@ class _Search:
             if standing.stage + 1 == len(stages):
                 yield standing, Result.CONVERGED if settled else Result.STEPS
                 return
+            if self.overreaches(standing):
+                share = SHRINK**0.5
+                smaller = replace(
+                    standing, offset=SHRINK * standing.offset, sigma=share * standing.sigma, shrunk=standing.shrunk + 1
+                )
+                standing = self.enter(smaller, 0, share * standing.best)
+                yield standing, None
+                continue
             following = stages[standing.stage + 1]
             free = self.carry(standing.best, stage.frames, following.frames)
-            standing = self.enter(
-                standing.stage + 1, free, standing.offset, standing.sigma, step=standing.step, evaluations=standing.evaluations
-            )
+            standing = self.enter(standing, standing.stage + 1, free)
             yield standing, None
 
     def step(self, standing: Standing, objective: Objective) -> Standing:
@@ -262,7 +288,10 @@ class _Search:
             count += len(free)
             return objective(free)
 
-        descent = lbfgs_step(counted, standing.descent, history=HISTORY, line_search=self.settings.method != "paper")
+        descent = lbfgs_step(
+            counted, standing.descent, history=HISTORY, line_search=self.settings.method != "paper",
+            precondition=self.precondition(standing.metric, objective),
+        )  # fmt: skip
         lower = descent.at.value < standing.best_value
         return replace(
             standing,
@@ -275,6 +304,12 @@ class _Search:
             best_value=descent.at.value if lower else standing.best_value,
         )
 
+    def precondition(self, metric: Metric | None, objective: Objective) -> Callable[[Tensor], Tensor] | None:
+        """Return the inverse of the Hessian's estimate."""
+        if metric is None:
+            return None
+        return preconditioner(metric, objective.layout, objective.alpha / objective.image_unit, 1 / objective.spring_unit)
+
     def settled(self, standing: Standing) -> bool:
         """Whether this stage has nothing more to gain."""
         if self.settings.method == "paper":
@@ -282,6 +317,17 @@ class _Search:
         recent = standing.recent
         slow = len(recent) > PATIENCE and recent[0] - recent[-1] < self.settings.tolerance * abs(recent[0])
         return slow or standing.descent.stalled
+
+    def overreaches(self, standing: Standing) -> bool:
+        """Whether c was chosen by us, and the first stage shows that it is too much to ask: the path leaks, or it jumps."""
+        s = self.settings
+        if s.offset is not None or s.method == "paper" or standing.stage > 0 or standing.shrunk >= MOST_SHRINKS:
+            return False
+        terms = standing.descent.at.terms
+        if terms["outside"] > LEAK * terms["inside"]:
+            return True
+        edit = self.edit(standing.best, self.stages()[0].frames)
+        return s.dims == 1 and jump(self.generator, edit, size=self.stages()[0].size, chunk=s.chunk) > JUMP
 
     def carry(self, free: Tensor, old: int, new: int) -> Tensor:
         """Return the free frames' offsets at another number of frames."""

@@ -11,15 +11,16 @@ from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.manifolds.directions import local_directions
 from semanifold.manifolds.layout import Layout
+from semanifold.manifolds.metric import Metric, metric_of
 from semanifold.manifolds.objective import Parts, moved
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.masks import Mask
 
 STRANGERS = 8
 """Codes drawn to learn how far apart codes and pictures usually are."""
-SHARE = 0.35
+SHARE = 0.5
 """c is this share of the median distance inside between the seed and strangers, where the local direction reaches that far."""
-REACH = 0.75
+REACH = 0.5
 """The walk along a local direction goes to this share of the usual distance between codes."""
 TRIALS = 12
 
@@ -33,12 +34,14 @@ class Start:
         offset: c.
         sigma: rest length between neighbours at the full number of frames.
         pictures: pictures that the start took.
+        metric: stiffness of the pictures at the seed.
     """
 
     axes: Tensor
     offset: float
     sigma: float
     pictures: int
+    metric: Metric | None
 
 
 def find_start(
@@ -70,7 +73,7 @@ def find_start(
     apart, usual = strangers(generator, seed, parts, settings, size)
     lengths = torch.linspace(0, REACH * apart, TRIALS + 1)[1:].to(seed.values)
     walks = [_walk(generator, seed, parts, sign * v, lengths, settings, size) for v in (first, second) for sign in (1, -1)]
-    offset = settings.offset or min(SHARE * usual, 0.8 * max(float(inside.max()) for inside, _ in walks[:2]))
+    offset = settings.offset or SHARE * usual
     cost = [float(_at(inside, outside, offset, short=4.0)) for inside, outside in walks]
     backwards = (cost[1] < cost[0]) != settings.flip
     second_backwards = cost[3] < cost[2]
@@ -78,7 +81,7 @@ def find_start(
     axes = torch.stack([first * (-reach[0] if backwards else reach[0]), second * (-reach[1] if second_backwards else reach[1])])
     sigma = settings.sigma or mean_spacing(starting_offsets(layout, axes, settings), layout)
     pictures = 4 * TRIALS + STRANGERS + 3 * 128
-    return Start(axes, offset, sigma, pictures)
+    return Start(axes, offset, sigma, pictures, metric_of(found.basis, *found.grams, settings.outside))
 
 
 def starting_offsets(layout: Layout, axes: Tensor, settings: ManifoldSettings) -> Tensor:
@@ -138,7 +141,13 @@ def strangers(
 
 
 def _walk(
-    generator: Generator, seed: Latents, parts: Parts, direction: Tensor, lengths: Tensor, settings: ManifoldSettings, size: int | None
+    generator: Generator,
+    seed: Latents,
+    parts: Parts,
+    direction: Tensor,
+    lengths: Tensor,
+    settings: ManifoldSettings,
+    size: int | None,
 ) -> tuple[Tensor, Tensor]:
     """Return distances inside and outside ``[trials]`` along a straight line."""
     offsets = lengths.reshape(-1, *[1] * direction.ndim) * direction

@@ -1,0 +1,71 @@
+"""The local metric: how stiff the objective is along each latent direction, and its inverse as a preconditioner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semanifold.manifolds.layout import Layout
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Stiffness of the pictures' part of the objective at the seed, times c: ``x^T (A + w B) x`` in its own axes.
+
+    A and B are the mean squared changes inside and outside per squared unit of the latent space (see
+    :func:`~semanifold.manifolds.directions.local_directions`), w is the weight of the outside.
+
+    Attributes:
+        axes: ``[s, d]`` orthonormal rows; what is orthogonal to all of them hardly changes the picture.
+        stiffness: ``[s]``.
+    """
+
+    axes: Tensor
+    stiffness: Tensor
+
+
+def metric_of(basis: Tensor, inside: Tensor, outside: Tensor, weight: float) -> Metric:
+    """Return the metric from an orthonormal basis ``[s, d]`` and the products of the pushed pictures ``[s, s]``."""
+    values, vectors = torch.linalg.eigh(inside + weight * outside)
+    return Metric(vectors.T.to(basis) @ basis, values.clamp(min=0).to(basis))
+
+
+def preconditioner(metric: Metric, layout: Layout, image_scale: float, spring_scale: float) -> Callable[[Tensor], Tensor]:
+    """Return the map ``g -> H^-1 g`` of ``[f, *moving]`` gradients, H an estimate of the objective's Hessian.
+
+    ``H = I x (2 image_scale (A + w B)) + (2 spring_scale K) x I + floor``, K the graph Laplacian of the springs. Both parts are
+    diagonal in their own axes, so that the inverse costs two small products.
+
+    Args:
+        metric: of the pictures at the seed.
+        layout: frames and springs.
+        image_scale: weight of the pictures over the unit of their distances.
+        spring_scale: one over the unit of the spring terms.
+    """
+    laplacian = torch.zeros(len(layout.targets), len(layout.targets), dtype=torch.float64)
+    for (a, b), weight in zip(layout.springs.pairs.tolist(), layout.springs.weights.tolist()):
+        laplacian[a, a] += weight
+        laplacian[b, b] += weight
+        laplacian[a, b] -= weight
+        laplacian[b, a] -= weight
+    free = layout.free
+    slow, modes = torch.linalg.eigh(laplacian[free][:, free])
+    slow = (2 * spring_scale * slow.clamp(min=0)).to(metric.axes)[:, None]
+    modes = modes.to(metric.axes)
+    stiff = 2 * image_scale * metric.stiffness
+    floor = FLOOR * float(stiff.max())
+
+    def apply(gradient: Tensor) -> Tensor:
+        rows = modes.T @ gradient.reshape(len(gradient), -1)
+        along = rows @ metric.axes.T
+        rest = (rows - along @ metric.axes) / (slow + floor)
+        return (modes @ ((along / (slow + stiff + floor)) @ metric.axes + rest)).reshape(gradient.shape)
+
+    return apply
+
+
+FLOOR = 1e-3
+"""Least stiffness, as a share of the greatest: keeps directions that hardly change the picture from running away."""

@@ -1,0 +1,55 @@
+"""How far apart the consecutive pictures of a path are."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from semanifold.distances import Distance, l2
+from semanifold.edits import Lattice
+from semanifold.errors import SemanifoldError
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+
+
+def path_seed(edit: Lattice) -> Latents:
+    """Return the code that a path was found on.
+
+    Raises:
+        SemanifoldError: if the edit is a pad, or does not know its seed.
+    """
+    if edit.dimensions != 1:
+        raise SemanifoldError("This works on paths of one dimension, but the edit is a pad of two.")
+    if edit.seed is None:
+        raise SemanifoldError("The edit does not hold the code that it was found on; give an edit made by semanifold discover.")
+    return edit.seed
+
+
+def picture_steps(
+    generator: Generator, edit: Lattice, t: Tensor, *, distance: Distance = l2, size: int | None = None, chunk: int = 8
+) -> Tensor:
+    """Return the square roots ``[n - 1]`` of the distances between consecutive pictures of a path on its own seed.
+
+    Args:
+        generator: the generator of the edit.
+        edit: a path of one dimension.
+        t: ``[n]`` places on the path.
+        distance: between pictures; its root grows evenly along an even path.
+        size: height and width of the pictures.
+        chunk: pictures at a time.
+    """
+    seed = path_seed(edit)
+    steps, last = [], None
+    with torch.no_grad():
+        for part in t.split(chunk):
+            pictures = generator.images(edit.latents(seed, part), size=size)
+            chain = pictures if last is None else torch.cat([last, pictures])
+            steps.append(distance(chain[1:], chain[:-1]).sqrt())
+            last = pictures[-1:]
+    return torch.cat(steps)
+
+
+def jump(generator: Generator, edit: Lattice, *, size: int | None = None, chunk: int = 8) -> float:
+    """Return the longest step between the pictures at a path's knots over the mean one."""
+    steps = picture_steps(generator, edit, edit.knots[0], size=size, chunk=chunk)
+    return float(steps.max() / steps.mean().clamp(min=1e-12))

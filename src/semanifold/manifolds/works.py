@@ -1,0 +1,169 @@
+"""Works on paths that were found: combine, transfer, retime, trim, extrapolate, reverse. All keep ``t = 0`` the unedited picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from semanifold.distances import Distance, l2
+from semanifold.edits import EditInfo, Lattice
+from semanifold.errors import SemanifoldError
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+from semanifold.manifolds.steps import path_seed, picture_steps
+
+SAMPLES = 4
+"""Pictures a frame that a path is measured with."""
+
+
+def combine(edits: Sequence[Lattice], *, pad: bool = False) -> Lattice:
+    """Put the results of several masks on one face (Yang et al. 2020, section 4): their offsets add.
+
+    Args:
+        edits: paths of one space; at least two.
+        pad: give two paths an axis each, ``offset(s, t) = a(s) + b(t)``, instead of running all at the same ``t``.
+
+    Raises:
+        SemanifoldError: if there are too few or too many, or they do not live in one space.
+    """
+    if len(edits) < 2 or (pad and len(edits) != 2):
+        raise SemanifoldError(
+            f"{'A pad takes exactly 2 paths' if pad else 'Combining takes at least 2 paths'}; {len(edits)} came."
+        )
+    shapes = {(edit.info.space, tuple(edit.offsets.shape[edit.dimensions :]), edit.dimensions) for edit in edits}
+    if len(shapes) != 1 or edits[0].dimensions != 1:
+        raise SemanifoldError("Only paths of one dimension that live in the same space of the same generator can be combined.")
+    info = _joint_info([edit.info for edit in edits])
+    seed = edits[0].seed
+    if pad:
+        first, second = edits
+        return Lattice(first.offsets[:, None] + second.offsets[None], (first.knots[0], second.knots[0]), info, seed=seed)
+    knots = torch.unique(torch.cat([edit.knots[0] for edit in edits]))
+    low, high = (pick(edit.knots[0][end].item() for edit in edits) for pick, end in ((max, 0), (min, -1)))
+    knots = knots[(knots >= low) & (knots <= high)]
+    return Lattice(torch.stack([edit.offset(knots) for edit in edits]).sum(0), (knots,), info, seed=seed)
+
+
+def transfer(edit: Lattice, latents: Latents) -> Lattice:
+    """Carry a path over to another face: the same offsets from another code (Yang et al. 2020, section 4).
+
+    Args:
+        edit: what was found on one face.
+        latents: one code in the edit's space.
+
+    Raises:
+        SemanifoldError: if the code does not fit the edit, or there is not exactly one.
+    """
+    if len(latents) != 1:
+        raise SemanifoldError(f"An edit is carried to one code at a time, but {len(latents)} came.")
+    edit.latents(latents, [0.0] * edit.dimensions if edit.dimensions > 1 else 0.0)
+    return Lattice(edit.offsets, edit.knots, edit.info, seed=latents)
+
+
+def retime(
+    generator: Generator, edit: Lattice, *, frames: int | None = None, distance: Distance = l2, size: int | None = None
+) -> Lattice:
+    """Walk the same way in steps that look even: equal distance between consecutive pictures.
+
+    Each side of the seed is timed on its own, so that ``t = 0`` stays where it is.
+
+    Args:
+        generator: the generator of the edit.
+        edit: a path that knows its seed.
+        frames: number of knots; as many as it has when None.
+        distance: between pictures.
+        size: height and width of the pictures.
+    """
+    knots = edit.knots[0].double()
+    count = frames or len(knots)
+    if count < 3:
+        raise SemanifoldError(f"A path needs at least 3 frames, but {count} came.")
+    new_knots, places = [torch.zeros(1, dtype=torch.float64)], [torch.zeros(1, dtype=torch.float64)]
+    for end in (float(knots[0]), float(knots[-1])):
+        if end == 0:
+            continue
+        side = max(1, round((count - 1) * abs(end) / float(knots[-1] - knots[0])))
+        fine = torch.linspace(0, end, SAMPLES * side + 1, dtype=torch.float64)
+        steps = picture_steps(generator, edit, fine.to(edit.offsets), distance=distance, size=size).double().cpu()
+        # A little of plain time keeps the inverse defined where the picture stands still.
+        steps = steps + 1e-3 * steps.mean().clamp(min=1e-12)
+        way = torch.cat([torch.zeros(1, dtype=torch.float64), steps.cumsum(0)])
+        even = torch.linspace(0, 1, side + 1, dtype=torch.float64)[1:]
+        places.append(torch.from_numpy(np.interp(even.numpy(), (way / way[-1]).numpy(), fine.abs().numpy())) * np.sign(end))
+        new_knots.append(even * end)
+    order = torch.cat(new_knots).argsort()
+    return _along(edit, torch.cat(places)[order], torch.cat(new_knots)[order])
+
+
+def trim(generator: Generator, edit: Lattice, *, share: float = 0.1, size: int | None = None) -> Lattice:
+    """Cut a path where the picture saturates: ends whose steps are shorter than a share of the longest one go.
+
+    Args:
+        generator: the generator of the edit.
+        edit: a path that knows its seed.
+        share: of the longest step between consecutive pictures.
+        size: height and width of the pictures.
+    """
+    knots = edit.knots[0]
+    steps = picture_steps(generator, edit, knots, size=size)
+    alive = (steps >= share * steps.max()).nonzero().flatten().tolist()
+    zero = int((knots == 0).nonzero()[0])
+    first, last = min(alive[0], zero), max(alive[-1] + 1, zero)
+    kept = slice(first, last + 1)
+    info = replace(edit.info, usable=(float(knots[first]), float(knots[last])))
+    return Lattice(edit.offsets[kept], (knots[kept],), info, seed=edit.seed)
+
+
+def extrapolate(edit: Lattice, to: float) -> Lattice:
+    """Lengthen a path in the direction of its last step, at its last spacing, until ``t`` reaches ``to``.
+
+    A ``to`` below the first knot lengthens the other end.
+    """
+    path_seed(edit)
+    knots = edit.knots[0]
+    ahead = to > float(knots[-1])
+    if not ahead and to >= float(knots[0]):
+        raise SemanifoldError(
+            f"The path already runs from {float(knots[0]):g} to {float(knots[-1]):g}; give a t beyond that, not {to:g}."
+        )
+    step = float(knots[-1] - knots[-2]) if ahead else float(knots[1] - knots[0])
+    edge = float(knots[-1] if ahead else knots[0])
+    count = max(1, round(abs(to - edge) / step))
+    more = torch.linspace(edge, to, count + 1).to(knots)[1:]
+    places = torch.cat([knots, more]) if ahead else torch.cat([more.flip(0), knots])
+    return _along(edit, places, places)
+
+
+def reverse(edit: Lattice) -> Lattice:
+    """Run a path backwards: one that returns to the seed from its other end, any other towards negative ``t``."""
+    path_seed(edit)
+    knots, offsets = edit.knots[0], edit.offsets
+    returns = bool(offsets[-1].abs().max() == 0) and float(knots[0]) == 0
+    turned = (knots[-1] - knots if returns else -knots).flip(0)
+    start, end = edit.info.usable
+    usable = (float(knots[-1]) - end, float(knots[-1]) - start) if returns else (-end, -start)
+    return Lattice(offsets.flip(0), (turned + 0.0,), replace(edit.info, usable=usable), seed=edit.seed)
+
+
+def _along(edit: Lattice, places: Tensor, knots: Tensor) -> Lattice:
+    """Return the path whose knots lie at these places of another."""
+    offsets = edit.offset(places.to(edit.offsets))
+    offsets[knots == 0] = 0
+    info = replace(edit.info, usable=(float(knots[0]), float(knots[-1])))
+    return Lattice(offsets, (knots.to(edit.knots[0]),), info, seed=edit.seed)
+
+
+def _joint_info(infos: Sequence[EditInfo]) -> EditInfo:
+    masks = [info.mask for info in infos if info.mask]
+    return replace(
+        infos[0],
+        name=" + ".join(info.name for info in infos),
+        mask="|".join(masks),
+        layers=infos[0].layers if len({info.layers for info in infos}) == 1 else None,
+        usable=(max(info.usable[0] for info in infos), min(info.usable[1] for info in infos)),
+        locality={},
+    )
