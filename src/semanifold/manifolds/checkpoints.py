@@ -81,7 +81,9 @@ def save_standing(standing: Standing, path: str, key: str) -> None:
     header |= {"value": descent.at.value, "terms": descent.at.terms, "stalled": descent.stalled, "format": FORMAT, "key": key}
     with replacing(path) as part:
         save_file(
-            {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, metadata={"semanifold": json.dumps(header)}
+            {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()},
+            part,
+            metadata={"semanifold": json.dumps(header)},
         )
 
 
