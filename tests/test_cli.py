@@ -174,7 +174,7 @@ def test_combine_adds_the_edits(found, monkeypatch):
 
 @pytest.mark.parametrize(
     ("words", "frames"),
-    [(["--frames", "9", "--play", "once"], 8), (["--reverse"], 4), (["--even", "--trim", "--reach", "1.5"], None)],
+    [(["--frames", "9", "--play", "once"], 8), (["--reverse"], 4), (["--even", "--trim", "--until", "1.5"], None)],
 )
 def test_render_changes_the_timing(found, tmp_path, monkeypatch, words, frames):
     monkeypatch.chdir(found)
@@ -304,6 +304,7 @@ BAD = {
     "combine one": ["combine", "folder"],
     "combine what is not there": ["combine", "gone", "folder"],
     "render what is not there": ["render", "gone"],
+    "render to nowhere": ["render", "gone", "--until", "x"],
     "rerun of a folder that is no run": ["rerun", "folder"],
     "rerun of nothing": ["rerun", "gone"],
     "inspect of nothing": ["inspect", "gone.pkl"],

@@ -110,8 +110,10 @@ def test_a_film_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         media.save_gif(media.to_uint8(film()), tmp_path / "a.gif")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(OSError, match="ffmpeg could not write"):
-        media.save_mp4(media.to_uint8(film()), tmp_path / "no such folder" / "a.mp4")
+    monkeypatch.setattr("imageio_ffmpeg.get_ffmpeg_exe", lambda: "false")
+    with pytest.raises(OSError, match=r"ffmpeg could not write a\.mp4: no reason given"):
+        media.save_mp4(media.to_uint8(film()), tmp_path / "a.mp4")
+    assert not list(tmp_path.iterdir())
 
 
 def test_filmstrip_begins_with_the_mask_and_ends_with_the_last_frame():

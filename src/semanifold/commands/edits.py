@@ -35,7 +35,7 @@ from semanifold.files import write_text
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import BUNDLED
 from semanifold.latents import Latents
-from semanifold.manifolds import combine, extrapolate, retime, reverse, trim
+from semanifold.manifolds import combine, extrapolate, retime, reverse, transfer, trim
 from semanifold.masks import Mask
 from semanifold.runs import RECORD, Run, begin_run, read_record, working
 
@@ -154,7 +154,7 @@ class Transfer(Command):
 
     def write(self, run: Run, edit: Lattice, subjects: list[Subject], names: list[str], t: torch.Tensor) -> None:
         """Write all results."""
-        save_edit(edit, run.path(EDIT))
+        save_edit(transfer(edit, subjects[0].seed), run.path(EDIT))
         loops = comes_back(edit, t)
         films, rows, scores = [], [], {}
         for name, subject in zip(names, subjects, strict=True):
@@ -218,7 +218,7 @@ class Render(Command):
         even: make all steps look equally large (perceptually even timing).
         trim: leave out the parts at the ends where the picture hardly changes any more.
         reverse: play it backwards.
-        reach: go on in the same direction to this multiple of the path; more than 1 exaggerates, less than 1 tones down.
+        until: lengthen the path in the direction of its last step to this t; found paths end at 1.
         play: once through, back and forth, or whichever makes the film loop without a jump.
         model: Which generator makes the pictures.
         film: What the film looks like.
@@ -230,7 +230,7 @@ class Render(Command):
     even: bool = False
     trim: bool = False
     reverse: bool = False
-    reach: Annotated[float, arg(metavar="TIMES")] = 1.0
+    until: Annotated[float | None, arg(metavar="T")] = None
     play: Literal["auto", "once", "ping-pong"] = "auto"
     model: EditModel = field(default_factory=EditModel)
     film: Film = field(default_factory=Film)
@@ -242,7 +242,7 @@ class Render(Command):
         command = replace(self, model=self.model.of(self.edit, edit))
         generator = command.model.load(edit)
         seed = seed_of(edit, self.edit, generator)
-        edit = self.changed(edit, generator, seed)
+        edit = self.changed(edit, generator)
         subject = Subject(generator, seed, edit, mask_of(edit, generator, seed))
         t = moments(edit, self.frames)
         folder = self.output.out or self.edit_folder.with_name(self.edit_folder.name + "-render")
@@ -258,14 +258,14 @@ class Render(Command):
         """The run folder of the edit."""
         return self.edit if self.edit.is_dir() else self.edit.parent
 
-    def changed(self, edit: Lattice, generator: Generator, seed: Latents) -> Lattice:
+    def changed(self, edit: Lattice, generator: Generator) -> Lattice:
         """Return the edit with the timing that was asked for."""
-        if not (math.isfinite(self.reach) and 0 < self.reach <= 10):
-            raise SemanifoldError(f"reach is a multiple of the path, above 0 and at most 10, but it is {self.reach:g}.")
+        if self.until is not None and not (math.isfinite(self.until) and abs(self.until) <= 10):
+            raise SemanifoldError(f"until is a value of t, at most 10, but it is {self.until:g}; a path usually ends at 1.")
         if self.trim:
-            edit = trim(edit, generator, seed)
-        if self.reach != 1:
-            edit = extrapolate(edit, self.reach)
+            edit = trim(generator, edit)
+        if self.until is not None:
+            edit = extrapolate(edit, self.until)
         if self.even:
-            edit = retime(edit, generator, seed)
+            edit = retime(generator, edit)
         return reverse(edit) if self.reverse else edit
