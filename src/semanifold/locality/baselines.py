@@ -123,7 +123,7 @@ def layer_features(generator: Generator, latents: Latents) -> dict[int, Tensor]:
             found[output.shape[-2]] = output
 
     hooks = [module.register_forward_hook(keep) for module in generator.modules() if module is not generator]
-    # Plain tensors in place of the parameters make every layer run as a module of its own, where a frozen StyleGAN2 would fuse them.
+    # Plain tensors in place of the parameters make every layer run as a module of its own; a frozen StyleGAN2 would fuse them.
     plain = {name: parameter.detach() for name, parameter in generator.named_parameters()}
     try:
         with torch.no_grad():

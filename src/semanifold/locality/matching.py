@@ -13,7 +13,7 @@ from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.locality.metrics import inside_change
 
-FIRST = 2.0**-6
+FIRST = 2.0**-4
 """The smallest step that is tried, as a share of a side's whole range."""
 
 

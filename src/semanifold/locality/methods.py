@@ -25,9 +25,10 @@ from semanifold.locality.baselines import (
     style_weights,
 )
 from semanifold.locality.matching import Candidate, line, moved_norm, ray
+from semanifold.locality.published import published_manifold
 from semanifold.locality.worlds import World
 from semanifold.manifolds.directions import local_directions
-from semanifold.manifolds.settings import ManifoldSettings, paper_settings
+from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.solve import discover_manifold
 from semanifold.masks import Mask
 
@@ -39,9 +40,6 @@ RANDOM = 8
 
 LOCAL = 5
 """Generalised eigenvectors that the oracle may choose from, in each space."""
-
-PAPER_SIGMA = 0.1
-"""Its rest length as a share of the usual distance of two codes."""
 
 MARGIN = 1.1
 """Our manifold is asked for a little more squared change than is compared, so that its path crosses the level."""
@@ -125,34 +123,24 @@ def eigen(problem: Problem) -> list[Candidate]:
 
 
 def paper(problem: Problem) -> list[Candidate]:
-    """The masked manifold as published (Yang et al. 2020): random start, kinked objective, L-BFGS without line search.
+    """The masked manifold as published, its settings in proportion, given the mask itself rather than a box around it.
 
-    Its settings in proportion: layers 2-7 of 18, c the compared change, the published weights in units of c and sigma. It is
-    given the mask itself rather than a box around it; with the mean squared difference both are the same for a box. Judged by the
-    mean over the straight ways to all frames.
+    Judged by the mean over the straight ways to all frames.
     """
-    world, shape = problem.world, tuple(problem.seed.values.shape[1:])
-    layers = (round(2 / 18 * shape[0]), round(8 / 18 * shape[0])) if len(shape) == 2 else None
-    moving = 1 if layers is None else layers[1] - layers[0]
-    published = paper_settings()
-    settings = paper_settings(
-        space=world.space,
-        layers=layers,
-        distance="l2",
-        frames=problem.manifold.frames,
+    world = problem.world
+    frames = published_manifold(
+        world.generator,
+        problem.seed,
+        problem.shape,
         offset=problem.level**2,
-        sigma=PAPER_SIGMA * problem.reach * moving**0.5,
-        objective="smooth",
-        alpha=published.alpha * (published.offset or 0),
-        springs={k: weight * (published.sigma or 0) ** 2 for k, weight in published.springs.items()},
+        reach=problem.reach,
+        frames=problem.manifold.frames,
         steps=problem.paper_steps,
-        seed=problem.number,
+        draw=problem.number,
     )
-    # A search that blew up is judged by the best that it saw before.
-    found = discover_manifold(world.generator, problem.seed, problem.shape, settings)
-    frames = [offset for offset in found.value.offsets if offset.abs().max() > 0]
-    rays = [ray(offset * (problem.reach / moved_norm(offset)), world.space, "frame") for offset in frames]
-    return [Candidate(f"mean of {len(rays)} frames, {found.result.name.lower()}", tuple(rays))]
+    moving = [frame for frame in frames if frame.abs().max() > 0]
+    rays = [ray(frame * (problem.reach / moved_norm(frame)), world.space, "frame") for frame in moving]
+    return [Candidate(f"mean of {len(rays)} frames", tuple(rays))]
 
 
 def ours(problem: Problem) -> list[Candidate]:

@@ -128,7 +128,7 @@ class Report:
         masks, methods = self.masks, self.methods
         cell = 1.1
         height = cell * (len(methods) + 1) + 0.3
-        whole = Figure(figsize=(max(2 * cell * len(masks) + 0.4, 5.0), height + 2.6), dpi=120, layout="constrained")
+        whole = Figure(figsize=(max(2 * cell * len(masks) + 0.4, 3.6), height + 2.6), dpi=120, layout="constrained")
         FigureCanvasAgg(whole)
         parts = whole.subfigures(2, 1, squeeze=False, height_ratios=[height, 2.6])
         whole.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
