@@ -130,9 +130,11 @@ def measure(size: int, batch: int, rounds: int, device: torch.device) -> dict[st
         v = values.clone().requires_grad_()
         return torch.autograd.grad(render(v).square().mean(), v)[0]
 
-    for run in (forward, both):  # warms up, and checks that the two are the same function
+    # warms up, and checks that the two are the same function; gradients differ more, since in float32 a few of the
+    # millions of features round to the other side of the rectifier's kink
+    for run, tolerance in ((forward, 1e-5), (both, 1e-3)):
         a, b = run(ours), run(textbook)
-        assert (a - b).abs().max() <= 1e-4 * b.abs().max(), "the two formulations disagree"
+        assert (a - b).norm() <= tolerance * b.norm(), "the two formulations disagree"
     runs = {
         "forward ours": lambda: forward(ours),
         "forward textbook": lambda: forward(textbook),

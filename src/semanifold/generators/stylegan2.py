@@ -7,7 +7,7 @@ from collections.abc import Mapping as Mapping_
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -191,8 +191,9 @@ class StyleGAN2(Generator):
         ws = self.convert(latents, "w+").values
         maps = self._noise(noise, len(ws))
         if self._fusible():
+            convs, colours = cast("list[StyledConv]", list(self.convs)), cast("list[Colour]", list(self.colours))
             stop = len(self.convs) if self.config.architecture == "orig" else 2 * int(math.log2(size)) - 3
-            pictures = fused_pictures(self._start(len(ws)), self.convs[:stop], self.colours, ws, maps)
+            pictures = fused_pictures(self._start(len(ws)), convs[:stop], colours, ws, maps)
             return pictures if pictures.shape[-1] == size else F.avg_pool2d(pictures, self.config.size // size)
         if self.config.architecture == "skip":
             return self._skip_pictures(ws, maps, size)

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from semanifold.generators import winograd
 from semanifold.generators.stylegan2_layers import SLOPE, Colour, StyledConv, demodulation, upsample
 
 Tensors = tuple[Tensor, ...]
@@ -43,6 +44,7 @@ class Pair:
     vjp: Pair | None = None
 
     def __call__(self, *tensors: Tensor) -> Tensors:
+        """Run the fast kernel, differentiable and under transforms like the plain formula."""
         return _Fast.apply(self, *tensors)  # type: ignore[no-any-return]
 
 
@@ -78,7 +80,7 @@ class _Fast(torch.autograd.Function):
         return torch.func.vjp(back, tuple(torch.zeros_like(x) for x in outputs))[1](steps)[0]
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], pair: Pair, *tensors: Tensor) -> tuple[Tensors, tuple[int, ...]]:
+    def vmap(info: Any, in_dims: tuple[int | None, ...], pair: Pair, *tensors: Tensor) -> tuple[Tensors, tuple[int, ...]]:  # type: ignore[override]
         out = torch.vmap(pair.plain, in_dims[1:], randomness=info.randomness)(*tensors)
         return out, (0,) * len(out)
 
@@ -88,7 +90,7 @@ def _filled(changes: tuple[Tensor | None, ...], values: Tensors) -> Tensors:
 
 
 @dataclass(frozen=True)
-class _Layer:
+class Layer:
     """One convolution and all that follows up to the next one.
 
     With features ``h = lrelu(conv(x, W) + A B)`` of ``[n, hw, out]``, it returns h, ``h t`` where a convolution follows, and the
@@ -107,16 +109,21 @@ class _Layer:
     coloured: bool
 
     def pair(self) -> Pair:
+        """The layer as a differentiable function of x, A, B, t and V."""
         return Pair(self.plain, self.fast, self.jvp, Pair(self.plain_vjp, self.fast_vjp))
 
     def plain(self, x: Tensor, a: Tensor, b: Tensor, *rest: Tensor) -> Tensors:
+        """The formula: x, A, B, t, V to h, ``h t``, ``h V``."""
         y = _convolve(x, self.weight, up=self.up)
         h = F.leaky_relu(y + _pictures(a @ b, y), SLOPE)
         scaled = (h * rest[0][..., None, None],) if self.scaled else ()
         return h, *scaled, *((_rows(h) @ rest[-1],) if self.coloured else ())
 
     def fast(self, x: Tensor, a: Tensor, b: Tensor, *rest: Tensor) -> Tensors:
-        h = _convolve(x, self.weight, up=self.up).contiguous(memory_format=torch.channels_last)
+        """The same, what follows the convolution done strip by strip in place."""
+        direct = self.up or not winograd.worthwhile(x, self.weight)
+        h = _convolve(x, self.weight, up=self.up) if direct else winograd.convolve(x, self.weight)
+        h = h.contiguous(memory_format=torch.channels_last)
         rows, colours = _rows(h), []
         scaled = torch.empty_like(h) if self.scaled else None
         if self.coloured:
@@ -131,6 +138,7 @@ class _Layer:
         return h, *(() if scaled is None else (scaled,)), *colours
 
     def jvp(self, *tensors: Tensor) -> Tensors:
+        """x, A, B, t, V, outputs and tangents of the inputs to tangents of the outputs."""
         count = 3 + self.scaled + self.coloured
         _, a, b, *rest = tensors[:count]
         h, x_step, a_step, b_step, *rest_step = (tensors[count], *tensors[-count:])
@@ -145,7 +153,7 @@ class _Layer:
         self, tensors: Tensors
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor, Tensor | None, Tensor | None]:
         """Sort inputs, outputs and gradients: a, b, t, V, h, gradient of h t, gradient of h V."""
-        x, a, b, *rest = tensors
+        _, a, b, *rest = tensors
         t = rest.pop(0) if self.scaled else None
         v = rest.pop(0) if self.coloured else None
         h = rest[0]
@@ -154,6 +162,7 @@ class _Layer:
         return a, b, t, v, h, g_scaled, g_colours
 
     def plain_vjp(self, *tensors: Tensor) -> Tensors:
+        """x, A, B, t, V, outputs and gradients of ``h t`` and ``h V`` to gradients of x, A, B, t, V."""
         a, b, t, v, h, g_scaled, g_colours = self._unpack(tensors)
         rows, g, rest = _rows(h), torch.zeros(()).to(h), []
         if t is not None and g_scaled is not None:
@@ -169,6 +178,7 @@ class _Layer:
         return _convolve_back(g, self.weight, up=self.up), g_a, a.mT @ g_rows, *rest
 
     def fast_vjp(self, *tensors: Tensor) -> Tensors:
+        """The same, strip by strip."""
         a, b, t, v, h, g_scaled, g_colours = self._unpack(tensors)
         g = torch.empty_like(h)
         rows, g_rows = _rows(h), _rows(g)
@@ -189,8 +199,9 @@ class _Layer:
             torch.ops.aten.leaky_relu_backward.grad_input(before, part, SLOPE, True, grad_input=out)
             g_b[s].addmm_(a[i, strip].T, out)
             g_a[i, strip].addmm_(out, b[s].T)
-        rest = [x for x in (g_t, g_v) if x is not None]
-        return _convolve_back(g, self.weight, up=self.up), g_a, g_b, *rest
+        direct = self.up or not winograd.worthwhile(g, self.weight)
+        g_x = _convolve_back(g, self.weight, up=self.up) if direct else winograd.convolve(g, self.weight, adjoint=True)
+        return g_x, g_a, g_b, *[x for x in (g_t, g_v) if x is not None]
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -259,7 +270,7 @@ def fused_pictures(
         colour = colours[i // 2 if skip else 0]
         if coloured:
             rest.append(_colour_matrix(colour, ws[:, i + 1], scale))
-        _, *out = _Layer(conv.weight, conv.up, not last, coloured).pair()(x, a, b, *rest)
+        _, *out = Layer(conv.weight, conv.up, not last, coloured).pair()(x, a, b, *rest)
         if coloured:
             added = out.pop().mT.unflatten(-1, (conv.size, conv.size)) + colour.bias[:, None, None]
             picture = added if picture is None else upsample(picture) + added
