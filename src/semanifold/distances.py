@@ -120,7 +120,7 @@ def _load_lpips(net: str, weights: str | os.PathLike[str] | None) -> nn.Module:
             model = lpips.LPIPS(net=net, verbose=False, pnet_rand=weights is not None)
     except OSError as error:
         raise SemanifoldError(
-            f"The weights of LPIPS's backbone {BACKBONES[net]} cannot be downloaded ({error}); fetch torchvision's {BACKBONES[net]} file "
+            f"The weights of LPIPS's backbone {BACKBONES[net]} cannot be downloaded ({error}); fetch torchvision's file of it "
             f"on another machine and put it into {Path(torch.hub.get_dir()) / 'checkpoints'}, or use the distance l2."
         ) from error
     if weights is not None:

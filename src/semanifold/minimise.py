@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -151,7 +152,7 @@ def _cubic(a: float, fa: float, ga: float, b: float, fb: float, gb: float) -> fl
         if gb - ga + 2 * d2:
             lowest = b - (b - a) * (gb + d2 - d1) / (gb - ga + 2 * d2)
     near, far = min(a, b) + 0.1 * abs(b - a), max(a, b) - 0.1 * abs(b - a)
-    return min(max(lowest, near), far) if lowest == lowest else middle
+    return middle if math.isnan(lowest) else min(max(lowest, near), far)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

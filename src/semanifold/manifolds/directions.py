@@ -96,9 +96,7 @@ def local_directions(
     inside, outside = (_gram(pushed * root) for root in roots)
     top = float(torch.linalg.eigvalsh(inside)[-1])
     if not top > 0:
-        raise SemanifoldError(
-            f"Nothing inside the mask '{mask}' answers to this code; use another mask, space or range of layers."
-        )
+        raise SemanifoldError(f"Nothing inside the mask {mask} answers to this code; use another mask, space or layers.")
     gains, small = generalised_eigenvectors(inside, outside + damping * top * torch.eye(len(inside)).to(inside))
     gains, small = gains[:k], small[:k]
     vectors = small.to(basis) @ basis

@@ -111,7 +111,7 @@ def cropped_parts(rectangle: tuple[int, int, int, int], reference: Tensor, dista
 class Objective:
     """``alpha sum_i [valley(inside_i - c_i) + outside_weight outside_i] / unit_image + sum springs / unit_spring``.
 
-    Calling it with the free frames' offsets ``[f, *moving]`` gives value, gradient and terms; pictures are made a chunk at a time.
+    Calling it with the free frames' offsets ``[f, *moving]`` gives value, gradient and terms, a chunk of pictures at a time.
 
     Attributes:
         generator: makes the pictures.

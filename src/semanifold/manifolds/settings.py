@@ -65,7 +65,7 @@ class ManifoldSettings:
     direction: int = 0
     flip: bool = False
     damping: float = 0.01
-    steps: int = 120
+    steps: int = 60
     tolerance: float = 1e-3
     coarse: bool = True
     chunk: int = 8
@@ -85,10 +85,10 @@ class ManifoldSettings:
             raise SemanifoldError(f"A manifold with the seed in its middle needs an odd number of frames; {self.frames} is even.")
         if self.centred and self.closed:
             raise SemanifoldError(
-                "A manifold with the seed in its middle cannot be closed; use the schedule out-and-back or constant."
+                "A manifold with the seed in its middle cannot be closed; use the schedule constant or out-and-back."
             )
         if self.closed and self.schedule == "out":
-            raise SemanifoldError("A path that only goes out cannot be closed; use the schedule out-and-back or constant.")
+            raise SemanifoldError("A path that only goes out cannot be closed; use another schedule.")
         for name, given, known in (
             ("schedule", self.schedule, SCHEDULES),
             ("ends", self.ends, ("seed", "free")),

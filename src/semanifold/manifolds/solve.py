@@ -29,10 +29,12 @@ from semanifold.minimise import Evaluation, begin, lbfgs_step
 from semanifold.solutions import Progress, Result, Solution
 
 PAPER = "Yang, Rokeby, Snelgrove 2020, Mask-Guided Discovery of Semantic Manifolds in Generative Models, arXiv:2105.07273"
-WIDTHS = {"smooth": (0.1, 0.1, 0.1), "paper": (0.05, 0.01, 0.002)}
-"""Widths of the valley's floor, stage by stage, as a share of c. The paper's floor is a kink, which is approached; ours stays round."""
+WIDTHS = {"smooth": (0.1, 0.1), "paper": (0.05, 0.01, 0.002)}
+"""Width of the valley's floor at each stage, as a share of c: the paper's kink is approached, our floor stays round."""
+COARSE_STEPS = 0.4
+"""Share of the steps that the first stage may take."""
 LEAK, JUMP = 0.1, 2.5
-"""Where c is chosen: the most change outside as a share of that inside, and the longest step between pictures over the mean one."""
+"""Where c is chosen: most change outside for the change inside, and longest step between pictures over the mean one."""
 SHRINK, MOST_SHRINKS = 0.7, 2
 """By what and how often c becomes smaller while the first stage ends with more than that."""
 PATIENCE = 5
@@ -150,29 +152,31 @@ class _Search:
         return pasted_parts(self.mask.at(height, width), reference, self.distance)
 
     def stages(self) -> list[Stage]:
-        """Return the stages: fewer frames and smaller pictures first, then the floor of the valley tightened."""
+        """Return the stages: few frames and small pictures first, then all of them; the paper's kink is tightened on the way."""
         s = self.settings
         if s.method == "paper":
             return [Stage(s.frames, None, 0.0, s.steps)]
         native = min(self.generator.picture_shape[1:])
         small = max(SMALLEST_SIZE, native // 4)
-        sizes = [small, small, None] if s.coarse and small < native else [None] * 3
-        few = max(5, (s.frames + 2) // 3 | 1)
-        frames = [few if s.coarse and few < s.frames else s.frames, s.frames, s.frames]
-        shares = [0.5, 0.2, 0.3]
-        return [
-            Stage(n, size, width, max(1, round(share * s.steps)))
-            for n, size, width, share in zip(frames, sizes, WIDTHS[s.objective], shares)
-        ]
+        few = min(s.frames, max(5, (s.frames + 2) // 3 | 1))
+        widths = WIDTHS[s.objective]
+        first = Stage(few, small if small < native else None, widths[0], max(1, round(COARSE_STEPS * s.steps)))
+        if not s.coarse:
+            first = replace(first, frames=s.frames, size=None)
+        left = max(1, s.steps - first.steps)
+        fine = [Stage(s.frames, None, width, max(1, left // len(widths[1:]))) for width in widths[1:]]
+        return [first, *fine]
 
     def objective(self, stage: Stage, offset: float, sigma: float) -> Objective:
         """Return a stage's objective; the paper's has no units, ours is free of those of the distance and the latent space."""
         s = self.settings
         sigma = sigma * (s.frames - 1) / (stage.frames - 1)
         units = (1.0, 1.0) if s.objective == "paper" else (offset, sigma**2)
+        layout, parts = layout_of(s, stage.frames), self.parts(stage.size)
+        valley = kinked_valley if s.objective == "paper" else round_valley
         return Objective(
-            self.generator, self.seed, s.layers, layout_of(s, stage.frames), self.parts(stage.size), offset, sigma, s.alpha, s.outside,
-            valley=kinked_valley if s.objective == "paper" else round_valley, width=stage.width * offset, image_unit=units[0], spring_unit=units[1], size=stage.size, chunk=s.chunk,
+            self.generator, self.seed, s.layers, layout, parts, offset, sigma, s.alpha, s.outside, valley=valley,
+            width=stage.width * offset, image_unit=units[0], spring_unit=units[1], size=stage.size, chunk=s.chunk,
         )  # fmt: skip
 
     def edit(self, free: Tensor, frames: int) -> Lattice:
@@ -227,25 +231,21 @@ class _Search:
     def first_standing(self) -> Standing:
         """Return where the search begins."""
         start, offsets = self.start()
-        layout = layout_of(self.settings, self.stages()[0].frames)
-        blank = Standing(0, 0, 0, start.pictures, start.offset, start.sigma, None, (), offsets, math.inf, start.metric, 0)
-        return self.enter(blank, 0, offsets[layout.free])
+        free = offsets[layout_of(self.settings, self.stages()[0].frames).free]
+        descent = begin(self.objective(self.stages()[0], start.offset, start.sigma), free)
+        value = descent.at.value
+        evaluations = start.pictures + len(free)
+        return Standing(
+            0, 0, 0, evaluations, start.offset, start.sigma, descent, (value,), free, value, start.metric, 0
+        )  # fmt: skip
 
     def enter(self, standing: Standing, stage: int, free: Tensor) -> Standing:
-        """Return the standing at the beginning of a stage."""
+        """Return the standing at the beginning of another stage."""
         descent = begin(self.objective(self.stages()[stage], standing.offset, standing.sigma), free)
         value = descent.at.value
         evaluations = standing.evaluations + len(free)
-        return replace(
-            standing,
-            stage=stage,
-            within=0,
-            evaluations=evaluations,
-            descent=descent,
-            recent=(value,),
-            best=free,
-            best_value=value,
-        )
+        fresh = {"descent": descent, "recent": (value,), "best": free, "best_value": value}
+        return replace(standing, stage=stage, within=0, evaluations=evaluations, **fresh)
 
     def steps(self, standing: Standing) -> Iterator[tuple[Standing, Result | None]]:
         """Go on from a standing; each item is the next one, the last with the reason why the search ends."""

@@ -81,14 +81,14 @@ def find_start(
     axes = torch.stack([first * (-reach[0] if backwards else reach[0]), second * (-reach[1] if second_backwards else reach[1])])
     sigma = settings.sigma or mean_spacing(starting_offsets(layout, axes, settings), layout)
     pictures = 4 * TRIALS + STRANGERS + 3 * 128
-    return Start(axes, offset, sigma, pictures, metric_of(found.basis, *found.grams, settings.outside))
+    return Start(axes, offset, sigma, pictures, metric_of(found.basis, found.grams[0], found.grams[1], settings.outside))
 
 
 def starting_offsets(layout: Layout, axes: Tensor, settings: ManifoldSettings) -> Tensor:
     """Return offsets ``[n, *moving]`` of all frames along the local directions.
 
-    A walk out is a straight line, a pad the plane of both directions, out and back a circle through the seed whose far side is the
-    first direction; at constant distance it is the circle around the seed (closed), or half of it.
+    A walk out is a straight line, a pad the plane of both directions, out and back a circle through the seed whose far side is
+    the first direction; at constant distance it is the circle around the seed (closed), or half of it.
     """
     first, second = axes
     n = layout.shape[0]
@@ -111,7 +111,7 @@ def starting_offsets(layout: Layout, axes: Tensor, settings: ManifoldSettings) -
 
 
 def paper_start(seed: Latents, settings: ManifoldSettings, shape: tuple[int, ...]) -> Tensor:
-    """Return the published code's start ``[n, *moving]``: all but the first code on one random line, 0.001 r times a normal number."""
+    """Return the published start ``[n, *moving]``: all codes but the first on one line, 0.001 r times a normal number."""
     draws = torch.Generator().manual_seed(settings.seed)
     line = 0.001 * torch.randn(shape, generator=draws)
     places = torch.randn(settings.frames, *[1] * len(shape), generator=draws)

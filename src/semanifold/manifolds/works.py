@@ -1,4 +1,4 @@
-"""Works on paths that were found: combine, transfer, retime, trim, extrapolate, reverse. All keep ``t = 0`` the unedited picture."""
+"""Works on paths that were found: combine, transfer, retime, trim, extrapolate, reverse; ``t = 0`` stays the unedited picture."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def transfer(edit: Lattice, latents: Latents) -> Lattice:
     """
     if len(latents) != 1:
         raise SemanifoldError(f"An edit is carried to one code at a time, but {len(latents)} came.")
-    edit.latents(latents, [0.0] * edit.dimensions if edit.dimensions > 1 else 0.0)
+    edit.latents(latents, torch.zeros(edit.dimensions))
     return Lattice(edit.offsets, edit.knots, edit.info, seed=latents)
 
 

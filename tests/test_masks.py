@@ -1,0 +1,147 @@
+"""Masks: areas, the algebra, the text form both ways, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from semanifold.errors import SemanifoldError, near_names
+from semanifold.masks import Mask, box, ellipse, painted, parse_mask, polygon
+
+NAMED = {"mouth": box(0.3, 0.6, 0.7, 0.9), "eyes": ellipse(0.5, 0.4, 0.3, 0.1)}
+
+
+def regions(name: str) -> Mask:
+    if name not in NAMED:
+        raise SemanifoldError(f"There is no region {name!r}: {near_names(name, NAMED)}")
+    return NAMED[name]
+
+
+@pytest.mark.parametrize("size", [(7, 7), (16, 24), (64, 64)])
+def test_shapes_cover_their_area_at_any_size(size: tuple[int, int]) -> None:
+    assert box(0.2, 0.1, 0.75, 0.6).area(*size) == pytest.approx(0.55 * 0.5, abs=1e-6)
+    assert ellipse(0.5, 0.5, 0.3, 0.2).area(*size) == pytest.approx(np.pi * 0.06, rel=0.06)
+    assert polygon([(0.1, 0.1), (0.9, 0.1), (0.1, 0.9)]).area(*size) == pytest.approx(0.32, abs=0.6 / size[0])
+    assert box(0.2, 0.1, 0.75, 0.6).at(*size).shape == (1, 1, *size)
+
+
+def test_a_polygon_that_crosses_itself_leaves_a_hole() -> None:
+    outer = [(0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9), (0.1, 0.1)]
+    inner = [(0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7), (0.3, 0.3)]
+    assert polygon(outer + inner).area(100, 100) == pytest.approx(0.64 - 0.16, abs=1e-3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.tuples(*[st.floats(0, 0.9)] * 4), st.integers(3, 20))
+def test_boolean_algebra(numbers: tuple[float, ...], size: int) -> None:
+    a = box(numbers[0], numbers[1], numbers[0] + 0.1, numbers[1] + 0.1)
+    b = ellipse(numbers[2], numbers[3], 0.2, 0.1)
+    at = lambda mask: mask.at(size, size)  # noqa: E731
+    assert torch.allclose(at(~(a | b)), at(~a & ~b), atol=1e-6)
+    assert torch.allclose(at(~~a), at(a), atol=1e-6)
+    assert torch.equal(at(a | a), at(a))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mouth",
+        "~eyes",
+        "mouth|eyes",
+        "~(mouth|eyes)",
+        "(mouth|eyes)&~box:0,0,0.5,1",
+        "feather:0.02(mouth)",
+        "~feather:0.05(mouth|eyes)",
+        "feather:0.02(mouth)|~eyes",
+        "polygon:0.1,0.1 0.9,0.1 0.5,0.8",
+        "ellipse:0.5,0.5,0.2,0.1|box:0.1,0.1,0.2,0.2",
+        "~~mouth",
+        "mouth&eyes|box:0.1,0.1,0.2,0.2",
+    ],
+)
+def test_the_text_of_a_mask_reads_back_as_itself(text: str) -> None:
+    mask = parse_mask(text, regions)
+    again = parse_mask(str(mask), regions)
+    assert str(again) == str(mask)
+    assert torch.equal(mask.at(20, 20), again.at(20, 20))
+
+
+def test_the_algebra_of_texts_is_the_algebra_of_masks() -> None:
+    mouth, eyes = NAMED["mouth"], NAMED["eyes"]
+    expected = (mouth | eyes) & ~box(0, 0, 0.5, 1)
+    assert torch.equal(parse_mask("(mouth|eyes)&~box:0,0,0.5,1", regions).at(32, 32), expected.at(32, 32))
+    assert torch.equal(
+        parse_mask("mouth|eyes&box:0,0,0.5,1", regions).at(32, 32), (mouth | (eyes & box(0, 0, 0.5, 1))).at(32, 32)
+    )
+    assert torch.equal(parse_mask(str(expected | mouth), lambda n: NAMED[n]).at(9, 9), (expected | mouth).at(9, 9))
+
+
+def test_a_composed_mask_keeps_its_meaning_through_its_text() -> None:
+    mask = ~(box(0, 0, 0.5, 0.5) | box(0.2, 0.2, 0.9, 0.9)).feather(0.05) & ~ellipse(0.5, 0.5, 0.2, 0.2)
+    assert torch.allclose(parse_mask(str(mask)).at(31, 17), mask.at(31, 17), atol=1e-6)
+
+
+def test_pixels_are_fractions_of_the_native_picture() -> None:
+    mask = parse_mask("box:300,680,730,790px", size=(1024, 1024))
+    assert mask.rectangle(1024, 1024) == (680, 790, 300, 730)
+    assert mask.rectangle(512, 512) == (340, 395, 150, 365)
+    with pytest.raises(SemanifoldError, match="pixels need a picture"):
+        parse_mask("box:1,2,3,4px")
+
+
+def test_a_feather_keeps_the_area_and_softens_the_edge() -> None:
+    sharp = box(0.3, 0.3, 0.7, 0.7)
+    soft = sharp.feather(0.05)
+    assert soft.area(64, 64) == pytest.approx(sharp.area(64, 64), rel=1e-3)
+    assert soft.at(64, 64).max() <= 1
+    assert ((soft.at(64, 64) > 0.1) & (soft.at(64, 64) < 0.9)).sum() > 100
+
+
+def test_painted_masks_read_alpha_or_brightness(tmp_path) -> None:
+    picture = np.zeros((10, 20, 4), dtype=np.uint8)
+    picture[:, :10, 3] = 255
+    Image.fromarray(picture).save(tmp_path / "alpha.png")
+    Image.fromarray(picture[..., 3]).save(tmp_path / "grey.png")
+    for name in ("alpha.png", "grey.png"):
+        mask = parse_mask(str(tmp_path / name))
+        assert torch.equal(mask.at(10, 20), box(0, 0, 0.5, 1).at(10, 20))
+        assert mask.area(33, 17) == pytest.approx(0.5, abs=0.02)
+    assert painted(torch.ones(4, 4)).area() == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("mouht", "did you mean 'mouth'"),
+        ("mouth|", "too early"),
+        ("(mouth", "closing"),
+        ("mouth)", "left over"),
+        ("box:0.1,0.2,0.3", "wants 4 numbers"),
+        ("box:a,b,c,d", "numbers separated by commas"),
+        ("box:0.5,0.5,0.2,0.9", "empty"),
+        ("box:1.2,0.1,1.5,0.9", "off the picture"),
+        ("ellipse:0.5,0.5,0,0.1", "empty"),
+        ("polygon:0.1,0.1 0.9,0.1", "at least 3"),
+        ("feather:0.1", "feather:0.02"),
+        ("feather:-1(mouth)", "0 or more"),
+        ("nowhere.png", "no mask file"),
+        ("box:nan,0,1,1", "wants 4 numbers"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_one_sentence(text: str, says: str) -> None:
+    with pytest.raises(SemanifoldError, match=says):
+        parse_mask(text, regions)
+
+
+def test_empty_full_and_unreadable_masks_are_refused(tmp_path) -> None:
+    with pytest.raises(SemanifoldError, match="empty"):
+        painted(np.zeros((4, 4))).check(16, 16)
+    with pytest.raises(SemanifoldError, match="whole picture"):
+        box(0, 0, 1, 1).check(16, 16)
+    with pytest.raises(SemanifoldError, match="boxes only"):
+        ellipse(0.5, 0.5, 0.1, 0.1).rectangle(8, 8)
+    (tmp_path / "no.png").write_text("not a picture")
+    with pytest.raises(SemanifoldError, match="cannot be read as an image"):
+        painted(tmp_path / "no.png")
