@@ -63,6 +63,8 @@ def test_the_same_run_is_recognised_and_another_one_refused(tmp_path):
     assert again.finished
     with pytest.raises(SemanifoldError, match="seed 7 instead of 8"):
         begin_run(tmp_path, "discover", WORK | {"seed": 8}, FACTS)
+    with pytest.raises(SemanifoldError, match=r"\(layers \[2, 8\] instead of \[2, 9\]\)"):
+        begin_run(tmp_path, "discover", WORK | {"search": {**WORK["search"], "layers": (2, 9)}}, FACTS)
     with pytest.raises(SemanifoldError, match="fingerprint abc instead of xyz"):
         begin_run(tmp_path, "discover", WORK, {"fingerprint": "xyz"})
     with pytest.raises(SemanifoldError, match="of discover"):

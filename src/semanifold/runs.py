@@ -234,9 +234,14 @@ def _work(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def _difference(earlier: Mapping[str, Any], work: Mapping[str, Any]) -> str:
     if earlier["command"] != work["command"]:
         return f"of {earlier['command']}"
-    before, after = ({**side["facts"], **_work(side["arguments"])} for side in (earlier, work))
+    before, after = (_flat({**side["facts"], **_work(side["arguments"])}) for side in (earlier, work))
     keys = [key for key in sorted(before | after) if before.get(key) != after.get(key)]
     return ", ".join(f"{key} {before.get(key)} instead of {after.get(key)}" for key in keys[:3])
+
+
+def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the innermost fields, under their own names."""
+    return {k: v for key, value in fields.items() for k, v in (_flat(value) if isinstance(value, dict) else {key: value}).items()}
 
 
 def _now() -> str:
