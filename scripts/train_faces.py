@@ -186,8 +186,8 @@ class Trainer:
         torch.save(state, self.checkpoint.with_suffix(".part"))
         os.replace(self.checkpoint.with_suffix(".part"), self.checkpoint)
 
-    def update(self, rate: float) -> tuple[float, float]:
-        """Take one step of both networks and return their losses."""
+    def update(self, rate: float, keep: float = 0.999) -> tuple[float, float]:
+        """Take one step of both networks, keep this share of the running average, and return the losses."""
         for optimiser in (self.drawing, self.mapping):
             for group in optimiser.param_groups:
                 group["lr"] = rate if optimiser is self.drawing and group is optimiser.param_groups[0] else rate / 2
@@ -204,7 +204,7 @@ class Trainer:
         mapping_loss = self.update_mapping(self.embedding, seed, 512)
 
         self.step += 1
-        keep = min(0.999, 1 - 1 / (1 + self.step / 10))
+        keep = min(keep, 1 - 1 / (1 + self.step / 10))
         with torch.no_grad():
             live = nn.ModuleDict({"model": self.model, "embedding": self.embedding}).state_dict()
             for key, value in self.average.state_dict().items():
@@ -276,7 +276,7 @@ def cool(settings: Cool) -> None:
     trainer, start = Trainer(settings), time.monotonic()
     first, steps = trainer.step, settings.pictures // settings.batch
     while trainer.step < first + steps:
-        losses = trainer.update(settings.rate * (1 - (trainer.step - first) / steps))
+        losses = trainer.update(settings.rate * (1 - (trainer.step - first) / steps), keep=0.99)
         if trainer.step % 250 == 0:
             trainer.report(*losses, (trainer.step - first) * settings.batch / (time.monotonic() - start))
     trainer.settle_mapping(settings.mapping_steps)
