@@ -47,7 +47,33 @@ _HOMES = {
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", *_HOME]  # noqa: PLE0604  (strings all of them)
+__all__ = [
+    "Edit",
+    "Generator",
+    "Latents",
+    "Lattice",
+    "ManifoldSettings",
+    "Mask",
+    "SemanifoldError",
+    "Solution",
+    "__version__",
+    "box",
+    "combine",
+    "convert",
+    "discover_manifold",
+    "ellipse",
+    "inspect_file",
+    "load_edit",
+    "load_generator",
+    "painted",
+    "paper_settings",
+    "parse_mask",
+    "polygon",
+    "retime",
+    "save_edit",
+    "transfer",
+    "wrap",
+]
 
 
 def __getattr__(name: str) -> Any:

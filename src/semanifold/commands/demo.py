@@ -33,7 +33,7 @@ class Demo(Command):
 
     out: Annotated[Path, arg(metavar="FOLDER")] = Path("out/demo")
     overwrite: bool = False
-    seed: Annotated[int, arg(metavar="N")] = 3
+    seed: Annotated[int, arg(metavar="N")] = 4
     model: Model = field(default_factory=Model)
 
     def run(self) -> int:
