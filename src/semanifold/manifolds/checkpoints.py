@@ -98,7 +98,8 @@ def load_standing(path: str, key: str, device: torch.device) -> Standing | None:
     try:
         with safe_open(path, framework="pt") as file:
             header: dict[str, Any] = json.loads((file.metadata() or {}).get("semanifold", "{}"))
-            tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118
+            # Copied into memory of their own: a file's tensors may be badly aligned, and BLAS then rounds otherwise.
+            tensors = {name: file.get_tensor(name).clone().to(device) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise SemanifoldError(f"{path} is not the checkpoint of a search ({error}); delete it to begin anew.") from error
     if header.pop("format", None) != FORMAT:

@@ -19,7 +19,7 @@ class ManifoldSettings:
     """How to look for a manifold; :func:`paper_settings` gives those of the published code.
 
     Attributes:
-        space: latent space to move in; the generator's richest one (the last of ``spaces``) when None.
+        space: latent space to move in; ``w+`` when None, or the first one of a generator without.
         layers: ``(first, last + 1)`` layers of ``w+`` that may move; None for all.
         distance: ``l2``, ``faces``, ``lpips-alex``, ``lpips-vgg`` or ``lpips-squeeze``.
         frames: number of pictures, the seed included; of one side if ``dims`` is 2 (odd there, and for ``through``).

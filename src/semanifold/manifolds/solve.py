@@ -134,7 +134,7 @@ class _Search:
         if len(latents) != 1:
             raise SemanifoldError(f"A manifold belongs to one seed, but {len(latents)} codes came; search once for each.")
         generator.check(latents)
-        space = settings.space or list(generator.spaces)[-1]
+        space = settings.space or ("w+" if "w+" in generator.spaces else next(iter(generator.spaces)))
         seed = generator.convert(latents, space)
         seed = seed.with_values(seed.values.detach())
         moving = moving_shape(seed, settings.layers)
@@ -231,7 +231,7 @@ class _Search:
     def first_standing(self) -> Standing:
         """Return where the search begins."""
         start, offsets = self.start()
-        free = offsets[layout_of(self.settings, self.stages()[0].frames).free]
+        free = offsets[layout_of(self.settings, self.stages()[0].frames).free].contiguous()
         descent = begin(self.objective(self.stages()[0], start.offset, start.sigma), free)
         value = descent.at.value
         evaluations = start.pictures + len(free)
@@ -332,7 +332,7 @@ class _Search:
     def carry(self, free: Tensor, old: int, new: int) -> Tensor:
         """Return the free frames' offsets at another number of frames."""
         before, after = (layout_of(self.settings, n) for n in (old, new))
-        return refine(before.spread(free), before.shape, after.shape, closed=self.settings.closed)[after.free]
+        return refine(before.spread(free), before.shape, after.shape, closed=self.settings.closed)[after.free].contiguous()
 
     def report(self, standing: Standing) -> dict[str, Any]:
         """Return what the progress callback is told."""

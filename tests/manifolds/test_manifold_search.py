@@ -1,0 +1,252 @@
+"""The search: what it finds, how it ends, and that stopping, killing and resuming lose nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from small_world import SmallWorld
+
+from semanifold.errors import SemanifoldError
+from semanifold.faces.analytic import AnalyticFaces, factors_from_latents
+from semanifold.faces.factors import FACTORS
+from semanifold.latents import Latents
+from semanifold.manifolds import ManifoldSettings, discover_manifold, discover_manifolds, jump, local_directions, paper_settings
+from semanifold.manifolds.checkpoints import load_standing
+from semanifold.masks import Mask, box
+from semanifold.solutions import Result
+
+LOWER = box(0, 0.5, 1, 1)
+QUICK = ManifoldSettings(space="z", frames=9, steps=30)
+
+
+def found(**changes):
+    world = SmallWorld()
+    return discover_manifold(world, world.sample([4]), LOWER, replace(QUICK, **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "knots", "returns"),
+    [
+        ({"schedule": "out"}, (0, 1, 9), False),
+        ({"schedule": "through"}, (-1, 1, 9), False),
+        ({"schedule": "out-and-back"}, (0, 1, 9), True),
+        ({"schedule": "out-and-back", "closed": True}, (0, 1, 10), True),
+        ({"schedule": "constant", "ends": "free"}, (0, 1, 10), False),
+        ({"schedule": "constant", "ends": "free", "closed": True}, (0, 1, 11), False),
+        ({"schedule": "constant"}, (0, 1, 9), True),
+    ],
+)
+def test_every_schedule_begins_at_the_seed_and_stays_local(changes: dict, knots: tuple, returns: bool) -> None:
+    solution = found(**changes)
+    edit = solution.unwrap()
+    assert (float(edit.knots[0][0]), float(edit.knots[0][-1]), len(edit.knots[0])) == knots
+    assert torch.equal(edit.offset(0.0), torch.zeros(1, 6))
+    assert (edit.offsets[-1].abs().max() == 0) == returns
+    assert solution.stats["ratio"] < 0.02
+    assert max(solution.stats["inside"]) == pytest.approx(solution.stats["offset"], rel=0.1)
+    json.dumps(solution.stats)
+
+
+def test_a_pad_has_the_seed_in_its_centre_and_two_different_axes() -> None:
+    solution = found(dims=2, frames=5, steps=40)
+    edit = solution.unwrap()
+    assert edit.offsets.shape == (5, 5, 6)
+    assert edit.offsets[2, 2].abs().max() == 0
+    right, up = edit.offsets[2, 4], edit.offsets[4, 2]
+    assert torch.cosine_similarity(right, up, dim=0).abs() < 0.9
+    assert solution.stats["ratio"] < 0.1
+
+
+def test_the_zero_of_t_is_the_unedited_picture_and_layers_that_may_not_move_do_not() -> None:
+    world = SmallWorld()
+    seed = world.sample([4])
+    edit = discover_manifold(world, seed, LOWER, ManifoldSettings(layers=(0, 2), frames=5, steps=10)).unwrap()
+    assert edit.info.space == "w+"
+    assert edit.offsets[:, 2].abs().max() == 0
+    assert edit.offsets[:, :2].abs().max() > 0
+    assert torch.equal(edit.images(world, world.convert(seed, "w+"), 0.0), world.images(world.convert(seed, "w+")))
+
+
+def test_the_second_direction_and_the_flip_start_elsewhere() -> None:
+    ends = [found(schedule="out", **changes).value.offsets[-1] for changes in ({}, {"flip": True}, {"direction": 1})]
+    assert torch.cosine_similarity(ends[0], ends[1], dim=0) < 0
+    assert torch.cosine_similarity(ends[0], ends[2], dim=0).abs() < 0.9
+
+
+def test_several_offsets_give_one_solution_each() -> None:
+    world = SmallWorld()
+    solutions = discover_manifolds(world, world.sample([4]), LOWER, [0.005, 0.02], replace(QUICK, schedule="out", steps=20))
+    assert [max(s.stats["inside"]) for s in solutions] == pytest.approx([0.005, 0.02], rel=0.1)
+    with pytest.raises(SemanifoldError, match="no offset"):
+        discover_manifolds(world, world.sample([4]), LOWER, [])
+
+
+def test_chunks_do_not_change_what_is_found() -> None:
+    one, other = (found(chunk=chunk, steps=8).value.offsets for chunk in (1, 50))
+    torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_progress_tells_terms_evaluations_and_a_preview() -> None:
+    told = []
+    world = SmallWorld()
+    solution = discover_manifold(world, world.sample([4]), LOWER, QUICK, progress=told.append)
+    assert [now["step"] for now in told if now["stage"] == 0][:3] == [0, 1, 2]
+    assert all(a["evaluations"] < b["evaluations"] for a, b in pairwise(told))
+    assert told[-1]["objective"] == solution.stats["objective"]
+    assert {"inside", "outside", "spring", "steps"} <= told[0].keys()
+    assert world.images(told[0]["edit"].latents(world.sample([4]), 0.5)).shape == (1, 1, 16, 16)
+
+
+def test_it_stops_by_itself_and_says_why() -> None:
+    assert found(steps=400, tolerance=0.05).result is Result.CONVERGED
+    assert found(steps=2, tolerance=0.0).result is Result.STEPS
+
+
+@pytest.mark.parametrize("at", [3, 17])
+def test_an_interrupt_keeps_the_best_so_far(at: int) -> None:
+    def interrupt(now: dict) -> None:
+        if now["step"] == at:
+            raise KeyboardInterrupt
+
+    world = SmallWorld()
+    solution = discover_manifold(world, world.sample([4]), LOWER, QUICK, progress=interrupt)
+    assert solution.result is Result.INTERRUPTED
+    assert solution.stats["steps"] == at
+    assert len(solution.unwrap().knots[0]) == 9
+
+
+def test_a_search_that_blows_up_says_so_and_keeps_what_was_good() -> None:
+    class Cliff(SmallWorld):
+        calls = 0
+
+        def images(self, latents: Latents, *, size: int | None = None) -> torch.Tensor:
+            Cliff.calls += 1
+            return super().images(latents, size=size) * (float("nan") if Cliff.calls > 40 else 1.0)
+
+    world = Cliff()
+    settings = paper_settings(space="z", layers=None, distance="l2", frames=5, sigma=0.2, offset=0.02, steps=60)
+    solution = discover_manifold(world, world.sample([4]), LOWER, settings)
+    assert solution.result is Result.DIVERGED
+    assert torch.isfinite(solution.value.offsets).all()
+    with pytest.raises(SemanifoldError, match="NaN"):
+        solution.unwrap()
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import torch
+torch.set_num_threads(1)
+from test_manifold_search import LOWER, QUICK, SmallWorld, discover_manifold
+def kill(now):
+    if now["step"] == 17:
+        os.kill(os.getpid(), signal.SIGKILL)
+world = SmallWorld()
+discover_manifold(world, world.sample([4]), LOWER, QUICK, progress=kill, checkpoint=sys.argv[2])
+"""
+
+
+def test_a_killed_search_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "search.safetensors"
+    arguments = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(checkpoint)]
+    done = subprocess.run(arguments, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["search.safetensors"]
+    told = []
+    world, threads = SmallWorld(), torch.get_num_threads()
+    torch.set_num_threads(1)
+    resumed = discover_manifold(world, world.sample([4]), LOWER, QUICK, progress=told.append, checkpoint=checkpoint)
+    whole = discover_manifold(world, world.sample([4]), LOWER, QUICK)
+    torch.set_num_threads(threads)
+    assert told[0]["step"] == 15
+    assert torch.equal(resumed.value.offsets, whole.value.offsets)
+    assert resumed.stats == whole.stats
+    assert resumed.result is whole.result
+
+
+def test_a_checkpoint_of_another_search_is_refused(tmp_path: Path) -> None:
+    world, path = SmallWorld(), tmp_path / "search.safetensors"
+    discover_manifold(world, world.sample([4]), LOWER, QUICK, checkpoint=path)
+    again = discover_manifold(world, world.sample([4]), LOWER, QUICK, checkpoint=path)
+    assert torch.equal(again.value.offsets, discover_manifold(world, world.sample([4]), LOWER, QUICK).value.offsets)
+    with pytest.raises(SemanifoldError, match="another generator, seed, mask or settings"):
+        discover_manifold(world, world.sample([5]), LOWER, QUICK, checkpoint=path)
+    path.write_text("no checkpoint")
+    with pytest.raises(SemanifoldError, match="not the checkpoint"):
+        load_standing(str(path), "key", torch.device("cpu"))
+
+
+def test_the_published_procedure_runs_and_the_staged_one_ends_lower() -> None:
+    world = SmallWorld()
+    box_ = box(0.1, 0.55, 0.9, 1)
+    paper = paper_settings(space="z", layers=None, distance="l2", frames=5, sigma=0.2, offset=0.05, steps=40)
+    published = discover_manifold(world, world.sample([4]), box_, paper)
+    staged = discover_manifold(world, world.sample([4]), box_, replace(paper, method="staged"))
+    assert staged.stats["objective"] < published.stats["objective"]
+    assert len(published.value.knots[0]) == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"frames": 2}, "at least 3 frames"),
+        ({"sigma": -1.0}, "sigma must be"),
+        ({"offset": float("nan")}, "offset must be"),
+        ({"distance": "lpips-alec"}, "did you mean 'lpips-alex'"),
+        ({"schedule": "inside-out"}, "no schedule"),
+        ({"springs": {0: 1.0}}, "Springs are given"),
+        ({"dims": 2, "frames": 4}, "odd number of frames"),
+        ({"dims": 3}, "1 dimension"),
+        ({"closed": True, "schedule": "out"}, "cannot be closed"),
+        ({"steps": 0}, "steps must be at least 1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(changes: dict, says: str) -> None:
+    with pytest.raises(SemanifoldError, match=says):
+        replace(QUICK, **changes)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "mask", "changes", "says"),
+    [
+        ([1, 2], LOWER, {}, "one seed, but 2 codes"),
+        ([1], box(0, 0, 1, 1), {}, "whole picture"),
+        ([1], box(0.5, 0.5, 0.501, 0.501), {}, "empty"),
+        ([1], LOWER, {"space": "w"}, "no latent space 'w'"),
+        ([1], LOWER, {"space": "w+", "layers": (2, 9)}, "no layers 2:9"),
+        ([1], LOWER, {"layers": (0, 1)}, "space w\\+ only"),
+    ],
+)
+def test_seeds_masks_and_layers_that_do_not_fit_are_refused(seeds: list, mask: Mask, changes: dict, says: str) -> None:
+    world = SmallWorld()
+    with pytest.raises(SemanifoldError, match=says):
+        discover_manifold(world, world.sample(seeds), mask, replace(QUICK, **changes))
+
+
+def test_nan_and_codes_of_a_wrong_width_are_refused() -> None:
+    world = SmallWorld()
+    with pytest.raises(SemanifoldError, match="NaN"):
+        discover_manifold(world, Latents(torch.full((1, 6), float("nan")), "z"), LOWER)
+    with pytest.raises(SemanifoldError, match="codes of shape"):
+        discover_manifold(world, Latents(torch.zeros(1, 7), "z"), LOWER)
+
+
+def test_the_mouth_of_an_analytic_face_moves_and_nothing_else() -> None:
+    faces = AnalyticFaces()
+    seed, mask = faces.sample([5]), box(0.3, 0.62, 0.7, 0.85)
+    solution = discover_manifold(faces, seed, mask, ManifoldSettings(schedule="out", frames=6, steps=24))
+    edit = solution.unwrap()
+    assert solution.stats["ratio"] < 0.03
+    assert jump(faces, edit) < 2.5
+    moved = factors_from_latents(edit.latents(seed, 1.0).values) - factors_from_latents(seed.values)
+    of_mouth = torch.tensor([factor.region == "mouth" for factor in FACTORS])
+    assert moved[0, of_mouth].abs().max() > 0.2
+    baseline = local_directions(faces, seed, mask, 1, size=32)
+    assert solution.stats["ratio"] < 0.5 * float(baseline.outside[0] / baseline.inside[0])
