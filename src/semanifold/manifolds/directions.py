@@ -59,7 +59,7 @@ def local_directions(
 
     The eigenproblem of ReSeFa (Zhu et al. 2022, arXiv:2202.02649). ``J_in`` and ``J_out`` are the Jacobians of the picture times
     the square roots of ``M / area`` and ``(1 - M) / area``. The problem is solved in the span of the rows of both: random
-    pictures pulled back by vjp (Halko et al. 2011, arXiv:0909.4061), then pushed forward by jvp. In spaces of at most
+    pictures pulled back (vjp; Halko et al. 2011, arXiv:0909.4061), then pushed forward (jvp). In spaces of at most
     ``2 probes`` dimensions the span is everything and the answer exact.
 
     Args:
@@ -139,10 +139,16 @@ def pull_back(pictures: Pictures, zero: Tensor, root: Tensor, probes: int, chunk
     return torch.cat(rows)
 
 
+@torch.no_grad()
 def push_forward(pictures: Pictures, zero: Tensor, basis: Tensor, chunk: int) -> Tensor:
-    """Return ``J v`` as ``[m, c, h, w]`` for each row v of the basis ``[m, d]``, by forward-mode differentiation."""
-    pushed = [torch.func.jvp(pictures, (torch.zeros_like(rows),), (rows,))[1] for rows in basis.split(chunk)]
-    return torch.cat([part.detach() for part in pushed])
+    """Return ``J v`` as ``[m, c, h, w]`` for each unit row v of the basis ``[m, d]``, by central differences.
+
+    They cost two pictures, work with every operator, and err by about 1e-4 in single precision. Forward-mode differentiation
+    would be exact, but its first use makes torch import its decompositions: seconds that a person waits for.
+    """
+    step = torch.finfo(basis.dtype).eps ** (1 / 3)
+    pushed = [(pictures(zero + step * rows) - pictures(zero - step * rows)) / (2 * step) for rows in basis.split(chunk)]
+    return torch.cat(pushed)
 
 
 def generalised_eigenvectors(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

@@ -65,7 +65,7 @@ class ManifoldSettings:
     direction: int = 0
     flip: bool = False
     damping: float = 0.01
-    steps: int = 60
+    steps: int = 48
     tolerance: float = 1e-3
     coarse: bool = True
     chunk: int = 8

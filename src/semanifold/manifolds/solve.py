@@ -31,7 +31,7 @@ from semanifold.solutions import Progress, Result, Solution
 PAPER = "Yang, Rokeby, Snelgrove 2020, Mask-Guided Discovery of Semantic Manifolds in Generative Models, arXiv:2105.07273"
 WIDTHS = {"smooth": (0.1, 0.1), "paper": (0.05, 0.01, 0.002)}
 """Width of the valley's floor at each stage, as a share of c: the paper's kink is approached, our floor stays round."""
-COARSE_STEPS = 0.4
+COARSE_STEPS = 0.35
 """Share of the steps that the first stage may take."""
 LEAK, JUMP = 0.1, 2.5
 """Where c is chosen: most change outside for the change inside, and longest step between pictures over the mean one."""

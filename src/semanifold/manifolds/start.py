@@ -23,6 +23,9 @@ SHARE = 0.5
 REACH = 0.5
 """The walk along a local direction goes to this share of the usual distance between codes."""
 TRIALS = 12
+"""Places on each of these walks."""
+PROBES = 32
+"""Random pictures inside, and as many outside, that the local directions are made of."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def find_start(
     """
     found = local_directions(
         generator, seed, mask, settings.direction + 2, layers=settings.layers, size=size, damping=settings.damping,
-        chunk=settings.chunk, seed=settings.seed,
+        probes=PROBES, chunk=settings.chunk, seed=settings.seed,
     )  # fmt: skip
     layers = slice(*settings.layers) if settings.layers else slice(None)
     pair = found.vectors[settings.direction :][:, layers]
@@ -80,7 +83,8 @@ def find_start(
     reach = [float(_at(walks[i][0], lengths, offset)) for i in (int(backwards), 2 + int(second_backwards))]
     axes = torch.stack([first * (-reach[0] if backwards else reach[0]), second * (-reach[1] if second_backwards else reach[1])])
     sigma = settings.sigma or mean_spacing(starting_offsets(layout, axes, settings), layout)
-    pictures = 4 * TRIALS + STRANGERS + 3 * 128
+    rows = len(found.basis)
+    pictures = 4 * TRIALS + STRANGERS + 2 * rows + (rows if rows < found.basis.shape[1] else 0)
     return Start(axes, offset, sigma, pictures, metric_of(found.basis, found.grams[0], found.grams[1], settings.outside))
 
 
