@@ -128,7 +128,7 @@ def picture_loss(images: Tensor, target: Tensor, weights: Tensor) -> Tensor:
 
 
 def feature_loss(network: AttributeNetwork, images: Tensor, target: Tensor) -> Tensor:
-    """Relative L1 of the attribute network's feature maps, and what it reads from them: small features count like large."""
+    """Relative L1 of the attribute network's features, and what it reads from them: small things count like large."""
     with torch.autocast(images.device.type, torch.bfloat16):
         with torch.no_grad():
             wanted = network.features(target)

@@ -16,7 +16,7 @@ from semanifold.commands.terminal import say, show
 
 MASKS = {"mouth": "mouth", "eyes": "eyes"}
 """Run folder and mask of each path."""
-SEARCH: dict[str, Any] = {}
+SEARCH: dict[str, Any] = {"space": "w"}
 """Fields of the search that the demo sets otherwise."""
 
 
