@@ -101,7 +101,7 @@ def latents_of(seed: int, n: int, device: str) -> tuple[Tensor, Tensor]:
 
 
 def pixel_weights(device: str) -> Tensor:
-    """Return ``[1, 1, 64, 64]`` weights of mean 1: seven times as high where eyes, brows, nose and mouth move most as in a corner.
+    """Return ``[1, 1, 64, 64]`` weights of mean 1, seven times as high where eyes, brows, nose and mouth move as in a corner.
 
     The weight is measured: the spread of each pixel when only the factors of these regions vary.
     """
