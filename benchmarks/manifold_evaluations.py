@@ -1,9 +1,9 @@
 """How many pictures until the paper's objective is as low as the paper's own procedure gets it?
 
-Both procedures minimise the same function: Yang et al. 2020 (arXiv:2105.07273), Eqs. 1-3, with the published weights, on the same
-seed, box, frames, c and sigma. The published one starts from 0.001 of noise and takes L-BFGS steps of length one; ours starts along the
-local directions, tightens the kink, and searches each line. An evaluation is one picture made and differentiated, of any size; the
-pictures of our start count. Prints one line a world and mask, and writes JSON with ``--out``.
+Both procedures minimise the same function: Yang et al. 2020 (arXiv:2105.07273), Eqs. 1-3, with the published weights, on the
+same seed, box, frames, c and sigma. The published one starts from 0.001 of noise and takes L-BFGS steps of length one; ours starts
+along the local directions, tightens the kink, and searches each line. An evaluation is one picture made and differentiated, of any
+size; the pictures of our start count. Prints one line a world and mask, and writes JSON with ``--out``.
 
     python benchmarks/manifold_evaluations.py --worlds analytic faces celeba32
 """
@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from semanifold.distances import l2
 from semanifold.edits import Lattice
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
@@ -29,7 +30,6 @@ from semanifold.latents import Latents
 from semanifold.manifolds import ManifoldSettings, discover_manifold, paper_settings
 from semanifold.manifolds.layout import layout_of
 from semanifold.manifolds.objective import Objective, cropped_parts, kinked_valley
-from semanifold.distances import l2
 from semanifold.masks import Mask, box
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -94,7 +94,14 @@ def compare(name: str, mask_name: str, *, seed: int, frames: int, steps: int) ->
     # c and sigma come from a glance of ours (one step), so that the task is neither trivial nor out of reach in any world.
     ours = ManifoldSettings(space=space, frames=frames, schedule="constant", ends="free")
     glance = discover_manifold(generator, latents, mask, replace(ours, steps=1)).stats
-    task = {"space": space, "layers": None, "distance": "l2", "frames": frames, "offset": glance["offset"], "sigma": glance["sigma"]}
+    task = {
+        "space": space,
+        "layers": None,
+        "distance": "l2",
+        "frames": frames,
+        "offset": glance["offset"],
+        "sigma": glance["sigma"],
+    }
     published = race(generator, latents, mask, paper_settings(**task, steps=steps), None)
     staged = paper_settings(**task, method="staged", coarse=True, tolerance=1e-4, steps=200)
     row: dict[str, Any] = {"world": name, "mask": mask_name, "frames": frames, "c": glance["offset"], "sigma": glance["sigma"]}
@@ -109,12 +116,20 @@ def line(row: dict[str, Any]) -> str:
     paper, ours = row["paper"], row["ours"]
     parts = [f"{row['world']:9s} {row['mask']:6s} c {row['c']:.3f} sigma {row['sigma']:.2f}"]
     low, high = paper["late"]
-    parts.append(f"paper ends {paper['end']:.4f} (late {low:.3f}-{high:.3f}, best {paper['best']:.4f}) after {paper['evaluations']}")
+    parts.append(
+        f"paper ends {paper['end']:.4f} (late {low:.3f}-{high:.3f}, best {paper['best']:.4f}) after {paper['evaluations']}"
+    )
     for goal in ("end", "best"):
         found = row[f"ours_to_{goal}"]
         fewer, faster = paper["evaluations"] / found["evaluations"], paper["seconds"] / found["seconds"]
-        parts.append(f"ours to its {goal}: {found['evaluations']} ({fewer:.0f}x fewer, {faster:.0f}x faster)" if found["reached"] else "never")
-    parts.append(f"ours ends {ours['end']:.4f} after {ours['evaluations']}; outside/inside {paper['ratio']:.4f} -> {ours['ratio']:.4f}")
+        parts.append(
+            f"ours to its {goal}: {found['evaluations']} ({fewer:.0f}x fewer, {faster:.0f}x faster)"
+            if found["reached"]
+            else "never"
+        )
+    parts.append(
+        f"ours ends {ours['end']:.4f} after {ours['evaluations']}; outside/inside {paper['ratio']:.4f} -> {ours['ratio']:.4f}"
+    )
     return "; ".join(parts)
 
 

@@ -43,7 +43,12 @@ def speed(name: str, seed: int) -> None:
 
 def peak(name: str, frames: int) -> float:
     """Return the peak memory in MB of a short search in a process of its own."""
-    done = subprocess.run([sys.executable, __file__, "peak", "--generator", name, "--frames", str(frames)], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, __file__, "peak", "--generator", name, "--frames", str(frames)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return float(done.stdout)
 
 
