@@ -48,19 +48,7 @@ def objective(n: int = 7, *, seed: int = 0, **changes) -> tuple[Objective, Tenso
         reference = world.images(start)
     parts = pasted_parts(box(0, 0.5, 1, 1).at(16, 16), reference, l2)
     made = Objective(
-        world,
-        start,
-        None,
-        None,
-        layout_of(settings, n),
-        parts,
-        0.05,
-        0.2,
-        1.0,
-        4.0,
-        image_unit=0.05,
-        spring_unit=0.04,
-        width=0.005,
+        world, start, None, layout_of(settings, n), parts, 0.05, 0.2, 1.0, 4.0, image_unit=0.05, spring_unit=0.04, width=0.005
     )
     free = 0.3 * torch.randn(len(made.layout.free), 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     return replace(made, **changes), free
@@ -196,9 +184,8 @@ def test_the_whole_objective_and_its_descent_equal_the_published_ones(fixture: t
     seed = Latents(numbers["objective/latent_in"], "w+")
     reference = generator.images(seed)
     close(reference, numbers["objective/target"], 1e-5)
-    parts = cropped_parts(tuple(config["rect"]), reference, l2)
     function = Objective(
-        generator, seed, layers, None, layout, parts, config["offset"], config["sigma"],
+        generator, seed, layers, layout, cropped_parts(tuple(config["rect"]), reference, l2), config["offset"], config["sigma"],
         settings.alpha, settings.outside, valley=kinked_valley, width=0.0,
     )  # fmt: skip
     free = (numbers["objective/latents"] - numbers["objective/latent_in"])[:, slice(*layers)]

@@ -49,7 +49,6 @@ def local_directions(
     k: int = 8,
     *,
     layers: tuple[int, int] | None = None,
-    root: Tensor | None = None,
     size: int | None = None,
     damping: float = 0.01,
     probes: int = 64,
@@ -69,7 +68,6 @@ def local_directions(
         mask: what is to change.
         k: number of directions.
         layers: layers of ``w+`` that may move.
-        root: ``[d, d]``, turns coordinates into offsets of codes; directions are then in these coordinates.
         size: height and width of the pictures.
         damping: mu as a share of the strongest change inside; larger prefers short ways to clean ones.
         probes: random pictures inside, and as many outside.
@@ -83,7 +81,7 @@ def local_directions(
     dims = int(torch.tensor(shape).prod())
 
     def pictures(offsets: Tensor) -> Tensor:
-        return generator.images(moved(latents, offsets.reshape(-1, *shape), layers, root), size=size)
+        return generator.images(moved(latents, offsets.reshape(-1, *shape), layers), size=size)
 
     zero = latents.values.new_zeros(1, dims)
     height, width = pictures(zero).shape[2:]

@@ -15,9 +15,6 @@ from semanifold.latents import Latents
 from semanifold.manifolds.layout import Layout, Springs
 from semanifold.minimise import Evaluation
 
-COVARIANCE_CODES = 1024
-"""Codes drawn to learn how they vary."""
-
 Parts = Callable[[Tensor], tuple[Tensor, Tensor]]
 """``images [n, c, h, w] -> (distance inside [n], distance outside [n])`` of a seed's picture."""
 
@@ -120,7 +117,6 @@ class Objective:
         generator: makes the pictures.
         seed: the code that offsets are added to, ``[1, *code]``.
         layers: slice of the code's first axis that moves, or None.
-        root: turns the coordinates that move into offsets, see :func:`moved`.
         layout: frames, targets and springs.
         parts: distances inside and outside.
         offset: c.
@@ -138,7 +134,6 @@ class Objective:
     generator: Generator
     seed: Latents
     layers: tuple[int, int] | None
-    root: Tensor | None
     layout: Layout
     parts: Parts
     offset: float
@@ -171,7 +166,7 @@ class Objective:
         terms, gradients, insides, outsides = [], [], [], []
         for codes, wanted in zip(free.split(self.chunk), targets.split(self.chunk)):
             leaf = codes.detach().requires_grad_()
-            pictures = self.generator.images(moved(self.seed, leaf, self.layers, self.root), size=self.size)
+            pictures = self.generator.images(moved(self.seed, leaf, self.layers), size=self.size)
             inside, outside = self.parts(pictures)
             term = self.alpha * (self.valley(inside, wanted, self.width) + self.outside * outside) / self.image_unit
             gradients.append(torch.autograd.grad(term.sum(), leaf)[0])
@@ -181,34 +176,10 @@ class Objective:
         return torch.cat(terms), torch.cat(gradients), torch.cat(insides), torch.cat(outsides)
 
 
-def moved(seed: Latents, coordinates: Tensor, layers: tuple[int, int] | None, root: Tensor | None = None) -> Latents:
-    """Return the seed's code with offsets added, to these layers only if any are named.
-
-    Args:
-        seed: one code.
-        coordinates: ``[n, *moving]``; the offsets themselves, or in a whitened space what ``root`` turns into them.
-        layers: ``(first, last + 1)``.
-        root: ``[d, d]`` square root of the codes' covariance, applied to the last axis; None for the identity.
-    """
-    offsets = coordinates if root is None else coordinates @ root
+def moved(seed: Latents, offsets: Tensor, layers: tuple[int, int] | None) -> Latents:
+    """Return the seed's code with offsets ``[n, *moving]`` added, to these layers only if any are named."""
     if layers is None:
         return seed.with_values(seed.values + offsets)
     first, last = layers
     code = seed.values.expand(len(offsets), *seed.values.shape[1:])
     return seed.with_values(torch.cat([code[:, :first], code[:, first:last] + offsets, code[:, last:]], dim=1))
-
-
-def covariance_root(generator: Generator, seed: Latents) -> Tensor | None:
-    """Return the square root ``[d, d]`` of the covariance of codes in a space that the generator maps to; None where it draws.
-
-    Coordinates in which codes vary equally in all directions keep a search near codes that the generator knows: a direction
-    in which no code ever differs from another is not taken, however well it fits the mask. Layers of ``w+`` are treated alike.
-    """
-    if seed.space == next(iter(generator.spaces)):
-        return None
-    labels = None if seed.labels is None else seed.labels.expand(COVARIANCE_CODES, -1)
-    with torch.no_grad():
-        codes = generator.convert(generator.sample(range(COVARIANCE_CODES), labels=labels), seed.space).values
-    flat = codes.reshape(len(codes), -1, codes.shape[-1])[:, 0].double()
-    values, vectors = torch.linalg.eigh(torch.cov(flat.T))
-    return ((vectors * values.clamp(min=0).sqrt()) @ vectors.T).to(codes)

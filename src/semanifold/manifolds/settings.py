@@ -19,8 +19,7 @@ class ManifoldSettings:
     """How to look for a manifold; :func:`paper_settings` gives those of the published code.
 
     Attributes:
-        space: latent space to move in; ``w`` when None (``w+`` if layers are named), or the first one
-            of a generator without.
+        space: latent space to move in; ``w+`` when None, or the first one of a generator without.
         layers: ``(first, last + 1)`` layers of ``w+`` that may move; None for all.
         distance: ``l2``, ``faces``, ``lpips-alex``, ``lpips-vgg`` or ``lpips-squeeze``.
         frames: number of pictures, the seed included; of one side if ``dims`` is 2 (odd there, and for ``through``).
@@ -31,8 +30,7 @@ class ManifoldSettings:
         ends: ``seed`` holds ends that should look like the seed at the seed's code; ``free`` only pulls them there.
         closed: whether springs join the last frame to the first.
         offset: c, the distance wanted inside, in units of the distance averaged over the mask; chosen when None.
-        sigma: rest length of the springs between neighbours; chosen when None. The unit is that of the latent space in
-            the paper's objective; in ours, for spaces that codes are mapped to (``w``, ``w+``), their standard deviation.
+        sigma: rest length of the springs between neighbours, in units of the latent space; chosen when None.
         springs: weight of the springs of each order k, which join frames k apart.
         alpha: weight of the pictures against the springs.
         outside: weight of staying the same outside against changing inside.

@@ -20,16 +20,7 @@ from semanifold.manifolds.checkpoints import Standing, load_standing, save_stand
 from semanifold.manifolds.directions import moving_shape
 from semanifold.manifolds.layout import layout_of, refine
 from semanifold.manifolds.metric import Metric, preconditioner
-from semanifold.manifolds.objective import (
-    Objective,
-    Parts,
-    covariance_root,
-    cropped_parts,
-    kinked_valley,
-    moved,
-    pasted_parts,
-    round_valley,
-)
+from semanifold.manifolds.objective import Objective, Parts, cropped_parts, kinked_valley, moved, pasted_parts, round_valley
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.start import Start, find_start, paper_start, starting_offsets
 from semanifold.manifolds.steps import jump
@@ -44,7 +35,7 @@ COARSE_STEPS = 0.35
 """Share of the steps that the first stage may take."""
 LEAK, JUMP = 0.1, 2.5
 """Where c is chosen: most change outside for the change inside, and longest step between pictures over the mean one."""
-SHRINK, MOST_SHRINKS = 0.7, 4
+SHRINK, MOST_SHRINKS = 0.7, 2
 """By what and how often c becomes smaller while the first stage ends with more than that."""
 PATIENCE = 5
 CHECKPOINT_EVERY = 5
@@ -134,7 +125,6 @@ class _Search:
     settings: ManifoldSettings
     distance: Distance
     distance_name: str
-    root: Tensor | None
     moving: tuple[int, ...]
 
     @staticmethod
@@ -144,15 +134,13 @@ class _Search:
         if len(latents) != 1:
             raise SemanifoldError(f"A manifold belongs to one seed, but {len(latents)} codes came; search once for each.")
         generator.check(latents)
-        wanted = "w" if settings.layers is None else "w+"
-        space = settings.space or (wanted if wanted in generator.spaces else next(iter(generator.spaces)))
+        space = settings.space or ("w+" if "w+" in generator.spaces else next(iter(generator.spaces)))
         seed = generator.convert(latents, space)
         seed = seed.with_values(seed.values.detach())
         moving = moving_shape(seed, settings.layers)
         mask.check(*generator.picture_shape[1:])
-        root = covariance_root(generator, seed) if settings.objective == "smooth" else None
         name = settings.distance if distance is None else repr(getattr(distance, "__qualname__", "distance"))
-        return _Search(generator, seed, mask, settings, distance or distance_by_name(settings.distance), name, root, moving)
+        return _Search(generator, seed, mask, settings, distance or distance_by_name(settings.distance), name, moving)
 
     def parts(self, size: int | None) -> Parts:
         """Return the distances inside and outside of the seed's picture at a size."""
@@ -187,7 +175,7 @@ class _Search:
         layout, parts = layout_of(s, stage.frames), self.parts(stage.size)
         valley = kinked_valley if s.objective == "paper" else round_valley
         return Objective(
-            self.generator, self.seed, s.layers, self.root, layout, parts, offset, sigma, s.alpha, s.outside, valley=valley,
+            self.generator, self.seed, s.layers, layout, parts, offset, sigma, s.alpha, s.outside, valley=valley,
             width=stage.width * offset, image_unit=units[0], spring_unit=units[1], size=stage.size, chunk=s.chunk,
         )  # fmt: skip
 
@@ -196,7 +184,7 @@ class _Search:
         s, layout = self.settings, layout_of(self.settings, frames)
         offsets = layout.spread(free)
         full = torch.zeros(len(offsets), *self.seed.values.shape[1:]).to(offsets)
-        full[:, slice(*s.layers) if s.layers else slice(None)] = offsets if self.root is None else offsets @ self.root
+        full[:, slice(*s.layers) if s.layers else slice(None)] = offsets
         grid, knots = layout.lattice(full, s.closed)
         info = EditInfo(
             name=str(self.mask),
@@ -220,16 +208,7 @@ class _Search:
                 raise SemanifoldError("The paper's method needs an offset and a sigma; its own are 0.25 and 4.")
             nothing = self.seed.values.new_zeros(2, *self.moving)
             return Start(nothing, s.offset, s.sigma, 0, None), paper_start(self.seed, s, self.moving)
-        found = find_start(
-            self.generator,
-            self.seed,
-            self.mask,
-            self.parts(stage.size),
-            s,
-            layout_of(s, s.frames),
-            size=stage.size,
-            root=self.root,
-        )
+        found = find_start(self.generator, self.seed, self.mask, self.parts(stage.size), s, layout_of(s, s.frames), stage.size)
         return found, starting_offsets(layout, found.axes, s)
 
     def run(self, progress: Progress | None, checkpoint: str | None) -> Solution[Lattice]:
@@ -374,7 +353,7 @@ class _Search:
         edit = self.edit(free, s.frames)
         parts = self.parts(None)
         with torch.no_grad():
-            pairs = [parts(self.generator.images(moved(self.seed, codes, s.layers, self.root))) for codes in free.split(s.chunk)]
+            pairs = [parts(self.generator.images(moved(self.seed, codes, s.layers))) for codes in free.split(s.chunk)]
         inside, outside = (torch.cat(column) for column in zip(*pairs))
         layout = layout_of(s, s.frames)
         stats = {

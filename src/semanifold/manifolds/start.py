@@ -16,11 +16,9 @@ from semanifold.manifolds.objective import Parts, moved
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.masks import Mask
 
-STRANGE = 1_000_000
-"""Their seeds begin here, away from those that people type."""
 STRANGERS = 8
 """Codes drawn to learn how far apart codes and pictures usually are."""
-SHARE = 1.0
+SHARE = 0.5
 """c is this share of the median distance inside between the seed and strangers, where the local direction reaches that far."""
 REACH = 0.5
 """The walk along a local direction goes to this share of the usual distance between codes."""
@@ -50,15 +48,7 @@ class Start:
 
 
 def find_start(
-    generator: Generator,
-    seed: Latents,
-    mask: Mask,
-    parts: Parts,
-    settings: ManifoldSettings,
-    layout: Layout,
-    *,
-    size: int | None,
-    root: Tensor | None,
+    generator: Generator, seed: Latents, mask: Mask, parts: Parts, settings: ManifoldSettings, layout: Layout, size: int | None
 ) -> Start:
     """Choose directions, c and sigma.
 
@@ -75,23 +65,17 @@ def find_start(
         settings: of the search.
         layout: frames at full number.
         size: height and width of the pictures.
-        root: turns coordinates into offsets.
     """
     found = local_directions(
-        generator, seed, mask, settings.direction + 2, layers=settings.layers, root=root, size=size, damping=settings.damping,
+        generator, seed, mask, settings.direction + 2, layers=settings.layers, size=size, damping=settings.damping,
         probes=PROBES, chunk=settings.chunk, seed=settings.seed,
     )  # fmt: skip
     layers = slice(*settings.layers) if settings.layers else slice(None)
     pair = found.vectors[settings.direction :][:, layers]
     first, second = pair[0], pair[min(1, len(pair) - 1)]
-    apart, usual = strangers(generator, seed, parts, settings, size=size, root=root)
+    apart, usual = strangers(generator, seed, parts, settings, size)
     lengths = torch.linspace(0, REACH * apart, TRIALS + 1)[1:].to(seed.values)
-
-    def walked(direction: Tensor) -> tuple[Tensor, Tensor]:
-        offsets = lengths.reshape(-1, *[1] * direction.ndim) * direction
-        return _walk(generator, moved(seed, offsets, settings.layers, root), parts, settings.chunk, size)
-
-    walks = [walked(sign * v) for v in (first, second) for sign in (1, -1)]
+    walks = [_walk(generator, seed, parts, sign * v, lengths, settings, size) for v in (first, second) for sign in (1, -1)]
     offset = settings.offset or SHARE * usual
     cost = [float(_at(inside, outside, offset, short=4.0)) for inside, outside in walks]
     backwards = (cost[1] < cost[0]) != settings.flip
@@ -148,23 +132,31 @@ def mean_spacing(offsets: Tensor, layout: Layout) -> float:
 
 
 def strangers(
-    generator: Generator, seed: Latents, parts: Parts, settings: ManifoldSettings, *, size: int | None, root: Tensor | None
+    generator: Generator, seed: Latents, parts: Parts, settings: ManifoldSettings, size: int | None
 ) -> tuple[float, float]:
-    """Return the median distances to other codes (in the coordinates that move) and inside to their pictures."""
-    numbers = [settings.seed + STRANGE + i for i in range(STRANGERS)]
+    """Return the median distance to other codes (moving part) and the median distance inside to their pictures."""
+    numbers = range(settings.seed, settings.seed + STRANGERS)
     labels = None if seed.labels is None else seed.labels.expand(STRANGERS, -1)
-    others = generator.convert(generator.sample(numbers, labels=labels), seed.space)
-    apart = others.values - seed.values
-    if root is not None:
-        apart = apart @ torch.linalg.pinv(root, rtol=0.03)
+    others = generator.convert(generator.sample(list(numbers), labels=labels), seed.space)
     layers = slice(*settings.layers) if settings.layers else slice(None)
-    inside, _ = _walk(generator, others, parts, settings.chunk, size)
-    return float(apart[:, layers].flatten(1).norm(dim=1).median()), float(inside.median())
+    apart = (others.values - seed.values)[:, layers].flatten(1).norm(dim=1)
+    inside = torch.cat([parts(_pictures(generator, others[i : i + 1], size))[0] for i in range(len(others))])
+    return float(apart.median()), float(inside.median())
 
 
-def _walk(generator: Generator, codes: Latents, parts: Parts, chunk: int, size: int | None) -> tuple[Tensor, Tensor]:
-    """Return distances inside and outside ``[n]`` of the pictures of codes."""
-    results = [parts(_pictures(generator, codes[i : i + chunk], size)) for i in range(0, len(codes), chunk)]
+def _walk(
+    generator: Generator,
+    seed: Latents,
+    parts: Parts,
+    direction: Tensor,
+    lengths: Tensor,
+    settings: ManifoldSettings,
+    size: int | None,
+) -> tuple[Tensor, Tensor]:
+    """Return distances inside and outside ``[trials]`` along a straight line."""
+    offsets = lengths.reshape(-1, *[1] * direction.ndim) * direction
+    codes = moved(seed, offsets, settings.layers)
+    results = [parts(_pictures(generator, codes[i : i + settings.chunk], size)) for i in range(0, len(codes), settings.chunk)]
     return torch.cat([inside for inside, _ in results]), torch.cat([outside for _, outside in results])
 
 
