@@ -41,9 +41,7 @@ class Standing:
         best: the lowest point of this stage.
         best_value: the objective there.
         metric: stiffness of the pictures at the seed; None for the paper's method.
-        grown: how often c was made greater.
-        accepted: the free frames' offsets at the greatest c that went well so far.
-        accepted_offset: that c.
+        shrunk: how often c was made smaller.
     """
 
     stage: int
@@ -57,9 +55,7 @@ class Standing:
     best: Tensor
     best_value: float
     metric: Metric | None
-    grown: int = 0
-    accepted: Tensor | None = None
-    accepted_offset: float = 0.0
+    shrunk: int
 
 
 def search_key(generator: Generator, seed: Latents, mask: Mask, settings: ManifoldSettings, distance: str) -> str:
@@ -78,11 +74,9 @@ def save_standing(standing: Standing, path: str, key: str) -> None:
     tensors = {"x": descent.x, "gradient": descent.at.gradient, "best": standing.best}
     if standing.metric is not None:
         tensors |= {"axes": standing.metric.axes, "stiffness": standing.metric.stiffness}
-    if standing.accepted is not None:
-        tensors["accepted"] = standing.accepted
     for name, stack in (("moves", descent.moves), ("turns", descent.turns)):
         tensors |= {f"{name}.{i:03d}": tensor for i, tensor in enumerate(stack)}
-    names = ("stage", "within", "step", "evaluations", "offset", "sigma", "recent", "best_value", "grown", "accepted_offset")
+    names = ("stage", "within", "step", "evaluations", "offset", "sigma", "recent", "best_value", "shrunk")
     header = {name: getattr(standing, name) for name in names}
     header |= {"value": descent.at.value, "terms": descent.at.terms, "stalled": descent.stalled, "format": FORMAT, "key": key}
     with replacing(path) as part:
@@ -119,10 +113,4 @@ def load_standing(path: str, key: str, device: torch.device) -> Standing | None:
     at = Evaluation(header.pop("value"), tensors["gradient"], header.pop("terms"))
     descent = Descent(tensors["x"], at, moves, turns, header.pop("stalled"))
     metric = Metric(tensors["axes"], tensors["stiffness"]) if "axes" in tensors else None
-    return Standing(
-        descent=descent,
-        best=tensors["best"],
-        metric=metric,
-        accepted=tensors.get("accepted"),
-        **{**header, "recent": tuple(header["recent"])},
-    )
+    return Standing(descent=descent, best=tensors["best"], metric=metric, **{**header, "recent": tuple(header["recent"])})

@@ -33,10 +33,10 @@ WIDTHS = {"smooth": (0.1, 0.1), "paper": (0.05, 0.01, 0.002)}
 """Width of the valley's floor at each stage, as a share of c: the paper's kink is approached, our floor stays round."""
 COARSE_STEPS = 0.35
 """Share of the steps that the first stage may take."""
-LEAK, JUMP = 0.05, 2.5
+LEAK, JUMP = 0.1, 2.5
 """Where c is chosen: most change outside for the change inside, and longest step between pictures over the mean one."""
-GROWTH, MOST_GROWTHS, GROWTH_STEPS = 1.6, 4, 8
-"""By what c grows while the first stage keeps below that, how often at most, and the steps after each growth."""
+SHRINK, MOST_SHRINKS = 0.7, 2
+"""By what and how often c becomes smaller while the first stage ends with more than that."""
 PATIENCE = 5
 CHECKPOINT_EVERY = 5
 SMALLEST_SIZE = 32
@@ -236,7 +236,7 @@ class _Search:
         value = descent.at.value
         evaluations = start.pictures + len(free)
         return Standing(
-            0, 0, 0, evaluations, start.offset, start.sigma, descent, (value,), free, value, start.metric
+            0, 0, 0, evaluations, start.offset, start.sigma, descent, (value,), free, value, start.metric, 0
         )  # fmt: skip
 
     def enter(self, standing: Standing, stage: int, free: Tensor) -> Standing:
@@ -254,41 +254,30 @@ class _Search:
         while True:
             stage = stages[standing.stage]
             objective = self.objective(stage, standing.offset, standing.sigma)
-            most = GROWTH_STEPS if standing.grown else stage.steps
             settled = False
-            while standing.within < most and not settled:
+            while standing.within < stage.steps and not settled:
                 standing = self.step(standing, objective)
                 settled = self.settled(standing)
                 if not math.isfinite(standing.descent.at.value):
                     yield standing, Result.DIVERGED
                     return
-                if standing.within < most and not settled:
+                if standing.within < stage.steps and not settled:
                     yield standing, None
             if standing.stage + 1 == len(stages):
                 yield standing, Result.CONVERGED if settled else Result.STEPS
                 return
-            standing = self.next_standing(standing)
+            if self.overreaches(standing):
+                share = SHRINK**0.5
+                smaller = replace(
+                    standing, offset=SHRINK * standing.offset, sigma=share * standing.sigma, shrunk=standing.shrunk + 1
+                )
+                standing = self.enter(smaller, 0, share * standing.best)
+                yield standing, None
+                continue
+            following = stages[standing.stage + 1]
+            free = self.carry(standing.best, stage.frames, following.frames)
+            standing = self.enter(standing, standing.stage + 1, free)
             yield standing, None
-
-    def next_standing(self, standing: Standing) -> Standing:
-        """Return the beginning of what follows a stage: the first one again with a greater c while that goes well, or the next."""
-        s, stages = self.settings, self.stages()
-        chosen = s.offset is None and s.method == "staged" and standing.stage == 0
-        well = not chosen or not self.overreaches(standing)
-        if chosen and well and standing.grown < MOST_GROWTHS:
-            accepted = replace(standing, accepted=standing.best, accepted_offset=standing.offset)
-            return self.enter(self.scaled(accepted, GROWTH, grown=standing.grown + 1), 0, GROWTH**0.5 * standing.best)
-        free = standing.best
-        if chosen and not well and standing.accepted is not None:
-            free = standing.accepted
-            standing = self.scaled(standing, standing.accepted_offset / standing.offset, grown=standing.grown)
-        old, new = (stages[standing.stage + i].frames for i in (0, 1))
-        return self.enter(standing, standing.stage + 1, self.carry(free, old, new))
-
-    def scaled(self, standing: Standing, factor: float, *, grown: int) -> Standing:
-        """Return the standing with another c; a given sigma stays, a chosen one goes with the root of c."""
-        sigma = standing.sigma if self.settings.sigma is not None else factor**0.5 * standing.sigma
-        return replace(standing, offset=factor * standing.offset, sigma=sigma, grown=grown)
 
     def step(self, standing: Standing, objective: Objective) -> Standing:
         """Take one step of the descent."""
@@ -330,13 +319,15 @@ class _Search:
         return slow or standing.descent.stalled
 
     def overreaches(self, standing: Standing) -> bool:
-        """Whether the first stage shows that c is too much to ask: the path leaks, or it jumps."""
-        terms, stage = standing.descent.at.terms, self.stages()[0]
+        """Whether c was chosen by us, and the first stage shows that it is too much to ask: the path leaks, or it jumps."""
+        s = self.settings
+        if s.offset is not None or s.method == "paper" or standing.stage > 0 or standing.shrunk >= MOST_SHRINKS:
+            return False
+        terms = standing.descent.at.terms
         if terms["outside"] > LEAK * terms["inside"]:
             return True
-        if self.settings.dims == 2:
-            return False
-        return jump(self.generator, self.edit(standing.best, stage.frames), size=stage.size, chunk=self.settings.chunk) > JUMP
+        edit = self.edit(standing.best, self.stages()[0].frames)
+        return s.dims == 1 and jump(self.generator, edit, size=self.stages()[0].size, chunk=s.chunk) > JUMP
 
     def carry(self, free: Tensor, old: int, new: int) -> Tensor:
         """Return the free frames' offsets at another number of frames."""
