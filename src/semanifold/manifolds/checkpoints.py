@@ -36,6 +36,7 @@ class Standing:
         evaluations: pictures made so far.
         offset: c.
         sigma: rest length at the full number of frames.
+        outside: weight of the outside in this stage.
         descent: the minimiser's state; its point is ``[f, *moving]``, the offsets of the free frames.
         recent: latest values of the objective in this stage, oldest first.
         best: the lowest point of this stage.
@@ -50,6 +51,7 @@ class Standing:
     evaluations: int
     offset: float
     sigma: float
+    outside: float
     descent: Descent
     recent: tuple[float, ...]
     best: Tensor
@@ -76,7 +78,7 @@ def save_standing(standing: Standing, path: str, key: str) -> None:
         tensors |= {"axes": standing.metric.axes, "stiffness": standing.metric.stiffness}
     for name, stack in (("moves", descent.moves), ("turns", descent.turns)):
         tensors |= {f"{name}.{i:03d}": tensor for i, tensor in enumerate(stack)}
-    names = ("stage", "within", "step", "evaluations", "offset", "sigma", "recent", "best_value", "shrunk")
+    names = ("stage", "within", "step", "evaluations", "offset", "sigma", "outside", "recent", "best_value", "shrunk")
     header = {name: getattr(standing, name) for name in names}
     header |= {"value": descent.at.value, "terms": descent.at.terms, "stalled": descent.stalled, "format": FORMAT, "key": key}
     with replacing(path) as part:

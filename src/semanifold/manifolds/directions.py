@@ -11,6 +11,7 @@ from torch import Tensor
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
+from semanifold.manifolds.coordinates import Coordinates
 from semanifold.manifolds.objective import moved
 from semanifold.masks import Mask
 
@@ -24,14 +25,16 @@ class LocalDirections:
 
     Attributes:
         vectors: ``[k, *code]`` unit vectors; zero in layers that may not move.
+        steps: ``[k, *moving]`` the same in coordinates, unit vectors there.
         gains: ``[k]`` eigenvalues lambda: change inside over (change outside + damping).
-        inside: ``[k]`` mean squared change inside per squared unit of the latent space.
+        inside: ``[k]`` mean squared change inside per squared unit of the coordinates.
         outside: ``[k]`` the same outside.
         basis: ``[s, d]`` orthonormal rows that span the search, d the dimensions that may move.
         grams: ``[2, s, s]`` mean products of the pictures that the rows push to, inside and outside.
     """
 
     vectors: Tensor
+    steps: Tensor
     gains: Tensor
     inside: Tensor
     outside: Tensor
@@ -54,6 +57,7 @@ def local_directions(
     probes: int = 64,
     chunk: int = 16,
     seed: int = 0,
+    coordinates: Coordinates | None = None,
 ) -> LocalDirections:
     """Solve ``J_in^T J_in v = lambda (J_out^T J_out + mu I) v`` without ever forming the Jacobian.
 
@@ -73,15 +77,16 @@ def local_directions(
         probes: random pictures inside, and as many outside.
         chunk: pictures at a time.
         seed: of the random pictures.
+        coordinates: I is the unit of these; of the latent space itself when None.
 
     Raises:
         SemanifoldError: if more than one code is given, or the mask or the code has no influence on the picture.
     """
-    shape = moving_shape(latents, layers)
+    shape, coordinates = moving_shape(latents, layers), coordinates or Coordinates()
     dims = int(torch.tensor(shape).prod())
 
     def pictures(offsets: Tensor) -> Tensor:
-        return generator.images(moved(latents, offsets.reshape(-1, *shape), layers), size=size)
+        return generator.images(moved(latents, coordinates.offsets(offsets.reshape(-1, *shape)), layers), size=size)
 
     zero = latents.values.new_zeros(1, dims)
     height, width = pictures(zero).shape[2:]
@@ -99,11 +104,12 @@ def local_directions(
         raise SemanifoldError(f"Nothing inside the mask {mask} answers to this code; use another mask, space or layers.")
     gains, small = generalised_eigenvectors(inside, outside + damping * top * torch.eye(len(inside)).to(inside))
     gains, small = gains[:k], small[:k]
-    vectors = small.to(basis) @ basis
-    full = torch.zeros(len(vectors), *latents.values.shape[1:]).to(basis)
-    full[:, slice(*layers) if layers else slice(None)] = vectors.reshape(-1, *shape)
+    steps = (small.to(basis) @ basis).reshape(-1, *shape)
+    full = torch.zeros(len(steps), *latents.values.shape[1:]).to(basis)
+    full[:, slice(*layers) if layers else slice(None)] = coordinates.offsets(steps)
+    full /= full.flatten(1).norm(dim=1).reshape(-1, *[1] * len(latents.values.shape[1:]))
     rates = [torch.einsum("ki,ij,kj->k", small, matrix, small) for matrix in (inside, outside)]
-    return LocalDirections(full, gains, rates[0], rates[1], basis, torch.stack([inside, outside]))
+    return LocalDirections(full, steps, gains, rates[0], rates[1], basis, torch.stack([inside, outside]))
 
 
 def moving_shape(latents: Latents, layers: tuple[int, int] | None) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from semanifold.distances import Distance
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
+from semanifold.manifolds.coordinates import Coordinates
 from semanifold.manifolds.layout import Layout, Springs
 from semanifold.minimise import Evaluation
 
@@ -111,7 +112,7 @@ def cropped_parts(rectangle: tuple[int, int, int, int], reference: Tensor, dista
 class Objective:
     """``alpha sum_i [valley(inside_i - c_i) + outside_weight outside_i] / unit_image + sum springs / unit_spring``.
 
-    Calling it with the free frames' offsets ``[f, *moving]`` gives value, gradient and terms, a chunk of pictures at a time.
+    Calling it with the free frames' coordinates ``[f, *moving]`` gives value, gradient and terms, a chunk of pictures at a time.
 
     Attributes:
         generator: makes the pictures.
@@ -129,6 +130,7 @@ class Objective:
         spring_unit: what spring terms are divided by: 1 in the paper, sigma^2 in ours.
         size: height and width of the pictures, or None.
         chunk: pictures at a time.
+        coordinates: what the frames are given in; the springs measure lengths in them.
     """
 
     generator: Generator
@@ -146,6 +148,7 @@ class Objective:
     spring_unit: float = 1.0
     size: int | None = None
     chunk: int = 8
+    coordinates: Coordinates = Coordinates()
 
     def __call__(self, free: Tensor) -> Evaluation:
         """Return the value, the gradient ``[f, *moving]`` and the terms."""
@@ -166,7 +169,7 @@ class Objective:
         terms, gradients, insides, outsides = [], [], [], []
         for codes, wanted in zip(free.split(self.chunk), targets.split(self.chunk)):
             leaf = codes.detach().requires_grad_()
-            pictures = self.generator.images(moved(self.seed, leaf, self.layers), size=self.size)
+            pictures = self.generator.images(moved(self.seed, self.coordinates.offsets(leaf), self.layers), size=self.size)
             inside, outside = self.parts(pictures)
             term = self.alpha * (self.valley(inside, wanted, self.width) + self.outside * outside) / self.image_unit
             gradients.append(torch.autograd.grad(term.sum(), leaf)[0])

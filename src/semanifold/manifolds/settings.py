@@ -34,6 +34,7 @@ class ManifoldSettings:
         springs: weight of the springs of each order k, which join frames k apart.
         alpha: weight of the pictures against the springs.
         outside: weight of staying the same outside against changing inside.
+        independence: how freely layers of ``w+`` may part, from 0 (they move together, as in w) to 1 (each goes its own way).
         objective: ``smooth`` is ours, ``paper`` is Yang et al. 2020, Eqs. 1-3 as published (boxes only).
         method: ``staged`` is ours (local start, coarse to fine, kink tightened, line search); ``paper`` is the published one
             (random start, L-BFGS with steps of length one).
@@ -41,7 +42,7 @@ class ManifoldSettings:
         flip: whether to start along it backwards.
         damping: mu of the local directions, as a share of the strongest change inside: larger prefers short ways.
         steps: most steps of the search in all.
-        tolerance: the search ends when five steps lower the objective by less than this share.
+        tolerance: the search ends when five steps lower the objective by less than this many times c a frame.
         coarse: whether to begin with fewer frames and smaller pictures.
         chunk: number of pictures held in memory at a time.
         seed: of the random draws (the paper's start; the codes that c is scaled by).
@@ -57,16 +58,17 @@ class ManifoldSettings:
     closed: bool = False
     offset: float | None = None
     sigma: float | None = None
-    springs: Mapping[int, float] = field(default_factory=lambda: {1: 1.0, 2: 1.0})
+    springs: Mapping[int, float] = field(default_factory=lambda: {1: 0.02, 2: 0.02})
     alpha: float = 1.0
-    outside: float = 4.0
+    outside: float = 40.0
+    independence: float = 0.2
     objective: Literal["smooth", "paper"] = "smooth"
     method: Literal["staged", "paper"] = "staged"
     direction: int = 0
     flip: bool = False
-    damping: float = 0.01
-    steps: int = 48
-    tolerance: float = 1e-3
+    damping: float = 0.001
+    steps: int = 64
+    tolerance: float = 0.005
     coarse: bool = True
     chunk: int = 8
     seed: int = 0
@@ -105,6 +107,8 @@ class ManifoldSettings:
         for name, value in above.items():
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise SemanifoldError(f"{name} must be a finite number above 0, but {value} came.")
+        if not 0 <= self.independence <= 1:
+            raise SemanifoldError(f"independence must lie between 0 and 1, but {self.independence} came.")
         least = {"outside": (self.outside, 0), "tolerance": (self.tolerance, 0), "direction": (self.direction, 0)}
         for name, (value, bound) in (least | {"steps": (self.steps, 1), "chunk": (self.chunk, 1)}).items():
             if not value >= bound:

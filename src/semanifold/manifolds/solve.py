@@ -17,6 +17,7 @@ from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.manifolds.checkpoints import Standing, load_standing, save_standing, search_key
+from semanifold.manifolds.coordinates import Coordinates, natural_coordinates
 from semanifold.manifolds.directions import moving_shape
 from semanifold.manifolds.layout import layout_of, refine
 from semanifold.manifolds.metric import Metric, preconditioner
@@ -25,21 +26,24 @@ from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.start import Start, find_start, paper_start, starting_offsets
 from semanifold.manifolds.steps import jump
 from semanifold.masks import Mask
-from semanifold.minimise import Evaluation, begin, lbfgs_step
+from semanifold.minimise import Descent, Evaluation, begin, lbfgs_step
 from semanifold.solutions import Progress, Result, Solution
 
 PAPER = "Yang, Rokeby, Snelgrove 2020, Mask-Guided Discovery of Semantic Manifolds in Generative Models, arXiv:2105.07273"
 WIDTHS = {"smooth": (0.1, 0.1), "paper": (0.05, 0.01, 0.002)}
 """Width of the valley's floor at each stage, as a share of c: the paper's kink is approached, our floor stays round."""
-COARSE_STEPS = 0.35
+COARSE_STEPS = 0.4
 """Share of the steps that the first stage may take."""
 LEAK, JUMP = 0.1, 2.5
 """Where c is chosen: most change outside for the change inside, and longest step between pictures over the mean one."""
+MOST_LEAK = 0.5
+"""A stage's weight of the outside is such that at its beginning the leak costs at most this many times c a frame: a tenth of what
+it costs in our objective not to change at all."""
 SHRINK, MOST_SHRINKS = 0.7, 2
 """By what and how often c becomes smaller while the first stage ends with more than that."""
 PATIENCE = 5
 CHECKPOINT_EVERY = 5
-SMALLEST_SIZE = 32
+SMALLEST_SIZE = 64
 HISTORY = 20
 TINY_GRADIENT = 1e-7
 
@@ -126,6 +130,7 @@ class _Search:
     distance: Distance
     distance_name: str
     moving: tuple[int, ...]
+    coordinates: Coordinates
 
     @staticmethod
     def prepare(
@@ -140,7 +145,10 @@ class _Search:
         moving = moving_shape(seed, settings.layers)
         mask.check(*generator.picture_shape[1:])
         name = settings.distance if distance is None else repr(getattr(distance, "__qualname__", "distance"))
-        return _Search(generator, seed, mask, settings, distance or distance_by_name(settings.distance), name, moving)
+        natural = settings.objective == "smooth"
+        coordinates = natural_coordinates(generator, seed, moving, settings.independence) if natural else Coordinates()
+        function = distance or distance_by_name(settings.distance)
+        return _Search(generator, seed, mask, settings, function, name, moving, coordinates)
 
     def parts(self, size: int | None) -> Parts:
         """Return the distances inside and outside of the seed's picture at a size."""
@@ -167,7 +175,7 @@ class _Search:
         fine = [Stage(s.frames, None, width, max(1, left // len(widths[1:]))) for width in widths[1:]]
         return [first, *fine]
 
-    def objective(self, stage: Stage, offset: float, sigma: float) -> Objective:
+    def objective(self, stage: Stage, offset: float, sigma: float, outside: float) -> Objective:
         """Return a stage's objective; the paper's has no units, ours is free of those of the distance and the latent space."""
         s = self.settings
         sigma = sigma * (s.frames - 1) / (stage.frames - 1)
@@ -175,8 +183,9 @@ class _Search:
         layout, parts = layout_of(s, stage.frames), self.parts(stage.size)
         valley = kinked_valley if s.objective == "paper" else round_valley
         return Objective(
-            self.generator, self.seed, s.layers, layout, parts, offset, sigma, s.alpha, s.outside, valley=valley,
+            self.generator, self.seed, s.layers, layout, parts, offset, sigma, s.alpha, outside, valley=valley,
             width=stage.width * offset, image_unit=units[0], spring_unit=units[1], size=stage.size, chunk=s.chunk,
+            coordinates=self.coordinates,
         )  # fmt: skip
 
     def edit(self, free: Tensor, frames: int) -> Lattice:
@@ -184,7 +193,7 @@ class _Search:
         s, layout = self.settings, layout_of(self.settings, frames)
         offsets = layout.spread(free)
         full = torch.zeros(len(offsets), *self.seed.values.shape[1:]).to(offsets)
-        full[:, slice(*s.layers) if s.layers else slice(None)] = offsets
+        full[:, slice(*s.layers) if s.layers else slice(None)] = self.coordinates.offsets(offsets)
         grid, knots = layout.lattice(full, s.closed)
         info = EditInfo(
             name=str(self.mask),
@@ -208,7 +217,7 @@ class _Search:
                 raise SemanifoldError("The paper's method needs an offset and a sigma; its own are 0.25 and 4.")
             nothing = self.seed.values.new_zeros(2, *self.moving)
             return Start(nothing, s.offset, s.sigma, 0, None), paper_start(self.seed, s, self.moving)
-        found = find_start(self.generator, self.seed, self.mask, self.parts(stage.size), s, layout_of(s, s.frames), stage.size)
+        found = find_start(self.generator, self.seed, self.mask, self.parts(stage.size), s, layout_of(s, s.frames), stage.size, self.coordinates)
         return found, starting_offsets(layout, found.axes, s)
 
     def run(self, progress: Progress | None, checkpoint: str | None) -> Solution[Lattice]:
@@ -232,20 +241,32 @@ class _Search:
         """Return where the search begins."""
         start, offsets = self.start()
         free = offsets[layout_of(self.settings, self.stages()[0].frames).free].contiguous()
-        descent = begin(self.objective(self.stages()[0], start.offset, start.sigma), free)
+        descent, outside, count = self.begin(0, start.offset, start.sigma, free)
         value = descent.at.value
-        evaluations = start.pictures + len(free)
         return Standing(
-            0, 0, 0, evaluations, start.offset, start.sigma, descent, (value,), free, value, start.metric, 0
+            0, 0, 0, start.pictures + count, start.offset, start.sigma, outside, descent, (value,), free, value, start.metric, 0
         )  # fmt: skip
 
     def enter(self, standing: Standing, stage: int, free: Tensor) -> Standing:
         """Return the standing at the beginning of another stage."""
-        descent = begin(self.objective(self.stages()[stage], standing.offset, standing.sigma), free)
+        descent, outside, count = self.begin(stage, standing.offset, standing.sigma, free)
         value = descent.at.value
-        evaluations = standing.evaluations + len(free)
-        fresh = {"descent": descent, "recent": (value,), "best": free, "best_value": value}
-        return replace(standing, stage=stage, within=0, evaluations=evaluations, **fresh)
+        fresh = {"outside": outside, "descent": descent, "recent": (value,), "best": free, "best_value": value}
+        return replace(standing, stage=stage, within=0, evaluations=standing.evaluations + count, **fresh)
+
+    def begin(self, stage: int, offset: float, sigma: float, free: Tensor) -> tuple[Descent, float, int]:
+        """Return a stage's first evaluation, the weight of the outside in it, and the pictures that it took.
+
+        The weight asked for is approached from below: where the path still leaks so much that it would cost less not to change at
+        all, it begins with a weight at which it does not.
+        """
+        s = self.settings
+        descent = begin(self.objective(self.stages()[stage], offset, sigma, s.outside), free)
+        inside, outside = descent.at.terms["inside"], descent.at.terms["outside"]
+        if s.objective == "paper" or s.outside * outside <= MOST_LEAK * inside:
+            return descent, s.outside, len(free)
+        lower = MOST_LEAK * inside / outside
+        return begin(self.objective(self.stages()[stage], offset, sigma, lower), free), lower, 2 * len(free)
 
     def steps(self, standing: Standing) -> Iterator[tuple[Standing, Result | None]]:
         """Go on from a standing; each item is the next one, the last with the reason why the search ends."""
@@ -253,11 +274,11 @@ class _Search:
         yield standing, None
         while True:
             stage = stages[standing.stage]
-            objective = self.objective(stage, standing.offset, standing.sigma)
-            settled = False
+            objective = self.objective(stage, standing.offset, standing.sigma, standing.outside)
+            settled = self.settled(standing, objective)
             while standing.within < stage.steps and not settled:
                 standing = self.step(standing, objective)
-                settled = self.settled(standing)
+                settled = self.settled(standing, objective)
                 if not math.isfinite(standing.descent.at.value):
                     yield standing, Result.DIVERGED
                     return
@@ -310,12 +331,13 @@ class _Search:
             return None
         return preconditioner(metric, objective.layout, objective.alpha / objective.image_unit, 1 / objective.spring_unit)
 
-    def settled(self, standing: Standing) -> bool:
+    def settled(self, standing: Standing, objective: Objective) -> bool:
         """Whether this stage has nothing more to gain."""
         if self.settings.method == "paper":
             return float(standing.descent.at.gradient.abs().max()) <= TINY_GRADIENT
         recent = standing.recent
-        slow = len(recent) > PATIENCE and recent[0] - recent[-1] < self.settings.tolerance * abs(recent[0])
+        scale = len(standing.best) * objective.alpha * objective.offset / objective.image_unit
+        slow = len(recent) > PATIENCE and recent[0] - recent[-1] < self.settings.tolerance * scale
         return slow or standing.descent.stalled
 
     def overreaches(self, standing: Standing) -> bool:
@@ -353,7 +375,7 @@ class _Search:
         edit = self.edit(free, s.frames)
         parts = self.parts(None)
         with torch.no_grad():
-            pairs = [parts(self.generator.images(moved(self.seed, codes, s.layers))) for codes in free.split(s.chunk)]
+            pairs = [parts(self.generator.images(moved(self.seed, self.coordinates.offsets(codes), s.layers))) for codes in free.split(s.chunk)]
         inside, outside = (torch.cat(column) for column in zip(*pairs))
         layout = layout_of(s, s.frames)
         stats = {

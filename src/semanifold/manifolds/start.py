@@ -9,6 +9,7 @@ from torch import Tensor
 
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
+from semanifold.manifolds.coordinates import Coordinates
 from semanifold.manifolds.directions import local_directions
 from semanifold.manifolds.layout import Layout
 from semanifold.manifolds.metric import Metric, metric_of
@@ -48,7 +49,8 @@ class Start:
 
 
 def find_start(
-    generator: Generator, seed: Latents, mask: Mask, parts: Parts, settings: ManifoldSettings, layout: Layout, size: int | None
+    generator: Generator, seed: Latents, mask: Mask, parts: Parts, settings: ManifoldSettings, layout: Layout, size: int | None,
+    coordinates: Coordinates,
 ) -> Start:
     """Choose directions, c and sigma.
 
@@ -68,14 +70,13 @@ def find_start(
     """
     found = local_directions(
         generator, seed, mask, settings.direction + 2, layers=settings.layers, size=size, damping=settings.damping,
-        probes=PROBES, chunk=settings.chunk, seed=settings.seed,
+        probes=PROBES, chunk=settings.chunk, seed=settings.seed, coordinates=coordinates,
     )  # fmt: skip
-    layers = slice(*settings.layers) if settings.layers else slice(None)
-    pair = found.vectors[settings.direction :][:, layers]
+    pair = found.steps[settings.direction :]
     first, second = pair[0], pair[min(1, len(pair) - 1)]
-    apart, usual = strangers(generator, seed, parts, settings, size)
+    apart, usual = strangers(generator, seed, parts, settings, size, coordinates)
     lengths = torch.linspace(0, REACH * apart, TRIALS + 1)[1:].to(seed.values)
-    walks = [_walk(generator, seed, parts, sign * v, lengths, settings, size) for v in (first, second) for sign in (1, -1)]
+    walks = [_walk(generator, seed, parts, sign * v, lengths, settings, size, coordinates) for v in (first, second) for sign in (1, -1)]
     offset = settings.offset or SHARE * usual
     cost = [float(_at(inside, outside, offset, short=4.0)) for inside, outside in walks]
     backwards = (cost[1] < cost[0]) != settings.flip
@@ -132,14 +133,15 @@ def mean_spacing(offsets: Tensor, layout: Layout) -> float:
 
 
 def strangers(
-    generator: Generator, seed: Latents, parts: Parts, settings: ManifoldSettings, size: int | None
+    generator: Generator, seed: Latents, parts: Parts, settings: ManifoldSettings, size: int | None,
+    coordinates: Coordinates,
 ) -> tuple[float, float]:
     """Return the median distance to other codes (moving part) and the median distance inside to their pictures."""
     numbers = range(settings.seed, settings.seed + STRANGERS)
     labels = None if seed.labels is None else seed.labels.expand(STRANGERS, -1)
     others = generator.convert(generator.sample(list(numbers), labels=labels), seed.space)
     layers = slice(*settings.layers) if settings.layers else slice(None)
-    apart = (others.values - seed.values)[:, layers].flatten(1).norm(dim=1)
+    apart = coordinates.inverse((others.values - seed.values)[:, layers]).flatten(1).norm(dim=1)
     inside = torch.cat([parts(_pictures(generator, others[i : i + 1], size))[0] for i in range(len(others))])
     return float(apart.median()), float(inside.median())
 
@@ -152,10 +154,11 @@ def _walk(
     lengths: Tensor,
     settings: ManifoldSettings,
     size: int | None,
+    coordinates: Coordinates,
 ) -> tuple[Tensor, Tensor]:
     """Return distances inside and outside ``[trials]`` along a straight line."""
     offsets = lengths.reshape(-1, *[1] * direction.ndim) * direction
-    codes = moved(seed, offsets, settings.layers)
+    codes = moved(seed, coordinates.offsets(offsets), settings.layers)
     results = [parts(_pictures(generator, codes[i : i + settings.chunk], size)) for i in range(0, len(codes), settings.chunk)]
     return torch.cat([inside for inside, _ in results]), torch.cat([outside for _, outside in results])
 

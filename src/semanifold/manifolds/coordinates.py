@@ -1,0 +1,72 @@
+"""Natural coordinates: latent offsets in units in which every step of length one is about equally usual."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+
+SAMPLES = 2048
+"""Codes that the covariance is taken of."""
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """A linear map from coordinates u to offsets of a code, ``across u within``; both None for the plain latent space.
+
+    Attributes:
+        within: ``[d, d]`` symmetric root of the covariance of one layer's code.
+        across: ``[l, l]`` symmetric root of the covariance of the layers among one another.
+    """
+
+    within: Tensor | None = None
+    across: Tensor | None = None
+
+    def offsets(self, u: Tensor) -> Tensor:
+        """Return the offsets ``[n, *moving]`` of coordinates ``[n, *moving]``."""
+        if self.within is not None:
+            u = u @ self.within
+        return u if self.across is None else torch.einsum("ij,njd->nid", self.across, u)
+
+    def inverse(self, offsets: Tensor) -> Tensor:
+        """Return the shortest coordinates ``[n, *moving]`` of offsets; what the samples never do is left out."""
+        if self.within is not None:
+            offsets = offsets @ torch.linalg.pinv(self.within, hermitian=True, rtol=1e-4)
+        if self.across is None:
+            return offsets
+        return torch.einsum("ij,njd->nid", torch.linalg.pinv(self.across, hermitian=True, rtol=1e-4), offsets)
+
+
+def natural_coordinates(generator: Generator, seed: Latents, moving: tuple[int, ...], independence: float) -> Coordinates:
+    """Return coordinates in which the codes of a generator are about standard normal.
+
+    In ``z`` that is the space itself. In ``w`` it is whitened by the covariance of 2,048 codes (the metric of P_N, Zhu et al.
+    2020, arXiv:2012.09036, without its leaky units). In ``w+`` layers usually agree; they are given the covariance
+    ``(1 - e) 1 1^T + e I`` with each other, so that moving them together is cheap and letting them part is dear.
+
+    Args:
+        generator: the generator.
+        seed: one code in the space to move in.
+        moving: shape of the part of a code that moves.
+        independence: e, from 0 (layers move together, as in w) to 1 (each goes its own way).
+    """
+    if seed.space not in ("w", "w+") or "w" not in generator.spaces:
+        return Coordinates()
+    labels = None if seed.labels is None else seed.labels.expand(SAMPLES, -1)
+    codes = generator.sample(range(SAMPLES), "w", labels=labels).values.detach().double()
+    within = _root(torch.cov(codes.T)).to(seed.values)
+    if seed.space == "w":
+        return Coordinates(within)
+    layers = moving[0]
+    together = (1 - independence) * torch.ones(layers, layers) + independence * torch.eye(layers)
+    return Coordinates(within, _root(together.double()).to(seed.values))
+
+
+def _root(covariance: Tensor) -> Tensor:
+    """Return the symmetric square root of a positive matrix."""
+    values, vectors = torch.linalg.eigh(covariance)
+    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
