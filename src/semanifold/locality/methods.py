@@ -112,11 +112,11 @@ def eigen(problem: Problem) -> list[Candidate]:
     In w+ it is solved there and, one direction for all layers as in the source, in w.
     """
     world, shape = problem.world, tuple(problem.seed.values.shape[1:])
-    found = local_directions(world.generator, problem.seed, problem.shape, LOCAL).vectors
+    found = local_directions(world.generator, problem.seed, problem.shape, LOCAL, damping=problem.manifold.damping).vectors
     lines = [line(d, problem.reach, world.space, f"{world.space} {i + 1}") for i, d in enumerate(found)]
     if world.space == "w+":
         seed = world.generator.sample([problem.number], "w")
-        found = local_directions(world.generator, seed, problem.shape, LOCAL).vectors
+        found = local_directions(world.generator, seed, problem.shape, LOCAL, damping=problem.manifold.damping).vectors
         wide = [on_layers(d, (0, shape[0]), shape[0]) for d in found]
         lines += [line(d, problem.reach, "w+", f"w {i + 1}") for i, d in enumerate(wide)]
     return lines

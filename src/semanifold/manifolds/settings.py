@@ -60,15 +60,15 @@ class ManifoldSettings:
     sigma: float | None = None
     springs: Mapping[int, float] = field(default_factory=lambda: {1: 0.02, 2: 0.02})
     alpha: float = 1.0
-    outside: float = 40.0
+    outside: float = 200.0
     independence: float = 0.2
     objective: Literal["smooth", "paper"] = "smooth"
     method: Literal["staged", "paper"] = "staged"
     direction: int = 0
     flip: bool = False
-    damping: float = 0.001
-    steps: int = 64
-    tolerance: float = 0.005
+    damping: float = 1e-4
+    steps: int = 80
+    tolerance: float = 0.003
     coarse: bool = True
     chunk: int = 8
     seed: int = 0
