@@ -198,7 +198,6 @@ def test_a_pad_has_a_sheet_and_a_film(tmp_path):
 
 def test_demo_ends_by_saying_what_to_open(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("semanifold.commands.demo.MASKS", {"mouth": MOUTH, "eyes": "box:0.1,0.1,0.9,0.5"})
-    monkeypatch.setattr("semanifold.commands.demo.SEARCH", {"frames": 5, "steps": 8})
     assert cli.main(["demo", "--generator", "toy.py:toy"]) == 0
     last = capsys.readouterr().out.split("Open:")[-1].split()
     assert all((tmp_path / word).stat().st_size > 0 for word in last)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from tyro.conf import arg
 
 from semanifold.commands.base import Command, Model, Output, Start
-from semanifold.commands.discover import Discover, Search
+from semanifold.commands.discover import Discover
 from semanifold.commands.edits import Combine
 from semanifold.commands.results import HEAT, MP4, STRIP
 from semanifold.commands.terminal import say, show
 
 MASKS = {"mouth": "mouth", "eyes": "eyes"}
 """Run folder and mask of each path."""
-SEARCH: dict[str, Any] = {"space": "w"}
-"""Fields of the search that the demo sets otherwise."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +38,7 @@ class Demo(Command):
         """Discover twice, combine, and say what to open."""
         folders = tuple(self.out / name for name in MASKS)
         steps: list[Command] = [
-            Discover(
-                mask, model=self.model, start=Start(self.seed), search=Search(**SEARCH), output=Output(folder, self.overwrite)
-            )
+            Discover(mask, model=self.model, start=Start(self.seed), output=Output(folder, self.overwrite))
             for folder, mask in zip(folders, MASKS.values(), strict=True)
         ]
         steps.append(Combine(folders, output=Output(self.out / "both", self.overwrite)))

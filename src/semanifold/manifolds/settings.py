@@ -100,6 +100,10 @@ class ManifoldSettings:
         ):
             if given not in known:
                 raise SemanifoldError(f"There is no {name} {given!r}: {near_names(given, known)}")
+        if self.method == "paper" and self.objective != "paper":
+            raise SemanifoldError(
+                "The published method takes the published objective only; give objective='paper' as well, or method='staged'."
+            )
         self._check_numbers()
 
     def _check_numbers(self) -> None:

@@ -19,6 +19,8 @@ from semanifold.masks import Mask
 
 STRANGERS = 8
 """Codes drawn to learn how far apart codes and pictures usually are."""
+FIRST_STRANGER = 1_000_000
+"""Their seeds: none that a person would choose for the face itself."""
 SHARE = 0.5
 """c is this share of the median distance inside between the seed and strangers, where the local direction reaches that far."""
 REACH = 0.5
@@ -137,7 +139,7 @@ def strangers(
     coordinates: Coordinates,
 ) -> tuple[float, float]:
     """Return the median distance to other codes (moving part) and the median distance inside to their pictures."""
-    numbers = range(settings.seed, settings.seed + STRANGERS)
+    numbers = range(FIRST_STRANGER + settings.seed, FIRST_STRANGER + settings.seed + STRANGERS)
     labels = None if seed.labels is None else seed.labels.expand(STRANGERS, -1)
     others = generator.convert(generator.sample(list(numbers), labels=labels), seed.space)
     layers = slice(*settings.layers) if settings.layers else slice(None)
