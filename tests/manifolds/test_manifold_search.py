@@ -75,7 +75,8 @@ def test_the_zero_of_t_is_the_unedited_picture_and_layers_that_may_not_move_do_n
 
 
 def test_the_second_direction_and_the_flip_start_elsewhere() -> None:
-    ends = [found(schedule="out", offset=0.005, **changes).value.offsets[-1] for changes in ({}, {"flip": True}, {"direction": 1})]
+    starts = {}, {"flip": True}, {"direction": 1}
+    ends = [found(schedule="out", offset=0.005, **changes).value.offsets[-1] for changes in starts]
     assert torch.cosine_similarity(ends[0], ends[1], dim=0) < 0
     assert torch.cosine_similarity(ends[0], ends[2], dim=0).abs() < 0.9
 

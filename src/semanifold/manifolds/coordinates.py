@@ -41,6 +41,10 @@ class Coordinates:
         return torch.einsum("ij,njd->nid", torch.linalg.pinv(self.across, hermitian=True, rtol=1e-4), offsets)
 
 
+PLAIN = Coordinates()
+"""The latent space as it is."""
+
+
 def natural_coordinates(generator: Generator, seed: Latents, moving: tuple[int, ...], independence: float) -> Coordinates:
     """Return coordinates in which the codes of a generator are about standard normal.
 
@@ -55,7 +59,7 @@ def natural_coordinates(generator: Generator, seed: Latents, moving: tuple[int, 
         independence: e, from 0 (layers move together, as in w) to 1 (each goes its own way).
     """
     if seed.space not in ("w", "w+") or "w" not in generator.spaces:
-        return Coordinates()
+        return PLAIN
     labels = None if seed.labels is None else seed.labels.expand(SAMPLES, -1)
     codes = generator.sample(range(SAMPLES), "w", labels=labels).values.detach().double()
     within = _root(torch.cov(codes.T)).to(seed.values)

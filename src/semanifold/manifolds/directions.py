@@ -11,7 +11,7 @@ from torch import Tensor
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
-from semanifold.manifolds.coordinates import Coordinates
+from semanifold.manifolds.coordinates import PLAIN, Coordinates
 from semanifold.manifolds.objective import moved
 from semanifold.masks import Mask
 
@@ -57,7 +57,7 @@ def local_directions(
     probes: int = 64,
     chunk: int = 16,
     seed: int = 0,
-    coordinates: Coordinates | None = None,
+    coordinates: Coordinates = PLAIN,
 ) -> LocalDirections:
     """Solve ``J_in^T J_in v = lambda (J_out^T J_out + mu I) v`` without ever forming the Jacobian.
 
@@ -77,12 +77,12 @@ def local_directions(
         probes: random pictures inside, and as many outside.
         chunk: pictures at a time.
         seed: of the random pictures.
-        coordinates: I is the unit of these; of the latent space itself when None.
+        coordinates: I is the unit of these.
 
     Raises:
         SemanifoldError: if more than one code is given, or the mask or the code has no influence on the picture.
     """
-    shape, coordinates = moving_shape(latents, layers), coordinates or Coordinates()
+    shape = moving_shape(latents, layers)
     dims = int(torch.tensor(shape).prod())
 
     def pictures(offsets: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from semanifold.distances import Distance
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
-from semanifold.manifolds.coordinates import Coordinates
+from semanifold.manifolds.coordinates import PLAIN, Coordinates
 from semanifold.manifolds.layout import Layout, Springs
 from semanifold.minimise import Evaluation
 
@@ -148,7 +148,7 @@ class Objective:
     spring_unit: float = 1.0
     size: int | None = None
     chunk: int = 8
-    coordinates: Coordinates = Coordinates()
+    coordinates: Coordinates = PLAIN
 
     def __call__(self, free: Tensor) -> Evaluation:
         """Return the value, the gradient ``[f, *moving]`` and the terms."""

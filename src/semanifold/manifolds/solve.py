@@ -17,7 +17,7 @@ from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.manifolds.checkpoints import Standing, load_standing, save_standing, search_key
-from semanifold.manifolds.coordinates import Coordinates, natural_coordinates
+from semanifold.manifolds.coordinates import PLAIN, Coordinates, natural_coordinates
 from semanifold.manifolds.directions import moving_shape
 from semanifold.manifolds.layout import layout_of, refine
 from semanifold.manifolds.metric import Metric, preconditioner
@@ -146,7 +146,7 @@ class _Search:
         mask.check(*generator.picture_shape[1:])
         name = settings.distance if distance is None else repr(getattr(distance, "__qualname__", "distance"))
         natural = settings.objective == "smooth"
-        coordinates = natural_coordinates(generator, seed, moving, settings.independence) if natural else Coordinates()
+        coordinates = natural_coordinates(generator, seed, moving, settings.independence) if natural else PLAIN
         function = distance or distance_by_name(settings.distance)
         return _Search(generator, seed, mask, settings, function, name, moving, coordinates)
 
@@ -217,7 +217,9 @@ class _Search:
                 raise SemanifoldError("The paper's method needs an offset and a sigma; its own are 0.25 and 4.")
             nothing = self.seed.values.new_zeros(2, *self.moving)
             return Start(nothing, s.offset, s.sigma, 0, None), paper_start(self.seed, s, self.moving)
-        found = find_start(self.generator, self.seed, self.mask, self.parts(stage.size), s, layout_of(s, s.frames), stage.size, self.coordinates)
+        found = find_start(
+            self.generator, self.seed, self.mask, self.parts(stage.size), s, layout_of(s, s.frames), stage.size, self.coordinates
+        )  # fmt: skip
         return found, starting_offsets(layout, found.axes, s)
 
     def run(self, progress: Progress | None, checkpoint: str | None) -> Solution[Lattice]:
@@ -375,7 +377,8 @@ class _Search:
         edit = self.edit(free, s.frames)
         parts = self.parts(None)
         with torch.no_grad():
-            pairs = [parts(self.generator.images(moved(self.seed, self.coordinates.offsets(codes), s.layers))) for codes in free.split(s.chunk)]
+            codes = [moved(self.seed, self.coordinates.offsets(part), s.layers) for part in free.split(s.chunk)]
+            pairs = [parts(self.generator.images(part)) for part in codes]
         inside, outside = (torch.cat(column) for column in zip(*pairs))
         layout = layout_of(s, s.frames)
         stats = {

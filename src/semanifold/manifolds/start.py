@@ -51,7 +51,13 @@ class Start:
 
 
 def find_start(
-    generator: Generator, seed: Latents, mask: Mask, parts: Parts, settings: ManifoldSettings, layout: Layout, size: int | None,
+    generator: Generator,
+    seed: Latents,
+    mask: Mask,
+    parts: Parts,
+    settings: ManifoldSettings,
+    layout: Layout,
+    size: int | None,
     coordinates: Coordinates,
 ) -> Start:
     """Choose directions, c and sigma.
@@ -69,6 +75,7 @@ def find_start(
         settings: of the search.
         layout: frames at full number.
         size: height and width of the pictures.
+        coordinates: what directions and frames are given in.
     """
     found = local_directions(
         generator, seed, mask, settings.direction + 2, layers=settings.layers, size=size, damping=settings.damping,
@@ -78,7 +85,8 @@ def find_start(
     first, second = pair[0], pair[min(1, len(pair) - 1)]
     apart, usual = strangers(generator, seed, parts, settings, size, coordinates)
     lengths = torch.linspace(0, REACH * apart, TRIALS + 1)[1:].to(seed.values)
-    walks = [_walk(generator, seed, parts, sign * v, lengths, settings, size, coordinates) for v in (first, second) for sign in (1, -1)]
+    ways = [sign * v for v in (first, second) for sign in (1, -1)]
+    walks = [_walk(generator, seed, parts, way, lengths, settings, size, coordinates) for way in ways]
     offset = settings.offset or SHARE * usual
     cost = [float(_at(inside, outside, offset, short=4.0)) for inside, outside in walks]
     backwards = (cost[1] < cost[0]) != settings.flip
@@ -135,7 +143,11 @@ def mean_spacing(offsets: Tensor, layout: Layout) -> float:
 
 
 def strangers(
-    generator: Generator, seed: Latents, parts: Parts, settings: ManifoldSettings, size: int | None,
+    generator: Generator,
+    seed: Latents,
+    parts: Parts,
+    settings: ManifoldSettings,
+    size: int | None,
     coordinates: Coordinates,
 ) -> tuple[float, float]:
     """Return the median distance to other codes (moving part) and the median distance inside to their pictures."""
