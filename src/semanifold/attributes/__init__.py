@@ -1,0 +1,1 @@
+"""Attributes: numbers that are read from pictures."""

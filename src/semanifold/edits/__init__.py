@@ -1,0 +1,8 @@
+"""Edits: paths of pictures that start at an unedited one."""
+
+from semanifold.edits.base import Edit, EditInfo
+from semanifold.edits.files import load_edit, save_edit
+from semanifold.edits.flow import Flow
+from semanifold.edits.lattice import Lattice, renamed
+
+__all__ = ["Edit", "EditInfo", "Flow", "Lattice", "load_edit", "renamed", "save_edit"]

@@ -1,0 +1,90 @@
+"""Edit: a path of pictures that starts at an unedited one.
+
+``edit.images(generator, latents, t)`` is all that rendering, measuring, the command line and the studio know of an edit.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Self
+
+from torch import Tensor
+
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+
+
+@dataclass(frozen=True)
+class EditInfo:
+    """What an edit's file says about it: where it lives, what it was made with, how far it may be driven.
+
+    Attributes:
+        name: short name for people, such as ``"mouth"``.
+        method: how it was found, such as ``"masked manifold"``.
+        space: latent space of the codes.
+        layers: ``(first, last + 1)`` layers of ``w+`` that move, or None for all.
+        generator: name of the generator.
+        fingerprint: fingerprint of its weights.
+        mask: the mask as the user wrote it.
+        usable: range of ``t`` in which the pictures keep changing and stay good.
+        locality: measured locality scores, by name.
+        cite: papers to cite.
+    """
+
+    name: str = "edit"
+    method: str = "unknown"
+    space: str = "w+"
+    layers: tuple[int, int] | None = None
+    generator: str = "unknown"
+    fingerprint: str = "unknown"
+    mask: str = ""
+    usable: tuple[float, float] = (0.0, 1.0)
+    locality: dict[str, float] = field(default_factory=dict)
+    cite: tuple[str, ...] = ()
+
+
+class Edit(ABC):
+    """A path of pictures; ``t = 0`` is the unedited picture.
+
+    Attributes:
+        info: what the file says about the edit.
+        dimensions: number of coordinates of ``t``: 1 for a path, 2 for a pad.
+        kind: what files call this leaf.
+    """
+
+    kind: ClassVar[str]
+    info: EditInfo
+    dimensions: int = 1
+
+    @abstractmethod
+    def latents(self, latents: Latents, t: Tensor | float) -> Latents:
+        """Return the edited codes; one code serves all values of ``t``.
+
+        Args:
+            latents: n codes in the edit's space, or one code for all values of ``t``.
+            t: one number, ``[n]`` numbers, or ``[n, 2]`` for an edit of two dimensions.
+
+        Raises:
+            SemanifoldError: if the codes are of another space or shape.
+        """
+
+    def images(self, generator: Generator, latents: Latents, t: Tensor | float) -> Tensor:
+        """Return the edited pictures ``[n, c, h, w]``.
+
+        Args:
+            generator: the generator that the edit was made for, or one with the same spaces.
+            latents: n codes, or one code for all values of ``t``.
+            t: one number, ``[n]`` numbers, or ``[n, 2]`` for an edit of two dimensions.
+        """
+        return generator.images(self.latents(latents, t))
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what the file must hold for :func:`load_edit` to make the edit again."""
+
+    @classmethod
+    @abstractmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], info: EditInfo) -> Self:
+        """Make the edit of a file's tensors again; ``KeyError`` if one is missing."""

@@ -1,0 +1,99 @@
+"""A lattice of latents: offsets from a seed's code on a line or a sheet of knots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from semanifold.edits.base import Edit, EditInfo
+from semanifold.errors import SemanifoldError
+from semanifold.latents import Latents
+
+
+class Lattice(Edit):
+    """Offsets from a seed's code on a line (or a sheet) of knots, with straight pieces between them.
+
+    ``latents(l, t) = l + offset(t)`` with ``offset(0) = 0``: the seed itself belongs to every edit. A manifold found on one
+    face is carried to another by the same offsets (Yang et al. 2020, arXiv:2105.07273, section 4).
+    """
+
+    kind: ClassVar[str] = "lattice"
+
+    def __init__(self, offsets: Tensor, knots: Sequence[Tensor], info: EditInfo, *, seed: Latents | None = None) -> None:
+        """Make the edit.
+
+        Args:
+            offsets: ``[n, *shape]`` for a path, ``[n, m, *shape]`` for a sheet: code minus seed code at every knot.
+            knots: one increasing ``[n]`` tensor of ``t`` a dimension; each must hold 0.
+            info: what the file says about the edit.
+            seed: the code that the edit was found on, if known.
+
+        Raises:
+            SemanifoldError: if sizes disagree, knots do not increase, no knot is 0 or the offset there is not zero.
+        """
+        self.offsets, self.knots, self.info, self.seed = offsets, tuple(knots), info, seed
+        self.dimensions = len(self.knots)
+        if tuple(offsets.shape[: self.dimensions]) != tuple(len(k) for k in self.knots):
+            raise SemanifoldError(f"Offsets {tuple(offsets.shape)} do not fit knots {[len(k) for k in self.knots]}.")
+        if not torch.isfinite(offsets).all():
+            raise SemanifoldError("The edit's codes hold NaN or infinite values.")
+        for knots_ in self.knots:
+            if len(knots_) < 2 or not (knots_[1:] > knots_[:-1]).all() or not (knots_ == 0).any():
+                raise SemanifoldError("Knots must be at least two increasing values of t, one of which is 0.")
+        if offsets[tuple(int((k == 0).nonzero()[0]) for k in self.knots)].abs().max() != 0:
+            raise SemanifoldError("The offset at t = 0 must be zero: t = 0 is the unedited picture.")
+
+    def offset(self, t: Tensor | float) -> Tensor:
+        """Return the offsets ``[n, *shape]`` at ``t`` (``[n]``, or ``[n, 2]`` on a sheet).
+
+        Between knots it interpolates linearly; beyond the last ones it goes on in a straight line.
+        """
+        t = torch.as_tensor(t, dtype=self.offsets.dtype, device=self.offsets.device)
+        t = t.reshape(-1, self.dimensions)
+        result = self.offsets.expand(len(t), *self.offsets.shape)
+        for axis, given in enumerate(self.knots):
+            knots = given.to(t)
+            left = (torch.searchsorted(knots, t[:, axis].contiguous(), right=True) - 1).clamp(0, len(knots) - 2)
+            share = (t[:, axis] - knots[left]) / (knots[left + 1] - knots[left])
+            rows = torch.arange(len(t), device=t.device)
+            share = share.reshape(-1, *[1] * (result.ndim - 2))
+            result = (1 - share) * result[rows, left] + share * result[rows, left + 1]
+        return result
+
+    def latents(self, latents: Latents, t: Tensor | float) -> Latents:
+        """See :meth:`Edit.latents`."""
+        if latents.space != self.info.space:
+            raise SemanifoldError(
+                f"The edit lives in space {self.info.space}, but these codes are in {latents.space}; convert them first."
+            )
+        if tuple(latents.values.shape[1:]) != tuple(self.offsets.shape[self.dimensions :]):
+            raise SemanifoldError(
+                f"The edit moves codes of shape {tuple(self.offsets.shape[self.dimensions :])}, "
+                f"but these are {tuple(latents.values.shape[1:])}; it was made for {self.info.generator}."
+            )
+        return latents.with_values(latents.values + self.offset(t).to(latents.values))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See :meth:`Edit.tensors`."""
+        held = {"offsets": self.offsets} | {f"knots.{i}": k for i, k in enumerate(self.knots)}
+        if self.seed is not None:
+            held["seed"] = self.seed.values
+            if self.seed.labels is not None:
+                held["labels"] = self.seed.labels
+        return held
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], info: EditInfo) -> Self:
+        """See :meth:`Edit.from_tensors`."""
+        knots = [tensors[key] for key in sorted(tensors) if key.startswith("knots.")]
+        seed = Latents(tensors["seed"], info.space, tensors.get("labels")) if "seed" in tensors else None
+        return cls(tensors["offsets"], knots, info, seed=seed)
+
+
+def renamed(edit: Lattice, **changes: Any) -> Lattice:
+    """Return the same path with other fields of its :class:`EditInfo`."""
+    return Lattice(edit.offsets, edit.knots, replace(edit.info, **changes), seed=edit.seed)

@@ -1,0 +1,1 @@
+"""Path sets: many paths that belong together, learned or in closed form."""

@@ -1,0 +1,188 @@
+"""PathSet: K paths that belong together and can be trained."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from semanifold.edits import Edit, EditInfo
+from semanifold.errors import SemanifoldError, near_names
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+
+
+@dataclass(frozen=True)
+class PathSetInfo:
+    """What a set's file says about it: where its paths live, what they were made with, how far they go, what they are called.
+
+    Attributes:
+        method: how the paths were found, such as ``"warped paths"``.
+        space: latent space of the codes.
+        layers: ``(first, last + 1)`` layers of ``w+`` that move, or None for all.
+        generator: name of the generator.
+        fingerprint: fingerprint of its weights; ``"unknown"`` for sets that people exchange without one.
+        step: length of one step in the latent space; the magnitude that a path is traced in.
+        count: steps from ``t = 0`` to ``t = 1``.
+        names: what paths are called, ``"smile +"``, by their index; a path without a name is called ``path 12``.
+        cite: papers to cite.
+    """
+
+    method: str = "unknown"
+    space: str = "z"
+    layers: tuple[int, int] | None = None
+    generator: str = "unknown"
+    fingerprint: str = "unknown"
+    step: float = 0.2
+    count: int = 16
+    names: Mapping[int, str] = field(default_factory=dict)
+    cite: tuple[str, ...] = ()
+
+
+class PathSet(nn.Module, ABC):
+    """K paths that belong together; a module whose parameters a trainer may change.
+
+    ``paths[k]`` or ``paths["smile"]`` is an :class:`Edit`; :meth:`shifted_images` moves a batch in which every sample may use
+    another path.
+
+    Attributes:
+        info: what the file says about the set.
+        shape: shape of the part of one code that moves: ``(d,)``, or ``(layers, d)`` in ``w+``.
+        kind: what files call this leaf.
+    """
+
+    kind: ClassVar[str]
+    info: PathSetInfo
+    shape: tuple[int, ...]
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return K."""
+
+    @abstractmethod
+    def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
+        """Return what one step adds to the moving parts of codes; differentiable in the set's parameters.
+
+        Args:
+            moving: ``[n, *shape]`` moving parts of n codes.
+            index: ``[n]`` which path each takes, integers in 0..K-1.
+            magnitude: ``[n]`` how far, signed, in units of the latent space.
+
+        Returns:
+            ``[n, *shape]``.
+        """
+
+    @abstractmethod
+    def edit(self, index: int, info: EditInfo) -> Edit:
+        """Return one path as an edit, with ``t`` from -1 to 1 over ``info.count`` steps either way, detached from the set."""
+
+    @abstractmethod
+    def options(self) -> dict[str, Any]:
+        """Return the JSON-ready arguments that, with :meth:`state_dict`, make the set again."""
+
+    @classmethod
+    @abstractmethod
+    def from_options(cls, options: Mapping[str, Any], info: PathSetInfo) -> Self:
+        """Make a set of the sizes in ``options``, whose weights are about to be loaded."""
+
+    def __getitem__(self, which: int | str) -> Edit:
+        """Return a path by its index (negative ones count from the end) or its name."""
+        index = self.find(which)
+        info = self.info
+        return self.edit(
+            index,
+            EditInfo(
+                name=self.name_of(index),
+                method=info.method,
+                space=info.space,
+                layers=info.layers,
+                generator=info.generator,
+                fingerprint=info.fingerprint,
+                usable=(-1.0, 1.0),
+                cite=info.cite,
+            ),
+        )
+
+    def find(self, which: int | str) -> int:
+        """Return the index of a path by its index or its name (a name without its sign will do).
+
+        Raises:
+            SemanifoldError: if there is no such path; near names are listed.
+        """
+        if isinstance(which, str) and which.lstrip("-").isdigit():
+            which = int(which)
+        if isinstance(which, int):
+            if not -len(self) <= which < len(self):
+                raise SemanifoldError(f"There is no path {which}: the set has {len(self)} paths, 0..{len(self) - 1}.")
+            return which % len(self)
+        for index, name in self.info.names.items():
+            if which in (name, name.removesuffix(" +").removesuffix(" -"), f"path {index}"):
+                return int(index)
+        names = list(self.info.names.values())
+        known = near_names(which, names) if names else f"no path of the set has a name; give an index, 0..{len(self) - 1}."
+        raise SemanifoldError(f"There is no path {which!r}: {known}")
+
+    def name_of(self, index: int) -> str:
+        """Return what a path is called."""
+        return self.info.names.get(index, f"path {index}")
+
+    def with_info(self, **changes: Any) -> Self:
+        """Return a set that shares the parameters of this one and says something else about itself."""
+        other = type(self).from_options(self.options(), replace(self.info, **changes))
+        other.load_state_dict(self.state_dict(), assign=True)
+        return other.requires_grad_(any(p.requires_grad for p in self.parameters()))
+
+    def shifted(self, latents: Latents, index: Tensor, magnitude: Tensor) -> Latents:
+        """Return codes moved by one step each; ``index`` and ``magnitude`` as for :meth:`shift`.
+
+        Raises:
+            SemanifoldError: if the codes are of another space or shape than the paths.
+        """
+        self.check(latents)
+        layers = slice(*self.info.layers) if self.info.layers else slice(None)
+        moving = latents.values[:, layers]
+        shift = self.shift(moving, index, magnitude)
+        if moving.shape == latents.values.shape:
+            return latents.with_values(latents.values + shift)
+        values = latents.values.clone()
+        values[:, layers] = moving + shift
+        return latents.with_values(values)
+
+    def shifted_images(self, generator: Generator, latents: Latents, index: Tensor, magnitude: Tensor) -> Tensor:
+        """Return the pictures ``[n, c, h, w]`` of :meth:`shifted` codes."""
+        return generator.images(self.shifted(latents, index, magnitude))
+
+    def check(self, latents: Latents) -> None:
+        """Refuse codes that these paths cannot move.
+
+        Raises:
+            SemanifoldError: naming both spaces, or both shapes.
+        """
+        if latents.space != self.info.space:
+            raise SemanifoldError(
+                f"The paths live in space {self.info.space}, but these codes are in {latents.space}; convert them first."
+            )
+        layers = slice(*self.info.layers) if self.info.layers else slice(None)
+        came = tuple(latents.values[:, layers].shape[1:])
+        if came != self.shape:
+            raise SemanifoldError(
+                f"The paths move codes of shape {self.shape}, but these are {came}; they were made for {self.info.generator}."
+            )
+
+    def check_generator(self, generator: Generator) -> None:
+        """Refuse a generator that lacks the space of these paths, or has codes of another shape there.
+
+        Raises:
+            SemanifoldError: naming what is there and what is needed.
+        """
+        if self.info.space not in generator.spaces:
+            raise SemanifoldError(
+                f"The paths live in space {self.info.space} of {self.info.generator}, but {generator.name} has only "
+                f"{', '.join(generator.spaces)}."
+            )
+        shape = generator.spaces[self.info.space]
+        self.check(Latents(torch.empty(1, *shape), self.info.space))
