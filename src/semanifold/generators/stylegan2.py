@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
+from semanifold.generators.states import assembled
 from semanifold.generators.stylegan2_fused import fused_pictures
 from semanifold.generators.stylegan2_layers import Bypass, Colour, Mapping, StyledConv, drawn, upsample
 from semanifold.latents import Latents
@@ -157,19 +158,7 @@ class StyleGAN2(Generator):
         Raises:
             SemanifoldError: naming the tensors that are missing, left over or of the wrong shape.
         """
-        with torch.device("meta"):
-            made = cls(config, name=name, source=source, licence=licence)
-        expected = {key: tuple(value.shape) for key, value in made.state_dict().items()}
-        missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
-        wrong = [k for k, shape in expected.items() if k in state and tuple(state[k].shape) != shape]
-        for keys, problem in ((missing, "lack"), (extra, "should not hold")):
-            if keys:
-                raise SemanifoldError(f"The weights {problem} {_few(keys)}; they do not belong to this StyleGAN2 configuration.")
-        if wrong:
-            raise SemanifoldError(f"{wrong[0]} has shape {tuple(state[wrong[0]].shape)}, but {expected[wrong[0]]} is expected.")
-        made.load_state_dict(dict(state), assign=True)
-        made.freeze()
-        return made
+        return assembled(lambda: cls(config, name=name, source=source, licence=licence), state, "StyleGAN2")
 
     def images(self, latents: Latents, *, size: int | None = None, noise: Noise = "const") -> Tensor:
         """Return the pictures ``[n, colours, size, size]``.
@@ -368,7 +357,3 @@ def _layer_table(config: StyleGAN2Config) -> tuple[StyleLayer, ...]:
         if config.architecture == "skip" or i == last:
             table.append(StyleLayer(f"colours.{i if config.architecture == 'skip' else 0}", 2 * i + 1, 4 << i, "colour"))
     return tuple(table)
-
-
-def _few(keys: Sequence[str]) -> str:
-    return ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")

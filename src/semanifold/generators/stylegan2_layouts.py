@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError
+from semanifold.generators.states import Source
 from semanifold.generators.stylegan2 import StyleGAN2Config, average_w
+
+KIND = "StyleGAN2"
 
 Translated = tuple[StyleGAN2Config, dict[str, Tensor]]
 
@@ -55,54 +58,13 @@ def config_from_json(text: str) -> StyleGAN2Config:
         raise SemanifoldError(f"This is not the configuration of a StyleGAN2: {error}.") from error
 
 
-class _Source:
-    """Tensors of a foreign file; remembers which were used, and names the one that is missing, wrong or left over."""
-
-    def __init__(self, state: Mapping[str, Any], layout: str) -> None:
-        self.tensors, self.layout, self.unused = dict(state), layout, set(state)
-
-    def __call__(self, key: str, *shape: int | None) -> Tensor:
-        """Take a tensor as float32 (float64 stays); None in ``shape`` stands for any size."""
-        if key not in self.tensors:
+def _check_filters(take: Source, suffix: str) -> None:
+    """Check that every stored low-pass filter is (1, 3, 3, 1), up to its gain."""
+    for key in [k for k in take.tensors if k.endswith(suffix)]:
+        value = take(key, 4, 4)
+        if not value.is_meta and not torch.allclose(value / value.sum(), torch.outer(_FILTER, _FILTER).to(value), atol=1e-5):
             raise SemanifoldError(
-                f"The {self.layout} StyleGAN2 lacks the tensor {key}; the file is not complete or not a StyleGAN2."
-            )
-        found = self.tensors[key]
-        value = found if isinstance(found, Tensor) else torch.tensor(found)
-        self.unused.discard(key)
-        if len(value.shape) != len(shape) or any(b is not None and a != b for a, b in zip(value.shape, shape)):
-            wanted = " x ".join("any" if s is None else str(s) for s in shape) or "one number"
-            raise SemanifoldError(f"{key} has shape {tuple(value.shape)}, but a StyleGAN2 has {wanted} there.")
-        value = value.to(torch.promote_types(value.dtype, torch.float32))
-        if not value.is_meta and not torch.isfinite(value).all():
-            raise SemanifoldError(f"{key} holds NaN or infinite values; the file is damaged, take another copy.")
-        return value
-
-    def has(self, key: str) -> bool:
-        return key in self.tensors
-
-    def count(self, pattern: str) -> int:
-        """How many consecutive numbers from 0 fit ``pattern.format(number)``."""
-        n = 0
-        while pattern.format(n) in self.tensors:
-            n += 1
-        return n
-
-    def filters(self, suffix: str) -> None:
-        """Check that every stored low-pass filter is (1, 3, 3, 1), up to its gain."""
-        for key in [k for k in self.tensors if k.endswith(suffix)]:
-            value = self(key, 4, 4)
-            if not value.is_meta and not torch.allclose(value / value.sum(), torch.outer(_FILTER, _FILTER).to(value), atol=1e-5):
-                raise SemanifoldError(
-                    f"{key} is not the filter (1, 3, 3, 1) of StyleGAN2; models with another filter are not supported."
-                )
-
-    def finish(self) -> None:
-        if self.unused:
-            some = sorted(self.unused)
-            more = f" and {len(some) - 3} more" if len(some) > 3 else ""
-            raise SemanifoldError(
-                f"The {self.layout} StyleGAN2 holds tensors that belong to no StyleGAN2: {', '.join(some[:3])}{more}."
+                f"{key} is not the filter (1, 3, 3, 1) of StyleGAN2; models with another filter are not supported."
             )
 
 
@@ -116,7 +78,7 @@ def from_rosinality(state: Mapping[str, Tensor], latent_avg: Tensor | None = Non
     Raises:
         SemanifoldError: naming the tensor that is missing, left over, wrong or NaN.
     """
-    take = _Source(state, "rosinality")
+    take = Source(state, "rosinality", KIND)
     blocks = take.count("to_rgbs.{}.bias")
     out: dict[str, Tensor] = {}
     depth = 0
@@ -139,10 +101,10 @@ def from_rosinality(state: Mapping[str, Tensor], latent_avg: Tensor | None = Non
             take, f"colours.{i}", f"{theirs}.conv", "modulation.", take(f"{theirs}.conv.weight", 1, None, None, 1, 1)[0]
         )
         out[f"colours.{i}.bias"] = take(f"{theirs}.bias", 1, None, 1, 1)[0, :, 0, 0]
-    take.filters(".kernel")
+    _check_filters(take, ".kernel")
     take.finish()
     if latent_avg is not None:
-        out["w_avg"] = _Source({"latent_avg": latent_avg}, "rosinality")("latent_avg", None)
+        out["w_avg"] = Source({"latent_avg": latent_avg}, "rosinality", KIND)("latent_avg", None)
     return _finished(out)
 
 
@@ -157,7 +119,7 @@ def from_ada(state: Mapping[str, Tensor], *, clamp: float | None = None) -> Tran
     Raises:
         SemanifoldError: naming the tensor that is missing, left over, wrong or NaN.
     """
-    take = _Source(state, "stylegan2-ada")
+    take = Source(state, "stylegan2-ada", KIND)
     out: dict[str, Tensor] = {"w_avg": take("mapping.w_avg", None), "const": take("synthesis.b4.const", None, 4, 4)}
     if take.has("mapping.embed.weight"):
         out |= _linear("mapping.embed", take("mapping.embed.weight", None, None), take("mapping.embed.bias", None))
@@ -183,7 +145,7 @@ def from_ada(state: Mapping[str, Tensor], *, clamp: float | None = None) -> Tran
             out[f"bypasses.{bypasses}.weight"] = take(f"{block}.skip.weight", None, None, 1, 1)
             bypasses += 1
         size *= 2
-    take.filters(".resample_filter")
+    _check_filters(take, ".resample_filter")
     take.finish()
     return _finished(out, clamp=clamp)
 
@@ -198,7 +160,7 @@ def from_tensorflow(variables: Mapping[str, Any]) -> Translated:
     Raises:
         SemanifoldError: naming the variable that is missing, left over, wrong or NaN.
     """
-    take = _Source({_plain(key): value for key, value in variables.items() if _plain(key) != "lod"}, "TensorFlow")
+    take = Source({_plain(key): value for key, value in variables.items() if _plain(key) != "lod"}, "TensorFlow", KIND)
     out: dict[str, Tensor] = {"w_avg": take("dlatent_avg", None), "const": take("4x4/Const/const", 1, None, 4, 4)[0]}
     joint = take.has("LabelConcat/weight")
     if joint:
@@ -231,7 +193,7 @@ def from_tensorflow(variables: Mapping[str, Any]) -> Translated:
     return _finished({key: value.contiguous() for key, value in out.items()}, joint_norm=joint)
 
 
-def _modulated_tf(take: _Source, ours: str, theirs: str, kernel: Tensor) -> dict[str, Tensor]:
+def _modulated_tf(take: Source, ours: str, theirs: str, kernel: Tensor) -> dict[str, Tensor]:
     # TensorFlow keeps the style's offset of 1 out of the bias
     affine = _linear(
         f"{ours}.affine",
@@ -245,7 +207,7 @@ def _linear(ours: str, weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
     return {f"{ours}.weight": weight, f"{ours}.bias": bias}
 
 
-def _modulated(take: _Source, ours: str, theirs: str, affine: str, weight: Tensor) -> dict[str, Tensor]:
+def _modulated(take: Source, ours: str, theirs: str, affine: str, weight: Tensor) -> dict[str, Tensor]:
     weights = take(f"{theirs}.{affine}weight", weight.shape[1], None)
     return {f"{ours}.weight": weight} | _linear(f"{ours}.affine", weights, take(f"{theirs}.{affine}bias", weight.shape[1]))
 

@@ -1,0 +1,103 @@
+"""State dicts from files: taking a foreign one apart, and putting a generator of our own layout together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from semanifold.errors import SemanifoldError
+from semanifold.generators.base import Generator
+
+Made = TypeVar("Made", bound=Generator)
+
+
+class Source:
+    """Tensors of a foreign file; remembers which were used, and names the one that is missing, wrong or left over.
+
+    Attributes:
+        tensors: all of them by name.
+        layout: whose code wrote them, for the messages.
+        kind: the architecture that they are expected to be, for the messages.
+        unused: names that nobody has asked for yet.
+    """
+
+    def __init__(self, state: Mapping[str, Any], layout: str, kind: str) -> None:
+        self.tensors, self.layout, self.kind, self.unused = dict(state), layout, kind, set(state)
+
+    def __call__(self, key: str, *shape: int | None) -> Tensor:
+        """Take a tensor as float32 (float64 stays); None in ``shape`` stands for any size.
+
+        Raises:
+            SemanifoldError: if it is missing, of another shape or not finite.
+        """
+        if key not in self.tensors:
+            raise SemanifoldError(
+                f"The {self.layout} {self.kind} lacks the tensor {key}; the file is not complete or of another network."
+            )
+        found = self.tensors[key]
+        value = found if isinstance(found, Tensor) else torch.tensor(found)
+        self.unused.discard(key)
+        if len(value.shape) != len(shape) or any(b is not None and a != b for a, b in zip(value.shape, shape)):
+            wanted = " x ".join("any" if s is None else str(s) for s in shape) or "one number"
+            raise SemanifoldError(f"{key} has shape {tuple(value.shape)}, but a {self.kind} has {wanted} there.")
+        value = value.to(torch.promote_types(value.dtype, torch.float32))
+        if not value.is_meta and not torch.isfinite(value).all():
+            raise SemanifoldError(f"{key} holds NaN or infinite values; the file is damaged, take another copy.")
+        return value
+
+    def has(self, key: str) -> bool:
+        """Whether there is such a tensor."""
+        return key in self.tensors
+
+    def count(self, pattern: str) -> int:
+        """How many consecutive numbers from 0 fit ``pattern.format(number)``."""
+        n = 0
+        while pattern.format(n) in self.tensors:
+            n += 1
+        return n
+
+    def drop(self, *endings: str) -> None:
+        """Leave out the tensors whose names end so: they say nothing about the pictures."""
+        self.unused = {key for key in self.unused if not key.endswith(endings)}
+
+    def finish(self) -> None:
+        """Refuse what has been left over."""
+        if self.unused:
+            raise SemanifoldError(
+                f"The {self.layout} {self.kind} holds tensors that belong to no {self.kind}: {few(sorted(self.unused))}."
+            )
+
+
+def assembled(make: Callable[[], Made], state: Mapping[str, Tensor], kind: str) -> Made:
+    """Make the frozen generator of a state dict in our own layout, without drawing random weights first.
+
+    Args:
+        make: makes the generator with any weights; called on the meta device, where that costs nothing.
+        state: its weights; they are taken over, not copied.
+        kind: the architecture, for the messages.
+
+    Raises:
+        SemanifoldError: naming the tensors that are missing, left over or of the wrong shape.
+    """
+    with torch.device("meta"):
+        made = make()
+    expected = {key: tuple(value.shape) for key, value in made.state_dict().items()}
+    missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    wrong = [k for k, shape in expected.items() if k in state and tuple(state[k].shape) != shape]
+    for keys, problem in ((missing, "lack"), (extra, "should not hold")):
+        if keys:
+            raise SemanifoldError(f"The weights {problem} {few(keys)}; they do not belong to this {kind} configuration.")
+    if wrong:
+        raise SemanifoldError(f"{wrong[0]} has shape {tuple(state[wrong[0]].shape)}, but {expected[wrong[0]]} is expected.")
+    made.load_state_dict(dict(state), assign=True)
+    made.freeze()
+    return made
+
+
+def few(keys: Iterable[str]) -> str:
+    """Name the first three, and say how many more there are."""
+    every = list(keys)
+    return ", ".join(every[:3]) + (f" and {len(every) - 3} more" if len(every) > 3 else "")
