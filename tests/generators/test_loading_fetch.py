@@ -55,7 +55,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     save_generator(StyleGAN2(SMALL), tmp_path / "weights.safetensors")
     made = Server(("127.0.0.1", 0), Handler)
     made.data, made.asked = (tmp_path / "weights.safetensors").read_bytes(), []
-    thread = threading.Thread(target=made.serve_forever, daemon=True)
+    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield made
     made.shutdown()

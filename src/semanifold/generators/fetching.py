@@ -9,16 +9,20 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from semanifold.errors import SemanifoldError
+from semanifold.files import PART, write_text
 
 CHUNK = 1 << 20
 TIMEOUT = 30.0
 """Seconds without a byte after which a download is given up; it can be resumed."""
+MARK = ".mark"
+"""What the file beside an unfinished download is called; it names the version that the download began with."""
 
 
 def is_url(text: str) -> bool:
@@ -44,30 +48,58 @@ def fetch(address: str, sha256: str | None = None) -> tuple[Path, str]:
         SemanifoldError: without a hash, when the download fails, or when the file has another hash (it is deleted then).
     """
     url, expected = _split(address, sha256)
-    name = url.partition("?")[0].rstrip("/").rpartition("/")[2]
-    name = re.sub(r"[^\w.-]", "_", urllib.parse.unquote(name)) or "weights"
-    path = cache_folder() / f"{expected[:16]}-{name[-80:]}"
-    if path.exists():
-        return path, expected
-    part = path.with_name(path.name + ".part")
+    path = cache_folder() / f"{expected[:16]}-{file_name(url)}"
+    if not path.exists():
+        download(url, path, expected)
+    return path, expected
+
+
+def file_name(url: str) -> str:
+    """Return what the file behind an address is called, in characters that every file system takes."""
+    name = urllib.parse.unquote(url.partition("?")[0].rstrip("/").rpartition("/")[2])
+    return re.sub(r"[^\w.-]", "_", name)[-80:] or "weights"
+
+
+def download(url: str, path: Path, sha256: str | None = None) -> str:
+    """Download a file to ``path`` and return its SHA-256; the folder is made if it is missing.
+
+    What has come of a cut-off download stays as ``.part`` and the next call goes on from there: for a file without a known hash
+    only if the server says that it is still the same version.
+
+    Args:
+        url: the address.
+        path: where the file shall lie; it appears there whole or not at all, in place of what was there.
+        sha256: the hash that it must have; any hash is right when None.
+
+    Raises:
+        SemanifoldError: when the download fails, the answer is a web page, or the file has another hash (it is deleted then).
+    """
+    part = path.with_name(path.name + PART)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _download(url, part)
-        found = _digest(part)
-        if found != expected:
-            part.unlink()
+        _download(url, part, trusting=sha256 is None)
+        found = digest(part)
+        if sha256 not in (None, found):
+            _forget(part)
             raise SemanifoldError(
-                f"{url} has the SHA-256 {found}, but {expected} was expected: the file there was changed or the hash is wrong; "
+                f"{url} has the SHA-256 {found}, but {sha256} was expected: the file there was changed or the hash is wrong; "
                 "the download was deleted."
             )
         os.replace(part, path)
+        _forget(part)
     except (OSError, http.client.HTTPException, ValueError) as error:
         if isinstance(error, SemanifoldError):
             raise
         raise SemanifoldError(
             f"{url} could not be downloaded to {path.parent}: {error}; check address and network, and try again (it resumes)."
         ) from error
-    return path, expected
+    return found
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _split(address: str, sha256: str | None) -> tuple[str, str]:
@@ -82,32 +114,60 @@ def _split(address: str, sha256: str | None) -> tuple[str, str]:
     return url, given[0]
 
 
-def _download(url: str, part: Path) -> None:
-    """Write the file to ``part``, going on from what is there if the server can."""
-    have = part.stat().st_size if part.exists() else 0
+def _download(url: str, part: Path, trusting: bool) -> None:
+    """Write the file to ``part``, going on from what is there if the server can.
+
+    Args:
+        url: the address.
+        part: where to write, and what has come before.
+        trusting: whether no hash will tell afterwards that the two halves belong to different versions of the file.
+    """
+    mark = part.with_name(part.name + MARK)
+    version = mark.read_text(encoding="utf-8") if mark.exists() else ""
+    have = part.stat().st_size if part.exists() and (version or not trusting) else 0
     headers = {"User-Agent": "semanifold"} | ({"Range": f"bytes={have}-"} if have else {})
+    headers |= {"If-Range": version} if have and version else {}
     try:
         answer: Any = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # nothing is left to send
+        if error.code != 416 or not have:
+            raise
+        if not trusting:  # nothing is left to send, and the hash will tell whether this is right
             return
-        raise
+        _forget(part)
+        return _download(url, part, trusting)
     with answer:
+        if answer.headers.get_content_type() == "text/html":
+            raise SemanifoldError(f"{url} answers with a web page instead of the file; open it in a browser to see what it says.")
         resumed = answer.status == 206
         have = have if resumed else 0
+        if not resumed:
+            _remember(mark, answer.headers)
         length = answer.headers.get("Content-Length")
         total = have + int(length) if length else None
-        with (
-            part.open("ab" if resumed else "wb") as file,
-            tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem[17:], leave=False) as bar,
-        ):
-            while chunk := answer.read(CHUNK):
-                file.write(chunk)
-                bar.update(len(chunk))
-        if total is not None and part.stat().st_size < total:
+        with part.open("ab" if resumed else "wb") as file:
+            _copy(answer.read, file.write, have, total, file_name(url))
+        if total is not None and part.stat().st_size != total:
             raise http.client.IncompleteRead(b"", total - part.stat().st_size)
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _copy(read: Callable[[int], bytes], write: Callable[[bytes], object], have: int, total: int | None, title: str) -> None:
+    with tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=title, leave=False) as bar:
+        while chunk := read(CHUNK):
+            write(chunk)
+            bar.update(len(chunk))
+
+
+def _remember(mark: Path, headers: Any) -> None:
+    """Keep what names this version of the file: its entity tag, or else its date."""
+    tag = headers.get("ETag", "")
+    version = headers.get("Last-Modified", "") if tag.startswith("W/") else tag or headers.get("Last-Modified", "")
+    if version:
+        write_text(mark, version)
+    else:
+        mark.unlink(missing_ok=True)
+
+
+def _forget(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    part.with_name(part.name + MARK).unlink(missing_ok=True)

@@ -1,0 +1,83 @@
+"""``semanifold zoo``: public weights, listed and fetched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from semanifold.commands.base import Command
+from semanifold.commands.terminal import remark, say
+from semanifold.errors import SemanifoldError
+from semanifold.generators import zoo
+
+
+@dataclass(frozen=True)
+class Zoo(Command):
+    """List and fetch the public weights that published programs use: generators, path sets, attribute networks.
+
+    The files belong to their authors and are downloaded from them; nothing in them is run. They are kept in
+    $SEMANIFOLD_CACHE, or else in ~/.cache/semanifold.
+
+    Attributes:
+        action: list shows the table, fetch downloads.
+        words: for list, words that must occur in a row, or one whole name for everything that is known about it;
+            for fetch, the names.
+    """
+
+    action: Positional[Annotated[Literal["list", "fetch"], arg(metavar="list|fetch")]]
+    words: Positional[Annotated[tuple[str, ...], arg(metavar="WORD|NAME ...")]] = ()
+
+    def run(self) -> int:
+        """Print the table, or download."""
+        if self.action == "list":
+            say(details(zoo.entry(self.words[0])) if len(self.words) == 1 and self.words[0] in zoo.table() else rows(self.words))
+            return 0
+        if not self.words:
+            raise SemanifoldError("There is no name to fetch; 'semanifold zoo list' shows them.")
+        for row in [zoo.entry(name) for name in self.words]:
+            fetch(row)
+        return 0
+
+
+def fetch(row: zoo.Entry) -> None:
+    """Download an entry, and say where it is, whose it is, and whether its hash was known."""
+    known = row.sha256 or (zoo.recorded(row.name) is not None)
+    remark(f"{row.name}: {row.about}; licence: {row.licence}")
+    path = zoo.fetch(row.name)
+    record = zoo.recorded(row.name)
+    if record and not known:
+        remark(f"Nobody published a SHA-256 of it; {record.sha256} came, and it has to be the same from now on.")
+    say(str(path))
+
+
+def rows(words: tuple[str, ...]) -> str:
+    """Return the table of the rows that match."""
+    entries = zoo.found(words)
+    if not entries:
+        raise SemanifoldError(f"Nothing in the zoo matches {' '.join(words)!r}; 'semanifold zoo list' shows everything.")
+    lines = [("NAME", "KIND", "HASH", "HERE", "LICENCE", "WHAT")]
+    for row in entries:
+        pinned = "published" if row.sha256 else "first seen"
+        lines.append((row.name, row.kind, pinned, "yes" if zoo.here(row.name) else "", row.licence, row.about))
+    widths = [max(len(line[column]) for line in lines) for column in range(5)]
+    return "\n".join("  ".join([*(text.ljust(width) for text, width in zip(line, widths)), line[-1]]) for line in lines)
+
+
+def details(row: zoo.Entry) -> str:
+    """Return all that is known about an entry."""
+    record = zoo.recorded(row.name)
+    sha256 = row.sha256 or (f"{record.sha256} (not published; of the first download)" if record else "not published")
+    pairs = [
+        ("name", row.name),
+        ("kind", row.kind),
+        ("what", row.about),
+        ("address", row.address),
+        ("SHA-256", sha256),
+        ("licence", row.licence),
+        ("paper", row.paper),
+        ("taken out", ", ".join(row.members) or "(no archive)"),
+        ("here", str(zoo.located(row.name)) if zoo.here(row.name) else f"no; semanifold zoo fetch {row.name}"),
+    ]
+    return "\n".join(f"{key:<10} {value}" for key, value in pairs)
