@@ -1,5 +1,6 @@
 """Foreign StyleGAN2 weights: what their shapes tell, and what a damaged file is told."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,10 +9,9 @@ import torch
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError
+from semanifold.generators.architectures import read_config
 from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config, average_w
 from semanifold.generators.stylegan2_layouts import (
-    config_from_json,
-    config_to_json,
     from_ada,
     from_rosinality,
     from_tensorflow,
@@ -116,14 +116,15 @@ def test_our_own_layout_comes_back() -> None:
     generator = StyleGAN2(config, seed=3)
     state = generator.state_dict()
     assert recognise(state) == "semanifold"
-    assert config_from_json(config_to_json(config)) == config
-    again = StyleGAN2.from_state(config_from_json(config_to_json(config)), state)
+    written = json.loads(json.dumps(dataclasses.asdict(config)))
+    assert read_config(StyleGAN2Config, written) == config
+    again = StyleGAN2.from_state(read_config(StyleGAN2Config, written), state)
     assert again.fingerprint == generator.fingerprint
     z = generator.sample([1, 2], labels=1)
     assert torch.equal(again.images(z), generator.images(z))
-    for text in ("[]", "{", '{"size": 16}', '{"size": 16, "colour": 3}'):
-        with pytest.raises(SemanifoldError):
-            config_from_json(text)
+    for wrong in ([], None, {"size": 16}, {"size": 16, "colour": 3}):
+        with pytest.raises(SemanifoldError, match="This is no StyleGAN2Config"):
+            read_config(StyleGAN2Config, wrong)
 
 
 def test_labels_of_the_first_tensorflow_code() -> None:

@@ -69,7 +69,7 @@ class Generator(nn.Module, ABC):
         Args:
             seeds: one integer a code.
             space: the space that the result lives in; the first of :attr:`spaces` when None.
-            labels: class index, or ``[n, classes]`` weights, for a class-conditional generator.
+            labels: for a class-conditional generator: one class index for all, ``[n]`` indices, or ``[n, classes]`` weights.
         """
         drawn = torch.stack([self.draw(seed) for seed in seeds])
         first = next(iter(self.spaces))
@@ -141,10 +141,18 @@ class Generator(nn.Module, ABC):
         if labels is None:
             raise SemanifoldError(f"{self.name} has {self.classes} classes; say which one with a label in 0..{self.classes - 1}.")
         if isinstance(labels, int):
-            if not 0 <= labels < self.classes:
-                raise SemanifoldError(f"There is no class {labels}: {self.name} has classes 0..{self.classes - 1}.")
-            index = torch.full((n,), labels, device=self.device)
-            return torch.nn.functional.one_hot(index, self.classes).to(self.dtype)
+            return self._one_hot([labels] * n)
+        if tuple(labels.shape) == (n,) and not labels.is_floating_point() and labels.dtype != torch.bool:
+            return self._one_hot(labels.tolist())
         if tuple(labels.shape) != (n, self.classes):
-            raise SemanifoldError(f"Labels are expected as class weights [{n}, {self.classes}], but {list(labels.shape)} came.")
+            raise SemanifoldError(
+                f"Labels are expected as class weights [{n}, {self.classes}] or as {n} class indices (whole numbers), but "
+                f"{list(labels.shape)} of {str(labels.dtype).removeprefix('torch.')} came."
+            )
         return labels.to(self.device, self.dtype)
+
+    def _one_hot(self, index: list[int]) -> Tensor:
+        for label in index:
+            if not 0 <= label < self.classes:
+                raise SemanifoldError(f"There is no class {label}: {self.name} has classes 0..{self.classes - 1}.")
+        return torch.nn.functional.one_hot(torch.tensor(index, device=self.device), self.classes).to(self.dtype)

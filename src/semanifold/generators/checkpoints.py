@@ -1,60 +1,27 @@
-"""Finding the generator in the contents of a file: which of its parts are the weights, and which architecture they belong to."""
+"""Finding the generator in the contents of a file: which of its parts are the weights."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError
-from semanifold.generators.containers import Contents, shown
+from semanifold.generators.containers import Contents
 from semanifold.generators.inert import ArrayRecord, Record, TensorRecord, UnreadableError
-from semanifold.generators.stylegan2_layouts import (
-    Translated,
-    config_from_json,
-    from_ada,
-    from_rosinality,
-    from_tensorflow,
-    recognise,
-)
 from semanifold.generators.unpickling import Budget
 
-FORMAT = "semanifold-generator-1"
 HEADER = "semanifold"
 
 Value = Tensor | TensorRecord | ArrayRecord
 
 PARTS = ("G_ema", "g_ema", "Gs", "params_ema", "ema", "G", "g", "generator", "state_dict", "model", "D", "d")
 """Names under which files keep networks, the best first: averaged weights make the better pictures."""
-
-LAYOUTS = {
-    "rosinality": "rosinality/stylegan2-pytorch",
-    "ada": "NVIDIA stylegan2-ada-pytorch or stylegan3",
-    "tensorflow": "NVIDIA stylegan2 (TensorFlow)",
-    "semanifold": "semanifold",
-}
-
-OTHERS = [
-    ("a StyleGAN3 generator", r"synthesis\.input\.freqs"),
-    ("a BigGAN generator", r"blocks\.\d+\.\d+\.bn1\.(gain\.weight|stored_mean)"),
-    ("a Progressive GAN generator", r"features\.\d+\.wscale\.(b|scale)"),
-    ("an SN-GAN generator", r"model\.\d+\.model\.\d+\.running_mean"),
-    ("a pix2pixHD generator", r"model(\d+_\d+)?\.\d+\.conv_block\.\d+\.weight"),
-    ("a StyleGAN1 generator", r"(.*/)?\d+x\d+/(\w+/)?StyleMod/weight"),
-    ("a StyleGAN2 discriminator", r"b4\.out\.weight|final_linear\.\d+\.weight|.*4x4/MinibatchStddev.*|Output/weight"),
-    ("support sets of WarpedGANSpace", r"SUPPORT_SETS"),
-    ("a reconstructor of paths", r"(path_indices|shift_magnitudes|type_estimator|shift_estimator|fc_logits)\..*"),
-]
-"""Other networks that people have files of, each known by one key of its state dict."""
-
-STYLEGAN2 = "a StyleGAN2 generator"
 
 
 @dataclass(frozen=True)
@@ -165,13 +132,6 @@ def _variables(record: Record, room: Budget) -> Weights:
     return found
 
 
-def architecture(weights: Weights) -> str | None:
-    """Name the network that a state dict belongs to, such as ``"a BigGAN generator"``; None if it is not known."""
-    if recognise(weights.state):
-        return STYLEGAN2
-    return next((name for name, pattern in OTHERS if any(re.fullmatch(pattern, key) for key in weights.state)), None)
-
-
 def tensor_bytes(value: Value) -> int:
     """Size of the values in memory."""
     return math.prod(value.shape) * value.dtype.itemsize
@@ -180,50 +140,6 @@ def tensor_bytes(value: Value) -> int:
 def materialise(value: Value) -> Tensor:
     """Return the values of a tensor of a file."""
     return value if isinstance(value, Tensor) else value.tensor()
-
-
-def _only(settings: Mapping[str, object], pattern: str) -> object:
-    """Return the one value that all settings of a kind agree on."""
-    values = {str(value)[:80]: value for key, value in settings.items() if re.fullmatch(pattern, key)}
-    if len(values) > 1:
-        raise SemanifoldError(f"Its layers have different settings ({', '.join(map(shown, values))}), which is not supported.")
-    return next(iter(values.values()), None)
-
-
-def _number(value: object, what: str) -> float | None:
-    if value is None or (isinstance(value, int | float) and 0 < value < 1e9):
-        return value
-    raise SemanifoldError(f"Its {what} is {shown(str(value)[:80])!r}, where a positive number is expected.")
-
-
-def translate(weights: Weights, contents: Contents) -> Translated:
-    """Turn a file's StyleGAN2 into our configuration and state.
-
-    Raises:
-        SemanifoldError: if tensors are missing, left over, of the wrong shape or not finite.
-        UnreadableError: if the file is damaged.
-    """
-    if sum(map(tensor_bytes, weights.state.values())) > 4 * contents.size:
-        raise UnreadableError("claims to hold far more numbers than fit into it")
-    state = {key: materialise(value) for key, value in weights.state.items()}
-    header = read_header(contents)
-    if header:
-        return _own(header, state)
-    settings = weights.settings
-    match recognise(state):
-        case "rosinality":
-            return from_rosinality(state, None if weights.latent_avg is None else materialise(weights.latent_avg))
-        case "tensorflow":
-            config, ours = from_tensorflow(state)
-            return dataclasses.replace(config, clamp=_number(settings.get("conv_clamp"), "conv_clamp")), ours
-        case "ada":
-            clamp = _number(_only(settings, r"synthesis\.b\d+\.(conv[01]|torgb)\.conv_clamp"), "conv_clamp")
-            if (kind := _only(settings, r"synthesis\.b\d+\.conv[01]\.activation")) not in (None, "lrelu"):
-                raise SemanifoldError(f"It uses the activation {shown(str(kind)[:80])!r}; only 'lrelu' is supported.")
-            config, ours = from_ada(state, clamp=clamp)
-            gain = _number(_only(settings, r"mapping\.fc\d+\.bias_gain"), "learning rate of the mapping network")
-            return dataclasses.replace(config, mapping_lr=gain or config.mapping_lr), ours
-    raise SemanifoldError("It holds tensors of semanifold without their configuration; convert the original file again.")
 
 
 def read_header(contents: Contents) -> dict[str, Any]:
@@ -241,18 +157,3 @@ def read_header(contents: Contents) -> dict[str, Any]:
     if not isinstance(header, dict) or not isinstance(header.get("format"), str):
         raise SemanifoldError("Its header is damaged; get a fresh copy.")
     return header
-
-
-def _own(header: Mapping[str, Any], state: dict[str, Tensor]) -> Translated:
-    if header["format"] != FORMAT:
-        raise SemanifoldError(
-            f"It is of the format {shown(header['format'])!r}, not a generator that this version reads ({FORMAT})."
-        )
-    config = config_from_json(json.dumps(header.get("config")))
-    # a hostile configuration must not make a network of a billion layers
-    if config.mapping_layers + len(config.channels) > len(state):
-        raise SemanifoldError("Its configuration does not belong to its tensors; get a fresh copy.")
-    for key, value in state.items():
-        if not torch.isfinite(value).all():
-            raise SemanifoldError(f"{shown(key)} holds NaN or infinite values; the file is damaged, take another copy.")
-    return config, {key: value.to(torch.promote_types(value.dtype, torch.float32)) for key, value in state.items()}

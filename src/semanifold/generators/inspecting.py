@@ -15,11 +15,11 @@ import numpy as np
 from PIL import Image
 
 from semanifold.errors import SemanifoldError
-from semanifold.generators.checkpoints import LAYOUTS, STYLEGAN2, Value, Weights, architecture, find_weights, read_header
+from semanifold.generators.architectures import OWN, Architecture, identify, other_network
+from semanifold.generators.checkpoints import Value, Weights, find_weights, read_header
 from semanifold.generators.containers import Contents, read, shown
 from semanifold.generators.inert import Record, UnreadableError
 from semanifold.generators.loading import from_contents
-from semanifold.generators.stylegan2_layouts import recognise
 
 MOST_LISTED = 10_000
 
@@ -101,23 +101,26 @@ def inspect_file(path: str | os.PathLike[str]) -> Inspection:
         if header and not header["format"].startswith("semanifold-generator"):
             return Inspection(**facts, **_semanifold_file(header), **_table(_all_tensors(contents.tree)))
         weights = find_weights(contents.tree)
+        found = weights and identify(weights, header)
     except (SemanifoldError, UnreadableError) as error:
         return Inspection(**facts, holds="a damaged file", usable=False, advice=f"It cannot be used: {error}")
-    if weights is None or (architecture(weights) is None and len(weights.state) < 4):
+    if weights is None or (found is None and other_network(weights.state) is None and len(weights.state) < 4):
         return Inspection(**facts, **_tensors_only(_all_tensors(contents.tree)))
-    return Inspection(**facts, **_network(path, contents, weights))
+    return Inspection(**facts, **_network(path, contents, weights, found))
 
 
-def _network(path: str | os.PathLike[str], contents: Contents, weights: Weights) -> dict[str, Any]:
-    kind = architecture(weights)
+def _network(
+    path: str | os.PathLike[str], contents: Contents, weights: Weights, found: tuple[Architecture, str] | None
+) -> dict[str, Any]:
+    kind = found[0].title if found else other_network(weights.state)
     part = f" (its part {weights.part})" if weights.part else ""
     facts = {"architecture": kind and kind.split(" ", 1)[1], **_table(weights.state)}
     try:
         generator = from_contents(path, contents)
     except SemanifoldError as error:
-        holds = f"{kind} that cannot be loaded" if kind == STYLEGAN2 else kind or "an unknown network"
+        holds = f"{kind} that cannot be loaded" if found else kind or "an unknown network"
         return facts | {"holds": holds + part, "usable": False, "advice": str(error)}
-    layout = LAYOUTS[recognise(weights.state) or "semanifold"]
+    layout = OWN if found is None else found[0].layouts.get(found[1], OWN)
     channels, resolution, _ = generator.picture_shape
     return facts | {
         "holds": f"{kind} of {layout}{part}",

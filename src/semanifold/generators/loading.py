@@ -5,6 +5,7 @@ No code from any file runs (see :mod:`~semanifold.generators.unpickling`), excep
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -19,26 +20,16 @@ from safetensors.torch import save_file
 
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.files import replacing
+from semanifold.generators.architectures import ARCHITECTURES, FORMAT, Loadable, generator_of, identify, other_network
 from semanifold.generators.base import Generator
-from semanifold.generators.checkpoints import (
-    FORMAT,
-    HEADER,
-    STYLEGAN2,
-    Weights,
-    architecture,
-    find_weights,
-    read_header,
-    translate,
-)
+from semanifold.generators.checkpoints import HEADER, Weights, find_weights, read_header
 from semanifold.generators.containers import Contents, read, shown
 from semanifold.generators.fetching import fetch, is_url
 from semanifold.generators.inert import UnreadableError
-from semanifold.generators.stylegan2 import StyleGAN2
-from semanifold.generators.stylegan2_layouts import config_to_json
 from semanifold.generators.wrapped import first_line
 
 EXPECTED = (
-    "a StyleGAN2 is expected: a checkpoint of rosinality's, NVIDIA's or semanifold's own code (.pt, .pkl or .safetensors), "
+    f"weights of {', '.join(row.kind for row in ARCHITECTURES)} are expected (.pt, .pth, .pkl or .safetensors), "
     "or any generator by way of semanifold.wrap"
 )
 
@@ -106,19 +97,21 @@ def load_generator(
         raise SemanifoldError(f"{generator.name} cannot be moved to {device} as {dtype}: {first_line(error)}.") from error
 
 
-def load_file(path: str | os.PathLike[str], *, sha256: str | None = None, name: str | None = None) -> StyleGAN2:
+def load_file(path: str | os.PathLike[str], *, sha256: str | None = None, name: str | None = None) -> Loadable:
     """Return the generator of a file of weights, float32 on the CPU; see :func:`load_generator`."""
     return from_contents(path, _verified(path, sha256), name=name)
 
 
-def from_contents(path: str | os.PathLike[str], contents: Contents, *, name: str | None = None) -> StyleGAN2:
+def from_contents(path: str | os.PathLike[str], contents: Contents, *, name: str | None = None) -> Loadable:
     """Return the generator of a file that has been read already."""
     weights = the_weights(path, contents)
     try:
-        config, state = translate(weights, contents)
         header = read_header(contents)
+        found = identify(weights, header)
+        if found is None:
+            raise SemanifoldError(_refusal(weights))
         words = {key: shown(str(header.get(key, fallback)), 200) for key, fallback in _words(path).items()}
-        return StyleGAN2.from_state(config, state, **(words | ({"name": name} if name else {})))
+        return generator_of(*found, weights, contents, Path(path).parent, words | ({"name": name} if name else {}))
     except SemanifoldError as error:
         raise SemanifoldError(f"{path}: {shown(str(error), 400)}") from error
     except UnreadableError as error:
@@ -128,7 +121,7 @@ def from_contents(path: str | os.PathLike[str], contents: Contents, *, name: str
 
 
 def the_weights(path: str | os.PathLike[str], contents: Contents) -> Weights:
-    """Return the StyleGAN2 weights in a file, or say what it holds instead."""
+    """Return the state dict in a file, or say what it holds instead."""
     if contents.tree is None:
         raise SemanifoldError(f"{path} {contents.problem}; {EXPECTED}.")
     try:
@@ -137,13 +130,14 @@ def the_weights(path: str | os.PathLike[str], contents: Contents) -> Weights:
         raise SemanifoldError(f"{path} ({contents.format}) {error}; get a fresh copy.") from error
     if weights is None:
         raise SemanifoldError(f"{path} ({contents.format}) holds {_what(contents.tree)}; {EXPECTED}.")
-    kind = architecture(weights)
-    if kind == STYLEGAN2:
-        return weights
-    if kind is None:
-        some = ", ".join(shown(key, 40) for key in list(weights.state)[:3])
-        raise SemanifoldError(f"{path} holds {len(weights.state)} tensors of an unknown network ({some}, ...); {EXPECTED}.")
-    raise SemanifoldError(f"{path} holds {kind}, which semanifold does not load yet; {EXPECTED}.")
+    return weights
+
+
+def _refusal(weights: Weights) -> str:
+    if other := other_network(weights.state):
+        return f"It holds {other}, which semanifold does not load yet; {EXPECTED}."
+    some = ", ".join(shown(key, 40) for key in list(weights.state)[:3])
+    return f"It holds {len(weights.state)} tensors of an unknown network ({some}, ...); {EXPECTED}."
 
 
 def _what(tree: object) -> str:
@@ -217,7 +211,7 @@ def convert(
     half: bool = False,
     overwrite: bool = False,
     sha256: str | None = None,
-) -> StyleGAN2:
+) -> Loadable:
     """Write any file that :func:`load_generator` reads as our safetensors, and return the generator of the new file.
 
     Args:
@@ -243,14 +237,14 @@ def convert(
 
 
 def save_generator(
-    generator: StyleGAN2,
+    generator: Loadable,
     path: str | os.PathLike[str],
     *,
     half: bool = False,
     overwrite: bool = False,
     original_sha256: str = "",
 ) -> None:
-    """Write a StyleGAN2 as safetensors; its header holds the configuration, name, source and licence.
+    """Write a generator as safetensors; its header holds the configuration, name, source and licence.
 
     Args:
         generator: the generator.
@@ -263,8 +257,10 @@ def save_generator(
         SemanifoldError: if the weights are not finite or the file cannot be written; nothing half-written remains.
     """
     path = Path(path)
-    if not isinstance(generator, StyleGAN2):
-        raise SemanifoldError(f"Only a StyleGAN2 can be saved as safetensors, not a {type(generator).__name__}.")
+    row = next((row for row in ARCHITECTURES if type(generator) is row.make), None)
+    if row is None:
+        kinds = ", ".join(row.kind for row in ARCHITECTURES)
+        raise SemanifoldError(f"Only these generators can be saved as safetensors: {kinds}; not a {type(generator).__name__}.")
     _check_target(path, overwrite)
     state = {
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in generator.state_dict().items()
@@ -277,8 +273,8 @@ def save_generator(
             )
     header = {
         "format": FORMAT,
-        "architecture": "stylegan2",
-        "config": json.loads(config_to_json(generator.config)),
+        "architecture": row.name,
+        "config": dataclasses.asdict(generator.config),
         "name": generator.name,
         "source": generator.source,
         "licence": generator.licence,

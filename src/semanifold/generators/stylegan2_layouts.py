@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -39,23 +37,6 @@ def recognise(state: Mapping[str, object]) -> str | None:
 def _plain(key: str) -> str:
     """Strip the scopes and the output number that TensorFlow puts around a name."""
     return _SCOPES.sub("", key).removesuffix(":0")
-
-
-def config_to_json(config: StyleGAN2Config) -> str:
-    """Write a configuration for the metadata of a safetensors file."""
-    return json.dumps(dataclasses.asdict(config))
-
-
-def config_from_json(text: str) -> StyleGAN2Config:
-    """Read what :func:`config_to_json` wrote.
-
-    Raises:
-        SemanifoldError: if it is no such configuration.
-    """
-    try:
-        return StyleGAN2Config(**json.loads(text))
-    except (TypeError, ValueError) as error:
-        raise SemanifoldError(f"This is not the configuration of a StyleGAN2: {error}.") from error
 
 
 def _check_filters(take: Source, suffix: str) -> None:

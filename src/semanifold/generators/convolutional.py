@@ -1,0 +1,88 @@
+"""The layers that the convolutional generators share (SN-GAN, BigGAN, Progressive GAN), written for frozen use."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from semanifold.errors import SemanifoldError
+from semanifold.generators.stylegan2_layers import drawn
+
+NORM_EPSILON = 1e-5
+"""What batch normalisation adds to the variance, in PyTorch and in every published generator here."""
+
+
+class Conv(nn.Module):
+    """A convolution that keeps the size; its random first weights keep the variance behind a rectifier."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(drawn(generator, outputs, inputs, kernel, kernel, std=math.sqrt(2 / inputs) / kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[n, in, h, w]`` to ``[n, out, h, w]``."""
+        return F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
+
+
+class Norm(nn.Module):
+    """Batch normalisation by the stored statistics, whatever the mode: ``gain (x - mean) / sqrt(variance + epsilon) + bias``."""
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, channels: int, epsilon: float = NORM_EPSILON) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+        self.gain = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[n, c, h, w]`` to the same."""
+        return normalised(x, self.mean, self.variance, self.gain, self.bias, self.epsilon)
+
+
+def normalised(x: Tensor, mean: Tensor, variance: Tensor, gain: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+    """``gain (x - mean) / sqrt(variance + epsilon) + bias``, one multiplication and one addition an element.
+
+    Args:
+        x: ``[n, c, h, w]``.
+        mean: ``[c]``.
+        variance: ``[c]``.
+        gain: ``[c]`` or ``[n, c]``.
+        bias: like ``gain``.
+        epsilon: keeps the division finite.
+    """
+    scale = gain * torch.rsqrt(variance + epsilon)
+    offset = bias - mean * scale
+    return x * scale[..., None, None] + offset[..., None, None]
+
+
+def doubled(x: Tensor) -> Tensor:
+    """Repeat every pixel in a square of four: ``[n, c, h, w]`` to ``[n, c, 2h, 2w]``."""
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def averaged(pictures: Tensor, size: int | None, name: str) -> Tensor:
+    """Return square pictures ``[n, c, h, h]`` at a smaller size by area averages; as they are when ``size`` is None.
+
+    Raises:
+        SemanifoldError: for a size that is not in 1..h.
+    """
+    height = pictures.shape[-1]
+    if size is None or size == height:
+        return pictures
+    if not 1 <= size < height:
+        raise SemanifoldError(f"{name} makes pictures of 1 to {height} pixels, not {size}.")
+    return F.adaptive_avg_pool2d(pictures, size)
+
+
+def check_channels(channels: tuple[int, ...], architecture: str) -> None:
+    """Refuse channel counts that make no network: fewer than two sizes, or none at some size."""
+    if len(channels) < 2 or any(not isinstance(count, int) or count < 1 for count in channels):
+        raise SemanifoldError(f"{architecture} needs channel counts from 1 for 4, 8, ... pixels, two at least; {channels} came.")
