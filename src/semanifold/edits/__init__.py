@@ -4,5 +4,6 @@ from semanifold.edits.base import Edit, EditInfo
 from semanifold.edits.files import load_edit, save_edit
 from semanifold.edits.flow import Flow
 from semanifold.edits.lattice import Lattice, renamed
+from semanifold.edits.tracing import traced
 
-__all__ = ["Edit", "EditInfo", "Flow", "Lattice", "load_edit", "renamed", "save_edit"]
+__all__ = ["Edit", "EditInfo", "Flow", "Lattice", "load_edit", "renamed", "save_edit", "traced"]

@@ -14,6 +14,10 @@ from semanifold.errors import SemanifoldError
 from semanifold.latents import Latents
 
 
+FARTHEST = 100
+"""Largest t: every step costs a direction, so that a slip of the pen should not take hours."""
+
+
 def rbf_potential(codes: Tensor, support: Tensor, alphas: Tensor, gamma: Tensor) -> Tensor:
     """Return ``f(z) = sum_i a_i exp(-g ||z - s_i||^2)`` (WarpedGANSpace, Tzelepis et al. 2021, arXiv:2109.13357, Eq. 1).
 
@@ -33,16 +37,23 @@ def rbf_potential(codes: Tensor, support: Tensor, alphas: Tensor, gamma: Tensor)
 def rbf_direction(codes: Tensor, support: Tensor, alphas: Tensor, gamma: Tensor) -> Tensor:
     """Return ``grad f / ||grad f||``, rows of unit length ``[n, d]`` (arXiv:2109.13357, Eq. 3); arguments as of the potential.
 
-    ``grad f = -2 g sum_i a_i exp(-g ||z - s_i||^2) (z - s_i)``. A factor common to all terms does not change the direction, so
-    exponents are taken relative to the largest: far from all support vectors, where the published code has 0/0, the direction
-    is the limit, that of the nearest ones. Where the gradient vanishes exactly it is 0.
+    ``grad f = 2 g sum_i a_i exp(-g ||z - s_i||^2) (s_i - z)``. What is common to all terms does not change the direction:
+    ``exp(-g ||z||^2)`` is left out, which makes the exponents ``g (2 z.s_i - ||s_i||^2)`` a matrix product and more exact than
+    differences of squared distances, and they are taken relative to the largest. So the direction is also defined far from all
+    support vectors, where the published code has 0/0: it is the limit, that of the nearest ones. Where the gradient vanishes
+    exactly it is 0.
     """
-    difference = codes[:, None] - support
-    exponents = -gamma.reshape(-1, 1) * difference.square().sum(-1)
-    weights = alphas * (exponents - exponents.amax(-1, keepdim=True).detach()).exp()
-    gradient = -(weights[..., None] * difference).sum(-2)
+    if support.ndim == 2:
+        products = codes @ support.T
+    else:
+        products = (support @ codes[..., None]).squeeze(-1)
+    exponents = gamma.reshape(-1, 1) * (2 * products - torch.linalg.vector_norm(support, dim=-1).square())
+    largest = exponents.detach().masked_fill(alphas == 0, -math.inf).amax(-1, keepdim=True).nan_to_num(neginf=0.0)
+    weights = alphas * (exponents - largest).clamp(max=0).exp()
+    towards = weights @ support if support.ndim == 2 else (weights[:, None] @ support).squeeze(1)
+    gradient = towards - weights.sum(-1, keepdim=True) * codes
     length = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
-    return gradient / length.clamp(min=torch.finfo(codes.dtype).tiny)
+    return gradient / torch.where(length > 0, length, 1)
 
 
 class Flow(Edit):
@@ -50,6 +61,9 @@ class Flow(Edit):
 
     ``t`` runs from -1 to 1 and counts ``count`` Euler steps of length ``step`` either way; within a step the way is straight, so
     ``t = j / count`` is exactly the j-th code of the published traversal. The direction is computed anew at every step.
+
+    Where support vectors have one layer and codes several, all layers move alike: the direction is taken at their mean and is of
+    unit length in each, so that a path of ``w`` may move some layers of ``w+``.
     """
 
     kind: ClassVar[str] = "flow"
@@ -58,7 +72,8 @@ class Flow(Edit):
         """Make the edit.
 
         Args:
-            support: ``[m, *moving]`` support vectors, of the shape of the part of a code that moves.
+            support: ``[m, *moving]`` support vectors, of the shape of the part of a code that moves; ``[m, 1, d]`` for layers that
+                move alike.
             alphas: ``[m]`` their weights.
             gamma: one number, one over a squared length.
             step: length of an Euler step in the latent space.
@@ -68,12 +83,12 @@ class Flow(Edit):
         Raises:
             SemanifoldError: if sizes disagree or a number makes no sense.
         """
-        if support.ndim < 2 or tuple(alphas.shape) != (len(support),) or gamma.numel() != 1:
+        if support.ndim < 2 or tuple(alphas.shape) != (len(support),) or not len(support) or gamma.numel() != 1:
             raise SemanifoldError(
                 f"A flow needs support vectors [m, ...], m weights and one gamma, but {list(support.shape)}, "
                 f"{list(alphas.shape)} and {list(gamma.shape)} came."
             )
-        if not (torch.isfinite(support).all() and torch.isfinite(alphas).all() and float(gamma) > 0):
+        if not (torch.isfinite(support).all() and torch.isfinite(alphas).all() and 0 < float(gamma) < math.inf):
             raise SemanifoldError("A flow's support vectors and weights must be finite, and its gamma above 0.")
         if not (math.isfinite(step) and step > 0 and count >= 1):
             raise SemanifoldError(f"A flow takes at least 1 step of a length above 0, but {count} of {step:g} came.")
@@ -81,9 +96,15 @@ class Flow(Edit):
         self.step, self.count, self.info = step, count, info
 
     def direction(self, moving: Tensor) -> Tensor:
-        """Return the unit directions ``[n, *moving]`` at the moving parts ``[n, *moving]`` of codes."""
+        """Return the directions ``[n, *moving]`` at the moving parts ``[n, *moving]`` of codes, of unit length (a layer)."""
         support, alphas, gamma = (v.to(moving) for v in (self.support.flatten(1), self.alphas, self.gamma))
-        return rbf_direction(moving.flatten(1), support, alphas, gamma).reshape(moving.shape)
+        if self._fits(moving):
+            return rbf_direction(moving.flatten(1), support, alphas, gamma).reshape(moving.shape)
+        return rbf_direction(moving.mean(1), support, alphas, gamma)[:, None].expand_as(moving)
+
+    def _fits(self, moving: Tensor) -> bool:
+        """Whether each layer has a direction of its own."""
+        return moving.shape[1:] == self.support.shape[1:]
 
     def latents(self, latents: Latents, t: Tensor | float) -> Latents:
         """See :meth:`Edit.latents`; steps are shared where one code serves many values of ``t``."""
@@ -92,14 +113,22 @@ class Flow(Edit):
                 f"The path lives in space {self.info.space}, but these codes are in {latents.space}; convert them first."
             )
         layers = slice(*self.info.layers) if self.info.layers else slice(None)
-        if latents.values[:, layers].shape[1:] != self.support.shape[1:]:
+        start, held = latents.values[:, layers], self.support.shape[1:]
+        alike = start.ndim == 3 and len(held) == 2 and held[0] == 1 and held[1] == start.shape[2]
+        if not (self._fits(start) or alike):
             raise SemanifoldError(
-                f"The path moves codes of shape {tuple(self.support.shape[1:])}, but these are "
-                f"{tuple(latents.values[:, layers].shape[1:])}; it was made for {self.info.generator}."
+                f"The path moves codes of shape {tuple(held)}, but these are {tuple(start.shape[1:])}; "
+                f"it was made for {self.info.generator}."
             )
-        t = torch.as_tensor(t, dtype=latents.values.dtype, device=latents.values.device).reshape(-1)
-        moved = self._walk(latents.values[:, layers], t)
-        if latents.values[:, layers].shape == latents.values.shape:
+        t = torch.as_tensor(t, dtype=start.dtype, device=start.device).reshape(-1)
+        if len(start) != len(t) and 1 not in (len(start), len(t)):
+            raise SemanifoldError(f"{len(start)} codes take one t, or {len(start)} of them, but {len(t)} came.")
+        if not (t.abs() <= FARTHEST).all():
+            raise SemanifoldError(
+                f"A path is followed to {FARTHEST} times its length at most; give a t of -1 to 1, or a little more."
+            )
+        moved = self._walk(start, t)
+        if start.shape == latents.values.shape:
             return latents.with_values(moved)
         values = latents.values.expand(len(moved), *latents.values.shape[1:]).clone()
         values[:, layers] = moved
@@ -107,7 +136,7 @@ class Flow(Edit):
 
     def _walk(self, start: Tensor, t: Tensor) -> Tensor:
         """Return the moving parts ``[max(n, m), *moving]`` of starts ``[n, *moving]`` (or one) at ``t`` ``[m]`` (or one)."""
-        places = (t * self.count).clone()
+        places = t * self.count
         whole = places.abs().floor()
         ones = [1] * (start.ndim - 1)
         one_start = len(start) == 1 and len(t) > 1

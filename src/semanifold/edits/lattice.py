@@ -27,7 +27,8 @@ class Lattice(Edit):
         """Make the edit.
 
         Args:
-            offsets: ``[n, *shape]`` for a path, ``[n, m, *shape]`` for a sheet: code minus seed code at every knot.
+            offsets: ``[n, *shape]`` for a path, ``[n, m, *shape]`` for a sheet: code minus seed code at every knot; the shape is that
+                of a code, or of the layers ``info.layers`` of one.
             knots: one increasing ``[n]`` tensor of ``t`` a dimension; each must hold 0.
             info: what the file says about the edit.
             seed: the code that the edit was found on, if known.
@@ -70,12 +71,20 @@ class Lattice(Edit):
             raise SemanifoldError(
                 f"The edit lives in space {self.info.space}, but these codes are in {latents.space}; convert them first."
             )
-        if tuple(latents.values.shape[1:]) != tuple(self.offsets.shape[self.dimensions :]):
+        shape, values = self.offsets.shape[self.dimensions :], latents.values
+        whole = values.shape[1:] == shape
+        layers = slice(*self.info.layers) if self.info.layers and not whole else slice(None)
+        if values[:, layers].shape[1:] != shape:
             raise SemanifoldError(
-                f"The edit moves codes of shape {tuple(self.offsets.shape[self.dimensions :])}, "
-                f"but these are {tuple(latents.values.shape[1:])}; it was made for {self.info.generator}."
+                f"The edit moves codes of shape {tuple(shape)}, but these are {tuple(values.shape[1:])}; "
+                f"it was made for {self.info.generator}."
             )
-        return latents.with_values(latents.values + self.offset(t).to(latents.values))
+        offset = self.offset(t).to(values)
+        if whole:
+            return latents.with_values(values + offset)
+        moved = values.expand(max(len(values), len(offset)), *values.shape[1:]).clone()
+        moved[:, layers] += offset
+        return latents.with_values(moved)
 
     def tensors(self) -> dict[str, Tensor]:
         """See :meth:`Edit.tensors`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,9 @@ from semanifold.edits import Edit, EditInfo
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
+
+APART = 2**40
+"""First seed of the codes that sets are made from."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +123,12 @@ class PathSet(nn.Module, ABC):
             if not -len(self) <= which < len(self):
                 raise SemanifoldError(f"There is no path {which}: the set has {len(self)} paths, 0..{len(self) - 1}.")
             return which % len(self)
-        for index, name in self.info.names.items():
-            if which in (name, name.removesuffix(" +").removesuffix(" -"), f"path {index}"):
-                return int(index)
+        for exact in (True, False):
+            for index, name in self.info.names.items():
+                if which == (name if exact else name.removesuffix(" +").removesuffix(" -")):
+                    return self.find(int(index))
+        if which.startswith("path ") and which[5:].isdigit():
+            return self.find(int(which[5:]))
         names = list(self.info.names.values())
         known = near_names(which, names) if names else f"no path of the set has a name; give an index, 0..{len(self) - 1}."
         raise SemanifoldError(f"There is no path {which!r}: {known}")
@@ -132,9 +139,10 @@ class PathSet(nn.Module, ABC):
 
     def with_info(self, **changes: Any) -> Self:
         """Return a set that shares the parameters of this one and says something else about itself."""
-        other = type(self).from_options(self.options(), replace(self.info, **changes))
+        with torch.device("meta"):
+            other = type(self).from_options(self.options(), replace(self.info, **changes))
         other.load_state_dict(self.state_dict(), assign=True)
-        return other.requires_grad_(any(p.requires_grad for p in self.parameters()))
+        return other.train(self.training).requires_grad_(any(p.requires_grad for p in self.parameters()))
 
     def shifted(self, latents: Latents, index: Tensor, magnitude: Tensor) -> Latents:
         """Return codes moved by one step each; ``index`` and ``magnitude`` as for :meth:`shift`.
@@ -186,3 +194,62 @@ class PathSet(nn.Module, ABC):
             )
         shape = generator.spaces[self.info.space]
         self.check(Latents(torch.empty(1, *shape), self.info.space))
+
+
+def default_space(generator: Generator) -> str:
+    """Return the space that paths live in unless a person says otherwise: ``w`` where there is one, else the first."""
+    return "w" if "w" in generator.spaces else next(iter(generator.spaces))
+
+
+def info_for(
+    generator: Generator, space: str | None = None, layers: tuple[int, int] | None = None, **facts: Any
+) -> tuple[tuple[int, ...], PathSetInfo]:
+    """Return the shape of the part of a code that moves, and what the file of a new set for this generator says.
+
+    Args:
+        generator: whose codes move.
+        space: of the codes; :func:`default_space` when None.
+        layers: layers ``(first, last + 1)`` of ``w+`` that move; all when None.
+        facts: other fields of :class:`PathSetInfo`.
+
+    Raises:
+        SemanifoldError: if the generator has no such space or no such layers.
+    """
+    space = space or default_space(generator)
+    generator.check_space(space)
+    shape = tuple(generator.spaces[space])
+    if layers is not None:
+        layers = (int(layers[0]), int(layers[1]))
+        if len(shape) != 2:
+            raise SemanifoldError(f"Layers {layers[0]}:{layers[1]} can be chosen in the space w+ only, not in {space}.")
+        if not 0 <= layers[0] < layers[1] <= shape[0]:
+            raise SemanifoldError(f"There are no layers {layers[0]}:{layers[1]}: codes of {generator.name} have 0:{shape[0]}.")
+        shape = (layers[1] - layers[0], shape[1])
+    info = PathSetInfo(space=space, layers=layers, generator=generator.name, fingerprint=generator.fingerprint, **facts)
+    return shape, info
+
+
+def moving_codes(generator: Generator, info: PathSetInfo, count: int, *, seed: int = 0) -> Tensor:
+    """Return the moving parts ``[count, *shape]`` of random codes of a set's space; of the first class where there are classes.
+
+    Their seeds lie far from those that people choose, so that a set made from them does not know the codes that it is shown on.
+    """
+    label = 0 if generator.classes else None
+    first = APART + seed * count
+    codes = generator.sample(range(first, first + count), info.space, labels=label).values
+    return codes[:, slice(*info.layers)] if info.layers else codes
+
+
+def moving_size(shape: tuple[int, ...], info: PathSetInfo, *, shared: bool) -> int:
+    """Return the length of one direction: all numbers of the moving part, or those of one layer where layers move alike.
+
+    Raises:
+        SemanifoldError: if the shape makes no sense for the layers.
+    """
+    if not shape or min(shape) < 1:
+        raise SemanifoldError(f"The moving part of a code has the shape {tuple(shape)}, but sizes are at least 1.")
+    if shared and len(shape) != 2:
+        raise SemanifoldError(f"Only layers of w+ can move alike, but codes of {info.space} have the shape {tuple(shape)}.")
+    if info.layers and (len(shape) < 2 or info.layers[1] - info.layers[0] != shape[0]):
+        raise SemanifoldError(f"Layers {info.layers[0]}:{info.layers[1]} do not fit a moving part of shape {tuple(shape)}.")
+    return shape[-1] if shared else math.prod(shape)

@@ -1,0 +1,96 @@
+"""Path sets as files: safetensors with a JSON header, never a pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from semanifold.errors import SemanifoldError
+from semanifold.files import replacing
+from semanifold.paths.base import PathSet, PathSetInfo
+from semanifold.paths.linear import LinearPaths
+from semanifold.paths.warped import WarpedPaths
+
+FORMAT = "semanifold-paths-1"
+KINDS: dict[str, type[PathSet]] = {leaf.kind: leaf for leaf in (LinearPaths, WarpedPaths)}
+
+
+def save_paths(paths: PathSet, path: str | os.PathLike[str]) -> None:
+    """Write a set of paths as safetensors with a JSON header, to a temporary name first.
+
+    The header stands under the key ``semanifold`` of the safetensors metadata: format, kind, options, and the fields of
+    :class:`PathSetInfo` as ``info``.
+    """
+    header = {"format": FORMAT, "kind": paths.kind, "options": paths.options(), "info": asdict(paths.info)}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in paths.state_dict().items()}
+    with replacing(path) as part:
+        save_file(tensors, part, metadata={"semanifold": json.dumps(header)})
+
+
+def load_paths(path: str | os.PathLike[str], space: str | None = None) -> PathSet:
+    """Read a set of paths: our own file, or one of those that :func:`~semanifold.paths.foreign.read_directions` knows.
+
+    Args:
+        path: file or folder; it cannot run code.
+        space: latent space of the paths; only files of other programs may need it.
+
+    Raises:
+        SemanifoldError: if there is no such file, it is damaged, or holds no paths.
+    """
+    found = _read(Path(path))
+    if found is None:
+        from semanifold.paths.foreign import read_directions
+
+        return read_directions(path, space)
+    header, tensors = found
+    if header.get("format") != FORMAT or header.get("kind") not in KINDS:
+        what = f"a {header['kind']!r} of {header['format']}" if {"kind", "format"} <= header.keys() else "another kind of file"
+        raise SemanifoldError(f"{path} holds {what}, not paths that this version of semanifold reads; give a file of paths.")
+    try:
+        info = _info(header["info"])
+        with torch.device("meta"):
+            paths = KINDS[header["kind"]].from_options(header["options"], info)
+        paths.load_state_dict(tensors, assign=True)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        words = str(error).strip().splitlines()[-1].strip() if str(error).strip() else type(error).__name__
+        raise SemanifoldError(f"The paths {path} are damaged: {words.removesuffix('.')}.") from error
+    if not all(torch.isfinite(v).all() for v in tensors.values() if v.is_floating_point()):
+        raise SemanifoldError(f"The paths {path} are damaged: they hold NaN or infinite values.")
+    if space is not None and space != info.space:
+        raise SemanifoldError(f"The paths {path} live in space {info.space}, not in {space}; leave the space out.")
+    return paths
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """Return header and tensors of a safetensors file that semanifold wrote; None for anything else that exists."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = (file.metadata() or {}).get("semanifold")
+            if metadata is None:
+                return None
+            header = json.loads(metadata)
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        if path.suffix == ".safetensors":
+            raise SemanifoldError(f"{path} is damaged or cut short: {error}.") from error
+        return None
+    return (header, tensors) if isinstance(header, dict) else None
+
+
+def _info(held: dict[str, Any]) -> PathSetInfo:
+    """Make the info of a header again, in which JSON has turned tuples into lists and whole numbers into texts."""
+    facts = dict(held)
+    facts["names"] = {int(k): str(v) for k, v in facts["names"].items()}
+    facts["cite"] = tuple(facts["cite"])
+    facts["layers"] = tuple(facts["layers"]) if facts["layers"] is not None else None
+    return PathSetInfo(**facts)

@@ -1,0 +1,270 @@
+"""Linear paths: the direction matrices ("deformators") of Voynov & Babenko 2020 (arXiv:2002.03754), and given directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+from semanifold.edits import EditInfo, Lattice
+from semanifold.errors import SemanifoldError, near_names
+from semanifold.generators.base import Generator
+from semanifold.paths.base import PathSet, PathSetInfo, info_for, moving_size
+
+Form = Literal["fc", "linear", "id", "ortho", "projective", "random"]
+FORMS = ("fc", "linear", "id", "ortho", "projective", "random")
+
+CITE = ("Voynov, Babenko 2020, Unsupervised Discovery of Interpretable Directions, arXiv:2002.03754",)
+
+
+class LinearPaths(PathSet):
+    """K directions, the same at every code: ``shift = D(magnitude * e_k)`` for a map D that may be trained.
+
+    | form | D(x) | learned |
+    |---|---|---|
+    | ``linear`` | ``W x + b``, or ``W x`` | W, b |
+    | ``ortho`` | ``expm(A - A^T) x``: columns stay orthonormal | A |
+    | ``projective`` | ``W x + b``, scaled to the norm of x | W, b |
+    | ``fc`` | four layers with batch normalisation and ELU | all |
+    | ``id`` | x: the coordinate axes | nothing |
+    | ``random`` | a fixed orthogonal matrix times x | nothing |
+
+    Parameters are called as in the published code, so its ``deformator_*.pt`` files load directly. A result shorter than the
+    code is filled up with zeros, a longer one is cut.
+
+    Attributes:
+        scale: ``[K]`` how far each path goes at ``t = 1``, in units of ``info.step * info.count``: 1, or for principal components
+            in proportion to their standard deviations.
+    """
+
+    kind: ClassVar[str] = "linear"
+
+    def __init__(
+        self,
+        form: Form,
+        count: int,
+        shape: tuple[int, ...],
+        info: PathSetInfo,
+        *,
+        bias: bool = True,
+        inner: int = 1024,
+        outputs: int | None = None,
+        shared: bool = False,
+        random_init: bool = False,
+        seed: int | None = 0,
+    ) -> None:
+        """Draw a new set.
+
+        Args:
+            form: which D.
+            count: K, number of directions.
+            shape: of the part of one code that moves.
+            info: what the file says about the set.
+            bias: whether ``linear`` and ``projective`` have one.
+            inner: width of the hidden layers of ``fc``.
+            outputs: numbers that D gives; those of a direction when None.
+            shared: whether all layers of ``shape`` ``(layers, d)`` move alike, as in ``w``.
+            random_init: start ``linear`` and ``projective`` from small random numbers and ``ortho`` from a random rotation, instead
+                of (almost) the coordinate axes.
+            seed: of the draw; None leaves random numbers unset, for a file to fill.
+
+        Raises:
+            SemanifoldError: if there is no such form or a size does not fit it.
+        """
+        super().__init__()
+        if form not in FORMS:
+            raise SemanifoldError(f"There is no form {form!r} of linear paths: {near_names(form, FORMS)}")
+        self.size = moving_size(shape, info, shared=shared)
+        self.form: Form = form
+        self.count, self.outputs, self.inner, self.bias = count, outputs or self.size, inner, bias
+        self.shape, self.info, self.shared = tuple(shape), info, shared
+        if count < 1 or self.outputs < 1 or inner < 1:
+            raise SemanifoldError(f"A set needs at least 1 path, but {count} were asked for.")
+        if form in ("id", "ortho", "random") and count > self.outputs:
+            raise SemanifoldError(
+                f"Directions of the form {form} are orthogonal: at most {self.outputs} fit this space, but {count} were asked for."
+            )
+        self._make(seed, random_init=random_init)
+        self.scale: Tensor
+        self.register_buffer("scale", torch.ones(count))
+
+    def _make(self, seed: int | None, *, random_init: bool) -> None:
+        """Make the parameters, named as in the published code."""
+        draw = None if seed is None else torch.Generator().manual_seed(seed)
+
+        def normal(rows: int, columns: int) -> Tensor:
+            return torch.empty(rows, columns) if draw is None else torch.randn(rows, columns, generator=draw)
+
+        count, outputs = self.count, self.outputs
+        if self.form in ("linear", "projective"):
+            start = 0.1 * normal(outputs, count) if random_init else torch.eye(outputs, count)
+            self.linear = _layer(start, bias=self.bias)
+        elif self.form == "ortho":
+            self.log_mat_half = nn.Parameter((1.0 if random_init else 0.001) * normal(outputs, outputs))
+        elif self.form == "random":
+            self.matrix: Tensor
+            self.register_buffer("matrix", torch.linalg.qr(normal(outputs, count))[0])
+        elif self.form == "fc":
+            sizes = (count, self.inner, self.inner, self.inner, outputs)
+            for i in range(4):
+                self.add_module(f"fc{i + 1}", _layer(normal(sizes[i + 1], sizes[i]) * (3 * sizes[i]) ** -0.5, bias=True))
+            for i in range(3):
+                self.add_module(f"bn{i + 1}", nn.BatchNorm1d(self.inner))
+
+    @classmethod
+    def from_vectors(
+        cls,
+        vectors: Tensor,
+        info: PathSetInfo,
+        *,
+        scale: Tensor | None = None,
+        layers: int | None = None,
+    ) -> Self:
+        """Make a set of given directions.
+
+        Args:
+            vectors: ``[K, *shape]``; each is scaled to unit length.
+            info: what the file says about the set.
+            scale: ``[K]`` how far each goes at ``t = 1``, in units of ``info.step * info.count``; as long as one another when None.
+            layers: number of layers of ``w+`` that all move by vectors ``[K, d]`` alike; None where vectors have the shape of codes.
+
+        Raises:
+            SemanifoldError: if a vector is zero or not finite, or sizes disagree.
+        """
+        if vectors.ndim < 2 or not len(vectors):
+            raise SemanifoldError(f"Directions are expected as [K, ...], at least one, but {list(vectors.shape)} came.")
+        flat = vectors.detach().flatten(1).float()
+        lengths = flat.norm(dim=1)
+        if not torch.isfinite(flat).all() or not (lengths > 0).all():
+            raise SemanifoldError("Directions must be finite and not zero; check where they come from.")
+        shape = tuple(vectors.shape[1:]) if layers is None else (layers, *vectors.shape[1:])
+        made = cls("linear", len(flat), shape, info, bias=False, shared=layers is not None)
+        with torch.no_grad():
+            made.linear.weight.copy_((flat / lengths[:, None]).T)
+            if scale is not None:
+                if tuple(scale.shape) != (len(flat),) or not (torch.isfinite(scale).all() and (scale > 0).all()):
+                    raise SemanifoldError(f"A scale above 0 is expected for each of {len(flat)} directions.")
+                made.scale.copy_(scale)
+        return made
+
+    def __len__(self) -> int:
+        return self.count
+
+    def deform(self, x: Tensor) -> Tensor:
+        """Return ``D(x)``: ``[n, K]`` coordinates to shifts ``[n, *shape]``; the fit to the code is by zeros or by a cut."""
+        if self.form in ("linear", "projective"):
+            out = self.linear(x)
+            if self.form == "projective":
+                length = torch.linalg.vector_norm(out, dim=1, keepdim=True)
+                out = out * (torch.linalg.vector_norm(x, dim=1, keepdim=True) / torch.where(length > 0, length, 1))
+        elif self.form == "fc":
+            out = self._fully_connected(x) + nn.functional.pad(x, (0, self.outputs - self.count))
+        elif self.form == "id":
+            out = nn.functional.pad(x, (0, self.outputs - self.count))
+        else:
+            out = x @ self.columns().T
+        out = nn.functional.pad(out, (0, self.size - self.outputs))
+        if self.shared:
+            return out[:, None].expand(-1, *self.shape)
+        return out.reshape(-1, *self.shape)
+
+    def _fully_connected(self, x: Tensor) -> Tensor:
+        """Three hidden layers, each of which also sees the sum of all before it, and a last one."""
+        total, now = x.new_zeros(()), x
+        for i in (1, 2, 3):
+            total = total + self.get_submodule(f"fc{i}")(now)
+            now = nn.functional.elu(self.get_submodule(f"bn{i}")(total))
+        return self.get_submodule("fc4")(now)
+
+    def columns(self) -> Tensor:
+        """Return the matrix ``[outputs, K]`` of the forms ``ortho`` and ``random``."""
+        if self.form == "random":
+            return self.matrix
+        return torch.matrix_exp(self.log_mat_half - self.log_mat_half.T)[:, : self.count]
+
+    def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
+        """See :meth:`PathSet.shift`; the codes themselves do not matter."""
+        x = magnitude.new_zeros(len(index), self.count).scatter(1, index[:, None], magnitude.reshape(-1, 1))
+        return self.deform(x).to(moving)
+
+    @torch.no_grad()
+    def edit(self, index: int, info: EditInfo) -> Lattice:
+        """See :meth:`PathSet.edit`; offsets ``D(m e_k) - D(0)``, so that ``t = 0`` is the unedited picture.
+
+        ``D(0)`` is the same for all paths: the bias, which a reconstructor cannot tell paths apart by.
+        """
+        step, count = self.info.step, self.info.count
+        knots = (torch.arange(-count, count + 1) / count).to(self.scale)
+        x = self.scale.new_zeros(len(knots), self.count)
+        x[:, index] = knots * (step * count * self.scale[index])
+        training = self.training
+        shifts = self.eval().deform(x)
+        self.train(training)
+        return Lattice((shifts - shifts[count]).contiguous(), (knots,), info)
+
+    def options(self) -> dict[str, Any]:
+        """See :meth:`PathSet.options`."""
+        return {
+            "form": self.form,
+            "count": self.count,
+            "shape": list(self.shape),
+            "bias": self.bias,
+            "inner": self.inner,
+            "outputs": self.outputs,
+            "shared": self.shared,
+        }
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], info: PathSetInfo) -> Self:
+        """See :meth:`PathSet.from_options`."""
+        sizes = {key: int(options[key]) for key in ("count", "inner", "outputs")}
+        flags = {key: bool(options[key]) for key in ("bias", "shared")}
+        return cls(options["form"], shape=tuple(map(int, options["shape"])), info=info, seed=None, **sizes, **flags)
+
+
+def _layer(weight: Tensor, *, bias: bool) -> nn.Linear:
+    """Return a layer of these weights ``[out, in]`` and a bias of 0, without touching the global random state."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias, device="meta")
+    layer.weight = nn.Parameter(weight)
+    if bias:
+        layer.bias = nn.Parameter(torch.zeros(len(weight)))
+    return layer
+
+
+def linear_paths(
+    generator: Generator,
+    space: str | None,
+    count: int,
+    form: Form = "ortho",
+    *,
+    layers: tuple[int, int] | None = None,
+    shared: bool = False,
+    bias: bool = True,
+    random_init: bool = True,
+    step: float = 0.2,
+    steps: int = 16,
+    seed: int = 0,
+) -> LinearPaths:
+    """Draw a new set of linear paths for a generator.
+
+    Args:
+        generator: whose codes move.
+        space: of the codes; ``w`` where there is one, else the first, when None.
+        count: K, number of paths.
+        form: see :class:`LinearPaths`.
+        layers: layers ``(first, last + 1)`` of ``w+`` that move; all when None.
+        shared: whether these layers move alike, as in ``w``.
+        bias: whether ``linear`` and ``projective`` have one.
+        random_init: start from random directions instead of the coordinate axes.
+        step: length of a step in the latent space.
+        steps: steps from ``t = 0`` to ``t = 1``.
+        seed: of the draw.
+
+    Raises:
+        SemanifoldError: if the generator has no such space or layers, or a number makes no sense.
+    """
+    shape, info = info_for(generator, space, layers, method=f"linear paths ({form})", step=step, count=steps, cite=CITE)
+    made = LinearPaths(form, count, shape, info, bias=bias, shared=shared, random_init=random_init, seed=seed)
+    return made.to(generator.device, generator.dtype)

@@ -1,0 +1,275 @@
+"""Warped paths: K curved paths, each along the gradient of a radial potential (WarpedGANSpace, ICCV 2021, arXiv:2109.13357)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+from semanifold.edits import EditInfo, Flow
+from semanifold.edits.flow import rbf_direction
+from semanifold.errors import SemanifoldError, near_names
+from semanifold.generators.base import Generator
+from semanifold.paths.base import APART, PathSet, PathSetInfo, info_for, moving_codes, moving_size
+
+Init = Literal["reference", "spread"]
+INITS = ("reference", "spread")
+
+CITE = ("Tzelepis, Tzimiropoulos, Patras 2021, WarpedGANSpace, arXiv:2109.13357",)
+
+FAR = 4
+"""Distance of the support vectors of the start ``"spread"`` from the mean code, in usual distances of a code."""
+
+TURNS = (0.75, 1.25)
+"""How strongly the first and the last set of that start bend: standard deviation of the exponents over random codes."""
+
+
+class WarpedPaths(PathSet):
+    """K potentials of N pairs of support vectors each; a path follows the unit gradient of its potential.
+
+    ``f_k(z) = sum_i a_ki exp(-g_k ||z - s_ki||^2)`` and ``shift = magnitude * grad f_k / ||grad f_k||`` (arXiv:2109.13357, Eq. 1-3).
+    The sets of a batch are gathered by their index, so a step's memory grows with the batch and not with K.
+
+    Attributes:
+        support: ``[K, 2N, d]`` support vectors s, d the flattened size of the part of a code that moves.
+        alphas: ``[K, 2N]`` weights a: a parameter where they are learned, else a buffer.
+        log_gamma: ``[K]`` logarithm of g: likewise.
+    """
+
+    kind: ClassVar[str] = "warped"
+
+    def __init__(
+        self,
+        support: Tensor,
+        alphas: Tensor,
+        log_gamma: Tensor,
+        shape: tuple[int, ...],
+        info: PathSetInfo,
+        *,
+        learn_alphas: bool = False,
+        learn_gammas: bool = True,
+        shared: bool = False,
+    ) -> None:
+        """Make a set of given vectors; :meth:`create` draws new ones.
+
+        Args:
+            support: ``[K, 2N, d]``.
+            alphas: ``[K, 2N]``.
+            log_gamma: ``[K]``.
+            shape: of the part of one code that moves.
+            info: what the file says about the set.
+            learn_alphas: whether training changes the weights.
+            learn_gammas: whether training changes the widths.
+            shared: whether all layers of ``shape`` ``(layers, d)`` move alike, as in ``w``; the direction is taken at their mean.
+
+        Raises:
+            SemanifoldError: if sizes disagree.
+        """
+        super().__init__()
+        size = moving_size(shape, info, shared=shared)
+        sizes = [list(support.shape), list(alphas.shape), list(log_gamma.shape)]
+        if support.ndim != 3 or 0 in support.shape or sizes[1:] != [sizes[0][:2], sizes[0][:1]] or sizes[0][2] != size:
+            raise SemanifoldError(
+                f"Warped paths need support vectors [K, 2N, {size}], weights [K, 2N] and gammas [K], but {sizes[0]}, {sizes[1]} "
+                f"and {sizes[2]} came; check K, N and the space."
+            )
+        self.shape, self.info, self.shared = tuple(shape), info, shared
+        self.learn_alphas, self.learn_gammas = learn_alphas, learn_gammas
+        self.support = nn.Parameter(support)
+        self.alphas: Tensor
+        self.log_gamma: Tensor
+        for name, value, learned in (("alphas", alphas, learn_alphas), ("log_gamma", log_gamma, learn_gammas)):
+            if learned:
+                self.register_parameter(name, nn.Parameter(value))
+            else:
+                self.register_buffer(name, value)
+
+    @classmethod
+    def create(
+        cls,
+        count: int,
+        dipoles: int,
+        shape: tuple[int, ...],
+        info: PathSetInfo,
+        *,
+        init: Init = "reference",
+        codes: Tensor | None = None,
+        gamma: float | None = None,
+        learn_alphas: bool = False,
+        learn_gammas: bool = True,
+        shared: bool = False,
+        seed: int = 0,
+    ) -> Self:
+        """Draw a new set.
+
+        Args:
+            count: K, number of paths.
+            dipoles: N, pairs of support vectors a path.
+            shape: of the part of one code that moves.
+            info: what the file says about the set.
+            init: ``"reference"`` as published, which is nearly linear at the start, or ``"spread"``: see :func:`spread_support`.
+            codes: ``[n, *shape]`` random codes of the space; only ``"spread"`` looks at them, and takes standard normal ones
+                when None.
+            gamma: width of all potentials, one over a squared length; the initialisation's own when None.
+            learn_alphas: whether training changes the weights.
+            learn_gammas: whether training changes the widths.
+            shared: whether all layers move alike.
+            seed: of the draw.
+
+        Raises:
+            SemanifoldError: if a number makes no sense.
+        """
+        if count < 1 or dipoles < 1:
+            raise SemanifoldError(f"A set needs at least 1 path of at least 1 dipole, but {count} of {dipoles} were asked for.")
+        if init not in INITS:
+            raise SemanifoldError(f"There is no initialisation {init!r}: {near_names(init, INITS)}")
+        if gamma is not None and not 0 < gamma < math.inf:
+            raise SemanifoldError(f"Gamma is one over a squared length and lies above 0, but {gamma:g} came.")
+        size = moving_size(shape, info, shared=shared)
+        if init == "reference":
+            support, gammas = reference_support(count, dipoles, size, seed)
+        else:
+            flat = None if codes is None else (codes.mean(1) if shared and codes.ndim == 3 else codes.flatten(1))
+            support, gammas = spread_support(count, dipoles, size, seed, flat)
+        log_gamma = (gammas if gamma is None else torch.full((count,), gamma)).log()
+        alphas = torch.tensor([1.0, -1.0]).repeat(count, dipoles)
+        return cls(support, alphas, log_gamma, shape, info, learn_alphas=learn_alphas, learn_gammas=learn_gammas, shared=shared)
+
+    def __len__(self) -> int:
+        return len(self.support)
+
+    @property
+    def dipoles(self) -> int:
+        """N, pairs of support vectors a path."""
+        return self.support.shape[1] // 2
+
+    def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
+        """See :meth:`PathSet.shift`; the steps have the length ``magnitude`` (in every layer, where layers move alike)."""
+        support, alphas, gamma = (v.index_select(0, index) for v in (self.support, self.alphas, self.log_gamma))
+        codes = moving.mean(1) if self.shared else moving.flatten(1)
+        steps = magnitude.reshape(-1, 1) * rbf_direction(codes, support, alphas, gamma.exp())
+        return steps[:, None].expand_as(moving) if self.shared else steps.reshape(moving.shape)
+
+    def edit(self, index: int, info: EditInfo) -> Flow:
+        """See :meth:`PathSet.edit`."""
+        support, alphas, gamma = (v[index].detach().clone() for v in (self.support, self.alphas, self.log_gamma.exp()))
+        held = (1, *self.shape[1:]) if self.shared else self.shape
+        return Flow(support.reshape(-1, *held), alphas, gamma, self.info.step, self.info.count, info)
+
+    def options(self) -> dict[str, Any]:
+        """See :meth:`PathSet.options`."""
+        return {
+            "count": len(self),
+            "vectors": self.support.shape[1],
+            "shape": list(self.shape),
+            "learn_alphas": self.learn_alphas,
+            "learn_gammas": self.learn_gammas,
+            "shared": self.shared,
+        }
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], info: PathSetInfo) -> Self:
+        """See :meth:`PathSet.from_options`."""
+        shape, count, vectors = tuple(map(int, options["shape"])), int(options["count"]), int(options["vectors"])
+        size = moving_size(shape, info, shared=bool(options["shared"]))
+        learned = {key: bool(options[key]) for key in ("learn_alphas", "learn_gammas", "shared")}
+        sizes = ((count, vectors, size), (count, vectors), (count,))
+        return cls(*(torch.empty(each) for each in sizes), shape, info, **learned)
+
+
+def reference_support(count: int, dipoles: int, size: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the published start: support vectors ``[K, 2N, d]`` and gammas ``[K]``.
+
+    Antipodal pairs ``s, -s`` one after the other, in random directions, at radius ``1 + 3 k / K`` in set k; gamma is ``1 / d``
+    (Tzelepis et al. 2021, arXiv:2109.13357, section 3.2, and its code). The gradient is then nearly the same at all codes.
+    """
+    radii = torch.arange(count) * (3 / count) + 1
+    drawn = torch.randn(count, dipoles, size, generator=torch.Generator().manual_seed(seed))
+    vectors = drawn / drawn.norm(dim=-1, keepdim=True) * radii[:, None, None]
+    return torch.stack([vectors, -vectors], 2).flatten(1, 2), torch.full((count,), 1 / size)
+
+
+def spread_support(count: int, dipoles: int, size: int, seed: int, codes: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return a start whose paths bend: support vectors ``[K, 2N, d]`` and gammas ``[K]``.
+
+    The pairs lie at ``mean +- R x``, x the unit vector towards a random code and R four times the usual distance of a code from
+    the mean. Gamma is such that the exponents ``2 g (z - mean).(s - mean)`` have over random codes z the standard deviation c,
+    in set k ``c = 0.75 + 0.5 (k + 1/2) / K``. Then each code is drawn by support vectors of its own: for standard normal codes
+    the directions at two codes have a mean cosine of about ``2 exp(c^2) / (exp(2 c^2) + 1 + (exp(2 c^2) - 1) / 16)``, 0.63 for
+    c = 1 in any number of dimensions, where the published start has 0.97 to 0.99. Vectors at the distance of the codes
+    themselves would bend as much, but a quarter of their gradient would point along the radius, which many generators ignore.
+
+    Args:
+        count: K.
+        dipoles: N.
+        size: d.
+        seed: of the draw.
+        codes: ``[n, d]`` random codes, at least four, other than those that the paths are to be used on; standard normal ones
+            when None.
+    """
+    draw = torch.Generator().manual_seed(APART + seed)
+    if codes is None:
+        codes = torch.randn(1024, size, generator=draw)
+    if len(codes) < 4 or codes.shape[1:] != (size,):
+        raise SemanifoldError(f"The start needs random codes [n, {size}], at least 4, but {list(codes.shape)} came.")
+    codes = codes.detach().cpu().float()
+    mean = codes.mean(0)
+    centred = codes - mean
+    distance = centred.norm(dim=1).square().mean().sqrt()
+    if not 0 < float(distance) < math.inf:
+        raise SemanifoldError("The codes that the start is made of are all alike or not finite; check the generator.")
+    chosen = centred[torch.randint(len(codes), (count * dipoles,), generator=draw)]
+    lengths = chosen.norm(dim=1, keepdim=True)
+    ways = chosen / lengths
+    # the code that a vector points to would count as one of n and look further away than any other
+    spread = (((centred @ ways.T).square().sum(0) - lengths[:, 0].square()).clamp(min=0) / (len(codes) - 1)).mean().sqrt()
+    radius = FAR * distance
+    pairs = (radius * ways).reshape(count, dipoles, size)
+    turns = TURNS[0] + (TURNS[1] - TURNS[0]) * (torch.arange(count) + 0.5) / count
+    return torch.stack([mean + pairs, mean - pairs], 2).flatten(1, 2), turns / (2 * radius * spread)
+
+
+def warped_paths(
+    generator: Generator,
+    space: str | None,
+    count: int,
+    dipoles: int,
+    *,
+    layers: tuple[int, int] | None = None,
+    shared: bool = False,
+    init: Init = "reference",
+    gamma: float | None = None,
+    learn_alphas: bool = False,
+    learn_gammas: bool = True,
+    step: float = 0.2,
+    steps: int = 16,
+    seed: int = 0,
+) -> WarpedPaths:
+    """Draw a new set of warped paths for a generator.
+
+    Args:
+        generator: whose codes move.
+        space: of the codes; ``w`` where there is one, else the first, when None.
+        count: K, number of paths.
+        dipoles: N, pairs of support vectors a path.
+        layers: layers ``(first, last + 1)`` of ``w+`` that move; all when None.
+        shared: whether these layers move alike, as in ``w``.
+        init: see :meth:`WarpedPaths.create`.
+        gamma: width of all potentials; the initialisation's own when None.
+        learn_alphas: whether training changes the weights.
+        learn_gammas: whether training changes the widths.
+        step: length of a step in the latent space.
+        steps: steps from ``t = 0`` to ``t = 1``.
+        seed: of the draw.
+
+    Raises:
+        SemanifoldError: if the generator has no such space or layers, or a number makes no sense.
+    """
+    shape, info = info_for(generator, space, layers, method="warped paths", step=step, count=steps, cite=CITE)
+    codes = moving_codes(generator, info, 1024, seed=seed) if init == "spread" else None
+    options = {"init": init, "codes": codes, "gamma": gamma, "shared": shared, "seed": seed}
+    made = WarpedPaths.create(count, dipoles, shape, info, learn_alphas=learn_alphas, learn_gammas=learn_gammas, **options)
+    return made.to(generator.device, generator.dtype)
