@@ -18,6 +18,7 @@ from semanifold.errors import SemanifoldError
 from semanifold.exchange import export_codes
 from semanifold.generators.inspecting import inspect_file
 from semanifold.generators.loading import convert
+from semanifold.pools import POOL, pool_of, save_pool
 from semanifold.runs import begin_run, working
 
 SHEET = "contact.png"
@@ -25,7 +26,7 @@ SHEET = "contact.png"
 
 @dataclass(frozen=True)
 class Sample(Command):
-    """Show pictures of a generator, one per seed, and write them with their codes.
+    """Show pictures of a generator, one per seed, and write them with their codes, a pool for semanifold traverse.
 
     Attributes:
         seeds: numbers of the pictures, and ranges such as 0-15; the same number gives the same picture everywhere.
@@ -63,6 +64,7 @@ class Sample(Command):
                 sheet = media.contact_sheet(media.FrameFolder(frames), [str(seed) for seed in self.seeds])
                 media.save_png(sheet, run.path(SHEET))
                 export_codes(run.path, "sample", codes.values, layers=0)
+                save_pool(pool_of(codes, generator, self.seeds), run.path(POOL))
         show(folder / SHEET)
         return 0
 

@@ -1,0 +1,149 @@
+"""The ranking as one HTML page that needs nothing else: films inside, sortable tables, a path × attribute heat map."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from semanifold.attributes.base import Attribute
+from semanifold.ranking.measures import Measures
+from semanifold.ranking.reports import Group
+from semanifold.ranking.scores import Array, Scores, mean
+
+TEMPLATE = Path(__file__).with_name("page.html")
+SHOWN = 4
+"""Attributes on a card."""
+
+
+def page(
+    measures: Measures,
+    everything: Scores,
+    groups: Sequence[Group],
+    found: Mapping[int, str],
+    gifs: Mapping[int, bytes],
+    locality: Array | None = None,
+    level: float = 0.0,
+) -> str:
+    """Return the page.
+
+    Args:
+        measures: what was ranked.
+        everything: scores of all attributes of the measures.
+        groups: what the tables show; at least one.
+        found: names that paths deserve, by index.
+        gifs: a gif's bytes by path index, for some of the paths.
+        locality: ``[paths]``, see :func:`~semanifold.ranking.measures.mask_locality`.
+        level: the inside change that it was taken at.
+    """
+    called = {k: found.get(k, name) for k, name in zip(measures.paths, measures.names, strict=True)}
+    names = [name if name == f"path {k}" else f"{k} · {name}" for k, name in called.items()]
+    data = {
+        "paths": measures.paths,
+        "names": names,
+        "groups": [{"name": g.name, "attributes": g.attributes, **_scores(g.scores)} for g in groups],
+        "locality": None if locality is None else _numbers(locality),
+        "gifs": {str(k): "data:image/gif;base64," + base64.b64encode(gif).decode() for k, gif in gifs.items()},
+    }
+    facts = measures.facts
+    title = f"{len(measures.paths)} paths of {facts.get('generator', 'a generator')}, ranked by what they change"
+    summary = (
+        f"{facts.get('method', 'paths')} in {facts.get('space', 'latent space')}, walked from {len(measures.codes)} codes, "
+        f"{len(measures.t)} frames each ({facts.get('count', '?')} steps of {facts.get('step', '?')} either way); "
+        f"{len(measures.attributes)} attributes read from every frame."
+    )
+    filled = {
+        "title": html.escape(title),
+        "summary": html.escape(summary),
+        "cards": cards(measures, everything, found, gifs),
+        "mask": html.escape(measures.mask),
+        "level": f"{level:.3g}",
+        "data": json.dumps(data).replace("<", "\\u003c"),
+    }
+    text = TEMPLATE.read_text(encoding="utf-8")
+    before, *pieces = text.split("{{")
+    parts = [piece.split("}}", 1) for piece in pieces]
+    return before + "".join(filled[key] + rest for key, rest in parts)
+
+
+def _scores(scores: Scores) -> dict[str, Any]:
+    fields = ("slope", "share", "pearson", "monotonicity", "change")
+    return {name: [_numbers(row) for row in getattr(scores, name)] for name in fields}
+
+
+def _numbers(row: Array) -> list[float | None]:
+    return [None if np.isnan(v) else round(float(v), 4) for v in row]
+
+
+def cards(measures: Measures, scores: Scores, found: Mapping[int, str], gifs: Mapping[int, bytes]) -> str:
+    """Return a card for every path that deserves a name: its film, what it changes most, and the curve of the attribute."""
+    if not found:
+        return (
+            "<section><h2>No path has earned a name</h2><p>None changes one attribute more than all others and evenly enough; "
+            "the tables below show what the paths do.</p></section>"
+        )
+    names = [attribute.name for attribute in measures.attributes]
+    made = []
+    for k, name in sorted(found.items(), key=lambda item: _order(item, measures, scores)):
+        i, column = measures.paths.index(k), names.index(name[:-2])
+        image = f'<img data-gif="{k}" alt="{html.escape(name)}">' if k in gifs else ""
+        numbers = f"path {k} · Pearson {scores.pearson[i, column]:+.2f} · share {scores.share[i, column]:.0%}"
+        if (old := measures.names[i]) not in (name, f"path {k}"):
+            numbers += f" · was {old}"
+        made.append(
+            f'<div class="card">{image}<div class="text"><h3>{html.escape(name)}</h3>'
+            f"{curve(measures.values[:, i, :, column], measures.attributes[column])}"
+            f"<small>{html.escape(numbers)}</small>{bars(scores, i, names)}</div></div>"
+        )
+    words = (
+        "Each changes one attribute more than any other, and evenly; the bars show its largest changes from one end to the "
+        "other, as a share of the attribute's range."
+    )
+    return f'<section><h2>Paths with a name</h2><p>{words}</p><div class="cards">{"".join(made)}</div></section>'
+
+
+def _order(item: tuple[int, str], measures: Measures, scores: Scores) -> float:
+    i = measures.paths.index(item[0])
+    column = [attribute.name for attribute in measures.attributes].index(item[1][:-2])
+    return -abs(float(scores.slope[i, column]))
+
+
+def curve(values: Array, attribute: Attribute) -> str:
+    """Return a small drawing of an attribute along a path: a thin line a code and a thick one for the mean ``[codes, T]``.
+
+    The frame is the attribute's range, extended where the values leave it.
+    """
+    known = values[~np.isnan(values)]
+    low, high = min(attribute.low, *known, attribute.high), max(attribute.low, *known, attribute.high)
+    rows = [*values, mean(values)] if len(known) else []
+    lines = []
+    for row in rows:
+        points = [
+            f"{4 + 84 * j / max(len(row) - 1, 1):.1f},{53 - 48 * (v - low) / (high - low):.1f}"
+            for j, v in enumerate(row)
+            if not np.isnan(v)
+        ]
+        lines.append(f'<polyline fill="none" stroke="#c9c9d2" stroke-width="1.2" points="{" ".join(points)}"/>')
+    if lines:
+        lines[-1] = lines[-1].replace("#c9c9d2", "rgb(255,122,26)").replace("1.2", "2.4")
+    return (
+        f'<svg viewBox="0 0 92 58" role="img"><title>{html.escape(attribute.name)} over t, from {low:.3g} to {high:.3g}</title>'
+        f'<path d="M46 4V54" stroke="#dcdce2" stroke-dasharray="2 3"/>{"".join(lines)}</svg>'
+    )
+
+
+def bars(scores: Scores, path: int, names: Sequence[str]) -> str:
+    """Return the largest changes along a path as bars to either side of 0."""
+    change = np.nan_to_num(scores.change[path])
+    rows = []
+    for j in np.argsort(-np.abs(change), kind="stable")[:SHOWN]:
+        width = min(abs(change[j]), 1) * 50
+        left, colour = (50, "rgb(var(--up))") if change[j] > 0 else (50 - width, "rgb(var(--down))")
+        bar = f'<div class="bar"><i style="left:{left:.1f}%;width:{width:.1f}%;background:{colour}"></i></div>'
+        rows.append(f"<span>{html.escape(names[int(j)])}</span>{bar}<span>{change[j]:+.0%}</span>")
+    return f'<div class="bars">{"".join(rows)}</div>'
