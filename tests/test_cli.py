@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 import semanifold
 from semanifold import cli, media
 from semanifold.commands import results
-from semanifold.commands.base import from_arguments, seed_numbers, to_arguments
+from semanifold.commands.base import from_arguments, seed_numbers, slug, to_arguments
 from semanifold.edits import load_edit
 from semanifold.runs import CHECKPOINT, RECORD, read_record
 
@@ -430,6 +430,12 @@ def test_arguments_survive_the_way_through_json():
 
 def test_seeds_are_numbers_and_ranges():
     assert seed_numbers(["0-3", "8,10"]) == (0, 1, 2, 3, 8, 10)
+
+
+def test_a_mask_and_its_complement_go_to_different_folders():
+    names = [slug(f"faces-{mask}-7") for mask in ("mouth", "~mouth", "mouth|eyes", "mouth&eyes", "~(mouth|eyes)")]
+    assert len(set(names)) == len(names)
+    assert names[1] == "faces-not-mouth-7"
 
 
 def test_importing_semanifold_is_quick_and_light():

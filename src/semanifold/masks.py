@@ -88,8 +88,8 @@ class Mask:
 
     def feather(self, sigma: float) -> Mask:
         """Return the mask softened by a Gaussian whose standard deviation is this fraction of the picture's shorter side."""
-        if not (math.isfinite(sigma) and sigma >= 0):
-            raise SemanifoldError(f"A feather must be a fraction of the picture, 0 or more, but {sigma} came.")
+        if not 0 <= sigma <= 1:
+            raise SemanifoldError(f"A feather must be a fraction of the picture, from 0 to 1, but {sigma:g} came.")
         return Mask(f"feather:{sigma:g}({self})", lambda h, w: _blur(self.paint(h, w), sigma * min(h, w)))
 
     def __invert__(self) -> Mask:

@@ -221,8 +221,9 @@ def test_settings_that_make_no_sense_are_refused(changes: dict, says: str) -> No
         ([1], box(0, 0, 1, 1), {}, "whole picture"),
         ([1], box(0.5, 0.5, 0.501, 0.501), {}, "empty"),
         ([1], LOWER, {"space": "w"}, "no latent space 'w'"),
-        ([1], LOWER, {"space": "w+", "layers": (2, 9)}, "no layers 2:9"),
+        ([1], LOWER, {"space": "w+", "layers": (2, 9)}, "no layers 2 to 8: this code has layers 0 to 2"),
         ([1], LOWER, {"layers": (0, 1)}, "space w\\+ only"),
+        ([1], LOWER, {"direction": 99}, "no local direction 99: 6 were found"),
     ],
 )
 def test_seeds_masks_and_layers_that_do_not_fit_are_refused(seeds: list, mask: Mask, changes: dict, says: str) -> None:

@@ -186,7 +186,9 @@ SEEDS = PrimitiveConstructorSpec[tuple[int, ...]](
 
 
 def slug(text: str) -> str:
-    """Return a name that every file system takes."""
+    """Return a name that every file system takes; what joins masks is spelled out."""
+    for sign, word in {"~": "-not-", "|": "-or-", "&": "-and-"}.items():
+        text = text.replace(sign, word)
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:80] or "run"
 
 

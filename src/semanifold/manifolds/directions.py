@@ -126,10 +126,10 @@ def moving_shape(latents: Latents, layers: tuple[int, int] | None) -> tuple[int,
     first, last = layers
     if len(shape) < 2:
         raise SemanifoldError(
-            f"Layers {first}:{last} can be chosen in the space w+ only, not in {latents.space}; leave them out."
+            f"Layers can be chosen in the space w+ only, not in {latents.space}, but {first}-{last - 1} came; leave them out."
         )
     if not 0 <= first < last <= shape[0]:
-        raise SemanifoldError(f"There are no layers {first}:{last}: this code has layers 0:{shape[0]}.")
+        raise SemanifoldError(f"There are no layers {first} to {last - 1}: this code has layers 0 to {shape[0] - 1}.")
     return (last - first, *shape[1:])
 
 

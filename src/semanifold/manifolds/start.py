@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.manifolds.coordinates import Coordinates
@@ -82,6 +83,8 @@ def find_start(
         probes=PROBES, chunk=settings.chunk, seed=settings.seed, coordinates=coordinates,
     )  # fmt: skip
     pair = found.steps[settings.direction :]
+    if not len(pair):
+        raise SemanifoldError(f"There is no local direction {settings.direction}: {len(found.steps)} were found, counted from 0.")
     first, second = pair[0], pair[min(1, len(pair) - 1)]
     apart, usual = strangers(generator, seed, parts, settings, size, coordinates)
     lengths = torch.linspace(0, REACH * apart, TRIALS + 1)[1:].to(seed.values)
