@@ -1,0 +1,281 @@
+"""Directions in closed form, each function one published formula, and ready-made path sets of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
+
+from semanifold.errors import SemanifoldError
+from semanifold.generators.base import Generator
+from semanifold.generators.stylegan2 import StyleGAN2
+from semanifold.latents import Latents
+from semanifold.paths.base import PathSetInfo, default_space, info_for, moving_codes
+from semanifold.paths.linear import LinearPaths
+
+SAMPLES = 4096
+"""Random codes that principal components and standard deviations are taken of."""
+
+REACH = 3.0
+"""Standard deviations of the codes that a ready-made path goes to ``t = 1``."""
+
+STEPS = 16
+"""Steps that it takes."""
+
+GANSPACE = ("Härkönen, Hertzmann, Lehtinen, Paris 2020, GANSpace, arXiv:2004.02546",)
+SEFA = ("Shen, Zhou 2021, Closed-Form Factorization of Latent Semantics in GANs, arXiv:2007.06600",)
+RESEFA = ("Zhu et al. 2022, Region-Based Semantic Factorization in GANs, arXiv:2202.02649",)
+
+
+def principal_directions(codes: Tensor, top: int) -> Tensor:
+    """Return the leading principal components of codes ``[n, d]`` as unit rows ``[top, d]``, largest variance first.
+
+    GANSpace's rule for style-based generators: PCA of w over random z (Härkönen et al. 2020, arXiv:2004.02546, section 2.2).
+    """
+    centred = (codes - codes.mean(0)).double()
+    return _leading(centred.T @ centred, top).to(codes.dtype)
+
+
+def regressed_directions(codes: Tensor, features: Tensor, top: int) -> Tensor:
+    """Return the code directions ``[top, d]`` that best explain the principal components of early features, as unit rows.
+
+    GANSpace's rule for generators without a style space (arXiv:2004.02546, section 2.3): PCA of the first layer's features
+    over random z gives coordinates x; ``U = argmin sum_j |U x_j - z_j|^2``, whose columns are the directions.
+
+    Args:
+        codes: ``[n, d]`` random codes.
+        features: ``[n, m]`` the first layer's features of the same codes.
+        top: how many directions.
+    """
+    centred = (features - features.mean(0)).double()
+    variances, left = torch.linalg.eigh(centred @ centred.T)
+    coordinates = left[:, -top:].flip(1) * variances[-top:].flip(0).clamp(min=0).sqrt()
+    solved = torch.linalg.lstsq(coordinates, (codes - codes.mean(0)).double()).solution
+    return (solved / solved.norm(dim=1, keepdim=True)).to(codes.dtype)
+
+
+def sefa_directions(weights: Sequence[Tensor], top: int) -> Tensor:
+    """Return the codes that the first affine maps stretch most, as unit rows ``[top, d]``.
+
+    The leading eigenvectors of ``A^T A``, A the style-affine weights ``[out, d]`` of the chosen layers one below the other, each
+    row scaled to unit length as in the authors' code (Shen & Zhou 2021, SeFa, arXiv:2007.06600, section 3.2).
+    """
+    stacked = torch.cat([w.flatten(1) for w in weights]).double()
+    stacked = stacked / stacked.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    return _leading(stacked.T @ stacked, top).to(weights[0].dtype)
+
+
+def _leading(symmetric: Tensor, top: int) -> Tensor:
+    vectors = torch.linalg.eigh(symmetric).eigenvectors
+    return vectors.flip(1)[:, :top].T.contiguous()
+
+
+def style_weights(generator: StyleGAN2, layers: tuple[int, int]) -> list[Tensor]:
+    """Return the affine maps ``[out, w]`` from w to the styles of the convolutions that the given layers of w+ drive."""
+    state = generator.state_dict()
+    chosen = [layer for layer in generator.layers if layer.kind != "colour" and layers[0] <= layer.index < layers[1]]
+    return [state[f"{layer.name}.affine.weight"] for layer in chosen]
+
+
+def layer_features(generator: Generator, latents: Latents) -> dict[int, Tensor]:
+    """Return the generator's own feature maps, the last one of every height: ``height -> [n, channels, height, width]``.
+
+    Every module's output counts that has the form of a feature map; pictures (as many channels as the generator's) do not. Empty
+    where the generator has no such module, as the analytic faces.
+    """
+    found: dict[int, Tensor] = {}
+
+    def keep(_module: torch.nn.Module, _inputs: object, output: object) -> None:
+        if (
+            isinstance(output, Tensor)
+            and output.ndim == 4
+            and output.shape[-1] > 1
+            and output.shape[1] != generator.picture_shape[0]
+        ):
+            found[output.shape[-2]] = output
+
+    hooks = [module.register_forward_hook(keep) for module in generator.modules() if module is not generator]
+    # Plain tensors in place of the parameters make every layer run as a module of its own; a frozen StyleGAN2 would fuse them.
+    plain = {name: parameter.detach() for name, parameter in generator.named_parameters()}
+    try:
+        with torch.no_grad():
+            torch.func.functional_call(generator, plain, (latents,))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return dict(sorted(found.items()))
+
+
+def early_features(generator: Generator, latents: Latents) -> Tensor:
+    """Return the first layer's features ``[n, m]``, at 16 pixels at most; of a generator without layers its pictures."""
+    features = layer_features(generator, latents)
+    with torch.no_grad():
+        first = features[min(features)] if features else generator.images(latents)
+    return (first if first.shape[-1] <= 16 else adaptive_avg_pool2d(first, 16)).flatten(1)
+
+
+def first_weights(generator: Generator, space: str) -> Tensor:
+    """Return the matrix ``[out, d]`` of the first layer with weights that a code of a space meets, by what it does to unit codes.
+
+    Raises:
+        SemanifoldError: if there is no such layer, it takes only a part of the code, or it is not affine.
+    """
+    code = moving_codes(generator, PathSetInfo(space=space), 1)
+    met: list[tuple[nn.Module, Tensor]] = []
+
+    def note(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if inputs and isinstance(inputs[0], Tensor):
+            met.append((module, inputs[0].detach()))
+
+    weighted = [m for m in generator.modules() if any(p.ndim > 1 for p in m.parameters(recurse=False)) and m is not generator]
+    hooks = [module.register_forward_pre_hook(note) for module in weighted]
+    try:
+        with torch.no_grad():
+            labels = generator.sample([0], labels=0).labels if generator.classes else None
+            generator.images(Latents(code, space, labels))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not met:
+        raise SemanifoldError(f"{generator.name} has no layers with weights, which SeFa takes its directions from; take PCA.")
+    module, given = met[0]
+    if given.numel() != code.numel():
+        raise SemanifoldError(
+            f"SeFa needs a first layer that takes the whole code of {code.numel()} numbers, but that of {generator.name} takes "
+            f"{given.numel()}; take PCA instead."
+        )
+    with torch.no_grad():
+        units = torch.eye(code.numel()).to(given).reshape(-1, *given.shape[1:])
+        constant = module(torch.zeros_like(given)).flatten(1)
+        columns = module(units).flatten(1) - constant
+        expected = given.flatten(1) @ columns
+        if not torch.allclose(module(given).flatten(1) - constant, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max())):
+            raise SemanifoldError(f"The first layer of {generator.name} is not affine, as SeFa takes it to be; take PCA instead.")
+    return columns.T
+
+
+def principal_paths(
+    generator: Generator,
+    space: str | None = None,
+    k: int = 20,
+    layers: tuple[int, int] | None = None,
+    *,
+    samples: int = SAMPLES,
+) -> LinearPaths:
+    """Return GANSpace's directions as a set of paths; ``t = 1`` is three standard deviations of each.
+
+    The principal components of w where the space is ``w`` or ``w+``, all chosen layers moving alike; in other spaces the
+    directions that explain those of the first layer's features best (arXiv:2004.02546, sections 2.2 and 2.3).
+
+    Args:
+        generator: any.
+        space: of the paths; ``w`` where there is one, else the first, when None.
+        k: number of paths.
+        layers: layers ``(first, last + 1)`` of ``w+`` that move.
+        samples: random codes; a quarter of them where features are needed.
+
+    Raises:
+        SemanifoldError: if the generator has no such space or layers, or fewer than k directions.
+    """
+    shape, info = info_for(generator, space, layers, method="principal components", cite=GANSPACE)
+    _check_count(k, min(_size(info, shape), samples - 1), generator)
+    if info.space in ("w", "w+"):
+        codes = moving_codes(generator, info, samples)
+        return _sized(principal_directions(_narrow(codes), k), codes, info)
+    codes = moving_codes(generator, info, max(k + 1, samples // 4))
+    labels = generator.sample([0], labels=0).labels if generator.classes else None
+    parts = [Latents(part, info.space, None if labels is None else labels.expand(len(part), -1)) for part in codes.split(64)]
+    features = torch.cat([early_features(generator, part) for part in parts])
+    return _sized(regressed_directions(codes.flatten(1), features, k).reshape(k, *shape), codes, info)
+
+
+def sefa_paths(
+    generator: Generator, k: int = 20, layers: tuple[int, int] | None = None, *, space: str | None = None
+) -> LinearPaths:
+    """Return SeFa's directions as a set of paths; ``t = 1`` is three standard deviations of the codes along each.
+
+    They come from the style affines of the chosen layers of a StyleGAN2, and from the first layer of any other generator.
+
+    Args:
+        generator: any whose first layer takes the whole code.
+        k: number of paths.
+        layers: layers ``(first, last + 1)`` of ``w+`` of a StyleGAN2, whose affines count and which move.
+        space: of the paths; when None ``w+`` where layers are named, else ``w`` where there is one, else the first.
+
+    Raises:
+        SemanifoldError: if there is no such layer, or fewer than k directions.
+    """
+    space = space or ("w+" if layers else default_space(generator))
+    shape, info = info_for(generator, space, layers, method="SeFa", cite=SEFA)
+    if isinstance(generator, StyleGAN2) and space != "z":
+        weights = style_weights(generator, layers or (0, generator.spaces["w+"][0]))
+    else:
+        weights = [first_weights(generator, space)]
+    _check_count(k, min(_size(info, shape), sum(len(w) for w in weights)), generator)
+    directions = sefa_directions(weights, k)
+    if space != "w+":
+        directions = directions.reshape(k, *shape)
+    return _sized(directions, moving_codes(generator, info, SAMPLES), info)
+
+
+def local_paths(
+    generator: Generator, vectors: Tensor, space: str, layers: tuple[int, int] | None = None, *, method: str = "local directions"
+) -> LinearPaths:
+    """Return given directions of whole codes, such as the ``vectors`` of ``manifolds.local_directions``, as a set of paths.
+
+    Args:
+        generator: that they were found on.
+        vectors: ``[k, *code]``.
+        space: that they live in.
+        layers: layers ``(first, last + 1)`` of ``w+`` that may move; all when None.
+        method: how they were found.
+
+    Raises:
+        SemanifoldError: if the vectors are not of the shape of codes.
+    """
+    shape, info = info_for(generator, space, layers, method=method, cite=RESEFA if method == "local directions" else ())
+    if tuple(vectors.shape[1:]) != tuple(generator.spaces[space]):
+        raise SemanifoldError(
+            f"Directions [k, ...] of {list(generator.spaces[space])} are expected in {space}, but {list(vectors.shape)} came."
+        )
+    moving = vectors[:, slice(*layers)] if layers else vectors
+    return _sized(moving.reshape(-1, *shape), moving_codes(generator, info, SAMPLES), info)
+
+
+def _narrow(codes: Tensor) -> Tensor:
+    """Return codes of w ``[n, d]`` from those of w or of w+, whose layers agree where no truncation is at work."""
+    return codes if codes.ndim == 2 else codes[:, 0]
+
+
+def _sized(vectors: Tensor, codes: Tensor, info: PathSetInfo) -> LinearPaths:
+    """Make a set whose paths go three standard deviations of the codes ``[n, *shape]`` along them, layer by layer, to ``t = 1``.
+
+    Vectors ``[k, d]`` of codes ``[n, layers, d]`` move all layers alike.
+    """
+    shared = vectors.ndim < codes.ndim
+    units = vectors / vectors.flatten(1).norm(dim=1).reshape(-1, *[1] * (vectors.ndim - 1))
+    if shared or codes.ndim == 2:
+        deviations = (_narrow(codes) @ units.flatten(1).T).std(0)
+    else:
+        deviations = torch.einsum("nld,kld->nkl", codes.flatten(2), units.flatten(2)).var(0).sum(-1).sqrt()
+    largest = deviations.max().clamp(min=1e-8)
+    info = replace(info, step=REACH * float(largest) / STEPS, count=STEPS)
+    layers = codes.shape[1] if shared else None
+    scale = (deviations / largest).clamp(min=1e-3)
+    made = LinearPaths.from_vectors(vectors, info, scale=scale.float().cpu(), layers=layers)
+    return made.to(vectors.device, vectors.dtype)
+
+
+def _size(info: PathSetInfo, shape: tuple[int, ...]) -> int:
+    """Return the numbers of one direction; in w+ all layers move alike."""
+    return shape[-1] if info.space == "w+" else math.prod(shape)
+
+
+def _check_count(k: int, most: int, generator: Generator) -> None:
+    if not 1 <= k <= most:
+        raise SemanifoldError(f"{generator.name} has 1 to {most} such directions, not {k}.")

@@ -1,0 +1,146 @@
+"""Ready-made path sets: GANSpace's, SeFa's and given directions, sized by the codes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from semanifold.errors import SemanifoldError
+from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.generators.wrapped import wrap
+from semanifold.latents import Latents
+from semanifold.paths.closed_form import (
+    first_weights,
+    local_paths,
+    principal_directions,
+    principal_paths,
+    sefa_directions,
+    sefa_paths,
+    style_weights,
+)
+from semanifold.paths.linear import LinearPaths
+
+SMALL = StyleGAN2Config(size=16, z_dim=8, w_dim=8, channels=(6, 5, 4))
+
+
+def conv() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Unflatten(1, (6, 1, 1)), nn.ConvTranspose2d(6, 8, 4), nn.ReLU(), nn.ConvTranspose2d(8, 3, 4, 2, 1)
+        )
+
+
+def unit_columns(paths: LinearPaths) -> Tensor:
+    one = torch.ones(len(paths))
+    return paths.shift(torch.zeros(len(paths), *paths.shape), torch.arange(len(paths)), one)
+
+
+def test_principal_paths_of_w_reach_three_deviations() -> None:
+    generator = StyleGAN2(SMALL)
+    paths = principal_paths(generator, k=4)
+    assert (paths.info.space, paths.shape, len(paths)) == ("w", (8,), 4)
+    assert (paths.info.generator, paths.info.fingerprint) == (generator.name, generator.fingerprint)
+    codes = generator.sample(range(4000), "w").values
+    expected = principal_directions(codes, 4)
+    found = unit_columns(paths).detach()
+    assert (found * expected).sum(1).abs().min() > 0.97
+    ends = torch.cat([paths[k].latents(generator.sample([0], "w"), 1.0).values for k in range(4)])
+    lengths = (ends - generator.sample([0], "w").values).norm(dim=1)
+    assert torch.allclose(lengths, 3 * (codes @ found.T).std(0), rtol=0.05)
+    assert lengths[0] > lengths[3]
+
+
+def test_principal_paths_of_some_layers_move_these_alike() -> None:
+    generator = StyleGAN2(SMALL)
+    paths, wide = principal_paths(generator, "w+", 3, (1, 3)), principal_paths(generator, "w", 3)
+    seed = generator.sample([5], "w+")
+    moved = paths[1].latents(seed, 1.0).values - seed.values
+    assert moved[:, [0, *range(3, seed.values.shape[1])]].abs().max() == 0
+    alone = wide[1].latents(generator.sample([5], "w"), 1.0).values - generator.sample([5], "w").values
+    assert torch.allclose(moved[0, 1], alone[0], atol=1e-6)
+    assert torch.allclose(moved[0, 1], moved[0, 2], atol=1e-6)
+
+
+def test_regression_finds_what_the_first_layer_sees() -> None:
+    """A first layer that stretches two axes of z most: GANSpace's rule for generators without w finds these axes."""
+    layer = nn.Linear(5, 2 * 2 * 4)
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.weight[0, 3], layer.weight[7, 1], layer.weight[9, 0] = 5.0, 3.0, 0.2
+    network = nn.Sequential(layer, nn.Unflatten(1, (4, 2, 2)), nn.Conv2d(4, 3, 1))
+    generator = wrap(network, (5,))
+    found = unit_columns(principal_paths(generator, k=2)).detach().abs()
+    assert torch.allclose(found, torch.eye(5)[[3, 1]], atol=0.15)
+
+
+def test_sefa_of_a_stylegan2_takes_the_affines_of_the_layers_that_move() -> None:
+    generator = StyleGAN2(SMALL)
+    paths = sefa_paths(generator, 3, (1, 3))
+    assert (paths.info.space, paths.info.layers, paths.shape) == ("w+", (1, 3), (2, 8))
+    expected = sefa_directions(style_weights(generator, (1, 3)), 3)
+    assert torch.allclose(unit_columns(paths)[:, 0], expected, atol=1e-5)
+    whole = sefa_paths(generator, 3)
+    assert whole.info.space == "w"
+    every = sefa_directions(style_weights(generator, (0, generator.spaces["w+"][0])), 3)
+    assert torch.allclose(unit_columns(whole), every, atol=1e-5)
+
+
+def test_first_weights_are_those_of_the_layer_itself() -> None:
+    generator = wrap(conv(), (6,))
+    weight = next(p for p in generator.parameters() if p.ndim == 4)
+    assert torch.allclose(first_weights(generator, "z"), weight.flatten(1).T, atol=1e-6)
+    found = unit_columns(sefa_paths(generator, 2))
+    assert torch.allclose(found, sefa_directions([weight.flatten(1).T], 2), atol=1e-5)
+    assert not any(m._forward_pre_hooks for m in generator.modules())
+
+
+def test_local_paths_keep_given_directions_and_their_layers() -> None:
+    generator = StyleGAN2(SMALL)
+    layers = generator.spaces["w+"][0]
+    vectors = torch.zeros(2, layers, 8)
+    vectors[0, 1, 3], vectors[1, 2, 5] = 2.0, -1.0
+    paths = local_paths(generator, vectors, "w+", (1, 3))
+    seed = generator.sample([1], "w+")
+    moved = (paths[1].latents(seed, 1.0).values - seed.values)[0]
+    spread = generator.sample(range(3000), "w").values[:, 5].std()
+    assert float(moved[2, 5]) == pytest.approx(-3 * float(spread), rel=0.1)
+    moved[2, 5] = 0
+    assert moved.abs().max() == 0
+
+
+def test_mistakes() -> None:
+    generator = wrap(conv(), (6,))
+    plain = wrap(lambda z: z[:, :, None, None].expand(-1, 3, 8, 8), (3,))
+    half = wrap(Half(), (6,))
+    cases = [
+        (lambda: principal_paths(generator, k=7), "1 to 6 such directions, not 7"),
+        (lambda: principal_paths(generator, "w"), "no latent space 'w'"),
+        (lambda: principal_paths(generator, "z", 2, (0, 1)), "in the space w\\+ only"),
+        (lambda: principal_paths(StyleGAN2(SMALL), "w+", 2, (3, 99)), "no layers 3:99"),
+        (lambda: sefa_paths(plain, 2), "no layers with weights"),
+        (lambda: sefa_paths(half, 2), "takes 3"),
+        (lambda: local_paths(generator, torch.ones(2, 5), "z"), r"\[2, 5\] came"),
+    ]
+    for call, words in cases:
+        with pytest.raises(SemanifoldError, match=words) as raised:
+            call()
+        assert "\n" not in str(raised.value)
+
+
+class Half(nn.Module):
+    """A network whose first layer sees half of the code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 3 * 4)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layer(z[:, :3]).reshape(-1, 3, 2, 2) + z[:, 3:, None, None]
+
+
+def test_conditional_codes_of_another_space_are_refused() -> None:
+    paths = principal_paths(StyleGAN2(SMALL), k=2)
+    with pytest.raises(SemanifoldError, match="space w"):
+        paths[0].latents(Latents(torch.zeros(1, 8), "z"), 0.5)
