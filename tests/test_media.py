@@ -202,6 +202,16 @@ def test_path_plot_of_a_few_codes(tmp_path, n):
     assert (tmp_path / "path.png").stat().st_size > 5000
 
 
+def test_a_path_that_comes_back_is_drawn_so(tmp_path, monkeypatch):
+    turn = np.linspace(0, 2 * np.pi, 9)
+    codes = np.stack([np.sin(turn), np.sin(2 * turn), 0 * turn], axis=1)  # a figure of eight: three times at its start
+    asked = []
+    monkeypatch.setattr(plots, "plane", lambda codes: (asked.append(codes), (codes[:, :2], "a test"))[1])
+    plots.path_plot(codes, turn, tmp_path / "path.png")
+    assert plots.first_equals(codes) == [0, 1, 2, 3, 0, 5, 6, 7, 0]
+    assert [len(codes) for codes in asked] == [7]
+
+
 @pytest.mark.slow
 def test_umap_keeps_neighbours_together():
     pytest.importorskip("umap")

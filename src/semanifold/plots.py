@@ -98,6 +98,15 @@ def plane(codes: NDArray[np.floating]) -> tuple[NDArray[np.floating], str]:
     return layout, "PCA (for UMAP, pip install umap-learn)" if len(codes) >= 8 else "PCA"
 
 
+def first_equals(codes: NDArray[np.floating]) -> list[int]:
+    """Return for each code the index of the first one that equals it but for rounding.
+
+    UMAP puts equal codes at different places; a path that comes back to its seed must be drawn so.
+    """
+    near = 1e-5 * np.abs(codes - codes.mean(0)).max()
+    return [int((np.abs(codes[: i + 1] - codes[i]).max(1) <= near).argmax()) for i in range(len(codes))]
+
+
 def path_plot(codes: NDArray[np.floating], t: NDArray[np.floating], path: str | os.PathLike[str]) -> Path:
     """Plot the codes of a path on a plane, coloured by t, the seed (t = 0) marked.
 
@@ -108,7 +117,10 @@ def path_plot(codes: NDArray[np.floating], t: NDArray[np.floating], path: str | 
     """
     from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
 
-    layout, how = plane(codes)
+    first = first_equals(codes)
+    once = sorted(set(first))
+    layout, how = plane(codes[once])
+    layout = layout[[once.index(i) for i in first]]
     figure = Figure(figsize=(6, 5), dpi=120, layout="constrained")
     axes = figure.subplots()
     axes.plot(*layout.T, color="#c8c8d0", linewidth=1.2, zorder=1)

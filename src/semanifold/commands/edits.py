@@ -12,7 +12,18 @@ import torch
 from tyro.conf import Positional, arg
 
 from semanifold import media
-from semanifold.commands.base import SEEDS, Command, Film, Model, Output, facts_of, read_mask, sample, to_arguments
+from semanifold.commands.base import (
+    SEEDS,
+    Command,
+    Film,
+    Model,
+    Output,
+    facts_of,
+    read_mask,
+    sample,
+    to_arguments,
+    truncated,
+)
 from semanifold.commands.results import (
     EDIT,
     GIF,
@@ -136,7 +147,8 @@ class Transfer(Command):
         command = replace(self, model=self.model.of(self.edit, edit))
         generator = command.model.load(edit)
         if self.latents is not None:
-            codes, names = read_codes(self.latents, generator, self.latents_space), None
+            codes = truncated(generator, read_codes(self.latents, generator, self.latents_space), self.truncation)
+            names = None
         elif self.seeds:
             codes, names = sample(generator, self.seeds, self.truncation, self.label), [f"seed {seed}" for seed in self.seeds]
         else:
