@@ -1,0 +1,106 @@
+"""Where a training stands, in files that can be read back bit for bit; the one before is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from semanifold.errors import SemanifoldError
+from semanifold.files import replacing
+
+FORMAT = "semanifold-training-1"
+NEWEST = "checkpoint.safetensors"
+PREVIOUS = "checkpoint.previous.safetensors"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a training stands between two iterations.
+
+    Attributes:
+        iteration: iterations done.
+        tensors: weights, optimisers, the state of the random draws, sums since the last log, and the log itself.
+        damaged: the sentence to tell if the newest checkpoint could not be used.
+    """
+
+    iteration: int
+    tensors: dict[str, Tensor]
+    damaged: str = ""
+
+
+def training_key(facts: Mapping[str, Any]) -> str:
+    """Return a digest of everything that decides a training; a checkpoint of another one is refused."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def save_checkpoint(folder: Path, standing: Standing, key: str) -> None:
+    """Write ``checkpoint.safetensors`` whole or not at all; the one that was there becomes the previous one."""
+    tensors = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in standing.tensors.items()}
+    header = {"format": FORMAT, "key": key, "iteration": standing.iteration, "crc32": _checksum(tensors)}
+    with replacing(folder / NEWEST) as part:
+        save_file(tensors, part, metadata={"semanifold": json.dumps(header)})
+        if (folder / NEWEST).exists():
+            os.replace(folder / NEWEST, folder / PREVIOUS)
+
+
+def load_checkpoint(folder: Path, key: str | None = None) -> Standing | None:
+    """Read the newest good checkpoint; None if there is none at all.
+
+    Args:
+        folder: where the two files lie.
+        key: of the training; None takes the weights of any.
+
+    Raises:
+        SemanifoldError: if they belong to another training, or both are damaged.
+    """
+    problems: list[str] = []
+    for name in (NEWEST, PREVIOUS):
+        if not (folder / name).exists():
+            continue
+        try:
+            found = _read(folder / name)
+        except (SafetensorError, OSError, ValueError, KeyError) as error:
+            problems.append(f"{folder / name} is damaged ({error})")
+            continue
+        if key is not None and found[0]["key"] != key:
+            raise SemanifoldError(
+                f"The checkpoint {folder / name} belongs to a training with another generator, paths or settings; give another "
+                "--out, or --overwrite."
+            )
+        told = f"{problems[0]}; going on from the previous one, iteration {found[0]['iteration']}." if problems else ""
+        return Standing(int(found[0]["iteration"]), found[1], told)
+    if problems:
+        raise SemanifoldError(f"{' and '.join(problems)}; delete the checkpoints to begin anew, or give another --out.")
+    return None
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    with safe_open(path, framework="pt") as file:
+        header: dict[str, Any] = json.loads((file.metadata() or {}).get("semanifold", "{}"))
+        # Copied into memory of their own: a file's tensors may be badly aligned, and BLAS then rounds otherwise.
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    if header.get("format") != FORMAT:
+        raise ValueError("it is no checkpoint of a training that this version reads")
+    if header["crc32"] != _checksum(tensors):
+        raise ValueError("its bytes have changed")
+    return header, tensors
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> int:
+    total = 0
+    for name in sorted(tensors):
+        total = zlib.crc32(name.encode(), total)
+        if tensors[name].numel():
+            total = zlib.crc32(memoryview(tensors[name].reshape(-1).view(torch.uint8).numpy()), total)
+    return total

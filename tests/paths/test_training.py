@@ -1,0 +1,308 @@
+"""The trainer: it learns, it resumes bit for bit, it keeps the previous good checkpoint, it tests on what it has not seen."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from small_training import quick, straight, warped, world
+from torch import Tensor
+
+from semanifold.errors import SemanifoldError
+from semanifold.masks import box
+from semanifold.paths.base import PathSet, PathSetInfo
+from semanifold.paths.linear import LinearPaths
+from semanifold.paths.reconstructor import Reconstructor, make_reconstructor
+from semanifold.paths.training import Report, Trained, held_out_scores, train_paths
+from semanifold.paths.training_checkpoints import NEWEST, PREVIOUS, load_checkpoint
+from semanifold.paths.training_step import STATS, TrainingSettings
+
+
+def run(
+    folder: Path | None = None, settings: TrainingSettings | None = None, paths: PathSet | None = None, **options: object
+) -> tuple[Trained, dict[str, Tensor]]:
+    """Train afresh, or go on in a folder; the end and all weights."""
+    paths, network = paths or warped(), make_reconstructor("lenet", 4, 1, seed=1)
+    done = train_paths(world(), paths, network, settings or quick(), folder=folder, **options)  # type: ignore[arg-type]
+    return done, weights(paths, network)
+
+
+def weights(paths: PathSet, network: Reconstructor) -> dict[str, Tensor]:
+    return {f"{i}.{k}": v.clone() for i, part in enumerate((paths, network)) for k, v in part.state_dict().items()}
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.fixture(scope="module")
+def whole() -> tuple[Trained, dict[str, Tensor]]:
+    """Twelve iterations without a break."""
+    return run()
+
+
+# ------------------------------------------------------------------------------------------------- it learns
+
+
+def test_paths_can_be_told_apart_after_training_and_not_before() -> None:
+    generator, paths, network = world(), straight(), make_reconstructor("lenet", 4, 1, seed=1)
+    far = {"min_magnitude": 1.0, "max_magnitude": 2.0}
+    settings = quick(iterations=150, batch=32, paths_lr=1e-2, reconstructor_lr=1e-2, log_every=50, decay=0.3, **far)
+    before = held_out_scores(generator, paths, network, settings, draws=256)
+    reports: list[Report] = []
+    done = train_paths(generator, paths, network, settings, watch=reports.append)
+    after = held_out_scores(generator, paths, network, settings, draws=256)
+    assert before["chance"] == 0.25
+    assert before["accuracy"] < 0.5
+    assert after["accuracy"] > 0.8
+    assert after["magnitude_error"] < before["magnitude_error"]
+    assert after["sign_accuracy"] > 0.8
+    assert len(after["accuracy_of_path"]) == 4
+    assert network.training, "the mode of the reconstructor is put back"
+    assert [report.iteration for report in reports] == [50, 100, 150]
+    assert reports[-1].stats["accuracy"] > reports[0].stats["accuracy"]
+    assert done.history[:, 0].tolist() == [50, 100, 150]
+    assert done.history[-1, 1:].tolist() == pytest.approx([reports[-1].stats[name] for name in STATS])
+
+
+def test_held_out_draws_do_not_depend_on_what_went_before() -> None:
+    generator, paths, network = world(), warped(), make_reconstructor("lenet", 4, 1, seed=1)
+    one = held_out_scores(generator, paths, network, quick(), draws=40)
+    torch.randn(3)
+    assert held_out_scores(generator, paths, network, quick(), draws=40) == one
+    assert one["draws"] == 40
+    assert held_out_scores(generator, paths, network, quick(seed=1), draws=40) != one
+
+
+def test_a_set_without_parameters_is_measured_only() -> None:
+    paths = LinearPaths("id", 4, (4,), PathSetInfo())
+    before = {k: v.clone() for k, v in paths.state_dict().items()}
+    done, _ = run(paths=paths)
+    assert done.iteration == 12
+    assert same(before, paths.state_dict())
+
+
+def test_the_generator_and_the_global_random_state_are_left_alone() -> None:
+    generator, paths, network = world(), warped(), make_reconstructor("lenet", 4, 1, seed=1)
+    before = torch.get_rng_state()
+    fingerprint = generator.fingerprint
+    train_paths(generator, paths, network, quick(iterations=2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert generator.fingerprint == fingerprint
+
+
+def test_a_batch_may_be_worked_through_in_parts() -> None:
+    """Batch normalisation looks at each part by itself, so the curves agree roughly; the draws are the same."""
+    one, two = (run(settings=quick(iterations=4, batch=64, accumulate=parts))[0].history for parts in (1, 2))
+    assert one.shape == two.shape == (2, 6)
+    assert (one[:, 2] - two[:, 2]).abs().max() < 0.1
+    assert not torch.equal(one, two)
+
+
+def test_bf16_stays_close(whole) -> None:
+    done, held = run(settings=quick(precision="bf16"))
+    assert all(value.dtype == torch.float32 for value in held.values() if value.is_floating_point())
+    assert (done.history[:, 1:] - whole[0].history[:, 1:]).abs().max() < 0.3
+    assert not torch.equal(done.history, whole[0].history)
+
+
+def test_the_mask_term_is_reported() -> None:
+    done, _ = run(settings=quick(lambda_mask=0.5), mask=box(0, 0, 1, 0.5))
+    assert (done.history[:, 4] > 0).all()
+    parts = done.history[:, 2] + 0.25 * done.history[:, 3] + 0.5 * done.history[:, 4]
+    assert torch.allclose(parts, done.history[:, 5], atol=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------- checkpoints
+
+
+class CutError(Exception):
+    pass
+
+
+def cut(at: int):
+    """Break a training off in the middle of things, as a crash does."""
+
+    def watch(report: Report) -> None:
+        if report.iteration == at:
+            raise CutError
+
+    return watch
+
+
+@pytest.mark.parametrize("at", [2, 6, 8, 12])
+def test_a_training_that_broke_off_goes_on_bit_for_bit(whole, at: int, tmp_path: Path) -> None:
+    with pytest.raises(CutError):
+        run(tmp_path, watch=cut(at))
+    done, held = run(tmp_path)
+    assert same(held, whole[1])
+    assert torch.equal(done.history, whole[0].history)
+    assert [p.name for p in tmp_path.iterdir()] == [NEWEST]
+
+
+def test_a_finished_training_can_be_made_longer(tmp_path: Path) -> None:
+    longer = run(settings=quick(iterations=17))
+    run(tmp_path)
+    done, held = run(tmp_path, settings=quick(iterations=17, save_every=3))
+    assert done.iteration == 17
+    assert same(held, longer[1])
+
+
+def test_ctrl_c_ends_after_the_iteration_with_a_checkpoint(whole, tmp_path: Path) -> None:
+    def watch(report: Report) -> None:
+        if report.iteration == 8:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    done, _ = run(tmp_path, watch=watch)
+    assert done.interrupted
+    assert done.iteration == 8
+    assert signal.getsignal(signal.SIGINT) is before
+    found = load_checkpoint(tmp_path)
+    assert found is not None
+    assert found.iteration == 8
+    done, held = run(tmp_path)
+    assert not done.interrupted
+    assert same(held, whole[1])
+
+
+def test_training_works_in_a_thread(whole) -> None:
+    results = []
+    thread = threading.Thread(target=lambda: results.append(run()))
+    thread.start()
+    thread.join()
+    assert same(results[0][1], whole[1])
+
+
+@pytest.mark.parametrize("harm", ["cut short", "changed", "empty", "text"])
+def test_a_damaged_checkpoint_is_named_and_the_previous_one_used(whole, harm: str, tmp_path: Path) -> None:
+    with pytest.raises(CutError):
+        run(tmp_path, watch=cut(12))
+    file = tmp_path / NEWEST
+    assert (tmp_path / PREVIOUS).exists()
+    data = bytearray(file.read_bytes())
+    data[-50] ^= 1
+    file.write_bytes({"cut short": data[:5000], "changed": data, "empty": b"", "text": b"hello"}[harm])
+    remarks: list[str] = []
+    _, held = run(tmp_path, remark=remarks.append)
+    assert len(remarks) == 1
+    assert f"{file} is damaged" in remarks[0]
+    assert "iteration 5" in remarks[0]
+    assert same(held, whole[1])
+
+
+def test_two_damaged_checkpoints_are_an_error(tmp_path: Path) -> None:
+    for name in (NEWEST, PREVIOUS):
+        (tmp_path / name).write_bytes(b"nothing")
+    with pytest.raises(SemanifoldError, match=rf"{NEWEST} is damaged .* and .*{PREVIOUS} is damaged .*begin anew"):
+        run(tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"batch": 8}, {"paths_lr": 1e-4}])
+def test_a_checkpoint_of_another_training_is_refused(changes: dict, tmp_path: Path) -> None:
+    run(tmp_path)
+    with pytest.raises(SemanifoldError, match="another generator, paths or settings"):
+        run(tmp_path, settings=quick(**changes))
+
+
+# ------------------------------------------------------------------------------------------------- several processes
+
+RANK = """
+import json, sys
+import torch
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_training import curves
+from semanifold.paths.training import make_accelerator
+torch.set_num_threads(1)
+accelerator = make_accelerator("cpu")
+found = curves(Path(sys.argv[2]), accelerator=accelerator)
+if accelerator.is_main_process:
+    print(json.dumps({"processes": accelerator.num_processes, "found": found}))
+accelerator.end_training()
+"""
+
+
+def curves(folder: Path, **options: object) -> dict[str, list]:
+    """Loss curves, running statistics and paths of a warped and of a linear training of twelve iterations."""
+    found: dict[str, list] = {}
+    for name, make in (("warped", warped), ("straight", straight)):
+        (folder / name).mkdir(exist_ok=True)
+        paths, network = make(), make_reconstructor("lenet", 4, 1, seed=1)
+        done = train_paths(world(), paths, network, quick(log_every=1), folder=folder / name, **options)  # type: ignore[arg-type]
+        found[f"{name} curve"] = done.history.tolist()
+        found[f"{name} statistics"] = torch.cat(
+            [v.flatten() for k, v in network.state_dict().items() if "running_var" in k]
+        ).tolist()
+        found[f"{name} paths"] = torch.cat([v.detach().flatten() for v in paths.parameters()]).tolist()
+    return found
+
+
+def test_two_processes_give_the_curve_of_one_with_the_whole_batch(tmp_path: Path) -> None:
+    script = tmp_path / "rank.py"
+    script.write_text(RANK)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, str(script), str(Path(__file__).parent), str(tmp_path / "two")]
+    # what accelerate launch and torchrun tell each process
+    common = {"OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    ranks = [
+        subprocess.Popen(
+            words,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | common | {"RANK": str(i), "LOCAL_RANK": str(i)},
+        )
+        for i in range(2)
+    ]
+    one = curves(tmp_path / "one")
+    told = [rank.communicate(timeout=300) for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], told[0][1][-2000:] + told[1][1][-2000:]
+    answer = json.loads(told[0][0].strip().splitlines()[-1])
+    assert answer["processes"] == 2
+    for name, value in one.items():
+        ours, theirs = torch.tensor(value), torch.tensor(answer["found"][name])
+        if "curve" in name:
+            assert ours.shape == (12, 6)
+            assert (ours[0] - theirs[0]).abs().max() < 1e-6, "the first iteration differs by rounding only"
+            assert (ours[:, 1] - theirs[:, 1]).abs().max() <= 1 / 16, "at most one answer flips"
+            assert (ours[:, 2:] - theirs[:, 2:]).abs().max() < 1e-3
+        else:
+            assert (ours - theirs).abs().max() < 1e-3, name
+
+
+# ------------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"paths": warped(5)}, "4 paths apart .* 5 paths"),
+        ({"paths": LinearPaths("id", 4, (4,), PathSetInfo(space="w"))}, "space w"),
+        ({"paths": LinearPaths("id", 4, (6,), PathSetInfo())}, r"\(6,\)"),
+        ({"mask": box(0, 0, 1, 0.5)}, "belong together"),
+        ({"settings": quick(lambda_mask=0.1)}, "belong together"),
+        ({"settings": quick(batch=7, accumulate=2)}, "cannot be divided"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(options: dict, says: str) -> None:
+    with pytest.raises(SemanifoldError, match=says):
+        run(**options)
+
+
+def test_a_loss_that_explodes_is_an_error() -> None:
+    paths = warped()
+    with torch.no_grad():
+        paths.support[0, 0, 0] = float("nan")
+    with pytest.raises(SemanifoldError, match="NaN or infinite before iteration 2"):
+        run(paths=paths)
