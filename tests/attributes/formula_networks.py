@@ -1,4 +1,4 @@
-"""The six attribute networks of the parity fixture: weights and pictures given by an integer formula, and the numbers expected."""
+"""The six attribute networks of the parity fixture: weights and pictures by an integer formula, and the numbers expected."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from semanifold.attributes.published import MEASURES
-
 
 FIXTURE = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference" / "attribute_networks"
 needs_fixture = pytest.mark.skipif(

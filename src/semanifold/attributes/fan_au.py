@@ -45,7 +45,7 @@ class Block(nn.Module):
         for index in (1, 2, 3):
             y = F.relu6(self.get_submodule(f"bn{index}")(self.get_submodule(f"conv{index}")(y)))
             parts.append(y)
-        return cat(parts) + self.downsample(x)
+        return cat(parts, 1) + self.downsample(x)
 
 
 class Hourglass(nn.Module):

@@ -1,0 +1,137 @@
+"""Attributes that a person's own function reads, and several readers as one."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from semanifold.attributes.base import Attribute, AttributeReader
+from semanifold.errors import SemanifoldError, near_names
+from semanifold.generators.wrapped import first_line
+
+Function = Callable[[Tensor], Tensor]
+"""``images [n, c, h, w] in [-1, 1] -> [n]`` or ``[n, m]`` numbers."""
+
+
+class FunctionAttributes(AttributeReader):
+    """The reader that :func:`function_reader` makes."""
+
+    def __init__(self, function: Function, attributes: Sequence[Attribute]) -> None:
+        """Make the reader of a function that returns one column an attribute."""
+        self.function, self.attributes = function, tuple(attributes)
+
+    @torch.no_grad()
+    def read(self, images: Tensor, reference: Tensor) -> Tensor:
+        """See :meth:`AttributeReader.read`.
+
+        Raises:
+            SemanifoldError: if the function returns anything but one number an attribute and picture.
+        """
+        values = self.function(images)
+        expected = (len(images), len(self.attributes))
+        shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        if isinstance(values, Tensor) and (shape == expected or (shape == expected[:1] and expected[1] == 1)):
+            return values.reshape(expected).float().to(images.device)
+        raise SemanifoldError(
+            f"The function of the attributes {', '.join(a.name for a in self.attributes)} must return a tensor {list(expected)} "
+            f"for {expected[0]} pictures, but it returned {list(shape) if isinstance(shape, tuple) else shape}."
+        )
+
+
+def function_reader(
+    function: Function,
+    names: str | Sequence[str],
+    ranges: Sequence[tuple[float, float]] | None = None,
+) -> AttributeReader:
+    """Return a reader of a plain function of pictures.
+
+    Args:
+        function: ``images [n, c, h, w]`` in [-1, 1], not clamped, to ``[n, len(names)]`` numbers, or ``[n]`` for a single name.
+        names: what the numbers are called.
+        ranges: between which values each usually lies; (0, 1) when None.
+
+    Raises:
+        SemanifoldError: if names and ranges do not fit together.
+    """
+    names = [names] if isinstance(names, str) else list(names)
+    ranges = [(0.0, 1.0)] * len(names) if ranges is None else list(ranges)
+    if not names or not all(names) or len(set(names)) < len(names) or len(ranges) != len(names):
+        raise SemanifoldError(
+            f"Attributes of a function need different names and one range each, but {names} and {len(ranges)} ranges came."
+        )
+    for name, (low, high) in zip(names, ranges, strict=True):
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise SemanifoldError(f"The range of {name} must be two finite numbers, the smaller first, but {low}, {high} came.")
+    return FunctionAttributes(function, [Attribute(name, low, high) for name, (low, high) in zip(names, ranges, strict=True)])
+
+
+def user_reader(file: Path, name: str) -> AttributeReader:
+    """Run the user's own file and take a reader from it.
+
+    Args:
+        file: a Python file. It is run.
+        name: in it, a reader, a function without arguments that returns one, or a function of pictures that returns one number
+            each; that attribute is called like the function.
+
+    Raises:
+        SemanifoldError: if there is no such file or name, if it fails, or if it is none of these.
+    """
+    if not file.is_file():
+        raise SemanifoldError(f"There is no file {file}; give file.py:name, where name is a function of pictures or a reader.")
+    spec = importlib.util.spec_from_file_location(f"semanifold_user_{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None  # a .py file always has one
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickle look their module up
+    sys.path.insert(0, str(file.parent.resolve()))  # as Python does for a script, so that it finds its neighbours
+    try:
+        spec.loader.exec_module(module)
+        made: Any = vars(module).get(name)
+        if inspect.isroutine(made):
+            made = function_reader(made, name) if inspect.signature(made).parameters else made()
+    except SemanifoldError:
+        raise
+    except Exception as error:
+        raise SemanifoldError(f"{file}:{name} failed: {type(error).__name__}: {first_line(error)}.") from error
+    finally:
+        sys.path.pop(0)
+    if name not in vars(module):
+        names = [key for key in vars(module) if not key.startswith("_")]
+        raise SemanifoldError(f"{file} has no {name!r}: {near_names(name, names)}")
+    if not isinstance(made, AttributeReader):
+        raise SemanifoldError(
+            f"{file}:{name} is a {type(made).__name__}, not a reader of attributes; write a function of pictures that returns "
+            f"one number each, or {name} = function_reader(function, names)."
+        )
+    return made
+
+
+class CombinedAttributes(AttributeReader):
+    """Several readers side by side."""
+
+    def __init__(self, readers: Sequence[AttributeReader]) -> None:
+        """Put readers side by side.
+
+        Raises:
+            SemanifoldError: if two attributes have the same name.
+        """
+        self.readers = tuple(readers)
+        self.attributes = tuple(attribute for reader in readers for attribute in reader.attributes)
+        names = [attribute.name for attribute in self.attributes]
+        if double := sorted({name for name in names if names.count(name) > 1}):
+            raise SemanifoldError(
+                f"Two readers have attributes of the same name, {', '.join(double)}; name single ones, such as faces:smile, "
+                "instead of all that a reader has."
+            )
+
+    def read(self, images: Tensor, reference: Tensor) -> Tensor:
+        """See :meth:`AttributeReader.read`."""
+        return torch.cat([reader.read(images, reference) for reader in self.readers], 1)

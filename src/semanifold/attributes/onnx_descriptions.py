@@ -1,0 +1,163 @@
+"""The short description that an ONNX network needs to read attributes: what goes in, what comes out, and what it means."""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from semanifold.attributes.base import Attribute
+from semanifold.errors import SemanifoldError, near_names
+from semanifold.generators.wrapped import first_line
+
+DESCRIPTIONS = (".json", ".toml")
+DECODINGS = ("columns", "softmax", "sigmoid", "expectation", "box")
+BOX = (Attribute("face_width"), Attribute("face_height"), Attribute("face_x"), Attribute("face_y"))
+
+
+@dataclass(frozen=True)
+class Description:
+    """What goes into an ONNX network, what comes out, and what it means; the keys of its JSON or TOML file.
+
+    Attributes:
+        size: height and width of the input in pixels; pictures are stretched to it.
+        attributes: what is read, in the order of the columns, each ``{"name": ..., "low": ..., "high": ..., "unit": ...}`` with
+            only the name necessary; for ``box`` they may be left out.
+        decode: how the output becomes numbers:
+
+            - ``columns``: its columns are the attributes;
+            - ``softmax``, ``sigmoid``: the same after this function;
+            - ``expectation``: classes along its last dimension, one attribute a row; the mean of ``values`` under the softmax;
+            - ``box``: the surest of ``scores`` ``[n, cells, 1 or 2]`` among ``boxes`` ``[n, cells, 4]`` (left, top, right, bottom
+              as shares of the picture) gives width, height and middle x, y; nothing where it is not surer than ``threshold``.
+        output: name of the output that is decoded; for ``box`` that of the boxes. May be left out where there is but one.
+        scores: for ``box``, name of the output with the scores.
+        columns: which columns of the output are the attributes, counted from 0; all of them when empty.
+        models: files beside the description, whose outputs are averaged; the file of its own name when empty.
+        layout: ``nchw`` or ``nhwc``.
+        colours: ``rgb``, ``bgr`` or ``grey``.
+        mean: subtracted from pixels in 0..255, one number or one a channel.
+        scale: what they are then divided by.
+        values: what the classes of ``expectation`` stand for; 0 .. C - 1 when empty.
+        threshold: see ``box``.
+    """
+
+    size: tuple[int, int]
+    attributes: tuple[Attribute, ...] = ()
+    decode: str = "columns"
+    output: str = ""
+    scores: str = ""
+    columns: tuple[int, ...] = ()
+    models: tuple[str, ...] = ()
+    layout: str = "nchw"
+    colours: str = "rgb"
+    mean: tuple[float, ...] = (0.0,)
+    scale: tuple[float, ...] = (1.0,)
+    values: tuple[float, ...] = ()
+    threshold: float = 0.5
+
+
+def read_description(path: Path) -> Description:
+    """Read a description.
+
+    Raises:
+        SemanifoldError: if the file cannot be read, or a key is unknown, missing or of the wrong kind.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        table = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise SemanifoldError(f"{path} cannot be read as {path.suffix[1:].upper()}: {first_line(error)}.") from error
+    try:
+        return _description(table)
+    except SemanifoldError as error:
+        raise SemanifoldError(f"{path}: {error}") from error
+
+
+def _description(table: object) -> Description:
+    known = [field.name for field in fields(Description)]
+    if not isinstance(table, dict) or "size" not in table:
+        raise SemanifoldError("a description needs at least the size of the input, such as size = [64, 64].")
+    for key in table:
+        if key not in known:
+            raise SemanifoldError(f"there is no key {key!r}: {near_names(key, known)}")
+    size = _numbers(table, "size", 2)
+    if len(size) != 2 or not all(side >= 1 and side == int(side) for side in size):
+        raise SemanifoldError(f"size must be height and width in pixels, such as [64, 64], but {table['size']!r} came.")
+    channels = 1 if table.get("colours") == "grey" else 3
+    made = Description(
+        size=(int(size[0]), int(size[1])),
+        attributes=_attributes(table),
+        decode=_choice(table, "decode", DECODINGS),
+        output=_text(table, "output"),
+        scores=_text(table, "scores"),
+        columns=tuple(int(column) for column in _numbers(table, "columns")),
+        models=_texts(table, "models"),
+        layout=_choice(table, "layout", ("nchw", "nhwc")),
+        colours=_choice(table, "colours", ("rgb", "bgr", "grey")),
+        mean=_numbers(table, "mean", channels) or (0.0,),
+        scale=_numbers(table, "scale", channels) or (1.0,),
+        values=_numbers(table, "values"),
+        threshold=(_numbers(table, "threshold", 1) or (0.5,))[0],
+    )
+    if 0 in made.scale:
+        raise SemanifoldError("scale must not be 0.")
+    if made.columns and (len(made.columns) != len(made.attributes) or min(made.columns) < 0):
+        raise SemanifoldError(f"columns must be one number from 0 an attribute, but {table['columns']!r} came.")
+    if made.decode == "box" and not (made.output and made.scores and len(made.attributes) == 4):
+        raise SemanifoldError("a box needs the names of two outputs, output (boxes) and scores, and four attributes or none.")
+    return made
+
+
+def _attributes(table: Mapping[str, Any]) -> tuple[Attribute, ...]:
+    rows, known = table.get("attributes"), [field.name for field in fields(Attribute)]
+    if rows is None and table.get("decode") == "box":
+        return BOX
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) and row.keys() <= set(known) for row in rows):
+        raise SemanifoldError(f"attributes must be a list of tables with a name and perhaps {', '.join(known[1:])}.")
+    made = []
+    for row in rows:
+        low, high = row.get("low", 0), row.get("high", 1)
+        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in (low, high))
+        if not (isinstance(row.get("name"), str) and row["name"] and numbers and low < high):
+            raise SemanifoldError(f"an attribute needs a name, and a low below its high, but {row} came.")
+        made.append(Attribute(row["name"], float(low), float(high), str(row.get("unit", "")), row.get("relative") is True))
+    if len({attribute.name for attribute in made}) < len(made):
+        raise SemanifoldError("two attributes have the same name.")
+    return tuple(made)
+
+
+def _choice(table: Mapping[str, Any], key: str, choices: Sequence[str]) -> str:
+    value = table.get(key, choices[0])
+    if value not in choices:
+        raise SemanifoldError(f"there is no {key} {value!r}: {near_names(str(value), choices)}")
+    return value
+
+
+def _text(table: Mapping[str, Any], key: str) -> str:
+    value = table.get(key, "")
+    if not isinstance(value, str):
+        raise SemanifoldError(f"{key} must be a name, but {value!r} came.")
+    return value
+
+
+def _texts(table: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    values = table.get(key, [])
+    if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
+        raise SemanifoldError(f"{key} must be a list of file names, but {values!r} came.")
+    return tuple(values)
+
+
+def _numbers(table: Mapping[str, Any], key: str, count: int | None = None) -> tuple[float, ...]:
+    """Return the finite numbers under a key, one or ``count`` of them; none where there is no such key."""
+    value = table.get(key, [])
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values):
+        raise SemanifoldError(f"{key} must be numbers, but {value!r} came.")
+    if count is not None and len(values) not in (0, 1, count):
+        raise SemanifoldError(f"{key} must be one number or {count}, but {len(values)} came.")
+    return tuple(float(v) for v in values)
