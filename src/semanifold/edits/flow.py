@@ -13,7 +13,6 @@ from semanifold.edits.base import Edit, EditInfo
 from semanifold.errors import SemanifoldError
 from semanifold.latents import Latents
 
-
 FARTHEST = 100
 """Largest t: every step costs a direction, so that a slip of the pen should not take hours."""
 
@@ -43,14 +42,14 @@ def rbf_direction(codes: Tensor, support: Tensor, alphas: Tensor, gamma: Tensor)
     support vectors, where the published code has 0/0: it is the limit, that of the nearest ones. Where the gradient vanishes
     exactly it is 0.
     """
-    if support.ndim == 2:
-        products = codes @ support.T
-    else:
-        products = (support @ codes[..., None]).squeeze(-1)
+    one = support.ndim == 2
+    products = codes @ support.T if one else (support @ codes[..., None]).squeeze(-1)
     exponents = gamma.reshape(-1, 1) * (2 * products - torch.linalg.vector_norm(support, dim=-1).square())
-    largest = exponents.detach().masked_fill(alphas == 0, -math.inf).amax(-1, keepdim=True).nan_to_num(neginf=0.0)
-    weights = alphas * (exponents - largest).clamp(max=0).exp()
-    towards = weights @ support if support.ndim == 2 else (weights[:, None] @ support).squeeze(1)
+    unused = alphas == 0
+    largest = exponents.detach().masked_fill(unused, -math.inf).amax(-1, keepdim=True).nan_to_num(neginf=0.0)
+    relative = exponents - largest
+    weights = alphas * relative.masked_fill(unused & (relative > 0), 0).exp()
+    towards = weights @ support if one else (weights[:, None] @ support).squeeze(1)
     gradient = towards - weights.sum(-1, keepdim=True) * codes
     length = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
     return gradient / torch.where(length > 0, length, 1)
@@ -72,8 +71,8 @@ class Flow(Edit):
         """Make the edit.
 
         Args:
-            support: ``[m, *moving]`` support vectors, of the shape of the part of a code that moves; ``[m, 1, d]`` for layers that
-                move alike.
+            support: ``[m, *moving]`` support vectors, of the shape of the part of a code that moves, or ``[m, 1, d]`` for layers
+                that move alike.
             alphas: ``[m]`` their weights.
             gamma: one number, one over a squared length.
             step: length of an Euler step in the latent space.

@@ -27,8 +27,8 @@ class Lattice(Edit):
         """Make the edit.
 
         Args:
-            offsets: ``[n, *shape]`` for a path, ``[n, m, *shape]`` for a sheet: code minus seed code at every knot; the shape is that
-                of a code, or of the layers ``info.layers`` of one.
+            offsets: ``[n, *shape]`` for a path, ``[n, m, *shape]`` for a sheet: code minus seed code at every knot; the shape is
+                that of a code, or of the layers ``info.layers`` of one.
             knots: one increasing ``[n]`` tensor of ``t`` a dimension; each must hold 0.
             info: what the file says about the edit.
             seed: the code that the edit was found on, if known.

@@ -16,7 +16,7 @@ KNOTS = 33
 
 
 def traced(edit: Edit, latents: Latents, knots: Tensor | int | None = None) -> Lattice:
-    """Return the way that a path takes from one code as offsets from it, so that it can be combined, retimed, trimmed or carried over.
+    """Return the way that a path takes from one code as offsets from it, to be combined, retimed, trimmed or carried over.
 
     A curved path goes another way from every code; a traced one goes the same way from all of them.
 

@@ -16,8 +16,8 @@ from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 
-APART = 2**40
-"""First seed of the codes that sets are made from."""
+APART = 3_000_000_000
+"""First seed of the codes that sets are made from; PyTorch tells seeds apart by their last 32 bits only."""
 
 
 @dataclass(frozen=True)

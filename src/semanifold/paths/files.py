@@ -47,7 +47,7 @@ def load_paths(path: str | os.PathLike[str], space: str | None = None) -> PathSe
     """
     found = _read(Path(path))
     if found is None:
-        from semanifold.paths.foreign import read_directions
+        from semanifold.paths.foreign import read_directions  # noqa: PLC0415  (it builds on this module's neighbours)
 
         return read_directions(path, space)
     header, tensors = found

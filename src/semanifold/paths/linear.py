@@ -66,8 +66,8 @@ class LinearPaths(PathSet):
             inner: width of the hidden layers of ``fc``.
             outputs: numbers that D gives; those of a direction when None.
             shared: whether all layers of ``shape`` ``(layers, d)`` move alike, as in ``w``.
-            random_init: start ``linear`` and ``projective`` from small random numbers and ``ortho`` from a random rotation, instead
-                of (almost) the coordinate axes.
+            random_init: start ``linear`` and ``projective`` from small random numbers and ``ortho`` from a random rotation,
+                instead of (almost) the coordinate axes.
             seed: of the draw; None leaves random numbers unset, for a file to fill.
 
         Raises:
@@ -84,7 +84,7 @@ class LinearPaths(PathSet):
             raise SemanifoldError(f"A set needs at least 1 path, but {count} were asked for.")
         if form in ("id", "ortho", "random") and count > self.outputs:
             raise SemanifoldError(
-                f"Directions of the form {form} are orthogonal: at most {self.outputs} fit this space, but {count} were asked for."
+                f"Directions of the form {form} are orthogonal: at most {self.outputs} fit here, but {count} were asked for."
             )
         self._make(seed, random_init=random_init)
         self.scale: Tensor
@@ -127,8 +127,8 @@ class LinearPaths(PathSet):
         Args:
             vectors: ``[K, *shape]``; each is scaled to unit length.
             info: what the file says about the set.
-            scale: ``[K]`` how far each goes at ``t = 1``, in units of ``info.step * info.count``; as long as one another when None.
-            layers: number of layers of ``w+`` that all move by vectors ``[K, d]`` alike; None where vectors have the shape of codes.
+            scale: ``[K]`` how far each goes at ``t = 1``, in units of ``info.step * info.count``; 1 when None.
+            layers: number of layers of ``w+`` that all move by vectors ``[K, d]``; None where these have the shape of codes.
 
         Raises:
             SemanifoldError: if a vector is zero or not finite, or sizes disagree.

@@ -26,17 +26,22 @@ FAR = 4
 TURNS = (0.75, 1.25)
 """How strongly the first and the last set of that start bend: standard deviation of the exponents over random codes."""
 
+PUBLISHED_LENGTH = 2.5
+"""Mean length of the support vectors of the published start."""
+
 
 class WarpedPaths(PathSet):
     """K potentials of N pairs of support vectors each; a path follows the unit gradient of its potential.
 
-    ``f_k(z) = sum_i a_ki exp(-g_k ||z - s_ki||^2)`` and ``shift = magnitude * grad f_k / ||grad f_k||`` (arXiv:2109.13357, Eq. 1-3).
+    ``f_k(z) = sum_i a_ki exp(-g_k ||z - s_ki||^2)``; ``shift = magnitude * grad f_k / ||grad f_k||`` (arXiv:2109.13357, Eq. 1-3).
     The sets of a batch are gathered by their index, so a step's memory grows with the batch and not with K.
 
     Attributes:
-        support: ``[K, 2N, d]`` support vectors s, d the flattened size of the part of a code that moves.
+        support: ``[K, 2N, d]`` support vectors s over :attr:`unit`, d the flattened size of the part of a code that moves.
         alphas: ``[K, 2N]`` weights a: a parameter where they are learned, else a buffer.
         log_gamma: ``[K]`` logarithm of g: likewise.
+        unit: length in the latent space that support vectors are stored in units of. Adam moves every number by its learning rate
+            whatever its size; with the unit the same rate turns long support vectors as fast as short ones.
     """
 
     kind: ClassVar[str] = "warped"
@@ -52,11 +57,12 @@ class WarpedPaths(PathSet):
         learn_alphas: bool = False,
         learn_gammas: bool = True,
         shared: bool = False,
+        unit: float = 1.0,
     ) -> None:
         """Make a set of given vectors; :meth:`create` draws new ones.
 
         Args:
-            support: ``[K, 2N, d]``.
+            support: ``[K, 2N, d]`` support vectors over ``unit``.
             alphas: ``[K, 2N]``.
             log_gamma: ``[K]``.
             shape: of the part of one code that moves.
@@ -64,6 +70,7 @@ class WarpedPaths(PathSet):
             learn_alphas: whether training changes the weights.
             learn_gammas: whether training changes the widths.
             shared: whether all layers of ``shape`` ``(layers, d)`` move alike, as in ``w``; the direction is taken at their mean.
+            unit: of the support vectors.
 
         Raises:
             SemanifoldError: if sizes disagree.
@@ -76,7 +83,9 @@ class WarpedPaths(PathSet):
                 f"Warped paths need support vectors [K, 2N, {size}], weights [K, 2N] and gammas [K], but {sizes[0]}, {sizes[1]} "
                 f"and {sizes[2]} came; check K, N and the space."
             )
-        self.shape, self.info, self.shared = tuple(shape), info, shared
+        if not 0 < unit < math.inf:
+            raise SemanifoldError(f"The unit of support vectors is a length above 0, but {unit:g} came.")
+        self.shape, self.info, self.shared, self.unit = tuple(shape), info, shared, unit
         self.learn_alphas, self.learn_gammas = learn_alphas, learn_gammas
         self.support = nn.Parameter(support)
         self.alphas: Tensor
@@ -129,14 +138,17 @@ class WarpedPaths(PathSet):
         if gamma is not None and not 0 < gamma < math.inf:
             raise SemanifoldError(f"Gamma is one over a squared length and lies above 0, but {gamma:g} came.")
         size = moving_size(shape, info, shared=shared)
+        unit = 1.0
         if init == "reference":
             support, gammas = reference_support(count, dipoles, size, seed)
         else:
             flat = None if codes is None else (codes.mean(1) if shared and codes.ndim == 3 else codes.flatten(1))
             support, gammas = spread_support(count, dipoles, size, seed, flat)
+            unit = float((support[0, 0] - support[0, 1]).norm()) / 2 / PUBLISHED_LENGTH
         log_gamma = (gammas if gamma is None else torch.full((count,), gamma)).log()
         alphas = torch.tensor([1.0, -1.0]).repeat(count, dipoles)
-        return cls(support, alphas, log_gamma, shape, info, learn_alphas=learn_alphas, learn_gammas=learn_gammas, shared=shared)
+        learned = {"learn_alphas": learn_alphas, "learn_gammas": learn_gammas}
+        return cls(support / unit, alphas, log_gamma, shape, info, shared=shared, unit=unit, **learned)
 
     def __len__(self) -> int:
         return len(self.support)
@@ -149,15 +161,15 @@ class WarpedPaths(PathSet):
     def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
         """See :meth:`PathSet.shift`; the steps have the length ``magnitude`` (in every layer, where layers move alike)."""
         support, alphas, gamma = (v.index_select(0, index) for v in (self.support, self.alphas, self.log_gamma))
-        codes = moving.mean(1) if self.shared else moving.flatten(1)
-        steps = magnitude.reshape(-1, 1) * rbf_direction(codes, support, alphas, gamma.exp())
+        codes = (moving.mean(1) if self.shared else moving.flatten(1)) / self.unit
+        steps = magnitude.reshape(-1, 1) * rbf_direction(codes, support, alphas, gamma.exp() * self.unit**2)
         return steps[:, None].expand_as(moving) if self.shared else steps.reshape(moving.shape)
 
     def edit(self, index: int, info: EditInfo) -> Flow:
         """See :meth:`PathSet.edit`."""
         support, alphas, gamma = (v[index].detach().clone() for v in (self.support, self.alphas, self.log_gamma.exp()))
         held = (1, *self.shape[1:]) if self.shared else self.shape
-        return Flow(support.reshape(-1, *held), alphas, gamma, self.info.step, self.info.count, info)
+        return Flow(self.unit * support.reshape(-1, *held), alphas, gamma, self.info.step, self.info.count, info)
 
     def options(self) -> dict[str, Any]:
         """See :meth:`PathSet.options`."""
@@ -168,6 +180,7 @@ class WarpedPaths(PathSet):
             "learn_alphas": self.learn_alphas,
             "learn_gammas": self.learn_gammas,
             "shared": self.shared,
+            "unit": self.unit,
         }
 
     @classmethod
@@ -176,8 +189,8 @@ class WarpedPaths(PathSet):
         shape, count, vectors = tuple(map(int, options["shape"])), int(options["count"]), int(options["vectors"])
         size = moving_size(shape, info, shared=bool(options["shared"]))
         learned = {key: bool(options[key]) for key in ("learn_alphas", "learn_gammas", "shared")}
-        sizes = ((count, vectors, size), (count, vectors), (count,))
-        return cls(*(torch.empty(each) for each in sizes), shape, info, **learned)
+        support, alphas, log_gamma = (torch.empty(each) for each in ((count, vectors, size), (count, vectors), (count,)))
+        return cls(support, alphas, log_gamma, shape, info, unit=float(options["unit"]), **learned)
 
 
 def reference_support(count: int, dipoles: int, size: int, seed: int) -> tuple[Tensor, Tensor]:

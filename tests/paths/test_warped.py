@@ -1,0 +1,285 @@
+"""Warped paths against the published code's numbers, their own potential, and each other."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from semanifold.edits.flow import rbf_direction, rbf_potential
+from semanifold.errors import SemanifoldError
+from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.latents import Latents
+from semanifold.paths.base import PathSetInfo
+from semanifold.paths.files import load_paths
+from semanifold.paths.warped import WarpedPaths, reference_support, spread_support, warped_paths
+
+REFERENCE = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference"
+needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference numbers are not beside the checkout")
+VARIANTS = [f"{a}_alphas_{g}_gammas" for a in ("fixed", "learn") for g in ("fixed", "learn")]
+
+
+def agree(ours: Tensor, theirs: Tensor, tolerance: float = 1e-5) -> None:
+    assert ours.shape == theirs.shape
+    assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
+
+
+def drawn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def small(**options: object) -> WarpedPaths:
+    given: dict = {"init": "spread", "learn_alphas": True} | options
+    return WarpedPaths.create(5, 3, (7,), PathSetInfo(), **given)
+
+
+@needs_reference
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_published_numbers(variant: str) -> None:
+    """Directions, all gradients, and Euler paths both ways, read from the experiment folder of the published code."""
+    expected = load_file(REFERENCE / "warped_support_sets.safetensors")
+    config = json.loads((REFERENCE / "warped_support_sets.json").read_text())["config"]
+    paths = load_paths(REFERENCE / "warped_support_sets" / variant)
+    assert isinstance(paths, WarpedPaths)
+    assert (paths.learn_alphas, paths.learn_gammas) == ("learn_alphas" in variant, "learn_gammas" in variant)
+    moving = expected["z"].requires_grad_()
+    index, magnitude = expected["index"], expected["magnitude"]
+    direction = paths.shift(moving, index, torch.ones_like(magnitude))
+    agree(direction, expected[f"{variant}/direction"])
+    agree(paths.shift(moving, index, magnitude), expected[f"{variant}/shift"])
+    wanted = {"SUPPORT_SETS": paths.support, "ALPHAS": paths.alphas, "LOGGAMMA": paths.log_gamma}
+    wanted = {key: value for key, value in wanted.items() if value.requires_grad} | {"z": moving}
+    found = torch.autograd.grad((direction * expected["v"]).sum(), list(wanted.values()))
+    for key, gradient in zip(wanted, found, strict=True):
+        theirs = expected[f"{variant}/grad_{key}"]
+        agree(gradient.reshape(theirs.shape), theirs, 5e-5)
+    paths = paths.with_info(step=config["eps"], count=config["shift_steps"])
+    t = torch.arange(-10, 11) / 10
+    for start in range(2):
+        for k in range(len(paths)):
+            codes = paths[k].latents(Latents(expected["z0"][start : start + 1], "z"), t).values
+            agree(codes, expected[f"{variant}/path_codes"][start, k])
+
+
+@needs_reference
+def test_reference_start_is_the_published_one() -> None:
+    expected = load_file(REFERENCE / "warped_support_sets.safetensors")["init_example"].reshape(5, 8, 16)
+    support, gammas = reference_support(5, 4, 16, 0)
+    assert torch.allclose(support.norm(dim=-1), expected.norm(dim=-1), atol=1e-5)
+    assert torch.equal(support[:, 0::2], -support[:, 1::2])
+    assert torch.allclose(gammas, torch.full((5,), 1 / 16))
+
+
+@pytest.mark.parametrize("init", ["reference", "spread"])
+def test_direction_is_the_unit_gradient_of_the_potential(init: str) -> None:
+    paths = small(init=init).double()
+    with torch.no_grad():
+        paths.alphas.copy_(drawn(5, 6, seed=1))
+    codes = drawn(9, 7, dtype=torch.float64).requires_grad_()
+    index = torch.arange(9) % 5
+    support, gamma = (paths.unit * paths.support)[index], paths.log_gamma.exp()[index]
+    value = rbf_potential(codes, support, paths.alphas[index], gamma).sum()
+    gradient = torch.autograd.grad(value, codes)[0]
+    shift = paths.shift(codes, index, torch.ones(9, dtype=torch.float64))
+    assert torch.allclose(shift, gradient / gradient.norm(dim=1, keepdim=True), atol=1e-10)
+
+
+def test_shift_can_be_differentiated() -> None:
+    """The gradients of a step in codes, support vectors, weights and widths, against differences."""
+    paths = small().double()
+    codes, index = drawn(4, 7, dtype=torch.float64).requires_grad_(), torch.tensor([1, 3, 3, 0])
+    magnitude = torch.tensor([0.2, -0.3, 0.1, 0.4], dtype=torch.float64)
+
+    def step(codes: Tensor, support: Tensor, alphas: Tensor, log_gamma: Tensor) -> Tensor:
+        held = {"support": support, "alphas": alphas, "log_gamma": log_gamma}
+        return torch.func.functional_call(paths, held, (codes,))
+
+    paths.forward = lambda codes: paths.shift(codes, index, magnitude)
+    parts = [p.detach().clone().requires_grad_() for p in (paths.support, paths.alphas, paths.log_gamma)]
+    assert torch.autograd.gradcheck(step, (codes, *parts))
+
+
+def test_only_the_sets_of_the_batch_have_gradients() -> None:
+    paths = small()
+    paths.shift(drawn(3, 7), torch.tensor([1, 4, 1]), torch.ones(3)).square().sum().backward()
+    paths.shift(drawn(3, 7), torch.tensor([1, 4, 1]), torch.ones(3))[:, 0].sum().backward()
+    assert paths.support.grad is not None
+    touched = paths.support.grad.abs().amax((1, 2)) > 0
+    assert touched.tolist() == [False, True, False, False, True]
+
+
+def test_a_step_depends_on_its_own_code_alone() -> None:
+    paths, codes = small(), drawn(8, 7)
+    index, magnitude = torch.arange(8) % 5, drawn(8, seed=2)
+    together = paths.shift(codes, index, magnitude)
+    alone = torch.cat([paths.shift(codes[i : i + 1], index[i : i + 1], magnitude[i : i + 1]) for i in range(8)])
+    assert torch.allclose(together, alone, atol=1e-6)
+    assert torch.allclose(together.norm(dim=1), magnitude.abs(), atol=1e-6)
+
+
+@pytest.mark.parametrize("far", [30.0, 1e3, 1e6])
+def test_far_from_everything_the_direction_is_that_of_the_nearest_vector(far: float) -> None:
+    """Where the published code divides 0 by 0."""
+    support, alphas = drawn(6, 7), torch.tensor([1.0, -1.0, 2.0, 0.0, -1.0, 1.0])
+    code = far * torch.nn.functional.normalize(drawn(1, 7, seed=3))
+    gamma = torch.tensor([5.0])
+    squares = (code - support).double().square().sum(1)
+    squares[3] = math.inf  # it has no weight
+    nearest = int(squares.argmin())
+    expected = torch.nn.functional.normalize(alphas[nearest].sign() * (support[nearest] - code[0]), dim=0)
+    assert torch.allclose(rbf_direction(code, support, alphas, gamma)[0], expected, atol=1e-5)
+
+
+def test_where_nothing_pulls_the_direction_is_zero_and_so_is_its_gradient() -> None:
+    support, zero = torch.zeros(2, 3, requires_grad=True), torch.zeros(1, 3, requires_grad=True)
+    direction = rbf_direction(zero, support, torch.tensor([1.0, -1.0]), torch.tensor([1.0]))
+    assert direction.abs().max() == 0
+    direction.sum().backward()
+    assert zero.grad is not None
+    assert support.grad is not None
+    assert torch.isfinite(zero.grad).all()
+    assert torch.isfinite(support.grad).all()
+    nothing = rbf_direction(drawn(1, 3), drawn(2, 3), torch.zeros(2), torch.tensor([1.0]))
+    assert nothing.abs().max() == 0
+
+
+def mean_cosine(paths: WarpedPaths, codes: Tensor) -> Tensor:
+    """Mean cosine ``[K]`` of the directions at different codes."""
+    found = []
+    for k in range(len(paths)):
+        directions = paths.shift(codes, torch.full((len(codes),), k), torch.ones(len(codes))).detach()
+        total = (directions @ directions.T).sum() - len(codes)
+        found.append(total / (len(codes) * (len(codes) - 1)))
+    return torch.stack(found)
+
+
+def test_the_published_start_is_almost_linear_and_the_spread_one_is_not() -> None:
+    codes = drawn(64, 128, seed=100)
+    published = mean_cosine(WarpedPaths.create(6, 128, (128,), PathSetInfo()), codes)
+    spread = mean_cosine(WarpedPaths.create(6, 128, (128,), PathSetInfo(), init="spread"), codes)
+    assert published.min() > 0.93
+    assert spread.max() < 0.88
+    assert spread.mean() < 0.75
+    assert spread.min() > 0.3  # and still one path, not one for every code
+    assert spread[0] > spread[-1]
+
+
+def test_the_spread_start_hardly_moves_along_the_radius() -> None:
+    codes = drawn(64, 64, seed=100)
+    paths = WarpedPaths.create(4, 64, (64,), PathSetInfo(), init="spread")
+    directions = paths.shift(codes, torch.arange(64) % 4, torch.ones(64))
+    assert (directions * torch.nn.functional.normalize(codes)).sum(1).square().mean() < 0.04
+
+
+def test_the_spread_start_follows_the_codes() -> None:
+    """The field of shifted and stretched codes is the shifted and stretched field."""
+    codes = drawn(500, 6, seed=5)
+    support, gammas = spread_support(3, 4, 6, 0, codes)
+    other, widths = spread_support(3, 4, 6, 0, 10 + 2 * codes)
+    assert torch.allclose(other, 10 + 2 * support, atol=1e-4)
+    assert torch.allclose(widths, gammas / 4, rtol=1e-4)
+
+
+def test_both_starts_are_stored_at_the_same_length() -> None:
+    """So that one learning rate suits both."""
+    published, spread = (WarpedPaths.create(6, 8, (32,), PathSetInfo(), init=i) for i in ("reference", "spread"))
+    lengths = [float((p.support[:, 0::2] - p.support[:, 1::2]).detach().norm(dim=-1).mean()) for p in (published, spread)]
+    assert lengths[1] == pytest.approx(lengths[0], rel=0.15)
+    assert spread.unit > 5 > published.unit == 1
+
+
+def test_what_is_learned_is_a_parameter_and_nothing_else() -> None:
+    names = {
+        (alphas, gammas): {n for n, _ in small(learn_alphas=alphas, learn_gammas=gammas).named_parameters()}
+        for alphas in (False, True)
+        for gammas in (False, True)
+    }
+    assert names[False, False] == {"support"}
+    assert names[True, False] == {"support", "alphas"}
+    assert names[False, True] == {"support", "log_gamma"}
+    assert names[True, True] == {"support", "alphas", "log_gamma"}
+
+
+def test_same_seed_same_set() -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    assert torch.equal(small(seed=3).support, small(seed=3).support)
+    assert not torch.equal(small(seed=3).support, small(seed=4).support)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def generator() -> StyleGAN2:
+    return StyleGAN2(StyleGAN2Config(size=16, z_dim=8, w_dim=8, channels=(6, 5, 4)))
+
+
+def test_layers_of_w_plus_move_and_no_others() -> None:
+    made = generator()
+    paths = warped_paths(made, "w+", 4, 3, layers=(1, 4), init="spread")
+    assert paths.shape == (3, 8)
+    seeds = made.sample(range(6), "w+")
+    moved = paths.shifted(seeds, torch.arange(6) % 4, torch.full((6,), 0.3)).values - seeds.values
+    assert moved[:, [0, *range(4, moved.shape[1])]].abs().max() == 0
+    assert torch.allclose(moved.flatten(1).norm(dim=1), torch.full((6,), 0.3), atol=1e-6)
+    along = paths[2].latents(seeds[0], 1.0).values - seeds[0].values
+    assert along[:, [0, *range(4, along.shape[1])]].abs().max() == 0
+
+
+def test_layers_that_move_alike_move_as_in_w() -> None:
+    made = generator()
+    narrow, wide = (warped_paths(made, "w", 4, 3), warped_paths(made, "w+", 4, 3, layers=(2, 5), shared=True))
+    assert torch.equal(narrow.support, wide.support)
+    seed, index, magnitude = list(range(3)), torch.tensor([0, 3, 1]), torch.tensor([0.2, -0.1, 0.3])
+    expected = narrow.shift(made.sample(seed, "w").values, index, magnitude)
+    found = wide.shifted(made.sample(seed, "w+"), index, magnitude).values - made.sample(seed, "w+").values
+    for layer in range(found.shape[1]):
+        assert torch.allclose(found[:, layer], expected if 2 <= layer < 5 else torch.zeros(3, 8), atol=1e-6)
+    t = torch.tensor([-1.0, -0.3, 0.5, 1.0])
+    path = narrow[1].latents(made.sample([4], "w"), t).values
+    spread = wide[1].latents(made.sample([4], "w+"), t).values
+    assert torch.allclose(spread[:, 2:5], path[:, None].expand(-1, 3, -1), atol=1e-6)
+
+
+def test_an_edit_takes_the_steps_of_its_set() -> None:
+    paths = small().with_info(step=0.3, count=5)
+    code = drawn(1, 7)
+    now = code
+    for _ in range(5):
+        now = now - paths.shift(now, torch.tensor([2]), torch.tensor([-0.3])).mul(-1).detach()
+    assert torch.allclose(paths[2].latents(Latents(code, "z"), -1.0).values, now, atol=1e-5)
+
+
+def test_mistakes() -> None:
+    made = generator()
+    paths = small().with_info(names={1: "smile +"})
+    cases = [
+        (lambda: WarpedPaths.create(0, 4, (8,), PathSetInfo()), "at least 1 path"),
+        (lambda: WarpedPaths.create(4, 0, (8,), PathSetInfo()), "at least 1 dipole|1 dipole"),
+        (lambda: WarpedPaths.create(4, 4, (8,), PathSetInfo(), init="spred"), "did you mean 'spread'"),  # type: ignore[arg-type]
+        (lambda: WarpedPaths.create(4, 4, (8,), PathSetInfo(), gamma=0.0), "above 0"),
+        (lambda: WarpedPaths.create(4, 4, (8,), PathSetInfo(), shared=True), "Only layers of w"),
+        (lambda: WarpedPaths.create(4, 4, (8,), PathSetInfo(), init="spread", codes=torch.ones(9, 8)), "all alike"),
+        (lambda: WarpedPaths(drawn(4, 6, 7), drawn(4, 5), drawn(4), (7,), PathSetInfo()), r"\[4, 5\]"),
+        (lambda: warped_paths(made, "v", 4, 4), "no latent space 'v'"),
+        (lambda: warped_paths(made, "w", 4, 4, layers=(0, 2)), "w\\+ only"),
+        (lambda: paths["smyle"], "did you mean 'smile \\+'"),
+        (lambda: paths[5], "no path 5: the set has 5"),
+        (lambda: paths["path 9"], "no path 9"),
+        (lambda: paths.shifted(Latents(drawn(1, 7), "w"), torch.tensor([0]), torch.ones(1)), "space z.*in w"),
+        (lambda: paths.shifted(Latents(drawn(1, 6), "z"), torch.tensor([0]), torch.ones(1)), r"\(7,\).*\(6,\)"),
+        (lambda: paths.check_generator(made), r"\(7,\)"),
+    ]
+    for call, words in cases:
+        with pytest.raises(SemanifoldError, match=words) as raised:
+            call()
+        assert "\n" not in str(raised.value)
+
+
+def test_paths_are_found_by_index_and_by_name() -> None:
+    paths = small().with_info(names={1: "smile +", 3: "smile -", 4: "yaw"})
+    assert [paths.find(w) for w in (-1, "2", "smile", "smile -", "yaw", "path 0", "path 3")] == [4, 2, 1, 3, 4, 0, 3]
+    assert (paths[3].info.name, paths[0].info.name) == ("smile -", "path 0")
