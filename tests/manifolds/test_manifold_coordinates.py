@@ -70,6 +70,14 @@ def test_where_nothing_is_local_the_inside_changes_all_the_same() -> None:
     assert max(stats["inside"]) > 0.7 * 0.02
 
 
+def test_a_first_stage_that_is_repeated_counts_towards_the_most_steps() -> None:
+    world, told = Leaky(), []
+    settings = ManifoldSettings(space="z", frames=5, steps=10, schedule="out", tolerance=0.0)
+    stats = discover_manifold(world, world.sample([4]), box(0, 0.5, 1, 1), settings, progress=told.append).stats
+    assert stats["steps"] > 10, "here c is made smaller, so that the first stage comes again"
+    assert all(now["step"] <= now["steps"] for now in told)
+
+
 def test_the_published_method_needs_the_published_objective() -> None:
     with pytest.raises(SemanifoldError, match="published objective only"):
         ManifoldSettings(method="paper", offset=0.1, sigma=1.0)

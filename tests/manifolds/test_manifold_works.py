@@ -1,6 +1,7 @@
 """What can be done with paths that were found; all of it keeps the seed at t = 0."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -106,6 +107,8 @@ def test_what_does_not_fit_together_is_refused() -> None:
         combine([RISING])
     with pytest.raises(SemanifoldError, match="exactly 2 paths"):
         combine([RISING, RETURNING, RISING], pad=True)
+    with pytest.raises(SemanifoldError, match=r"but '.*' is a path in z \[6\], '.*' is a path in w \[6\]"):
+        combine([RISING, Lattice(RISING.offsets, RISING.knots, replace(RISING.info, space="w"))])
     with pytest.raises(SemanifoldError, match="paths of one dimension"):
         retime(WORLD, combine([RISING, RETURNING], pad=True))
     with pytest.raises(SemanifoldError, match="does not hold the code"):

@@ -41,7 +41,7 @@ class ManifoldSettings:
         direction: which local direction to start along, 0 for the strongest.
         flip: whether to start along it backwards.
         damping: mu of the local directions, as a share of the strongest change inside: larger prefers short ways.
-        steps: most steps of the search in all.
+        steps: most steps of the search in all; a first stage that is repeated with a smaller c comes on top.
         tolerance: the search ends when five steps lower the objective by less than this many times c a frame.
         coarse: whether to begin with fewer frames and smaller pictures.
         chunk: number of pictures held in memory at a time.

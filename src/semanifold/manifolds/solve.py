@@ -363,7 +363,7 @@ class _Search:
         stages = self.stages()
         return {
             "step": standing.step,
-            "steps": sum(stage.steps for stage in stages),
+            "steps": sum(stage.steps for stage in stages) + standing.shrunk * stages[0].steps,
             "stage": standing.stage,
             "evaluations": standing.evaluations,
             **standing.descent.at.terms,

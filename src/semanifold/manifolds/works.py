@@ -36,7 +36,13 @@ def combine(edits: Sequence[Lattice], *, pad: bool = False) -> Lattice:
         )
     shapes = {(edit.info.space, tuple(edit.offsets.shape[edit.dimensions :]), edit.dimensions) for edit in edits}
     if len(shapes) != 1 or edits[0].dimensions != 1:
-        raise SemanifoldError("Only paths of one dimension that live in the same space of the same generator can be combined.")
+        kinds = [
+            f"{edit.info.name!r} is a {'pad' if edit.dimensions == 2 else 'path'} in {space} {list(shape)}"
+            for edit, (space, shape) in zip(edits, [(e.info.space, e.offsets.shape[e.dimensions :]) for e in edits])
+        ]
+        raise SemanifoldError(
+            f"Only paths of one dimension in the same space of the same generator can be combined, but {', '.join(kinds)}."
+        )
     info = _joint_info([edit.info for edit in edits])
     seed = edits[0].seed
     if pad:
