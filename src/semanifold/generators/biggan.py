@@ -11,7 +11,15 @@ from torch import Tensor, nn
 
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
-from semanifold.generators.convolutional import NORM_EPSILON, Norm, averaged, check_channels, doubled, normalised
+from semanifold.generators.convolutional import (
+    NORM_EPSILON,
+    Norm,
+    averaged,
+    check_channels,
+    doubled,
+    doubled_conv,
+    normalised,
+)
 from semanifold.generators.stylegan2_layers import drawn
 from semanifold.latents import Latents
 
@@ -154,10 +162,12 @@ class _Spectral(nn.Module):
         self.bias = nn.Parameter(torch.zeros(shape[0])) if bias else None
         self.register_buffer("u", F.normalize(drawn(generator, shape[0]), dim=0))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *, double: bool = False) -> Tensor:
         weight = self.weight / spectral_norm(self.weight, self.u)
         if weight.ndim == 2:
             return F.linear(x, weight, self.bias)
+        if double:
+            return doubled_conv(x, weight, self.bias)
         return F.conv2d(x, weight, self.bias, padding=weight.shape[-1] // 2)
 
 
@@ -191,7 +201,7 @@ class _Block(nn.Module):
         self.bypass = _Spectral((outputs, inputs, 1, 1), generator)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        inner = self.conv1(doubled(F.relu(self.norm1(x, condition))))
+        inner = self.conv1(F.relu(self.norm1(x, condition)), double=True)
         inner = self.conv2(F.relu(self.norm2(inner, condition)))
         # a convolution of single pixels may as well come before the doubling
         return inner + doubled(self.bypass(x))

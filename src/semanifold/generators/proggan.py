@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
-from semanifold.generators.convolutional import averaged, check_channels, doubled
+from semanifold.generators.convolutional import averaged, check_channels, doubled_conv
 from semanifold.generators.states import Source
 from semanifold.generators.stylegan2_layers import EPSILON, SLOPE, drawn
 from semanifold.latents import Latents
@@ -97,10 +97,7 @@ class ProgGAN(Generator):
         self.check_shape(latents)
         x = latents.values[:, :, None, None]
         for i, layer in enumerate(self.layers):
-            x = unit_pixels(x)
-            if i >= 2 and i % 2 == 0:
-                x = doubled(x)
-            x = F.leaky_relu(layer(x), SLOPE)
+            x = F.leaky_relu(layer(unit_pixels(x), double=i >= 2 and i % 2 == 0), SLOPE)
         return averaged(self.colours(unit_pixels(x)), size, self.name)
 
 
@@ -120,9 +117,11 @@ class _Scaled(nn.Module):
         self.register_buffer("scale", torch.full((1,), math.sqrt(2 / inputs) / kernel))
         self.bias = nn.Parameter(torch.zeros(outputs))
 
-    def forward(self, x: Tensor) -> Tensor:
-        kernel = self.weight.shape[-1]
-        return F.conv2d(x, self.weight * self.scale, self.bias, padding=3 if kernel == 4 else kernel // 2)
+    def forward(self, x: Tensor, *, double: bool = False) -> Tensor:
+        kernel, weight = self.weight.shape[-1], self.weight * self.scale
+        if double:
+            return doubled_conv(x, weight, self.bias)
+        return F.conv2d(x, weight, self.bias, padding=3 if kernel == 4 else kernel // 2)
 
 
 def from_published(state: Mapping[str, Tensor]) -> tuple[ProgGANConfig, dict[str, Tensor]]:

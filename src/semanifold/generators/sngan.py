@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
-from semanifold.generators.convolutional import Conv, Norm, averaged, check_channels, doubled
+from semanifold.generators.convolutional import Conv, Norm, averaged, check_channels, doubled, doubled_conv
 from semanifold.generators.states import Source
 from semanifold.generators.stylegan2_layers import drawn
 from semanifold.latents import Latents
@@ -121,10 +121,9 @@ class _Block(nn.Module):
         self.bypass = Conv(inputs, outputs, 3, generator) if inputs != outputs else None
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = self.conv1(doubled(F.relu(self.norm1(x))))
+        inner = doubled_conv(F.relu(self.norm1(x)), self.conv1.weight, self.conv1.bias)
         inner = self.conv2(F.relu(self.norm2(inner)))
-        shortcut = doubled(x)
-        return inner + (shortcut if self.bypass is None else self.bypass(shortcut))
+        return inner + (doubled(x) if self.bypass is None else doubled_conv(x, self.bypass.weight, self.bypass.bias))
 
 
 def from_published(state: Mapping[str, Tensor]) -> tuple[SNGANConfig, dict[str, Tensor]]:
