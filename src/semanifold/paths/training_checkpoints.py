@@ -102,5 +102,5 @@ def _checksum(tensors: Mapping[str, Tensor]) -> int:
     for name in sorted(tensors):
         total = zlib.crc32(name.encode(), total)
         if tensors[name].numel():
-            total = zlib.crc32(memoryview(tensors[name].reshape(-1).view(torch.uint8).numpy()), total)
+            total = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, total)
     return total

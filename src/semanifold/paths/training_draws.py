@@ -137,3 +137,9 @@ def draw_step(
     sign = 2 * torch.randint(2, (n,), generator=draw) - 1
     magnitude = (sign * length).to(latents.values)
     return Draw(latents, index.to(magnitude.device), magnitude)
+
+
+def usual_distance(generator: Generator, prior: Prior, *, samples: int = 256) -> float:
+    """Return the median distance between two random codes, the length that steps are compared with."""
+    codes = prior.codes(generator, samples, torch.Generator().manual_seed(0)).values
+    return float(torch.pdist(codes.float().flatten(1)).median())

@@ -1,0 +1,106 @@
+"""Folders of trainings, ours and WarpedGANSpace's, as values: paths, reconstructor, arguments, log."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from semanifold.errors import SemanifoldError
+from semanifold.generators.containers import read
+from semanifold.paths.base import PathSet
+from semanifold.paths.files import load_paths
+from semanifold.paths.foreign import read_directions
+from semanifold.paths.reconstructor import Reconstructor, read_reconstructor
+from semanifold.paths.training_records import ARGS, MODELS, STATISTICS, read_stats
+
+PATHS = "paths.safetensors"
+RECONSTRUCTOR = "reconstructor.pt"
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a training left behind.
+
+    Attributes:
+        paths: its paths.
+        reconstructor: the network trained with them; None where the folder has none.
+        iteration: iterations done; 0 where nothing says it.
+        arguments: what ``args.json`` says; empty where there is none.
+        remarks: sentences for the user, such as what is damaged and not needed.
+    """
+
+    paths: PathSet
+    reconstructor: Reconstructor | None
+    iteration: int
+    arguments: Mapping[str, Any]
+    remarks: tuple[str, ...] = ()
+
+
+def open_experiment(
+    path: str | os.PathLike[str], *, space: str | None = None, reconstructor_size: int | None = None
+) -> Experiment:
+    """Open a run folder of ``semanifold train``, an experiment of WarpedGANSpace, or its ``checkpoint.pt``.
+
+    Args:
+        path: the folder, or the file.
+        space: latent space of the paths, where neither the file nor an ``args.json`` tells.
+        reconstructor_size: height and width that pictures were brought to before the reconstructor.
+
+    Raises:
+        SemanifoldError: if there is no such thing, or what is needed of it is damaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise SemanifoldError(f"There is no experiment {path}; give the folder of a training, or its checkpoint.pt.")
+    folder = path if path.is_dir() else path.parent.parent if path.parent.name == MODELS else path.parent
+    models = folder / MODELS if (folder / MODELS).is_dir() else folder
+    paths = load_paths(folder / PATHS, space) if path.is_dir() and (folder / PATHS).is_file() else read_directions(path, space)
+    checkpoint = path if path.is_file() else models / CHECKPOINT
+    iteration, state = _checkpoint(checkpoint) if checkpoint.is_file() else (0, None)
+    finished = models / RECONSTRUCTOR
+    if path.is_dir() and finished.is_file():
+        reconstructor = read_reconstructor(finished, size=reconstructor_size)
+    elif state is not None:
+        reconstructor = read_reconstructor(state, size=reconstructor_size)
+    else:
+        numbered = sorted(models.glob("reconstructor-*.pt"), key=_number)
+        reconstructor = read_reconstructor(numbered[-1], size=reconstructor_size) if numbered else None
+    remarks: list[str] = []
+    if (folder / STATISTICS).is_file():
+        try:
+            stats = read_stats(folder / STATISTICS)
+            iteration = max(iteration, *stats) if stats and path.is_dir() and finished.is_file() else iteration
+        except SemanifoldError as error:
+            remarks.append(str(error))
+    return Experiment(paths, reconstructor, iteration, _arguments(folder / ARGS), tuple(remarks))
+
+
+def _number(path: Path) -> int:
+    found = re.search(r"-(\d+)\.pt$", path.name)
+    return int(found[1]) if found else -1
+
+
+def _checkpoint(path: Path) -> tuple[int, Mapping[str, Any] | None]:
+    """Return the iteration and the reconstructor's state dict of a ``checkpoint.pt``."""
+    contents = read(path)
+    if contents.tree is None:
+        raise SemanifoldError(f"{path} {contents.problem}; a checkpoint.pt of WarpedGANSpace is expected.")
+    tree = contents.tree if isinstance(contents.tree, Mapping) else {}
+    iteration, state = tree.get("iter"), tree.get("reconstructor")
+    return (iteration if isinstance(iteration, int) else 0), (state if isinstance(state, Mapping) else None)
+
+
+def _arguments(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SemanifoldError(f"{path} is damaged: {error}.") from error
+    return held if isinstance(held, dict) else {}

@@ -1,0 +1,140 @@
+"""What a training writes for people, under WarpedGANSpace's names: ``args.json``, ``command.sh``, ``stats.json``, TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from semanifold.errors import SemanifoldError
+from semanifold.files import write_text
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+from semanifold.paths.base import PathSet
+from semanifold.paths.training import Report
+from semanifold.paths.training_step import STATS
+
+ARGS, COMMAND, STATISTICS, BOARD, MODELS = "args.json", "command.sh", "stats.json", "tensorboard", "models"
+PATIENCE = 2.0
+"""Seconds between two writings of stats.json, which grows as the training goes on."""
+
+
+def write_command(path: Path, words: Sequence[str]) -> None:
+    """Write a shell script that repeats a command, with every word quoted as the shell needs it."""
+    write_text(path, f"#!/usr/bin/env bash\n{shlex.join(words)}\n")
+
+
+def stats_text(history: Tensor, masked: bool) -> str:
+    """Return ``{"<iteration>": {"accuracy": ..., "classification_loss": ..., ...}}`` of a history ``[m, 6]``."""
+    kept = [(place, name) for place, name in enumerate(STATS, 1) if masked or name != "mask_loss"]
+    return json.dumps({str(int(row[0])): {name: row[place] for place, name in kept} for row in history.tolist()}) + "\n"
+
+
+def read_stats(path: str | os.PathLike[str]) -> dict[int, dict[str, float]]:
+    """Read the ``stats.json`` of a run, ours or WarpedGANSpace's.
+
+    Raises:
+        SemanifoldError: if the file is missing, damaged or holds something else.
+    """
+    try:
+        held = json.loads(Path(path).read_text(encoding="utf-8"))
+        return {int(key): {str(k): float(v) for k, v in row.items()} for key, row in held.items()}
+    except FileNotFoundError as error:
+        raise SemanifoldError(f"There is no file {path}; give the stats.json of a training.") from error
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise SemanifoldError(f"{path} is damaged ({error}); the weights beside it are not touched by that.") from error
+
+
+class Records:
+    """Keeps ``stats.json`` and TensorBoard up to date while a training goes on."""
+
+    def __init__(self, folder: Path, generator: Generator, paths: PathSet, *, masked: bool, pictures_every: int) -> None:
+        """Open TensorBoard's folder.
+
+        Args:
+            folder: the run folder.
+            generator: makes the pictures.
+            paths: what is being trained.
+            masked: whether there is a mask term to report.
+            pictures_every: iterations between two sheets of pictures.
+
+        Raises:
+            SemanifoldError: if tensorboard is not installed.
+        """
+        try:
+            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  (slow to import)
+        except ImportError as error:
+            raise SemanifoldError('Training needs tensorboard; pip install "semanifold[train]".') from error
+        self.folder, self.generator, self.paths, self.masked = folder, generator, paths, masked
+        self.every, self.shown, self.written = pictures_every, -1, 0.0
+        self.board = SummaryWriter(str(folder / BOARD))
+        self.start = generator.sample([0], labels=0 if generator.classes else None)
+
+    def __call__(self, report: Report) -> None:
+        """Write one report."""
+        for name, value in report.stats.items():
+            if self.masked or name != "mask_loss":
+                self.board.add_scalar(name, value, report.iteration)
+        if report.iteration // self.every > self.shown or report.iteration == report.iterations:
+            self.shown = report.iteration // self.every
+            self.board.add_image("traversals", traversal_sheet(self.generator, self.paths, self.start), report.iteration)
+        if time.monotonic() - self.written > PATIENCE:
+            self.keep(report.history)
+
+    def keep(self, history: Tensor) -> None:
+        """Write ``stats.json``."""
+        write_text(self.folder / STATISTICS, stats_text(history, self.masked))
+        self.written = time.monotonic()
+
+    def close(self) -> None:
+        """End TensorBoard's file."""
+        self.board.close()
+
+
+@torch.no_grad()
+def traversal_sheet(generator: Generator, paths: PathSet, start: Latents, *, most: int = 8, frames: int = 7) -> Tensor:
+    """Return a sheet ``[3, rows h, frames w]`` in [0, 1]: one row a path, ``t`` from -1 to 1, of the first few paths."""
+    codes = generator.convert(start, paths.info.space)
+    t = torch.linspace(-1, 1, frames)
+    rows = [torch.cat(list(paths[k].images(generator, codes, t)), -1) for k in range(min(most, len(paths)))]
+    sheet = torch.cat(rows, -2).float().clamp(-1, 1).cpu() / 2 + 0.5
+    return sheet[:3] if sheet.shape[0] >= 3 else sheet[:1].expand(3, -1, -1)
+
+
+def published_arguments(given: Mapping[str, Any]) -> str:
+    """Return an ``args.json`` with all keys that WarpedGANSpace's programs read, and no other."""
+    return json.dumps({key: given.get(key) for key in PUBLISHED_KEYS}, indent=2) + "\n"
+
+
+PUBLISHED_KEYS = (
+    "gan_type",
+    "z_truncation",
+    "biggan_target_classes",
+    "stylegan2_resolution",
+    "shift_in_w_space",
+    "num_support_sets",
+    "num_support_dipoles",
+    "learn_alphas",
+    "learn_gammas",
+    "gamma",
+    "support_set_lr",
+    "reconstructor_type",
+    "min_shift_magnitude",
+    "max_shift_magnitude",
+    "reconstructor_lr",
+    "max_iter",
+    "batch_size",
+    "lambda_cls",
+    "lambda_reg",
+    "log_freq",
+    "ckp_freq",
+    "tensorboard",
+    "cuda",
+)
