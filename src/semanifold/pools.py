@@ -18,7 +18,9 @@ from semanifold.errors import SemanifoldError
 from semanifold.exchange import READERS, read_codes
 from semanifold.files import replacing
 from semanifold.generators.base import Generator
+from semanifold.generators.checkpoints import materialise
 from semanifold.generators.containers import read
+from semanifold.generators.inert import TensorRecord, UnreadableError
 from semanifold.latents import Latents
 
 POOL = "pool.safetensors"
@@ -182,12 +184,7 @@ def _read_published(folder: Path, generator: Generator) -> Pool:
         file = place / PUBLISHED
         if not file.is_file():
             raise SemanifoldError(f"The pool {folder} is half-written: there is no {file}; remove the folder {place}.")
-        contents = read(file)
-        value = contents.tree
-        if contents.problem or not isinstance(value, Tensor) or not value.is_floating_point():
-            why = contents.problem or f"holds {type(value).__name__} in place of a code"
-            raise SemanifoldError(f"The pool {folder} is damaged: {file} {why}.")
-        parts.append(value.detach().float().reshape(1, -1))
+        parts.append(_published_code(file).reshape(1, -1))
     if len({part.shape for part in parts}) > 1:
         raise SemanifoldError(f"The pool {folder} holds codes of different sizes: {sorted({p.shape[1] for p in parts})}.")
     settings = _settings(folder / "args.json")
@@ -197,6 +194,23 @@ def _read_published(folder: Path, generator: Generator) -> Pool:
         each = [generator.sample([0], labels=int(classes[i % len(classes)])).labels for i in range(len(codes))]
         codes = replace(codes, labels=torch.cat([label for label in each if label is not None]).cpu())
     return Pool(codes, str(settings.get("gan_type", "unknown")), source=str(folder))
+
+
+def _published_code(file: Path) -> Tensor:
+    contents = read(file)
+    held = contents.tree
+    problem = contents.problem
+    if not problem and not (isinstance(held, Tensor | TensorRecord) and held.dtype.is_floating_point):
+        problem = "does not hold a tensor of floating-point numbers"
+    if not problem:
+        try:
+            value = materialise(held)
+            if torch.isfinite(value).all():
+                return value.detach().float()
+            problem = "holds NaN or infinite values"
+        except UnreadableError as error:
+            problem = f"cannot be read ({error})"
+    raise SemanifoldError(f"The code {file} of a pool is damaged: it {problem}; remove its folder, or draw the pool again.")
 
 
 def _settings(path: Path) -> dict[str, Any]:

@@ -122,12 +122,16 @@ def write_path(place: Path, frames: Iterator[tuple[Latents, Tensor]], jpeg: int 
     part = place.with_name(place.name + PART)
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    number = 0
-    for _, pictures in frames:
-        for frame in media.to_uint8(pictures):
-            save_picture(frame, part / f"{number:06d}", jpeg)
-            number += 1
-    part.rename(place)
+    try:
+        number = 0
+        for _, pictures in frames:
+            for frame in media.to_uint8(pictures):
+                save_picture(frame, part / f"{number:06d}", jpeg)
+                number += 1
+        part.rename(place)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
 
 
 def save_picture(frame: media.Frame, stem: Path, jpeg: int | None) -> Path:
@@ -241,7 +245,7 @@ def write_films(
         media.save_gif(summary, wanted[2], fps=fps, size=max(summary.size), ping_pong=True)
 
 
-def small_film(films: Sequence[media.Frames], path: Path, *, most: int = 15) -> None:
+def small_film(films: Sequence[media.Frames], path: Path, *, most: int = 11) -> None:
     """Write a gif of at most four codes side by side and a few frames, small enough to go into a page.
 
     Args:
@@ -250,8 +254,8 @@ def small_film(films: Sequence[media.Frames], path: Path, *, most: int = 15) -> 
         most: frames one way.
     """
     places = media.evenly(len(films[0]), most)
-    rows = [np.stack([np.asarray(media.enlarge(film[i], 88)) for i in places]) for film in films[:4]]
-    strip = Film(rows, cell=88, columns=len(rows))
+    rows = [np.stack([np.asarray(media.enlarge(film[i], 80)) for i in places]) for film in films[:4]]
+    strip = Film(rows, cell=80, columns=len(rows))
     media.save_gif(strip, path, fps=10, size=max(strip.size), ping_pong=True)
 
 

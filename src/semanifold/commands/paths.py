@@ -1,8 +1,7 @@
-"""``semanifold traverse``, ``measure`` and ``rank``: from a set of paths to the page that says what each of them changes."""
+"""``semanifold traverse`` and ``measure``: from a set of paths to pictures, films and the attributes of every frame."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -38,13 +37,9 @@ from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.paths.base import PathSet
 from semanifold.pools import POOL, Pool, pool_of, read_pool, save_pool
-from semanifold.ranking.groups import find_group
-from semanifold.ranking.measures import METRICS, Measures, columns_of, mask_locality, measure_frames, read_measures, save_measures
-from semanifold.ranking.names import merged_names, name_paths
-from semanifold.ranking.page import page
-from semanifold.ranking.reports import TABLES, Group, as_json, file_word, write_group
-from semanifold.ranking.scores import Array, order, score
-from semanifold.runs import CHECKPOINT, Run, begin_run, read_record, working
+from semanifold.ranking.measures import METRICS, Measures, measure_frames, save_measures
+from semanifold.ranking.scores import Array
+from semanifold.runs import CHECKPOINT, Run, begin_run, working
 from semanifold.traversal import (
     FACTS,
     FILMS,
@@ -57,18 +52,16 @@ from semanifold.traversal import (
     moments,
     read_traversal,
     save_picture,
-    small_film,
     walk,
     write_codes,
     write_films,
     write_path,
 )
 
-MEASURE, RANKING, PAGE, GIFS = "measure", "ranking.json", "ranking.html", "gifs"
+MEASURE = "measure"
+"""Where a measurement lies in the folder of its traversal."""
 EVERY = 10.0
 """Seconds between two checkpoints of a measurement."""
-MOST_BYTES = 16 * 2**20
-"""Bytes of gifs that go into one page."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +105,6 @@ class Traverse(Command):
         eps: length of a step in the latent space; as the set says when left out.
         leap: keep every how many steps a picture.
         jpeg: write JPEG pictures of this quality, 1 to 95, in place of PNG, which loses nothing.
-        films: make a video and two gifs of every path.
         batch: pictures made at a time.
         codes: Where the paths begin.
         model: Which generator makes the pictures.
@@ -126,7 +118,7 @@ class Traverse(Command):
     eps: Annotated[float | None, arg(metavar="LENGTH")] = None
     leap: Annotated[int, arg(metavar="N")] = 1
     jpeg: Annotated[int | None, arg(metavar="QUALITY")] = None
-    films: bool = True
+    films: Annotated[bool, arg(help="make no video and gifs of the paths.")] = True
     batch: Annotated[int, arg(metavar="N")] = 8
     codes: Codes = field(default_factory=Codes)
     model: Model = field(default_factory=Model)
@@ -148,8 +140,11 @@ class Traverse(Command):
             )
         pool = self.codes.read(generator)
         codes = pool.codes_for(generator, paths.info.space)
-        rows = {name: i for i, name in reversed(list(enumerate(pool.names)))}
+        starts: dict[str, Latents] = {}
+        for i, name in enumerate(pool.names):
+            starts.setdefault(name, codes[i])
         facts = facts_of(generator) | {"path_set_fingerprint": fingerprint_of(paths), "pool": pool.hash}
+        facts |= {"step": paths.info.step, "count": paths.info.count}
         folder = self.output.folder("traverse", self.path_set.stem, self.codes.word)
         run = begin_run(folder, "traverse", to_arguments(self), facts, overwrite=self.output.overwrite)
         if run.finished:
@@ -157,7 +152,7 @@ class Traverse(Command):
         else:
             with working(run):
                 save_pool(pool, run.path(POOL))
-                self.walk(run, generator, paths, chosen, {name: codes[i] for name, i in sorted(rows.items(), key=lambda r: r[1])})
+                self.walk(run, generator, paths, chosen, starts)
         show(*[p for p in (folder / SUMMARIES, folder / FILMS) if p.is_dir()] or [folder])
         say(f"Then:  semanifold measure {folder}")
         return 0
@@ -187,9 +182,8 @@ class Traverse(Command):
         for name, code in codes.items():
             place = run.path(name)
             (place / IMAGES).mkdir(parents=True, exist_ok=True)
-            if not list(place.glob(f"{ORIGINAL}.*[gp]")):
-                with torch.no_grad():
-                    save_picture(media.to_uint8(generator.images(code))[0], place / ORIGINAL, self.jpeg)
+            with torch.no_grad():
+                save_picture(media.to_uint8(generator.images(code))[0], place / ORIGINAL, self.jpeg)
             for k, edit in edits.items():
                 write_path(place / IMAGES / folder_name(k), walk(edit, generator, code, t, batch=self.batch), self.jpeg)
                 done += 1
@@ -230,7 +224,9 @@ class Measure(Command):
 
     Attributes:
         traversal: folder of a finished semanifold traverse.
-        attributes: what to read: faces (the factors of the bundled faces), and others as docs/attributes.md lists.
+        attributes: what to read, with commas: faces (all factors of the bundled faces), faces:smile, published or one of its
+            networks such as pose or age, FILE.onnx, clip:PROMPT|AGAINST, or your own FILE.py:NAME, which is run.
+        weights: folder of the published networks' weights; where semanifold zoo puts them when left out.
         mask: also measure how much each path changes outside of this mask; written as for semanifold discover.
         device: cpu, cuda, mps; the first GPU there is, or else the CPU, when left out.
         batch: pictures read at a time.
@@ -238,7 +234,8 @@ class Measure(Command):
     """
 
     traversal: Positional[Annotated[Path, arg(metavar="TRAVERSAL")]]
-    attributes: Annotated[tuple[str, ...], arg(metavar="NAME ...")] = ("faces",)
+    attributes: Annotated[str, arg(metavar="NAME,...")] = "faces"
+    weights: Annotated[Path | None, arg(metavar="FOLDER")] = None
     mask: Annotated[str | None, arg(metavar="MASK")] = None
     device: Annotated[str | None, arg(metavar="NAME")] = None
     batch: Annotated[int, arg(metavar="N")] = 16
@@ -246,11 +243,13 @@ class Measure(Command):
 
     def run(self) -> int:
         """Read every frame."""
+        from semanifold.attributes.names import attribute_reader  # noqa: PLC0415  (help needs no networks)
+
         if self.batch < 1:
             raise SemanifoldError(f"batch is the number of pictures read at a time, at least 1, but it is {self.batch}.")
         traversal = read_traversal(self.traversal)
-        readers = readers_of(self.attributes, self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        attributes = columns_of(readers)
+        reader = attribute_reader(self.attributes, self.weights, self.where)
+        attributes = reader.attributes
         masks = self.masks(traversal)
         facts = {"walk": {key: traversal.record["facts"][key] for key in ("fingerprint", "path_set_fingerprint", "pool")}}
         facts |= {"attribute_names": [attribute.name for attribute in attributes], "frames": traversal.t}
@@ -260,7 +259,7 @@ class Measure(Command):
             say(f"{folder} is finished already; --overwrite does it again.")
         else:
             with working(run):
-                values, locality = self.read(run, traversal, readers, len(attributes), masks)
+                values, locality = self.read(run, traversal, reader, masks)
                 where = {**traversal.facts, "folder": str(self.traversal.resolve())}
                 measures = Measures(
                     values=values,
@@ -277,6 +276,11 @@ class Measure(Command):
         say(f"{len(attributes)} attributes of {len(traversal.paths)} paths from {len(traversal.codes)} codes: {folder}")
         say(f"Then:  semanifold rank {folder if self.output.out else self.traversal}")
         return 0
+
+    @property
+    def where(self) -> str:
+        """The device to work on."""
+        return self.device or ("cuda" if torch.cuda.is_available() else "cpu")
 
     def masks(self, traversal: Traversal) -> dict[str, Tensor]:
         """Return the mask ``[1, 1, h, w]`` of every code; regions of the bundled faces lie elsewhere on every face."""
@@ -296,13 +300,15 @@ class Measure(Command):
         return {name: read_mask(self.mask, generator, codes[rows[name]]).at(*size).float().cpu() for name in traversal.codes}
 
     def read(
-        self, run: Run, traversal: Traversal, readers: Sequence[AttributeReader], width: int, masks: dict[str, Tensor]
+        self, run: Run, traversal: Traversal, reader: AttributeReader, masks: dict[str, Tensor]
     ) -> tuple[Array, Array | None]:
         """Return the arrays of :class:`Measures`, going on from a checkpoint where there is one."""
-        device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        device = self.where
         channels = int(traversal.facts["channels"])
         middle = traversal.t.index(0.0)
-        state = begin(run.folder / CHECKPOINT, (len(traversal.codes), len(traversal.paths), len(traversal.t)), width)
+        state = begin(
+            run.folder / CHECKPOINT, (len(traversal.codes), len(traversal.paths), len(traversal.t)), len(reader.attributes)
+        )
         line, saved = ProgressLine("measure"), time.monotonic()
         units = [(c, k) for c in range(len(traversal.codes)) for k in range(len(traversal.paths))]
         for number, (c, k) in enumerate(units):
@@ -315,7 +321,7 @@ class Measure(Command):
                     lambda rows, files=files: files.tensor(rows, channels).to(device),
                     len(files),
                     reference,
-                    readers,
+                    reader,
                     mask,
                     batch=self.batch,
                 )
@@ -348,147 +354,3 @@ def begin(path: Path, sizes: tuple[int, int, int], width: int) -> dict[str, Tens
         if {key: value.shape for key, value in held.items()} == {key: value.shape for key, value in fresh.items()}:
             return held
     return fresh
-
-
-def readers_of(words: Sequence[str], device: str) -> list[AttributeReader]:
-    """Return the readers of these names."""
-    from semanifold.attributes.base import Attribute
-    from semanifold.faces.attribute_network import attribute_network
-    from semanifold.faces.factors import factor_names
-
-    class Faces(AttributeReader):
-        attributes = tuple(Attribute(n) for n in factor_names())
-
-        def read(self, images: Tensor, reference: Tensor) -> Tensor:
-            return attribute_network(str(images.device), images.dtype)(images.clamp(-1, 1))
-
-    return [Faces()]
-
-
-@dataclass(frozen=True)
-class Rank(Command):
-    """Rank the paths of a measured traversal by what they change, and by how little else.
-
-    Attributes:
-        measured: folder of a traversal that has been measured, or of a semanifold measure.
-        group: attributes to look at together: all, a group of WarpedGANSpace's such as Smiling-AU12 or Rotation, or your own as
-            smile=smile,mouth_width,identity.
-        top: paths an attribute on the markdown page, and films in the HTML page.
-        name: write the paths with the names that they deserve into this file, so that --path smile finds them.
-        least_pearson: absolute correlation that a path needs to be named after an attribute.
-        level: root mean square change inside the mask at which localities are compared; chosen when left out.
-        gifs: put small films of the paths into the pages.
-        output: Where the results go; rank/ in the folder of the measurement when left out.
-    """
-
-    measured: Positional[Annotated[Path, arg(metavar="MEASURED")]]
-    group: Annotated[tuple[str, ...], arg(metavar="GROUP ...")] = ("all",)
-    top: Annotated[int, arg(metavar="N")] = 3
-    name: Annotated[Path | None, arg(metavar="FILE")] = None
-    least_pearson: Annotated[float, arg(metavar="R")] = 0.8
-    level: Annotated[float | None, arg(metavar="RMS")] = None
-    gifs: bool = True
-    output: Output = field(default_factory=Output)
-
-    def run(self) -> int:
-        """Score, name, and write everything."""
-        measured = self.measured / MEASURE if (self.measured / MEASURE).is_dir() else self.measured
-        measures = self.finished(measured)
-        groups = self.groups(measures)
-        everything = score(measures.values, measures.attributes, measures.t)
-        found = name_paths(everything, measures.attributes, measures.paths, pearson=self.least_pearson)
-        locality, level = mask_locality(measures, self.level) if measures.locality is not None else (None, 0.0)
-        named = self.named(measures, found) if self.name is not None else None
-        folder = self.output.out or self.measured / "rank"
-        facts = {"measured": hashlib.sha256(measures.values.tobytes()).hexdigest()[:16]}
-        run = begin_run(folder, "rank", to_arguments(self), facts, overwrite=self.output.overwrite)
-        if run.finished:
-            say(f"{folder} is finished already; --overwrite does it again.")
-        else:
-            with working(run):
-                films = self.films(run, measures, groups, found) if self.gifs else {}
-                links = {k: f"../{GIFS}/{folder_name(k)}.gif" for k in films}
-                for group in groups:
-                    write_group(run.path(f"Group_{file_word(group.name)}"), group, measures, self.top, links)
-                write_text(run.path(RANKING), as_json(measures, groups, found, locality, level))
-                write_text(run.path(PAGE), page(measures, everything, groups, found, films, locality, level))
-        if named is not None:
-            from semanifold.paths.files import save_paths  # noqa: PLC0415  (only needed here)
-
-            save_paths(named, self.name or "")
-        self.tell(measures, found, locality)
-        show(folder / PAGE)
-        return 0
-
-    def finished(self, folder: Path) -> Measures:
-        """Return the measures of a finished run."""
-        record = read_record(folder)
-        if record["command"] != "measure":
-            raise SemanifoldError(f"{folder} was written by semanifold {record['command']}; run semanifold measure on it first.")
-        if record.get("status") != "finished":
-            raise SemanifoldError(f"The measurement {folder} is half-written; run the same semanifold measure again first.")
-        return read_measures(folder)
-
-    def groups(self, measures: Measures) -> list[Group]:
-        """Return the groups that were asked for, scored."""
-        if self.top < 1:
-            raise SemanifoldError(f"top is the number of paths shown for an attribute, at least 1, but it is {self.top}.")
-        if not self.group:
-            raise SemanifoldError("There is no group; give a name after --group, such as all.")
-        if not 0 <= self.least_pearson <= 1:
-            raise SemanifoldError(f"least-pearson is a correlation of 0 to 1, but it is {self.least_pearson:g}.")
-        names = [attribute.name for attribute in measures.attributes]
-        everything = score(measures.values, measures.attributes, measures.t)
-        found = [find_group(word, names) for word in dict.fromkeys(self.group)]
-        return [Group(name, members, everything.columns([names.index(a) for a in members])) for name, members in found]
-
-    def named(self, measures: Measures, found: dict[int, str]) -> PathSet:
-        """Return the set that was walked, with the names that its paths deserve."""
-        from semanifold.paths.files import load_paths  # noqa: PLC0415  (only needed here)
-
-        source = Path(str(measures.facts.get("path_set")))
-        if not source.exists():
-            raise SemanifoldError(f"The paths {source} that were walked are gone; put the file back to give them names.")
-        paths = load_paths(source)
-        if fingerprint_of(paths) != measures.facts.get("path_set_fingerprint"):
-            raise SemanifoldError(f"The paths in {source} are not those that were walked; walk and measure them again first.")
-        assert self.name is not None
-        if self.name.is_dir() or not self.name.parent.is_dir():
-            raise SemanifoldError(f"{self.name} cannot be written; give a file in a folder that exists after --name.")
-        return paths.with_info(names=merged_names(paths.info.names, found))
-
-    def films(self, run: Run, measures: Measures, groups: Sequence[Group], found: dict[int, str]) -> dict[int, bytes]:
-        """Write small gifs of the paths that the pages show, those with a name first, until the page would grow too large."""
-        traversal = read_traversal(str(measures.facts.get("folder")))
-        if traversal.facts["path_set_fingerprint"] != measures.facts.get("path_set_fingerprint"):
-            raise SemanifoldError(
-                f"{traversal.folder} shows other paths by now than those measured; measure them, or use --no-gifs."
-            )
-        wanted = list(found)
-        for rank in range(self.top):
-            for group in groups:
-                for table in TABLES:
-                    wanted += [measures.paths[row[rank]] for row in order(group.table(table)) if rank < len(row)]
-        place = run.path(GIFS)
-        place.mkdir(exist_ok=True)
-        films: dict[int, bytes] = {}
-        for k in dict.fromkeys(wanted):
-            file = place / f"{folder_name(k)}.gif"
-            small_film([traversal.pictures(name, k) for name in measures.codes], file)
-            films[k] = file.read_bytes()
-            if sum(map(len, films.values())) > MOST_BYTES:
-                break
-        return films
-
-    def tell(self, measures: Measures, found: dict[int, str], locality: Array | None) -> None:
-        """Print what was found."""
-        if not found:
-            say("No path changes one attribute more than all others, and evenly enough to be named after it.")
-        for k, name in sorted(found.items()):
-            say(f"path {k:<4} {name}")
-        if self.name is not None and found:
-            first = min(found.values()).removesuffix(" +").removesuffix(" -")
-            say(f"{self.name} knows these names:  semanifold traverse {self.name} --paths {first}")
-        if locality is not None and not np.isnan(locality).all():
-            best = int(np.nanargmin(locality))
-            say(f"Most local in {measures.mask}: {measures.names[best]}, outside / inside {locality[best]:.2g}")

@@ -29,17 +29,18 @@ def dependencies(values: Array, t: Array, spread: Array, amount: float = 1.0) ->
     reach = min(middle, len(t) - 1 - middle)
     outwards = [change[:, :, middle : middle + reach + 1], change[:, :, middle - reach : middle + 1][:, :, ::-1]]
     sides = np.concatenate(outwards, axis=0).transpose(1, 0, 2, 3)  # [paths, sides, steps, attributes]
-    result = np.full((sides.shape[0], sides.shape[3]), np.nan)
-    for j in range(sides.shape[3]):
+    paths, attributes = sides.shape[0], sides.shape[-1]
+    result = np.full((paths, attributes), np.nan)
+    for j in range(attributes):
         over = sides[..., j] >= amount
         reached = over.any(2)
         first = np.maximum(over.argmax(2), 1)[:, :, None, None]
         before, after = (np.take_along_axis(sides, first - back, axis=2)[:, :, 0] for back in (1, 0))
         with np.errstate(invalid="ignore", divide="ignore"):
-            share = np.clip((amount - before[..., j]) / (after[..., j] - before[..., j]), 0, 1)[..., None]
+            share = np.clip((amount - before[..., j]) / (after[..., j] - before[..., j]), 0, 1)[:, :, np.newaxis]
         there = before + share * (after - before)
-        others = (there.sum(-1) - there[..., j]) / (there.shape[-1] - 1)
+        others = (there.sum(-1) - there[..., j]) / (attributes - 1)
         total = np.where(reached, others, 0.0).sum(1)
         count = reached.sum(1)
-        result[:, j] = np.where(count * 2 >= reached.shape[1], total / np.maximum(count, 1), np.nan)
+        result[:, j] = np.where(count * 2 >= len(outwards) * len(values), total / np.maximum(count, 1), np.nan)
     return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def measure_frames(
     pictures: Callable[[slice], Tensor],
     count: int,
     reference: Tensor,
-    readers: Sequence[AttributeReader],
+    reader: AttributeReader,
     mask: Tensor | None = None,
     *,
     batch: int = 16,
@@ -86,7 +86,7 @@ def measure_frames(
         pictures: gives the frames of a slice, ``[n, c, h, w]`` in [-1, 1].
         count: T, how many frames there are.
         reference: ``[1, c, h, w]``, the unedited picture.
-        readers: one or several; their columns follow one another.
+        reader: reads the attributes.
         mask: ``[1, 1, h, w]`` in [0, 1], or None.
         batch: frames at a time.
     """
@@ -95,26 +95,11 @@ def measure_frames(
     with torch.no_grad():
         for first in range(0, count, batch):
             part = pictures(slice(first, min(first + batch, count)))
-            rows.append(torch.cat([reader.read(part, reference).double().cpu() for reader in readers], dim=1))
+            rows.append(reader.read(part, reference).double().cpu())
             if mask is not None:
                 columns = [metric(part, reference, mask) for metric in METRICS.values()]
                 local.append(torch.stack(columns, dim=1).double().cpu())
     return torch.cat(rows).numpy(), torch.cat(local).numpy() if local else None
-
-
-def columns_of(readers: Sequence[AttributeReader]) -> tuple[Attribute, ...]:
-    """Return the attributes of several readers.
-
-    Raises:
-        SemanifoldError: if there is none, or two have one name.
-    """
-    attributes = tuple(attribute for reader in readers for attribute in reader.attributes)
-    names = [attribute.name for attribute in attributes]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice or not names:
-        came = f"two are called {twice[0]!r}" if twice else "none came"
-        raise SemanifoldError(f"Attributes need names of their own and at least one is needed, but {came}; choose other readers.")
-    return attributes
 
 
 def mask_locality(measures: Measures, level: float | None = None) -> tuple[Array, float]:

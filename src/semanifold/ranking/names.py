@@ -6,41 +6,43 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from semanifold.attributes.base import Attribute
 from semanifold.ranking.scores import Scores
+
+LEAST_SLOPE = 0.03
+"""A path that changes even its best attribute less than this (a twentieth of its range from end to end) gets no name."""
 
 
 def name_paths(
-    scores: Scores, attributes: Sequence[Attribute], paths: Sequence[int], *, pearson: float = 0.8, share: float = 0.0
+    scores: Scores, attributes: Sequence[str], paths: Sequence[int], *, pearson: float = 0.8, lead: float = 1.25
 ) -> dict[int, str]:
     """Return the names that paths deserve, ``{index in the set: "smile +"}``.
 
-    A path is a candidate for the attribute whose slope along it is the largest of all (of those that are not relative), if the
-    correlation with ``t`` reaches ``pearson`` and its share of the path's slopes ``share``. Among the candidates of an attribute
-    the one with the largest product of correlation and share gets the name; so a path has at most one name and a name at most
-    one path. The sign says whether the attribute rises or falls with ``t``.
+    A path is a candidate for the attribute whose slope along it is the steepest, if it is at least ``lead`` times as steep as
+    that of any other and the correlation with ``t`` reaches ``pearson``. Among the candidates of an attribute the one with the
+    largest product of correlation and share gets the name, the purest; so a path has at most one name, and a name at most one
+    path. How steep it is does not count beyond :data:`LEAST_SLOPE`, for a person can go farther along it. The sign says whether
+    the attribute rises or falls with ``t``.
 
     Args:
-        scores: of these attributes.
-        attributes: the columns.
+        scores: of these attributes alone; leave relative ones out.
+        attributes: names of the columns.
         paths: index of every row in its set.
         pearson: least absolute correlation.
-        share: least share of the absolute slopes over all attributes that are not relative, 0 to 1.
+        lead: least ratio of the steepest slope to the next.
     """
-    columns = [i for i, attribute in enumerate(attributes) if not attribute.relative]
-    if not columns:
+    steep, straight = np.nan_to_num(np.abs(scores.slope)), np.nan_to_num(np.abs(scores.pearson))
+    if not steep.size:
         return {}
-    chosen = scores.columns(columns)
-    steep, straight = np.nan_to_num(np.abs(chosen.slope)), np.nan_to_num(np.abs(chosen.pearson))
-    part = np.nan_to_num(chosen.share)
-    dominant = (steep == steep.max(1, keepdims=True)) & (steep > 0)
-    worth = np.where(dominant & (straight >= pearson) & (part >= share), straight * part, 0.0)
-    names: dict[int, str] = {}
-    for column, index in enumerate(columns):
-        best = int(worth[:, column].argmax())
-        if worth[best, column] > 0 and paths[best] not in names:
-            names[paths[best]] = f"{attributes[index].name} {'+' if chosen.slope[best, column] > 0 else '-'}"
-    return names
+    ranked = np.sort(np.concatenate([np.zeros((len(steep), 1)), steep], axis=1), axis=1)
+    first, second = ranked[:, -1:], ranked[:, -2:-1]
+    dominant = (steep == first) & (first >= LEAST_SLOPE) & (first >= lead * second)
+    worth = np.where(dominant & (straight >= pearson), straight * np.nan_to_num(scores.share), 0.0)
+    best = worth.argmax(0)
+    return {
+        paths[i]: f"{attributes[column]} {'+' if scores.slope[i, column] > 0 else '-'}"
+        for column, i in enumerate(best)
+        if worth[i, column] > 0
+    }
 
 
 def merged_names(before: Mapping[int, str], found: Mapping[int, str]) -> dict[int, str]:

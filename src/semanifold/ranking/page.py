@@ -53,9 +53,9 @@ def page(
     facts = measures.facts
     title = f"{len(measures.paths)} paths of {facts.get('generator', 'a generator')}, ranked by what they change"
     summary = (
-        f"{facts.get('method', 'paths')} in {facts.get('space', 'latent space')}, walked from {len(measures.codes)} codes, "
-        f"{len(measures.t)} frames each ({facts.get('count', '?')} steps of {facts.get('step', '?')} either way); "
-        f"{len(measures.attributes)} attributes read from every frame."
+        f"Method: {facts.get('method', 'unknown')}, space {facts.get('space', 'unknown')}. Walked from {len(measures.codes)} "
+        f"codes, {facts.get('count', 0)} steps of {facts.get('step', 0.0):.3g} either way; {len(measures.attributes)} attributes "
+        f"read from each of the {len(measures.t)} frames of a path."
     )
     filled = {
         "title": html.escape(title),
@@ -84,7 +84,7 @@ def cards(measures: Measures, scores: Scores, found: Mapping[int, str], gifs: Ma
     """Return a card for every path that deserves a name: its film, what it changes most, and the curve of the attribute."""
     if not found:
         return (
-            "<section><h2>No path has earned a name</h2><p>None changes one attribute more than all others and evenly enough; "
+            "<section><h2>No path has earned a name</h2><p>None changes one attribute clearly more than all others, and evenly; "
             "the tables below show what the paths do.</p></section>"
         )
     names = [attribute.name for attribute in measures.attributes]
@@ -101,8 +101,8 @@ def cards(measures: Measures, scores: Scores, found: Mapping[int, str], gifs: Ma
             f"<small>{html.escape(numbers)}</small>{bars(scores, i, names)}</div></div>"
         )
     words = (
-        "Each changes one attribute more than any other, and evenly; the bars show its largest changes from one end to the "
-        "other, as a share of the attribute's range."
+        "Each changes one attribute clearly more than any other, and evenly. The curve is this attribute along the path, a thin "
+        "line for every code; the bars show the largest changes from one end to the other, as a share of the attribute's range."
     )
     return f'<section><h2>Paths with a name</h2><p>{words}</p><div class="cards">{"".join(made)}</div></section>'
 
@@ -138,10 +138,10 @@ def curve(values: Array, attribute: Attribute) -> str:
 
 
 def bars(scores: Scores, path: int, names: Sequence[str]) -> str:
-    """Return the largest changes along a path as bars to either side of 0."""
+    """Return the changes of the steepest attributes along a path as bars to either side of 0."""
     change = np.nan_to_num(scores.change[path])
     rows = []
-    for j in np.argsort(-np.abs(change), kind="stable")[:SHOWN]:
+    for j in np.argsort(-np.nan_to_num(np.abs(scores.slope[path])), kind="stable")[:SHOWN]:
         width = min(abs(change[j]), 1) * 50
         left, colour = (50, "rgb(var(--up))") if change[j] > 0 else (50 - width, "rgb(var(--down))")
         bar = f'<div class="bar"><i style="left:{left:.1f}%;width:{width:.1f}%;background:{colour}"></i></div>'

@@ -80,7 +80,7 @@ def write_group(folder: Path, group: Group, measures: Measures, top: int, gifs: 
             write_text(
                 place / f"attr_idx_{name}_sorted_by_{file_word(attribute)}.csv", table("", attributes, sorted_paths, scores[row])
             )
-    write_text(folder / f"top-{top}_interpretable_path_{group.name}.md", markdown(group, measures, top, gifs))
+    write_text(folder / f"top-{top}_interpretable_path_{file_word(group.name)}.md", markdown(group, measures, top, gifs))
 
 
 def file_word(attribute: str) -> str:

@@ -62,6 +62,8 @@ def score(values: Array, attributes: Sequence[Attribute], t: Array | None = None
     t = np.linspace(-1, 1, values.shape[2]) if t is None else np.asarray(t, dtype=np.float64)
     if t.shape != (values.shape[2],):
         raise SemanifoldError(f"{values.shape[2]} frames need as many moments, but {t.shape[0]} came.")
+    if empty := [attribute.name for attribute in attributes if not attribute.low < attribute.high]:
+        raise SemanifoldError(f"The attribute {empty[0]!r} has an empty range; its low must lie below its high.")
     scaled = rescale(values, attributes)
     steps = steps_of(t, attributes)
     slope = mean(slopes(scaled, steps))
@@ -70,7 +72,7 @@ def score(values: Array, attributes: Sequence[Attribute], t: Array | None = None
         shares(slope),
         mean(correlations(values, steps)),
         mean(monotonicities(values, attributes, t)),
-        mean(changes(values, attributes, t)),
+        mean(changes(scaled, attributes, t)),
     )
 
 
@@ -156,18 +158,20 @@ def monotonicities(values: Array, attributes: Sequence[Attribute], t: Array) -> 
     return np.where(known.sum(2) < 2, np.nan, result)
 
 
-def changes(values: Array, attributes: Sequence[Attribute], t: Array) -> Array:
+def changes(scaled: Array, attributes: Sequence[Attribute], t: Array) -> Array:
     """Return the change from one end of the path to the other, in units of the attribute's range ``[codes, paths, attributes]``.
 
     Relative attributes: the mean change of both ends from the middle. The first and last frames that have a value count.
+
+    Args:
+        scaled: ``[codes, paths, T, attributes]`` in [-1, 1].
+        attributes: the columns.
+        t: ``[T]`` moments.
     """
-    filled, _ = _carried(values)
-    back, _ = _carried(values[:, :, ::-1])
-    last, first = filled[:, :, -1], back[:, :, -1]
-    middle = values[:, :, int(np.argmin(np.abs(t)))]
-    span = np.array([a.high - a.low for a in attributes])
+    last, first = (_carried(part)[0][:, :, -1] for part in (scaled, scaled[:, :, ::-1]))
+    middle = scaled[:, :, int(np.argmin(np.abs(t)))]
     relative = np.array([a.relative for a in attributes])
-    return np.where(relative, (last + first) / 2 - middle, last - first) / span
+    return np.where(relative, (last + first) / 2 - middle, last - first) / 2
 
 
 def _centred(values: Array, steps: Array) -> tuple[Array, Array, Array]:

@@ -1,0 +1,420 @@
+"""Scores, groups, names, measures and pages of a ranking."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from semanifold.attributes.base import Attribute, AttributeReader
+from semanifold.errors import SemanifoldError
+from semanifold.locality.metrics import inside_change, outside_change
+from semanifold.ranking import ATTRIBUTE_GROUPS, Measures, find_group, name_paths, read_measures, score
+from semanifold.ranking.measures import METRICS, mask_locality, measure_frames, save_measures
+from semanifold.ranking.names import merged_names
+from semanifold.ranking.page import curve, page
+from semanifold.ranking.reports import Group, as_json, markdown, write_group
+from semanifold.ranking.scores import correlations, mean, monotonicities, order, rescale, slopes, steps_of
+
+FIXTURE = Path(__file__).parents[2] / "shared" / "reference" / "ranking"
+needs_fixture = pytest.mark.skipif(not FIXTURE.exists(), reason="the reference's numbers are not here")
+
+
+def plain(n: int = 1, **options) -> list[Attribute]:
+    return [Attribute(f"a{i}", **options) for i in range(n)]
+
+
+def path(*values: float) -> np.ndarray:
+    """One code, one path, one attribute."""
+    return np.array(values, dtype=float)[None, None, :, None]
+
+
+def random_values(codes: int = 3, paths: int = 4, t: int = 9, attributes: int = 5, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    drift = rng.normal(size=(1, paths, 1, attributes)) * np.linspace(-1, 1, t)[:, None]
+    return 0.5 + 0.15 * drift + 0.05 * rng.normal(size=(codes, paths, t, attributes))
+
+
+def measured(values: np.ndarray | None = None, **options) -> Measures:
+    values = random_values() if values is None else values
+    c, k, t, a = values.shape
+    fields = {
+        "attributes": tuple(plain(a)),
+        "codes": tuple(f"code{i}" for i in range(c)),
+        "paths": tuple(range(k)),
+        "names": tuple(f"path {i}" for i in range(k)),
+        "t": np.linspace(-1, 1, t),
+        "facts": {"generator": "toy", "space": "z", "step": 0.25, "count": (t - 1) // 2},
+    }
+    return Measures(values, **(fields | options))
+
+
+# ------------------------------------------------------------------------------------------------------- the reference
+
+
+@pytest.fixture(scope="module")
+def fixture():
+    from safetensors.numpy import load_file
+
+    tensors = load_file(FIXTURE.with_suffix(".safetensors"))
+    config = json.loads(FIXTURE.with_suffix(".json").read_text())["config"]
+    groups = {}
+    for name, facts in config["groups"].items():
+        ranges = tensors[f"{name}/ranges"]
+        attributes = [Attribute(a, *ranges[i], relative=a == "identity") for i, a in enumerate(facts["attributes"])]
+        groups[name] = (tensors[f"{name}/attributes"].transpose(0, 2, 3, 1), attributes, facts, tensors)
+    return groups, config
+
+
+@needs_fixture
+@pytest.mark.parametrize("name", ["group_with_identity", "group_without_identity", "group_large"])
+def test_scores_and_orders_are_those_of_the_reference(fixture, name):
+    values, attributes, facts, tensors = fixture[0][name]
+    scores = score(values, attributes)
+    steps = steps_of(np.linspace(-1, 1, values.shape[2]), attributes)
+    each = slopes(rescale(values, attributes), steps)
+    assert np.abs(each - tensors[f"{name}/signed_scores"]).max() < 1e-9
+    assert np.abs(np.abs(scores.slope) - tensors[f"{name}/corr"]).max() < 1e-9
+    assert np.abs(scores.share - tensors[f"{name}/corr_l1"]).max() < 1e-9
+    assert np.array_equal(order(np.abs(scores.slope)), tensors[f"{name}/order_corr"])
+    assert np.array_equal(order(scores.share), tensors[f"{name}/order_corr_l1"])
+    pearson = np.abs(mean(correlations(rescale(values, attributes), steps)))  # the fixture correlates clipped values
+    assert pearson.argmax(0).tolist() == facts["best_path"]["true_pearson"]
+    assert np.abs(np.abs(scores.slope) - pearson).max() == pytest.approx(facts["max_abs_difference_to_pearson"], abs=1e-9)
+
+
+@needs_fixture
+def test_files_are_those_of_the_reference(fixture, tmp_path):
+    values, attributes, _, _ = fixture[0]["group_with_identity"]
+    config = fixture[1]
+    facts = {"step": config["eps"], "count": config["shift_steps"]}
+    measures = measured(values, attributes=tuple(attributes), facts=facts)
+    group = Group("Age-CelebA", tuple(a.name for a in attributes), score(values, attributes))
+    write_group(tmp_path / "g", group, measures, 3, {})
+    expected = FIXTURE / "group_with_identity"
+    for theirs in ("corr/attr_idx_corr.csv", "corr/attr_idx_corr_diag.csv", "corr_l1/attr_idx_corr_l1.csv"):
+        assert (tmp_path / "g" / theirs).read_text() == (expected / theirs).read_text()
+    theirs = expected / "corr" / "attr_idx_corr_sorted_by_first_attribute.csv"
+    assert (tmp_path / "g" / "corr" / "attr_idx_corr_sorted_by_celeba_age.csv").read_text() == theirs.read_text()
+    ours, theirs = (json.loads((p / "interpretable_paths.json").read_text()) for p in (tmp_path / "g", expected))
+    assert {key: ours[key] for key in theirs} == theirs
+    ours, theirs = (json.loads((p / "attributes_traversals_details.json").read_text()) for p in (tmp_path / "g", expected))
+    exchanged = theirs | {"eps": theirs["shift_steps"], "shift_steps": str(config["shift_steps"])}  # a defect of the reference
+    assert ours == exchanged
+
+
+# ------------------------------------------------------------------------------------------------------------ the scores
+
+
+def test_pearson_is_numpy_s():
+    values = random_values()
+    expected = np.zeros((3, 4, 5))
+    for c, k, a in np.ndindex(expected.shape):
+        expected[c, k, a] = np.corrcoef(values[c, k, :, a], np.arange(9))[0, 1]
+    assert np.allclose(score(values, plain(5)).pearson, expected.mean(0), atol=1e-12)
+
+
+def test_slope_is_pearson_times_the_spread():
+    values = random_values(codes=1)
+    scores = score(values, plain(5))
+    assert np.allclose(scores.slope, scores.pearson * (2 * values[0]).std(1, ddof=1), atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1.0, -3.0, 1e-3])
+def test_pearson_and_monotonicity_do_not_depend_on_units(scale):
+    values = random_values()
+    one, other = score(values, plain(5)), score(values * scale + 0.3, plain(5))
+    assert np.allclose(other.pearson, np.sign(scale) * one.pearson, atol=1e-9)
+    assert np.allclose(other.monotonicity, np.sign(scale) * one.monotonicity, atol=1e-9)
+
+
+def test_scores_do_not_depend_on_the_order_of_codes_or_the_company_of_paths():
+    values = random_values()
+    one, other = score(values, plain(5)), score(values[::-1, 1:3], plain(5))
+    for field in ("slope", "share", "pearson", "monotonicity", "change"):
+        assert np.allclose(getattr(one, field)[1:3], getattr(other, field), atol=1e-12)
+
+
+def test_a_constant_attribute_scores_nothing():
+    scores = score(path(0.1, 0.1, 0.1, 0.1, 0.1), plain())
+    for field in ("slope", "share", "pearson", "monotonicity", "change"):
+        assert getattr(scores, field).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_missing_values_are_left_out_and_nothing_at_all_is_nan():
+    full, holed = path(0, 0.1, 0.2, 0.3, 0.4), path(0, np.nan, 0.2, 0.3, np.nan)
+    assert score(holed, plain()).pearson.item() == pytest.approx(1)
+    assert score(holed, plain()).monotonicity.item() == pytest.approx(1)
+    both = np.concatenate([full, np.full_like(full, np.nan)])
+    one, other = score(full, plain()), score(both, plain())
+    assert other.slope.item() == pytest.approx(one.slope.item()), "a code without a face counts"
+    empty = score(np.full_like(full, np.nan), plain())
+    assert np.isnan([empty.slope.item(), empty.pearson.item(), empty.monotonicity.item(), empty.change.item()]).all()
+    assert order(np.array([[np.nan], [0.1], [0.5]])).tolist() == [[2, 1, 0]], "a path without a value is ranked first"
+
+
+def test_monotonicity_is_the_net_share_of_all_change():
+    t = np.linspace(-1, 1, 5)
+    assert monotonicities(path(0, 1, 2, 3, 4), plain(), t).item() == 1
+    assert monotonicities(path(4, 3, 2, 1, 0), plain(), t).item() == -1
+    assert monotonicities(path(0, 2, 0, 2, 0), plain(), t).item() == 0
+    assert monotonicities(path(0, 3, 2, 3, 3), plain(), t).item() == pytest.approx(3 / 5)
+
+
+def test_relative_attributes_are_followed_outwards():
+    values, attribute = path(0.2, 0.6, 1, 0.6, 0.2), plain(relative=True)
+    scores = score(values, attribute)
+    assert scores.pearson.item() == pytest.approx(-1)
+    assert scores.monotonicity.item() == pytest.approx(-1)
+    assert scores.change.item() == pytest.approx(-0.8)
+    assert score(values, plain()).pearson.item() == pytest.approx(0, abs=1e-12)
+
+
+def test_values_beyond_the_range_are_clipped_for_the_slope_only():
+    values = path(0, 1, 2, 3, 4)
+    scores = score(values, plain())
+    assert scores.change.item() == 1
+    assert scores.pearson.item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("values", "attributes", "words"),
+    [
+        (np.zeros((1, 2, 3)), plain(), "expected as"),
+        (np.zeros((1, 2, 1, 1)), plain(), "2 or more frames"),
+        (np.zeros((1, 2, 3, 2)), plain(), "1]"),
+        (np.zeros((1, 2, 3, 1)), [Attribute("flat", 1, 1)], "'flat' has an empty range"),
+    ],
+)
+def test_values_of_another_shape_are_refused(values, attributes, words):
+    with pytest.raises(SemanifoldError, match=re.escape(words)):
+        score(values, attributes)
+
+
+# ------------------------------------------------------------------------------------------------------------ the groups
+
+
+def test_the_twelve_published_groups_are_there():
+    assert len(ATTRIBUTE_GROUPS) == 12
+    assert ATTRIBUTE_GROUPS["Smiling-AU12"] == ("au_12_Lip_Corner_Puller", "identity", "gender", "age", "race")
+    assert len(ATTRIBUTE_GROUPS["Rotation"]) == 12
+    everything = {a for group in ATTRIBUTE_GROUPS.values() for a in group}
+    assert all(find_group(name, sorted(everything)) == (name, group) for name, group in ATTRIBUTE_GROUPS.items())
+
+
+def test_own_groups_and_near_names():
+    names = ["smile", "yaw", "pitch"]
+    assert find_group("pose=yaw, pitch", names) == ("pose", ("yaw", "pitch"))
+    assert find_group("all", names) == ("all", tuple(names))
+    with pytest.raises(SemanifoldError, match=r"no attribute group 'Rotatoin': did you mean 'Rotation'"):
+        find_group("Rotatoin", names)
+    with pytest.raises(SemanifoldError, match=r"'smiel', which was not measured: did you mean 'smile'"):
+        find_group("mouth=smiel", names)
+    for wrong in ("pose=", "=yaw", "pose=yaw,yaw"):
+        with pytest.raises(SemanifoldError, match="name=attribute,attribute"):
+            find_group(wrong, names)
+
+
+# ------------------------------------------------------------------------------------------------------------- the names
+
+
+def line_values(slopes_of_paths: list[list[float]]) -> np.ndarray:
+    t = np.linspace(-1, 1, 9)
+    return (0.5 + 0.4 * t[:, None] * np.array(slopes_of_paths)[:, None, :])[None]
+
+
+def named(rows: list[list[float]], **options) -> dict[int, str]:
+    values = line_values(rows)
+    attributes = plain(values.shape[-1])
+    return name_paths(score(values, attributes), [a.name for a in attributes], range(10, 10 + len(rows)), **options)
+
+
+def test_the_purest_path_of_an_attribute_gets_its_name_and_sign():
+    assert named([[1, 0.5, 0], [-0.6, 0.1, 0], [0, 0, 0.3]]) == {11: "a0 -", 12: "a2 +"}
+
+
+def test_a_path_without_a_lead_or_a_straight_line_gets_none():
+    assert named([[1, 0.9]]) == {}
+    assert named([[1, 0.9]], lead=1.05) == {10: "a0 +"}
+    bent = path(0.1, 0.9, 0.2, 0.8, 0.3, 0.9)
+    assert name_paths(score(bent, plain()), ["a"], [0]) == {}
+    assert name_paths(score(bent, plain()), ["a"], [0], pearson=0.1) == {0: "a +"}
+    assert named([[0, 0]]) == {}
+    assert named([[0.02, 0]]) == {}, "a path that changes next to nothing is named"
+
+
+def test_names_never_repeat():
+    rng = np.random.default_rng(0)
+    found = named(rng.normal(size=(40, 6)).tolist(), lead=1.0)
+    bare = [name[:-2] for name in found.values()]
+    assert 3 <= len(found) <= 6
+    assert len(set(bare)) == len(bare)
+
+
+def test_new_names_replace_old_ones_of_the_same_path_or_attribute():
+    before = {0: "smile +", 1: "yaw -", 2: "my own"}
+    assert merged_names(before, {1: "smile -"}) == {1: "smile -", 2: "my own"}
+    assert merged_names(before, {}) == before
+
+
+# ---------------------------------------------------------------------------------------------------------- the measures
+
+
+class Brightness(AttributeReader):
+    """The mean, and the distance from the reference; NaN for dark pictures."""
+
+    attributes = (Attribute("brightness", -1, 1), Attribute("distance", 0, 2, relative=True))
+
+    def read(self, images, reference):
+        level = images.mean((1, 2, 3))
+        level = torch.where(level < -0.9, torch.nan, level)
+        return torch.stack([level, (images - reference).abs().mean((1, 2, 3))], 1)
+
+
+def test_frames_are_measured_in_any_batch_alike():
+    pictures = torch.rand(7, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    pictures[5] = -1
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., :4] = 1
+    reference = pictures[3:4]
+    one = measure_frames(lambda rows: pictures[rows], 7, reference, Brightness(), mask, batch=3)
+    other = measure_frames(lambda rows: pictures[rows], 7, reference, Brightness(), mask, batch=100)
+    assert np.allclose(one[0], other[0], equal_nan=True)
+    assert np.isnan(one[0][:, 0]).tolist() == [False] * 5 + [True, False]
+    assert one[0][3, 1] == 0
+    assert one[1] is not None
+    assert other[1] is not None
+    assert np.allclose(one[1], other[1], equal_nan=True)
+    assert np.allclose(one[1][:, 0], inside_change(pictures, reference, mask))
+    assert np.allclose(one[1][:, 1], outside_change(pictures, reference, mask))
+    assert measure_frames(lambda rows: pictures[rows], 7, reference, Brightness())[1] is None
+
+
+def local_measures(ratios: list[float], reach: list[float]) -> Measures:
+    """Paths whose change outside is ``sqrt(ratio)`` times that inside, which grows to ``reach``."""
+    t = np.linspace(-1, 1, 9)
+    inside = np.abs(t) * np.array(reach)[:, None]
+    locality = np.zeros((1, len(ratios), 9, len(METRICS)))
+    locality[0, :, :, 0] = inside
+    locality[0, :, :, 1] = inside * np.sqrt(np.array(ratios))[:, None]
+    return measured(random_values(1, len(ratios), 9), locality=locality, mask="mouth")
+
+
+def test_locality_is_compared_at_equal_inside_change():
+    ratios, level = mask_locality(local_measures([0.1, 4.0, 1.0, 0.0], [1, 0.9, 0.1, 1]))
+    assert level == pytest.approx(0.475)
+    assert ratios[:2] == pytest.approx([0.1, 4.0])
+    assert np.isnan(ratios[2]), "a path that hardly changes the inside is compared"
+    assert ratios[3] == pytest.approx(0, abs=1e-9)
+    assert mask_locality(local_measures([0.5, 2], [1, 0.2]), level=0.15)[0] == pytest.approx([0.5, 2])
+
+
+def test_locality_needs_a_mask_and_a_change_inside():
+    with pytest.raises(SemanifoldError, match="without a mask"):
+        mask_locality(measured())
+    with pytest.raises(SemanifoldError, match="No path changes the inside"):
+        mask_locality(local_measures([1], [0]))
+
+
+def test_measures_survive_their_files(tmp_path):
+    measures = local_measures([1, 2], [1, 1])
+    save_measures(measures, tmp_path.joinpath)
+    again = read_measures(tmp_path)
+    assert np.array_equal(again.values, measures.values)
+    assert again.locality is not None
+    assert measures.locality is not None
+    assert np.array_equal(again.locality, measures.locality)
+    for field in ("attributes", "codes", "paths", "names", "mask", "facts"):
+        assert getattr(again, field) == getattr(measures, field)
+
+
+@pytest.mark.parametrize("name", ["attributes.npy", "locality.npy", "measures.json"])
+@pytest.mark.parametrize("damage", ["gone", "cut", "other"])
+def test_a_damaged_file_is_named(tmp_path, name, damage):
+    save_measures(local_measures([1, 2], [1, 1]), tmp_path.joinpath)
+    file = tmp_path / name
+    if damage == "gone":
+        file.unlink()
+    elif damage == "cut":
+        file.write_bytes(file.read_bytes()[:40])
+    elif name.endswith("json"):
+        file.write_text('{"format": "semanifold-measures-1"}')
+    else:
+        np.save(file, np.zeros((2, 3)))
+    with pytest.raises(SemanifoldError) as caught:
+        read_measures(tmp_path)
+    assert (name if damage != "other" else "measures.json") in str(caught.value)
+
+
+# -------------------------------------------------------------------------------------------------------------- the pages
+
+
+def test_the_page_needs_nothing_else_and_names_cannot_break_it():
+    evil = "</script><b>smile</b>"
+    attributes = (Attribute(evil), *plain(2))
+    values = line_values([[1, 0.1, 0], [0, 0.2, -0.8]])
+    measures = measured(values, attributes=attributes)
+    scores = score(values, attributes)
+    group = Group("all", tuple(a.name for a in attributes), scores)
+    found = {0: f"{evil} +", 1: "a1 -"}
+    text = page(measures, scores, [group], found, {0: b"GIF89a-film"}, np.array([0.5, np.nan]), 0.1)
+    assert evil not in text
+    assert "{{" not in text
+    assert not re.findall(r"(?:src|href)\s*=\s*[\"']?(?:https?:|//|\.|/)", text), "the page asks for something outside of itself"
+    assert not re.findall(r"url\(|@import|<link", text)
+    held = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert held is not None
+    data = json.loads(held[1])
+    assert data["groups"][0]["attributes"][0] == evil
+    assert data["locality"] == [0.5, None]
+    assert data["gifs"]["0"].startswith("data:image/gif;base64,")
+    assert np.allclose(data["groups"][0]["slope"], scores.slope, atol=1e-4)
+    assert text.count("<polyline") == 2 * 2, "a line a code and one for the mean, on every card"
+
+
+def test_a_ranking_without_names_says_so():
+    measures = measured()
+    scores = score(measures.values, measures.attributes)
+    group = Group("all", tuple(a.name for a in measures.attributes), scores)
+    assert "No path has earned a name" in page(measures, scores, [group], {}, {})
+
+
+def test_a_curve_stays_in_its_frame_and_skips_gaps():
+    drawn = curve(np.array([[-3, 0.2, np.nan, 0.5, 9]]), Attribute("a"))
+    points = [tuple(map(float, pair.split(","))) for pair in re.findall(r'points="(.*?)"', drawn)[0].split()]
+    assert len(points) == 4
+    assert all(0 <= x <= 92 and 0 <= y <= 58 for x, y in points)
+    assert all(y > after for (_, y), (_, after) in pairwise(points)), "a rising value falls on the page"
+
+
+def test_markdown_shows_the_best_paths_and_leaves_identity_out():
+    attributes = (Attribute("smile"), Attribute("identity", relative=True))
+    measures = measured(line_values([[0.2, 0], [1, 0], [0.5, 0.5]]), attributes=attributes)
+    group = Group("mine", ("smile", "identity"), score(measures.values, attributes))
+    text = markdown(group, measures, 2, {1: "gifs/path_001.gif"})
+    rows = [line for line in text.splitlines() if line.startswith(("| 1", "| 2", "| 3"))]
+    assert [row.split("|")[2].strip() for row in rows] == ["path 0", "path 1"]
+    assert "![path 1](gifs/path_001.gif)" in rows[1]
+    assert "## identity" not in text
+
+
+def test_json_and_csv_keep_gaps_as_gaps(tmp_path):
+    values = random_values(attributes=2)
+    values[:, 1, :, 0] = np.nan
+    measures = measured(values)
+    group = Group("a/b", ("a0", "a1"), score(values, measures.attributes))
+    report = json.loads(as_json(measures, [group], {0: "a0 +"}, np.array([0.2, np.nan, 0.1, 3.0]), 0.3))
+    assert report["groups"]["a/b"]["pearson"][1][0] is None
+    assert report["groups"]["a/b"]["orders"]["pearson"]["a0"][-1] == 1
+    assert report["locality"]["order"] == [2, 0, 3]
+    assert report["found_names"] == {"0": "a0 +"}
+    write_group(tmp_path / "g", group, measures, 1, {})
+    rows = list(csv.reader(io.StringIO((tmp_path / "g" / "pearson" / "attr_idx_pearson.csv").read_text())))
+    assert rows[2][:2] == ["1", ""]
