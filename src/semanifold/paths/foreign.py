@@ -21,7 +21,7 @@ from semanifold.errors import SemanifoldError
 from semanifold.files import replacing
 from semanifold.generators import containers
 from semanifold.generators.inert import ArrayRecord, TensorRecord, UnreadableError
-from semanifold.paths.base import PathSet, PathSetInfo
+from semanifold.paths.base import PathSetInfo
 from semanifold.paths.closed_form import GANSPACE, REACH, STEPS
 from semanifold.paths.linear import CITE as LINEAR
 from semanifold.paths.linear import Form, LinearPaths

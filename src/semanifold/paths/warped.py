@@ -161,8 +161,8 @@ class WarpedPaths(PathSet):
     def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
         """See :meth:`PathSet.shift`; the steps have the length ``magnitude`` (in every layer, where layers move alike)."""
         support, alphas, gamma = (v.index_select(0, index) for v in (self.support, self.alphas, self.log_gamma))
-        codes = (moving.mean(1) if self.shared else moving.flatten(1)) / self.unit
-        steps = magnitude.reshape(-1, 1) * rbf_direction(codes, support, alphas, gamma.exp() * self.unit**2)
+        codes = (moving.mean(1) if self.shared else moving.flatten(1)).to(support) / self.unit
+        steps = magnitude.reshape(-1, 1) * rbf_direction(codes, support, alphas, gamma.exp() * self.unit**2).to(moving)
         return steps[:, None].expand_as(moving) if self.shared else steps.reshape(moving.shape)
 
     def edit(self, index: int, info: EditInfo) -> Flow:

@@ -1,0 +1,175 @@
+"""Linear paths against the published deformators, and as edits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from semanifold.errors import SemanifoldError
+from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.latents import Latents
+from semanifold.paths.base import PathSetInfo
+from semanifold.paths.foreign import read_directions
+from semanifold.paths.linear import Form, LinearPaths, linear_paths
+
+REFERENCE = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference"
+needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference numbers are not beside the checkout")
+STORED = ["fc", "linear", "linear_nobias", "linear_padded", "linear_spatial", "ortho", "ortho_small", "proj"]
+FORMS: tuple[Form, ...] = get_args(Form)
+
+
+def agree(ours: Tensor, theirs: Tensor, tolerance: float = 1e-5) -> None:
+    assert ours.shape == theirs.shape
+    assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
+
+
+def published(variant: str) -> tuple[LinearPaths, dict[str, Tensor]]:
+    """The deformator of a fixture, and its numbers."""
+    expected = load_file(REFERENCE / "latent_deformator.safetensors")
+    told = json.loads((REFERENCE / "latent_deformator.json").read_text())["config"]["variants"][variant]["kwargs"]
+    shape = told["shift_dim"] if isinstance(told["shift_dim"], list) else [told["shift_dim"]]
+    numbers = {key.removeprefix(f"{variant}/"): value for key, value in expected.items() if key.startswith(f"{variant}/")}
+    if variant in STORED:
+        paths = read_directions(REFERENCE / "latent_deformator" / variant, "z", shape=shape)
+        assert isinstance(paths, LinearPaths)
+        return paths, numbers
+    made = LinearPaths("id" if variant == "id" else "random", 16, tuple(shape), PathSetInfo())
+    if variant == "random":
+        made.matrix.copy_(numbers["matrix"])
+    return made, numbers
+
+
+@needs_reference
+@pytest.mark.parametrize("variant", [*STORED, "id", "random"])
+def test_published_numbers(variant: str) -> None:
+    """Shifts and gradients of every deformator, read from the files of the published code."""
+    paths, expected = published(variant)
+    if variant == "proj":  # it looks like a linear one; only the args.json of a run tells
+        paths = as_projective(paths)
+    x = expected["input"].requires_grad_()
+    out = paths.deform(x)
+    agree(out, expected["output"])
+    parameters = {key: value for key, value in paths.named_parameters() if f"grad.{key}" in expected}
+    found = torch.autograd.grad((out**3).sum(), [x, *parameters.values()])
+    agree(found[0], expected["grad_input"], 5e-5)
+    for key, gradient in zip(parameters, found[1:], strict=True):
+        agree(gradient, expected[f"grad.{key}"], 5e-5)
+    if "matrix" in expected:
+        agree(paths.columns(), expected["matrix"])
+
+
+def as_projective(paths: LinearPaths) -> LinearPaths:
+    made = LinearPaths("projective", len(paths), paths.shape, paths.info)
+    made.load_state_dict(paths.state_dict())
+    return made
+
+
+@needs_reference
+def test_a_step_is_what_the_deformator_makes_of_one_coordinate() -> None:
+    paths, expected = published("linear")
+    index = int(expected["input"][0].argmax())
+    shift = paths.shift(torch.zeros(1, 16), torch.tensor([index]), expected["input"][0, index].reshape(1))
+    agree(shift, expected["output"][:1])
+
+
+def small(form: Form, **options: object) -> LinearPaths:
+    given: dict = {"random_init": True, "inner": 8} | options
+    return LinearPaths(form, 5, (7,), PathSetInfo(step=0.5, count=4), **given).eval()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_edit_is_the_same_everywhere_and_begins_at_the_unedited_picture(form: Form) -> None:
+    paths = small(form)
+    codes = Latents(torch.randn(3, 7, generator=torch.Generator().manual_seed(0)), "z")
+    edit = paths[2]
+    assert torch.equal(edit.latents(codes, 0.0).values, codes.values)
+    moved = edit.latents(codes, 0.75).values - codes.values
+    assert torch.allclose(moved, moved[:1].expand_as(moved), atol=1e-6)
+    index, zero = torch.tensor([2]), torch.zeros(1)
+    step = paths.shift(codes.values[:1], index, torch.tensor([1.5])) - paths.shift(codes.values[:1], index, zero)
+    assert torch.allclose(moved[:1], step, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["ortho", "random", "id"])
+def test_orthogonal_forms_stay_orthonormal(form: Form) -> None:
+    paths = small(form).double()
+    columns = torch.stack([paths.shift(torch.zeros(1, 7), torch.tensor([k]), torch.ones(1)).flatten() for k in range(5)])
+    assert torch.allclose(columns @ columns.T, torch.eye(5), atol=1e-6)
+
+
+def test_projective_steps_have_their_magnitude_and_no_nan_at_zero() -> None:
+    paths = small("projective", bias=False)
+    magnitude = torch.tensor([0.3, -2.0, 0.0]).requires_grad_()
+    shift = paths.shift(torch.zeros(3, 7), torch.tensor([0, 1, 2]), magnitude)
+    assert torch.allclose(shift.norm(dim=1), magnitude.abs(), atol=1e-6)
+    shift.sum().backward()
+    assert magnitude.grad is not None
+    assert torch.isfinite(magnitude.grad).all()
+    assert all(torch.isfinite(p.grad).all() for p in paths.parameters() if p.grad is not None)
+
+
+def test_given_vectors_keep_direction_and_reach() -> None:
+    vectors = torch.tensor([[3.0, 0.0], [0.0, 0.5]])
+    info = PathSetInfo(step=0.5, count=4)
+    paths = LinearPaths.from_vectors(vectors, info, scale=torch.tensor([1.0, 0.25]))
+    shift = paths.shift(torch.zeros(2, 2), torch.arange(2), torch.tensor([0.7, 0.7]))
+    assert torch.allclose(shift, 0.7 * torch.eye(2))  # training and comparing take unit directions
+    code = Latents(torch.zeros(1, 2), "z")
+    assert torch.allclose(paths[0].latents(code, 1.0).values, torch.tensor([[2.0, 0.0]]))
+    assert torch.allclose(paths[1].latents(code, -1.0).values, torch.tensor([[0.0, -0.5]]))
+    longer = paths.with_info(step=1.0)
+    assert torch.allclose(longer[1].latents(code, 1.0).values, torch.tensor([[0.0, 1.0]]))
+
+
+def test_layers_that_move_alike() -> None:
+    generator = StyleGAN2(StyleGAN2Config(size=16, z_dim=8, w_dim=8, channels=(6, 5, 4)))
+    paths = linear_paths(generator, "w+", 3, "ortho", layers=(1, 3), shared=True)
+    seed = generator.sample([0, 1], "w+")
+    moved = paths.shifted(seed, torch.tensor([0, 2]), torch.tensor([0.5, 0.5])).values - seed.values
+    assert torch.allclose(moved[:, 1:3].norm(dim=-1), torch.full((2, 2), 0.5), atol=1e-6)
+    assert moved[:, [0, *range(3, moved.shape[1])]].abs().max() == 0
+    assert torch.allclose(moved[:, 1], moved[:, 2], atol=1e-6)
+
+
+def test_training_mode_survives_an_edit() -> None:
+    paths = small("fc").train()
+    _ = paths[0]
+    assert paths.training
+    assert paths.get_submodule("bn1").training
+    assert paths.with_info(step=1.0).training
+
+
+def test_nothing_touches_the_global_random_state() -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    for form in FORMS:
+        first, second, other = small(form, seed=1), small(form, seed=1), small(form, seed=2)
+        same = [torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)]
+        assert all(same)
+        if form != "id":
+            changed = zip(first.state_dict().values(), other.state_dict().values(), strict=True)
+            assert not all(torch.equal(a, b) for a, b in changed)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_mistakes() -> None:
+    info = PathSetInfo()
+    cases = [
+        (lambda: LinearPaths("orto", 3, (7,), info), "did you mean 'ortho'"),  # type: ignore[arg-type]
+        (lambda: LinearPaths("ortho", 8, (7,), info), "at most 7 fit"),
+        (lambda: LinearPaths("linear", 0, (7,), info), "at least 1 path"),
+        (lambda: LinearPaths.from_vectors(torch.zeros(2, 3), info), "not zero"),
+        (lambda: LinearPaths.from_vectors(torch.full((2, 3), torch.nan), info), "finite"),
+        (lambda: LinearPaths.from_vectors(torch.ones(3), info), r"\[3\] came"),
+        (lambda: LinearPaths.from_vectors(torch.ones(2, 3), info, scale=torch.ones(3)), "each of 2"),
+    ]
+    for call, words in cases:
+        with pytest.raises(SemanifoldError, match=words) as raised:
+            call()
+        assert "\n" not in str(raised.value)
