@@ -50,6 +50,10 @@ class Found:
     folder: Path
 
 
+def _sizes(config: Any) -> int:
+    return len(config.channels)
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A network that can be loaded.
@@ -63,7 +67,7 @@ class Architecture:
         translate: turns a foreign state dict of one of these layouts into configuration and state of ours.
         config: class of its configuration.
         make: its class.
-        depth: number of layers that a configuration asks for, no more than it has tensors.
+        depth: number of layers that a configuration asks for; a network has at least as many tensors.
     """
 
     name: str
@@ -74,7 +78,7 @@ class Architecture:
     translate: Callable[[Found], tuple[Any, State]]
     config: type[Any]
     make: Callable[..., Loadable]
-    depth: Callable[[Any], int]
+    depth: Callable[[Any], int] = _sizes
 
 
 def _by_key(layout: str, mark: re.Pattern[str]) -> Callable[[Mapping[str, object]], str | None]:
@@ -120,54 +124,52 @@ def _biggan(found: Found) -> tuple[BigGANConfig, State]:
 
 ARCHITECTURES = (
     Architecture(
-        "stylegan2",
-        "StyleGAN2",
-        "a StyleGAN2 generator",
-        {
+        name="stylegan2",
+        kind="StyleGAN2",
+        title="a StyleGAN2 generator",
+        layouts={
             "rosinality": "rosinality/stylegan2-pytorch",
             "ada": "NVIDIA stylegan2-ada-pytorch or stylegan3",
             "tensorflow": "NVIDIA stylegan2 (TensorFlow)",
         },
-        stylegan2_layouts.recognise,
-        _stylegan2,
-        StyleGAN2Config,
-        StyleGAN2,
-        lambda config: config.mapping_layers + len(config.channels),
+        recognise=stylegan2_layouts.recognise,
+        translate=_stylegan2,
+        config=StyleGAN2Config,
+        make=StyleGAN2,
+        depth=lambda config: config.mapping_layers + len(config.channels),
     ),
     Architecture(
-        "biggan",
-        "BigGAN",
-        "a BigGAN generator",
-        {"biggan-pytorch": "ajbrock/BigGAN-PyTorch"},
-        _by_key("biggan-pytorch", biggan_layout.MARK),
-        _biggan,
-        BigGANConfig,
-        BigGAN,
-        lambda config: len(config.channels),
+        name="biggan",
+        kind="BigGAN",
+        title="a BigGAN generator",
+        layouts={"biggan-pytorch": "ajbrock/BigGAN-PyTorch"},
+        recognise=_by_key("biggan-pytorch", biggan_layout.MARK),
+        translate=_biggan,
+        config=BigGANConfig,
+        make=BigGAN,
     ),
     Architecture(
-        "proggan",
-        "Progressive GAN",
-        "a Progressive GAN generator",
-        {"pytorch": "the PyTorch port of CelebA-HQ (ptrblck/prog_gans_pytorch_inference)"},
-        _by_key("pytorch", proggan.MARK),
-        lambda found: proggan.from_published(found.state),
-        ProgGANConfig,
-        ProgGAN,
-        lambda config: len(config.channels),
+        name="proggan",
+        kind="Progressive GAN",
+        title="a Progressive GAN generator",
+        layouts={"pytorch": "the PyTorch port of CelebA-HQ (ptrblck/prog_gans_pytorch_inference)"},
+        recognise=_by_key("pytorch", proggan.MARK),
+        translate=lambda found: proggan.from_published(found.state),
+        config=ProgGANConfig,
+        make=ProgGAN,
     ),
     Architecture(
-        "sngan",
-        "SN-GAN",
-        "an SN-GAN generator",
-        {"latent-discovery": "GANLatentDiscovery, Navigan or WarpedGANSpace"},
-        _by_key("latent-discovery", sngan.MARK),
-        lambda found: sngan.from_published(found.state),
-        SNGANConfig,
-        SNGAN,
-        lambda config: len(config.channels),
+        name="sngan",
+        kind="SN-GAN",
+        title="an SN-GAN generator",
+        layouts={"latent-discovery": "GANLatentDiscovery, Navigan or WarpedGANSpace"},
+        recognise=_by_key("latent-discovery", sngan.MARK),
+        translate=lambda found: sngan.from_published(found.state),
+        config=SNGANConfig,
+        make=SNGAN,
     ),
 )
+"""Every network that can be loaded; a new one is one more row."""
 
 OTHERS = [
     ("a StyleGAN3 generator", r"synthesis\.input\.freqs"),

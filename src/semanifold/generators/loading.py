@@ -67,7 +67,8 @@ def load_generator(
 
             - a bundled name (:data:`BUNDLED`), such as ``"faces"``;
             - a file: rosinality ``.pt``; NVIDIA ``.pkl`` of stylegan2-ada-pytorch, of stylegan3's StyleGAN2 or of the TensorFlow
-              StyleGAN2; a state dict of one of these (``.pt``, ``.pth``, ``.safetensors``); our own ``.safetensors``;
+              StyleGAN2; BigGAN-PyTorch's ``G_ema.pth``, ``generator.pt`` of an SN-GAN, ``.pth`` of a Progressive GAN; a state
+              dict of one of these (``.pt``, ``.pth``, ``.safetensors``); our own ``.safetensors``;
             - ``https://...#sha256=HEX``, downloaded once into the cache folder and verified;
             - ``file.py:name``, your own generator (see :func:`semanifold.generators.wrapped.wrap`). This runs the file.
         device: where it shall lie.
@@ -260,7 +261,7 @@ def save_generator(
     row = next((row for row in ARCHITECTURES if type(generator) is row.make), None)
     if row is None:
         kinds = ", ".join(row.kind for row in ARCHITECTURES)
-        raise SemanifoldError(f"Only these generators can be saved as safetensors: {kinds}; not a {type(generator).__name__}.")
+        raise SemanifoldError(f"{type(generator).__name__} cannot be saved as safetensors; these generators can: {kinds}.")
     _check_target(path, overwrite)
     state = {
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in generator.state_dict().items()

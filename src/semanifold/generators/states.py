@@ -42,7 +42,7 @@ class Source:
         self.unused.discard(key)
         if len(value.shape) != len(shape) or any(b is not None and a != b for a, b in zip(value.shape, shape)):
             wanted = " x ".join("any" if s is None else str(s) for s in shape) or "one number"
-            raise SemanifoldError(f"{key} has shape {tuple(value.shape)}, but a {self.kind} has {wanted} there.")
+            raise SemanifoldError(f"{key} has shape {tuple(value.shape)}, but the {self.layout} {self.kind} has {wanted} there.")
         value = value.to(torch.promote_types(value.dtype, torch.float32))
         if not value.is_meta and not torch.isfinite(value).all():
             raise SemanifoldError(f"{key} holds NaN or infinite values; the file is damaged, take another copy.")
