@@ -136,11 +136,12 @@ def write_path(place: Path, frames: Iterator[tuple[Latents, Tensor]], jpeg: int 
 
 def save_picture(frame: media.Frame, stem: Path, jpeg: int | None) -> Path:
     """Write one picture as ``<stem>.png`` without loss, or as ``<stem>.jpg`` of a quality."""
-    if jpeg is None:
-        return media.save_png(frame, stem.with_name(stem.name + ".png"))
-    file = stem.with_name(stem.name + ".jpg")
+    file = stem.with_name(stem.name + (".png" if jpeg is None else ".jpg"))
     with replacing(file) as part:
-        Image.fromarray(frame).save(part, format="JPEG", quality=jpeg, subsampling=0)
+        if jpeg is None:
+            Image.fromarray(frame).save(part, format="PNG", compress_level=1)  # a third of the time, hardly larger
+        else:
+            Image.fromarray(frame).save(part, format="JPEG", quality=jpeg, subsampling=0)
     return file
 
 
@@ -230,19 +231,26 @@ def write_films(
         cell: longer side of every picture; between 96 and 256 when None.
         stills: still frames a row of the summary.
     """
-    films = films[:ROWS]
-    cell = cell or int(min(max(*films[0][0].shape[:2], 96), 256))
     wanted = [run_path / FILMS / f"{name}.mp4", run_path / FILMS / f"{name}.gif", run_path / SUMMARIES / f"{name}.gif"]
+    if all(file.is_file() for file in wanted):
+        return
     for file in wanted:
         file.parent.mkdir(exist_ok=True)
-    grid = Film(films, cell=cell, columns=math.ceil(math.sqrt(len(films) * 1.3)))
-    summary = Film(films, cell=cell, stills=stills)
+    cell = cell or int(min(max(*films[0][0].shape[:2], 96), 256))
+    rows = [shrunk(film, cell, range(len(film))) for film in films[:ROWS]]
+    grid = Film(rows, cell=cell, columns=math.ceil(math.sqrt(len(rows) * 1.3)))
+    summary = Film(rows, cell=cell, stills=stills)
     if not wanted[0].is_file():
         media.save_mp4(grid, wanted[0], fps=fps, size=max(grid.size), ping_pong=True)
     if not wanted[1].is_file():
         media.save_gif(grid, wanted[1], fps=fps, size=max(grid.size), ping_pong=True)
     if not wanted[2].is_file():
         media.save_gif(summary, wanted[2], fps=fps, size=max(summary.size), ping_pong=True)
+
+
+def shrunk(film: media.Frames, cell: int, places: Sequence[int]) -> list[media.Frame]:
+    """Return frames of a film at the size of a cell, each read once."""
+    return [np.asarray(media.enlarge(film[i], cell)) for i in places]
 
 
 def small_film(films: Sequence[media.Frames], path: Path, *, most: int = 11) -> None:
@@ -254,7 +262,7 @@ def small_film(films: Sequence[media.Frames], path: Path, *, most: int = 11) -> 
         most: frames one way.
     """
     places = media.evenly(len(films[0]), most)
-    rows = [np.stack([np.asarray(media.enlarge(film[i], 80)) for i in places]) for film in films[:4]]
+    rows = [shrunk(film, 80, places) for film in films[:4]]
     strip = Film(rows, cell=80, columns=len(rows))
     media.save_gif(strip, path, fps=10, size=max(strip.size), ping_pong=True)
 

@@ -40,11 +40,11 @@ class Rank(Command):
         group: attributes to look at together: all, a group of WarpedGANSpace's such as Smiling-AU12 or Rotation, or your own as
             smile=smile,mouth_width,identity.
         top: paths an attribute on the markdown page, and films in the HTML page.
-        name: write the paths with the names that they deserve into this file, so that --path smile finds them.
+        name: write the paths with the names that they deserve into this file, so that --paths smile finds them.
         least_pearson: absolute correlation that a path needs to be named after an attribute of the groups.
         least_lead: how many times as steep as any other attribute of the groups it has to be.
         level: root mean square change inside the mask at which localities are compared; chosen when left out.
-        output: Where the results go; rank/ in the folder of the measurement when left out.
+        output: Where the results go; rank/ in the folder that is ranked when left out.
     """
 
     measured: Positional[Annotated[Path, arg(metavar="MEASURED")]]
