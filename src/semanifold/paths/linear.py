@@ -91,25 +91,29 @@ class LinearPaths(PathSet):
         self.register_buffer("scale", torch.ones(count))
 
     def _make(self, seed: int | None, *, random_init: bool) -> None:
-        """Make the parameters, named as in the published code."""
+        """Make the parameters, named as in the published code; without a seed by no more than ``torch.empty``.
+
+        Sets are made on the meta device before their file fills them, where arithmetic makes torch import for seconds.
+        """
         draw = None if seed is None else torch.Generator().manual_seed(seed)
 
-        def normal(rows: int, columns: int) -> Tensor:
-            return torch.empty(rows, columns) if draw is None else torch.randn(rows, columns, generator=draw)
+        def normal(rows: int, columns: int, scale: float = 1.0) -> Tensor:
+            return torch.empty(rows, columns) if draw is None else scale * torch.randn(rows, columns, generator=draw)
 
         count, outputs = self.count, self.outputs
         if self.form in ("linear", "projective"):
-            start = 0.1 * normal(outputs, count) if random_init else torch.eye(outputs, count)
-            self.linear = _layer(start, bias=self.bias)
+            drawn = random_init or draw is None
+            self.linear = _Affine(normal(outputs, count, 0.1) if drawn else torch.eye(outputs, count), bias=self.bias)
         elif self.form == "ortho":
-            self.log_mat_half = nn.Parameter((1.0 if random_init else 0.001) * normal(outputs, outputs))
+            self.log_mat_half = nn.Parameter(normal(outputs, outputs, 1.0 if random_init else 0.001))
         elif self.form == "random":
             self.matrix: Tensor
-            self.register_buffer("matrix", torch.linalg.qr(normal(outputs, count))[0])
+            matrix = normal(outputs, count)
+            self.register_buffer("matrix", matrix if draw is None else torch.linalg.qr(matrix)[0])
         elif self.form == "fc":
             sizes = (count, self.inner, self.inner, self.inner, outputs)
             for i in range(4):
-                self.add_module(f"fc{i + 1}", _layer(normal(sizes[i + 1], sizes[i]) * (3 * sizes[i]) ** -0.5, bias=True))
+                self.add_module(f"fc{i + 1}", _Affine(normal(sizes[i + 1], sizes[i], (3 * sizes[i]) ** -0.5)))
             for i in range(3):
                 self.add_module(f"bn{i + 1}", nn.BatchNorm1d(self.inner))
 
@@ -228,13 +232,16 @@ class LinearPaths(PathSet):
         return cls(options["form"], shape=tuple(map(int, options["shape"])), info=info, seed=None, **sizes, **flags)
 
 
-def _layer(weight: Tensor, *, bias: bool) -> nn.Linear:
-    """Return a layer of these weights ``[out, in]`` and a bias of 0, without touching the global random state."""
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias, device="meta")
-    layer.weight = nn.Parameter(weight)
-    if bias:
-        layer.bias = nn.Parameter(torch.zeros(len(weight)))
-    return layer
+class _Affine(nn.Module):
+    """A linear layer of these weights ``[out, in]`` and a bias of 0; torch's own would draw random numbers first."""
+
+    def __init__(self, weight: Tensor, *, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(len(weight))) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight, self.bias)
 
 
 def linear_paths(
