@@ -6,181 +6,39 @@ import hashlib
 import json
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from tyro.conf import arg
 
 from semanifold.commands.base import Command, Model, Output, facts_of, read_mask, to_arguments
-from semanifold.commands.discover import LAYERS
 from semanifold.commands.terminal import ProgressLine, remark, say, show
-from semanifold.errors import SemanifoldError, near_names
+from semanifold.commands.train_arguments import ANY, Kind, Training
+from semanifold.errors import SemanifoldError
 from semanifold.files import write_text
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
+from semanifold.masks import Mask
 from semanifold.paths import training_records as records
-from semanifold.paths.base import PathSet, default_space
-from semanifold.paths.closed_form import principal_paths, sefa_paths
-from semanifold.paths.experiments import PATHS, RECONSTRUCTOR, open_experiment
+from semanifold.paths.base import PathSet
+from semanifold.paths.experiments import PATHS, RECONSTRUCTOR, open_experiment, preset_of
 from semanifold.paths.files import save_paths
 from semanifold.paths.foreign import save_support_sets
-from semanifold.paths.linear import FORMS, Form, linear_paths
+from semanifold.paths.linear import FORMS
 from semanifold.paths.presets import PRESETS, Preset, find_preset
 from semanifold.paths.reconstructor import Reconstructor, check_fits, make_reconstructor, save_reconstructor
 from semanifold.paths.training import Report, held_out_scores, make_accelerator, train_paths
-from semanifold.paths.training_draws import Prior, usual_distance
 from semanifold.paths.training_step import TrainingSettings
-from semanifold.paths.warped import WarpedPaths, warped_paths
+from semanifold.paths.warped import WarpedPaths
 from semanifold.runs import Run, begin_run, working
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 METRICS = "metrics.json"
 SUPPORT_SETS, FIRST_SETS = "support_sets.pt", "support_sets_init.pt"
-KINDS = ("warped", *FORMS, "pca", "sefa")
-ANY = Preset("any generator", space=None, dipoles=32, init="spread")
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Which paths to learn; what is left out comes from the preset.
-
-    Attributes:
-        paths: warped, a form of linear ones (ortho, linear, projective, fc), or a set that is not trained but measured
-            (id, random, pca, sefa).
-        k: number of paths.
-        dipoles: pairs of support vectors of a warped path.
-        init: start of warped paths: reference (as published, nearly straight) or spread.
-        space: latent space in which the paths live.
-        layers: first and last layer of w+ that move.
-        shared: move all these layers alike, as in w.
-        gamma: width of all potentials, one over a squared length.
-        fixed_gammas: do not learn the widths.
-        learn_alphas: learn the weights of the support vectors.
-        step: length of one step when a path is traced.
-        steps: steps from the picture to the end of a path.
-    """
-
-    paths: Annotated[str | None, arg(metavar="KIND")] = None
-    k: Annotated[int | None, arg(metavar="K")] = None
-    dipoles: Annotated[int | None, arg(metavar="N")] = None
-    init: Annotated[str | None, arg(metavar="NAME")] = None
-    space: Annotated[str | None, arg(metavar="NAME")] = None
-    layers: Annotated[tuple[int, int] | None, LAYERS] = None
-    shared: bool = False
-    gamma: Annotated[float | None, arg(metavar="G")] = None
-    fixed_gammas: bool = False
-    learn_alphas: bool = False
-    step: Annotated[float | None, arg(metavar="LENGTH")] = None
-    steps: Annotated[int | None, arg(metavar="N")] = None
-
-    def make(self, generator: Generator, preset: Preset, seed: int) -> PathSet:
-        """Return a new set."""
-        kind = self.paths or preset.paths
-        if kind not in KINDS:
-            raise SemanifoldError(f"There is no kind of paths {kind!r}: {near_names(kind, KINDS)}")
-        k = preset.k if self.k is None else self.k
-        space = self.space or ("w+" if self.layers else preset.space) or default_space(generator)
-        if kind == "pca":
-            return principal_paths(generator, space, k, self.layers)
-        if kind == "sefa":
-            return sefa_paths(generator, k, self.layers, space=space)
-        traced = {
-            "step": preset.step if self.step is None else self.step,
-            "steps": preset.steps if self.steps is None else self.steps,
-            "layers": self.layers,
-            "shared": self.shared,
-            "seed": seed,
-        }
-        if kind in FORMS:
-            return linear_paths(generator, space, k, cast("Form", kind), **traced)
-        return warped_paths(
-            generator,
-            space,
-            k,
-            preset.dipoles if self.dipoles is None else self.dipoles,
-            init="reference" if (self.init or preset.init) == "reference" else "spread",
-            gamma=self.gamma,
-            learn_alphas=self.learn_alphas,
-            learn_gammas=not self.fixed_gammas,
-            **traced,
-        )
-
-
-@dataclass(frozen=True)
-class Training:
-    """How to train; what is left out comes from the preset.
-
-    Attributes:
-        iterations: steps of the optimisers.
-        batch: samples an iteration, of all processes together.
-        accumulate: parts that a batch is worked through in, to save memory.
-        min_magnitude: least length of a step, in units of the latent space.
-        max_magnitude: greatest length of a step.
-        reconstructor: lenet or resnet.
-        reconstructor_size: height and width that pictures are brought to before the reconstructor.
-        paths_lr: learning rate of the paths.
-        reconstructor_lr: learning rate of the reconstructor.
-        decay: last share of the iterations, in which both rates fall to 0.
-        lambda_cls: weight of naming the path.
-        lambda_reg: weight of measuring the magnitude.
-        precision: float32, or bf16 for the networks.
-        truncation: pull codes of w towards the mean: 1 leaves them, 0 gives the mean.
-        z_truncation: cut the coordinates of z to plus or minus this number.
-        classes: classes to draw from, for a class-conditional generator; all when left out.
-        log_every: iterations that one entry of the log is averaged over.
-        save_every: iterations between two checkpoints.
-        pictures_every: iterations between two sheets of pictures in TensorBoard.
-        test_draws: pairs of pictures of the final test.
-        draw_seed: of all random draws.
-    """
-
-    iterations: Annotated[int | None, arg(metavar="N")] = None
-    batch: Annotated[int | None, arg(metavar="N")] = None
-    accumulate: Annotated[int, arg(metavar="N")] = 1
-    min_magnitude: Annotated[float | None, arg(metavar="LENGTH")] = None
-    max_magnitude: Annotated[float | None, arg(metavar="LENGTH")] = None
-    reconstructor: Annotated[str | None, arg(metavar="NAME")] = None
-    reconstructor_size: Annotated[int | None, arg(metavar="PIXELS")] = None
-    paths_lr: Annotated[float | None, arg(metavar="RATE")] = None
-    reconstructor_lr: Annotated[float | None, arg(metavar="RATE")] = None
-    decay: Annotated[float | None, arg(metavar="SHARE")] = None
-    lambda_cls: Annotated[float, arg(metavar="X")] = 1.0
-    lambda_reg: Annotated[float, arg(metavar="X")] = 0.25
-    precision: Literal["float32", "bf16"] = "float32"
-    truncation: Annotated[float, arg(metavar="PSI")] = 1.0
-    z_truncation: Annotated[float | None, arg(metavar="T")] = None
-    classes: Annotated[tuple[int, ...], arg(metavar="N ...")] = ()
-    log_every: Annotated[int, arg(metavar="N")] = 10
-    save_every: Annotated[int | None, arg(metavar="N")] = None
-    pictures_every: Annotated[int, arg(metavar="N")] = 500
-    test_draws: Annotated[int, arg(metavar="N")] = 1024
-    draw_seed: Annotated[int, arg(metavar="N")] = 0
-
-    def settings(self, generator: Generator, preset: Preset, space: str, lambda_mask: float) -> TrainingSettings:
-        """Return the plain settings; magnitudes that nobody gave are a tenth to three tenths of the usual distance of codes."""
-        if self.pictures_every < 1 or self.test_draws < 1:
-            raise SemanifoldError("pictures-every and test-draws must be at least 1.")
-        cut = preset.z_truncation if self.z_truncation is None else self.z_truncation
-        prior = Prior(space, cut, self.truncation, self.classes or preset.classes)
-        prior.check(generator)
-        names = ("iterations", "batch", "min_magnitude", "max_magnitude", "paths_lr", "reconstructor_lr", "decay", "save_every")
-        given = {name: getattr(self, name) for name in names}
-        if preset is ANY and None in (self.min_magnitude, self.max_magnitude):
-            usual = usual_distance(generator, prior)
-            preset = replace(preset, min_magnitude=round(0.1 * usual, 6), max_magnitude=round(0.3 * usual, 6))
-        given = {name: getattr(preset, name) if value is None else value for name, value in given.items()}
-        return TrainingSettings(
-            **given,
-            accumulate=self.accumulate,
-            lambda_cls=self.lambda_cls,
-            lambda_reg=self.lambda_reg,
-            lambda_mask=lambda_mask,
-            prior=prior,
-            precision=self.precision,
-            log_every=self.log_every,
-            seed=self.draw_seed,
-        )
 
 
 @dataclass(frozen=True)
@@ -216,6 +74,7 @@ class Train(Command):
         alone, main = accelerator.num_processes == 1, accelerator.is_main_process
         generator = self.model.load() if alone else load_generator(self.model.generator, device=accelerator.device)
         work = self.prepare(generator, preset)
+        work.settings.share(accelerator.num_processes)
         folder = self.output.folder("train", generator.name, self.kind.paths or preset.paths)
         run = None
         finished = False
@@ -257,6 +116,8 @@ class Train(Command):
         else:
             earlier = open_experiment(self.start_from, space=self.kind.space, reconstructor_size=size)
             paths, reconstructor, begin = earlier.paths, earlier.reconstructor, earlier.iteration
+            if self.preset is None:
+                preset = preset_of(earlier.arguments, preset)
             paths.check_generator(generator)
             paths = paths.with_info(generator=generator.name, fingerprint=generator.fingerprint).requires_grad_()
             facts |= {"start": digest_of(paths), "begin": begin}
@@ -289,12 +150,12 @@ class Work:
     paths: PathSet
     reconstructor: Reconstructor
     settings: TrainingSettings
-    mask: Any
+    mask: Mask | None
     begin: int
     facts: dict[str, Any]
     start_from: Path | None
 
-    def do(self, folder: Path, run: Run | None, accelerator: Any, how: Training) -> int:
+    def do(self, folder: Path, run: Run | None, accelerator: Accelerator, how: Training) -> int:
         """Train, test, write; ``run`` is None in all processes but the main one."""
         models = folder / records.MODELS
         keeper = self.begin_records(run, how) if run is not None else None
@@ -355,6 +216,11 @@ class Work:
         records.write_command(run.path(records.COMMAND), run.record["command_line"])
         for name in (records.STATISTICS, records.BOARD, PATHS):
             run.path(name)
+        try:
+            if (run.folder / records.STATISTICS).exists():
+                records.read_stats(run.folder / records.STATISTICS)
+        except SemanifoldError as error:
+            remark(f"{str(error).rstrip('.')}; it is written again from the checkpoint.")
         if not (models / FIRST_SETS).exists() and flat(self.paths):
             save_support_sets(self.paths, models / FIRST_SETS)  # type: ignore[arg-type]
         if self.start_from is not None and not run.resumed:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from semanifold.generators.containers import read
 from semanifold.paths.base import PathSet
 from semanifold.paths.files import load_paths
 from semanifold.paths.foreign import read_directions
+from semanifold.paths.presets import Preset
 from semanifold.paths.reconstructor import Reconstructor, read_reconstructor
 from semanifold.paths.training_records import ARGS, MODELS, STATISTICS, read_stats
 
@@ -79,6 +80,41 @@ def open_experiment(
         except SemanifoldError as error:
             remarks.append(str(error))
     return Experiment(paths, reconstructor, iteration, _arguments(folder / ARGS), tuple(remarks))
+
+
+def preset_of(arguments: Mapping[str, Any], otherwise: Preset) -> Preset:
+    """Return the settings that an ``args.json`` speaks of; what it does not say is as in ``otherwise``.
+
+    Raises:
+        SemanifoldError: if a value is not of the kind that belongs there.
+    """
+    held = {ours: arguments[theirs] for theirs, ours in PUBLISHED.items() if arguments.get(theirs) is not None}
+    for name, value in held.items():
+        usual = type(getattr(otherwise, name))
+        fits = isinstance(value, int | float) if name in NUMBERS else isinstance(value, list if name == "classes" else usual)
+        if not fits or isinstance(value, bool):
+            raise SemanifoldError(f"args.json says {name} = {value!r}, which makes no sense; mend it, or give the preset.")
+    if held.get("z_truncation") == 1:
+        held.pop("z_truncation")  # the published programs take exactly 1 for none
+    if "classes" in held:
+        held["classes"] = tuple(held["classes"])
+    return replace(otherwise, **held)
+
+
+PUBLISHED = {
+    "min_shift_magnitude": "min_magnitude",
+    "max_shift_magnitude": "max_magnitude",
+    "reconstructor_type": "reconstructor",
+    "batch_size": "batch",
+    "max_iter": "iterations",
+    "support_set_lr": "paths_lr",
+    "reconstructor_lr": "reconstructor_lr",
+    "ckp_freq": "save_every",
+    "z_truncation": "z_truncation",
+    "biggan_target_classes": "classes",
+}
+"""What the published programs and :class:`Preset` call the same thing."""
+NUMBERS = set(PUBLISHED.values()) - {"reconstructor", "classes"}
 
 
 def _number(path: Path) -> int:

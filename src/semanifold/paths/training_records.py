@@ -49,14 +49,14 @@ def read_stats(path: str | os.PathLike[str]) -> dict[int, dict[str, float]]:
     except FileNotFoundError as error:
         raise SemanifoldError(f"There is no file {path}; give the stats.json of a training.") from error
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise SemanifoldError(f"{path} is damaged ({error}); the weights beside it are not touched by that.") from error
+        raise SemanifoldError(f"{path} is damaged ({error}).") from error
 
 
 class Records:
     """Keeps ``stats.json`` and TensorBoard up to date while a training goes on."""
 
     def __init__(self, folder: Path, generator: Generator, paths: PathSet, *, masked: bool, pictures_every: int) -> None:
-        """Open TensorBoard's folder.
+        """Make ready.
 
         Args:
             folder: the run folder.
@@ -72,13 +72,15 @@ class Records:
             from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  (slow to import)
         except ImportError as error:
             raise SemanifoldError('Training needs tensorboard; pip install "semanifold[train]".') from error
+        self.open_board, self.board = SummaryWriter, None
         self.folder, self.generator, self.paths, self.masked = folder, generator, paths, masked
         self.every, self.shown, self.written = pictures_every, -1, 0.0
-        self.board = SummaryWriter(str(folder / BOARD))
         self.start = generator.sample([0], labels=0 if generator.classes else None)
 
     def __call__(self, report: Report) -> None:
-        """Write one report."""
+        """Write one report; the first one of a process wipes out what a process that broke off had shown beyond it."""
+        if self.board is None:
+            self.board = self.open_board(str(self.folder / BOARD), purge_step=report.iteration)
         for name, value in report.stats.items():
             if self.masked or name != "mask_loss":
                 self.board.add_scalar(name, value, report.iteration)
@@ -95,7 +97,8 @@ class Records:
 
     def close(self) -> None:
         """End TensorBoard's file."""
-        self.board.close()
+        if self.board is not None:
+            self.board.close()
 
 
 @torch.no_grad()

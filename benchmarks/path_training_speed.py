@@ -1,0 +1,159 @@
+"""How fast one iteration of the training is, and how much memory it takes, against the published formulation of the same step.
+
+    python benchmarks/path_training_speed.py             both settings: large (K = 200, N = 512, d = 512) and the bundled faces
+    python benchmarks/path_training_speed.py --only faces --steps 5
+
+The published formulation (WarpedGANSpace, lib/trainer.py and lib/support_sets.py, told in our own words): the sets of a batch
+are chosen by the product of a one-hot matrix with the table of all sets, the one-hot rows and the magnitudes are made in a loop
+over the samples, the generator's weights take gradients, the unshifted picture keeps its graph, and Adam is PyTorch's plain one.
+Both sides use the same generator, reconstructor and sizes. Every measurement is a process of its own; memory is the peak of its
+resident set, and what it has beyond a process that has only imported everything. Seconds are processor time, for busy machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from semanifold.generators.base import Generator
+from semanifold.generators.loading import load_generator
+from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.latents import Latents
+from semanifold.paths.presets import PRESETS
+from semanifold.paths.reconstructor import make_reconstructor
+from semanifold.paths.training import adam
+from semanifold.paths.training_draws import Prior, draw_step
+from semanifold.paths.training_step import TrainingSettings, TrainingStep, run_step
+from semanifold.paths.warped import warped_paths
+
+Step = Callable[[], None]
+
+
+def sizes(setting: str, given: argparse.Namespace) -> tuple[Generator, int, int, str, int]:
+    """Return generator, K, N, reconstructor and batch of a setting."""
+    if setting == "faces":
+        preset = PRESETS["faces"]
+        return load_generator("faces"), preset.k, preset.dipoles, preset.reconstructor, preset.batch
+    widths = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
+    channels = tuple(width for size, width in widths.items() if size <= given.size)
+    return StyleGAN2(StyleGAN2Config(given.size, 512, 512, channels)), 200, 512, "resnet", given.batch
+
+
+def ours(setting: str, given: argparse.Namespace) -> Step:
+    generator, k, dipoles, kind, batch = sizes(setting, given)
+    paths = warped_paths(generator, "w", k, dipoles)
+    reconstructor = make_reconstructor(kind, k, 3)
+    step = TrainingStep(generator, paths, reconstructor, TrainingSettings())
+    optimisers = [adam(module, 1e-4) for module in (paths, reconstructor)]
+    draw = torch.Generator().manual_seed(0)
+
+    def run() -> None:
+        loss, row = run_step(step, draw_step(generator, Prior("w"), k, (0.1, 0.2), batch, draw))
+        loss.backward()
+        for optimiser in optimisers:
+            assert optimiser is not None
+            optimiser.step()
+            optimiser.zero_grad()
+        row.tolist()
+
+    return run
+
+
+def published(setting: str, given: argparse.Namespace) -> Step:
+    generator, k, dipoles, kind, batch = sizes(setting, given)
+    generator.requires_grad_(True)
+    table = warped_paths(generator, "w", k, dipoles)
+    size = table.support.shape[-1]
+    support = nn.Parameter(table.support.detach().reshape(k, -1).clone())
+    alphas, log_gamma = table.alphas.detach().clone(), nn.Parameter(table.log_gamma.detach().reshape(-1, 1).clone())
+    del table
+    reconstructor = make_reconstructor(kind, k, 3)
+    optimisers = [torch.optim.Adam([support, log_gamma], 1e-4), torch.optim.Adam(reconstructor.parameters(), 1e-4)]
+    draw = torch.Generator().manual_seed(0)
+
+    def direction(codes: Tensor, chosen: Tensor) -> Tensor:
+        vectors = (chosen @ support).reshape(len(codes), 2 * dipoles, size)
+        weights, gamma = chosen @ alphas, (chosen @ log_gamma).exp()
+        apart = codes[:, None] - vectors
+        gradient = -2 * ((weights * gamma * (-gamma * apart.norm(dim=2) ** 2).exp())[..., None] * apart).sum(1)
+        return gradient / gradient.norm(dim=1, keepdim=True)
+
+    def run() -> None:
+        index = torch.randint(k, (batch,), generator=draw)
+        signs = torch.randint(2, (batch,), generator=draw)
+        chosen, magnitude = torch.zeros(batch, k), torch.zeros(batch)
+        for i in range(batch):
+            chosen[i, index[i]] = 1
+            magnitude[i] = (0.1 + 0.1 * torch.rand(1, generator=draw).item()) * (1 if signs[i] else -1)
+        codes = generator.convert(Latents(torch.randn(batch, *generator.spaces["z"], generator=draw), "z"), "w")
+        first = generator.images(codes)
+        shift = magnitude[:, None] * direction(codes.values, chosen)
+        second = generator.images(codes.with_values(codes.values + shift))
+        scores, measured = reconstructor(first, second)
+        loss = F.cross_entropy(scores, index) + 0.25 * (measured - magnitude).abs().mean()
+        for part in (generator, *optimisers):
+            part.zero_grad()
+        loss.backward()
+        for optimiser in optimisers:
+            optimiser.step()
+        loss.item()
+
+    return run
+
+
+def measure(how: str, setting: str, given: argparse.Namespace) -> dict[str, float]:
+    """Return processor seconds a step and peak memory of one formulation in this process."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    step = (ours if how == "ours" else published)(setting, given)
+    step()
+    began = time.process_time()
+    for _ in range(given.steps):
+        step()
+    seconds = (time.process_time() - began) / given.steps
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": seconds, "peak": peak, "beyond": peak - before}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=["large", "faces"])
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--size", type=int, default=128, help="pictures of the large setting's StyleGAN2 (config F widths)")
+    parser.add_argument("--batch", type=int, default=4, help="batch of the large setting")
+    parser.add_argument("--how", choices=["ours", "published"], help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.how:
+        import torchvision  # noqa: F401, PLC0415  (its memory is no part of the comparison)
+
+        print(json.dumps(measure(given.how, given.only, given)))
+        return
+    print("| setting | step | processor s | peak MB | beyond imports MB |")
+    print("|---|---|---:|---:|---:|")
+    for setting in [given.only] if given.only else ["large", "faces"]:
+        found = {}
+        for how in ("published", "ours"):
+            words = ["--how", how, "--only", setting, "--steps", str(given.steps), "--size", str(given.size)]
+            done = subprocess.run(
+                [sys.executable, __file__, *words, "--batch", str(given.batch)], check=True, capture_output=True, text=True
+            )
+            found[how] = json.loads(done.stdout)
+            print(
+                f"| {setting} | {how} | {found[how]['seconds']:.2f} | {found[how]['peak']:.0f} | {found[how]['beyond']:.0f} |",
+                flush=True,
+            )
+        a, b = found["published"], found["ours"]
+        times, peaks, beyond = (a[key] / b[key] for key in ("seconds", "peak", "beyond"))
+        print(f"| {setting} | ratio | {times:.2f} | {peaks:.2f} | {beyond:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,309 @@
+"""``semanifold train`` as a person uses it: the run folder, kill -9, Ctrl-C, earlier experiments, bad input."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from semanifold import cli
+from semanifold.paths import training_records
+from semanifold.paths.experiments import open_experiment
+from semanifold.paths.files import load_paths
+from semanifold.paths.reconstructor import make_reconstructor
+from semanifold.paths.training_records import PUBLISHED_KEYS, read_stats
+from semanifold.runs import read_record
+
+TRAIN = ("semanifold.commands.train:Train", "learn paths")
+TOY = """
+import torch
+from semanifold.generators.wrapped import wrap
+
+def blob(z):
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 32).to(z), torch.linspace(-1, 1, 32).to(z), indexing="ij")
+    a = [torch.tanh(column)[:, None, None] for column in z.T]
+    size = 0.15 + 0.1 * (a[2] + 1)
+    return ((1 + 0.5 * a[3]) * torch.exp(-((x - 0.6 * a[0]) ** 2 + (y - 0.6 * a[1]) ** 2) / size))[:, None] - 1
+
+toy = wrap(blob, (4,), name="toy")
+"""
+QUICK = ["--generator", "toy.py:toy", "--device", "cpu", "--k", "3", "--dipoles", "2", "--reconstructor", "lenet"]
+QUICK += ["--iterations", "12", "--batch", "8", "--log-every", "2", "--save-every", "5", "--test-draws", "32"]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(cli.COMMANDS, "train", TRAIN)
+    (tmp_path / "toy.py").write_text(TOY)
+
+
+def train(*words: object, quick: list[str] = QUICK) -> int:
+    given = list(map(str, words))
+    kept: list[str] = []
+    for flag, value in zip(quick[::2], quick[1::2]):
+        kept += [] if flag in given else [flag, value]
+    return cli.main(["train", *kept, *given])
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    paths = load_paths(folder / "paths.safetensors").state_dict()
+    return paths | torch.load(folder / "models" / "reconstructor.pt", weights_only=True)
+
+
+def same(one: Path, other: Path) -> bool:
+    ours, theirs = weights(one), weights(other)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+# ------------------------------------------------------------------------------------------------- the run folder
+
+
+def test_the_run_folder_is_that_of_the_published_program_and_ours(tmp_path, capsys):
+    assert train("--out", "run") == 0
+    folder = tmp_path / "run"
+    told = capsys.readouterr().out
+    assert "of 32 unseen steps the reconstructor names" in told
+    names = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and "events" not in p.name}
+    models = {"support_sets_init.pt", "support_sets.pt", "reconstructor.pt", "checkpoint.safetensors"}
+    plain = {"run.json", "args.json", "stats.json", "command.sh", "metrics.json", "paths.safetensors"}
+    assert names == plain | {f"models/{name}" for name in models}
+    assert next((folder / "tensorboard").iterdir()).name.startswith("events")
+    stats = json.loads((folder / "stats.json").read_text())
+    assert list(stats) == ["2", "4", "6", "8", "10", "12"]
+    assert set(stats["2"]) == {"accuracy", "classification_loss", "regression_loss", "total_loss"}
+    arguments = json.loads((folder / "args.json").read_text())
+    assert tuple(arguments) == PUBLISHED_KEYS
+    assert (arguments["num_support_sets"], arguments["num_support_dipoles"], arguments["reconstructor_type"]) == (3, 2, "LeNet")
+    scores = json.loads((folder / "metrics.json").read_text())["held_out"]
+    assert 0 <= scores["accuracy"] <= 1
+    assert scores["draws"] == 32
+    paths = load_paths(folder / "paths.safetensors")
+    assert len(paths) == 3
+    assert paths.info.fingerprint == read_record(folder)["facts"]["fingerprint"]
+    before = torch.load(folder / "models" / "support_sets_init.pt", weights_only=True)
+    after = torch.load(folder / "models" / "support_sets.pt", weights_only=True)
+    assert before.keys() == after.keys() == {"SUPPORT_SETS", "ALPHAS", "LOGGAMMA"}
+    assert not torch.equal(before["SUPPORT_SETS"], after["SUPPORT_SETS"])
+    assert read_record(folder)["status"] == "finished"
+    assert train("--out", "run") == 0
+    assert "finished already" in capsys.readouterr().out
+    assert train("--out", "run", "--k", 4) == 2
+    assert "another run (k 3 instead of 4)" in capsys.readouterr().err
+    assert train("--out", "run", "--k", 4, "--overwrite") == 0
+    assert len(load_paths(folder / "paths.safetensors")) == 4
+
+
+def test_tensorboard_shows_curves_and_pictures(tmp_path):
+    assert train("--out", "run") == 0
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # slow to import
+
+    seen = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    assert set(seen.Tags()["scalars"]) == {"accuracy", "classification_loss", "regression_loss", "total_loss"}
+    assert [event.step for event in seen.Scalars("accuracy")] == [2, 4, 6, 8, 10, 12]
+    stats = read_stats(tmp_path / "run" / "stats.json")
+    assert seen.Scalars("total_loss")[-1].value == pytest.approx(stats[12]["total_loss"], rel=1e-5)
+    assert seen.Tags()["images"] == ["traversals"]
+    assert seen.Images("traversals")[0].height == 3 * 32
+    assert seen.Images("traversals")[0].width == 7 * 32
+
+
+@pytest.mark.parametrize("kind", ["ortho", "pca"])
+def test_other_kinds_of_paths(kind, tmp_path):
+    assert train("--paths", kind, "--out", "run", "--mask", "box:0,0,1,0.5") == 0
+    assert load_paths(tmp_path / "run" / "paths.safetensors").kind == "linear"
+    assert not (tmp_path / "run" / "models" / "support_sets.pt").exists()
+    assert "mask_loss" in json.loads((tmp_path / "run" / "stats.json").read_text())["2"]
+
+
+# ------------------------------------------------------------------------------------------------- breaking off
+
+LAUNCH = f"""
+import sys
+from semanifold import cli
+cli.COMMANDS["train"] = {TRAIN!r}
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_kill_9_and_the_same_command_give_the_same_weights_bit_for_bit(tmp_path):
+    long = ["--iterations", "250", "--out"]
+    words = ["train", *[w for pair in zip(QUICK[::2], QUICK[1::2]) if pair[0] != "--iterations" for w in pair], *long]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", LAUNCH, *words, "killed place"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    folder = tmp_path / "killed place"
+    until = time.monotonic() + 200
+    while not (folder / "models" / "checkpoint.previous.safetensors").exists():
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert read_record(folder)["status"] == "running"
+    assert not (folder / "metrics.json").exists()
+    said = shlex.split((folder / "command.sh").read_text().splitlines()[1])
+    assert said == ["semanifold", *words, "killed place"]
+    assert (folder / "command.sh").read_text().splitlines()[1].endswith("'killed place'")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert cli.main([*words, "killed place"]) == 0
+        assert cli.main([*words, "whole"]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    assert same(folder, tmp_path / "whole")
+    assert (folder / "stats.json").read_text() == (tmp_path / "whole" / "stats.json").read_text()
+    assert (folder / "metrics.json").read_text() == (tmp_path / "whole" / "metrics.json").read_text()
+
+
+def test_ctrl_c_keeps_what_there_is_and_the_same_command_ends_the_work(tmp_path, capsys, monkeypatch):
+    assert train("--out", "whole") == 0
+    calls = []
+    before = training_records.Records.__call__
+
+    def interrupting(self, report):
+        before(self, report)
+        calls.append(report.iteration)
+        if report.iteration == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(training_records.Records, "__call__", interrupting)
+    assert train("--out", "run") == 130
+    assert "interrupted after 6 iterations" in capsys.readouterr().err
+    assert read_record(tmp_path / "run")["status"] == "interrupted"
+    assert (tmp_path / "run" / "paths.safetensors").exists()
+    (tmp_path / "run" / "stats.json").write_text('{"2": {"accur')
+    calls.clear()
+    assert train("--out", "run") == 0
+    assert calls == [8, 10, 12]
+    told = capsys.readouterr().err
+    assert "stats.json is damaged" in told
+    assert "written again" in told
+    assert same(tmp_path / "run", tmp_path / "whole")
+    assert (tmp_path / "run" / "stats.json").read_text() == (tmp_path / "whole" / "stats.json").read_text()
+
+
+def test_damaged_checkpoints(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(training_records.Records, "keep", lambda self, history: (_ for _ in ()).throw(OSError(28, "No space")))
+    assert train("--out", "run") == 2
+    assert "disk is full" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(cli.COMMANDS, "train", TRAIN)
+    (tmp_path / "run" / "models" / "checkpoint.safetensors").write_bytes(b"junk")
+    assert train("--out", "run") == 2
+    assert "checkpoint.safetensors is damaged" in capsys.readouterr().err
+    assert train("--out", "run", "--overwrite") == 0
+
+
+# ------------------------------------------------------------------------------------------------- earlier experiments
+
+
+@pytest.fixture
+def published(tmp_path) -> Path:
+    """An unfinished experiment as WarpedGANSpace leaves it."""
+    folder = tmp_path / "SNGAN_MNIST-LeNet-K3-D2-eps0.15_0.25"
+    (folder / "models").mkdir(parents=True)
+    draw = torch.Generator().manual_seed(0)
+    half = torch.randn(3, 2, 1, 4, generator=draw)
+    sets = {
+        "SUPPORT_SETS": torch.cat([half, -half], 2).reshape(3, 16),
+        "ALPHAS": torch.tensor([1.0, -1.0]).repeat(3, 2),
+        "LOGGAMMA": torch.full((3, 1), 0.25).log(),
+    }
+    network = make_reconstructor("lenet", 3, 1, seed=5).state_dict()
+    torch.save({"iter": 6, "support_sets": sets, "reconstructor": network}, folder / "models" / "checkpoint.pt")
+    torch.save(sets, folder / "models" / "support_sets_init.pt")
+    arguments = dict.fromkeys(PUBLISHED_KEYS) | {"gan_type": "SNGAN_MNIST", "shift_in_w_space": False, "learn_gammas": True}
+    arguments |= {"min_shift_magnitude": 0.15, "max_shift_magnitude": 0.25, "batch_size": 8, "max_iter": 10, "z_truncation": 1.0}
+    (folder / "args.json").write_text(json.dumps(arguments))
+    (folder / "stats.json").write_text('{"2": {"accuracy": 0.3}, "4": {')
+    return folder
+
+
+def test_a_published_experiment_is_opened_and_resumed(published, tmp_path, capsys):
+    for place in (published, published / "models" / "checkpoint.pt"):
+        experiment = open_experiment(place)
+        assert (len(experiment.paths), experiment.iteration) == (3, 6)
+        assert experiment.reconstructor is not None
+        assert (experiment.reconstructor.kind, experiment.reconstructor.paths) == ("lenet", 3)
+        assert any("stats.json is damaged" in sentence for sentence in experiment.remarks)
+    quick = ["--generator", "toy.py:toy", "--device", "cpu", "--log-every", "2", "--test-draws", "16"]
+    assert train("--start-from", published, "--out", "on", quick=quick) == 0
+    told = capsys.readouterr().err
+    assert "at iteration 6" in told
+    assert "optimisers begin afresh" in told
+    assert list(read_stats(tmp_path / "on" / "stats.json")) == [8, 10]
+    arguments = json.loads((tmp_path / "on" / "args.json").read_text())
+    assert (arguments["min_shift_magnitude"], arguments["max_shift_magnitude"], arguments["batch_size"]) == (0.15, 0.25, 8)
+    assert arguments["z_truncation"] is None
+    again = open_experiment(tmp_path / "on")
+    assert again.iteration == 10
+    assert again.paths.info.generator == "toy"
+    assert train("--start-from", "on", "--out", "further", "--iterations", 12, quick=quick) == 0
+    assert train("--start-from", "on", "--out", "nothing", quick=quick) == 2
+    assert "has done 10 iterations already" in capsys.readouterr().err
+    assert not (tmp_path / "nothing").exists()
+
+
+# ------------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--k", "0"], "at least 1 path"),
+        (["--dipoles", "0"], "at least 1 dipole"),
+        (["--min-magnitude", "2", "--max-magnitude", "1"], "2 to 1 came"),
+        (["--paths", "warpd"], "did you mean 'warped'"),
+        (["--preset", "mnst"], "did you mean 'mnist'"),
+        (["--reconstructor", "vgg"], "no reconstructor 'vgg'"),
+        (["--init", "spred"], "spred"),
+        (["--lambda-mask", "0.5"], "needs a --mask"),
+        (["--mask", "box:0,0,1"], "box"),
+        (["--classes", "3"], "not class-conditional"),
+        (["--batch", "1"], "cannot be divided"),
+        (["--start-from", "nowhere"], "no experiment nowhere"),
+        (["--precision", "fp16"], "precision"),
+        (["--layers", "0-1"], "w\\+"),
+        (["--paths", "ortho", "--k", "9"], "at most 4"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(words, says, tmp_path, capsys):
+    assert train("--out", "run", *words) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1
+    assert re.search(says, told[0]), told
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_preset_for_a_file_needs_the_file(capsys):
+    assert cli.main(["train", "--preset", "stylegan2"]) == 2
+    assert "give its file with --generator" in capsys.readouterr().err
+
+
+def test_a_reconstructor_of_another_size_is_refused(published, capsys):
+    checkpoint = torch.load(published / "models" / "checkpoint.pt", weights_only=True)
+    checkpoint["reconstructor"] = make_reconstructor("lenet", 5, 1).state_dict()
+    torch.save(checkpoint, published / "models" / "checkpoint.pt")
+    assert train("--start-from", published, "--out", "on") == 2
+    assert "tells 5 paths apart" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy():
+    code = f"import sys; from semanifold import cli; cli.COMMANDS['train'] = {TRAIN!r}; cli.command_class('train')\n"
+    code += "print([m for m in ('accelerate', 'tensorboard', 'torchvision', 'transformers') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
