@@ -325,6 +325,9 @@ WRONG = {
     "groups of one name": (["rank", "WALK", "--group", "x=left", "x=right", "--out", "r"], "names of their own"),
     "no top": (["rank", "WALK", "--top", "0", "--out", "r"], "at least 1"),
     "no correlation": (["rank", "WALK", "--least-pearson", "1.5", "--out", "r"], "0 to 1"),
+    "name into another kind of file": (["rank", "WALK", "--name", "toy.py", "--out", "r"], "give a .safetensors file"),
+    "name over other paths": (["rank", "WALK", "--name", "w.safetensors", "--out", "r"], "holds other paths"),
+    "name over other things": (["rank", "WALK", "--name", "wide.safetensors", "--out", "r"], "wide.safetensors"),
     "name into nowhere": (["rank", "WALK", "--name", "gone/a.safetensors", "--out", "r"], "cannot be written"),
 }
 

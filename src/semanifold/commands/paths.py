@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -286,7 +286,7 @@ class Measure(Command):
         """Return the mask ``[1, 1, h, w]`` of every code; regions of the bundled faces lie elsewhere on every face."""
         if self.mask is None:
             return {}
-        model = from_arguments(Model, traversal.record["arguments"]["model"])
+        model = replace(from_arguments(Model, traversal.record["arguments"]["model"]), device=self.device)
         generator = model.load()
         if generator.fingerprint != traversal.facts["fingerprint"]:
             raise SemanifoldError(

@@ -132,8 +132,12 @@ class Rank(Command):
         if fingerprint_of(paths) != measures.facts.get("path_set_fingerprint"):
             raise SemanifoldError(f"The paths in {source} are not those that were walked; walk and measure them again first.")
         assert self.name is not None
-        if self.name.is_dir() or not self.name.parent.is_dir():
-            raise SemanifoldError(f"{self.name} cannot be written; give a file in a folder that exists after --name.")
+        if self.name.suffix != ".safetensors" or self.name.is_dir() or not self.name.parent.is_dir():
+            raise SemanifoldError(
+                f"{self.name} cannot be written; give a .safetensors file in a folder that exists after --name."
+            )
+        if self.name.exists() and fingerprint_of(load_paths(self.name)) != fingerprint_of(paths):
+            raise SemanifoldError(f"{self.name} holds other paths than those that were walked; give a new file after --name.")
         return paths.with_info(names=merged_names(paths.info.names, found))
 
     def films(
