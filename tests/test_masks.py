@@ -1,5 +1,7 @@
 """Masks: areas, the algebra, the text form both ways, and what is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -89,6 +91,12 @@ def test_pixels_are_fractions_of_the_native_picture() -> None:
     assert mask.rectangle(512, 512) == (340, 395, 150, 365)
     with pytest.raises(SemanifoldError, match="pixels need a picture"):
         parse_mask("box:1,2,3,4px")
+
+
+def test_a_picture_of_16_bits_is_read_in_full(tmp_path: Path) -> None:
+    values = np.tile(np.array([0, 20000, 65535], np.uint16), (3, 1))
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    assert torch.allclose(painted(tmp_path / "deep.png").at(3, 3)[0, 0, 0], torch.tensor([0, 20000 / 65535, 1]), atol=1e-5)
 
 
 def test_a_feather_keeps_the_area_and_softens_the_edge() -> None:

@@ -341,6 +341,8 @@ def _read(path: Path) -> Tensor:
                 alpha = np.asarray(image.convert("RGBA").getchannel("A"))
                 if alpha.min() < 255:
                     return torch.from_numpy(alpha.copy())
+            if image.mode.startswith("I"):  # 16 bits; convert would cut them off at 255
+                return torch.from_numpy(np.asarray(image).astype(np.float32) / 65535)
             return torch.from_numpy(np.asarray(image.convert("L")).copy())
     except FileNotFoundError as error:
         raise SemanifoldError(f"There is no mask file {path}; give an image file, a shape or the name of a region.") from error

@@ -95,6 +95,16 @@ def test_the_preconditioner_is_the_inverse_of_the_dense_matrix() -> None:
     torch.testing.assert_close(apply(gradient).flatten(), torch.linalg.solve(dense, gradient.flatten()))
 
 
+def test_a_code_beyond_all_bounds_is_refused() -> None:
+    class Steep(SmallWorld):
+        def images(self, latents: Latents, *, size: int | None = None) -> torch.Tensor:
+            return super().images(latents, size=size) + (latents.values**3).sum() * 1e30
+
+    world = Steep()
+    with pytest.raises(SemanifoldError, match="NaN or infinite amounts"):
+        local_directions(world, Latents(torch.full((1, 6), 1e10), "z"), MASK, 2)
+
+
 def test_a_code_that_the_mask_does_not_answer_to_is_refused() -> None:
     class Still(SmallWorld):
         def images(self, latents: Latents, *, size: int | None = None) -> torch.Tensor:

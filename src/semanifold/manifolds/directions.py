@@ -99,6 +99,8 @@ def local_directions(
         basis = torch.linalg.qr(basis.T)[0].T
     pushed = push_forward(pictures, zero, basis, chunk)
     inside, outside = (_gram(pushed * root) for root in roots)
+    if not (torch.isfinite(inside).all() and torch.isfinite(outside).all()):
+        raise SemanifoldError(f"Pictures of {generator.name} around this code change by NaN or infinite amounts; check the code.")
     top = float(torch.linalg.eigvalsh(inside)[-1])
     if not top > 0:
         raise SemanifoldError(f"Nothing inside the mask {mask} answers to this code; use another mask, space or layers.")
