@@ -60,7 +60,9 @@ def test_crops_widen_the_box_and_keep_x_and_y_apart() -> None:
         pad = 64 * padding
         box = torch.tensor([[0.0, 0.0, 104 + pad + 50, 104 + pad + 30]] * 2)
         assert torch.allclose(views.crops(padding, 32), cut_out(views.square, box, 32), atol=1e-6)
-    assert torch.allclose(views.crops(0, 32)[0].mT, cut_out(views.square, torch.tensor([[0.0, 0, 134, 154]] * 2), 32)[1], atol=1e-4)
+    assert torch.allclose(
+        views.crops(0, 32)[0].mT, cut_out(views.square, torch.tensor([[0.0, 0, 134, 154]] * 2), 32)[1], atol=1e-4
+    )
 
 
 def test_the_detector_sees_blue_first_less_its_mean() -> None:

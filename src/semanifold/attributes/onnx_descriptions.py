@@ -73,12 +73,17 @@ def read_description(path: Path) -> Description:
     except (OSError, ValueError, RecursionError) as error:
         raise SemanifoldError(f"{path} cannot be read as {path.suffix[1:].upper()}: {first_line(error)}.") from error
     try:
-        return _description(table)
+        return parse_description(table)
     except SemanifoldError as error:
         raise SemanifoldError(f"{path}: {error}") from error
 
 
-def _description(table: object) -> Description:
+def parse_description(table: object) -> Description:
+    """Return the description that a table of a file holds.
+
+    Raises:
+        SemanifoldError: if a key is unknown, missing or of the wrong kind.
+    """
     known = [field.name for field in fields(Description)]
     if not isinstance(table, dict) or "size" not in table:
         raise SemanifoldError("a description needs at least the size of the input, such as size = [64, 64].")

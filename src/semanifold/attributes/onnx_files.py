@@ -91,7 +91,7 @@ def decoded(outputs: Mapping[str, Tensor], description: Description) -> Tensor:
         return surest_box(found.reshape(n, -1, 4), outputs[description.scores], description.threshold)
     if description.decode == "expectation":
         values = found.new_tensor(description.values or range(found.shape[-1]))
-        if len(values) == found.shape[-1] and found[0].numel() == m * len(values):
+        if len(values) == found.shape[-1] > 1 and found[0].numel() == m * len(values):
             return (found.reshape(n, m, -1).softmax(-1) * values).sum(-1)
         raise SemanifoldError(
             f"The output {name} has shape {list(found.shape)}, but {m} attributes of {len(values)} classes are described."
