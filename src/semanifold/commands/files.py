@@ -26,7 +26,7 @@ SHEET = "contact.png"
 
 @dataclass(frozen=True)
 class Sample(Command):
-    """Show pictures of a generator, one per seed, and write them with their codes, a pool for semanifold traverse.
+    """Show pictures of a generator, one per seed, and write them with their codes, a pool to walk from.
 
     Attributes:
         seeds: numbers of the pictures, and ranges such as 0-15; the same number gives the same picture everywhere.

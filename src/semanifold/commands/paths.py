@@ -96,7 +96,7 @@ class Codes:
 
 @dataclass(frozen=True)
 class Traverse(Command):
-    """Walk the paths of a set both ways from every code of a pool: codes, pictures without loss, and films.
+    """Walk the paths of a set both ways from every code of a pool: codes, pictures and films.
 
     Attributes:
         path_set: a file of paths, a training run, an experiment of WarpedGANSpace, or a file of directions.
