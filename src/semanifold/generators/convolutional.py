@@ -15,8 +15,8 @@ NORM_EPSILON = 1e-5
 """What batch normalisation adds to the variance, in PyTorch and in every published generator here."""
 
 
-LEAST_DOUBLED = 8
-"""Below this size, summing the taps of a kernel costs more than it saves."""
+LEAST_PIXELS = 512
+"""For fewer pixels in a batch, summing the taps of a kernel costs more than it saves."""
 
 
 class Conv(nn.Module):
@@ -78,7 +78,7 @@ def doubled_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     The four copies of a pixel meet nine taps; summed beforehand, they are one transposed convolution of stride 2 and 4 x 4 taps,
     with 16 products where there were 36.
     """
-    if x.shape[-1] < LEAST_DOUBLED:
+    if x.shape[0] * x.shape[2] * x.shape[3] < LEAST_PIXELS:
         return F.conv2d(doubled(x), weight, bias, padding=1)
     taps = weight.flip(2, 3).transpose(0, 1)
     rows = F.pad(taps, (0, 0, 0, 1)) + F.pad(taps, (0, 0, 1, 0))
