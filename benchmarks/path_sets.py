@@ -1,0 +1,249 @@
+"""Which set of paths finds the meaningful changes? Warped, linear, PCA, SeFa and random ones, on generators with a known truth.
+
+    python benchmarks/path_sets.py faces       # the bundled faces: 29 known factors
+    python benchmarks/path_sets.py celeba64    # a real decoder behind a hidden rotation: which of its axes come back?
+
+All sets have as many paths and live in the same space. A reconstructor of the same kind is trained as long on each, so that
+its held-out accuracy (RCA, Voynov & Babenko 2020, arXiv:2002.03754) can be compared; for warped and linear paths that is their
+own training. Rows are kept in ``--out`` as JSON; a set that is there already is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from semanifold.attributes.faces import FacesAttributes
+from semanifold.errors import SemanifoldError
+from semanifold.faces.reading import face_regions
+from semanifold.generators.base import Generator
+from semanifold.generators.loading import load_generator
+from semanifold.generators.wrapped import wrap
+from semanifold.masks import parse_mask
+from semanifold.paths.base import PathSet
+from semanifold.paths.closed_form import principal_paths, sefa_paths
+from semanifold.paths.files import load_paths, save_paths
+from semanifold.paths.linear import linear_paths
+from semanifold.paths.presets import PRESETS, Preset
+from semanifold.paths.reconstructor import make_reconstructor
+from semanifold.paths.training import held_out_scores, train_paths
+from semanifold.paths.training_draws import Prior
+from semanifold.paths.training_step import TrainingSettings
+from semanifold.paths.warped import warped_paths
+from semanifold.ranking.dependency import dependencies
+from semanifold.ranking.measures import METRICS, Measures, mask_locality, measure_frames
+from semanifold.ranking.scores import score
+from semanifold.traversal import moments
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+METHODS = ("warped", "linear", "pca", "sefa", "random")
+FIRST_CODE = 50_000
+"""Seed of the first code that paths are measured on; training draws its codes otherwise."""
+MASKS = ("mouth", "eyes", "hair")
+STRONG = 0.9
+"""Correlation from which a path counts as one of a factor."""
+TARGET = 1.0
+"""Change of the target, in standard deviations, at which the change of the others is measured."""
+CELEBA = Preset(
+    "a beta-TCVAE decoder of CelebA, 64 px, z of 10 numbers",
+    k=10,
+    dipoles=16,
+    init="spread",
+    space="z",
+    min_magnitude=0.5,
+    max_magnitude=1.5,
+    reconstructor="lenet",
+    iterations=2500,
+    paths_lr=1e-2,
+    reconstructor_lr=3e-3,
+    decay=0.3,
+    step=0.25,
+    steps=10,
+)
+
+
+def new_paths(generator: Generator, method: str, preset: Preset) -> PathSet:
+    """Return a set before training; that of a closed form is complete."""
+    space, way = preset.space, {"step": preset.step, "steps": preset.steps}
+    if method == "warped":
+        return warped_paths(generator, space, preset.k, preset.dipoles, init=preset.init, **way)  # type: ignore[arg-type]
+    if method in ("linear", "random"):
+        return linear_paths(generator, space, preset.k, "ortho" if method == "linear" else "random", **way)
+    closed = principal_paths(generator, space, preset.k) if method == "pca" else sefa_paths(generator, preset.k, space=space)
+    # the same length for all, as for the others; closed forms would go three standard deviations along each
+    return closed.with_info(step=preset.step, count=preset.steps)
+
+
+def trained(generator: Generator, method: str, preset: Preset, folder: Path) -> tuple[PathSet, dict[str, Any]]:
+    """Train a set and its reconstructor, or read what an earlier run has trained; return the set and its scores."""
+    file, scores = folder / f"{method}.safetensors", folder / f"{method}.json"
+    if file.exists() and scores.exists():
+        return load_paths(file), json.loads(scores.read_text())
+    paths = new_paths(generator, method, preset)
+    if method in ("pca", "sefa"):
+        paths.requires_grad_(False)
+    reconstructor = make_reconstructor(
+        preset.reconstructor, len(paths), generator.picture_shape[0], size=preset.reconstructor_size
+    )
+    settings = TrainingSettings(
+        min_magnitude=preset.min_magnitude,
+        max_magnitude=preset.max_magnitude,
+        iterations=preset.iterations,
+        batch=preset.batch,
+        paths_lr=preset.paths_lr,
+        reconstructor_lr=preset.reconstructor_lr,
+        decay=preset.decay,
+        prior=Prior(paths.info.space),
+        log_every=100,
+        save_every=200,
+    )
+    began = time.process_time()
+    kept = folder / method
+    kept.mkdir(parents=True, exist_ok=True)
+    train_paths(
+        generator, paths, reconstructor, settings, folder=kept,
+        watch=lambda r: print(f"{method}: {r.iteration} of {r.iterations}, accuracy {r.stats['accuracy']:.3f}", flush=True),
+    )  # fmt: skip
+    found = held_out_scores(generator, paths, reconstructor, settings) | {"seconds": round(time.process_time() - began)}
+    save_paths(paths, file)
+    scores.write_text(json.dumps(found))
+    return paths, found
+
+
+@torch.no_grad()
+def walked(generator: Generator, paths: PathSet, codes: int, reader: Any, masks: tuple[str, ...]) -> dict[str, Measures]:
+    """Return attributes and locality of all paths from some codes, for each mask (all with the same attributes)."""
+    t = moments(paths.info.count)
+    start = generator.sample(range(FIRST_CODE, FIRST_CODE + codes), paths.info.space)
+    shape = (codes, len(paths), len(t))
+    values = np.empty((*shape, len(reader.attributes)))
+    local = {mask: np.empty((*shape, len(METRICS))) for mask in masks}
+    edits = [paths[k] for k in range(len(paths))]
+    for c in range(codes):
+        reference = generator.images(start[c])
+        drawn = {mask: parse_mask(mask, face_regions(generator, start[c]), size=reference.shape[2:]) for mask in masks}
+        for k, edit in enumerate(edits):
+            pictures = generator.images(edit.latents(start[c], t))
+            values[c, k] = measure_frames(lambda rows: pictures[rows], len(t), reference, reader)[0]  # noqa: B023
+            for mask, shape_ in drawn.items():
+                columns = [metric(pictures, reference, shape_.at(*reference.shape[2:])) for metric in METRICS.values()]
+                local[mask][c, k] = torch.stack(columns, 1).double().numpy()
+    names = tuple(str(i) for i in range(codes))
+    facts = (names, tuple(range(len(paths))), tuple(paths.name_of(k) for k in range(len(paths))), t.numpy(), reader.attributes)
+    return {mask: Measures(*facts, values, local[mask]) for mask in masks}
+
+
+def faces_row(generator: Generator, method: str, preset: Preset, folder: Path, codes: int, spread: np.ndarray) -> dict[str, Any]:
+    """Return everything about one set on the bundled faces."""
+    paths, scores = trained(generator, method, preset, folder)
+    reader = FacesAttributes()
+    measured = walked(generator, paths, codes, reader, MASKS)
+    some = next(iter(measured.values()))
+    found = score(some.values, some.attributes, some.t)
+    best = np.nanmax(np.abs(found.pearson), 0)
+    purest = np.full(len(reader.attributes), np.nan)
+    costs = dependencies(some.values, some.t, spread, TARGET)
+    reached = ~np.isnan(costs).all(0)
+    purest[reached] = np.nanmin(costs[:, reached], 0)
+    row: dict[str, Any] = {"method": method, "rca": scores["accuracy"], "seconds": scores["seconds"], "k": len(paths)}
+    row |= {"strong": int((best >= STRONG).sum()), "pearson": float(best.mean())}
+    row |= {"reached": int(reached.sum()), "dependency": float(np.nanmean(purest)), "non_linearity": bend(generator, paths)}
+    row["locality"] = {mask: float(np.nanmin(mask_locality(measures)[0])) for mask, measures in measured.items()}
+    names = [attribute.name for attribute in reader.attributes]
+    row["factors"] = {n: [round(float(p), 3), round(float(d), 3)] for n, p, d in zip(names, best, purest)}
+    return row
+
+
+def bend(generator: Generator, paths: PathSet, codes: int = 8) -> float:
+    """Return the mean angle between the first and the last step of the paths, in degrees."""
+    start = generator.sample(range(FIRST_CODE, FIRST_CODE + codes), paths.info.space)
+    ends = []
+    for k in range(len(paths)):
+        at = [paths[k].latents(start, v).values.flatten(1) for v in (0.0, 1 / paths.info.count, 1 - 1 / paths.info.count, 1.0)]
+        ends.append(torch.nn.functional.cosine_similarity(at[1] - at[0], at[3] - at[2]))
+    return float(torch.rad2deg(torch.cat(ends).clamp(-1, 1).arccos()).mean())
+
+
+def faces(given: argparse.Namespace) -> None:
+    generator, preset = (
+        load_generator("faces"),
+        replace(PRESETS["faces"], **({"iterations": given.iterations} if given.iterations else {})),
+    )
+    with torch.no_grad():
+        random = torch.cat([generator.images(generator.sample(range(i, i + 100))) for i in range(0, 1000, 100)])
+        spread = FacesAttributes().read(random, random[:1]).std(0).double().numpy()
+    print(f"{'method':8s} RCA   strong  mean r  dependency (reached)  bend  out/in at equal change: {', '.join(MASKS)}")
+    for method in given.methods:
+        file = given.out / f"faces-{method}.json"
+        if not file.exists():
+            given.out.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(faces_row(generator, method, preset, given.out, given.codes, spread), indent=1))
+        row = json.loads(file.read_text())
+        local = ", ".join(f"{value:.3f}" for value in row["locality"].values())
+        print(
+            f"{method:8s} {row['rca']:.3f} {row['strong']:3d}/29  {row['pearson']:.3f}   {row['dependency']:.3f} "
+            f"({row['reached']})           {row['non_linearity']:4.1f}  {local}",
+            flush=True,
+        )
+
+
+def rotated(seed: int = 0) -> tuple[Generator, Tensor]:
+    """Return the decoder behind a fixed random rotation of its z, and the rotation ``[10, 10]``: z = code @ rotation."""
+    import real_generators  # noqa: PLC0415  (beside the tests; the files may be absent)
+
+    if not real_generators.available():
+        raise SemanifoldError("The real generators are not here; this study needs them.")
+    plain = real_generators.REAL["celeba64"]()
+    rotation = torch.linalg.qr(torch.randn(10, 10, generator=torch.Generator().manual_seed(seed)))[0]
+    network = torch.nn.Sequential(torch.nn.Linear(10, 10, bias=False), plain.network)  # type: ignore[attr-defined]
+    with torch.no_grad():
+        network[0].weight.copy_(rotation.T)
+    return wrap(network, (10,), pixel_range=(0, 1), name="celeba64-rotated"), rotation
+
+
+def celeba64(given: argparse.Namespace) -> None:
+    generator, rotation = rotated()
+    preset = replace(CELEBA, **({"iterations": given.iterations} if given.iterations else {}))
+    folder = given.out / "celeba64"
+    folder.mkdir(parents=True, exist_ok=True)
+    start = generator.sample(range(FIRST_CODE, FIRST_CODE + 64))
+    print("method   RCA    axes found (|cosine| >= 0.9)  best |cosine| of every axis")
+    for method in given.methods:
+        paths, scores = trained(generator, method, preset, folder)
+        chords = torch.stack(
+            [(paths[k].latents(start, 1.0).values - paths[k].latents(start, -1.0).values).mean(0) for k in range(len(paths))]
+        )
+        original = torch.nn.functional.normalize(chords, dim=1) @ rotation
+        best = original.abs().amax(0)
+        words = " ".join(f"{value:.2f}" for value in best.tolist())
+        print(
+            f"{method:8s} {scores['accuracy']:.3f}  {int((best >= STRONG).sum()):2d} of 10                         {words}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["faces", "celeba64"])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--codes", type=int, default=16, help="codes that every path is measured on")
+    parser.add_argument("--iterations", type=int, help="of every training; the preset's own when left out")
+    parser.add_argument("--out", type=Path, default=Path("out/path-sets"))
+    given = parser.parse_args()
+    try:
+        {"faces": faces, "celeba64": celeba64}[given.what](given)
+    except SemanifoldError as error:
+        sys.exit(f"path_sets: {error}")
+
+
+if __name__ == "__main__":
+    main()
