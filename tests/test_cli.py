@@ -474,7 +474,7 @@ ROOMS = [
     {"solutions", "edits"},
     {"manifolds", "paths", "inversion"},
     {"attributes", "ranking", "locality"},
-    {"media", "plots", "runs", "exchange"},
+    {"media", "plots", "runs", "exchange", "pools", "traversal"},
     {"cli", "commands", "app", "sweep", "__main__"},
 ]
 """DESIGN, section 2: a module imports its own floor and the floors below."""
