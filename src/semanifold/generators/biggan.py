@@ -145,7 +145,7 @@ def spectral_norm(weight: Tensor, u: Tensor) -> Tensor:
 
     Args:
         weight: ``[out, ...]``, flattened to a matrix.
-        u: ``[out]``, the left vector that training left behind.
+        u: ``[out]``, the left vector that training left behind, of any length.
     """
     matrix = weight.flatten(1)
     return (matrix @ F.normalize(u @ matrix, dim=0)).norm()
@@ -160,7 +160,7 @@ class _Spectral(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(drawn(generator, *shape))
         self.bias = nn.Parameter(torch.zeros(shape[0])) if bias else None
-        self.register_buffer("u", F.normalize(drawn(generator, shape[0]), dim=0))
+        self.register_buffer("u", drawn(generator, shape[0]))
 
     def forward(self, x: Tensor, *, double: bool = False) -> Tensor:
         weight = self.weight / spectral_norm(self.weight, self.u)
