@@ -83,8 +83,10 @@ def test_by_name(folder: Path) -> None:
 
 
 def test_a_missing_model_says_how_to_get_it(tmp_path: Path) -> None:
-    (tmp_path / "clip").mkdir()
-    for place in (tmp_path / "clip", "nobody/such-a-clip"):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    for place in (tmp_path / "empty", tmp_path / "other", "nobody/such-a-clip"):
         with pytest.raises(SemanifoldError, match=r"There is no CLIP model .* download it once with 'hf download") as raised:
             ClipAttributes([SMILE], place)
         assert "\n" not in str(raised.value)

@@ -52,6 +52,7 @@ def test_mistakes() -> None:
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "helper.py").write_text("LEVEL = 2.0\n")
     text = """
+import torch
 from helper import LEVEL
 from semanifold.attributes.functions import function_reader
 
@@ -63,6 +64,12 @@ double = function_reader(level, "twice", [(-2, 2)])
 def made():
     return double
 
+class Level(torch.nn.Module):
+    def forward(self, images):
+        return level(images)
+
+module = Level()
+
 def broken(images):
     raise RuntimeError("no")
 
@@ -73,7 +80,7 @@ number = 3
 """
     file = tmp_path / "mine.py"
     file.write_text(text)
-    for name, attribute in (("level", "level"), ("double", "twice"), ("made", "twice")):
+    for name, attribute in (("level", "level"), ("double", "twice"), ("made", "twice"), ("module", "module")):
         reader = user_reader(file, name)
         assert [a.name for a in reader.attributes] == [attribute]
         assert torch.allclose(reader.read(IMAGES, IMAGES[:1]), 2 * brightness(IMAGES)[:, None])

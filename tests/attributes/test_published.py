@@ -17,6 +17,7 @@ from semanifold.attributes.residual_readers import RACES, FairFace
 from semanifold.attributes.s3fd import MEAN_BGR, S3FD, best_faces
 from semanifold.attributes.sampling import cut_out, normalised, shorter_side
 from semanifold.errors import SemanifoldError
+from semanifold.generators import zoo
 
 
 class Finder(nn.Module):
@@ -111,9 +112,10 @@ def test_all_networks_together() -> None:
     assert names[:6] == ["face_width", "face_height", "identity", "age", "gender", "race"]
     assert len(names) == 30  # the published 26 and four races
     values = reader.read(images, images[:1])
-    close(reader.read(images[1:], images[:1])[0].nan_to_num(9), values[1].nan_to_num(9), 1e-4)
-    some = PublishedAttributes(networks, ("roll", "identity", "celeba_age"), detector)
-    close(some.read(images, images[:1]).nan_to_num(9), values[:, [names.index(a.name) for a in some.attributes]].nan_to_num(9))
+    few = {name: networks[name] for name in ("pose", "identity", "celeba")}
+    some = PublishedAttributes(few, ("roll", "identity", "celeba_age"), detector)
+    columns = [names.index(a.name) for a in some.attributes]
+    close(some.read(images[1:], images[:1]).nan_to_num(9), values[1:, columns].nan_to_num(9), 1e-4)
     assert values[0, 2] == pytest.approx(1)
     assert values[1, 2] < 0.9
     assert values[:, names.index("celeba_bangs") :].isfinite().all()
@@ -157,6 +159,34 @@ def test_files_in_a_folder_or_below(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert find_checkpoint("fan-au", MEASURES["au"].files, tmp_path / "weights") == path
     with pytest.raises(SemanifoldError, match="semanifold zoo fetch sfd"):  # the units need a face
         published_reader("au", tmp_path / "weights")
+
+
+def test_a_reader_of_a_file(tmp_path: Path) -> None:
+    """A detector that sees a face everywhere at 32-pixel cells: the first box, of four cells, is half of 256 pixels wide."""
+    with torch.device("meta"):
+        layout = S3FD().state_dict()
+    state = {key: torch.zeros(value.shape, dtype=torch.float16) for key, value in layout.items()}
+    state["fc7_mbox_conf.bias"] = torch.tensor([0, 3], dtype=torch.float16)
+    write(tmp_path / "s3fd-619a316812.pth", state)
+    images = grey(0.2, 48).repeat(2, 1, 1, 1)
+    reader = published_reader(["face_height", "face"], tmp_path)
+    assert [a.name for a in reader.attributes] == ["face_height", "face_width"]
+    values = reader.read(images, images[:1])
+    assert values.dtype == torch.float32
+    assert torch.allclose(values, torch.full((2, 2), 0.5))
+
+
+def test_files_of_the_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder comes first; what it lacks is taken from the zoo."""
+    monkeypatch.setattr(zoo, "here", lambda entry: entry == "fan-au")
+    monkeypatch.setattr(zoo, "located_file", lambda entry: Path("zoo") / entry)
+    files = MEASURES["au"].files
+    assert find_checkpoint("fan-au", files) == find_checkpoint("fan-au", files, tmp_path) == Path("zoo/fan-au")
+    write(tmp_path / files[0], {})
+    assert find_checkpoint("fan-au", files, tmp_path) == tmp_path / files[0]
+    assert all(measure.entry in zoo.table() for measure in MEASURES.values())
+    for measure in MEASURES.values():
+        assert zoo.table()[measure.entry].members == measure.files[:1]
 
 
 @pytest.mark.parametrize("wrapped", [True, False])

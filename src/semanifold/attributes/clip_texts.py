@@ -116,17 +116,20 @@ def _prepared(images: Tensor, size: int) -> Tensor:
 def _load(model: str, device: torch.device) -> tuple[Any, Any]:
     """Return the tokenizer and the frozen model."""
     try:
-        from transformers import AutoTokenizer, CLIPModel  # noqa: PLC0415  (an extra, and slow to import)
+        from transformers import AutoConfig, AutoTokenizer, CLIPModel  # noqa: PLC0415  (an extra, and slow to import)
     except ImportError as error:
         raise SemanifoldError(
             'Text attributes need the package transformers; install it with: pip install "semanifold[clip]"'
         ) from error
     try:
-        found: Any = CLIPModel.from_pretrained(model, local_files_only=True, use_safetensors=None, dtype=torch.float32)
+        kind = AutoConfig.from_pretrained(model, local_files_only=True).model_type
+        if kind != "clip":  # its weights would be left out, and random ones stay
+            raise ValueError(f"it is a model of the kind {kind}")
+        found: Any = CLIPModel.from_pretrained(model, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise SemanifoldError(
             f"There is no CLIP model {model!r} on this machine ({first_line(error)}); download it once with "
             f"'hf download {DEFAULT_MODEL}', or give the folder that it lies in."
         ) from error
-    return tokenizer, found.eval().requires_grad_(False).to(device)
+    return tokenizer, found.float().eval().requires_grad_(False).to(device)

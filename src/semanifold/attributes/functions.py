@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -78,8 +78,8 @@ def user_reader(file: Path, name: str) -> AttributeReader:
 
     Args:
         file: a Python file. It is run.
-        name: in it, a reader, a function without arguments that returns one, or a function of pictures that returns one number
-            each; that attribute is called like the function.
+        name: in it, a reader, a function without arguments that returns one, or a function or module of pictures that returns
+            one number each; that attribute is called like the function.
 
     Raises:
         SemanifoldError: if there is no such file or name, if it fails, or if it is none of these.
@@ -95,8 +95,8 @@ def user_reader(file: Path, name: str) -> AttributeReader:
     try:
         spec.loader.exec_module(module)
         made: Any = vars(module).get(name)
-        if inspect.isroutine(made):
-            made = function_reader(made, name) if inspect.signature(made).parameters else made()
+        if callable(made) and not isinstance(made, AttributeReader):
+            made = function_reader(cast(Function, made), name) if inspect.signature(made).parameters else made()
     except SemanifoldError:
         raise
     except Exception as error:
