@@ -90,6 +90,16 @@ def test_shared_and_own_support_vectors_agree() -> None:
     assert torch.allclose(one, own, atol=1e-12)
 
 
+def test_own_derivative_serves_second_derivatives_and_vmap() -> None:
+    codes, support = drawn(3, 4, dtype=torch.float64), drawn(3, 5, 4, seed=1, dtype=torch.float64)
+    alphas, gamma = drawn(3, 5, seed=2, dtype=torch.float64), torch.full((3,), 0.3, dtype=torch.float64)
+    leaves = (codes.requires_grad_(), support.requires_grad_())
+    assert torch.autograd.gradgradcheck(lambda c, s: rbf_direction(c, s, alphas, gamma), leaves)
+    many = torch.stack([codes, codes + 1]).detach()
+    found = torch.func.vmap(lambda c: rbf_direction(c, support, alphas, gamma))(many)
+    assert torch.allclose(found[1], rbf_direction(many[1], support, alphas, gamma))
+
+
 def test_codes_can_be_differentiated_through_a_path() -> None:
     edit = flow()
     code = drawn(1, *SHAPE, dtype=torch.float64).requires_grad_()
