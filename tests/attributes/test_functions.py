@@ -42,6 +42,7 @@ def test_mistakes() -> None:
         (lambda: function_reader(means, "r").read(IMAGES, IMAGES), r"must return a tensor \[3, 1\].*it returned \[3, 3\]"),
         (lambda: function_reader(lambda x: x, "r").read(IMAGES, IMAGES), r"returned \[3, 3, 2, 2\]"),
         (lambda: function_reader(len, "n").read(IMAGES, IMAGES), "returned int"),  # type: ignore[arg-type]
+        (lambda: function_reader(lambda x: x[9], "r").read(IMAGES, IMAGES), r"r failed on pictures \[3, 3, 2, 2\]: IndexError"),
         (lambda: CombinedAttributes([function_reader(brightness, "b")] * 2), "same name, b"),
     ]
     for call, words in cases:
@@ -69,9 +70,6 @@ class Level(torch.nn.Module):
         return level(images)
 
 module = Level()
-
-def broken(images):
-    raise RuntimeError("no")
 
 def fails():
     raise RuntimeError("not today")

@@ -33,9 +33,15 @@ class FunctionAttributes(AttributeReader):
         """See :meth:`AttributeReader.read`.
 
         Raises:
-            SemanifoldError: if the function returns anything but one number an attribute and picture.
+            SemanifoldError: if the function fails, or returns anything but one number an attribute and picture.
         """
-        values = self.function(images)
+        try:
+            values = self.function(images)
+        except Exception as error:
+            raise SemanifoldError(
+                f"The function of the attributes {', '.join(a.name for a in self.attributes)} failed on pictures "
+                f"{list(images.shape)}: {type(error).__name__}: {first_line(error)}."
+            ) from error
         expected = (len(images), len(self.attributes))
         shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         if isinstance(values, Tensor) and (shape == expected or (shape == expected[:1] and expected[1] == 1)):
