@@ -6,8 +6,10 @@
 The published formulation (WarpedGANSpace, lib/trainer.py and lib/support_sets.py, told in our own words): the sets of a batch
 are chosen by the product of a one-hot matrix with the table of all sets, the one-hot rows and the magnitudes are made in a loop
 over the samples, the generator's weights take gradients, the unshifted picture keeps its graph, and Adam is PyTorch's plain one.
-Both sides use the same generator, reconstructor and sizes. Every measurement is a process of its own; memory is the peak of its
-resident set, and what it has beyond a process that has only imported everything. Seconds are processor time, for busy machines.
+Generator, reconstructor and sizes are the same on both sides. "published" evaluates the generator as the published code does,
+with a kernel per sample in grouped convolutions (benchmarks/stylegan2_speed.py); "published, our generator" takes our operators,
+so that only the step itself differs. Every measurement is a process of its own; memory is the peak of its resident set, and what
+it has beyond a process that has only imported everything. Seconds are processor time, for busy machines.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from stylegan2_speed import textbook_pictures
 from torch import Tensor, nn
 
 from semanifold.generators.base import Generator
@@ -36,6 +39,7 @@ from semanifold.paths.training_step import TrainingSettings, TrainingStep, run_s
 from semanifold.paths.warped import warped_paths
 
 Step = Callable[[], None]
+WAYS = ("published", "published, our generator", "ours")
 
 
 def sizes(setting: str, given: argparse.Namespace) -> tuple[Generator, int, int, str, int]:
@@ -68,9 +72,18 @@ def ours(setting: str, given: argparse.Namespace) -> Step:
     return run
 
 
-def published(setting: str, given: argparse.Namespace) -> Step:
+def published(setting: str, given: argparse.Namespace, *, textbook: bool) -> Step:
     generator, k, dipoles, kind, batch = sizes(setting, given)
     generator.requires_grad_(True)
+    assert isinstance(generator, StyleGAN2)
+    weights = dict(generator.named_parameters()) | dict(generator.named_buffers())
+    blocks = len(generator.config.channels)
+
+    def pictures(codes: Tensor) -> Tensor:
+        if not textbook:
+            return generator.images(Latents(codes, "w"))
+        return textbook_pictures(weights, codes[:, None].expand(-1, generator.config.num_ws, -1), blocks)
+
     table = warped_paths(generator, "w", k, dipoles)
     size = table.support.shape[-1]
     support = nn.Parameter(table.support.detach().reshape(k, -1).clone())
@@ -82,9 +95,9 @@ def published(setting: str, given: argparse.Namespace) -> Step:
 
     def direction(codes: Tensor, chosen: Tensor) -> Tensor:
         vectors = (chosen @ support).reshape(len(codes), 2 * dipoles, size)
-        weights, gamma = chosen @ alphas, (chosen @ log_gamma).exp()
+        signs, gamma = chosen @ alphas, (chosen @ log_gamma).exp()
         apart = codes[:, None] - vectors
-        gradient = -2 * ((weights * gamma * (-gamma * apart.norm(dim=2) ** 2).exp())[..., None] * apart).sum(1)
+        gradient = -2 * ((signs * gamma * (-gamma * apart.norm(dim=2) ** 2).exp())[..., None] * apart).sum(1)
         return gradient / gradient.norm(dim=1, keepdim=True)
 
     def run() -> None:
@@ -95,9 +108,9 @@ def published(setting: str, given: argparse.Namespace) -> Step:
             chosen[i, index[i]] = 1
             magnitude[i] = (0.1 + 0.1 * torch.rand(1, generator=draw).item()) * (1 if signs[i] else -1)
         codes = generator.convert(Latents(torch.randn(batch, *generator.spaces["z"], generator=draw), "z"), "w")
-        first = generator.images(codes)
+        first = pictures(codes.values)
         shift = magnitude[:, None] * direction(codes.values, chosen)
-        second = generator.images(codes.with_values(codes.values + shift))
+        second = pictures(codes.values + shift)
         scores, measured = reconstructor(first, second)
         loss = F.cross_entropy(scores, index) + 0.25 * (measured - magnitude).abs().mean()
         for part in (generator, *optimisers):
@@ -113,7 +126,7 @@ def published(setting: str, given: argparse.Namespace) -> Step:
 def measure(how: str, setting: str, given: argparse.Namespace) -> dict[str, float]:
     """Return processor seconds a step and peak memory of one formulation in this process."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    step = (ours if how == "ours" else published)(setting, given)
+    step = ours(setting, given) if how == "ours" else published(setting, given, textbook=how == "published")
     step()
     began = time.process_time()
     for _ in range(given.steps):
@@ -129,7 +142,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--size", type=int, default=128, help="pictures of the large setting's StyleGAN2 (config F widths)")
     parser.add_argument("--batch", type=int, default=4, help="batch of the large setting")
-    parser.add_argument("--how", choices=["ours", "published"], help=argparse.SUPPRESS)
+    parser.add_argument("--how", choices=WAYS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.how:
         import torchvision  # noqa: F401, PLC0415  (its memory is no part of the comparison)
@@ -140,7 +153,7 @@ def main() -> None:
     print("|---|---|---:|---:|---:|")
     for setting in [given.only] if given.only else ["large", "faces"]:
         found = {}
-        for how in ("published", "ours"):
+        for how in WAYS:
             words = ["--how", how, "--only", setting, "--steps", str(given.steps), "--size", str(given.size)]
             done = subprocess.run(
                 [sys.executable, __file__, *words, "--batch", str(given.batch)], check=True, capture_output=True, text=True
@@ -150,9 +163,9 @@ def main() -> None:
                 f"| {setting} | {how} | {found[how]['seconds']:.2f} | {found[how]['peak']:.0f} | {found[how]['beyond']:.0f} |",
                 flush=True,
             )
-        a, b = found["published"], found["ours"]
-        times, peaks, beyond = (a[key] / b[key] for key in ("seconds", "peak", "beyond"))
-        print(f"| {setting} | ratio | {times:.2f} | {peaks:.2f} | {beyond:.2f} |", flush=True)
+        for how in WAYS[:2]:
+            times, peaks, beyond = (found[how][key] / found["ours"][key] for key in ("seconds", "peak", "beyond"))
+            print(f"| {setting} | {how} / ours | {times:.2f} | {peaks:.2f} | {beyond:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

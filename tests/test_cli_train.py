@@ -93,10 +93,11 @@ def test_the_run_folder_is_that_of_the_published_program_and_ours(tmp_path, caps
     assert before.keys() == after.keys() == {"SUPPORT_SETS", "ALPHAS", "LOGGAMMA"}
     assert not torch.equal(before["SUPPORT_SETS"], after["SUPPORT_SETS"])
     assert read_record(folder)["status"] == "finished"
+    assert read_record(folder)["facts"]["settings"]["batch"] == 8
     assert train("--out", "run") == 0
     assert "finished already" in capsys.readouterr().out
     assert train("--out", "run", "--k", 4) == 2
-    assert "another run (k 3 instead of 4)" in capsys.readouterr().err
+    assert "k 3 instead of 4" in capsys.readouterr().err
     assert train("--out", "run", "--k", 4, "--overwrite") == 0
     assert len(load_paths(folder / "paths.safetensors")) == 4
 

@@ -1,6 +1,8 @@
 """Folders of earlier trainings, and the presets."""
 
 import json
+import pickle
+import shlex
 from pathlib import Path
 
 import pytest
@@ -71,8 +73,6 @@ def test_damage_is_named(folder: Path) -> None:
 
 
 def test_a_checkpoint_that_runs_code_is_not_run(tmp_path: Path) -> None:
-    import pickle
-
     class Bad:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "run",))
@@ -172,8 +172,6 @@ def test_stats_are_written_and_read(tmp_path: Path) -> None:
 
 
 def test_words_are_quoted_for_the_shell(tmp_path: Path) -> None:
-    import shlex
-
     words = ["semanifold", "train", "--out", "a folder; rm -rf $HOME", "--mask", "mouth|nose"]
     write_command(tmp_path / "command.sh", words)
     first, second = (tmp_path / "command.sh").read_text().splitlines()

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -139,6 +139,8 @@ class Train(Command):
         if begin >= settings.iterations:
             raise SemanifoldError(f"{self.start_from} has done {begin} iterations already; give --iterations above that.")
         mask = mask if weight else None
+        described = {"kind": paths.kind, **paths.options()}
+        facts |= {"settings": asdict(settings), "set": described, "network": [reconstructor.kind, reconstructor.size]}
         return Work(generator, paths, reconstructor, settings, mask, begin, facts, self.start_from)
 
 

@@ -141,7 +141,7 @@ def train_paths(
                 if watch and accelerator.is_main_process:
                     watch(report)
             if logged or accelerator.num_processes == 1:
-                interrupted = training.agreed(stopping.is_set())
+                interrupted = training.agreed(stopping.is_set()) and training.iteration < settings.iterations
             if folder is not None and training.iteration % settings.save_every == 0:
                 training.save(folder)
         if folder is not None and training.saved != training.iteration:

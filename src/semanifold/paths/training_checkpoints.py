@@ -46,7 +46,7 @@ def training_key(facts: Mapping[str, Any]) -> str:
 
 def save_checkpoint(folder: Path, standing: Standing, key: str) -> None:
     """Write ``checkpoint.safetensors`` whole or not at all; the one that was there becomes the previous one."""
-    tensors = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in standing.tensors.items()}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in standing.tensors.items()}
     header = {"format": FORMAT, "key": key, "iteration": standing.iteration, "crc32": _checksum(tensors)}
     with replacing(folder / NEWEST) as part:
         save_file(tensors, part, metadata={"semanifold": json.dumps(header)})
