@@ -105,6 +105,17 @@ def test_weights_follow_the_seed_and_leave_the_global_state_alone() -> None:
     assert not torch.equal(one, other)
 
 
+@pytest.mark.parametrize("kind", ["lenet", "resnet"])
+def test_a_start_that_sees_differences(kind: str) -> None:
+    plain, seeing = (make_reconstructor(kind, 3, 3, seed=1, differences=yes).eval() for yes in (False, True))
+    draw = torch.Generator().manual_seed(0)
+    one, other, shift = (torch.randn(2, 3, 32, 32, generator=draw) for _ in range(3))
+    first, second = (seeing.stem(torch.cat([picture, picture + shift], 1)) for picture in (one, other))
+    assert torch.allclose(first, second, atol=1e-4)
+    assert torch.equal(plain.stem.weight[:, 3:], seeing.stem.weight[:, 3:])
+    assert not torch.equal(plain.stem.weight[:, :3], seeing.stem.weight[:, :3])
+
+
 def test_pictures_are_brought_to_the_input_size() -> None:
     picture = torch.arange(16.0).reshape(1, 1, 4, 4).repeat_interleave(16, -1).repeat_interleave(16, -2)
     small = resized(picture, 32)

@@ -125,9 +125,9 @@ class Train(Command):
                 remark(sentence)
         channels = generator.picture_shape[0]
         if reconstructor is None:
-            reconstructor = make_reconstructor(
-                self.training.reconstructor or preset.reconstructor, len(paths), channels, size=size, seed=seed
-            )
+            kind = self.training.reconstructor or preset.reconstructor
+            differences = preset.differences
+            reconstructor = make_reconstructor(kind, len(paths), channels, size=size, seed=seed, differences=differences)
         check_fits(reconstructor, len(paths), channels)
         if self.lambda_mask is not None and self.mask is None:
             raise SemanifoldError("lambda-mask needs a --mask.")

@@ -19,7 +19,7 @@ from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import Init, warped_paths
 
 KINDS = ("warped", *FORMS, "pca", "sefa")
-ANY = Preset("any generator", space=None, dipoles=32, init="spread")
+ANY = Preset("any generator", space=None, dipoles=32, init="spread", differences=True)
 
 
 @dataclass(frozen=True)

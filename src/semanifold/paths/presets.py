@@ -24,6 +24,7 @@ class Preset:
         max_magnitude: greatest length of a step.
         reconstructor: ``lenet`` or ``resnet``.
         reconstructor_size: height and width that pictures are brought to first; None leaves them.
+        differences: begin with a reconstructor that sees the difference of the two pictures.
         batch: samples an iteration.
         iterations: steps of the optimisers.
         paths_lr: learning rate of the paths.
@@ -47,6 +48,7 @@ class Preset:
     max_magnitude: float = 0.25
     reconstructor: str = "resnet"
     reconstructor_size: int | None = None
+    differences: bool = False
     batch: int = 32
     iterations: int = 100_000
     paths_lr: float = 1e-4
@@ -69,6 +71,7 @@ FACES = Preset(
     min_magnitude=0.5,
     max_magnitude=1.5,
     reconstructor="lenet",
+    differences=True,
     batch=32,
     iterations=1500,
     paths_lr=2e-3,

@@ -6,7 +6,7 @@ import io
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +40,11 @@ class Reconstructor(nn.Module, ABC):
     size: int | None
     path_indices: nn.Module
     shift_magnitudes: nn.Module
+
+    @property
+    @abstractmethod
+    def stem(self) -> nn.Conv2d:
+        """The first convolution, ``[f, 2c, k, k]``."""
 
     @abstractmethod
     def features(self, pair: Tensor) -> Tensor:
@@ -99,6 +104,11 @@ class LeNet(Reconstructor):
         self.path_indices = self._head(paths)
         self.shift_magnitudes = self._head(1)
 
+    @property
+    def stem(self) -> nn.Conv2d:
+        """See :attr:`Reconstructor.stem`."""
+        return cast("nn.Conv2d", self.feature_extractor[0])
+
     @staticmethod
     def _head(outputs: int) -> nn.Sequential:
         return nn.Sequential(nn.Linear(120, 84), nn.BatchNorm1d(84), nn.ReLU(), nn.Linear(84, outputs))
@@ -136,6 +146,11 @@ class ResNet(Reconstructor):
         self.path_indices = nn.Linear(512, paths)
         self.shift_magnitudes = nn.Linear(512, 1)
 
+    @property
+    def stem(self) -> nn.Conv2d:
+        """See :attr:`Reconstructor.stem`."""
+        return self.features_extractor.conv1
+
     def features(self, pair: Tensor) -> Tensor:
         """See :meth:`Reconstructor.features`; f = 512, what the pooling layer gives."""
         net = self.features_extractor
@@ -146,7 +161,9 @@ class ResNet(Reconstructor):
 KINDS: dict[str, type[LeNet] | type[ResNet]] = {leaf.kind: leaf for leaf in (LeNet, ResNet)}
 
 
-def make_reconstructor(kind: str, paths: int, channels: int, *, size: int | None = None, seed: int = 0) -> Reconstructor:
+def make_reconstructor(
+    kind: str, paths: int, channels: int, *, size: int | None = None, seed: int = 0, differences: bool = False
+) -> Reconstructor:
     """Make a reconstructor with random weights.
 
     Args:
@@ -155,6 +172,8 @@ def make_reconstructor(kind: str, paths: int, channels: int, *, size: int | None
         channels: colours of one picture.
         size: height and width that pictures are brought to first.
         seed: of the weights; the global random state stays as it is.
+        differences: begin with a first convolution that sees the second picture minus the first, for a faster start; the
+            published networks begin with independent weights for both.
 
     Raises:
         SemanifoldError: for an unknown kind, or sizes that make no sense.
@@ -167,7 +186,11 @@ def make_reconstructor(kind: str, paths: int, channels: int, *, size: int | None
         raise SemanifoldError(f"A reconstructor looks at pictures of at least 32 pixels, but the size {size} came.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return KINDS[kind.lower()](paths, channels, size)
+        made = KINDS[kind.lower()](paths, channels, size)
+    if differences:
+        with torch.no_grad():
+            made.stem.weight[:, :channels] = -made.stem.weight[:, channels:]
+    return made
 
 
 def read_reconstructor(source: str | os.PathLike[str] | Mapping[str, Any], *, size: int | None = None) -> Reconstructor:
