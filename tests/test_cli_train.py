@@ -134,6 +134,7 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_kill_9_and_the_same_command_give_the_same_weights_bit_for_bit(tmp_path):
     long = ["--iterations", "250", "--out"]
     words = ["train", *[w for pair in zip(QUICK[::2], QUICK[1::2]) if pair[0] != "--iterations" for w in pair], *long]

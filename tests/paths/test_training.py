@@ -244,6 +244,7 @@ def curves(folder: Path, **options: object) -> dict[str, list]:
     return found
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_curve_of_one_with_the_whole_batch(tmp_path: Path) -> None:
     script = tmp_path / "rank.py"
     script.write_text(RANK)
