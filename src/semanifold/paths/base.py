@@ -235,7 +235,7 @@ def moving_codes(generator: Generator, info: PathSetInfo, count: int, *, seed: i
     Their seeds lie far from those that people choose, so that a set made from them does not know the codes that it is shown on.
     """
     label = 0 if generator.classes else None
-    first = APART + seed * count
+    first = (APART + seed * count) % 2**32
     codes = generator.sample(range(first, first + count), info.space, labels=label).values
     return codes[:, slice(*info.layers)] if info.layers else codes
 
