@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from semanifold.errors import SemanifoldError
 from semanifold.faces.analytic import factors_from_latents
 from semanifold.faces.attribute_network import AttributeNetwork, attribute_network
 from semanifold.faces.factors import FACTORS
@@ -342,7 +343,10 @@ class Refiner:
     def __init__(self, settings: Refine) -> None:
         torch.manual_seed(settings.seed)
         self.settings, device = settings, settings.device
-        self.model = load_file(settings.start, name="faces").to(device).requires_grad_(True).train()
+        loaded = load_file(settings.start, name="faces")
+        if not isinstance(loaded, StyleGAN2):
+            raise SemanifoldError(f"{settings.start} holds a {type(loaded).__name__}; give the StyleGAN2 that is to be refined.")
+        self.model = loaded.to(device).requires_grad_(True).train()
         self.discriminator = Discriminator().to(device)
         self.average = copy.deepcopy(self.model)
         self.drawing = torch.optim.Adam(self.model.parameters(), settings.rate, (0.0, 0.99))
@@ -429,6 +433,7 @@ def export(model: StyleGAN2, settings: Cool | Refine) -> None:
         model.w_avg.copy_(model.convert(Latents(latents_of(5, 20_000, settings.device)[0], "z"), "w").values.mean(0))
     settings.export.parent.mkdir(exist_ok=True)
     model.cpu().freeze()
+    model.licence, model.source = "Apache-2.0", "trained by scripts/train_faces.py of semanifold"
     save_generator(model, settings.export, half=True, overwrite=True)
 
 

@@ -33,6 +33,7 @@ COMMANDS = {
     "traverse": ("semanifold.commands.paths:Traverse", "walk the paths of a set both ways from a pool of codes"),
     "measure": ("semanifold.commands.paths:Measure", "read attributes from every picture of a traversal"),
     "rank": ("semanifold.commands.ranking:Rank", "say what each path changes, in one page, and name the best"),
+    "zoo": ("semanifold.commands.zoo:Zoo", "list and fetch the public weights that published programs use"),
     "inspect": ("semanifold.commands.files:Inspect", "say what a file is, without running anything in it"),
     "convert": ("semanifold.commands.files:Convert", "write a generator's weights as safetensors"),
     "rerun": ("semanifold.commands.rerun:Rerun", "repeat a run from its run.json, and say whether the same came out"),
@@ -119,6 +120,7 @@ def parse(argv: Sequence[str]) -> Command:
             return tyro.cli(
                 kind,
                 args=words,
+                default=kind.defaults(words),
                 prog=f"semanifold {name}",
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
             )

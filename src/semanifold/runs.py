@@ -194,10 +194,10 @@ def _sentence(error: Exception, folder: Path) -> str:
 
 def _give_up(run: Run, reason: str) -> None:
     _clear(run)
-    with suppress(OSError):
-        if run.resumed or run.has_results:
+    if run.resumed or run.has_results:
+        with suppress(OSError):  # on a full disk the record stays as it was, and the same command goes on from there
             run.note(status="failed", reason=reason, ended=_now())
-            return
+        return
     with suppress(OSError):
         (run.folder / RECORD).unlink(missing_ok=True)
         for folder in run.made:

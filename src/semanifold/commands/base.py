@@ -7,7 +7,7 @@ import re
 import types
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,6 +36,11 @@ def for_help(docstring: str | None) -> str:
 class Command(ABC):
     """One command; its leaves are frozen dataclasses whose fields are the arguments."""
 
+    @classmethod
+    def defaults(cls, words: Sequence[str]) -> Command | None:
+        """Return what these words of the command line change in all other defaults; None where they change nothing."""
+        return None
+
     @abstractmethod
     def run(self) -> int:
         """Do the work and return the exit code."""
@@ -46,7 +51,7 @@ class Model:
     """Which generator makes the pictures.
 
     Attributes:
-        generator: a bundled name (faces, analytic), a file of weights, an address with its hash
+        generator: a bundled name (faces, analytic), a name of the zoo, a file of weights, an address with its hash
             (https://...#sha256=...), or your own file.py:name, which is run.
         device: cpu, cuda, cuda:1, mps; the first GPU there is, or else the CPU, when left out.
     """

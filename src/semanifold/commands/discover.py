@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
+import tyro
 from tyro.conf import Suppress, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
@@ -40,7 +41,7 @@ from semanifold.commands.results import (
     write_plot,
 )
 from semanifold.commands.terminal import ProgressLine, remark, say, show
-from semanifold.edits import EditInfo, Lattice, renamed, save_edit
+from semanifold.edits import EditInfo, Lattice, save_edit
 from semanifold.latents import Latents
 from semanifold.manifolds import ManifoldSettings, discover_manifold, paper_settings
 from semanifold.runs import CHECKPOINT, Run, begin_run, working
@@ -91,11 +92,11 @@ class Search(ManifoldSettings):
     coarse: Annotated[bool, arg(help="work with all frames at full size from the beginning.")] = True
     seed: Annotated[int, arg(name="draw-seed")] = 0
 
-    def settings(self, space: str, offset: float | None, paper: bool) -> ManifoldSettings:
-        """Return the plain settings: the published ones, or ours, with what was asked for otherwise."""
-        asked = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != getattr(Search(), f.name)}
-        asked |= {"space": space} | ({} if offset is None else {"offset": offset})
-        return paper_settings(**asked) if paper else ManifoldSettings(**asked)
+    def settings(self, space: str, offset: float | None) -> ManifoldSettings:
+        """Return the plain settings."""
+        given: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(ManifoldSettings)}
+        given |= {"space": space} | ({} if offset is None else {"offset": offset})
+        return ManifoldSettings(**given)
 
 
 Search.__doc__ = for_help(ManifoldSettings.__doc__).replace("(first, last + 1) layers", "first and last layer")
@@ -127,13 +128,22 @@ class Discover(Command):
     film: Film = field(default_factory=Film)
     output: Output = field(default_factory=Output)
 
+    @classmethod
+    def defaults(cls, words: Sequence[str]) -> Discover | None:
+        """See :meth:`Command.defaults`; with --paper those of the published code, which other options then change."""
+        if "--paper" not in words:
+            return None
+        published = paper_settings()
+        search: dict[str, Any] = {f.name: getattr(published, f.name) for f in fields(ManifoldSettings)}
+        return cls(mask=tyro.MISSING, paper=True, search=Search(**search))
+
     def run(self) -> int:
         """Search, then write everything."""
         generator = self.model.load()
         code = self.start.code(generator)
         mask = read_mask(self.mask, generator, code)
         space = working_space(generator, self.search.space)
-        choices = [self.search.settings(space, c, self.paper) for c in sorted(self.offset) or [None]]
+        choices = [self.search.settings(space, c) for c in sorted(self.offset) or [None]]
         folder = self.output.folder(generator.name, self.mask, self.start.word)
         run = begin_run(folder, "discover", to_arguments(self), facts_of(generator), overwrite=self.output.overwrite)
         if run.finished:
@@ -157,7 +167,9 @@ class Discover(Command):
         file = EDIT if len(self.offset) < 2 else f"edit-c{settings.offset:g}.safetensors"
         done: list[dict[str, Any]] = run.record.get("searches", [])
         if index < len(done) and (run.folder / file).is_file():
-            return Solution(find_edit(run.folder / file), Result[done[index]["result"]], done[index])
+            edit = find_edit(run.folder / file)
+            assert isinstance(edit, Lattice)
+            return Solution(edit, Result[done[index]["result"]], done[index])
         line = ProgressLine(f"{self.mask}, c = {settings.offset:g}" if settings.offset else self.mask)
         previewed = -1
 
@@ -173,7 +185,7 @@ class Discover(Command):
             nothing.generator, nothing.seed, nothing.mask, settings, progress=progress, checkpoint=run.folder / CHECKPOINT
         )
         line.close()
-        edit = renamed(solution.unwrap(), name=self.mask)
+        edit = solution.unwrap().with_info(name=self.mask)
         seconds = round(time.monotonic() - began, 2)
         stats = {**solution.stats, "result": solution.result.name, "why": solution.result.value, "seconds": seconds}
         save_edit(edit, run.path(file))
@@ -198,7 +210,6 @@ class Discover(Command):
             run.note(status="interrupted")
             remark(f"semanifold: interrupted; the best so far is kept in {run.folder}, and the same command goes on from there.")
         else:
-            remark("Drawing the map of the codes ...")
             write_plot(run, subject, t)
         show(*main_files(run))
 

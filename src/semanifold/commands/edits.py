@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,11 +22,13 @@ from semanifold.commands.base import (
     facts_of,
     read_mask,
     sample,
+    slug,
     to_arguments,
     truncated,
 )
 from semanifold.commands.results import (
     EDIT,
+    FRAMES,
     GIF,
     HEAT,
     METRICS,
@@ -36,10 +39,12 @@ from semanifold.commands.results import (
     find_edit,
     measure,
     moments,
+    split_path,
     write_all,
+    write_plot,
 )
 from semanifold.commands.terminal import remark, say, show
-from semanifold.edits import Lattice, save_edit
+from semanifold.edits import Edit, Lattice, save_edit, traced, widened
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import read_codes
 from semanifold.files import write_text
@@ -63,7 +68,7 @@ class EditModel:
     generator: Annotated[str | None, arg(metavar="NAME|FILE|URL")] = None
     device: Annotated[str | None, arg(metavar="NAME")] = None
 
-    def of(self, where: Path, edit: Lattice) -> EditModel:
+    def of(self, where: Path, edit: Edit) -> EditModel:
         """Return this with the generator's name filled in from the run folder of the edit.
 
         Raises:
@@ -71,6 +76,7 @@ class EditModel:
         """
         if self.generator is not None:
             return self
+        where, _ = split_path(where)
         folder = where if where.is_dir() else where.parent
         if (folder / RECORD).is_file():
             return replace(self, generator=read_record(folder)["arguments"]["model"]["generator"])
@@ -78,7 +84,7 @@ class EditModel:
             return replace(self, generator=edit.info.generator)
         raise SemanifoldError(f"{where} was found on {edit.info.generator}; say where that is with --generator.")
 
-    def load(self, edit: Lattice) -> Generator:
+    def load(self, edit: Edit) -> Generator:
         """Return the generator; other weights than the edit's own are worth a remark."""
         assert self.generator is not None
         generator = Model(self.generator, self.device).load()
@@ -87,20 +93,47 @@ class EditModel:
         return generator
 
 
-def seed_of(edit: Lattice, where: Path, generator: Generator) -> Latents:
-    """Return the code that an edit was found on."""
-    if edit.seed is None:
-        raise SemanifoldError(f"{where} does not hold the code that it was found on; use transfer with --seeds instead.")
-    seed = edit.seed.to(generator.device, generator.dtype)
-    generator.check(seed)
-    return seed
+@dataclass(frozen=True)
+class Picture:
+    """Which picture to show; the one that the edit was found on, or number 0, when left out.
+
+    Attributes:
+        seed: number of the picture.
+        label: class, for a class-conditional generator.
+    """
+
+    seed: Annotated[int | None, arg(metavar="N")] = None
+    label: Annotated[int | None, arg(metavar="N")] = None
+
+    def code(self, edits: Sequence[Edit], generator: Generator, space: str) -> Latents:
+        """Return the code that was asked for, or the first that one of the edits was found on."""
+        found = [edit.seed for edit in edits if isinstance(edit, Lattice) and edit.seed is not None]
+        if self.seed is None and found:
+            code = found[0].to(generator.device, generator.dtype)
+        else:
+            code = sample(generator, (self.seed or 0,), label=self.label)
+        code = generator.convert(code, space)
+        generator.check(code)
+        return code
 
 
-def mask_of(edit: Lattice, generator: Generator, seed: Latents) -> Mask | None:
-    """Return the mask that an edit was found with on another picture, or None where it has no meaning there."""
+def on(edit: Edit, code: Latents) -> Lattice:
+    """Return what an edit does to one code: the same offsets everywhere, but for a curved path, which goes its own way."""
+    return transfer(edit, code) if isinstance(edit, Lattice) else traced(edit, code)
+
+
+def with_mask(edit: Edit, mask: str | None) -> Edit:
+    """Return the edit with another mask to be measured in; none leaves it its own."""
+    return edit if mask is None else edit.with_info(mask=mask)
+
+
+def mask_of(edit: Edit, generator: Generator, seed: Latents, *, strict: bool = False) -> Mask | None:
+    """Return the mask of an edit on a picture, or None where it has no meaning there; it must have one if strict."""
     try:
         return read_mask(edit.info.mask, generator, seed) if edit.info.mask else None
     except SemanifoldError as error:
+        if strict:
+            raise
         remark(f"semanifold: the mask {edit.info.mask!r} cannot be drawn here: {error}")
         return None
 
@@ -118,7 +151,9 @@ class Transfer(Command):
     """Put an edit that was found on one face onto others: one film of all, and one filmstrip each.
 
     Attributes:
-        edit: run folder of discover or combine, or an edit.safetensors file.
+        edit: run folder of discover or combine, an edit.safetensors file, or one path of a set, as out/train-faces:smile.
+        path: number or name of the path, where the edit is a set of paths.
+        mask: measure how local the edit is in this mask, written as for discover; the edit's own when left out.
         seeds: numbers, and ranges such as 1-6, of the pictures to put it on.
         latents: put it on the codes of this .npy, .npz, .pt or .safetensors file instead.
         latents_space: space of the codes in the file, where their shape leaves it open.
@@ -131,6 +166,8 @@ class Transfer(Command):
     """
 
     edit: Positional[Annotated[Path, arg(metavar="RUN")]]
+    path: Annotated[str | None, arg(metavar="N|NAME")] = None
+    mask: Annotated[str | None, arg(metavar="MASK")] = None
     seeds: Annotated[tuple[int, ...], SEEDS] = (1, 2, 3, 4, 5, 6)
     latents: Annotated[Path | None, arg(metavar="FILE")] = None
     latents_space: Annotated[str | None, arg(metavar="NAME")] = None
@@ -143,7 +180,7 @@ class Transfer(Command):
 
     def run(self) -> int:
         """Write the films and the strips."""
-        edit = find_edit(self.edit)
+        edit = with_mask(find_edit(self.edit, self.path), self.mask)
         command = replace(self, model=self.model.of(self.edit, edit))
         generator = command.model.load(edit)
         if self.latents is not None:
@@ -155,28 +192,32 @@ class Transfer(Command):
             raise SemanifoldError("There is no seed; give at least one number after --seeds.")
         codes = generator.convert(codes, edit.info.space)
         names = names or [f"code {index}" for index in range(len(codes))]
-        t = moments(edit, self.frames)
-        edit.latents(codes[0], t)  # refuses an edit that does not fit before anything is written
+        edits = [on(edit, codes[i]) for i in range(len(codes))]  # refuses an edit that does not fit before anything is written
+        t = moments(edits[0], self.frames)
+        subjects = [
+            Subject(generator, codes[i], each, mask_of(each, generator, codes[i], strict=self.mask is not None))
+            for i, each in enumerate(edits)
+        ]
         folder = self.output.folder("transfer", edit.info.generator, edit.info.name)
         run = begin_run(folder, "transfer", to_arguments(command), facts_of(generator), overwrite=self.output.overwrite)
         if not run.finished:
             with working(run):
-                self.write(run, edit, [Subject(generator, codes[i], edit, None) for i in range(len(codes))], names, t)
+                self.write(run, subjects, names, t)
         return finished(run, MP4, STRIP)
 
-    def write(self, run: Run, edit: Lattice, subjects: list[Subject], names: list[str], t: torch.Tensor) -> None:
+    def write(self, run: Run, subjects: list[Subject], names: list[str], t: torch.Tensor) -> None:
         """Write all results."""
-        save_edit(transfer(edit, subjects[0].seed), run.path(EDIT))
-        loops = comes_back(edit, t)
+        save_edit(subjects[0].edit, run.path(EDIT))
+        loops = all(comes_back(subject.edit, t) for subject in subjects)
         films, rows, scores = [], [], {}
         for name, subject in zip(names, subjects, strict=True):
-            subject = replace(subject, mask=mask_of(edit, subject.generator, subject.seed))  # noqa: PLW2901
             films.append(subject.frames(t))
             seed = media.to_uint8(subject.picture)[0]
             rows.append(media.filmstrip(films[-1], seed, subject.mask_picture(), size=128))
             scores[name] = measure(subject, t)
         media.save_png(media.stack_rows(rows, names), run.path(STRIP))
         grid = media.grid_film([film[:-1] if loops else film for film in films])
+        media.save_frames(grid, run.path(FRAMES))
         size = self.film.size or max(grid.shape[1:3])
         media.save_mp4(grid, run.path(MP4), fps=self.film.fps, size=size, ping_pong=not loops)
         media.save_gif(grid, run.path(GIF), fps=self.film.fps, size=size, ping_pong=not loops)
@@ -188,8 +229,9 @@ class Combine(Command):
     """Play several edits of one face at the same time: the mouth of one and the eyes of another.
 
     Attributes:
-        edits: run folders or edit.safetensors files of the same generator; the first one's face is shown.
-        frames: number of frames; as many as the first edit has when left out.
+        edits: run folders, edit.safetensors files, or paths of sets such as out/train-faces:smile, of the same generator.
+        frames: number of frames; as many as the joint edit has knots when left out.
+        picture: Which picture to show; the first that an edit was found on, or number 0, when left out.
         model: Which generator makes the pictures.
         film: What the film looks like.
         output: Where the results go.
@@ -197,6 +239,7 @@ class Combine(Command):
 
     edits: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN RUN ...")]]
     frames: Annotated[int | None, arg(metavar="N")] = None
+    picture: Picture = field(default_factory=Picture)
     model: EditModel = field(default_factory=EditModel)
     film: Film = field(default_factory=Film)
     output: Output = field(default_factory=Output)
@@ -208,15 +251,18 @@ class Combine(Command):
         edits = [find_edit(path) for path in self.edits]
         command = replace(self, model=self.model.of(self.edits[0], edits[0]))
         generator = command.model.load(edits[0])
-        edit = combine(edits)
+        if {edit.info.space for edit in edits} == {"w", "w+"}:
+            edits = [widened(edit, generator.spaces["w+"][0]) for edit in edits]
+        seed = self.picture.code(edits, generator, edits[0].info.space)
+        edit = combine([on(edit, seed) for edit in edits])
         t = moments(edit, self.frames)
         folder = self.output.folder("combine", edit.info.generator, *[e.info.name for e in edits])
-        seed = seed_of(edit, self.edits[0], generator)
         subject = Subject(generator, seed, edit, mask_of(edit, generator, seed))
         run = begin_run(folder, "combine", to_arguments(command), facts_of(generator), overwrite=self.output.overwrite)
         if not run.finished:
             with working(run):
                 write_all(run, subject, t, self.film)
+                write_plot(run, subject, t)
         return finished(run, MP4, STRIP, HEAT)
 
 
@@ -225,50 +271,64 @@ class Render(Command):
     """Make the film of an edit again, with other timing or size.
 
     Attributes:
-        edit: run folder, or an edit.safetensors file.
+        edit: run folder, an edit.safetensors file, or one path of a set, as out/train-faces:smile.
+        path: number or name of the path, where the edit is a set of paths.
+        mask: measure how local the edit is in this mask, written as for discover; the edit's own when left out.
         frames: number of frames; as many as the edit has when left out.
         even: make all steps look equally large (perceptually even timing).
         trim: leave out the parts at the ends where the picture hardly changes any more.
         reverse: play it backwards.
         until: lengthen the path in the direction of its last step to this t; found paths end at 1.
         play: once through, back and forth, or whichever makes the film loop without a jump.
+        picture: Which picture to show; the one that the edit was found on, or number 0, when left out.
         model: Which generator makes the pictures.
         film: What the film looks like.
         output: Where the results go.
     """
 
     edit: Positional[Annotated[Path, arg(metavar="RUN")]]
+    path: Annotated[str | None, arg(metavar="N|NAME")] = None
+    mask: Annotated[str | None, arg(metavar="MASK")] = None
     frames: Annotated[int | None, arg(metavar="N")] = None
     even: bool = False
     trim: bool = False
     reverse: bool = False
     until: Annotated[float | None, arg(metavar="T")] = None
     play: Literal["auto", "once", "ping-pong"] = "auto"
+    picture: Picture = field(default_factory=Picture)
     model: EditModel = field(default_factory=EditModel)
     film: Film = field(default_factory=Film)
     output: Output = field(default_factory=Output)
 
     def run(self) -> int:
         """Write the new film."""
-        edit = find_edit(self.edit)
-        command = replace(self, model=self.model.of(self.edit, edit))
-        generator = command.model.load(edit)
-        seed = seed_of(edit, self.edit, generator)
-        edit = self.changed(edit, generator)
-        subject = Subject(generator, seed, edit, mask_of(edit, generator, seed))
+        found = with_mask(find_edit(self.edit, self.path), self.mask)
+        command = replace(self, model=self.model.of(self.edit, found))
+        generator = command.model.load(found)
+        seed = self.picture.code([found], generator, found.info.space)
+        edit = self.changed(on(found, seed), generator)
+        subject = Subject(generator, seed, edit, mask_of(edit, generator, seed, strict=self.mask is not None))
         t = moments(edit, self.frames)
-        folder = self.output.out or self.edit_folder.with_name(self.edit_folder.name + "-render")
+        folder = self.output.out or self.edit_folder.with_name(f"{self.edit_folder.name}-render{self.word}")
         run = begin_run(folder, "render", to_arguments(command), facts_of(generator), overwrite=self.output.overwrite)
         if not run.finished:
             with working(run):
                 ping_pong = None if self.play == "auto" else self.play == "ping-pong"
                 write_all(run, subject, t, self.film, ping_pong=ping_pong)
+                write_plot(run, subject, t)
         return finished(run, MP4, STRIP, HEAT)
 
     @property
     def edit_folder(self) -> Path:
         """The run folder of the edit."""
-        return self.edit if self.edit.is_dir() else self.edit.parent
+        place, _ = split_path(self.edit)
+        return place if place.is_dir() else place.parent
+
+    @property
+    def word(self) -> str:
+        """What to add to the name of the new folder for a path of a set, which has many."""
+        path = self.path or split_path(self.edit)[1]
+        return "" if path is None else f"-{slug(path)}-{self.picture.seed or 0}"
 
     def changed(self, edit: Lattice, generator: Generator) -> Lattice:
         """Return the edit with the timing that was asked for."""

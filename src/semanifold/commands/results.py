@@ -15,7 +15,8 @@ from torch import Tensor
 
 from semanifold import media
 from semanifold.commands.base import Film, slug
-from semanifold.edits import Lattice, load_edit, renamed, save_edit
+from semanifold.commands.terminal import remark
+from semanifold.edits import Edit, Lattice, load_edit, save_edit
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import export_codes
 from semanifold.files import write_text
@@ -25,7 +26,7 @@ from semanifold.locality.metrics import inside_change, mse_ratio, outside_change
 from semanifold.masks import Mask
 from semanifold.runs import Run
 
-EDIT, FRAMES, MP4, GIF = "edit.safetensors", "frames", "film.mp4", "film.gif"
+EDIT, PATHS, FRAMES, MP4, GIF = "edit.safetensors", "paths.safetensors", "frames", "film.mp4", "film.gif"
 STRIP, HEAT, PLOT, METRICS, OFFSETS, PAD = "filmstrip.png", "heatmap.png", "path.png", "metrics.json", "offsets.png", "pad.png"
 CHUNK = 8
 """Pictures made at a time."""
@@ -68,18 +69,35 @@ class Subject:
         return None if self.mask is None else self.mask.at(*self.generator.picture_shape[1:])[0, 0].numpy()
 
 
-def find_edit(where: Path) -> Lattice:
-    """Return the edit of a run folder or a file.
+def find_edit(where: Path, path: str | None = None) -> Edit:
+    """Return the edit of a run folder or a file, or one path of a set.
+
+    Args:
+        where: run folder or edit; or a set of paths, with the path's number or name after a colon: ``out/train:smile``.
+        path: the path's number or name.
 
     Raises:
         SemanifoldError: if there is none.
     """
-    if where.is_dir() and not (where / EDIT).is_file():
-        raise SemanifoldError(f"The folder {where} holds no {EDIT}; give the folder of a finished discover, combine or transfer.")
-    edit = load_edit(where / EDIT if where.is_dir() else where)
-    if not isinstance(edit, Lattice):
-        raise SemanifoldError(f"{where} holds a {type(edit).__name__}, but a path of codes is needed here.")
-    return edit
+    place, named = split_path(where)
+    path = named if path is None else path
+    if path is not None:
+        from semanifold.paths.files import load_paths  # noqa: PLC0415  (edits of masks need no path sets)
+
+        return load_paths(place)[path]
+    if place.is_dir() and not (place / EDIT).is_file():
+        if (place / PATHS).is_file():
+            raise SemanifoldError(f"The folder {place} holds a set of paths; say which one with --path, or as {place}:NAME.")
+        raise SemanifoldError(f"The folder {place} holds no {EDIT}; give the folder of a finished discover, combine or transfer.")
+    return load_edit(place / EDIT if place.is_dir() else place)
+
+
+def split_path(where: Path) -> tuple[Path, str | None]:
+    """Return file or folder and, where a path of a set is named after a colon, that name."""
+    head, colon, name = str(where).rpartition(":")
+    if colon and name and not where.exists() and Path(head).exists():
+        return Path(head), name
+    return where, None
 
 
 def moments(edit: Lattice, count: int | None = None) -> Tensor:
@@ -125,7 +143,7 @@ def write_all(
 ) -> dict[str, float]:
     """Write the edit with its measured locality, the film, the pictures, the numbers and the exports; return the locality."""
     scores = measure(subject, t)
-    subject = replace(subject, edit=renamed(subject.edit, locality=scores))
+    subject = replace(subject, edit=subject.edit.with_info(locality=scores))
     save_edit(subject.edit, run.path(EDIT))
     write_text(run.path(METRICS), json.dumps({"change": scores} | ({"search": search} if search else {}), indent=2) + "\n")
     frames = write_film(run, subject, t, film, ping_pong=ping_pong)
@@ -150,6 +168,7 @@ def write_plot(run: Run, subject: Subject, t: Tensor) -> None:
     """Plot the codes of the path."""
     from semanifold.plots import path_plot  # noqa: PLC0415  (brings matplotlib)
 
+    remark("Drawing the map of the codes ...")
     codes = subject.edit.latents(subject.seed, t).values.flatten(1).cpu().numpy()
     colour = t if t.ndim == 1 else torch.linspace(0, 1, len(t))
     path_plot(codes, colour.numpy(), run.path(PLOT))

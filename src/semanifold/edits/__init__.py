@@ -3,7 +3,7 @@
 from semanifold.edits.base import Edit, EditInfo
 from semanifold.edits.files import load_edit, save_edit
 from semanifold.edits.flow import Flow
-from semanifold.edits.lattice import Lattice, renamed
-from semanifold.edits.tracing import traced
+from semanifold.edits.lattice import Lattice
+from semanifold.edits.tracing import traced, widened
 
-__all__ = ["Edit", "EditInfo", "Flow", "Lattice", "load_edit", "renamed", "save_edit", "traced"]
+__all__ = ["Edit", "EditInfo", "Flow", "Lattice", "load_edit", "save_edit", "traced", "widened"]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
@@ -79,6 +80,12 @@ class Edit(ABC):
             t: one number, ``[n]`` numbers, or ``[n, 2]`` for an edit of two dimensions.
         """
         return generator.images(self.latents(latents, t))
+
+    def with_info(self, **changes: Any) -> Self:
+        """Return the same path with other fields of its :class:`EditInfo`."""
+        other = copy(self)
+        other.info = replace(self.info, **changes)
+        return other
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -101,8 +100,3 @@ class Lattice(Edit):
         knots = [tensors[key] for key in sorted(tensors) if key.startswith("knots.")]
         seed = Latents(tensors["seed"], info.space, tensors.get("labels")) if "seed" in tensors else None
         return cls(tensors["offsets"], knots, info, seed=seed)
-
-
-def renamed(edit: Lattice, **changes: Any) -> Lattice:
-    """Return the same path with other fields of its :class:`EditInfo`."""
-    return Lattice(edit.offsets, edit.knots, replace(edit.info, **changes), seed=edit.seed)

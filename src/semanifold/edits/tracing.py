@@ -1,6 +1,8 @@
-"""Tracing: what any path does to one code, as a lattice of offsets that other works on paths can take apart."""
+"""Tracing: what any path does to one code, as a lattice of offsets; and paths of ``w`` in ``w+``."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -41,6 +43,32 @@ def traced(edit: Edit, latents: Latents, knots: Tensor | int | None = None) -> L
         offsets = edit.latents(latents, places).values - latents.values
     offsets[places == 0] = 0
     return Lattice(offsets, (places,), edit.info, seed=latents)
+
+
+def widened(edit: Edit, layers: int) -> Edit:
+    """Return a path of ``w`` as one of ``w+`` that moves all layers alike; a path of ``w+`` is returned as it is.
+
+    On codes whose layers agree the pictures are the same; now it can also start at others, and be combined with paths of ``w+``.
+
+    Args:
+        edit: the path.
+        layers: number of layers of ``w+``.
+
+    Raises:
+        SemanifoldError: for a path of another space.
+    """
+    if edit.info.space == "w+":
+        return edit
+    if edit.info.space != "w":
+        raise SemanifoldError(f"{edit.info.name} lives in {edit.info.space}, and only paths of w can be carried over into w+.")
+    info = replace(edit.info, space="w+")
+    if isinstance(edit, Flow):
+        return Flow(edit.support[:, None], edit.alphas, edit.gamma, edit.step, edit.count, info)
+    if not isinstance(edit, Lattice):
+        raise SemanifoldError(f"{edit.info.name} moves no codes, so it cannot be carried over into w+.")
+    offsets = edit.offsets.unsqueeze(-2).expand(*edit.offsets.shape[:-1], layers, -1)
+    seed = edit.seed and Latents(edit.seed.values.unsqueeze(1).expand(-1, layers, -1), "w+", edit.seed.labels)
+    return Lattice(offsets, edit.knots, info, seed=seed)
 
 
 def _knots(edit: Edit, knots: Tensor | int | None) -> Tensor:

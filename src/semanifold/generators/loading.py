@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.files import replacing
+from semanifold.generators import zoo
 from semanifold.generators.architectures import ARCHITECTURES, FORMAT, Loadable, generator_of, identify, other_network
 from semanifold.generators.base import Generator
 from semanifold.generators.checkpoints import HEADER, Weights, find_weights, read_header
@@ -40,13 +41,15 @@ def _analytic() -> Generator:
     return AnalyticFaces()
 
 
+FACES = Path(__file__).parents[1] / "faces" / "weights" / "faces64.safetensors"
+
+
 def _faces() -> Generator:
-    path = Path(__file__).parents[1] / "faces" / "weights" / "faces64.safetensors"
-    if not path.exists():
+    if not FACES.exists():
         raise SemanifoldError(
             "The weights of the generator 'faces' are not in this installation; use 'analytic', or install again."
         )
-    return load_file(path, name="faces")
+    return load_file(FACES, name="faces")
 
 
 BUNDLED: dict[str, Callable[[], Generator]] = {"faces": _faces, "analytic": _analytic}
@@ -66,6 +69,7 @@ def load_generator(
         path_or_name: one of
 
             - a bundled name (:data:`BUNDLED`), such as ``"faces"``;
+            - a name of the zoo (``semanifold zoo list``) whose file has been fetched;
             - a file: rosinality ``.pt``; NVIDIA ``.pkl`` of stylegan2-ada-pytorch, of stylegan3's StyleGAN2 or of the TensorFlow
               StyleGAN2; BigGAN-PyTorch's ``G_ema.pth``, ``generator.pt`` of an SN-GAN, ``.pth`` of a Progressive GAN; a state
               dict of one of these (``.pt``, ``.pth``, ``.safetensors``); our own ``.safetensors``;
@@ -88,8 +92,11 @@ def load_generator(
         generator = _from_address(text, sha256)
     elif own:
         generator = _of_user(Path(own["file"]), own["name"])
+    elif not os.path.exists(text) and text in zoo.table():
+        generator = load_file(zoo.located_file(text), sha256=sha256, name=text)
     elif not os.path.exists(text) and re.fullmatch(r"[\w-]+", text):
-        raise SemanifoldError(f"There is no file and no bundled generator {text!r}: {near_names(text, BUNDLED)}")
+        near = near_names(text, [*BUNDLED, *zoo.table()])
+        raise SemanifoldError(f"There is no file, no bundled generator and no entry of the zoo {text!r}: {near}")
     else:
         generator = load_file(text, sha256=sha256)
     try:
@@ -216,7 +223,7 @@ def convert(
     """Write any file that :func:`load_generator` reads as our safetensors, and return the generator of the new file.
 
     Args:
-        source: file or address of the weights.
+        source: file, address or name of the weights.
         target: the new file, ``.safetensors``.
         half: store 16-bit floats, half the size; the pictures are then no longer exactly the same.
         overwrite: whether ``target`` may be replaced.
@@ -227,7 +234,7 @@ def convert(
     """
     _check_target(Path(target), overwrite)
     text = os.fspath(source)
-    path, digest = fetch(text, sha256) if is_url(text) else (Path(text), sha256)
+    path, digest = fetch(text, sha256) if is_url(text) else (_place(text), sha256)
     contents = _verified(path, digest)
     generator = from_contents(path, contents)
     if not read_header(contents):
@@ -235,6 +242,15 @@ def convert(
     original = str(read_header(contents).get("original_sha256", contents.sha256))
     save_generator(generator, target, half=half, overwrite=overwrite, original_sha256=original)
     return load_file(target)
+
+
+def _place(text: str) -> Path:
+    """Return the file of a bundled name, of a name of the zoo, or of a path."""
+    if os.path.exists(text):
+        return Path(text)
+    if text == "analytic":
+        raise SemanifoldError("The generator analytic has no weights to write; it is a formula.")
+    return FACES if text == "faces" else zoo.located_file(text) if text in zoo.table() else Path(text)
 
 
 def save_generator(
@@ -296,4 +312,4 @@ def _check_target(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise SemanifoldError(f"{path} is a folder; give the name of a new file.")
     if path.exists() and not overwrite:
-        raise SemanifoldError(f"{path} exists already; choose another name, or say that it may be overwritten.")
+        raise SemanifoldError(f"{path} exists already; choose another name, or --overwrite (overwrite=True).")
