@@ -63,7 +63,8 @@ CELEBA = Preset(
     max_magnitude=1.5,
     reconstructor="lenet",
     iterations=2500,
-    paths_lr=1e-2,
+    differences=True,
+    paths_lr=2e-3,
     reconstructor_lr=3e-3,
     decay=0.3,
     step=0.25,
@@ -92,7 +93,11 @@ def trained(generator: Generator, method: str, preset: Preset, folder: Path) -> 
     if method in ("pca", "sefa"):
         paths.requires_grad_(False)
     reconstructor = make_reconstructor(
-        preset.reconstructor, len(paths), generator.picture_shape[0], size=preset.reconstructor_size
+        preset.reconstructor,
+        len(paths),
+        generator.picture_shape[0],
+        size=preset.reconstructor_size,
+        differences=preset.differences,
     )
     settings = TrainingSettings(
         min_magnitude=preset.min_magnitude,
@@ -130,16 +135,19 @@ def walked(generator: Generator, paths: PathSet, codes: int, reader: Any, masks:
     edits = [paths[k] for k in range(len(paths))]
     for c in range(codes):
         reference = generator.images(start[c])
-        drawn = {mask: parse_mask(mask, face_regions(generator, start[c]), size=reference.shape[2:]) for mask in masks}
+        drawn = {
+            mask: parse_mask(mask, face_regions(generator, start[c]), size=(reference.shape[2], reference.shape[3]))
+            for mask in masks
+        }
         for k, edit in enumerate(edits):
             pictures = generator.images(edit.latents(start[c], t))
-            values[c, k] = measure_frames(lambda rows: pictures[rows], len(t), reference, reader)[0]  # noqa: B023
+            values[c, k] = measure_frames(lambda rows, made=pictures: made[rows], len(t), reference, reader)[0]
             for mask, shape_ in drawn.items():
                 columns = [metric(pictures, reference, shape_.at(*reference.shape[2:])) for metric in METRICS.values()]
                 local[mask][c, k] = torch.stack(columns, 1).double().numpy()
     names = tuple(str(i) for i in range(codes))
-    facts = (names, tuple(range(len(paths))), tuple(paths.name_of(k) for k in range(len(paths))), t.numpy(), reader.attributes)
-    return {mask: Measures(*facts, values, local[mask]) for mask in masks}
+    numbers, called = tuple(range(len(paths))), tuple(paths.name_of(k) for k in range(len(paths)))
+    return {mask: Measures(values, reader.attributes, names, numbers, called, t.numpy(), local[mask]) for mask in masks}
 
 
 def faces_row(generator: Generator, method: str, preset: Preset, folder: Path, codes: int, spread: np.ndarray) -> dict[str, Any]:
@@ -204,9 +212,10 @@ def rotated(seed: int = 0) -> tuple[Generator, Tensor]:
         raise SemanifoldError("The real generators are not here; this study needs them.")
     plain = real_generators.REAL["celeba64"]()
     rotation = torch.linalg.qr(torch.randn(10, 10, generator=torch.Generator().manual_seed(seed)))[0]
-    network = torch.nn.Sequential(torch.nn.Linear(10, 10, bias=False), plain.network)  # type: ignore[attr-defined]
+    first = torch.nn.Linear(10, 10, bias=False)
     with torch.no_grad():
-        network[0].weight.copy_(rotation.T)
+        first.weight.copy_(rotation.T)
+    network = torch.nn.Sequential(first, plain.network)  # type: ignore[attr-defined]
     return wrap(network, (10,), pixel_range=(0, 1), name="celeba64-rotated"), rotation
 
 

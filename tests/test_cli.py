@@ -21,6 +21,9 @@ from semanifold import cli, media
 from semanifold.commands import results
 from semanifold.commands.base import from_arguments, seed_numbers, slug, to_arguments
 from semanifold.edits import load_edit
+from semanifold.paths.base import PathSetInfo
+from semanifold.paths.files import save_paths
+from semanifold.paths.linear import LinearPaths
 from semanifold.runs import CHECKPOINT, RECORD, read_record
 
 SRC = Path(semanifold.__file__).parent
@@ -511,3 +514,77 @@ def test_imports_go_one_way_between_the_rooms():
         for other in imports(path) - {own}:
             assert floor[other] <= floor[own], f"{path.relative_to(SRC)} imports {other}, which lies above it"
             assert not any({own, other} <= rooms for rooms in APART), f"{path.relative_to(SRC)} imports {other}, a room apart"
+
+
+@pytest.fixture
+def set_of_paths(tmp_path):
+    """Three directions of the toy's codes, two of them with a name, in a file."""
+    info = PathSetInfo(generator="toy", space="z", step=0.25, count=4, names={1: "mouth height +", 2: "width"})
+    paths = LinearPaths.from_vectors(torch.eye(6)[:3], info)
+    save_paths(paths, tmp_path / "paths.safetensors")
+    return "paths.safetensors"
+
+
+def test_a_path_of_a_set_is_rendered_from_any_picture_and_measured_in_a_mask(set_of_paths):
+    base = ["--generator", "toy.py:toy", "--seed", "3", "--mask", MOUTH]
+    assert cli.main(["render", set_of_paths, "--path", "mouth height", *base, "--out", "a"]) == 0
+    assert cli.main(["render", f"{set_of_paths}:1", *base, "--out", "b"]) == 0
+    edit = load_edit("a/edit.safetensors")
+    assert edit.info.name == "mouth height +"
+    assert edit.info.mask == MOUTH
+    assert 0 < edit.info.locality["mse_ratio"] < 1
+    assert torch.equal(edit.offset(1.0), torch.eye(6)[1:2])
+    assert Path("a/film.mp4").stat().st_size == Path("b/film.mp4").stat().st_size
+    assert Path("a/path.png").exists()
+
+
+def test_a_path_is_combined_with_a_manifold_on_the_manifolds_face(set_of_paths, found):
+    run, edit = str(found / "mouth"), load_edit(found / "mouth" / "edit.safetensors")
+    assert cli.main(["combine", run, f"{set_of_paths}:width", "--generator", "toy.py:toy", "--out", "both"]) == 0
+    both = load_edit("both/edit.safetensors")
+    assert torch.equal(both.seed.values, edit.seed.values)
+    assert torch.allclose(both.offset(0.5), edit.offset(0.5) + 0.5 * torch.eye(6)[2:3], atol=1e-6)
+
+
+def test_a_path_is_put_onto_other_pictures(set_of_paths):
+    words = [
+        "transfer",
+        set_of_paths,
+        "--path",
+        "2",
+        "--seeds",
+        "4-5",
+        "--generator",
+        "toy.py:toy",
+        "--mask",
+        MOUTH,
+        "--out",
+        "t",
+    ]
+    assert cli.main(words) == 0
+    change = json.loads(Path("t/metrics.json").read_text())["change"]
+    assert set(change) == {"seed 4", "seed 5"}
+    assert len(list(Path("t/frames").iterdir())) == 9
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["render", "paths.safetensors:smile"], "There is no path 'smile'"),
+        (["render", "paths.safetensors", "--path", "7"], "0..2"),
+        (["transfer", "nothing.safetensors", "--path", "1"], "nothing.safetensors"),
+        (["render", "paths.safetensors", "--path", "1", "--mask", "box:2,2,3,3"], "mask"),
+    ],
+)
+def test_a_path_or_mask_that_is_not_there(set_of_paths, capfd, words, said):
+    assert cli.main([*words, "--generator", "toy.py:toy", "--out", "r"]) == 2
+    assert said in capfd.readouterr().err
+    assert not Path("r").exists()
+
+
+def test_paper_begins_from_the_published_settings_and_takes_any_other_value(tmp_path):
+    command = cli.parse(["discover", "--mask", MOUTH, "--paper", "--distance", "l2", "--frames", "24"])
+    settings = command.search.settings("w+", None)
+    assert (settings.distance, settings.frames) == ("l2", 24)  # the defaults of ours, asked for
+    assert (settings.offset, settings.sigma, settings.method, settings.layers) == (0.25, 4.0, "paper", (2, 8))
+    assert cli.parse(["discover", "--mask", MOUTH]).search.settings("w+", None).method == "staged"

@@ -14,7 +14,7 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from semanifold import __version__
 from semanifold.errors import SemanifoldError, near_names
@@ -113,6 +113,7 @@ def parse(argv: Sequence[str]) -> Command:
 
     name, *words = argv
     kind = command_class(name)
+    started: Any = kind.defaults(words)
     encoding = codecs.lookup(sys.stdout.encoding or "ascii").name  # the parser draws its boxes with what the terminal can show
     help_text, complaint = (io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2))
     try:
@@ -120,7 +121,7 @@ def parse(argv: Sequence[str]) -> Command:
             return tyro.cli(
                 kind,
                 args=words,
-                default=kind.defaults(words),
+                **({} if started is None else {"default": started}),
                 prog=f"semanifold {name}",
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
             )

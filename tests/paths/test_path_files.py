@@ -15,7 +15,8 @@ from semanifold.edits import load_edit, save_edit
 from semanifold.errors import SemanifoldError
 from semanifold.latents import Latents
 from semanifold.paths.base import PathSet, PathSetInfo
-from semanifold.paths.files import load_paths, save_paths
+from semanifold.paths.files import PATHS, load_paths, save_paths
+from semanifold.paths.foreign import save_support_sets
 from semanifold.paths.linear import Form, LinearPaths
 from semanifold.paths.warped import WarpedPaths
 
@@ -41,6 +42,16 @@ def sets() -> list[PathSet]:
         WarpedPaths.create(3, 2, shape, info, learn_gammas=False, shared=True),
     ]
     return [*linear, given, *warped]
+
+
+def test_the_folder_of_a_training_is_read_with_all_that_it_knows(tmp_path: Path) -> None:
+    warped = WarpedPaths.create(3, 2, (4,), PathSetInfo(generator="faces", fingerprint="0123", step=0.3, names={1: "smile +"}))
+    (tmp_path / "models").mkdir()
+    save_support_sets(warped, tmp_path / "models" / "support_sets.pt")  # which knows none of it
+    save_paths(warped, tmp_path / PATHS)
+    assert load_paths(tmp_path).info == warped.info
+    (tmp_path / PATHS).unlink()
+    assert load_paths(tmp_path, "z").info.names == {}
 
 
 @pytest.mark.parametrize("number", range(9))

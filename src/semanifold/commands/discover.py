@@ -135,7 +135,7 @@ class Discover(Command):
             return None
         published = paper_settings()
         search: dict[str, Any] = {f.name: getattr(published, f.name) for f in fields(ManifoldSettings)}
-        return cls(mask=tyro.MISSING, paper=True, search=Search(**search))
+        return cls(mask=tyro.MISSING, search=Search(**search))
 
     def run(self) -> int:
         """Search, then write everything."""

@@ -252,7 +252,8 @@ class Measure(Command):
         attributes = reader.attributes
         masks = self.masks(traversal)
         facts = {"walk": {key: traversal.record["facts"][key] for key in ("fingerprint", "path_set_fingerprint", "pool")}}
-        facts |= {"attribute_names": [attribute.name for attribute in attributes], "frames": traversal.t}
+        facts |= {key: traversal.facts[key] for key in ("paths", "step", "count", "leap")}
+        facts |= {"attribute_names": [attribute.name for attribute in attributes]}
         folder = self.output.out or self.traversal / MEASURE
         run = begin_run(folder, "measure", to_arguments(self), facts, overwrite=self.output.overwrite)
         if run.finished:

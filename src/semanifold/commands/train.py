@@ -23,8 +23,8 @@ from semanifold.generators.loading import load_generator
 from semanifold.masks import Mask
 from semanifold.paths import training_records as records
 from semanifold.paths.base import PathSet
-from semanifold.paths.experiments import PATHS, RECONSTRUCTOR, open_experiment, preset_of
-from semanifold.paths.files import save_paths
+from semanifold.paths.experiments import RECONSTRUCTOR, open_experiment, preset_of
+from semanifold.paths.files import PATHS, save_paths
 from semanifold.paths.foreign import save_support_sets
 from semanifold.paths.linear import FORMS
 from semanifold.paths.presets import PRESETS, Preset, find_preset

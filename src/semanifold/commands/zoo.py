@@ -15,13 +15,10 @@ from semanifold.generators import zoo
 
 @dataclass(frozen=True)
 class Zoo(Command):
-    """List and fetch the public weights that published programs use: generators, path sets, attribute networks.
-
-    The files belong to their authors and are downloaded from them; nothing in them is run. They are kept in
-    $SEMANIFOLD_CACHE, or else in ~/.cache/semanifold.
+    """List and fetch the public weights that published programs use; nothing in them is run.
 
     Attributes:
-        action: list shows the table, fetch downloads.
+        action: list shows the table; fetch downloads from the authors, into $SEMANIFOLD_CACHE or else ~/.cache/semanifold.
         words: for list, words that must occur in a row, or one whole name for everything that is known about it;
             for fetch, the names.
     """

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 
 import torch
@@ -95,8 +96,8 @@ def load_generator(
     elif not os.path.exists(text) and text in zoo.table():
         generator = load_file(zoo.located_file(text), sha256=sha256, name=text)
     elif not os.path.exists(text) and re.fullmatch(r"[\w-]+", text):
-        near = near_names(text, [*BUNDLED, *zoo.table()])
-        raise SemanifoldError(f"There is no file, no bundled generator and no entry of the zoo {text!r}: {near}")
+        near = near_names(text, [*BUNDLED, *get_close_matches(text, zoo.table(), 3)])
+        raise SemanifoldError(f"There is no file and no generator {text!r}: {near} See also semanifold zoo list.")
     else:
         generator = load_file(text, sha256=sha256)
     try:

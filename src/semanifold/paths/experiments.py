@@ -14,12 +14,10 @@ from semanifold.errors import SemanifoldError
 from semanifold.generators.containers import read
 from semanifold.paths.base import PathSet
 from semanifold.paths.files import load_paths
-from semanifold.paths.foreign import read_directions
 from semanifold.paths.presets import Preset
 from semanifold.paths.reconstructor import Reconstructor, read_reconstructor
 from semanifold.paths.training_records import ARGS, MODELS, STATISTICS, read_stats
 
-PATHS = "paths.safetensors"
 RECONSTRUCTOR = "reconstructor.pt"
 CHECKPOINT = "checkpoint.pt"
 
@@ -61,7 +59,7 @@ def open_experiment(
         raise SemanifoldError(f"There is no experiment {path}; give the folder of a training, or its checkpoint.pt.")
     folder = path if path.is_dir() else path.parent.parent if path.parent.name == MODELS else path.parent
     models = folder / MODELS if (folder / MODELS).is_dir() else folder
-    paths = load_paths(folder / PATHS, space) if path.is_dir() and (folder / PATHS).is_file() else read_directions(path, space)
+    paths = load_paths(path, space)
     checkpoint = path if path.is_file() else models / CHECKPOINT
     iteration, state = _checkpoint(checkpoint) if checkpoint.is_file() else (0, None)
     finished = models / RECONSTRUCTOR

@@ -20,6 +20,8 @@ from semanifold.paths.linear import LinearPaths
 from semanifold.paths.warped import WarpedPaths
 
 FORMAT = "semanifold-paths-1"
+PATHS = "paths.safetensors"
+"""The file of a set in the folder of a training."""
 KINDS: dict[str, type[PathSet]] = {leaf.kind: leaf for leaf in (LinearPaths, WarpedPaths)}
 
 
@@ -39,13 +41,15 @@ def load_paths(path: str | os.PathLike[str], space: str | None = None) -> PathSe
     """Read a set of paths: our own file, or one of those that :func:`~semanifold.paths.foreign.read_directions` knows.
 
     Args:
-        path: file or folder; it cannot run code.
+        path: file or folder; it cannot run code. Of a training's folder the ``paths.safetensors`` is read, which knows more than
+            the ``support_sets.pt`` beside it: steps, names, and the generator's fingerprint.
         space: latent space of the paths; only files of other programs may need it.
 
     Raises:
         SemanifoldError: if there is no such file, it is damaged, or holds no paths.
     """
-    found = _read(Path(path))
+    path = Path(path) / PATHS if (Path(path) / PATHS).is_file() else Path(path)
+    found = _read(path)
     if found is None:
         from semanifold.paths.foreign import read_directions  # noqa: PLC0415  (it builds on this module's neighbours)
 
