@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from semanifold.attributes.names import attribute_reader as attribute_reader
     from semanifold.edits import Edit as Edit
-    from semanifold.edits import Lattice as Lattice
     from semanifold.edits import load_edit as load_edit
     from semanifold.edits import save_edit as save_edit
+    from semanifold.edits import traced as traced
     from semanifold.errors import SemanifoldError as SemanifoldError
     from semanifold.generators.base import Generator as Generator
-    from semanifold.generators.inspecting import inspect_file as inspect_file
     from semanifold.generators.loading import convert as convert
     from semanifold.generators.loading import load_generator as load_generator
     from semanifold.generators.wrapped import wrap as wrap
@@ -27,22 +27,25 @@ if TYPE_CHECKING:
     from semanifold.manifolds import transfer as transfer
     from semanifold.masks import Mask as Mask
     from semanifold.masks import box as box
-    from semanifold.masks import ellipse as ellipse
-    from semanifold.masks import painted as painted
     from semanifold.masks import parse_mask as parse_mask
-    from semanifold.masks import polygon as polygon
+    from semanifold.paths.base import PathSet as PathSet
+    from semanifold.paths.files import load_paths as load_paths
+    from semanifold.paths.training import train_paths as train_paths
     from semanifold.solutions import Solution as Solution
 
 _HOMES = {
-    "edits": ("Edit", "Lattice", "load_edit", "save_edit"),
+    "attributes.names": ("attribute_reader",),
+    "edits": ("Edit", "load_edit", "save_edit", "traced"),
     "errors": ("SemanifoldError",),
     "generators.base": ("Generator",),
-    "generators.inspecting": ("inspect_file",),
     "generators.loading": ("convert", "load_generator"),
     "generators.wrapped": ("wrap",),
     "latents": ("Latents",),
     "manifolds": ("ManifoldSettings", "combine", "discover_manifold", "paper_settings", "retime", "transfer"),
-    "masks": ("Mask", "box", "ellipse", "painted", "parse_mask", "polygon"),
+    "masks": ("Mask", "box", "parse_mask"),
+    "paths.base": ("PathSet",),
+    "paths.files": ("load_paths",),
+    "paths.training": ("train_paths",),
     "solutions": ("Solution",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -51,26 +54,26 @@ __all__ = [
     "Edit",
     "Generator",
     "Latents",
-    "Lattice",
     "ManifoldSettings",
     "Mask",
+    "PathSet",
     "SemanifoldError",
     "Solution",
     "__version__",
+    "attribute_reader",
     "box",
     "combine",
     "convert",
     "discover_manifold",
-    "ellipse",
-    "inspect_file",
     "load_edit",
     "load_generator",
-    "painted",
+    "load_paths",
     "paper_settings",
     "parse_mask",
-    "polygon",
     "retime",
     "save_edit",
+    "traced",
+    "train_paths",
     "transfer",
     "wrap",
 ]
