@@ -118,8 +118,9 @@ class Picture:
 
 
 def on(edit: Edit, code: Latents) -> Lattice:
-    """Return what an edit does to one code: the same offsets everywhere, but for a curved path, which goes its own way."""
-    return transfer(edit, code) if isinstance(edit, Lattice) else traced(edit, code)
+    """Return what an edit does to one code, as offsets of the whole code: the same everywhere, but for a curved path."""
+    whole = isinstance(edit, Lattice) and edit.offsets.shape[edit.dimensions :] == code.values.shape[1:]
+    return transfer(edit, code) if isinstance(edit, Lattice) and whole else traced(edit, code)
 
 
 def with_mask(edit: Edit, mask: str | None) -> Edit:
