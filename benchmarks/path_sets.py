@@ -2,6 +2,7 @@
 
     python benchmarks/path_sets.py faces       # the bundled faces: 29 known factors
     python benchmarks/path_sets.py celeba64    # a real decoder behind a hidden rotation: which of its axes come back?
+    python benchmarks/path_sets.py sheets      # the clearest warped paths of two real generators, as pictures
 
 All sets have as many paths and live in the same space. A reconstructor of the same kind is trained as long on each, so that
 its held-out accuracy (RCA, Voynov & Babenko 2020, arXiv:2002.03754) can be compared; for warped and linear paths that is their
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semanifold import media
 from semanifold.attributes.faces import FacesAttributes
 from semanifold.errors import SemanifoldError
 from semanifold.faces.reading import face_regions
@@ -70,6 +72,11 @@ CELEBA = Preset(
     step=0.25,
     steps=10,
 )
+SHEETS = {
+    "mnist28": replace(CELEBA, k=16, min_magnitude=1.4, max_magnitude=4.0, step=0.7, steps=12, iterations=1500),
+    "celeba32": replace(CELEBA, k=16, min_magnitude=1.0, max_magnitude=3.0, step=0.5, steps=12, iterations=1500),
+}
+"""Magnitudes are 12 to 36 % of the usual distance of two codes, as for the faces."""
 
 
 def new_paths(generator: Generator, method: str, preset: Preset) -> PathSet:
@@ -240,16 +247,36 @@ def celeba64(given: argparse.Namespace) -> None:
         )
 
 
+def sheets(given: argparse.Namespace) -> None:
+    import real_generators  # noqa: PLC0415  (beside the tests; the files may be absent)
+
+    if not real_generators.available():
+        raise SemanifoldError("The real generators are not here; this study needs them.")
+    for name, preset in SHEETS.items():
+        generator = real_generators.REAL[name]()
+        folder = given.out / name
+        folder.mkdir(parents=True, exist_ok=True)
+        paths, scores = trained(generator, "warped", preset, folder)
+        told = scores["accuracy_of_path"]
+        best = sorted(range(len(paths)), key=lambda k: -(told[k] or 0))[:6]
+        codes, t = generator.sample([0, 1], paths.info.space), torch.linspace(-1, 1, 9)
+        frames = [media.to_uint8(paths[k].images(generator, codes[c], t)) for k in best for c in range(2)]
+        words = [f"path {k}, told apart {told[k]:.0%}" if c == 0 else "" for k in best for c in range(2)]
+        rows = [media.contact_sheet(part, columns=len(t), size=72) for part in frames]
+        media.save_png(media.stack_rows(rows, words), given.out / f"{name}.png")
+        print(f"{name}: RCA {scores['accuracy']:.3f} of {len(paths)} paths; {given.out / f'{name}.png'}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["faces", "celeba64"])
+    parser.add_argument("what", choices=["faces", "celeba64", "sheets"])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--codes", type=int, default=16, help="codes that every path is measured on")
     parser.add_argument("--iterations", type=int, help="of every training; the preset's own when left out")
     parser.add_argument("--out", type=Path, default=Path("out/path-sets"))
     given = parser.parse_args()
     try:
-        {"faces": faces, "celeba64": celeba64}[given.what](given)
+        {"faces": faces, "celeba64": celeba64, "sheets": sheets}[given.what](given)
     except SemanifoldError as error:
         sys.exit(f"path_sets: {error}")
 
