@@ -73,7 +73,7 @@ def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("", "attribute is missing"),
         ("pose", "get it with 'semanifold zoo fetch hopenet'"),
         ("faces,au_26_Jaw_Drop", "semanifold zoo fetch fan-au"),
-        ("nowhere.onnx", "no description nowhere.json"),
+        ("nowhere.onnx", "no file nowhere.onnx"),
         ("nowhere.py:reader", "no file nowhere.py"),
         ("clip:a person", "written clip:PROMPT"),
     ]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import math
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +12,8 @@ import torch
 from torch import Tensor
 
 from semanifold.attributes.base import Attribute, AttributeReader
-from semanifold.errors import SemanifoldError, near_names
+from semanifold.errors import SemanifoldError
+from semanifold.generators.own_files import from_own_file
 from semanifold.generators.wrapped import first_line
 
 Function = Callable[[Tensor], Tensor]
@@ -90,28 +89,13 @@ def user_reader(file: Path, name: str) -> AttributeReader:
     Raises:
         SemanifoldError: if there is no such file or name, if it fails, or if it is none of these.
     """
-    if not file.is_file():
-        raise SemanifoldError(f"There is no file {file}; give file.py:name, where name is a function of pictures or a reader.")
-    spec = importlib.util.spec_from_file_location(f"semanifold_user_{file.stem}", file)
-    assert spec is not None
-    assert spec.loader is not None  # a .py file always has one
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pickle look their module up
-    sys.path.insert(0, str(file.parent.resolve()))  # as Python does for a script, so that it finds its neighbours
-    try:
-        spec.loader.exec_module(module)
-        made: Any = vars(module).get(name)
-        if callable(made) and not isinstance(made, AttributeReader):
-            made = function_reader(cast(Function, made), name) if inspect.signature(made).parameters else made()
-    except SemanifoldError:
-        raise
-    except Exception as error:
-        raise SemanifoldError(f"{file}:{name} failed: {type(error).__name__}: {first_line(error)}.") from error
-    finally:
-        sys.path.pop(0)
-    if name not in vars(module):
-        names = [key for key in vars(module) if not key.startswith("_")]
-        raise SemanifoldError(f"{file} has no {name!r}: {near_names(name, names)}")
+
+    def reader(found: Any) -> Any:
+        if not callable(found) or isinstance(found, AttributeReader):
+            return found
+        return function_reader(cast(Function, found), name) if inspect.signature(found).parameters else found()
+
+    made = from_own_file(file, name, "a function of pictures or a reader", reader)
     if not isinstance(made, AttributeReader):
         raise SemanifoldError(
             f"{file}:{name} is a {type(made).__name__}, not a reader of attributes; write a function of pictures that returns "

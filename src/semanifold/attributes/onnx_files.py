@@ -53,8 +53,13 @@ def onnx_reader(path: str | os.PathLike[str]) -> AttributeReader:
     path = Path(path)
     text = path if path.suffix in DESCRIPTIONS else next((p for s in DESCRIPTIONS if (p := path.with_suffix(s)).is_file()), None)
     if text is None or not text.is_file():
-        beside = f"{path.with_suffix('.json').name} beside it" if path.suffix not in DESCRIPTIONS else path
-        raise SemanifoldError(f"There is no description {beside}, which says what goes into {path.stem} and what comes out.")
+        if not path.is_file():
+            raise SemanifoldError(
+                f"There is no file {path}; give NAME.onnx with its description NAME.json or NAME.toml beside it."
+            )
+        raise SemanifoldError(
+            f"There is no description {path.with_suffix('.json').name} beside {path}, which says what goes in and what comes out."
+        )
     description = read_description(text)
     files = [text.parent / name for name in description.models or (text.with_suffix(".onnx").name,)]
     for file in files:

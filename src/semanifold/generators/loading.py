@@ -6,14 +6,13 @@ No code from any file runs (see :mod:`~semanifold.generators.unpickling`), excep
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 import os
 import re
-import sys
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -28,6 +27,7 @@ from semanifold.generators.checkpoints import HEADER, Weights, find_weights, rea
 from semanifold.generators.containers import Contents, read, shown
 from semanifold.generators.fetching import fetch, is_url
 from semanifold.generators.inert import UnreadableError
+from semanifold.generators.own_files import from_own_file
 from semanifold.generators.wrapped import first_line
 
 EXPECTED = (
@@ -183,28 +183,11 @@ def _from_address(address: str, sha256: str | None) -> Generator:
 
 def _of_user(file: Path, name: str) -> Generator:
     """Run the user's own file and take a generator from it."""
-    if not file.is_file():
-        raise SemanifoldError(f"There is no file {file}; give file.py:name, where name is a generator made by semanifold.wrap.")
-    spec = importlib.util.spec_from_file_location(f"semanifold_user_{file.stem}", file)
-    assert spec is not None
-    assert spec.loader is not None  # a .py file always has one
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pickle look their module up
-    sys.path.insert(0, str(file.parent.resolve()))  # as Python does for a script, so that it finds its neighbours
-    try:
-        spec.loader.exec_module(module)
-        made = vars(module).get(name)
-        if made is not None and not isinstance(made, torch.nn.Module) and callable(made):
-            made = made()
-    except SemanifoldError:
-        raise
-    except Exception as error:
-        raise SemanifoldError(f"{file}:{name} failed: {type(error).__name__}: {first_line(error)}.") from error
-    finally:
-        sys.path.pop(0)
-    if name not in vars(module):
-        names = [key for key in vars(module) if not key.startswith("_")]
-        raise SemanifoldError(f"{file} has no {name!r}: {near_names(name, names)}")
+
+    def called(found: Any) -> Any:
+        return found() if callable(found) and not isinstance(found, torch.nn.Module) else found
+
+    made = from_own_file(file, name, "a generator made by semanifold.wrap", called)
     if not isinstance(made, Generator):
         raise SemanifoldError(
             f"{file}:{name} is a {type(made).__name__}, not a generator; write {name} = semanifold.wrap(module, latent_shape), "
