@@ -86,17 +86,17 @@ def doubled_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def averaged(pictures: Tensor, size: int | None, name: str) -> Tensor:
-    """Return square pictures ``[n, c, h, h]`` at a smaller size by area averages; as they are when ``size`` is None.
+    """Return pictures ``[n, c, h, w]`` at a smaller height by area averages, in proportion; as they are when ``size`` is None.
 
     Raises:
         SemanifoldError: for a size that is not in 1..h.
     """
-    height = pictures.shape[-1]
+    height, width = pictures.shape[-2:]
     if size is None or size == height:
         return pictures
     if not 1 <= size < height:
-        raise SemanifoldError(f"{name} makes pictures of 1 to {height} pixels, not {size}.")
-    return F.adaptive_avg_pool2d(pictures, size)
+        raise SemanifoldError(f"{name} makes pictures of height 1 to {height}, not {size}.")
+    return F.adaptive_avg_pool2d(pictures, (size, max(1, round(width * size / height))))
 
 
 def check_channels(channels: tuple[int, ...], architecture: str) -> None:

@@ -11,11 +11,11 @@ from functools import cached_property
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
+from semanifold.generators.convolutional import averaged
 from semanifold.latents import Latents
 
 Prior = Literal["normal", "uniform"]
@@ -122,12 +122,7 @@ class Wrapped(Generator):
         pictures = self.network(latents.values)
         if (low, high) != (-1, 1):
             pictures = (pictures - low) * (2 / (high - low)) - 1
-        _, height, width = self.picture_shape
-        if size is None or size == height:
-            return pictures
-        if not 1 <= size < height:
-            raise SemanifoldError(f"{self.name} makes pictures of height 1 to {height}, not {size}.")
-        return F.adaptive_avg_pool2d(pictures, (size, max(1, round(width * size / height))))
+        return averaged(pictures, size, self.name)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -8,15 +8,12 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
 from semanifold.edits import EditInfo, Lattice
-from semanifold.generators.base import Generator
 from semanifold.generators.stylegan2 import StyleGAN2
 from semanifold.latents import Latents
 from semanifold.locality.baselines import (
     component_lines,
-    layer_features,
     on_layers,
     principal_directions,
     random_directions,
@@ -31,6 +28,7 @@ from semanifold.manifolds.directions import local_directions
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.solve import discover_manifold
 from semanifold.masks import Mask
+from semanifold.paths.closed_form import early_features
 
 SAMPLES = 4096
 """Codes that the principal components are taken of."""
@@ -166,16 +164,8 @@ def _principal(world: World, top: int) -> Tensor:
     if "w" in generator.spaces:
         return principal_directions(generator.sample(range(SAMPLES), "w").values, top)
     codes = generator.sample(range(SAMPLES // 4), world.space)
-    early = torch.cat([_early_features(generator, codes[slice(i, i + 64)]) for i in range(0, len(codes), 64)])
+    early = torch.cat([early_features(generator, codes[slice(i, i + 64)]) for i in range(0, len(codes), 64)])
     return regressed_directions(codes.values, early, top)
-
-
-def _early_features(generator: Generator, codes: Latents) -> Tensor:
-    """Return the first layer's features ``[n, m]``; of a generator without layers its pictures at 16 pixels."""
-    features = layer_features(generator, codes)
-    with torch.no_grad():
-        first = features[min(features)] if features else generator.images(codes)
-    return (first if first.shape[-1] <= 16 else adaptive_avg_pool2d(first, 16)).flatten(1)
 
 
 METHODS: dict[str, Method] = {
