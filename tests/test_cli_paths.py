@@ -393,3 +393,31 @@ def test_paths_that_have_changed_are_not_named(done, tmp_path, monkeypatch, caps
         prepare(done)
     assert "not those that were walked" in capsys.readouterr().err
     assert not (done / "other.safetensors").exists()
+
+
+def test_a_repetition_says_whether_the_same_came_out(done, tmp_path, capsys):
+    import shutil
+
+    shutil.copytree(done / "walk", tmp_path / "walk")
+    shutil.rmtree(tmp_path / "walk" / "rank")
+    assert cli.main(["rerun", "walk/measure", "--out", "again"]) == 0
+    assert "All 2 files of numbers and pictures came out equal." in capsys.readouterr().out
+    values = np.load("walk/measure/attributes.npy")
+    np.save("walk/measure/attributes.npy", values + 1)
+    assert cli.main(["rerun", "walk/measure", "--out", "again", "--overwrite"]) == 0
+    assert "Of 2 files of numbers and pictures 1 came out different: attributes.npy." in capsys.readouterr().out
+
+
+def test_other_paths_of_the_same_set_are_measured_anew(capsys):
+    assert run("traverse", "set.safetensors", "--paths", "0", "--seeds", "0", "--no-films", "--out", "w") == 0
+    assert run("measure", "w") == 0
+    assert run("traverse", "set.safetensors", "--paths", "1", "--seeds", "0", "--no-films", "--out", "w", "--overwrite") == 0
+    assert run("measure", "w") == 2
+    assert "paths [0] instead of [1]" in capsys.readouterr().err
+
+
+def test_a_training_that_is_not_done_has_no_paths_yet(tmp_path, capsys):
+    (tmp_path / "half" / "models").mkdir(parents=True)
+    (tmp_path / "half" / "models" / "checkpoint.safetensors").write_bytes(b"")
+    assert run("traverse", "half", "--out", "w") == 2
+    assert "The training half is half-written" in capsys.readouterr().err

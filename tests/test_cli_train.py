@@ -291,6 +291,12 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(words, says, tmp_path, cap
     assert not (tmp_path / "run").exists()
 
 
+def test_paths_that_are_there_already_have_their_kind(published, tmp_path, capsys):
+    assert train("--start-from", published, "--k", "5", "--out", "on") == 2
+    assert "only --space goes with --start-from" in capsys.readouterr().err
+    assert not (tmp_path / "on").exists()
+
+
 def test_a_preset_for_a_file_needs_the_file(capsys):
     assert cli.main(["train", "--preset", "stylegan2"]) == 2
     assert "give its file with --generator" in capsys.readouterr().err
@@ -300,7 +306,7 @@ def test_a_reconstructor_of_another_size_is_refused(published, capsys):
     checkpoint = torch.load(published / "models" / "checkpoint.pt", weights_only=True)
     checkpoint["reconstructor"] = make_reconstructor("lenet", 5, 1).state_dict()
     torch.save(checkpoint, published / "models" / "checkpoint.pt")
-    assert train("--start-from", published, "--out", "on") == 2
+    assert train("--start-from", published, "--out", "on", quick=QUICK[:2]) == 2
     assert "tells 5 paths apart" in capsys.readouterr().err
 
 

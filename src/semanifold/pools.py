@@ -16,7 +16,7 @@ from torch import Tensor
 
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import READERS, read_codes
-from semanifold.files import replacing
+from semanifold.files import read_settings, replacing
 from semanifold.generators.base import Generator
 from semanifold.generators.checkpoints import materialise
 from semanifold.generators.containers import read
@@ -187,7 +187,7 @@ def _read_published(folder: Path, generator: Generator) -> Pool:
         parts.append(_published_code(file).reshape(1, -1))
     if len({part.shape for part in parts}) > 1:
         raise SemanifoldError(f"The pool {folder} holds codes of different sizes: {sorted({p.shape[1] for p in parts})}.")
-    settings = _settings(folder / "args.json")
+    settings = read_settings(folder / "args.json")
     codes = Latents(torch.cat(parts), next(iter(generator.spaces)))
     classes = settings.get("biggan_target_classes") or []
     if generator.classes and classes:
@@ -211,13 +211,3 @@ def _published_code(file: Path) -> Tensor:
         except UnreadableError as error:
             problem = f"cannot be read ({error})"
     raise SemanifoldError(f"The code {file} of a pool is damaged: it {problem}; remove its folder, or draw the pool again.")
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SemanifoldError(f"{path} cannot be read: {error}.") from error
-    return found if isinstance(found, dict) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -16,6 +17,9 @@ from semanifold.commands.results import EDIT
 from semanifold.commands.terminal import remark, say
 from semanifold.errors import SemanifoldError
 from semanifold.runs import environment, read_record
+
+COMPARED = (".safetensors", ".npy", ".png", ".jpg", ".csv")
+"""Files that hold nothing but results: no time, no place."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,36 @@ class Rerun(Command):
         code = cast(Command, replace(cast(Any, command), output=Output(out, self.overwrite))).run()
         if code == 0 and (self.run_folder / EDIT).is_file():
             say(comparison(self.run_folder / EDIT, out / EDIT))
+        elif code == 0:
+            say(file_comparison(self.run_folder, out, record["files"]))
         return code
+
+
+def file_comparison(before: Path, after: Path, names: Sequence[str]) -> str:
+    """Return which files of numbers and pictures of two runs differ, in a sentence.
+
+    Args:
+        before: run folder.
+        after: run folder.
+        names: files and folders in it that are results.
+    """
+    files = [file for name in names for file in (before / name, *(before / name).rglob("*")) if file.suffix in COMPARED]
+    places = sorted(file.relative_to(before) for file in files if file.is_file())
+    other = [str(place) for place in places if not same(before / place, after / place)]
+    if not other:
+        return f"All {len(places)} files of numbers and pictures came out equal."
+    more = ", ..." if len(other) > 3 else ""
+    return f"Of {len(places)} files of numbers and pictures {len(other)} came out different: {', '.join(other[:3])}{more}."
+
+
+def same(before: Path, after: Path) -> bool:
+    """Whether two files say the same: equal tensors, for names of paths may have been written beside them since; else bytes."""
+    if not after.is_file():
+        return False
+    if before.suffix != ".safetensors":
+        return before.read_bytes() == after.read_bytes()
+    old, new = load_file(before), load_file(after)
+    return old.keys() == new.keys() and all(torch.equal(old[key], new[key]) for key in old)
 
 
 def comparison(before: Path, after: Path) -> str:

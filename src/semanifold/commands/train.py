@@ -115,6 +115,11 @@ class Train(Command):
             paths = self.kind.make(generator, preset, seed)
         else:
             earlier = open_experiment(self.start_from, space=self.kind.space, reconstructor_size=size)
+            if self.kind != Kind(space=self.kind.space):
+                raise SemanifoldError(
+                    f"The paths of {self.start_from} are what they are; of the options of the kind of paths only --space goes "
+                    "with --start-from."
+                )
             paths, reconstructor, begin = earlier.paths, earlier.reconstructor, earlier.iteration
             if self.preset is None:
                 preset = preset_of(earlier.arguments, preset)

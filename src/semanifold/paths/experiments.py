@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from semanifold.errors import SemanifoldError
+from semanifold.files import read_settings
 from semanifold.generators.containers import read
 from semanifold.paths.base import PathSet
 from semanifold.paths.files import load_paths
@@ -77,7 +77,7 @@ def open_experiment(
             iteration = max(iteration, *stats) if stats and path.is_dir() and finished.is_file() else iteration
         except SemanifoldError as error:
             remarks.append(str(error))
-    return Experiment(paths, reconstructor, iteration, _arguments(folder / ARGS), tuple(remarks))
+    return Experiment(paths, reconstructor, iteration, read_settings(folder / ARGS), tuple(remarks))
 
 
 def preset_of(arguments: Mapping[str, Any], otherwise: Preset) -> Preset:
@@ -128,13 +128,3 @@ def _checkpoint(path: Path) -> tuple[int, Mapping[str, Any] | None]:
     tree = contents.tree if isinstance(contents.tree, Mapping) else {}
     iteration, state = tree.get("iter"), tree.get("reconstructor")
     return (iteration if isinstance(iteration, int) else 0), (state if isinstance(state, Mapping) else None)
-
-
-def _arguments(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SemanifoldError(f"{path} is damaged: {error}.") from error
-    return held if isinstance(held, dict) else {}

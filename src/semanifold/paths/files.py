@@ -22,6 +22,8 @@ from semanifold.paths.warped import WarpedPaths
 FORMAT = "semanifold-paths-1"
 PATHS = "paths.safetensors"
 """The file of a set in the folder of a training."""
+UNFINISHED = "models/checkpoint.safetensors"
+"""What a training that goes on, or broke off, has in its folder."""
 KINDS: dict[str, type[PathSet]] = {leaf.kind: leaf for leaf in (LinearPaths, WarpedPaths)}
 
 
@@ -48,7 +50,11 @@ def load_paths(path: str | os.PathLike[str], space: str | None = None) -> PathSe
     Raises:
         SemanifoldError: if there is no such file, it is damaged, or holds no paths.
     """
-    path = Path(path) / PATHS if (Path(path) / PATHS).is_file() else Path(path)
+    path = Path(path)
+    if (path / PATHS).is_file():
+        path /= PATHS
+    elif (path / UNFINISHED).is_file():
+        raise SemanifoldError(f"The training {path} is half-written: it has no {PATHS} yet; run the same semanifold train again.")
     found = _read(path)
     if found is None:
         from semanifold.paths.foreign import read_directions  # noqa: PLC0415  (it builds on this module's neighbours)

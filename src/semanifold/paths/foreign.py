@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
 import re
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError
-from semanifold.files import replacing
+from semanifold.files import read_settings, replacing
 from semanifold.generators import containers
 from semanifold.generators.inert import ArrayRecord, TensorRecord, UnreadableError
 from semanifold.paths.base import PathSetInfo
@@ -276,13 +275,7 @@ def _annotation(path: Path) -> dict[int, str]:
 def _arguments(path: Path) -> dict[str, Any]:
     """Return the ``args.json`` beside a file, or beside the folder ``models`` that it lies in; empty where there is none."""
     file = next((f for f in (path.parent / "args.json", path.parent.parent / "args.json") if f.is_file()), None)
-    if file is None:
-        return {}
-    try:
-        held = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SemanifoldError(f"{file} cannot be read: {error}.") from error
-    return held if isinstance(held, dict) else {}
+    return read_settings(file) if file else {}
 
 
 def _is_length(value: Any) -> TypeGuard[float]:
