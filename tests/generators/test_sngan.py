@@ -112,7 +112,7 @@ def test_smaller_pictures_are_averages(kind: str) -> None:
     torch.testing.assert_close(generator.images(codes, size=8), full.unflatten(3, (8, 4)).unflatten(2, (8, 4)).mean((3, 5)))
     assert torch.equal(generator.images(codes, size=32), full)
     for size in (0, 33):
-        with pytest.raises(SemanifoldError, match=f"1 to 32 pixels, not {size}"):
+        with pytest.raises(SemanifoldError, match=f"height 1 to 32, not {size}"):
             generator.images(codes, size=size)
 
 
