@@ -421,3 +421,14 @@ def test_a_training_that_is_not_done_has_no_paths_yet(tmp_path, capsys):
     (tmp_path / "half" / "models" / "checkpoint.safetensors").write_bytes(b"")
     assert run("traverse", "half", "--out", "w") == 2
     assert "The training half is half-written" in capsys.readouterr().err
+
+
+def test_directions_of_another_program_are_walked_and_named_in_the_space_that_is_said(tmp_path, capsys):
+    np.save("plain.npy", VECTORS.numpy())
+    assert run("traverse", "plain.npy", "--seeds", "0-1", "--out", "w") == 2
+    assert "name it by --space" in capsys.readouterr().err
+    assert run("traverse", "plain.npy", "--space", "z", "--seeds", "0-1", "--steps", "3", "--no-films", "--out", "w") == 0
+    assert run("measure", "w") == 0
+    assert run("rank", "w", "--name", "own.safetensors", "--no-gifs") == 0
+    own = load_paths("own.safetensors")
+    assert (own.info.space, own.find("right")) == ("z", 1)

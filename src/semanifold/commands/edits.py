@@ -154,6 +154,7 @@ class Transfer(Command):
     Attributes:
         edit: run folder of discover or combine, an edit.safetensors file, or one path of a set, as out/train-faces:smile.
         path: number or name of the path, where the edit is a set of paths.
+        space: latent space of the paths, where their file leaves it open.
         mask: measure how local the edit is in this mask, written as for discover; the edit's own when left out.
         seeds: numbers, and ranges such as 1-6, of the pictures to put it on.
         latents: put it on the codes of this .npy, .npz, .pt or .safetensors file instead.
@@ -168,6 +169,7 @@ class Transfer(Command):
 
     edit: Positional[Annotated[Path, arg(metavar="RUN")]]
     path: Annotated[str | None, arg(metavar="N|NAME")] = None
+    space: Annotated[str | None, arg(metavar="NAME")] = None
     mask: Annotated[str | None, arg(metavar="MASK")] = None
     seeds: Annotated[tuple[int, ...], SEEDS] = (1, 2, 3, 4, 5, 6)
     latents: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -181,7 +183,7 @@ class Transfer(Command):
 
     def run(self) -> int:
         """Write the films and the strips."""
-        edit = with_mask(find_edit(self.edit, self.path), self.mask)
+        edit = with_mask(find_edit(self.edit, self.path, self.space), self.mask)
         command = replace(self, model=self.model.of(self.edit, edit))
         generator = command.model.load(edit)
         if self.latents is not None:
@@ -274,6 +276,7 @@ class Render(Command):
     Attributes:
         edit: run folder, an edit.safetensors file, or one path of a set, as out/train-faces:smile.
         path: number or name of the path, where the edit is a set of paths.
+        space: latent space of the paths, where their file leaves it open.
         mask: measure how local the edit is in this mask, written as for discover; the edit's own when left out.
         frames: number of frames; as many as the edit has when left out.
         even: make all steps look equally large (perceptually even timing).
@@ -289,6 +292,7 @@ class Render(Command):
 
     edit: Positional[Annotated[Path, arg(metavar="RUN")]]
     path: Annotated[str | None, arg(metavar="N|NAME")] = None
+    space: Annotated[str | None, arg(metavar="NAME")] = None
     mask: Annotated[str | None, arg(metavar="MASK")] = None
     frames: Annotated[int | None, arg(metavar="N")] = None
     even: bool = False
@@ -303,7 +307,7 @@ class Render(Command):
 
     def run(self) -> int:
         """Write the new film."""
-        found = with_mask(find_edit(self.edit, self.path), self.mask)
+        found = with_mask(find_edit(self.edit, self.path, self.space), self.mask)
         command = replace(self, model=self.model.of(self.edit, found))
         generator = command.model.load(found)
         seed = self.picture.code([found], generator, found.info.space)

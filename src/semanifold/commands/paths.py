@@ -101,6 +101,7 @@ class Traverse(Command):
     Attributes:
         path_set: a file of paths, a training run, an experiment of WarpedGANSpace, or a file of directions.
         paths: walk these only, by number or name, such as 3 smile; all when left out.
+        space: latent space of the paths, where their file leaves it open.
         steps: Euler steps either way; as many as the set says when left out.
         eps: length of a step in the latent space; as the set says when left out.
         leap: keep every how many steps a picture.
@@ -114,6 +115,7 @@ class Traverse(Command):
 
     path_set: Positional[Annotated[Path, arg(metavar="PATHS")]]
     paths: Annotated[tuple[str, ...], arg(metavar="N|NAME ...")] = ()
+    space: Annotated[str | None, arg(metavar="NAME")] = None
     steps: Annotated[int | None, arg(metavar="N")] = None
     eps: Annotated[float | None, arg(metavar="LENGTH")] = None
     leap: Annotated[int, arg(metavar="N")] = 1
@@ -131,7 +133,7 @@ class Traverse(Command):
 
         self.check()
         generator = self.model.load()
-        paths = self.stretched(load_paths(self.path_set))
+        paths = self.stretched(load_paths(self.path_set, self.space))
         paths.check_generator(generator)
         chosen = sorted({paths.find(word) for word in self.paths}) if self.paths else list(range(len(paths)))
         if paths.info.fingerprint not in ("unknown", generator.fingerprint):

@@ -129,7 +129,7 @@ class Rank(Command):
         source = Path(str(measures.facts.get("path_set")))
         if not source.exists():
             raise SemanifoldError(f"The paths {source} that were walked are gone; put the file back to give them names.")
-        paths = load_paths(source)
+        paths = load_paths(source, str(measures.facts.get("space")))
         if fingerprint_of(paths) != measures.facts.get("path_set_fingerprint"):
             raise SemanifoldError(f"The paths in {source} are not those that were walked; walk and measure them again first.")
         assert self.name is not None

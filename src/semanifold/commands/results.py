@@ -69,12 +69,13 @@ class Subject:
         return None if self.mask is None else self.mask.at(*self.generator.picture_shape[1:])[0, 0].numpy()
 
 
-def find_edit(where: Path, path: str | None = None) -> Edit:
+def find_edit(where: Path, path: str | None = None, space: str | None = None) -> Edit:
     """Return the edit of a run folder or a file, or one path of a set.
 
     Args:
         where: run folder or edit; or a set of paths, with the path's number or name after a colon: ``out/train:smile``.
         path: the path's number or name.
+        space: latent space of the paths, where their file leaves it open.
 
     Raises:
         SemanifoldError: if there is none.
@@ -84,7 +85,7 @@ def find_edit(where: Path, path: str | None = None) -> Edit:
     if path is not None:
         from semanifold.paths.files import load_paths  # noqa: PLC0415  (edits of masks need no path sets)
 
-        return load_paths(place)[path]
+        return load_paths(place, space)[path]
     if place.is_dir() and not (place / EDIT).is_file():
         if (place / PATHS).is_file():
             raise SemanifoldError(f"The folder {place} holds a set of paths; say which one with --path, or as {place}:NAME.")

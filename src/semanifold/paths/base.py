@@ -177,8 +177,9 @@ class PathSet(nn.Module, ABC):
         layers = slice(*self.info.layers) if self.info.layers else slice(None)
         came = tuple(latents.values[:, layers].shape[1:])
         if came != self.shape:
+            origin = "another generator" if self.info.generator == "unknown" else self.info.generator
             raise SemanifoldError(
-                f"The paths move codes of shape {self.shape}, but these are {came}; they were made for {self.info.generator}."
+                f"The paths move codes of shape {self.shape}, but these are {came}; they were made for {origin}."
             )
 
     def check_generator(self, generator: Generator) -> None:

@@ -51,7 +51,7 @@ class _Request:
         space = self.space or ("w+" if self.layers else inferred)
         if space is None:
             raise SemanifoldError(
-                f"{self.path} does not say which latent space its paths live in; name the space, such as z or w."
+                f'{self.path} does not say which latent space its paths live in; name it by --space w, or space="w" in Python.'
             )
         if self.layers and space != "w+":
             raise SemanifoldError(
