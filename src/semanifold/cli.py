@@ -140,7 +140,8 @@ def written(stream: io.TextIOWrapper) -> str:
 
 def without_empty_defaults(text: str) -> str:
     """Return a help text without the defaults that say nothing; the boxes stay as wide as they are."""
-    return re.sub(r"\(default: (None|False|)\)", lambda found: " " * len(found[0]), text)
+    pattern = r"\(default:((?: *│\n│)? *)(?:None|False|True)?\)"
+    return re.sub(pattern, lambda found: re.sub(r"[^│\n]", " ", found[0]), text)
 
 
 def one_line(boxed: str, command: str) -> str:
