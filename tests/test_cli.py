@@ -29,6 +29,8 @@ from semanifold.runs import CHECKPOINT, RECORD, read_record
 SRC = Path(semanifold.__file__).parent
 
 TOY = """
+import time
+
 import torch
 from semanifold.generators.wrapped import wrap
 
@@ -44,7 +46,12 @@ def picture(z):
     grey = head * (1 - 0.8 * mouth) * (1 - 0.9 * eyes)
     return torch.stack([grey, grey * (0.8 + 0.1 * a[5]), grey * 0.7], 1) * 2 - 1
 
+def slowly(z):
+    time.sleep(0.03)
+    return picture(z)
+
 toy = wrap(picture, (6,), name="toy")
+slow = wrap(slowly, (6,), name="slow")
 broken = 7
 """
 MOUTH = "box:0.25,0.6,0.75,0.85"
@@ -217,7 +224,7 @@ def test_inspect_and_convert_of_a_file_of_weights(tmp_path, capsys):
 
 
 def long_search(folder: Path) -> subprocess.Popen:
-    words = ["discover", "--mask", MOUTH, "--generator", "toy.py:toy", "--frames", "24", "--steps", "5000", "--tolerance", "0"]
+    words = ["discover", "--mask", MOUTH, "--generator", "toy.py:slow", "--frames", "24", "--steps", "5000", "--tolerance", "0"]
     process = subprocess.Popen(
         [sys.executable, "-m", "semanifold", *words, "--out", "r"],
         cwd=folder,
