@@ -231,6 +231,7 @@ def long_search(folder: Path) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (a job in the background ignores it)
     )
     deadline = time.monotonic() + 120
     while not (folder / "r" / CHECKPOINT).exists() and process.poll() is None and time.monotonic() < deadline:
