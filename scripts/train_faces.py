@@ -200,6 +200,25 @@ def draw(model: StyleGAN2, w: Tensor, low_precision: bool) -> Tensor:
     return functional_call(model, params, (Latents(ws.bfloat16(), "w+"),), {"noise": "random"}).float()
 
 
+Parts = dict[str, nn.Module | torch.optim.Optimizer]
+
+
+def read_checkpoint(parts: Parts, path: Path, device: str) -> int:
+    """Fill the parts of a training from its checkpoint and return its step; 0 where there is none."""
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True, map_location=device)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return state["step"]
+
+
+def write_checkpoint(parts: Parts, step: int, path: Path) -> None:
+    """Write the parts of a training under a temporary name, then rename."""
+    torch.save({name: part.state_dict() for name, part in parts.items()} | {"step": step}, path.with_suffix(".part"))
+    os.replace(path.with_suffix(".part"), path)
+
+
 class Trainer:
     """Networks, optimisers and averages of one training, with their checkpoint."""
 
@@ -220,24 +239,18 @@ class Trainer:
         self.critic = attribute_network(settings.device)
         settings.folder.mkdir(parents=True, exist_ok=True)
         self.checkpoint = settings.folder / "state.pt"
-        self.parts: dict[str, nn.Module | torch.optim.Optimizer] = {
+        self.parts: Parts = {
             "model": self.model,
             "embedding": self.embedding,
             "average": self.average,
             "drawing": self.drawing,
             "mapping": self.mapping,
         }
-        if self.checkpoint.exists():
-            state = torch.load(self.checkpoint, weights_only=True, map_location=settings.device)
-            for name, part in self.parts.items():
-                part.load_state_dict(state[name])
-            self.step = state["step"]
+        self.step = read_checkpoint(self.parts, self.checkpoint, settings.device)
 
     def save(self) -> None:
-        """Write the checkpoint under a temporary name, then rename."""
-        state = {name: part.state_dict() for name, part in self.parts.items()} | {"step": self.step}
-        torch.save(state, self.checkpoint.with_suffix(".part"))
-        os.replace(self.checkpoint.with_suffix(".part"), self.checkpoint)
+        """Write the checkpoint."""
+        write_checkpoint(self.parts, self.step, self.checkpoint)
 
     def update(self, rate: float, keep: float = 0.999) -> tuple[float, float]:
         """Take one step of both networks, keep this share of the running average, and return the losses."""
@@ -354,24 +367,18 @@ class Refiner:
         self.step, self.critic, self.weights = 0, attribute_network(device), pixel_weights(device)
         settings.folder.mkdir(parents=True, exist_ok=True)
         self.checkpoint = settings.folder / "state.pt"
-        self.parts: dict[str, nn.Module | torch.optim.Optimizer] = {
+        self.parts: Parts = {
             "model": self.model,
             "discriminator": self.discriminator,
             "average": self.average,
             "drawing": self.drawing,
             "judging": self.judging,
         }
-        if self.checkpoint.exists():
-            state = torch.load(self.checkpoint, weights_only=True, map_location=device)
-            for name, part in self.parts.items():
-                part.load_state_dict(state[name])
-            self.step = state["step"]
+        self.step = read_checkpoint(self.parts, self.checkpoint, device)
 
     def save(self) -> None:
-        """Write the checkpoint under a temporary name, then rename."""
-        state = {name: part.state_dict() for name, part in self.parts.items()} | {"step": self.step}
-        torch.save(state, self.checkpoint.with_suffix(".part"))
-        os.replace(self.checkpoint.with_suffix(".part"), self.checkpoint)
+        """Write the checkpoint."""
+        write_checkpoint(self.parts, self.step, self.checkpoint)
 
     def judge(self, images: Tensor) -> Tensor:
         """Return the discriminator's word ``[n]`` in low precision."""
