@@ -1,4 +1,4 @@
-"""Which set of paths finds the meaningful changes? Warped, linear, PCA, SeFa and random ones, on generators with a known truth.
+"""Which set of paths finds the meaningful changes? Learned and closed-form ones, on generators with a known truth.
 
     python benchmarks/path_sets.py faces       # the bundled faces: 29 known factors
     python benchmarks/path_sets.py celeba64    # a real decoder behind a hidden rotation: which of its axes come back?
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from semanifold import media
 from semanifold.attributes.faces import FacesAttributes
+from semanifold.attributes.onnx_files import onnx_reader
 from semanifold.errors import SemanifoldError
 from semanifold.faces.reading import face_regions
 from semanifold.generators.base import Generator
@@ -34,6 +35,7 @@ from semanifold.masks import parse_mask
 from semanifold.paths.base import PathSet
 from semanifold.paths.closed_form import principal_paths, sefa_paths
 from semanifold.paths.files import load_paths, save_paths
+from semanifold.paths.joint import joint_paths
 from semanifold.paths.linear import linear_paths
 from semanifold.paths.presets import PRESETS, Preset
 from semanifold.paths.reconstructor import make_reconstructor
@@ -47,10 +49,12 @@ from semanifold.ranking.scores import score
 from semanifold.traversal import moments
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-METHODS = ("warped", "linear", "pca", "sefa", "random")
+ATTRIBUTES = Path(__file__).resolve().parents[1] / ".." / "shared" / "real" / "attributes"
+METHODS = ("warped", "linear", "joint", "pca", "sefa", "random")
 FIRST_CODE = 50_000
 """Seed of the first code that paths are measured on; training draws its codes otherwise."""
 MASKS = ("mouth", "eyes", "hair")
+FACE = "box:0.2,0.2,0.8,0.8"
 STRONG = 0.9
 """Correlation from which a path counts as one of a factor."""
 TARGET = 1.0
@@ -86,7 +90,10 @@ def new_paths(generator: Generator, method: str, preset: Preset) -> PathSet:
         return warped_paths(generator, space, preset.k, preset.dipoles, init=preset.init, **way)  # type: ignore[arg-type]
     if method in ("linear", "random"):
         return linear_paths(generator, space, preset.k, "ortho" if method == "linear" else "random", **way)
-    closed = principal_paths(generator, space, preset.k) if method == "pca" else sefa_paths(generator, preset.k, space=space)
+    if method == "joint":
+        closed = joint_paths(generator, space, preset.k)
+    else:
+        closed = principal_paths(generator, space, preset.k) if method == "pca" else sefa_paths(generator, preset.k, space=space)
     # the same length for all, as for the others; closed forms would go three standard deviations along each
     return closed.with_info(step=preset.step, count=preset.steps)
 
@@ -97,7 +104,7 @@ def trained(generator: Generator, method: str, preset: Preset, folder: Path) -> 
     if file.exists() and scores.exists():
         return load_paths(file), json.loads(scores.read_text())
     paths = new_paths(generator, method, preset)
-    if method in ("pca", "sefa"):
+    if method in ("joint", "pca", "sefa"):
         paths.requires_grad_(False)
     reconstructor = make_reconstructor(
         preset.reconstructor,
@@ -226,13 +233,26 @@ def rotated(seed: int = 0) -> tuple[Generator, Tensor]:
     return wrap(network, (10,), pixel_range=(0, 1), name="celeba64-rotated"), rotation
 
 
+def head_pose(folder: Path) -> Any:
+    """Return a reader of yaw, pitch and roll (FSA-Net, two networks averaged), or None where its files are absent."""
+    files = [ATTRIBUTES / f"fsanet-{kind}-iter-688590.onnx" for kind in ("1x1", "var")]
+    if not all(file.exists() for file in files):
+        return None
+    angles = [{"name": name, "low": -60, "high": 60, "unit": "degrees"} for name in ("yaw", "pitch", "roll")]
+    network = {"size": [64, 64], "colours": "bgr", "mean": 127.5, "scale": 128, "models": [str(file) for file in files]}
+    (folder / "pose.json").write_text(json.dumps(network | {"attributes": angles}))
+    return onnx_reader(folder / "pose.json")
+
+
 def celeba64(given: argparse.Namespace) -> None:
+    """Print which hidden axes each set holds, and the strongest correlation of a path with each angle of the head."""
     generator, rotation = rotated()
     preset = replace(CELEBA, **({"iterations": given.iterations} if given.iterations else {}))
     folder = given.out / "celeba64"
     folder.mkdir(parents=True, exist_ok=True)
     start = generator.sample(range(FIRST_CODE, FIRST_CODE + 64))
-    print("method   RCA    axes found (|cosine| >= 0.9)  best |cosine| of every axis")
+    pose = head_pose(folder)
+    print("method   RCA    axes found (|cosine| >= 0.9)  yaw pitch roll  best |cosine| of every axis")
     for method in given.methods:
         paths, scores = trained(generator, method, preset, folder)
         chords = torch.stack(
@@ -241,10 +261,27 @@ def celeba64(given: argparse.Namespace) -> None:
         original = torch.nn.functional.normalize(chords, dim=1) @ rotation
         best = original.abs().amax(0)
         words = " ".join(f"{value:.2f}" for value in best.tolist())
-        print(
-            f"{method:8s} {scores['accuracy']:.3f}  {int((best >= STRONG).sum()):2d} of 10                         {words}",
-            flush=True,
-        )
+        turns = "   -     -    -"
+        if pose is not None:
+            measured = walked(generator, paths, given.codes, pose, (FACE,))[FACE]
+            found = np.nanmax(np.abs(score(measured.values, measured.attributes, measured.t).pearson), 0)
+            turns = "  ".join(f"{value:.2f}" for value in found)
+        axes = f"{int((best >= STRONG).sum()):2d} of 10"
+        print(f"{method:8s} {scores['accuracy']:.3f}  {axes}                     {turns}  {words}", flush=True)
+        picture_of_axes(generator, paths, original, given.out / f"celeba64-{method}.png")
+
+
+def picture_of_axes(generator: Generator, paths: PathSet, chords: Tensor, path: Path) -> None:
+    """Draw the path nearest to each hidden axis, from one face, all in the direction of their axis."""
+    code, t = generator.sample([FIRST_CODE], paths.info.space), torch.linspace(-1, 1, 9)
+    nearest = chords.abs().argmax(0)
+    rows, words = [], []
+    for axis, k in enumerate(nearest.tolist()):
+        towards = float(chords[k, axis].sign())
+        frames = media.to_uint8(paths[k].images(generator, code, towards * t))
+        rows.append(media.contact_sheet(frames, columns=len(t), size=72))
+        words.append(f"axis {axis}: |cosine| {float(chords[k, axis].abs()):.2f}")
+    media.save_png(media.stack_rows(rows, words), path)
 
 
 def sheets(given: argparse.Namespace) -> None:

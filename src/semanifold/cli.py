@@ -29,6 +29,7 @@ COMMANDS = {
     "transfer": ("semanifold.commands.edits:Transfer", "put an edit that was found on one face onto others"),
     "combine": ("semanifold.commands.edits:Combine", "play several edits of one face at the same time"),
     "render": ("semanifold.commands.edits:Render", "make the film of an edit again, with other timing or size"),
+    "directions": ("semanifold.commands.directions:Directions", "find straight paths in closed form, without training"),
     "train": ("semanifold.commands.train:Train", "learn paths through latent space without a label"),
     "traverse": ("semanifold.commands.paths:Traverse", "walk the paths of a set both ways from a pool of codes"),
     "measure": ("semanifold.commands.paths:Measure", "read attributes from every picture of a traversal"),
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def overview() -> str:
     """Return the text of ``semanifold --help``."""
-    lines = [f"  {name:<10} {summary}" for name, (_, summary) in COMMANDS.items()]
+    lines = [f"  {name:<11} {summary}" for name, (_, summary) in COMMANDS.items()]
     return "\n".join(
         [
             "usage: semanifold COMMAND ...",

@@ -47,7 +47,7 @@ class ProgressLine:
             self.bar.set_postfix_str(numbers)
         elif 10 * step // steps > self.tenth:
             self.tenth = 10 * step // steps
-            remark(f"{self.title}: step {step} of {steps}, {numbers}")
+            remark(f"{self.title}: step {step} of {steps}{numbers and ', ' + numbers}")
 
     def close(self) -> None:
         """Take the bar away."""

@@ -23,6 +23,7 @@ from semanifold.generators.loading import load_generator
 from semanifold.masks import Mask
 from semanifold.paths import training_records as records
 from semanifold.paths.base import PathSet
+from semanifold.paths.bending import bending
 from semanifold.paths.experiments import RECONSTRUCTOR, open_experiment, preset_of
 from semanifold.paths.files import PATHS, save_paths
 from semanifold.paths.foreign import save_support_sets
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 METRICS = "metrics.json"
+BENT, BEND_CODES = 4_000_000, 16
+"""Codes that the bending of paths is measured at: the first seed, how many."""
 SUPPORT_SETS, FIRST_SETS = "support_sets.pt", "support_sets_init.pt"
 
 
@@ -165,6 +168,7 @@ class Work:
     def do(self, folder: Path, run: Run | None, accelerator: Accelerator, how: Training) -> int:
         """Train, test, write; ``run`` is None in all processes but the main one."""
         models = folder / records.MODELS
+        bends = {"start": self.bends()} if run is not None else {}
         keeper = self.begin_records(run, how) if run is not None else None
         accelerator.wait_for_everyone()
         line = ProgressLine(f"{len(self.paths)} paths on {self.generator.name}") if run is not None else None
@@ -206,7 +210,9 @@ class Work:
             remark(f"semanifold: interrupted after {done.iteration} iterations; the same command goes on from {folder}.")
             return 130
         scores = held_out_scores(self.generator, self.paths, self.reconstructor, self.settings, draws=how.test_draws)
-        write_text(run.path(METRICS), json.dumps({"held_out": scores, "iterations": done.iteration}, indent=2) + "\n")
+        bends["end"] = self.bends()
+        found = {"held_out": scores, "iterations": done.iteration, "bending": bends}
+        write_text(run.path(METRICS), json.dumps(found, indent=2) + "\n")
         say(
             f"{len(self.paths)} paths on {self.generator.name}: of {scores['draws']} unseen steps the reconstructor names "
             f"{scores['accuracy']:.1%} rightly (chance {scores['chance']:.1%}); mean error of the magnitude "
@@ -214,6 +220,12 @@ class Work:
         )
         show(*main_files(folder))
         return 0
+
+    def bends(self) -> dict[str, list[float]]:
+        """Return how far each path is from a straight line: all 1 for one that is the same everywhere."""
+        codes = self.generator.sample(range(BENT, BENT + BEND_CODES), labels=first_label(self.generator))
+        found = asdict(bending(self.paths, self.generator.convert(codes, self.paths.info.space)))
+        return {name: [round(value, 4) for value in values.tolist()] for name, values in found.items()}
 
     def begin_records(self, run: Run, how: Training) -> records.Records:
         """Write what is known before the training."""

@@ -8,17 +8,19 @@ from typing import Annotated, Literal, cast
 from tyro.conf import arg
 
 from semanifold.commands.discover import LAYERS
+from semanifold.commands.terminal import ProgressLine
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet, default_space
 from semanifold.paths.closed_form import principal_paths, sefa_paths
+from semanifold.paths.joint import joint_paths
 from semanifold.paths.linear import FORMS, Form, linear_paths
 from semanifold.paths.presets import Preset
 from semanifold.paths.training_draws import Prior, usual_distance
 from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import Init, warped_paths
 
-KINDS = ("warped", *FORMS, "pca", "sefa")
+KINDS = ("warped", *FORMS, "pca", "sefa", "joint")
 ANY = Preset("any generator", space=None, dipoles=32, init="spread", differences=True)
 
 
@@ -28,7 +30,7 @@ class Kind:
 
     Attributes:
         paths: warped, a form of linear ones (ortho, linear, projective, fc), or a set that is not trained but measured
-            (id, random, pca, sefa).
+            (id, random, pca, sefa, joint).
         k: number of paths.
         dipoles: pairs of support vectors of a warped path.
         init: start of warped paths: reference (as published, nearly straight) or spread.
@@ -66,6 +68,14 @@ class Kind:
             return principal_paths(generator, space, k, self.layers)
         if kind == "sefa":
             return sefa_paths(generator, k, self.layers, space=space)
+        if kind == "joint":
+            line = ProgressLine("directions of every code")
+            try:
+                return joint_paths(
+                    generator, space, k, self.layers, watch=lambda done, of: line({"step": done, "steps": of})
+                )
+            finally:
+                line.close()
         traced = {
             "step": preset.step if self.step is None else self.step,
             "steps": preset.steps if self.steps is None else self.steps,

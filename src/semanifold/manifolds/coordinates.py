@@ -62,12 +62,17 @@ def natural_coordinates(generator: Generator, seed: Latents, moving: tuple[int, 
         return PLAIN
     labels = None if seed.labels is None else seed.labels.expand(SAMPLES, -1)
     codes = generator.sample(range(SAMPLES), "w", labels=labels).values.detach().double()
-    within = _root(torch.cov(codes.T)).to(seed.values)
+    within = root_of_covariance(codes).to(seed.values)
     if seed.space == "w":
         return Coordinates(within)
     layers = moving[0]
     together = (1 - independence) * torch.ones(layers, layers) + independence * torch.eye(layers)
     return Coordinates(within, _root(together.double()).to(seed.values))
+
+
+def root_of_covariance(codes: Tensor) -> Tensor:
+    """Return the symmetric square root ``[d, d]`` of the covariance of codes ``[n, d]``, in double precision."""
+    return _root(torch.cov(codes.double().T))
 
 
 def _root(covariance: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ def local_directions(
         basis = torch.cat([pull_back(pictures, zero, root, probes, chunk, seed + i) for i, root in enumerate(roots)])
         basis = torch.linalg.qr(basis.T)[0].T
     pushed = push_forward(pictures, zero, basis, chunk)
-    inside, outside = (_gram(pushed * root) for root in roots)
+    inside, outside = (mean_products(pushed * root) for root in roots)
     if not (torch.isfinite(inside).all() and torch.isfinite(outside).all()):
         raise SemanifoldError(f"Pictures of {generator.name} around this code change by NaN or infinite amounts; check the code.")
     top = float(torch.linalg.eigvalsh(inside)[-1])
@@ -172,7 +172,7 @@ def generalised_eigenvectors(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return values.flip(0), vectors * largest.sign()
 
 
-def _gram(pushed: Tensor) -> Tensor:
+def mean_products(pushed: Tensor) -> Tensor:
     """Return the mean product ``[m, m]`` over pixels and channels, in double precision."""
     flat = pushed.flatten(1).double()
     return flat @ flat.T / flat.shape[1]

@@ -183,15 +183,15 @@ def principal_paths(
         SemanifoldError: if the generator has no such space or layers, or fewer than k directions.
     """
     shape, info = info_for(generator, space, layers, method="principal components", cite=GANSPACE)
-    _check_count(k, min(_size(info, shape), samples - 1), generator)
+    check_count(k, min(direction_size(info, shape), samples - 1), generator)
     if info.space in ("w", "w+"):
         codes = moving_codes(generator, info, samples)
-        return _sized(principal_directions(_narrow(codes), k), codes, info)
+        return sized(principal_directions(_narrow(codes), k), codes, info)
     codes = moving_codes(generator, info, max(k + 1, samples // 4))
     labels = generator.sample([0], labels=0).labels if generator.classes else None
     parts = [Latents(part, info.space, None if labels is None else labels.expand(len(part), -1)) for part in codes.split(64)]
     features = torch.cat([early_features(generator, part) for part in parts])
-    return _sized(regressed_directions(codes.flatten(1), features, k).reshape(k, *shape), codes, info)
+    return sized(regressed_directions(codes.flatten(1), features, k).reshape(k, *shape), codes, info)
 
 
 def sefa_paths(
@@ -216,11 +216,11 @@ def sefa_paths(
         weights = style_weights(generator, layers or (0, generator.spaces["w+"][0]))
     else:
         weights = [first_weights(generator, space)]
-    _check_count(k, min(_size(info, shape), sum(len(w) for w in weights)), generator)
+    check_count(k, min(direction_size(info, shape), sum(len(w) for w in weights)), generator)
     directions = sefa_directions(weights, k)
     if space != "w+":
         directions = directions.reshape(k, *shape)
-    return _sized(directions, moving_codes(generator, info, SAMPLES), info)
+    return sized(directions, moving_codes(generator, info, SAMPLES), info)
 
 
 def local_paths(
@@ -244,7 +244,7 @@ def local_paths(
             f"Directions [k, ...] of {list(generator.spaces[space])} are expected in {space}, but {list(vectors.shape)} came."
         )
     moving = vectors[:, slice(*layers)] if layers else vectors
-    return _sized(moving.reshape(-1, *shape), moving_codes(generator, info, SAMPLES), info)
+    return sized(moving.reshape(-1, *shape), moving_codes(generator, info, SAMPLES), info)
 
 
 def _narrow(codes: Tensor) -> Tensor:
@@ -252,7 +252,7 @@ def _narrow(codes: Tensor) -> Tensor:
     return codes if codes.ndim == 2 else codes[:, 0]
 
 
-def _sized(vectors: Tensor, codes: Tensor, info: PathSetInfo) -> LinearPaths:
+def sized(vectors: Tensor, codes: Tensor, info: PathSetInfo) -> LinearPaths:
     """Make a set whose paths go three standard deviations of the codes ``[n, *shape]`` along them, layer by layer, to ``t = 1``.
 
     Vectors ``[k, d]`` of codes ``[n, layers, d]`` move all layers alike.
@@ -271,11 +271,12 @@ def _sized(vectors: Tensor, codes: Tensor, info: PathSetInfo) -> LinearPaths:
     return made.to(vectors.device, vectors.dtype)
 
 
-def _size(info: PathSetInfo, shape: tuple[int, ...]) -> int:
+def direction_size(info: PathSetInfo, shape: tuple[int, ...]) -> int:
     """Return the numbers of one direction; in w+ all layers move alike."""
     return shape[-1] if info.space == "w+" else math.prod(shape)
 
 
-def _check_count(k: int, most: int, generator: Generator) -> None:
+def check_count(k: int, most: int, generator: Generator) -> None:
+    """Refuse a number of paths that a generator cannot have."""
     if not 1 <= k <= most:
         raise SemanifoldError(f"{generator.name} has 1 to {most} such directions, not {k}.")

@@ -1,0 +1,156 @@
+"""One frame for all pictures: the directions along which every picture changes in ways of its own, by joint diagonalisation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from semanifold.errors import SemanifoldError
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+from semanifold.manifolds.coordinates import root_of_covariance
+from semanifold.manifolds.directions import mean_products, pull_back, push_forward
+from semanifold.manifolds.objective import moved
+from semanifold.paths.base import APART, info_for, moving_codes
+from semanifold.paths.closed_form import SAMPLES, check_count, direction_size, sized
+from semanifold.paths.linear import LinearPaths
+
+LEAST = 32
+"""Directions that are told apart at least, even where fewer paths are wanted."""
+
+DAMPING = 1e-3
+"""Added to a local metric before its logarithm, as a share of its largest eigenvalue."""
+
+CARDOSO = (
+    "Cardoso, Souloumiac 1996, Jacobi Angles for Simultaneous Diagonalization, SIAM J. Matrix Anal. Appl. 17(1)",
+    "Rolinek, Zietlow, Martius 2019, Variational Autoencoders Pursue PCA Directions (by Accident), arXiv:1812.06775",
+)
+
+
+def joint_diagonal(matrices: Tensor, *, sweeps: int = 100, tolerance: float = 1e-6) -> Tensor:
+    """Return the orthonormal frame in which symmetric matrices are as diagonal as they can all be at once.
+
+    Jacobi rotations in the plane of two axes after the other, each by the angle that makes the sum of the squared off-diagonal
+    entries of all matrices least (Cardoso & Souloumiac 1996, section 2). One matrix alone has its eigenvectors as the answer.
+
+    Args:
+        matrices: ``[n, d, d]`` symmetric.
+        sweeps: rounds over all pairs of axes, at most.
+        tolerance: a round whose angles are all smaller, in radians, is the last.
+
+    Returns:
+        ``[d, d]``, one axis a row, in double precision.
+    """
+    a = matrices.double().clone()
+    d = a.shape[-1]
+    frame = torch.eye(d, dtype=a.dtype, device=a.device)
+    for _ in range(sweeps):
+        widest = 0.0
+        for p in range(d - 1):
+            for q in range(p + 1, d):
+                difference, twice = a[:, p, p] - a[:, q, q], 2 * a[:, p, q]
+                on = float(difference @ difference - twice @ twice)
+                off = 2 * float(difference @ twice)
+                angle = 0.5 * math.atan2(off, on + math.hypot(on, off))
+                widest = max(widest, abs(angle))
+                cos, sin = math.cos(angle), math.sin(angle)
+                turn = a.new_tensor([[cos, -sin], [sin, cos]])
+                pair = [p, q]
+                a[:, :, pair] = a[:, :, pair] @ turn
+                a[:, pair, :] = turn.T @ a[:, pair, :]
+                frame[pair] = turn.T @ frame[pair]
+        if widest < tolerance:
+            break
+    return frame
+
+
+def joint_paths(
+    generator: Generator,
+    space: str | None = None,
+    k: int = 20,
+    layers: tuple[int, int] | None = None,
+    *,
+    samples: int = 128,
+    size: int = 64,
+    chunk: int = 32,
+    seed: int = 0,
+    watch: Callable[[int, int], None] | None = None,
+) -> LinearPaths:
+    """Return straight paths along the axes that the pictures' own changes agree on; ``t = 1`` is three standard deviations.
+
+    At every code the metric ``J^T J`` of the picture tells which small changes look unlike each other. Where a generator keeps
+    its factors apart, that metric is nearly diagonal in them at every code (for decoders of variational autoencoders see Rolinek
+    et al. 2019, arXiv:1812.06775), although their order and strength vary from one to the next. So the axes are those that
+    diagonalise the logarithms of the metrics of many codes together (Cardoso & Souloumiac 1996). One metric, or the mean of
+    them, tells axes apart only by their strength; many also tell apart axes that are equally strong on average.
+
+    In ``w`` and ``w+`` (all chosen layers moving alike) the space is whitened first, so that axes are uncorrelated among random
+    codes. Spaces of more than 32 (or k) dimensions are first cut to those in which pictures change most on average.
+
+    Args:
+        generator: any.
+        space: of the paths; ``w`` where there is one, else the first, when None.
+        k: number of paths, those that change the picture most first.
+        layers: layers ``(first, last + 1)`` of ``w+`` that move.
+        samples: codes whose metrics are taken; each costs two pictures for every direction.
+        size: height and width of the pictures, at most.
+        chunk: pictures at a time.
+        seed: of the codes.
+        watch: called after every code with the number done and the number of all.
+
+    Raises:
+        SemanifoldError: if the generator has no such space or layers, fewer than k directions, or pictures that do not change.
+    """
+    shape, info = info_for(generator, space, layers, method="joint diagonalisation", cite=CARDOSO)
+    check_count(k, direction_size(info, shape), generator)
+    usual = moving_codes(generator, info, SAMPLES)
+    styled = info.space in ("w", "w+") and "w" in generator.spaces
+    flat = usual if usual.ndim == 2 else usual[:, 0] if styled else usual.flatten(1)
+    root = root_of_covariance(flat).to(usual) if styled else torch.eye(flat.shape[1]).to(usual)
+    first = (APART + (1 + seed) * 2 * SAMPLES) % 2**32
+    codes = generator.sample(range(first, first + samples), info.space, labels=0 if generator.classes else None)
+    pixels = min(size, generator.picture_shape[1])
+
+    def pictures_of(base: Latents) -> Callable[[Tensor], Tensor]:
+        """Return pictures of one code, or one for each row, moved by rows ``[n, d]`` of whitened offsets."""
+
+        def pictures(u: Tensor) -> Tensor:
+            offsets = u @ root
+            offsets = offsets[:, None] if styled and len(shape) == 2 else offsets.reshape(-1, *shape)
+            code = base if len(base) > 1 else base.with_values(base.values.expand(len(u), *base.values.shape[1:]))
+            return generator.images(moved(code, offsets, layers), size=pixels)
+
+        return pictures
+
+    zero = flat.new_zeros(1, flat.shape[1])
+    kept = min(flat.shape[1], max(k, LEAST))
+    basis = torch.eye(flat.shape[1]).to(zero)
+    if kept < len(basis):
+        # E[J^T J] of random codes from random pictures pulled back, without ever forming J.
+        rows = []
+        for round_ in range(-(-4 * len(basis) // samples)):
+            for start in range(0, samples, chunk):
+                part = codes[start : start + chunk]
+                rows.append(pull_back(pictures_of(part), zero, zero.new_ones(()), len(part), len(part), seed + 7919 * round_ + start))
+        seen = torch.cat(rows).double()
+        basis = torch.linalg.eigh(seen.T @ seen).eigenvectors.flip(1)[:, :kept].T.to(zero)
+    metrics = []
+    for done in range(samples):
+        metrics.append(mean_products(push_forward(pictures_of(codes[done : done + 1]), zero, basis, chunk)))
+        if watch:
+            watch(done + 1, samples)
+    local = torch.stack(metrics)
+    values, vectors = torch.linalg.eigh(local)
+    top = values.amax(1, keepdim=True)
+    if not (torch.isfinite(top).all() and (top > 0).all()):
+        raise SemanifoldError(f"Pictures of {generator.name} do not change, or not by finite amounts; no directions can be found.")
+    logarithms = (vectors * (values.clamp(min=0) + DAMPING * top).log()[:, None]) @ vectors.mT
+    frame = joint_diagonal(logarithms)
+    strength = torch.einsum("ki,nij,kj->k", frame, local, frame)
+    frame = frame[strength.argsort(descending=True)[:k]]
+    frame = frame * frame.gather(1, frame.abs().argmax(1, keepdim=True)).sign()
+    directions = frame.to(zero) @ basis @ root
+    return sized(directions if styled else directions.reshape(k, *shape), usual, info)
