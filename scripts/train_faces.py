@@ -97,12 +97,16 @@ class Refine(Fit):
     """
 
     minutes: float = 60.0
-    rate: float = 4e-4
-    adversarial: float = 0.03
-    penalty: float = 1.0
+    rate: float = 2e-4
+    adversarial: float = 0.05
+    penalty: float = 0.03
     folder: Path = Path("training/faces64-refined")
     start: Path = Path("src/semanifold/faces/weights/faces64.safetensors")
     export: Path = Path("training/faces64-refined/faces64.safetensors")
+
+
+WAIT, RAMP = 500, 1000
+"""Steps of the refinement in which the generator stands still, and in which its steps then grow to their full length."""
 
 
 class Discriminator(nn.Module):
@@ -121,6 +125,12 @@ class Discriminator(nn.Module):
         self.skip = nn.ModuleList(nn.Conv2d(a, b, 1, bias=False) for a, b in pairs)
         self.last = nn.Conv2d(widths[-1] + 1, widths[-1], 3, padding=1)
         self.out = nn.Sequential(nn.Flatten(), nn.Linear(16 * widths[-1], widths[-1]), nn.SiLU(), nn.Linear(widths[-1], 1))
+        for layer in self.modules():
+            # torch's own start shrinks the signal layer by layer, until no picture differs from another
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """``[n, 3, 64, 64]`` to ``[n]``."""
@@ -363,7 +373,7 @@ class Refiner:
         self.discriminator = Discriminator().to(device)
         self.average = copy.deepcopy(self.model)
         self.drawing = torch.optim.Adam(self.model.parameters(), settings.rate, (0.0, 0.99))
-        self.judging = torch.optim.Adam(self.discriminator.parameters(), 2 * settings.rate, (0.0, 0.99))
+        self.judging = torch.optim.Adam(self.discriminator.parameters(), 4 * settings.rate, (0.0, 0.99))
         self.step, self.critic, self.weights = 0, attribute_network(device), pixel_weights(device)
         settings.folder.mkdir(parents=True, exist_ok=True)
         self.checkpoint = settings.folder / "state.pt"
@@ -396,6 +406,9 @@ class Refiner:
         distance = picture_loss(images, target, self.weights) + 0.2 * feature_loss(self.critic, images, target)
         self.discriminator.requires_grad_(False)
         fooling = F.softplus(-self.judge(images)).mean()
+        # The discriminator knows nothing at first: the generator waits for it, then takes growing steps.
+        for group in self.drawing.param_groups:
+            group["lr"] = s.rate * min(1.0, max(0.0, (self.step - WAIT) / RAMP))
         self.drawing.zero_grad()
         (distance + s.adversarial * fooling).backward()
         self.drawing.step()

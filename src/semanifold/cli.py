@@ -156,6 +156,8 @@ def one_line(boxed: str, command: str) -> str:
             parts[-1].append(row)
     parts = parts if "╭" in boxed else parts[1:]  # without box characters the title has a line of its own
     message = re.sub(r"^Error parsing [\w.-]+: ", "", " ".join(parts[0])).rstrip(".")
+    message = re.sub(r"invalid literal for int\(\) with base 10: ('.*?')", r"\1 is not a whole number", message)
+    message = re.sub(r"could not convert string to float: ('.*?')", r"\1 is not a number", message)
     missing = re.match(r"Missing from semanifold \w+: ((?:--\S+ )?\S+)", message)
     near = [row.split()[0].rstrip(",") for part in parts[1:] for row in part if row.startswith("--")]
     if missing:

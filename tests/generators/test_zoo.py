@@ -337,7 +337,9 @@ def test_names() -> None:
 def test_the_command(server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     add(server, monkeypatch, b"first", pinned=False)
     assert cli_zoo(monkeypatch, "list") == 0
-    assert len(capsys.readouterr().out.splitlines()) == 1 + 94
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith("  ")]) == 1 + 94
+    assert max(map(len, lines)) < 120
     assert cli_zoo(monkeypatch, "fetch", "mine") == 0
     out, remarks = capsys.readouterr()
     assert Path(out.strip()).read_bytes() == b"first"
@@ -349,7 +351,7 @@ def test_the_command(server: Server, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert cli_zoo(monkeypatch, "list", "mine") == 0
     assert "of the first download" in capsys.readouterr().out
     assert cli_zoo(monkeypatch, "list", "a test", "none") == 0
-    assert re.search(r"^mine +generator +first seen +yes", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^  mine +generator +first seen +yes", capsys.readouterr().out, re.MULTILINE)
     for words, message in [
         (["fetch"], "no name to fetch"),
         (["fetch", "mine", "minne"], "did you mean mine"),

@@ -16,6 +16,7 @@ from small_world import SmallWorld
 from semanifold.errors import SemanifoldError
 from semanifold.faces.analytic import AnalyticFaces, factors_from_latents
 from semanifold.faces.factors import FACTORS
+from semanifold.generators.wrapped import wrap
 from semanifold.latents import Latents
 from semanifold.manifolds import ManifoldSettings, discover_manifold, discover_manifolds, jump, local_directions, paper_settings
 from semanifold.manifolds.checkpoints import load_standing
@@ -192,6 +193,33 @@ def test_the_published_procedure_runs_and_the_staged_one_ends_lower() -> None:
     staged = discover_manifold(world, world.sample([4]), box_, replace(paper, method="staged"))
     assert staged.stats["objective"] < published.stats["objective"]
     assert len(published.value.knots[0]) == 6
+
+
+def wide_world():
+    """Pictures that six of forty numbers reach: the rest is room that changes nothing."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        network = torch.nn.Sequential(torch.nn.Linear(40, 3 * 12 * 12), torch.nn.Unflatten(1, (3, 12, 12)))
+    with torch.no_grad():
+        network[0].weight[:, 6:] = 0
+    return wrap(network, (40,))
+
+
+@pytest.mark.parametrize("schedule", ["constant", "out"])
+def test_a_start_for_the_published_objective_has_long_springs_and_pictures_at_their_distance(schedule: str) -> None:
+    world, reports = wide_world(), []
+    mask, seed = box(0, 0.5, 1, 1), world.sample([1])
+    settings = paper_settings(
+        space=None, layers=None, distance="l2", frames=9, schedule=schedule, offset=0.02, sigma=1.5, method="staged", steps=1
+    )
+    discover_manifold(world, seed, mask, settings, progress=reports.append)
+    first = reports[0]
+    together = 0.3 * 8 * 1.5**2 + 0.1 * 7 * 3**2  # what springs cost when all codes are the seed's
+    assert first["spring"] < 0.02 * together
+    targets = torch.ones(9) if schedule == "constant" else torch.linspace(0, 1, 9)[1:].square()
+    assert first["inside"] == pytest.approx(0.02 * float(targets.mean()), rel=0.1)
+    length = first["edit"].offsets.flatten(1).diff(dim=0).norm(dim=1)[1:]
+    assert length.min() > 1.2
 
 
 @pytest.mark.parametrize(

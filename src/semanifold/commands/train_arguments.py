@@ -71,9 +71,7 @@ class Kind:
         if kind == "joint":
             line = ProgressLine("directions of every code")
             try:
-                return joint_paths(
-                    generator, space, k, self.layers, watch=lambda done, of: line({"step": done, "steps": of})
-                )
+                return joint_paths(generator, space, k, self.layers, watch=lambda done, of: line({"step": done, "steps": of}))
             finally:
                 line.close()
         traced = {

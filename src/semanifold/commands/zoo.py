@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -54,12 +55,15 @@ def rows(words: tuple[str, ...]) -> str:
     entries = zoo.found(words)
     if not entries:
         raise SemanifoldError(f"Nothing in the zoo matches {' '.join(words)!r}; 'semanifold zoo list' shows everything.")
-    lines = [("NAME", "KIND", "HASH", "HERE", "LICENCE", "WHAT")]
-    for row in entries:
-        pinned = "published" if row.sha256 else "first seen"
-        lines.append((row.name, row.kind, pinned, "yes" if zoo.here(row.name) else "", row.licence, row.about))
-    widths = [max(len(line[column]) for line in lines) for column in range(5)]
-    return "\n".join("  ".join([*(text.ljust(width) for text, width in zip(line, widths)), line[-1]]) for line in lines)
+    width = max(len(row.name) for row in entries)
+    kinds = max(len(row.kind) for row in entries)
+    lines = [f"  {'NAME':<{width}}  {'KIND':<{kinds}}  HASH        HERE"]
+    for (about, licence), group in itertools.groupby(entries, key=lambda row: (row.about, row.licence)):
+        lines += ["", f"{about} ({licence})"]
+        for row in group:
+            pinned, here = "published" if row.sha256 else "first seen", "yes" if zoo.here(row.name) else ""
+            lines.append(f"  {row.name:<{width}}  {row.kind:<{kinds}}  {pinned:<10}  {here}".rstrip())
+    return "\n".join(lines)
 
 
 def details(row: zoo.Entry) -> str:

@@ -23,14 +23,14 @@ from semanifold.manifolds.layout import layout_of, refine
 from semanifold.manifolds.metric import Metric, preconditioner
 from semanifold.manifolds.objective import Objective, Parts, cropped_parts, kinked_valley, moved, pasted_parts, round_valley
 from semanifold.manifolds.settings import ManifoldSettings
-from semanifold.manifolds.start import Start, find_start, paper_start, starting_offsets
+from semanifold.manifolds.start import Start, find_start, fitted_offsets, paper_start, starting_offsets
 from semanifold.manifolds.steps import jump
 from semanifold.masks import Mask
 from semanifold.minimise import Descent, Evaluation, begin, lbfgs_step
 from semanifold.solutions import Progress, Result, Solution
 
 PAPER = "Yang, Rokeby, Snelgrove 2020, Mask-Guided Discovery of Semantic Manifolds in Generative Models, arXiv:2105.07273"
-WIDTHS = {"smooth": (0.1, 0.1), "paper": (0.05, 0.01, 0.002)}
+WIDTHS = {"smooth": (0.1, 0.1), "paper": (0.2, 0.05, 0.01)}
 """Width of the valley's floor at each stage, as a share of c: the paper's kink is approached, our floor stays round."""
 COARSE_STEPS = 0.4
 """Share of the steps that the first stage may take."""
@@ -84,7 +84,8 @@ def discover_manifold(
         settings: how to look; the defaults when None.
         distance: used in place of ``settings.distance``.
         progress: called after each step with ``step``, ``steps``, ``stage``, ``inside``, ``outside``, ``spring``, ``objective``,
-            ``evaluations`` (pictures made and differentiated so far, of any size) and ``edit``, the path as it stands: a preview.
+            ``evaluations`` (pictures made and differentiated so far, of any size; half of those only made) and ``edit``, the
+            path as it stands: a preview.
             The first call comes at step 0 with the start.
         checkpoint: a file that the search is saved to every few steps, and taken up from if it is there.
 
@@ -160,13 +161,13 @@ class _Search:
         return pasted_parts(self.mask.at(height, width), reference, self.distance)
 
     def stages(self) -> list[Stage]:
-        """Return the stages: few frames and small pictures first, then all of them; the paper's kink is tightened on the way."""
+        """Return the stages: few frames (ours) and small pictures first, then all; the paper's kink is tightened on the way."""
         s = self.settings
         if s.method == "paper":
             return [Stage(s.frames, None, 0.0, s.steps)]
         native = min(self.generator.picture_shape[1:])
         small = max(SMALLEST_SIZE, native // 4)
-        few = min(s.frames, max(5, (s.frames + 2) // 3 | 1))
+        few = min(s.frames, max(5, (s.frames + 2) // 3 | 1)) if s.objective == "smooth" else s.frames
         widths = WIDTHS[s.objective]
         first = Stage(few, small if small < native else None, widths[0], max(1, round(COARSE_STEPS * s.steps)))
         if not s.coarse:
@@ -220,7 +221,13 @@ class _Search:
         found = find_start(
             self.generator, self.seed, self.mask, self.parts(stage.size), s, layout_of(s, s.frames), stage.size, self.coordinates
         )  # fmt: skip
-        return found, starting_offsets(layout, found.axes, s)
+        offsets = starting_offsets(layout, found.axes, s)
+        if s.objective == "paper" and s.dims == 1:
+            offsets, count = fitted_offsets(
+                self.generator, self.seed, self.parts(stage.size), layout, offsets, found, s, stage.size
+            )
+            found = replace(found, pictures=found.pictures + count)
+        return found, offsets
 
     def run(self, progress: Progress | None, checkpoint: str | None) -> Solution[Lattice]:
         """Run all stages."""

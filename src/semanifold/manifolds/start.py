@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from semanifold.manifolds.coordinates import Coordinates
 from semanifold.manifolds.directions import local_directions
 from semanifold.manifolds.layout import Layout
 from semanifold.manifolds.metric import Metric, metric_of
-from semanifold.manifolds.objective import Parts, moved
+from semanifold.manifolds.objective import Parts, kinked_valley, moved, spring_energy
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.masks import Mask
 
@@ -28,6 +29,9 @@ REACH = 0.5
 """The walk along a local direction goes to this share of the usual distance between codes."""
 TRIALS = 12
 """Places on each of these walks."""
+TURN = 30.0
+"""Degrees that a start for the published springs turns by from one frame to the next, about: springs of the second order are then
+within 7 % of their length."""
 PROBES = 32
 """Random pictures inside, and as many outside, that the local directions are made of."""
 
@@ -40,7 +44,7 @@ class Start:
         axes: ``[2, *moving]`` offsets along which the distance inside reaches c after one unit: first and second direction.
         offset: c.
         sigma: rest length between neighbours at the full number of frames.
-        pictures: pictures that the start took.
+        pictures: evaluations that the start took, see :func:`evaluations`.
         metric: stiffness of the pictures at the seed.
     """
 
@@ -98,8 +102,14 @@ def find_start(
     axes = torch.stack([first * (-reach[0] if backwards else reach[0]), second * (-reach[1] if second_backwards else reach[1])])
     sigma = settings.sigma or mean_spacing(starting_offsets(layout, axes, settings), layout)
     rows = len(found.basis)
-    pictures = 4 * TRIALS + STRANGERS + 2 * rows + (rows if rows < found.basis.shape[1] else 0)
-    return Start(axes, offset, sigma, pictures, metric_of(found.basis, found.grams[0], found.grams[1], settings.outside))
+    made, differentiated = 4 * TRIALS + STRANGERS + 2 * rows, rows if rows < found.basis.shape[1] else 0
+    metric = metric_of(found.basis, found.grams[0], found.grams[1], settings.outside)
+    return Start(axes, offset, sigma, evaluations(made, differentiated), metric)
+
+
+def evaluations(made: int, differentiated: int) -> int:
+    """Return what pictures cost: one for each that is differentiated, half of one for each that is only made."""
+    return differentiated + (made + 1) // 2
 
 
 def starting_offsets(layout: Layout, axes: Tensor, settings: ManifoldSettings) -> Tensor:
@@ -126,6 +136,78 @@ def starting_offsets(layout: Layout, axes: Tensor, settings: ManifoldSettings) -
     ones = [1] * (axes.ndim - 1)
     offsets = x.reshape(-1, *ones) * first + y.reshape(-1, *ones) * second
     return torch.where(layout.held.to(axes.device).reshape(-1, *ones), torch.zeros_like(offsets), offsets)
+
+
+def fitted_offsets(
+    generator: Generator,
+    seed: Latents,
+    parts: Parts,
+    layout: Layout,
+    offsets: Tensor,
+    start: Start,
+    settings: ManifoldSettings,
+    size: int | None,
+) -> tuple[Tensor, int]:
+    """Fit a starting line to the published objective: every picture at its distance, every spring near its length.
+
+    Two lines are tried: the one given, and that with every frame moved to or from the seed, by the square root of the distance
+    inside that is wanted over the one that is there. What is missing to sigma between neighbours goes around a circle in a plane
+    that hardly changes the picture, since the published springs want frames far apart. The line that costs less is returned.
+
+    Args:
+        generator: makes the pictures.
+        seed: one code.
+        parts: distances inside and outside of the seed's picture at ``size``.
+        layout: frames of the first stage, on a line or a loop.
+        offsets: ``[n, *moving]`` of all frames.
+        start: scales, and the stiffness of the pictures that the plane is chosen by.
+        settings: of the search.
+        size: height and width of the pictures.
+
+    Returns:
+        The offsets, and the evaluations taken.
+    """
+    wanted = (layout.targets * start.offset).to(offsets)
+    tried: list[tuple[float, Tensor]] = []
+    for _ in range(2):
+        line = _with_slack(offsets, layout, start, settings)
+        codes = moved(seed, line, settings.layers)
+        pairs = [parts(_pictures(generator, codes[i : i + 1], size)) for i in range(len(codes))]
+        inside, outside = (torch.cat(column) for column in zip(*pairs))
+        away = (kinked_valley(inside, wanted, 0.0) + settings.outside * outside)[layout.free.to(inside.device)]
+        springs = spring_energy(line, layout.springs, start.sigma * (settings.frames - 1) / (len(line) - 1))
+        tried.append((float(settings.alpha * away.sum() + springs.sum()), line))
+        factor = (wanted / inside.clamp(min=1e-12)).sqrt().clamp(0.5, 2)
+        factor = torch.where(wanted > 0, factor, torch.ones_like(factor))
+        offsets = offsets * factor.reshape(-1, *[1] * (offsets.ndim - 1))
+    return min(tried, key=lambda pair: pair[0])[1], evaluations(2 * len(offsets), 0)
+
+
+def _with_slack(offsets: Tensor, layout: Layout, start: Start, settings: ManifoldSettings) -> Tensor:
+    """Return the line bent around a circle in a quiet plane, so that neighbours are sigma apart, where they were nearer."""
+    n, ones = len(offsets), [1] * (offsets.ndim - 1)
+    sigma = start.sigma * (settings.frames - 1) / (n - 1)
+    gaps = (offsets[1:] - offsets[:-1]).flatten(1).norm(dim=1)
+    slack = (sigma**2 - gaps.square()).clamp(min=0).sqrt()
+    if start.metric is None or not bool((slack > 0).any()):
+        return offsets
+    turns = max(1, round((n - 1) * TURN / 360))
+    radius = max(float(slack.mean()) / (2 * math.sin(math.pi * turns / (n - 1))), float(slack.max()) / 1.2)
+    angles = torch.cat([slack.new_zeros(1), (2 * torch.asin(slack / (2 * radius))).cumsum(0)])
+    plane = _quiet_plane(start.metric).reshape(2, *offsets.shape[1:])
+    circle = radius * (angles.cos().reshape(-1, *ones) * plane[0] + angles.sin().reshape(-1, *ones) * plane[1])
+    held = layout.held.nonzero().flatten().tolist()
+    bent = offsets + (circle - circle[held[0]] if held else circle)
+    return torch.where(layout.held.to(bent.device).reshape(-1, *ones), torch.zeros_like(bent), bent)
+
+
+def _quiet_plane(metric: Metric) -> Tensor:
+    """Return two orthonormal directions ``[2, d]`` that hardly change the picture, as far as its stiffness is known."""
+    known, d = metric.axes.shape
+    if known + 2 > d:
+        return metric.axes[:2]
+    draws = torch.randn(2, d, generator=torch.Generator().manual_seed(0)).to(metric.axes)
+    return torch.linalg.qr((draws - (draws @ metric.axes.T) @ metric.axes).T)[0].T
 
 
 def paper_start(seed: Latents, settings: ManifoldSettings, shape: tuple[int, ...]) -> Tensor:

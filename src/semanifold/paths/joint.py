@@ -12,7 +12,7 @@ from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.manifolds.coordinates import root_of_covariance
-from semanifold.manifolds.directions import mean_products, pull_back, push_forward
+from semanifold.manifolds.directions import Pictures, mean_products, pull_back, push_forward
 from semanifold.manifolds.objective import moved
 from semanifold.paths.base import APART, info_for, moving_codes
 from semanifold.paths.closed_form import SAMPLES, check_count, direction_size, sized
@@ -114,7 +114,7 @@ def joint_paths(
     codes = generator.sample(range(first, first + samples), info.space, labels=0 if generator.classes else None)
     pixels = min(size, generator.picture_shape[1])
 
-    def pictures_of(base: Latents) -> Callable[[Tensor], Tensor]:
+    def pictures_of(base: Latents) -> Pictures:
         """Return pictures of one code, or one for each row, moved by rows ``[n, d]`` of whitened offsets."""
 
         def pictures(u: Tensor) -> Tensor:
@@ -127,30 +127,38 @@ def joint_paths(
 
     zero = flat.new_zeros(1, flat.shape[1])
     kept = min(flat.shape[1], max(k, LEAST))
-    basis = torch.eye(flat.shape[1]).to(zero)
-    if kept < len(basis):
-        # E[J^T J] of random codes from random pictures pulled back, without ever forming J.
-        rows = []
-        for round_ in range(-(-4 * len(basis) // samples)):
-            for start in range(0, samples, chunk):
-                part = codes[start : start + chunk]
-                rows.append(pull_back(pictures_of(part), zero, zero.new_ones(()), len(part), len(part), seed + 7919 * round_ + start))
-        seen = torch.cat(rows).double()
-        basis = torch.linalg.eigh(seen.T @ seen).eigenvectors.flip(1)[:, :kept].T.to(zero)
+    basis = torch.eye(flat.shape[1]).to(zero) if kept == flat.shape[1] else _leading(pictures_of, codes, zero, kept, chunk, seed)
     metrics = []
     for done in range(samples):
         metrics.append(mean_products(push_forward(pictures_of(codes[done : done + 1]), zero, basis, chunk)))
         if watch:
             watch(done + 1, samples)
     local = torch.stack(metrics)
-    values, vectors = torch.linalg.eigh(local)
-    top = values.amax(1, keepdim=True)
-    if not (torch.isfinite(top).all() and (top > 0).all()):
-        raise SemanifoldError(f"Pictures of {generator.name} do not change, or not by finite amounts; no directions can be found.")
-    logarithms = (vectors * (values.clamp(min=0) + DAMPING * top).log()[:, None]) @ vectors.mT
-    frame = joint_diagonal(logarithms)
+    if not (torch.isfinite(local).all() and (local.diagonal(dim1=1, dim2=2).sum(1) > 0).all()):
+        raise SemanifoldError(f"Pictures of {generator.name} do not change, or by infinite amounts; no directions can be found.")
+    frame = joint_diagonal(_logarithms(local))
     strength = torch.einsum("ki,nij,kj->k", frame, local, frame)
     frame = frame[strength.argsort(descending=True)[:k]]
     frame = frame * frame.gather(1, frame.abs().argmax(1, keepdim=True)).sign()
     directions = frame.to(zero) @ basis @ root
     return sized(directions if styled else directions.reshape(k, *shape), usual, info)
+
+
+def _leading(
+    pictures_of: Callable[[Latents], Pictures], codes: Latents, zero: Tensor, kept: int, chunk: int, seed: int
+) -> Tensor:
+    """Return the directions ``[kept, d]`` in which pictures of random codes change most, by random pictures pulled back."""
+    rows: list[Tensor] = []
+    while len(rows) * chunk < 4 * zero.shape[1]:
+        start = len(rows) * chunk % len(codes)
+        part = codes[start : start + chunk]
+        rows.append(pull_back(pictures_of(part), zero, zero.new_ones(()), len(part), len(part), seed + len(rows)))
+    seen = torch.cat(rows).double()
+    return torch.linalg.eigh(seen.T @ seen).eigenvectors.flip(1)[:, :kept].T.to(zero)
+
+
+def _logarithms(metrics: Tensor) -> Tensor:
+    """Return the matrix logarithms of positive matrices ``[n, d, d]``, damped by :data:`DAMPING`."""
+    values, vectors = torch.linalg.eigh(metrics)
+    damped = values.clamp(min=0) + DAMPING * values.amax(1, keepdim=True)
+    return (vectors * damped.log()[:, None]) @ vectors.mT
