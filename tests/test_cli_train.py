@@ -82,7 +82,12 @@ def test_the_run_folder_is_that_of_the_published_program_and_ours(tmp_path, caps
     arguments = json.loads((folder / "args.json").read_text())
     assert tuple(arguments) == PUBLISHED_KEYS
     assert (arguments["num_support_sets"], arguments["num_support_dipoles"], arguments["reconstructor_type"]) == (3, 2, "LeNet")
-    scores = json.loads((folder / "metrics.json").read_text())["held_out"]
+    metrics = json.loads((folder / "metrics.json").read_text())
+    bends = [metrics["bending"][moment][name] for moment in ("start", "end") for name in ("field", "ends", "chord")]
+    assert [len(each) for each in bends] == [3] * 6
+    assert bends[:3] != bends[3:]
+    assert all(-1 <= value <= 1 for each in bends for value in each)
+    scores = metrics["held_out"]
     assert 0 <= scores["accuracy"] <= 1
     assert scores["draws"] == 32
     paths = load_paths(folder / "paths.safetensors")
