@@ -2,8 +2,9 @@
 
 Both procedures minimise the same function: Yang et al. 2020 (arXiv:2105.07273), Eqs. 1-3, with the published weights, on the
 same seed, box, frames, c and sigma. The published one starts from 0.001 of noise and takes L-BFGS steps of length one; ours
-starts along the local directions with room for the springs, tightens the kink, and searches each line. An evaluation is one picture made and
-differentiated, of any size; one that is only made counts half. Those of our start count. Prints one line a world and mask; ``--out`` writes JSON.
+starts along the local directions with room for the springs, tightens the kink, and searches each line. An evaluation is one
+picture made and differentiated, of any size; one that is only made counts half. Those of our start count. Prints one line a
+world and mask; ``--out`` writes JSON.
 
     python benchmarks/manifold_evaluations.py --worlds analytic faces celeba32
 """

@@ -149,6 +149,9 @@ def test_empty_full_and_unreadable_masks_are_refused(tmp_path) -> None:
         painted(np.zeros((4, 4))).check(16, 16)
     with pytest.raises(SemanifoldError, match="whole picture"):
         box(0, 0, 1, 1).check(16, 16)
+    half = ellipse(0.5, 0.5, 0.3, 0.2)
+    with pytest.raises(SemanifoldError, match="covers the whole picture"):
+        (half | ~half).check(64, 64)
     with pytest.raises(SemanifoldError, match="boxes only"):
         ellipse(0.5, 0.5, 0.1, 0.1).rectangle(8, 8)
     (tmp_path / "no.png").write_text("not a picture")

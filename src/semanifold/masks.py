@@ -35,6 +35,8 @@ Regions = Callable[[str], "Mask"]
 SUPERSAMPLING = 4
 SMALLEST_AREA = 1e-4
 """A mask that covers (or leaves) less than this share of the picture counts as empty (or full)."""
+SEAM = 0.45
+"""A mask that is nowhere below this is full: two soft edges that meet leave one half between them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +67,11 @@ class Mask:
         Raises:
             SemanifoldError: if there is nothing inside, or nothing outside.
         """
-        area = self.area(height, width)
+        covered = self.at(height, width)
+        area = float(covered.mean())
         if area < SMALLEST_AREA:
             raise SemanifoldError(f"The mask '{self}' is empty: nothing lies inside it; draw it larger, or onto the picture.")
-        if area > 1 - SMALLEST_AREA:
+        if area > 1 - SMALLEST_AREA or float(covered.min()) > SEAM:
             raise SemanifoldError(f"The mask '{self}' covers the whole picture, so nothing could stay still; draw it smaller.")
 
     def rectangle(self, height: int, width: int) -> tuple[int, int, int, int]:
