@@ -185,6 +185,31 @@ def faces_row(generator: Generator, method: str, preset: Preset, folder: Path, c
     return row
 
 
+@torch.no_grad()
+def picture_of_factors(generator: Generator, paths: PathSet, spread: np.ndarray, path: Path, *, rows: int = 12, seed: int = 4) -> None:
+    """Draw the paths that change one factor most purely, each under the name of that factor, on one face.
+
+    A path is named after the factor that it changes most, in standard deviations, and ranked by that factor's share of all change.
+    The rows go 1.8 times as far as the paths are measured, about three standard deviations of the strongest one.
+    """
+    paths = paths.with_info(step=1.8 * paths.info.step)
+    reader, t = FacesAttributes(), torch.linspace(-1, 1, 9)
+    codes = generator.sample(range(FIRST_CODE, FIRST_CODE + 4), paths.info.space)
+    shares = []
+    for k in range(len(paths)):
+        read = torch.stack([reader.read(pictures, pictures[:1]) for pictures in (paths[k].images(generator, c, t) for c in codes)])
+        change = (read[:, -1] - read[:, 0]).mean(0).double().abs().numpy() / spread
+        shares.append(change / change.sum())
+    table = np.array(shares)
+    best = sorted(range(len(paths)), key=lambda k: -table[k].max())
+    named = {int(table[k].argmax()): k for k in reversed(best)}
+    chosen = sorted(named.items(), key=lambda pair: -table[pair[1], pair[0]])[:rows]
+    shown = generator.sample([seed], paths.info.space)
+    frames = [media.to_uint8(paths[k].images(generator, shown, t)) for _, k in chosen]
+    words = [f"{reader.attributes[a].name.replace('_', ' ')} {table[k, a]:.0%}" for a, k in chosen]
+    media.save_png(media.stack_rows([media.contact_sheet(row, columns=len(t), size=72) for row in frames], words), path)
+
+
 def bend(generator: Generator, paths: PathSet, codes: int = 8) -> float:
     """Return the mean angle between the first and the last step of the paths, in degrees."""
     start = generator.sample(range(FIRST_CODE, FIRST_CODE + codes), paths.info.space)
@@ -209,6 +234,7 @@ def faces(given: argparse.Namespace) -> None:
         if not file.exists():
             given.out.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(faces_row(generator, method, preset, given.out, given.codes, spread), indent=1))
+            picture_of_factors(generator, load_paths(given.out / f"{method}.safetensors"), spread, given.out / f"faces-{method}.png")
         row = json.loads(file.read_text())
         local = ", ".join(f"{value:.3f}" for value in row["locality"].values())
         print(
@@ -218,8 +244,11 @@ def faces(given: argparse.Namespace) -> None:
         )
 
 
-def rotated(seed: int = 0) -> tuple[Generator, Tensor]:
-    """Return the decoder behind a fixed random rotation of its z, and the rotation ``[10, 10]``: z = code @ rotation."""
+def rotated(seed: int = 2718) -> tuple[Generator, Tensor]:
+    """Return the decoder behind a fixed random rotation of its z, and the rotation ``[10, 10]``: z = code @ rotation.
+
+    The seed must be none that a set is made with: seed 0 gives the very rotation that the random set holds.
+    """
     import real_generators  # noqa: PLC0415  (beside the tests; the files may be absent)
 
     if not real_generators.available():
