@@ -2,7 +2,7 @@
 
     python benchmarks/path_sets.py faces       # the bundled faces: 29 known factors
     python benchmarks/path_sets.py celeba64    # a real decoder behind a hidden rotation: which of its axes come back?
-    python benchmarks/path_sets.py sheets      # the clearest warped paths of two real generators, as pictures
+    python benchmarks/path_sets.py sheets      # the clearest warped paths and joint axes of two real generators, as pictures
 
 All sets have as many paths and live in the same space. A reconstructor of the same kind is trained as long on each, so that
 its held-out accuracy (RCA, Voynov & Babenko 2020, arXiv:2002.03754) can be compared; for warped and linear paths that is their
@@ -57,6 +57,8 @@ MASKS = ("mouth", "eyes", "hair")
 FACE = "box:0.2,0.2,0.8,0.8"
 STRONG = 0.9
 """Correlation from which a path counts as one of a factor."""
+SHOWN = 6
+"""Paths of a sheet."""
 TARGET = 1.0
 """Change of the target, in standard deviations, at which the change of the others is measured."""
 CELEBA = Preset(
@@ -186,18 +188,22 @@ def faces_row(generator: Generator, method: str, preset: Preset, folder: Path, c
 
 
 @torch.no_grad()
-def picture_of_factors(generator: Generator, paths: PathSet, spread: np.ndarray, path: Path, *, rows: int = 12, seed: int = 4) -> None:
+def picture_of_factors(
+    generator: Generator, paths: PathSet, spread: np.ndarray, path: Path, *, rows: int = 12, seed: int = 4
+) -> None:
     """Draw the paths that change one factor most purely, each under the name of that factor, on one face.
 
-    A path is named after the factor that it changes most, in standard deviations, and ranked by that factor's share of all change.
-    The rows go 1.8 times as far as the paths are measured, about three standard deviations of the strongest one.
+    A path is named after the factor that it changes most, in standard deviations, and ranked by that factor's share of all
+    change. The rows go 1.8 times as far as the paths are measured, about three standard deviations of the strongest one.
     """
     paths = paths.with_info(step=1.8 * paths.info.step)
     reader, t = FacesAttributes(), torch.linspace(-1, 1, 9)
     codes = generator.sample(range(FIRST_CODE, FIRST_CODE + 4), paths.info.space)
     shares = []
     for k in range(len(paths)):
-        read = torch.stack([reader.read(pictures, pictures[:1]) for pictures in (paths[k].images(generator, c, t) for c in codes)])
+        read = torch.stack(
+            [reader.read(pictures, pictures[:1]) for pictures in (paths[k].images(generator, c, t) for c in codes)]
+        )
         change = (read[:, -1] - read[:, 0]).mean(0).double().abs().numpy() / spread
         shares.append(change / change.sum())
     table = np.array(shares)
@@ -234,7 +240,9 @@ def faces(given: argparse.Namespace) -> None:
         if not file.exists():
             given.out.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(faces_row(generator, method, preset, given.out, given.codes, spread), indent=1))
-            picture_of_factors(generator, load_paths(given.out / f"{method}.safetensors"), spread, given.out / f"faces-{method}.png")
+            picture_of_factors(
+                generator, load_paths(given.out / f"{method}.safetensors"), spread, given.out / f"faces-{method}.png"
+            )
         row = json.loads(file.read_text())
         local = ", ".join(f"{value:.3f}" for value in row["locality"].values())
         print(
@@ -324,13 +332,20 @@ def sheets(given: argparse.Namespace) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         paths, scores = trained(generator, "warped", preset, folder)
         told = scores["accuracy_of_path"]
-        best = sorted(range(len(paths)), key=lambda k: -(told[k] or 0))[:6]
-        codes, t = generator.sample([0, 1], paths.info.space), torch.linspace(-1, 1, 9)
-        frames = [media.to_uint8(paths[k].images(generator, codes[c], t)) for k in best for c in range(2)]
-        words = [f"path {k}, told apart {told[k]:.0%}" if c == 0 else "" for k in best for c in range(2)]
-        rows = [media.contact_sheet(part, columns=len(t), size=72) for part in frames]
-        media.save_png(media.stack_rows(rows, words), given.out / f"{name}.png")
-        print(f"{name}: RCA {scores['accuracy']:.3f} of {len(paths)} paths; {given.out / f'{name}.png'}", flush=True)
+        best = sorted(range(len(paths)), key=lambda k: -(told[k] or 0))[:SHOWN]
+        draw_paths(generator, paths, {k: f"path {k}, told apart {told[k]:.0%}" for k in best}, given.out / f"{name}-warped.png")
+        joint = joint_paths(generator, paths.info.space, preset.k)
+        draw_paths(generator, joint, {k: f"axis {k}" for k in range(SHOWN)}, given.out / f"{name}-joint.png")
+        print(f"{name}: RCA {scores['accuracy']:.3f} of {len(paths)} warped paths; {given.out / name}-*.png", flush=True)
+
+
+def draw_paths(generator: Generator, paths: PathSet, words: dict[int, str], path: Path) -> None:
+    """Draw the paths of the given numbers from two codes, a row each."""
+    codes, t = generator.sample([0, 1], paths.info.space), torch.linspace(-1, 1, 9)
+    frames = [media.to_uint8(paths[k].images(generator, codes[c], t)) for k in words for c in range(2)]
+    labels = [label for word in words.values() for label in (word, "")]
+    rows = [media.contact_sheet(part, columns=len(t), size=72) for part in frames]
+    media.save_png(media.stack_rows(rows, labels), path)
 
 
 def main() -> None:

@@ -55,9 +55,8 @@ def test_a_set_is_written_shown_and_can_be_walked(words: list[str], method: str,
         assert sheet.height > len(paths) * 90
     assert cli.main(["rerun", "d", "--out", "again"]) == 0
     assert torch.equal(load_paths("again")[0].knots[0], paths[0].knots[0])
-    assert (
-        cli.main(["traverse", "d", "--seeds", "1", "--generator", "toy.py:toy", "--device", "cpu", "--steps", "2", "--out", "t"]) == 0
-    )
+    walk = ["d", "--seeds", "1", "--steps", "2", "--out", "t", "--generator", "toy.py:toy", "--device", "cpu"]
+    assert cli.main(["traverse", *walk]) == 0
     assert directions(*words, "--out", "d") == 0
     assert "finished already" in capsys.readouterr().out
 
