@@ -79,7 +79,9 @@ CELEBA = Preset(
     steps=10,
 )
 SHEETS = {
-    "mnist28": replace(CELEBA, k=16, min_magnitude=1.4, max_magnitude=4.0, step=0.7, steps=12, iterations=1500),
+    "mnist28": replace(
+        CELEBA, k=16, min_magnitude=1.4, max_magnitude=4.0, step=0.7, steps=12, iterations=1500, reconstructor_size=32
+    ),
     "celeba32": replace(CELEBA, k=16, min_magnitude=1.0, max_magnitude=3.0, step=0.5, steps=12, iterations=1500),
 }
 """Magnitudes are 12 to 36 % of the usual distance of two codes, as for the faces."""
@@ -327,7 +329,7 @@ def sheets(given: argparse.Namespace) -> None:
     if not real_generators.available():
         raise SemanifoldError("The real generators are not here; this study needs them.")
     for name, preset in SHEETS.items():
-        generator = real_generators.REAL[name]()
+        generator, preset = real_generators.REAL[name](), replace(preset, iterations=given.iterations or preset.iterations)
         folder = given.out / name
         folder.mkdir(parents=True, exist_ok=True)
         paths, scores = trained(generator, "warped", preset, folder)
