@@ -328,8 +328,8 @@ def sheets(given: argparse.Namespace) -> None:
 
     if not real_generators.available():
         raise SemanifoldError("The real generators are not here; this study needs them.")
-    for name, preset in SHEETS.items():
-        generator, preset = real_generators.REAL[name](), replace(preset, iterations=given.iterations or preset.iterations)
+    for name, usual in SHEETS.items():
+        generator, preset = real_generators.REAL[name](), replace(usual, iterations=given.iterations or usual.iterations)
         folder = given.out / name
         folder.mkdir(parents=True, exist_ok=True)
         paths, scores = trained(generator, "warped", preset, folder)
