@@ -481,7 +481,7 @@ def test_public_names_are_few_and_all_there():
 
 ROOMS = [
     {"errors", "files", "__init__", "latents", "_types"},
-    {"generators", "masks", "distances", "faces", "minimise"},
+    {"generators", "masks", "distances", "faces", "minimise", "jacobians"},
     {"solutions", "edits"},
     {"manifolds", "paths", "inversion"},
     {"attributes", "ranking", "locality"},

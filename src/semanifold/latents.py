@@ -47,6 +47,17 @@ class Latents:
             labels = labels.expand(values.shape[0], -1)
         return replace(self, values=values, labels=labels)
 
+    def moved(self, offsets: Tensor, layers: tuple[int, int] | None = None) -> Latents:
+        """Return these codes with offsets ``[n, *moving]`` added; one code serves all offsets.
+
+        Of ``w+`` only the layers ``(first, last + 1)`` move, if any are named.
+        """
+        if layers is None:
+            return self.with_values(self.values + offsets)
+        first, last = layers
+        code = self.values.expand(len(offsets), *self.values.shape[1:])
+        return self.with_values(torch.cat([code[:, :first], code[:, first:last] + offsets, code[:, last:]], dim=1))
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Latents:
         """Move or cast."""
         labels = None if self.labels is None else self.labels.to(device=device, dtype=dtype)
@@ -63,3 +74,14 @@ class Latents:
             raise SemanifoldError("Codes with and without labels cannot be joined.")
         joined = torch.cat([part.values for part in parts])
         return Latents(joined, parts[0].space, torch.cat(labels) if labels else None)
+
+
+def root_of_covariance(codes: Tensor) -> Tensor:
+    """Return the symmetric square root ``[d, d]`` of the covariance of codes ``[n, d]``, in double precision."""
+    return symmetric_root(torch.cov(codes.double().T))
+
+
+def symmetric_root(matrix: Tensor) -> Tensor:
+    """Return the symmetric square root of a positive matrix."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from semanifold.generators.base import Generator
-from semanifold.latents import Latents
+from semanifold.latents import Latents, root_of_covariance, symmetric_root
 
 SAMPLES = 2048
 """Codes that the covariance is taken of."""
@@ -67,15 +67,4 @@ def natural_coordinates(generator: Generator, seed: Latents, moving: tuple[int, 
         return Coordinates(within)
     layers = moving[0]
     together = (1 - independence) * torch.ones(layers, layers) + independence * torch.eye(layers)
-    return Coordinates(within, _root(together.double()).to(seed.values))
-
-
-def root_of_covariance(codes: Tensor) -> Tensor:
-    """Return the symmetric square root ``[d, d]`` of the covariance of codes ``[n, d]``, in double precision."""
-    return _root(torch.cov(codes.double().T))
-
-
-def _root(covariance: Tensor) -> Tensor:
-    """Return the symmetric square root of a positive matrix."""
-    values, vectors = torch.linalg.eigh(covariance)
-    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    return Coordinates(within, symmetric_root(together.double()).to(seed.values))

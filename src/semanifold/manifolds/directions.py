@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,13 +9,10 @@ from torch import Tensor
 
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
+from semanifold.jacobians import mean_products, pull_back, push_forward
 from semanifold.latents import Latents
 from semanifold.manifolds.coordinates import PLAIN, Coordinates
-from semanifold.manifolds.objective import moved
 from semanifold.masks import Mask
-
-Pictures = Callable[[Tensor], Tensor]
-"""Offsets ``[n, moving dimensions]`` from the seed to pictures ``[n, c, h, w]``."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,7 @@ def local_directions(
     dims = int(torch.tensor(shape).prod())
 
     def pictures(offsets: Tensor) -> Tensor:
-        return generator.images(moved(latents, coordinates.offsets(offsets.reshape(-1, *shape)), layers), size=size)
+        return generator.images(latents.moved(coordinates.offsets(offsets.reshape(-1, *shape)), layers), size=size)
 
     zero = latents.values.new_zeros(1, dims)
     height, width = pictures(zero).shape[2:]
@@ -135,30 +131,6 @@ def moving_shape(latents: Latents, layers: tuple[int, int] | None) -> tuple[int,
     return (last - first, *shape[1:])
 
 
-def pull_back(pictures: Pictures, zero: Tensor, root: Tensor, probes: int, chunk: int, seed: int) -> Tensor:
-    """Return ``[probes, d]`` rows ``(root omega)^T J`` for random pictures omega, one backward pass for each chunk of them."""
-    draws = torch.Generator().manual_seed(seed)
-    rows = []
-    for count in _chunks(probes, chunk):
-        leaf = zero.expand(count, -1).detach().requires_grad_()
-        images = pictures(leaf)
-        omega = torch.randn(images.shape, generator=draws).to(images)
-        rows.append(torch.autograd.grad((images * (root * omega)).sum(), leaf)[0])
-    return torch.cat(rows)
-
-
-@torch.no_grad()
-def push_forward(pictures: Pictures, zero: Tensor, basis: Tensor, chunk: int) -> Tensor:
-    """Return ``J v`` as ``[m, c, h, w]`` for each unit row v of the basis ``[m, d]``, by central differences.
-
-    They cost two pictures, work with every operator, and err by about 1e-4 in single precision. Forward-mode differentiation
-    would be exact, but its first use makes torch import its decompositions: seconds that a person waits for.
-    """
-    step = torch.finfo(basis.dtype).eps ** (1 / 3)
-    pushed = [(pictures(zero + step * rows) - pictures(zero - step * rows)) / (2 * step) for rows in basis.split(chunk)]
-    return torch.cat(pushed)
-
-
 def generalised_eigenvectors(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Return eigenvalues ``[m]`` (largest first) and unit eigenvectors ``[m, m]`` (rows) of ``A v = lambda B v``, B positive."""
     factor = torch.linalg.cholesky(b)
@@ -170,13 +142,3 @@ def generalised_eigenvectors(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     # The sign of an eigenvector means nothing; the largest entry is made positive so that runs agree.
     largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
     return values.flip(0), vectors * largest.sign()
-
-
-def mean_products(pushed: Tensor) -> Tensor:
-    """Return the mean product ``[m, m]`` over pixels and channels, in double precision."""
-    flat = pushed.flatten(1).double()
-    return flat @ flat.T / flat.shape[1]
-
-
-def _chunks(total: int, chunk: int) -> list[int]:
-    return [min(chunk, total - start) for start in range(0, total, chunk)]

@@ -169,7 +169,7 @@ class Objective:
         terms, gradients, insides, outsides = [], [], [], []
         for codes, wanted in zip(free.split(self.chunk), targets.split(self.chunk)):
             leaf = codes.detach().requires_grad_()
-            pictures = self.generator.images(moved(self.seed, self.coordinates.offsets(leaf), self.layers), size=self.size)
+            pictures = self.generator.images(self.seed.moved(self.coordinates.offsets(leaf), self.layers), size=self.size)
             inside, outside = self.parts(pictures)
             term = self.alpha * (self.valley(inside, wanted, self.width) + self.outside * outside) / self.image_unit
             gradients.append(torch.autograd.grad(term.sum(), leaf)[0])
@@ -177,12 +177,3 @@ class Objective:
             insides.append(inside.detach())
             outsides.append(outside.detach())
         return torch.cat(terms), torch.cat(gradients), torch.cat(insides), torch.cat(outsides)
-
-
-def moved(seed: Latents, offsets: Tensor, layers: tuple[int, int] | None) -> Latents:
-    """Return the seed's code with offsets ``[n, *moving]`` added, to these layers only if any are named."""
-    if layers is None:
-        return seed.with_values(seed.values + offsets)
-    first, last = layers
-    code = seed.values.expand(len(offsets), *seed.values.shape[1:])
-    return seed.with_values(torch.cat([code[:, :first], code[:, first:last] + offsets, code[:, last:]], dim=1))

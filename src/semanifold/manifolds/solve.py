@@ -21,7 +21,7 @@ from semanifold.manifolds.coordinates import PLAIN, Coordinates, natural_coordin
 from semanifold.manifolds.directions import moving_shape
 from semanifold.manifolds.layout import layout_of, refine
 from semanifold.manifolds.metric import Metric, preconditioner
-from semanifold.manifolds.objective import Objective, Parts, cropped_parts, kinked_valley, moved, pasted_parts, round_valley
+from semanifold.manifolds.objective import Objective, Parts, cropped_parts, kinked_valley, pasted_parts, round_valley
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.start import Start, find_start, fitted_offsets, paper_start, starting_offsets
 from semanifold.manifolds.steps import jump
@@ -384,7 +384,7 @@ class _Search:
         edit = self.edit(free, s.frames)
         parts = self.parts(None)
         with torch.no_grad():
-            codes = [moved(self.seed, self.coordinates.offsets(part), s.layers) for part in free.split(s.chunk)]
+            codes = [self.seed.moved(self.coordinates.offsets(part), s.layers) for part in free.split(s.chunk)]
             pairs = [parts(self.generator.images(part)) for part in codes]
         inside, outside = (torch.cat(column) for column in zip(*pairs))
         layout = layout_of(s, s.frames)

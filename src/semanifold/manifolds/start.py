@@ -15,7 +15,7 @@ from semanifold.manifolds.coordinates import Coordinates
 from semanifold.manifolds.directions import local_directions
 from semanifold.manifolds.layout import Layout
 from semanifold.manifolds.metric import Metric, metric_of
-from semanifold.manifolds.objective import Parts, kinked_valley, moved, spring_energy
+from semanifold.manifolds.objective import Parts, kinked_valley, spring_energy
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.masks import Mask
 
@@ -171,7 +171,7 @@ def fitted_offsets(
     tried: list[tuple[float, Tensor]] = []
     for _ in range(2):
         line = _with_slack(offsets, layout, start, settings)
-        codes = moved(seed, line, settings.layers)
+        codes = seed.moved(line, settings.layers)
         pairs = [parts(_pictures(generator, codes[i : i + 1], size)) for i in range(len(codes))]
         inside, outside = (torch.cat(column) for column in zip(*pairs))
         away = (kinked_valley(inside, wanted, 0.0) + settings.outside * outside)[layout.free.to(inside.device)]
@@ -257,7 +257,7 @@ def _walk(
 ) -> tuple[Tensor, Tensor]:
     """Return distances inside and outside ``[trials]`` along a straight line."""
     offsets = lengths.reshape(-1, *[1] * direction.ndim) * direction
-    codes = moved(seed, coordinates.offsets(offsets), settings.layers)
+    codes = seed.moved(coordinates.offsets(offsets), settings.layers)
     results = [parts(_pictures(generator, codes[i : i + settings.chunk], size)) for i in range(0, len(codes), settings.chunk)]
     return torch.cat([inside for inside, _ in results]), torch.cat([outside for _, outside in results])
 

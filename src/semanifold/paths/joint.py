@@ -10,10 +10,8 @@ from torch import Tensor
 
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
-from semanifold.latents import Latents
-from semanifold.manifolds.coordinates import root_of_covariance
-from semanifold.manifolds.directions import Pictures, mean_products, pull_back, push_forward
-from semanifold.manifolds.objective import moved
+from semanifold.jacobians import Pictures, mean_products, pull_back, push_forward
+from semanifold.latents import Latents, root_of_covariance
 from semanifold.paths.base import APART, info_for, moving_codes
 from semanifold.paths.closed_form import SAMPLES, check_count, direction_size, sized
 from semanifold.paths.linear import LinearPaths
@@ -121,7 +119,7 @@ def joint_paths(
             offsets = u @ root
             offsets = offsets[:, None] if styled and len(shape) == 2 else offsets.reshape(-1, *shape)
             code = base if len(base) > 1 else base.with_values(base.values.expand(len(u), *base.values.shape[1:]))
-            return generator.images(moved(code, offsets, layers), size=pixels)
+            return generator.images(code.moved(offsets, layers), size=pixels)
 
         return pictures
 
