@@ -50,7 +50,8 @@ from semanifold.traversal import moments
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 ATTRIBUTES = Path(__file__).resolve().parents[1] / ".." / "shared" / "real" / "attributes"
-METHODS = ("warped", "linear", "joint", "pca", "sefa", "random")
+METHODS = ("warped", "linear", "joint", "pca", "sefa", "random", "warped-joint", "linear-joint")
+"""The last two are learned ones that start along the joint axes."""
 FIRST_CODE = 50_000
 """Seed of the first code that paths are measured on; training draws its codes otherwise."""
 MASKS = ("mouth", "eyes", "hair")
@@ -90,6 +91,11 @@ SHEETS = {
 def new_paths(generator: Generator, method: str, preset: Preset) -> PathSet:
     """Return a set before training; that of a closed form is complete."""
     space, way = preset.space, {"step": preset.step, "steps": preset.steps}
+    if method in ("warped-joint", "linear-joint"):
+        along = joint_paths(generator, space, preset.k).directions()
+        if method == "linear-joint":
+            return linear_paths(generator, space, preset.k, "projective", along=along, **way)
+        return warped_paths(generator, space, preset.k, preset.dipoles, init="spread", along=along, **way)
     if method == "warped":
         return warped_paths(generator, space, preset.k, preset.dipoles, init=preset.init, **way)  # type: ignore[arg-type]
     if method in ("linear", "random"):

@@ -265,6 +265,18 @@ def test_a_published_experiment_is_opened_and_resumed(published, tmp_path, capsy
     assert not (tmp_path / "nothing").exists()
 
 
+@pytest.mark.parametrize("kind", ["projective", "warped"])
+def test_learned_paths_start_along_the_axes_of_a_closed_form(kind, tmp_path):
+    slow = ["--iterations", "2", "--paths-lr", "1e-6"]
+    assert train("--paths", kind, "--init", "joint", "--out", "learned", *slow) == 0
+    assert train("--paths", "joint", "--out", "closed", *slow) == 0
+    learned, closed = (load_paths(tmp_path / name / "paths.safetensors") for name in ("learned", "closed"))
+    start = torch.randn(16, 4, generator=torch.Generator().manual_seed(1))
+    for k in range(3):
+        step = learned.shift(start, torch.full((16,), k), torch.ones(16)).detach()
+        assert (step @ closed.directions()[k]).mean() > (0.9999 if kind == "projective" else 0.95)
+
+
 # ------------------------------------------------------------------------------------------------- bad input
 
 
@@ -277,7 +289,10 @@ def test_a_published_experiment_is_opened_and_resumed(published, tmp_path, capsy
         (["--paths", "warpd"], "did you mean 'warped'"),
         (["--preset", "mnst"], "did you mean 'mnist'"),
         (["--reconstructor", "vgg"], "no reconstructor 'vgg'"),
-        (["--init", "spred"], "spred"),
+        (["--init", "spred"], "did you mean 'spread'"),
+        (["--init", "joit"], "did you mean 'joint'"),
+        (["--paths", "ortho", "--init", "joint"], "no start 'joint' of ortho paths"),
+        (["--paths", "linear", "--init", "spread"], "no start 'spread' of linear paths"),
         (["--lambda-mask", "0.5"], "needs a --mask"),
         (["--mask", "box:0,0,1"], "box"),
         (["--classes", "3"], "not class-conditional"),

@@ -173,3 +173,35 @@ def test_mistakes() -> None:
         with pytest.raises(SemanifoldError, match=words) as raised:
             call()
         assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("form", ["linear", "projective"])
+def test_a_start_along_directions_is_them(form: Form) -> None:
+    made = StyleGAN2(StyleGAN2Config(size=16, z_dim=8, w_dim=8, channels=(6, 5, 4)))
+    given = torch.randn(3, 8, generator=torch.Generator().manual_seed(3))
+    paths = linear_paths(made, "w", 3, form, along=2 * given)
+    codes = made.sample(range(3), "w")
+    moved = paths.shifted(codes, torch.arange(3), torch.tensor([0.5, -0.25, 1.0])).values - codes.values
+    unit = given / given.norm(dim=1, keepdim=True)
+    assert torch.allclose(moved, unit * torch.tensor([[0.5], [-0.25], [1.0]]), atol=1e-6)
+    assert torch.allclose(paths.directions(), unit, atol=1e-6)
+    wide = linear_paths(made, "w+", 3, form, layers=(1, 4), along=given[:, None].expand(-1, 3, -1), shared=True)
+    assert torch.allclose(wide.directions()[:, 2], unit / 3**0.5, atol=1e-6)
+    apart = linear_paths(made, "w+", 3, form, layers=(1, 4), along=wide.directions())
+    assert torch.allclose(apart.directions(), wide.directions(), atol=1e-6)
+
+
+def test_directions_leave_out_what_all_paths_share() -> None:
+    paths = LinearPaths("linear", 2, (4,), PathSetInfo(), random_init=True)
+    with torch.no_grad():
+        paths.linear.bias.fill_(5.0)
+    weight = paths.linear.weight.detach().T
+    assert torch.allclose(paths.directions(), weight / weight.norm(dim=1, keepdim=True), atol=1e-5)
+
+
+def test_starts_that_do_not_fit() -> None:
+    made = StyleGAN2(StyleGAN2Config(size=16, z_dim=8, w_dim=8, channels=(6, 5, 4)))
+    with pytest.raises(SemanifoldError, match="form ortho cannot start"):
+        linear_paths(made, "w", 3, "ortho", along=torch.ones(3, 8))
+    with pytest.raises(SemanifoldError, match=r"\[3, 8\] to start along are expected, but \[2, 8\]"):
+        linear_paths(made, "w", 3, "linear", along=torch.ones(2, 8))

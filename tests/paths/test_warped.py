@@ -185,6 +185,19 @@ def test_the_spread_start_follows_the_codes() -> None:
     assert torch.allclose(widths, gammas / 4, rtol=1e-4)
 
 
+def test_a_start_along_directions_keeps_to_them_and_still_bends() -> None:
+    given = torch.nn.functional.normalize(drawn(4, 32, seed=9), dim=1)
+    paths = WarpedPaths.create(4, 32, (32,), PathSetInfo(), init="spread", along=3 * given)
+    codes = drawn(64, 32, seed=100)
+    for k in range(4):
+        directions = paths.shift(codes, torch.full((64,), k), torch.ones(64)).detach()
+        cosines = directions @ given[k]
+        assert cosines.min() > 0.85
+        assert cosines.mean() > 0.95
+        assert cosines.max() < 0.9999
+        assert directions.std(0).max() > 0.01
+
+
 def test_both_starts_are_stored_at_the_same_length() -> None:
     """So that one learning rate suits both."""
     published, spread = (WarpedPaths.create(6, 8, (32,), PathSetInfo(), init=i) for i in ("reference", "spread"))
@@ -263,6 +276,7 @@ def test_mistakes() -> None:
         (lambda: WarpedPaths.create(4, 4, (8,), PathSetInfo(), gamma=0.0), "above 0"),
         (lambda: WarpedPaths.create(4, 4, (8,), PathSetInfo(), shared=True), "Only layers of w"),
         (lambda: WarpedPaths.create(4, 4, (8,), PathSetInfo(), init="spread", codes=torch.ones(9, 8)), "all alike"),
+        (lambda: WarpedPaths.create(4, 4, (8,), PathSetInfo(), init="spread", along=drawn(3, 8)), r"\[4, 8\] to start along"),
         (lambda: WarpedPaths(drawn(4, 6, 7), drawn(4, 5), drawn(4), (7,), PathSetInfo()), r"\[4, 5\]"),
         (lambda: warped_paths(made, "v", 4, 4), "no latent space 'v'"),
         (lambda: warped_paths(made, "w", 4, 4, layers=(0, 2)), "w\\+ only"),

@@ -22,8 +22,11 @@ from semanifold.paths.base import PathSet, default_space
 from semanifold.paths.closed_form import local_paths, principal_paths, sefa_paths
 from semanifold.paths.files import PATHS, save_paths
 from semanifold.paths.joint import joint_paths
+from semanifold.paths.linear import LinearPaths
 from semanifold.runs import begin_run, working
 
+CLOSED = ("joint", "pca", "sefa")
+"""Methods that need nothing but a generator."""
 SHEET = "paths.png"
 FRAMES, CELL = 7, 96
 INDEPENDENCE = 0.2
@@ -84,10 +87,6 @@ class Directions(Command):
 
     def find(self, generator: Generator, code: Latents, drawn: Latents) -> PathSet:
         """Return the set; ``code`` is the picture's code in the space, ``drawn`` the one that it comes from."""
-        if self.method == "pca":
-            return principal_paths(generator, code.space, self.k, self.layers)
-        if self.method == "sefa":
-            return sefa_paths(generator, self.k, self.layers, space=code.space)
         if self.method == "local":
             assert self.mask is not None
             mask = read_mask(self.mask, generator, drawn)
@@ -95,13 +94,20 @@ class Directions(Command):
             natural = natural_coordinates(generator, code, moving, INDEPENDENCE)
             found = local_directions(generator, code, mask, self.k, layers=self.layers, coordinates=natural)
             return local_paths(generator, found.vectors, code.space, self.layers)
-        line = ProgressLine("directions at one code after the other")
-        try:
-            return joint_paths(
-                generator, code.space, self.k, self.layers, watch=lambda done, of: line({"step": done, "steps": of})
-            )
-        finally:
-            line.close()
+        return closed_paths(self.method, generator, code.space, self.k, self.layers)
+
+
+def closed_paths(method: str, generator: Generator, space: str, k: int, layers: tuple[int, int] | None) -> LinearPaths:
+    """Return a set of one of the :data:`CLOSED` forms, with a progress line where it takes long."""
+    if method == "pca":
+        return principal_paths(generator, space, k, layers)
+    if method == "sefa":
+        return sefa_paths(generator, k, layers, space=space)
+    line = ProgressLine("directions at one code after the other")
+    try:
+        return joint_paths(generator, space, k, layers, watch=lambda done, of: line({"step": done, "steps": of}))
+    finally:
+        line.close()
 
 
 @torch.no_grad()

@@ -7,20 +7,18 @@ from typing import Annotated, Literal, cast
 
 from tyro.conf import arg
 
+from semanifold.commands.directions import CLOSED, closed_paths
 from semanifold.commands.discover import LAYERS
-from semanifold.commands.terminal import ProgressLine
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet, default_space
-from semanifold.paths.closed_form import principal_paths, sefa_paths
-from semanifold.paths.joint import joint_paths
 from semanifold.paths.linear import FORMS, Form, linear_paths
 from semanifold.paths.presets import Preset
 from semanifold.paths.training_draws import Prior, usual_distance
 from semanifold.paths.training_step import TrainingSettings
-from semanifold.paths.warped import Init, warped_paths
+from semanifold.paths.warped import INITS, Init, warped_paths
 
-KINDS = ("warped", *FORMS, "pca", "sefa", "joint")
+KINDS = ("warped", *FORMS, *CLOSED)
 ANY = Preset("any generator", space=None, dipoles=32, init="spread", differences=True)
 
 
@@ -33,7 +31,8 @@ class Kind:
             (id, random, pca, sefa, joint).
         k: number of paths.
         dipoles: pairs of support vectors of a warped path.
-        init: start of warped paths: reference (as published, nearly straight) or spread.
+        init: start of warped paths: reference (as published, nearly straight) or spread; of linear ones: random. Warped, linear
+            and projective ones can also start along the directions of a closed form: joint, pca, sefa.
         space: latent space in which the paths live.
         layers: first and last layer of w+ that move.
         shared: move all these layers alike, as in w.
@@ -64,21 +63,20 @@ class Kind:
             raise SemanifoldError(f"There is no kind of paths {kind!r}: {near_names(kind, KINDS)}")
         k = preset.k if self.k is None else self.k
         space = self.space or ("w+" if self.layers else preset.space) or default_space(generator)
-        if kind == "pca":
-            return principal_paths(generator, space, k, self.layers)
-        if kind == "sefa":
-            return sefa_paths(generator, k, self.layers, space=space)
-        if kind == "joint":
-            line = ProgressLine("directions of every code")
-            try:
-                return joint_paths(generator, space, k, self.layers, watch=lambda done, of: line({"step": done, "steps": of}))
-            finally:
-                line.close()
+        if kind in CLOSED:
+            return closed_paths(kind, generator, space, k, self.layers)
+        free = INITS if kind == "warped" else ("random",)
+        known = (*free, *CLOSED) if kind in ("warped", "linear", "projective") else free
+        init = self.init or (preset.init if preset.init in known else known[0])
+        if init not in known:
+            raise SemanifoldError(f"There is no start {init!r} of {kind} paths: {near_names(init, known)}")
+        along = closed_paths(init, generator, space, k, self.layers).directions() if init in CLOSED else None
         traced = {
             "step": preset.step if self.step is None else self.step,
             "steps": preset.steps if self.steps is None else self.steps,
             "layers": self.layers,
             "shared": self.shared,
+            "along": along,
             "seed": seed,
         }
         if kind in FORMS:
@@ -88,7 +86,7 @@ class Kind:
             space,
             k,
             preset.dipoles if self.dipoles is None else self.dipoles,
-            init=cast("Init", self.init or preset.init),
+            init=cast("Init", init if init in INITS else "spread"),
             gamma=self.gamma,
             learn_alphas=self.learn_alphas,
             learn_gammas=not self.fixed_gammas,

@@ -174,6 +174,14 @@ class LinearPaths(PathSet):
             return out[:, None].expand(-1, *self.shape)
         return out.reshape(-1, *self.shape)
 
+    @torch.no_grad()
+    def directions(self) -> Tensor:
+        """Return ``D(e_k) - D(0)`` of every path ``[K, *shape]``, of unit length: what learned paths can start along."""
+        training = self.training
+        made = self.eval().deform(torch.eye(self.count).to(self.scale)) - self.deform(self.scale.new_zeros(1, self.count))
+        self.train(training)
+        return nn.functional.normalize(made.flatten(1), dim=1).reshape(-1, *self.shape)
+
     def _fully_connected(self, x: Tensor) -> Tensor:
         """Three hidden layers, each of which also sees the sum of all before it, and a last one."""
         total, now = x.new_zeros(()), x
@@ -254,6 +262,7 @@ def linear_paths(
     shared: bool = False,
     bias: bool = True,
     random_init: bool = True,
+    along: Tensor | None = None,
     step: float = 0.2,
     steps: int = 16,
     seed: int = 0,
@@ -269,6 +278,8 @@ def linear_paths(
         shared: whether these layers move alike, as in ``w``.
         bias: whether ``linear`` and ``projective`` have one.
         random_init: start from random directions instead of the coordinate axes.
+        along: ``[K, *shape]`` directions to start along instead, as of :meth:`LinearPaths.directions`; for the forms ``linear``
+            and ``projective``, which then have no bias.
         step: length of a step in the latent space.
         steps: steps from ``t = 0`` to ``t = 1``.
         seed: of the draw.
@@ -277,5 +288,23 @@ def linear_paths(
         SemanifoldError: if the generator has no such space or layers, or a number makes no sense.
     """
     shape, info = info_for(generator, space, layers, method=f"linear paths ({form})", step=step, count=steps, cite=CITE)
+    bias = bias and along is None
     made = LinearPaths(form, count, shape, info, bias=bias, shared=shared, random_init=random_init, seed=seed)
+    if along is not None:
+        if form not in ("linear", "projective"):
+            raise SemanifoldError(f"Paths of the form {form} cannot start from given directions; linear and projective ones can.")
+        with torch.no_grad():
+            made.linear.weight.copy_(flat_directions(along, count, shape, shared=shared).T)
     return made.to(generator.device, generator.dtype)
+
+
+def flat_directions(along: Tensor, count: int, shape: tuple[int, ...], *, shared: bool) -> Tensor:
+    """Return directions ``[K, *shape]`` as unit rows ``[K, d]``, those of one layer where all move alike.
+
+    Raises:
+        SemanifoldError: if there are not as many, of that shape.
+    """
+    if tuple(along.shape) != (count, *shape):
+        raise SemanifoldError(f"Directions {[count, *shape]} to start along are expected, but {list(along.shape)} came.")
+    rows = along.detach().cpu().float()
+    return nn.functional.normalize(rows.mean(1) if shared else rows.flatten(1), dim=1)

@@ -14,6 +14,7 @@ from semanifold.edits.flow import rbf_direction
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
 from semanifold.paths.base import APART, PathSet, PathSetInfo, info_for, moving_codes, moving_size
+from semanifold.paths.linear import flat_directions
 
 Init = Literal["reference", "spread"]
 INITS = ("reference", "spread")
@@ -25,6 +26,9 @@ FAR = 4
 
 TURNS = (0.75, 1.25)
 """How strongly the first and the last set of that start bend: standard deviation of the exponents over random codes."""
+
+ASIDE = 0.25
+"""How far the support vectors of a path that begins along a direction lie to the side of it, over how far along it."""
 
 PUBLISHED_LENGTH = 2.5
 """Mean length of the support vectors of the published start."""
@@ -106,6 +110,7 @@ class WarpedPaths(PathSet):
         *,
         init: Init = "reference",
         codes: Tensor | None = None,
+        along: Tensor | None = None,
         gamma: float | None = None,
         learn_alphas: bool = False,
         learn_gammas: bool = True,
@@ -122,6 +127,7 @@ class WarpedPaths(PathSet):
             init: ``"reference"`` as published, which is nearly linear at the start, or ``"spread"``: see :func:`spread_support`.
             codes: ``[n, *shape]`` random codes of the space; only ``"spread"`` looks at them, and takes standard normal ones
                 when None.
+            along: ``[K, *shape]`` directions that the paths of ``"spread"`` begin along, one each; None lets codes decide.
             gamma: width of all potentials, one over a squared length; the initialisation's own when None.
             learn_alphas: whether training changes the weights.
             learn_gammas: whether training changes the widths.
@@ -143,7 +149,8 @@ class WarpedPaths(PathSet):
             support, gammas = reference_support(count, dipoles, size, seed)
         else:
             flat = None if codes is None else (codes.mean(1) if shared and codes.ndim == 3 else codes.flatten(1))
-            support, gammas = spread_support(count, dipoles, size, seed, flat)
+            rows = None if along is None else flat_directions(along, count, shape, shared=shared)
+            support, gammas = spread_support(count, dipoles, size, seed, flat, rows)
             unit = float((support[0, 0] - support[0, 1]).norm()) / 2 / PUBLISHED_LENGTH
         log_gamma = (gammas if gamma is None else torch.full((count,), gamma)).log()
         alphas = torch.tensor([1.0, -1.0]).repeat(count, dipoles)
@@ -205,7 +212,9 @@ def reference_support(count: int, dipoles: int, size: int, seed: int) -> tuple[T
     return torch.stack([vectors, -vectors], 2).flatten(1, 2), torch.full((count,), 1 / size)
 
 
-def spread_support(count: int, dipoles: int, size: int, seed: int, codes: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def spread_support(
+    count: int, dipoles: int, size: int, seed: int, codes: Tensor | None = None, along: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return a start whose paths bend: support vectors ``[K, 2N, d]`` and gammas ``[K]``.
 
     The pairs lie at ``mean +- R x``, x the unit vector towards a random code and R four times the usual distance of a code from
@@ -222,6 +231,7 @@ def spread_support(count: int, dipoles: int, size: int, seed: int, codes: Tensor
         seed: of the draw.
         codes: ``[n, d]`` random codes, at least four, other than those that the paths are to be used on; standard normal ones
             when None.
+        along: ``[K, d]`` a unit vector for each path: x then points along it, and only :data:`ASIDE` times as far towards a code.
     """
     draw = torch.Generator().manual_seed(APART + seed)
     if codes is None:
@@ -237,9 +247,12 @@ def spread_support(count: int, dipoles: int, size: int, seed: int, codes: Tensor
     chosen = centred[torch.randint(len(codes), (count * dipoles,), generator=draw)]
     lengths = chosen.norm(dim=1, keepdim=True)
     ways = chosen / lengths
+    if along is not None:
+        ways = torch.nn.functional.normalize(along.repeat_interleave(dipoles, 0) + ASIDE * ways, dim=1)
     # The code that a vector points to would count as one of n and look further away than any other; some vectors stand for all.
-    along = (centred @ ways[:1024].T).square().sum(0) - lengths[:1024, 0].square()
-    spread = (along.clamp(min=0) / (len(codes) - 1)).mean().sqrt()
+    own = 0 if along is not None else lengths[:1024, 0].square()
+    squares = (centred @ ways[:1024].T).square().sum(0) - own
+    spread = (squares.clamp(min=0) / (len(codes) - 1)).mean().sqrt()
     radius = FAR * distance
     pairs = (radius * ways).reshape(count, dipoles, size)
     turns = TURNS[0] + (TURNS[1] - TURNS[0]) * (torch.arange(count) + 0.5) / count
@@ -255,6 +268,7 @@ def warped_paths(
     layers: tuple[int, int] | None = None,
     shared: bool = False,
     init: Init = "reference",
+    along: Tensor | None = None,
     gamma: float | None = None,
     learn_alphas: bool = False,
     learn_gammas: bool = True,
@@ -272,6 +286,7 @@ def warped_paths(
         layers: layers ``(first, last + 1)`` of ``w+`` that move; all when None.
         shared: whether these layers move alike, as in ``w``.
         init: see :meth:`WarpedPaths.create`.
+        along: ``[K, *shape]`` directions to begin along, as of :meth:`LinearPaths.directions`, for ``init="spread"``.
         gamma: width of all potentials; the initialisation's own when None.
         learn_alphas: whether training changes the weights.
         learn_gammas: whether training changes the widths.
@@ -284,6 +299,6 @@ def warped_paths(
     """
     shape, info = info_for(generator, space, layers, method="warped paths", step=step, count=steps, cite=CITE)
     codes = moving_codes(generator, info, 1024, seed=seed) if init == "spread" else None
-    options = {"init": init, "codes": codes, "gamma": gamma, "shared": shared, "seed": seed}
+    options = {"init": init, "codes": codes, "along": along, "gamma": gamma, "shared": shared, "seed": seed}
     made = WarpedPaths.create(count, dipoles, shape, info, learn_alphas=learn_alphas, learn_gammas=learn_gammas, **options)
     return made.to(generator.device, generator.dtype)
