@@ -159,15 +159,13 @@ def walked(generator: Generator, paths: PathSet, codes: int, reader: Any, masks:
     edits = [paths[k] for k in range(len(paths))]
     for c in range(codes):
         reference = generator.images(start[c])
-        drawn = {
-            mask: parse_mask(mask, face_regions(generator, start[c]), size=(reference.shape[2], reference.shape[3]))
-            for mask in masks
-        }
+        size, regions = (reference.shape[2], reference.shape[3]), face_regions(generator, start[c])
+        drawn = {mask: parse_mask(mask, regions, size=size).at(*size) for mask in masks}
         for k, edit in enumerate(edits):
             pictures = generator.images(edit.latents(start[c], t))
             values[c, k] = measure_frames(lambda rows, made=pictures: made[rows], len(t), reference, reader)[0]
-            for mask, shape_ in drawn.items():
-                columns = [metric(pictures, reference, shape_.at(*reference.shape[2:])) for metric in METRICS.values()]
+            for mask, weights in drawn.items():
+                columns = [metric(pictures, reference, weights) for metric in METRICS.values()]
                 local[mask][c, k] = torch.stack(columns, 1).double().numpy()
     names = tuple(str(i) for i in range(codes))
     numbers, called = tuple(range(len(paths))), tuple(paths.name_of(k) for k in range(len(paths)))

@@ -122,7 +122,7 @@ def ssim_outside(images: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
     """
     check(images, reference, mask)
     pasted = mask * reference + (1 - mask) * images
-    similar = ssim_map(pasted, reference.expand_as(images)).mean(dim=1, keepdim=True)
+    similar = ssim_map(pasted, reference).mean(dim=1, keepdim=True)
     return (similar * (1 - mask)).sum(dim=(1, 2, 3)) / (1 - mask).sum(dim=(1, 2, 3))
 
 
@@ -135,7 +135,7 @@ def ssim_map(images: Tensor, reference: Tensor, *, spread: float = 2.0, sigma: f
 
     Args:
         images: pictures, at least 6 pixels high and wide.
-        reference: what they are compared with.
+        reference: what they are compared with, as many or one for all.
         spread: largest minus smallest possible value; 2 for pictures in [-1, 1].
         sigma: standard deviation of the window in pixels.
     """
