@@ -19,6 +19,8 @@ from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import INITS, Init, warped_paths
 
 KINDS = ("warped", *FORMS, *CLOSED)
+ONLY_WARPED = ("dipoles", "gamma", "fixed_gammas", "learn_alphas")
+ONLY_LEARNED = ("init", "shared", "step", "steps")
 ANY = Preset("any generator", space=None, dipoles=32, init="spread", differences=True)
 
 
@@ -61,6 +63,10 @@ class Kind:
         kind = self.paths or preset.paths
         if kind not in KINDS:
             raise SemanifoldError(f"There is no kind of paths {kind!r}: {near_names(kind, KINDS)}")
+        foreign = () if kind == "warped" else ONLY_WARPED if kind in FORMS else (*ONLY_WARPED, *ONLY_LEARNED)
+        useless = [f"--{name.replace('_', '-')}" for name in foreign if getattr(self, name) not in (None, False)]
+        if useless:
+            raise SemanifoldError(f"{', '.join(useless)} means nothing to {kind} paths; leave it out.")
         k = preset.k if self.k is None else self.k
         space = self.space or ("w+" if self.layers else preset.space) or default_space(generator)
         if kind in CLOSED:
