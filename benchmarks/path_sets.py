@@ -37,7 +37,7 @@ from semanifold.paths.closed_form import principal_paths, sefa_paths
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.joint import joint_paths
 from semanifold.paths.linear import linear_paths
-from semanifold.paths.presets import PRESETS, Preset
+from semanifold.paths.presets import ALONG_RATE, PRESETS, Preset
 from semanifold.paths.reconstructor import make_reconstructor
 from semanifold.paths.training import held_out_scores, train_paths
 from semanifold.paths.training_draws import Prior
@@ -52,8 +52,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 ATTRIBUTES = Path(__file__).resolve().parents[1] / ".." / "shared" / "real" / "attributes"
 METHODS = ("warped", "linear", "joint", "pca", "sefa", "random", "warped-joint", "linear-joint")
 """The last two are learned ones that start along the joint axes."""
-START_LR = 3e-4
-"""Their learning rate: at the preset's own 2e-3 they wander off from the axes and mix factors again."""
 FIRST_CODE = 50_000
 """Seed of the first code that paths are measured on; training draws its codes otherwise."""
 MASKS = ("mouth", "eyes", "hair")
@@ -99,7 +97,7 @@ def new_paths(generator: Generator, method: str, preset: Preset) -> PathSet:
             return linear_paths(generator, space, preset.k, "projective", along=along, **way)
         return warped_paths(generator, space, preset.k, preset.dipoles, init="spread", along=along, **way)
     if method == "warped":
-        return warped_paths(generator, space, preset.k, preset.dipoles, init=preset.init, **way)  # type: ignore[arg-type]
+        return warped_paths(generator, space, preset.k, preset.dipoles, init="spread", **way)
     if method in ("linear", "random"):
         return linear_paths(generator, space, preset.k, "ortho" if method == "linear" else "random", **way)
     if method == "joint":
@@ -130,7 +128,7 @@ def trained(generator: Generator, method: str, preset: Preset, folder: Path) -> 
         max_magnitude=preset.max_magnitude,
         iterations=preset.iterations,
         batch=preset.batch,
-        paths_lr=START_LR if method.endswith("-joint") else preset.paths_lr,
+        paths_lr=preset.paths_lr * (ALONG_RATE if method.endswith("-joint") else 1),
         reconstructor_lr=preset.reconstructor_lr,
         decay=preset.decay,
         prior=Prior(paths.info.space),

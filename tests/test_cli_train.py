@@ -17,6 +17,7 @@ from semanifold import cli
 from semanifold.paths import training_records
 from semanifold.paths.experiments import open_experiment
 from semanifold.paths.files import load_paths
+from semanifold.paths.presets import ALONG_RATE
 from semanifold.paths.reconstructor import make_reconstructor
 from semanifold.paths.training_records import PUBLISHED_KEYS, read_stats
 from semanifold.runs import read_record
@@ -268,9 +269,9 @@ def test_a_published_experiment_is_opened_and_resumed(published, tmp_path, capsy
 
 @pytest.mark.parametrize("kind", ["projective", "warped"])
 def test_learned_paths_start_along_the_axes_of_a_closed_form(kind, tmp_path):
-    slow = ["--iterations", "2", "--paths-lr", "1e-6"]
-    assert train("--paths", kind, "--init", "joint", "--out", "learned", *slow) == 0
-    assert train("--paths", "joint", "--out", "closed", *slow) == 0
+    assert train("--paths", kind, "--init", "joint", "--out", "learned", "--iterations", "2") == 0
+    assert read_record(tmp_path / "learned")["facts"]["settings"]["paths_lr"] == pytest.approx(ALONG_RATE * 1e-4)
+    assert train("--paths", "joint", "--out", "closed", "--iterations", "2") == 0
     learned, closed = (load_paths(tmp_path / name / "paths.safetensors") for name in ("learned", "closed"))
     start = torch.randn(16, 4, generator=torch.Generator().manual_seed(1))
     for k in range(3):

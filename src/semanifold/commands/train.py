@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ import torch
 from tyro.conf import arg
 
 from semanifold.commands.base import Command, Model, Output, facts_of, read_mask, to_arguments
+from semanifold.commands.directions import CLOSED
 from semanifold.commands.terminal import ProgressLine, remark, say, show
 from semanifold.commands.train_arguments import ANY, Kind, Training
 from semanifold.errors import SemanifoldError
@@ -28,7 +29,7 @@ from semanifold.paths.experiments import RECONSTRUCTOR, open_experiment, preset_
 from semanifold.paths.files import PATHS, save_paths
 from semanifold.paths.foreign import save_support_sets
 from semanifold.paths.linear import FORMS
-from semanifold.paths.presets import PRESETS, Preset, find_preset
+from semanifold.paths.presets import ALONG_RATE, PRESETS, Preset, find_preset
 from semanifold.paths.reconstructor import Reconstructor, check_fits, make_reconstructor, save_reconstructor
 from semanifold.paths.training import Report, held_out_scores, make_accelerator, train_paths
 from semanifold.paths.training_step import TrainingSettings
@@ -116,6 +117,8 @@ class Train(Command):
         facts = facts_of(generator)
         if self.start_from is None:
             paths = self.kind.make(generator, preset, seed)
+            if self.kind.start(preset) in CLOSED:
+                preset = replace(preset, paths_lr=ALONG_RATE * preset.paths_lr)
         else:
             earlier = open_experiment(self.start_from, space=self.kind.space, reconstructor_size=size)
             if self.kind != Kind(space=self.kind.space):

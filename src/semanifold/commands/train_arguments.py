@@ -58,11 +58,26 @@ class Kind:
     step: Annotated[float | None, arg(metavar="LENGTH")] = None
     steps: Annotated[int | None, arg(metavar="N")] = None
 
-    def make(self, generator: Generator, preset: Preset, seed: int) -> PathSet:
-        """Return a new set."""
+    def kind(self, preset: Preset) -> str:
+        """Return which of :data:`KINDS` it is."""
         kind = self.paths or preset.paths
         if kind not in KINDS:
             raise SemanifoldError(f"There is no kind of paths {kind!r}: {near_names(kind, KINDS)}")
+        return kind
+
+    def start(self, preset: Preset) -> str:
+        """Return how a set that learns begins: one of the starts of its kind, or the directions of a closed form."""
+        kind = self.kind(preset)
+        free = INITS if kind == "warped" else ("random",)
+        known = (*free, *CLOSED) if kind in ("warped", "linear", "projective") else free
+        init = self.init or (preset.init if preset.init in known else known[0])
+        if init not in known:
+            raise SemanifoldError(f"There is no start {init!r} of {kind} paths: {near_names(init, known)}")
+        return init
+
+    def make(self, generator: Generator, preset: Preset, seed: int) -> PathSet:
+        """Return a new set."""
+        kind = self.kind(preset)
         foreign = () if kind == "warped" else ONLY_WARPED if kind in FORMS else (*ONLY_WARPED, *ONLY_LEARNED)
         useless = [f"--{name.replace('_', '-')}" for name in foreign if getattr(self, name) not in (None, False)]
         if useless:
@@ -71,11 +86,7 @@ class Kind:
         space = self.space or ("w+" if self.layers else preset.space) or default_space(generator)
         if kind in CLOSED:
             return closed_paths(kind, generator, space, k, self.layers)
-        free = INITS if kind == "warped" else ("random",)
-        known = (*free, *CLOSED) if kind in ("warped", "linear", "projective") else free
-        init = self.init or (preset.init if preset.init in known else known[0])
-        if init not in known:
-            raise SemanifoldError(f"There is no start {init!r} of {kind} paths: {near_names(init, known)}")
+        init = self.start(preset)
         along = closed_paths(init, generator, space, k, self.layers).directions() if init in CLOSED else None
         traced = {
             "step": preset.step if self.step is None else self.step,
@@ -112,7 +123,7 @@ class Training:
         max_magnitude: greatest length of a step.
         reconstructor: lenet or resnet.
         reconstructor_size: height and width that pictures are brought to before the reconstructor.
-        paths_lr: learning rate of the paths.
+        paths_lr: learning rate of the paths; of those that start along directions 0.15 times the preset's.
         reconstructor_lr: learning rate of the reconstructor.
         decay: last share of the iterations, in which both rates fall to 0.
         lambda_cls: weight of naming the path.

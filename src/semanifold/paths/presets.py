@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 
 from semanifold.errors import SemanifoldError, near_names
 
+ALONG_RATE = 0.15
+"""Paths that start along the directions of a closed form learn at this share of a preset's rate, so that they stay near."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -18,7 +21,7 @@ class Preset:
         paths: kind of paths: ``warped``, a form of linear ones (``ortho``, ``linear``, ...), or a ready-made set.
         k: number of paths.
         dipoles: N, pairs of support vectors a warped path.
-        init: start of warped paths: ``reference`` or ``spread``.
+        init: start of warped paths, ``reference`` or ``spread``, or of any: the directions of a closed form, such as ``joint``.
         space: latent space; None for the generator's own choice.
         min_magnitude: least length of a step, in units of the latent space.
         max_magnitude: greatest length of a step.
