@@ -92,7 +92,7 @@ def new_paths(generator: Generator, method: str, preset: Preset) -> PathSet:
     """Return a set before training; that of a closed form is complete."""
     space, way = preset.space, {"step": preset.step, "steps": preset.steps}
     if method in ("warped-joint", "linear-joint"):
-        along = joint_paths(generator, space, preset.k).directions()
+        along = joint_paths(generator, space, preset.k)
         if method == "linear-joint":
             return linear_paths(generator, space, preset.k, "projective", along=along, **way)
         return warped_paths(generator, space, preset.k, preset.dipoles, init="spread", along=along, **way)

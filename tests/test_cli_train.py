@@ -276,7 +276,8 @@ def test_learned_paths_start_along_the_axes_of_a_closed_form(kind, tmp_path):
     start = torch.randn(16, 4, generator=torch.Generator().manual_seed(1))
     for k in range(3):
         step = learned.shift(start, torch.full((16,), k), torch.ones(16)).detach()
-        assert (step @ closed.directions()[k]).mean() > (0.9999 if kind == "projective" else 0.95)
+        assert torch.allclose(step.norm(dim=1), closed.scale[k].expand(16), rtol=1e-3)
+        assert (step @ closed.directions()[k] / closed.scale[k]).mean() > (0.999 if kind == "projective" else 0.95)
 
 
 # ------------------------------------------------------------------------------------------------- bad input

@@ -33,8 +33,7 @@ def conv() -> nn.Module:
 
 
 def unit_columns(paths: LinearPaths) -> Tensor:
-    one = torch.ones(len(paths))
-    return paths.shift(torch.zeros(len(paths), *paths.shape), torch.arange(len(paths)), one)
+    return paths.shift(torch.zeros(len(paths), *paths.shape), torch.arange(len(paths)), 1 / paths.scale)
 
 
 def test_principal_paths_of_w_reach_three_deviations() -> None:

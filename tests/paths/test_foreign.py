@@ -13,7 +13,7 @@ import torch
 
 from semanifold.errors import SemanifoldError
 from semanifold.latents import Latents
-from semanifold.paths.base import PathSet, PathSetInfo
+from semanifold.paths.base import PathSetInfo
 from semanifold.paths.files import load_paths
 from semanifold.paths.foreign import read_directions, save_support_sets
 from semanifold.paths.linear import LinearPaths
@@ -27,9 +27,9 @@ needs_reference = pytest.mark.skipif(
 )
 
 
-def directions(paths: PathSet) -> torch.Tensor:
+def directions(paths: LinearPaths | WarpedPaths) -> torch.Tensor:
     """The first step of each path, one unit long."""
-    return paths.shift(torch.zeros(len(paths), *paths.shape), torch.arange(len(paths)), torch.ones(len(paths))).detach()
+    return paths.shift(torch.zeros(len(paths), *paths.shape), torch.arange(len(paths)), 1 / paths.scale).detach()
 
 
 @needs_real

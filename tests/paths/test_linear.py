@@ -119,7 +119,7 @@ def test_given_vectors_keep_direction_and_reach() -> None:
     info = PathSetInfo(step=0.5, count=4)
     paths = LinearPaths.from_vectors(vectors, info, scale=torch.tensor([1.0, 0.25]))
     shift = paths.shift(torch.zeros(2, 2), torch.arange(2), torch.tensor([0.7, 0.7]))
-    assert torch.allclose(shift, 0.7 * torch.eye(2))  # training and comparing take unit directions
+    assert torch.allclose(shift, torch.tensor([[0.7, 0.0], [0.0, 0.7 * 0.25]]))
     code = Latents(torch.zeros(1, 2), "z")
     assert torch.allclose(paths[0].latents(code, 1.0).values, torch.tensor([[2.0, 0.0]]))
     assert torch.allclose(paths[1].latents(code, -1.0).values, torch.tensor([[0.0, -0.5]]))
@@ -178,16 +178,23 @@ def test_mistakes() -> None:
 @pytest.mark.parametrize("form", ["linear", "projective"])
 def test_a_start_along_directions_is_them(form: Form) -> None:
     made = StyleGAN2(StyleGAN2Config(size=16, z_dim=8, w_dim=8, channels=(6, 5, 4)))
-    given = torch.randn(3, 8, generator=torch.Generator().manual_seed(3))
-    paths = linear_paths(made, "w", 3, form, along=2 * given)
+    vectors = torch.randn(3, 8, generator=torch.Generator().manual_seed(3))
+    scale = torch.tensor([1.0, 0.5, 0.25])
+    given = LinearPaths.from_vectors(vectors, PathSetInfo(space="w"), scale=scale)
+    paths = linear_paths(made, "w", 3, form, along=given, step=0.1, steps=4)
     codes = made.sample(range(3), "w")
-    moved = paths.shifted(codes, torch.arange(3), torch.tensor([0.5, -0.25, 1.0])).values - codes.values
-    unit = given / given.norm(dim=1, keepdim=True)
-    assert torch.allclose(moved, unit * torch.tensor([[0.5], [-0.25], [1.0]]), atol=1e-6)
+    magnitude = torch.tensor([0.5, -0.25, 1.0])
+    moved = paths.shifted(codes, torch.arange(3), magnitude).values - codes.values
+    unit = vectors / vectors.norm(dim=1, keepdim=True)
+    assert torch.allclose(moved, unit * (magnitude * scale)[:, None], atol=1e-6)
     assert torch.allclose(paths.directions(), unit, atol=1e-6)
-    wide = linear_paths(made, "w+", 3, form, layers=(1, 4), along=given[:, None].expand(-1, 3, -1), shared=True)
-    assert torch.allclose(wide.directions()[:, 2], unit / 3**0.5, atol=1e-6)
-    apart = linear_paths(made, "w+", 3, form, layers=(1, 4), along=wide.directions())
+    for k in range(3):
+        offset = paths[k].latents(codes[0], 1.0).values[0] - codes.values[0]
+        assert torch.allclose(offset, 0.4 * scale[k] * unit[k], atol=1e-5)
+    wide = LinearPaths.from_vectors(vectors, PathSetInfo(space="w+", layers=(1, 4)), layers=3)
+    shared = linear_paths(made, "w+", 3, form, layers=(1, 4), along=wide, shared=True)
+    assert torch.allclose(shared.directions()[:, 2], unit / 3**0.5, atol=1e-6)
+    apart = linear_paths(made, "w+", 3, form, layers=(1, 4), along=wide)
     assert torch.allclose(apart.directions(), wide.directions(), atol=1e-6)
 
 
@@ -201,7 +208,8 @@ def test_directions_leave_out_what_all_paths_share() -> None:
 
 def test_starts_that_do_not_fit() -> None:
     made = StyleGAN2(StyleGAN2Config(size=16, z_dim=8, w_dim=8, channels=(6, 5, 4)))
+    given = LinearPaths("id", 3, (8,), PathSetInfo(space="w"))
     with pytest.raises(SemanifoldError, match="form ortho cannot start"):
-        linear_paths(made, "w", 3, "ortho", along=torch.ones(3, 8))
-    with pytest.raises(SemanifoldError, match=r"\[3, 8\] to start along are expected, but \[2, 8\]"):
-        linear_paths(made, "w", 3, "linear", along=torch.ones(2, 8))
+        linear_paths(made, "w", 3, "ortho", along=given)
+    with pytest.raises(SemanifoldError, match=r"2 directions of shape \[8\] to start along are expected, but 3 of \[8\]"):
+        linear_paths(made, "w", 2, "linear", along=given)

@@ -16,7 +16,8 @@ from semanifold.errors import SemanifoldError
 from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from semanifold.latents import Latents
 from semanifold.paths.base import PathSetInfo
-from semanifold.paths.files import load_paths
+from semanifold.paths.files import load_paths, save_paths
+from semanifold.paths.linear import LinearPaths
 from semanifold.paths.warped import WarpedPaths, reference_support, spread_support, warped_paths
 
 REFERENCE = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference"
@@ -185,17 +186,33 @@ def test_the_spread_start_follows_the_codes() -> None:
     assert torch.allclose(widths, gammas / 4, rtol=1e-4)
 
 
+def along(count: int, size: int, seed: int = 9) -> LinearPaths:
+    return LinearPaths.from_vectors(drawn(count, size, seed=seed), PathSetInfo(), scale=torch.linspace(0.25, 1, count))
+
+
 def test_a_start_along_directions_keeps_to_them_and_still_bends() -> None:
-    given = torch.nn.functional.normalize(drawn(4, 32, seed=9), dim=1)
-    paths = WarpedPaths.create(4, 32, (32,), PathSetInfo(), init="spread", along=3 * given)
+    given = along(4, 32)
+    paths = WarpedPaths.create(4, 32, (32,), PathSetInfo(step=0.1, count=3), init="spread", along=given)
     codes = drawn(64, 32, seed=100)
     for k in range(4):
         directions = paths.shift(codes, torch.full((64,), k), torch.ones(64)).detach()
-        cosines = directions @ given[k]
+        assert torch.allclose(directions.norm(dim=1), given.scale[k].expand(64), rtol=1e-4)
+        cosines = directions @ given.directions()[k] / given.scale[k]
         assert cosines.min() > 0.85
         assert cosines.mean() > 0.95
         assert cosines.max() < 0.9999
-        assert directions.std(0).max() > 0.01
+        assert directions.std(0).max() > 0.01 * given.scale[k]
+
+
+def test_lengths_of_paths_hold_for_edits_and_files(tmp_path: Path) -> None:
+    paths = WarpedPaths.create(3, 4, (6,), PathSetInfo(step=0.2, count=5), init="spread", along=along(3, 6))
+    save_paths(paths, tmp_path / "set.safetensors")
+    again = load_paths(tmp_path / "set.safetensors")
+    code = Latents(drawn(1, 6), "z")
+    for k, scale in enumerate((0.25, 0.625, 1.0)):
+        for some in (paths, again):
+            steps = some[k].latents(code, torch.arange(6) / 5).values.diff(dim=0).norm(dim=1)
+            assert torch.allclose(steps, torch.full((5,), 0.2 * scale), rtol=1e-4)
 
 
 def test_both_starts_are_stored_at_the_same_length() -> None:
@@ -276,7 +293,7 @@ def test_mistakes() -> None:
         (lambda: WarpedPaths.create(4, 4, (8,), PathSetInfo(), gamma=0.0), "above 0"),
         (lambda: WarpedPaths.create(4, 4, (8,), PathSetInfo(), shared=True), "Only layers of w"),
         (lambda: WarpedPaths.create(4, 4, (8,), PathSetInfo(), init="spread", codes=torch.ones(9, 8)), "all alike"),
-        (lambda: WarpedPaths.create(4, 4, (8,), PathSetInfo(), init="spread", along=drawn(3, 8)), r"\[4, 8\] to start along"),
+        (lambda: WarpedPaths.create(4, 4, (8,), PathSetInfo(), init="spread", along=along(3, 8)), "4 directions .* but 3 of"),
         (lambda: WarpedPaths(drawn(4, 6, 7), drawn(4, 5), drawn(4), (7,), PathSetInfo()), r"\[4, 5\]"),
         (lambda: warped_paths(made, "v", 4, 4), "no latent space 'v'"),
         (lambda: warped_paths(made, "w", 4, 4, layers=(0, 2)), "w\\+ only"),

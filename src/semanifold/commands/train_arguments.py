@@ -87,7 +87,7 @@ class Kind:
         if kind in CLOSED:
             return closed_paths(kind, generator, space, k, self.layers)
         init = self.start(preset)
-        along = closed_paths(init, generator, space, k, self.layers).directions() if init in CLOSED else None
+        along = closed_paths(init, generator, space, k, self.layers) if init in CLOSED else None
         traced = {
             "step": preset.step if self.step is None else self.step,
             "steps": preset.steps if self.steps is None else self.steps,

@@ -74,7 +74,7 @@ class PathSet(nn.Module, ABC):
         Args:
             moving: ``[n, *shape]`` moving parts of n codes.
             index: ``[n]`` which path each takes, integers in 0..K-1.
-            magnitude: ``[n]`` how far, signed, in units of the latent space.
+            magnitude: ``[n]`` how far, signed, in units of the latent space; times the path's scale, where a set has scales.
 
         Returns:
             ``[n, *shape]``.

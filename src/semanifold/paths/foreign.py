@@ -319,7 +319,8 @@ def _warped(tensors: Mapping[str, Tensor], wanted: _Request) -> WarpedPaths:
 def save_support_sets(paths: WarpedPaths, path: str | os.PathLike[str]) -> None:
     """Write warped paths as WarpedGANSpace's ``support_sets.pt``, a state dict that its own code loads.
 
-    Where its ``args.json`` says that gammas are not learned, that code takes gamma from there.
+    Where its ``args.json`` says that gammas are not learned, that code takes gamma from there. It knows no lengths of single
+    paths (``scale``); the directions are the same without.
 
     Args:
         paths: any; the published code takes all of them for flat codes.

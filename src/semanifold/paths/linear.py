@@ -35,8 +35,8 @@ class LinearPaths(PathSet):
     code is filled up with zeros, a longer one is cut.
 
     Attributes:
-        scale: ``[K]`` how far each path goes at ``t = 1``, in units of ``info.step * info.count``: 1, or for principal components
-            in proportion to their standard deviations.
+        scale: ``[K]`` length of a step of each path over its magnitude: 1, or for the closed forms in proportion to the standard
+            deviation of the codes along it.
     """
 
     kind: ClassVar[str] = "linear"
@@ -201,7 +201,7 @@ class LinearPaths(PathSet):
 
     def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
         """See :meth:`PathSet.shift`; the codes themselves do not matter."""
-        magnitude = magnitude.to(self.scale).reshape(-1, 1)
+        magnitude = (magnitude.to(self.scale) * self.scale[index]).reshape(-1, 1)
         x = magnitude.new_zeros(len(index), self.count).scatter(1, index[:, None], magnitude)
         return self.deform(x).to(moving)
 
@@ -262,7 +262,7 @@ def linear_paths(
     shared: bool = False,
     bias: bool = True,
     random_init: bool = True,
-    along: Tensor | None = None,
+    along: LinearPaths | None = None,
     step: float = 0.2,
     steps: int = 16,
     seed: int = 0,
@@ -278,8 +278,8 @@ def linear_paths(
         shared: whether these layers move alike, as in ``w``.
         bias: whether ``linear`` and ``projective`` have one.
         random_init: start from random directions instead of the coordinate axes.
-        along: ``[K, *shape]`` directions to start along instead, as of :meth:`LinearPaths.directions`; for the forms ``linear``
-            and ``projective``, which then have no bias.
+        along: set, such as a closed form, whose directions to start along instead, and whose scales to keep; for the forms
+            ``linear`` and ``projective``, which then have no bias.
         step: length of a step in the latent space.
         steps: steps from ``t = 0`` to ``t = 1``.
         seed: of the draw.
@@ -295,16 +295,18 @@ def linear_paths(
             raise SemanifoldError(f"Paths of the form {form} cannot start from given directions; linear and projective ones can.")
         with torch.no_grad():
             made.linear.weight.copy_(flat_directions(along, count, shape, shared=shared).T)
+            made.scale.copy_(along.scale)
     return made.to(generator.device, generator.dtype)
 
 
-def flat_directions(along: Tensor, count: int, shape: tuple[int, ...], *, shared: bool) -> Tensor:
-    """Return directions ``[K, *shape]`` as unit rows ``[K, d]``, those of one layer where all move alike.
+def flat_directions(along: LinearPaths, count: int, shape: tuple[int, ...], *, shared: bool) -> Tensor:
+    """Return the directions of a set as unit rows ``[K, d]``, those of one layer where all are to move alike.
 
     Raises:
         SemanifoldError: if there are not as many, of that shape.
     """
-    if tuple(along.shape) != (count, *shape):
-        raise SemanifoldError(f"Directions {[count, *shape]} to start along are expected, but {list(along.shape)} came.")
-    rows = along.detach().cpu().float()
+    if (len(along), *along.shape) != (count, *shape):
+        came = f"{len(along)} of {list(along.shape)}"
+        raise SemanifoldError(f"{count} directions of shape {list(shape)} to start along are expected, but {came} came.")
+    rows = along.directions().cpu().float()
     return nn.functional.normalize(rows.mean(1) if shared else rows.flatten(1), dim=1)

@@ -23,7 +23,7 @@ class Preset:
         dipoles: N, pairs of support vectors a warped path.
         init: start of warped paths, ``reference`` or ``spread``, or of any: the directions of a closed form, such as ``joint``.
         space: latent space; None for the generator's own choice.
-        min_magnitude: least length of a step, in units of the latent space.
+        min_magnitude: least length of a step, in units of the latent space, for paths whose scale is 1.
         max_magnitude: greatest length of a step.
         reconstructor: ``lenet`` or ``resnet``.
         reconstructor_size: height and width that pictures are brought to first; None leaves them.
@@ -69,10 +69,10 @@ FACES = Preset(
     generator="faces",
     k=32,
     dipoles=32,
-    init="spread",
+    init="joint",
     space="w",
-    min_magnitude=0.5,
-    max_magnitude=1.5,
+    min_magnitude=1.0,
+    max_magnitude=3.0,
     reconstructor="lenet",
     differences=True,
     batch=32,
@@ -132,7 +132,7 @@ PRESETS: Mapping[str, Preset] = {
         steps=20,
     ),
     "faces": FACES,
-    "faces-linear": replace(FACES, about="the bundled faces, orthonormal directions in w; minutes on a laptop", paths="ortho"),
+    "faces-linear": replace(FACES, about="the bundled faces, straight paths in w; minutes on a laptop", paths="projective"),
 }
 """By name; the first five are those of WarpedGANSpace's scripts (its table of hyper-parameters)."""
 

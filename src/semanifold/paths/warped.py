@@ -14,7 +14,7 @@ from semanifold.edits.flow import rbf_direction
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
 from semanifold.paths.base import APART, PathSet, PathSetInfo, info_for, moving_codes, moving_size
-from semanifold.paths.linear import flat_directions
+from semanifold.paths.linear import LinearPaths, flat_directions
 
 Init = Literal["reference", "spread"]
 INITS = ("reference", "spread")
@@ -37,13 +37,15 @@ PUBLISHED_LENGTH = 2.5
 class WarpedPaths(PathSet):
     """K potentials of N pairs of support vectors each; a path follows the unit gradient of its potential.
 
-    ``f_k(z) = sum_i a_ki exp(-g_k ||z - s_ki||^2)``; ``shift = magnitude * grad f_k / ||grad f_k||`` (arXiv:2109.13357, Eq. 1-3).
+    ``f_k(z) = sum_i a_ki exp(-g_k ||z - s_ki||^2)``; ``shift = scale_k * magnitude * grad f_k / ||grad f_k||`` (arXiv:2109.13357,
+    Eq. 1-3, where all scales are 1).
     The sets of a batch are gathered by their index, so a step's memory grows with the batch and not with K.
 
     Attributes:
         support: ``[K, 2N, d]`` support vectors s over :attr:`unit`, d the flattened size of the part of a code that moves.
         alphas: ``[K, 2N]`` weights a: a parameter where they are learned, else a buffer.
         log_gamma: ``[K]`` logarithm of g: likewise.
+        scale: ``[K]`` length of a step of each path over its magnitude; never learned.
         unit: length in the latent space that support vectors are stored in units of. Adam moves every number by its learning rate
             whatever its size; with the unit the same rate turns long support vectors as fast as short ones.
     """
@@ -62,6 +64,7 @@ class WarpedPaths(PathSet):
         learn_gammas: bool = True,
         shared: bool = False,
         unit: float = 1.0,
+        scale: Tensor | None = None,
     ) -> None:
         """Make a set of given vectors; :meth:`create` draws new ones.
 
@@ -75,6 +78,7 @@ class WarpedPaths(PathSet):
             learn_gammas: whether training changes the widths.
             shared: whether all layers of ``shape`` ``(layers, d)`` move alike, as in ``w``; the direction is taken at their mean.
             unit: of the support vectors.
+            scale: ``[K]`` above 0; 1 when None.
 
         Raises:
             SemanifoldError: if sizes disagree.
@@ -99,6 +103,8 @@ class WarpedPaths(PathSet):
                 self.register_parameter(name, nn.Parameter(value))
             else:
                 self.register_buffer(name, value)
+        self.scale: Tensor
+        self.register_buffer("scale", torch.ones(len(support)) if scale is None else scale)
 
     @classmethod
     def create(
@@ -110,7 +116,7 @@ class WarpedPaths(PathSet):
         *,
         init: Init = "reference",
         codes: Tensor | None = None,
-        along: Tensor | None = None,
+        along: LinearPaths | None = None,
         gamma: float | None = None,
         learn_alphas: bool = False,
         learn_gammas: bool = True,
@@ -127,7 +133,7 @@ class WarpedPaths(PathSet):
             init: ``"reference"`` as published, which is nearly linear at the start, or ``"spread"``: see :func:`spread_support`.
             codes: ``[n, *shape]`` random codes of the space; only ``"spread"`` looks at them, and takes standard normal ones
                 when None.
-            along: ``[K, *shape]`` directions that the paths of ``"spread"`` begin along, one each; None lets codes decide.
+            along: K straight paths that those of ``"spread"`` begin along, and whose scales they keep; None lets codes decide.
             gamma: width of all potentials, one over a squared length; the initialisation's own when None.
             learn_alphas: whether training changes the weights.
             learn_gammas: whether training changes the widths.
@@ -154,8 +160,11 @@ class WarpedPaths(PathSet):
             unit = float((support[0, 0] - support[0, 1]).norm()) / 2 / PUBLISHED_LENGTH
         log_gamma = (gammas if gamma is None else torch.full((count,), gamma)).log()
         alphas = torch.tensor([1.0, -1.0]).repeat(count, dipoles)
-        learned = {"learn_alphas": learn_alphas, "learn_gammas": learn_gammas}
-        return cls(support / unit, alphas, log_gamma, shape, info, shared=shared, unit=unit, **learned)
+        scale = None if along is None else along.scale.cpu().float().clone()
+        return cls(
+            support / unit, alphas, log_gamma, shape, info,
+            learn_alphas=learn_alphas, learn_gammas=learn_gammas, shared=shared, unit=unit, scale=scale,
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.support)
@@ -166,17 +175,19 @@ class WarpedPaths(PathSet):
         return self.support.shape[1] // 2
 
     def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
-        """See :meth:`PathSet.shift`; the steps have the length ``magnitude`` (in every layer, where layers move alike)."""
+        """See :meth:`PathSet.shift`; steps have the length ``scale * magnitude`` (in every layer, where layers move alike)."""
         support, alphas, gamma = (v.index_select(0, index) for v in (self.support, self.alphas, self.log_gamma))
         codes = (moving.mean(1) if self.shared else moving.flatten(1)).to(support) / self.unit
-        steps = magnitude.reshape(-1, 1) * rbf_direction(codes, support, alphas, gamma.exp() * self.unit**2).to(moving)
+        lengths = magnitude.reshape(-1, 1) * self.scale.index_select(0, index)[:, None].to(magnitude)
+        steps = lengths * rbf_direction(codes, support, alphas, gamma.exp() * self.unit**2).to(moving)
         return steps[:, None].expand_as(moving) if self.shared else steps.reshape(moving.shape)
 
     def edit(self, index: int, info: EditInfo) -> Flow:
         """See :meth:`PathSet.edit`."""
         support, alphas, gamma = (v[index].detach().clone() for v in (self.support, self.alphas, self.log_gamma.exp()))
         held = (1, *self.shape[1:]) if self.shared else self.shape
-        return Flow(self.unit * support.reshape(-1, *held), alphas, gamma, self.info.step, self.info.count, info)
+        step = self.info.step * float(self.scale[index])
+        return Flow(self.unit * support.reshape(-1, *held), alphas, gamma, step, self.info.count, info)
 
     def options(self) -> dict[str, Any]:
         """See :meth:`PathSet.options`."""
@@ -195,7 +206,7 @@ class WarpedPaths(PathSet):
         """See :meth:`PathSet.from_options`."""
         shape, count, vectors = tuple(map(int, options["shape"])), int(options["count"]), int(options["vectors"])
         size = moving_size(shape, info, shared=bool(options["shared"]))
-        learned = {key: bool(options[key]) for key in ("learn_alphas", "learn_gammas", "shared")}
+        learned: dict[str, Any] = {key: bool(options[key]) for key in ("learn_alphas", "learn_gammas", "shared")}
         support, alphas, log_gamma = (torch.empty(each) for each in ((count, vectors, size), (count, vectors), (count,)))
         return cls(support, alphas, log_gamma, shape, info, unit=float(options["unit"]), **learned)
 
@@ -268,7 +279,7 @@ def warped_paths(
     layers: tuple[int, int] | None = None,
     shared: bool = False,
     init: Init = "reference",
-    along: Tensor | None = None,
+    along: LinearPaths | None = None,
     gamma: float | None = None,
     learn_alphas: bool = False,
     learn_gammas: bool = True,
@@ -286,7 +297,7 @@ def warped_paths(
         layers: layers ``(first, last + 1)`` of ``w+`` that move; all when None.
         shared: whether these layers move alike, as in ``w``.
         init: see :meth:`WarpedPaths.create`.
-        along: ``[K, *shape]`` directions to begin along, as of :meth:`LinearPaths.directions`, for ``init="spread"``.
+        along: set of straight paths to begin along, for ``init="spread"``.
         gamma: width of all potentials; the initialisation's own when None.
         learn_alphas: whether training changes the weights.
         learn_gammas: whether training changes the widths.
