@@ -233,10 +233,9 @@ def bend(generator: Generator, paths: PathSet, codes: int = 8) -> float:
 
 
 def faces(given: argparse.Namespace) -> None:
-    generator, preset = (
-        load_generator("faces"),
-        replace(PRESETS["faces"], **({"iterations": given.iterations} if given.iterations else {})),
-    )
+    generator, preset = load_generator("faces"), PRESETS["faces"]
+    low, high = given.magnitudes or (preset.min_magnitude, preset.max_magnitude)
+    preset = replace(preset, iterations=given.iterations or preset.iterations, min_magnitude=low, max_magnitude=high)
     with torch.no_grad():
         random = torch.cat([generator.images(generator.sample(range(i, i + 100))) for i in range(0, 1000, 100)])
         spread = FacesAttributes().read(random, random[:1]).std(0).double().numpy()
@@ -360,6 +359,9 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--codes", type=int, default=16, help="codes that every path is measured on")
     parser.add_argument("--iterations", type=int, help="of every training; the preset's own when left out")
+    parser.add_argument(
+        "--magnitudes", type=float, nargs=2, metavar=("LOW", "HIGH"), help="of the faces; the preset's when left out"
+    )
     parser.add_argument("--out", type=Path, default=Path("out/path-sets"))
     given = parser.parse_args()
     try:
