@@ -93,6 +93,8 @@ class WarpedPaths(PathSet):
             )
         if not 0 < unit < math.inf:
             raise SemanifoldError(f"The unit of support vectors is a length above 0, but {unit:g} came.")
+        if scale is not None and tuple(scale.shape) != (len(support),):
+            raise SemanifoldError(f"A scale is expected for each of {len(support)} paths, but {list(scale.shape)} came.")
         self.shape, self.info, self.shared, self.unit = tuple(shape), info, shared, unit
         self.learn_alphas, self.learn_gammas = learn_alphas, learn_gammas
         self.support = nn.Parameter(support)
@@ -147,6 +149,8 @@ class WarpedPaths(PathSet):
             raise SemanifoldError(f"A set needs at least 1 path of at least 1 dipole, but {count} of {dipoles} were asked for.")
         if init not in INITS:
             raise SemanifoldError(f"There is no initialisation {init!r}: {near_names(init, INITS)}")
+        if along is not None and init != "spread":
+            raise SemanifoldError(f'Paths that begin along directions have the start "spread", not {init!r}.')
         if gamma is not None and not 0 < gamma < math.inf:
             raise SemanifoldError(f"Gamma is one over a squared length and lies above 0, but {gamma:g} came.")
         size = moving_size(shape, info, shared=shared)
