@@ -37,7 +37,7 @@ from semanifold.paths.closed_form import principal_paths, sefa_paths
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.joint import joint_paths
 from semanifold.paths.linear import linear_paths
-from semanifold.paths.presets import ALONG_RATE, PRESETS, Preset
+from semanifold.paths.presets import ALONG_RATE, ALONG_REACH, PRESETS, Preset
 from semanifold.paths.reconstructor import make_reconstructor
 from semanifold.paths.training import held_out_scores, train_paths
 from semanifold.paths.training_draws import Prior
@@ -91,13 +91,11 @@ SHEETS = {
 def new_paths(generator: Generator, method: str, preset: Preset) -> PathSet:
     """Return a set before training; that of a closed form is complete."""
     space, way = preset.space, {"step": preset.step, "steps": preset.steps}
-    if method in ("warped-joint", "linear-joint"):
-        along = joint_paths(generator, space, preset.k)
-        if method == "linear-joint":
-            return linear_paths(generator, space, preset.k, "projective", along=along, **way)
+    along = joint_paths(generator, space, preset.k) if method.endswith("-joint") else None
+    if method in ("warped", "warped-joint"):
         return warped_paths(generator, space, preset.k, preset.dipoles, init="spread", along=along, **way)
-    if method == "warped":
-        return warped_paths(generator, space, preset.k, preset.dipoles, init="spread", **way)
+    if method == "linear-joint":
+        return linear_paths(generator, space, preset.k, "projective", along=along, **way)
     if method in ("linear", "random"):
         return linear_paths(generator, space, preset.k, "ortho" if method == "linear" else "random", **way)
     if method == "joint":
@@ -123,9 +121,10 @@ def trained(generator: Generator, method: str, preset: Preset, folder: Path) -> 
         size=preset.reconstructor_size,
         differences=preset.differences,
     )
+    reach = 1 if method in ("warped", "linear", "random") else ALONG_REACH
     settings = TrainingSettings(
-        min_magnitude=preset.min_magnitude,
-        max_magnitude=preset.max_magnitude,
+        min_magnitude=reach * preset.min_magnitude,
+        max_magnitude=reach * preset.max_magnitude,
         iterations=preset.iterations,
         batch=preset.batch,
         paths_lr=preset.paths_lr * (ALONG_RATE if method.endswith("-joint") else 1),
@@ -234,8 +233,7 @@ def bend(generator: Generator, paths: PathSet, codes: int = 8) -> float:
 
 def faces(given: argparse.Namespace) -> None:
     generator, preset = load_generator("faces"), PRESETS["faces"]
-    low, high = given.magnitudes or (preset.min_magnitude, preset.max_magnitude)
-    preset = replace(preset, iterations=given.iterations or preset.iterations, min_magnitude=low, max_magnitude=high)
+    preset = replace(preset, iterations=given.iterations or preset.iterations)
     with torch.no_grad():
         random = torch.cat([generator.images(generator.sample(range(i, i + 100))) for i in range(0, 1000, 100)])
         spread = FacesAttributes().read(random, random[:1]).std(0).double().numpy()
@@ -359,9 +357,6 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--codes", type=int, default=16, help="codes that every path is measured on")
     parser.add_argument("--iterations", type=int, help="of every training; the preset's own when left out")
-    parser.add_argument(
-        "--magnitudes", type=float, nargs=2, metavar=("LOW", "HIGH"), help="of the faces; the preset's when left out"
-    )
     parser.add_argument("--out", type=Path, default=Path("out/path-sets"))
     given = parser.parse_args()
     try:

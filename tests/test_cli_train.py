@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from semanifold import cli
+from semanifold.commands.train import Train
 from semanifold.paths import training_records
 from semanifold.paths.experiments import open_experiment
 from semanifold.paths.files import load_paths
@@ -270,14 +271,25 @@ def test_a_published_experiment_is_opened_and_resumed(published, tmp_path, capsy
 @pytest.mark.parametrize("kind", ["projective", "warped"])
 def test_learned_paths_start_along_the_axes_of_a_closed_form(kind, tmp_path):
     assert train("--paths", kind, "--init", "joint", "--out", "learned", "--iterations", "2") == 0
-    assert read_record(tmp_path / "learned")["facts"]["settings"]["paths_lr"] == pytest.approx(ALONG_RATE * 1e-4)
     assert train("--paths", "joint", "--out", "closed", "--iterations", "2") == 0
+    assert train("--out", "plain", "--iterations", "2") == 0
+    told = {name: read_record(tmp_path / name)["facts"]["settings"] for name in ("learned", "closed", "plain")}
+    assert told["learned"]["paths_lr"] == pytest.approx(ALONG_RATE * told["plain"]["paths_lr"])
+    for name in ("learned", "closed"):
+        assert told[name]["min_magnitude"] == pytest.approx(2 * told["plain"]["min_magnitude"])
+        assert told[name]["max_magnitude"] == pytest.approx(2 * told["plain"]["max_magnitude"])
     learned, closed = (load_paths(tmp_path / name / "paths.safetensors") for name in ("learned", "closed"))
     start = torch.randn(16, 4, generator=torch.Generator().manual_seed(1))
     for k in range(3):
         step = learned.shift(start, torch.full((16,), k), torch.ones(16)).detach()
         assert torch.allclose(step.norm(dim=1), closed.scale[k].expand(16), rtol=1e-3)
         assert (step @ closed.directions()[k] / closed.scale[k]).mean() > (0.999 if kind == "projective" else 0.95)
+
+
+def test_with_a_mask_paths_do_not_start_along_axes_of_the_whole_picture():
+    for words, start in (([], "joint"), (["--mask", "mouth"], "spread")):
+        given = Train(mask=words[1] if words else None)
+        assert given.kind.start(given.chosen_preset()) == start
 
 
 # ------------------------------------------------------------------------------------------------- bad input

@@ -29,7 +29,7 @@ from semanifold.paths.experiments import RECONSTRUCTOR, open_experiment, preset_
 from semanifold.paths.files import PATHS, save_paths
 from semanifold.paths.foreign import save_support_sets
 from semanifold.paths.linear import FORMS
-from semanifold.paths.presets import ALONG_RATE, PRESETS, Preset, find_preset
+from semanifold.paths.presets import PRESETS, Preset, find_preset
 from semanifold.paths.reconstructor import Reconstructor, check_fits, make_reconstructor, save_reconstructor
 from semanifold.paths.training import Report, held_out_scores, make_accelerator, train_paths
 from semanifold.paths.training_step import TrainingSettings
@@ -102,23 +102,24 @@ class Train(Command):
         if self.preset is None:
             bundled = {"faces": "faces-linear" if self.kind.paths in FORMS else "faces"}
             name = bundled.get(self.model.generator)
-            return ANY if name is None else PRESETS[name]
-        preset = find_preset(self.preset)
-        if not preset.generator and self.model.generator == Model().generator:
+            preset = ANY if name is None else PRESETS[name]
+        else:
+            preset = find_preset(self.preset)
+        if self.mask is not None and preset.init in CLOSED:
+            preset = replace(preset, init="spread")  # axes of the whole picture would have to leave all that they know
+        if self.preset is not None and not preset.generator and self.model.generator == Model().generator:
             raise SemanifoldError(f"The preset {self.preset} is for {preset.about}; give its file with --generator.")
         return preset
 
     def prepare(self, generator: Generator, preset: Preset) -> Work:
         """Make everything that takes part, and check that it fits together."""
         seed = self.training.draw_seed
-        begin = 0
+        begin, along = 0, False
         reconstructor: Reconstructor | None = None
         size = self.training.reconstructor_size or preset.reconstructor_size
         facts = facts_of(generator)
         if self.start_from is None:
-            paths = self.kind.make(generator, preset, seed)
-            if self.kind.start(preset) in CLOSED:
-                preset = replace(preset, paths_lr=ALONG_RATE * preset.paths_lr)
+            paths, along = self.kind.make(generator, preset, seed), self.kind.along(preset)
         else:
             earlier = open_experiment(self.start_from, space=self.kind.space, reconstructor_size=size)
             if self.kind != Kind(space=self.kind.space):
@@ -146,7 +147,7 @@ class Train(Command):
             None if self.mask is None else read_mask(self.mask, generator, generator.sample([0], labels=first_label(generator)))
         )
         weight = 0.0 if mask is None else 1.0 if self.lambda_mask is None else self.lambda_mask
-        settings = self.training.settings(generator, preset, paths.info.space, weight)
+        settings = self.training.settings(generator, preset, paths.info.space, weight, along=along)
         if begin >= settings.iterations:
             raise SemanifoldError(f"{self.start_from} has done {begin} iterations already; give --iterations above that.")
         mask = mask if weight else None

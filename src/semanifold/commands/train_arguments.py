@@ -13,7 +13,7 @@ from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet, default_space
 from semanifold.paths.linear import FORMS, Form, linear_paths
-from semanifold.paths.presets import Preset
+from semanifold.paths.presets import ALONG_RATE, ALONG_REACH, Preset
 from semanifold.paths.training_draws import Prior, usual_distance
 from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import INITS, Init, warped_paths
@@ -75,6 +75,10 @@ class Kind:
             raise SemanifoldError(f"There is no start {init!r} of {kind} paths: {near_names(init, known)}")
         return init
 
+    def along(self, preset: Preset) -> bool:
+        """Return whether its directions are those of a closed form, or begin as such, and so have scales."""
+        return self.kind(preset) in CLOSED or self.start(preset) in CLOSED
+
     def make(self, generator: Generator, preset: Preset, seed: int) -> PathSet:
         """Return a new set."""
         kind = self.kind(preset)
@@ -119,8 +123,8 @@ class Training:
         iterations: steps of the optimisers.
         batch: samples an iteration, of all processes together.
         accumulate: parts that a batch is worked through in, to save memory.
-        min_magnitude: least length of a step, in units of the latent space.
-        max_magnitude: greatest length of a step.
+        min_magnitude: least length of a step, in units of the latent space; of sets with scales twice the preset's.
+        max_magnitude: greatest length of a step; likewise.
         reconstructor: lenet or resnet.
         reconstructor_size: height and width that pictures are brought to before the reconstructor.
         paths_lr: learning rate of the paths; of those that start along directions 0.15 times the preset's.
@@ -161,8 +165,13 @@ class Training:
     test_draws: Annotated[int, arg(metavar="N")] = 1024
     draw_seed: Annotated[int, arg(metavar="N")] = 0
 
-    def settings(self, generator: Generator, preset: Preset, space: str, lambda_mask: float) -> TrainingSettings:
-        """Return the plain settings; magnitudes that nobody gave are a tenth to three tenths of the usual distance of codes."""
+    def settings(
+        self, generator: Generator, preset: Preset, space: str, lambda_mask: float, *, along: bool = False
+    ) -> TrainingSettings:
+        """Return the plain settings; magnitudes that nobody gave are a tenth to three tenths of the usual distance of codes.
+
+        Paths ``along`` directions with scales take twice the magnitudes and a smaller rate, where these are not given.
+        """
         if self.pictures_every < 1 or self.test_draws < 1:
             raise SemanifoldError("pictures-every and test-draws must be at least 1.")
         cut = preset.z_truncation if self.z_truncation is None else self.z_truncation
@@ -173,6 +182,9 @@ class Training:
         if preset is ANY and None in (self.min_magnitude, self.max_magnitude):
             usual = usual_distance(generator, prior)
             preset = replace(preset, min_magnitude=round(0.1 * usual, 6), max_magnitude=round(0.3 * usual, 6))
+        if along:
+            low, high = (ALONG_REACH * value for value in (preset.min_magnitude, preset.max_magnitude))
+            preset = replace(preset, paths_lr=ALONG_RATE * preset.paths_lr, min_magnitude=low, max_magnitude=high)
         given = {name: getattr(preset, name) if value is None else value for name, value in given.items()}
         return TrainingSettings(
             **given,

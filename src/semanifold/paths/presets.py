@@ -10,6 +10,9 @@ from semanifold.errors import SemanifoldError, near_names
 ALONG_RATE = 0.15
 """Paths that start along the directions of a closed form learn at this share of a preset's rate, so that they stay near."""
 
+ALONG_REACH = 2
+"""Sets with scales, of which the largest is 1, take a preset's magnitudes times this."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -23,7 +26,7 @@ class Preset:
         dipoles: N, pairs of support vectors a warped path.
         init: start of warped paths, ``reference`` or ``spread``, or of any: the directions of a closed form, such as ``joint``.
         space: latent space; None for the generator's own choice.
-        min_magnitude: least length of a step, in units of the latent space, for paths whose scale is 1.
+        min_magnitude: least length of a step, in units of the latent space.
         max_magnitude: greatest length of a step.
         reconstructor: ``lenet`` or ``resnet``.
         reconstructor_size: height and width that pictures are brought to first; None leaves them.
@@ -71,8 +74,8 @@ FACES = Preset(
     dipoles=32,
     init="joint",
     space="w",
-    min_magnitude=1.0,
-    max_magnitude=3.0,
+    min_magnitude=0.5,
+    max_magnitude=1.5,
     reconstructor="lenet",
     differences=True,
     batch=32,
