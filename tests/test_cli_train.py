@@ -286,6 +286,30 @@ def test_learned_paths_start_along_the_axes_of_a_closed_form(kind, tmp_path):
         assert (step @ closed.directions()[k] / closed.scale[k]).mean() > (0.999 if kind == "projective" else 0.95)
 
 
+def test_a_resumed_training_reads_the_directions_that_it_began_with(tmp_path, monkeypatch):
+    words = ("--init", "joint", "--iterations", "6", "--save-every", "2")
+    assert train(*words, "--out", "whole") == 0
+
+    def stop(self, report):
+        if report.iteration == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_records.Records, "__call__", stop)
+        assert train(*words, "--out", "broken") == 130
+    monkeypatch.setattr("semanifold.commands.train_arguments.closed_paths", lambda *_: pytest.fail("found a second time"))
+    assert train(*words, "--out", "broken") == 0
+    assert same(tmp_path / "whole", tmp_path / "broken")
+    assert (tmp_path / "whole" / "metrics.json").read_text() == (tmp_path / "broken" / "metrics.json").read_text()
+
+
+@pytest.mark.parametrize(("words", "says"), [(["--reconstructor", "vgg"], "vgg"), (["--out", "toy.py"], "is a file")])
+def test_what_cannot_be_is_refused_before_directions_are_found(words, says, monkeypatch, capsys):
+    monkeypatch.setattr("semanifold.commands.train_arguments.closed_paths", lambda *_: pytest.fail("found in vain"))
+    assert train("--init", "joint", *words) == 2
+    assert says in capsys.readouterr().err
+
+
 def test_with_a_mask_paths_do_not_start_along_axes_of_the_whole_picture():
     for words, start in (([], "joint"), (["--mask", "mouth"], "spread")):
         given = Train(mask=words[1] if words else None)

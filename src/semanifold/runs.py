@@ -90,6 +90,32 @@ def read_record(folder: str | os.PathLike[str]) -> dict[str, Any]:
     return record
 
 
+def earlier_run(
+    folder: str | os.PathLike[str], command: str, arguments: Mapping[str, Any], *, overwrite: bool = False
+) -> dict[str, Any] | None:
+    """Return the record of a run of the same command that stands in a folder, None where a new run may begin.
+
+    What :func:`begin_run` asks first; a command whose facts take long to find can ask before it.
+
+    Raises:
+        SemanifoldError: if the folder is a file or belongs to something else.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise SemanifoldError(f"{folder} is a file, but the results need a folder; give another --out.")
+    if (folder / RECORD).exists():
+        if overwrite:
+            return None
+        earlier = read_record(folder)
+        work = {"command": command, "arguments": _work(arguments), "facts": earlier["facts"]}
+        if (earlier["command"], _work(earlier["arguments"])) != (command, work["arguments"]):
+            raise _another(folder, earlier, work)
+        return earlier
+    if folder.exists() and any(folder.iterdir()):
+        raise SemanifoldError(f"{folder} holds files that are not a run's; give another --out.")
+    return None
+
+
 def begin_run(
     folder: str | os.PathLike[str],
     command: str,
@@ -114,20 +140,13 @@ def begin_run(
         SemanifoldError: if the folder is a file, cannot be written or belongs to something else.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise SemanifoldError(f"{folder} is a file, but the results need a folder; give another --out.")
+    earlier = earlier_run(folder, command, arguments, overwrite=overwrite)
     work = {"command": command, "arguments": _work(arguments), "facts": json.loads(json.dumps(facts))}
-    earlier = read_record(folder) if (folder / RECORD).exists() and not overwrite else None
     if earlier is not None:
-        same = {"command": earlier["command"], "arguments": _work(earlier["arguments"]), "facts": earlier["facts"]} == work
-        if not same:
-            raise SemanifoldError(
-                f"{folder} holds another run ({_difference(earlier, work)}); give another --out, or --overwrite."
-            )
+        if earlier["facts"] != work["facts"]:
+            raise _another(folder, earlier, work)
         if earlier["status"] == "finished":
             return Run(folder, earlier, finished=True, resumed=True)
-    elif folder.exists() and any(folder.iterdir()) and not (overwrite and (folder / RECORD).exists()):
-        raise SemanifoldError(f"{folder} holds files that are not a run's; give another --out.")
     made = tuple(p for p in (folder, *folder.parents) if not p.exists())
     kept = {key: value for key, value in (earlier or {"files": []}).items() if key not in ("ended", "reason")}
     record = {**kept, "format": FORMAT, **work, "arguments": json.loads(json.dumps(arguments, default=str)), "status": "running"}
@@ -224,6 +243,10 @@ def _remove_results(folder: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def _another(folder: Path, earlier: Mapping[str, Any], work: Mapping[str, Any]) -> SemanifoldError:
+    return SemanifoldError(f"{folder} holds another run ({_difference(earlier, work)}); give another --out, or --overwrite.")
 
 
 def _work(arguments: Mapping[str, Any]) -> dict[str, Any]:

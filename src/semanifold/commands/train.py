@@ -26,15 +26,15 @@ from semanifold.paths import training_records as records
 from semanifold.paths.base import PathSet
 from semanifold.paths.bending import bending
 from semanifold.paths.experiments import RECONSTRUCTOR, open_experiment, preset_of
-from semanifold.paths.files import PATHS, save_paths
+from semanifold.paths.files import PATHS, load_paths, save_paths
 from semanifold.paths.foreign import save_support_sets
-from semanifold.paths.linear import FORMS
+from semanifold.paths.linear import FORMS, LinearPaths
 from semanifold.paths.presets import PRESETS, Preset, find_preset
 from semanifold.paths.reconstructor import Reconstructor, check_fits, make_reconstructor, save_reconstructor
 from semanifold.paths.training import Report, held_out_scores, make_accelerator, train_paths
 from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import WarpedPaths
-from semanifold.runs import Run, begin_run, working
+from semanifold.runs import Run, begin_run, earlier_run, working
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -43,6 +43,7 @@ METRICS = "metrics.json"
 BENT, BEND_CODES = 4_000_000, 16
 """Codes that the bending of paths is measured at: the first seed, how many."""
 SUPPORT_SETS, FIRST_SETS = "support_sets.pt", "support_sets_init.pt"
+DIRECTIONS = "directions_init.safetensors"
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,10 @@ class Train(Command):
         accelerator = make_accelerator(self.model.device)
         alone, main = accelerator.num_processes == 1, accelerator.is_main_process
         generator = self.model.load() if alone else load_generator(self.model.generator, device=accelerator.device)
-        work = self.prepare(generator, preset)
-        work.settings.share(accelerator.num_processes)
         folder = self.output.folder("train", generator.name, self.kind.paths or preset.paths)
+        resumed = main and earlier_run(folder, "train", to_arguments(self), overwrite=self.output.overwrite) is not None
+        work = self.prepare(generator, preset, folder if resumed else None)
+        work.settings.share(accelerator.num_processes)
         run = None
         finished = False
         if main:
@@ -111,15 +113,15 @@ class Train(Command):
             raise SemanifoldError(f"The preset {self.preset} is for {preset.about}; give its file with --generator.")
         return preset
 
-    def prepare(self, generator: Generator, preset: Preset) -> Work:
-        """Make everything that takes part, and check that it fits together."""
-        seed = self.training.draw_seed
-        begin, along = 0, False
+    def prepare(self, generator: Generator, preset: Preset, resumed: Path | None) -> Work:
+        """Make everything that takes part, and check that it fits together; ``resumed`` is the folder of the same run."""
+        begin, seed = 0, self.training.draw_seed
+        paths: PathSet | None = None
         reconstructor: Reconstructor | None = None
         size = self.training.reconstructor_size or preset.reconstructor_size
         facts = facts_of(generator)
         if self.start_from is None:
-            paths, along = self.kind.make(generator, preset, seed), self.kind.along(preset)
+            space, k = self.kind.place(generator, preset)
         else:
             earlier = open_experiment(self.start_from, space=self.kind.space, reconstructor_size=size)
             if self.kind != Kind(space=self.kind.space):
@@ -132,6 +134,7 @@ class Train(Command):
                 preset = preset_of(earlier.arguments, preset)
             paths.check_generator(generator)
             paths = paths.with_info(generator=generator.name, fingerprint=generator.fingerprint).requires_grad_()
+            space, k = paths.info.space, len(paths)
             facts |= {"start": digest_of(paths), "begin": begin}
             for sentence in earlier.remarks:
                 remark(sentence)
@@ -139,21 +142,27 @@ class Train(Command):
         if reconstructor is None:
             kind = self.training.reconstructor or preset.reconstructor
             differences = preset.differences
-            reconstructor = make_reconstructor(kind, len(paths), channels, size=size, seed=seed, differences=differences)
-        check_fits(reconstructor, len(paths), channels)
+            reconstructor = make_reconstructor(kind, k, channels, size=size, seed=seed, differences=differences)
+        check_fits(reconstructor, k, channels)
         if self.lambda_mask is not None and self.mask is None:
             raise SemanifoldError("lambda-mask needs a --mask.")
         mask = (
             None if self.mask is None else read_mask(self.mask, generator, generator.sample([0], labels=first_label(generator)))
         )
         weight = 0.0 if mask is None else 1.0 if self.lambda_mask is None else self.lambda_mask
-        settings = self.training.settings(generator, preset, paths.info.space, weight, along=along)
+        along = paths is None and self.kind.form(preset) is not None
+        settings = self.training.settings(generator, preset, space, weight, along=along)
         if begin >= settings.iterations:
             raise SemanifoldError(f"{self.start_from} has done {begin} iterations already; give --iterations above that.")
         mask = mask if weight else None
+        directions = None
+        if paths is None:  # last, since directions may take a minute
+            directions = None if resumed is None else known_directions(resumed, generator)
+            directions = directions or self.kind.directions(generator, preset)
+            paths = self.kind.make(generator, preset, seed, directions)
         described = {"kind": paths.kind, **paths.options()}
         facts |= {"settings": asdict(settings), "set": described, "network": [reconstructor.kind, reconstructor.size]}
-        return Work(generator, paths, reconstructor, settings, mask, begin, facts, self.start_from)
+        return Work(generator, paths, reconstructor, settings, mask, begin, facts, self.start_from, directions)
 
 
 @dataclass(frozen=True)
@@ -168,6 +177,7 @@ class Work:
     begin: int
     facts: dict[str, Any]
     start_from: Path | None
+    directions: PathSet | None
 
     def do(self, folder: Path, run: Run | None, accelerator: Accelerator, how: Training) -> int:
         """Train, test, write; ``run`` is None in all processes but the main one."""
@@ -246,6 +256,8 @@ class Work:
             remark(f"{str(error).rstrip('.')}; it is written again from the checkpoint.")
         if not (models / FIRST_SETS).exists() and flat(self.paths):
             save_support_sets(self.paths, models / FIRST_SETS)  # type: ignore[arg-type]
+        if self.directions is not None:
+            save_paths(self.directions, models / DIRECTIONS)
         if self.start_from is not None and not run.resumed:
             remark(f"Going on from the weights of {self.start_from} at iteration {self.begin}; the optimisers begin afresh.")
         masked = self.mask is not None
@@ -288,6 +300,15 @@ class Work:
             "tensorboard": True,
             "cuda": self.generator.device.type == "cuda",
         }
+
+
+def known_directions(folder: Path, generator: Generator) -> LinearPaths | None:
+    """Return the directions that an earlier process has begun with, None where they are to be found again."""
+    try:
+        found = load_paths(folder / records.MODELS / DIRECTIONS)
+    except SemanifoldError:
+        return None
+    return found if isinstance(found, LinearPaths) and found.info.fingerprint == generator.fingerprint else None
 
 
 def flat(paths: PathSet) -> bool:

@@ -12,7 +12,7 @@ from semanifold.commands.discover import LAYERS
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet, default_space
-from semanifold.paths.linear import FORMS, Form, linear_paths
+from semanifold.paths.linear import FORMS, Form, LinearPaths, linear_paths
 from semanifold.paths.presets import ALONG_RATE, ALONG_REACH, Preset
 from semanifold.paths.training_draws import Prior, usual_distance
 from semanifold.paths.training_step import TrainingSettings
@@ -63,6 +63,10 @@ class Kind:
         kind = self.paths or preset.paths
         if kind not in KINDS:
             raise SemanifoldError(f"There is no kind of paths {kind!r}: {near_names(kind, KINDS)}")
+        foreign = () if kind == "warped" else ONLY_WARPED if kind in FORMS else (*ONLY_WARPED, *ONLY_LEARNED)
+        useless = [f"--{name.replace('_', '-')}" for name in foreign if getattr(self, name) not in (None, False)]
+        if useless:
+            raise SemanifoldError(f"{', '.join(useless)} means nothing to {kind} paths; leave it out.")
         return kind
 
     def start(self, preset: Preset) -> str:
@@ -75,23 +79,26 @@ class Kind:
             raise SemanifoldError(f"There is no start {init!r} of {kind} paths: {near_names(init, known)}")
         return init
 
-    def along(self, preset: Preset) -> bool:
-        """Return whether its directions are those of a closed form, or begin as such, and so have scales."""
-        return self.kind(preset) in CLOSED or self.start(preset) in CLOSED
+    def form(self, preset: Preset) -> str | None:
+        """Return the closed form whose directions it has, or begins with; such sets have scales. None for others."""
+        return next((name for name in (self.kind(preset), self.start(preset)) if name in CLOSED), None)
 
-    def make(self, generator: Generator, preset: Preset, seed: int) -> PathSet:
-        """Return a new set."""
-        kind = self.kind(preset)
-        foreign = () if kind == "warped" else ONLY_WARPED if kind in FORMS else (*ONLY_WARPED, *ONLY_LEARNED)
-        useless = [f"--{name.replace('_', '-')}" for name in foreign if getattr(self, name) not in (None, False)]
-        if useless:
-            raise SemanifoldError(f"{', '.join(useless)} means nothing to {kind} paths; leave it out.")
-        k = preset.k if self.k is None else self.k
+    def place(self, generator: Generator, preset: Preset) -> tuple[str, int]:
+        """Return the space of the paths and how many there are."""
         space = self.space or ("w+" if self.layers else preset.space) or default_space(generator)
-        if kind in CLOSED:
-            return closed_paths(kind, generator, space, k, self.layers)
+        return space, preset.k if self.k is None else self.k
+
+    def directions(self, generator: Generator, preset: Preset) -> LinearPaths | None:
+        """Return the set of that closed form; this may take a minute."""
+        form = self.form(preset)
+        return None if form is None else closed_paths(form, generator, *self.place(generator, preset), self.layers)
+
+    def make(self, generator: Generator, preset: Preset, seed: int, along: LinearPaths | None) -> PathSet:
+        """Return a new set; ``along`` is what :meth:`directions` gives."""
+        kind, (space, k) = self.kind(preset), self.place(generator, preset)
+        if kind in CLOSED and along is not None:
+            return along
         init = self.start(preset)
-        along = closed_paths(init, generator, space, k, self.layers) if init in CLOSED else None
         traced = {
             "step": preset.step if self.step is None else self.step,
             "steps": preset.steps if self.steps is None else self.steps,
