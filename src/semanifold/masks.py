@@ -296,7 +296,13 @@ class _Parser:
 
 
 def _is_plain(text: str) -> bool:
-    return not re.search(r"[|&]", re.sub(r"\(.*\)", "", text)) or text.startswith("feather:")
+    """Whether ``~`` in front of a text means all of it: no part of it is joined to another outside of brackets."""
+    depth = 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter in "|&" and depth == 0:
+            return False
+    return True
 
 
 def _numbers(values: Sequence[float]) -> str:

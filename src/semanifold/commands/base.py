@@ -87,7 +87,7 @@ class Start:
         if self.latents is None:
             return sample(generator, (self.seed,), self.truncation, self.label)
         codes = read_codes(self.latents, generator, self.latents_space)[0]
-        if generator.classes and codes.space == next(iter(generator.spaces)):
+        if self.label is not None or (generator.classes and codes.space == next(iter(generator.spaces))):
             codes = Latents(codes.values, codes.space, generator.sample([0], labels=self.label).labels)
         return truncated(generator, codes, self.truncation)
 

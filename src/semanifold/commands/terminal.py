@@ -41,6 +41,7 @@ class ProgressLine:
         step, steps = report["step"], max(report["steps"], 1)
         words = [value for value in report.values() if isinstance(value, str)]
         words += [f"{key} {value:.4g}" for key, value in report.items() if isinstance(value, float)]
+        words += [f"{report['evaluations']} evaluations"] if "evaluations" in report else []
         numbers = ", ".join(words)
         if not self.bar.disable:
             self.bar.total, self.bar.n = steps, step

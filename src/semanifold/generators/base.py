@@ -76,6 +76,18 @@ class Generator(nn.Module, ABC):
         latents = Latents(drawn.to(self.device, self.dtype), first, self._labels(labels, len(drawn)))
         return self.convert(latents, space or first)
 
+    def sample_like(self, code: Latents, seeds: Sequence[int], space: str | None = None) -> Latents:
+        """Draw one code per seed, all of the class of one given code; of one class after the other where it has none.
+
+        A code of ``w`` that a file brought may have none. See :meth:`sample`.
+        """
+        labels = None
+        if self.classes and code.labels is None:
+            labels = torch.arange(len(seeds)) % self.classes
+        elif code.labels is not None:
+            labels = code.labels[:1].expand(len(seeds), -1)
+        return self.sample(seeds, space, labels=labels)
+
     def draw(self, seed: int) -> Tensor:
         """Return one code of the first space for one seed, float32 on the CPU; standard normal unless a leaf says otherwise."""
         shape = next(iter(self.spaces.values()))

@@ -245,14 +245,17 @@ class StyleGAN2(Generator):
         return [torch.randn(s, s, generator=draw).to(self.w_avg) for s in self._noise_sizes()]
 
     def convert(self, latents: Latents, space: str) -> Latents:
-        """Carry codes from z to w (the mapping network, with labels), and from w to w+ (the same code for every layer)."""
+        """Carry codes from z to w (the mapping network, with labels), and from w to w+ (the same code for every layer).
+
+        Labels stay with the codes, so that others of the same class can be drawn; pictures of w and w+ do not depend on them.
+        """
         self.check_space(space)
         if latents.space == "z" and space in ("w", "w+"):
             if self.classes and latents.labels is None:
                 raise SemanifoldError(f"{self.name} has {self.classes} classes; the z codes need labels [n, {self.classes}].")
-            latents = Latents(self.mapping(latents.values, latents.labels), "w")
+            latents = Latents(self.mapping(latents.values, latents.labels), "w", latents.labels)
         if latents.space == "w" and space == "w+":
-            latents = Latents(latents.values[:, None].expand(-1, self.config.num_ws, -1), "w+")
+            latents = Latents(latents.values[:, None].expand(-1, self.config.num_ws, -1), "w+", latents.labels)
         return super().convert(latents, space)
 
     def sample(

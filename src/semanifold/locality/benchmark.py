@@ -36,8 +36,9 @@ class LocalitySettings:
     """What the benchmark measures.
 
     Attributes:
-        generator: ``faces`` (the bundled StyleGAN2) or ``analytic`` (the exact renderer behind random factors).
-        masks: named regions, or their complement with a ``~``.
+        generator: ``faces`` (the bundled StyleGAN2), ``analytic`` (the exact renderer behind random factors), or what else
+            :func:`~semanifold.generators.loading.load_generator` takes, without truth.
+        masks: named regions of the bundled faces, their complement with a ``~``, or any other mask.
         seeds: how many faces, seeds 0, 1, 2, ...
         methods: which methods, by name.
         level: the inside change at which edits are compared, as a share of the usual one between the face and other faces. On the
@@ -65,6 +66,8 @@ class LocalitySettings:
                 raise SemanifoldError(f"There is no method {method!r}: {near_names(method, METHODS)}")
         if self.seeds < 1 or not self.masks or not self.methods:
             raise SemanifoldError("A benchmark needs at least one seed, one mask and one method.")
+        if self.seeds > 10_000 or self.top < 1 or self.paper_steps < 1:
+            raise SemanifoldError("A benchmark needs at most 10,000 seeds, and top and paper-steps of at least 1.")
         if not 0 < self.level < 2:
             raise SemanifoldError(
                 f"The level is a share of the usual change between faces, above 0 and below 2, not {self.level}."
@@ -95,9 +98,10 @@ def locality_benchmark(settings: LocalitySettings | None = None, progress: Progr
         progress: called with ``step``, ``steps``, ``mask``, ``seed``, ``method``, and after a row ``mse_ratio`` and ``misses``.
     """
     settings = settings or LocalitySettings()
-    from semanifold.locality.bundled import world_by_name  # noqa: PLC0415
+    from semanifold.generators.loading import load_generator  # noqa: PLC0415
+    from semanifold.locality.bundled import world_of  # noqa: PLC0415
 
-    return run_benchmark(world_by_name(settings.generator, settings.masks), settings, METHODS, progress)
+    return run_benchmark(world_of(load_generator(settings.generator), settings.masks), settings, METHODS, progress)
 
 
 def run_benchmark(

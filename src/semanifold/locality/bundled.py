@@ -1,11 +1,11 @@
-"""The bundled faces as worlds to measure on, and the perceptual distance that is at hand."""
+"""Generators as worlds to measure on, and the perceptual distance that is at hand."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import warnings
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from functools import cache, partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from semanifold.distances import SMALLEST_LPIPS_SIDE
-from semanifold.errors import SemanifoldError, near_names
+from semanifold.errors import SemanifoldError
 from semanifold.faces.analytic import AnalyticFaces
 from semanifold.faces.attribute_network import WEIGHTS, attribute_network
 from semanifold.faces.factors import FACTORS
@@ -27,29 +27,43 @@ from semanifold.locality.metrics import ChangeMap, feature_change_map
 from semanifold.locality.truth import Truth, calibrate
 from semanifold.locality.worlds import World
 from semanifold.masks import Mask, parse_mask
+from semanifold.paths.closed_form import first_weights
 
-ANALYTIC = "analytic"
+USUAL = ("mouth", "eyes", "hair")
+"""Regions that a reader is measured on where no mask is a region."""
 
 
-def world_by_name(name: str, masks: tuple[str, ...]) -> World:
-    """Return a bundled world: ``faces`` (the StyleGAN2, in w+) or ``analytic`` (the renderer behind random factors, in z).
+def world_of(generator: Generator, masks: tuple[str, ...]) -> World:
+    """Return a generator as a world to measure on, with everything that is known of it.
+
+    The exact faces bring their factors, the bundled StyleGAN2 has them read from its pictures; of others none are known. Edits
+    live in w+ where there is such a space, else in the first.
 
     Args:
-        name: which one.
-        masks: the masks that it will be measured with.
+        generator: any that is not class-conditional.
+        masks: the masks that it will be measured with, as a person types them.
 
     Raises:
-        SemanifoldError: for another name.
+        SemanifoldError: for a class-conditional generator, or a mask that cannot be read.
     """
-    if name == ANALYTIC:
-        generator: Generator = AnalyticFaces()
-        return World(generator, "z", partial(face_mask, generator), exact_truth(generator), *perceptual_map())
-    if name == BUNDLED:
-        from semanifold.generators.loading import load_generator  # noqa: PLC0415  (only this branch needs every loader)
-
-        generator = load_generator(BUNDLED)
-        return World(generator, "w+", partial(face_mask, generator), read_truth(generator, masks), *perceptual_map())
-    raise SemanifoldError(f"There is no bundled world {name!r}: {near_names(name, (BUNDLED, ANALYTIC))}")
+    if generator.classes:
+        raise SemanifoldError(
+            f"{generator.name} is class-conditional, but the benchmark compares faces of one kind; give another."
+        )
+    seed = generator.sample([0])
+    for name in masks:
+        face_mask(generator, seed, name)
+    space = "w+" if "w+" in generator.spaces else next(iter(generator.spaces))
+    truth = None
+    if isinstance(generator, AnalyticFaces):
+        truth = exact_truth(generator)
+    elif generator.name == BUNDLED:
+        truth = read_truth(generator, masks)
+    weights = None
+    if "w" not in generator.spaces:
+        with suppress(SemanifoldError):
+            weights = first_weights(generator, space)
+    return World(generator, space, partial(face_mask, generator), truth, *perceptual_map(), weights)
 
 
 def face_mask(generator: Generator, seed: Latents, name: str) -> Mask:
@@ -57,7 +71,7 @@ def face_mask(generator: Generator, seed: Latents, name: str) -> Mask:
 
     It is painted once a size: a region takes a hundred renderings, and a search asks for its mask many times.
     """
-    mask = parse_mask(name, face_regions(generator, seed))
+    mask = parse_mask(name, face_regions(generator, seed), size=generator.picture_shape[1:])
     return Mask(mask.text, cache(mask.paint), mask.corners)
 
 
@@ -81,7 +95,8 @@ def perceptual_map() -> tuple[ChangeMap | None, str]:
     if cached and importlib.util.find_spec("lpips"):
         return lpips_change_map(), "LPIPS (alex)"
     if WEIGHTS.exists():
-        return feature_change_map(attribute_network().features), "features of the bundled face network"
+        network = attribute_network()
+        return feature_change_map(lambda x: network.features(x.expand(-1, 3, -1, -1))), "features of the bundled face network"
     return None, "none (no weights at hand)"
 
 
@@ -130,7 +145,7 @@ def read_truth(generator: Generator, masks: tuple[str, ...]) -> Truth:
         return render(factors.to(generator.device, generator.dtype), size)
 
     named = tuple(mask for mask in masks if mask.removeprefix("~") in MASK_REGIONS)
-    reading = calibrate(read, rendered, named)
-    extremes = ", ".join(f"{name} {reading.floor[name]:.2f} to {reading.ceiling[name]:.2f}" for name in named)
+    reading = calibrate(read, rendered, named or USUAL)
+    extremes = ", ".join(f"{name} {reading.floor[name]:.2f} to {reading.ceiling[name]:.2f}" for name in named or USUAL)
     source = f"factors read from the pictures (renderings that change none or only the mask's own factors read as {extremes})"
     return Truth(lambda _latents, pictures: read(pictures), rendered, reading.error, source)

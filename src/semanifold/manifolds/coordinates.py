@@ -60,8 +60,7 @@ def natural_coordinates(generator: Generator, seed: Latents, moving: tuple[int, 
     """
     if seed.space not in ("w", "w+") or "w" not in generator.spaces:
         return PLAIN
-    labels = None if seed.labels is None else seed.labels.expand(SAMPLES, -1)
-    codes = generator.sample(range(SAMPLES), "w", labels=labels).values.detach().double()
+    codes = generator.sample_like(seed, range(SAMPLES), "w").values.detach().double()
     within = root_of_covariance(codes).to(seed.values)
     if seed.space == "w":
         return Coordinates(within)

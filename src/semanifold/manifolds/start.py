@@ -237,8 +237,7 @@ def strangers(
 ) -> tuple[float, float]:
     """Return the median distance to other codes (moving part) and the median distance inside to their pictures."""
     numbers = range(FIRST_STRANGER + settings.seed, FIRST_STRANGER + settings.seed + STRANGERS)
-    labels = None if seed.labels is None else seed.labels.expand(STRANGERS, -1)
-    others = generator.convert(generator.sample(list(numbers), labels=labels), seed.space)
+    others = generator.sample_like(seed, numbers, seed.space)
     layers = slice(*settings.layers) if settings.layers else slice(None)
     apart = coordinates.inverse((others.values - seed.values)[:, layers]).flatten(1).norm(dim=1)
     inside = torch.cat([parts(_pictures(generator, others[i : i + 1], size))[0] for i in range(len(others))])
