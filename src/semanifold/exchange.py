@@ -113,17 +113,18 @@ def _space_of(values: Tensor, generator: Generator, space: str | None, path: Pat
     return fits[0]
 
 
-def export_codes(place: Callable[[str], Path], name: str, codes: Tensor, layers: int) -> None:
+def export_codes(place: Callable[[str], Path], name: str, codes: Tensor, layers: int, *, shown: int = -1) -> None:
     """Write the codes of a path in the formats that peers read.
 
-    ``<name>_latents.pt`` is a plain tensor and ``latents.npy`` the same array; ``projected_w.npz`` holds the last frame under the
-    key ``w`` as ``[1, layers, d]``, which NVIDIA's projector writes and its readers expect.
+    ``<name>_latents.pt`` is a plain tensor and ``latents.npy`` the same array; ``projected_w.npz`` holds one frame under the key
+    ``w`` as ``[1, layers, d]``, which NVIDIA's projector writes and its readers expect.
 
     Args:
         place: turns a file's name into its path, such as ``Run.path``.
         name: of the edit.
         codes: ``[n, d]`` or ``[n, layers, d]``.
         layers: number of layers that a code ``[d]`` of ``w`` is repeated for; 0 where it is not a code of ``w``.
+        shown: which frame that is.
     """
     codes = codes.detach().float().cpu().contiguous()
     buffer = io.BytesIO()  # torch's own file writer hides what the operating system says
@@ -133,6 +134,6 @@ def export_codes(place: Callable[[str], Path], name: str, codes: Tensor, layers:
     with replacing(place("latents.npy")) as part, part.open("wb") as file:
         np.save(file, codes.numpy())
     if codes.ndim == 3 or layers:
-        w = codes[-1:] if codes.ndim == 3 else codes[-1:, None].expand(-1, layers, -1)
+        w = codes[shown][None] if codes.ndim == 3 else codes[shown].expand(1, layers, -1)
         with replacing(place("projected_w.npz")) as part, part.open("wb") as file:
             np.savez(file, w=w.numpy())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semanifold.files import replacing
-from semanifold.media import ACCENT, VIEWABLE, Frame, Frames, Picture, enlarge, show_mask
+from semanifold.media import ACCENT, VIEWABLE, Frame, Frames, Picture, enlarge, save_png, show_mask
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,14 +35,20 @@ def mean_change(frames: Frames, seed: Frame) -> Picture:
 
 
 def heat_map(frames: Frames, seed: Frame, mask: Picture | None, path: str | os.PathLike[str]) -> Path:
-    """Write the seed beside a map of where the film changes, with the mask's outline and the means inside and outside.
+    """Write what :func:`heat_picture` draws to a PNG file."""
+    save_png(heat_picture(frames, seed, mask), path)
+    return Path(path)
+
+
+def heat_picture(frames: Frames, seed: Frame, mask: Picture | None) -> Frame:
+    """Draw the seed beside a map of where the film changes, with the mask's outline and the means inside and outside.
 
     Args:
         frames: the film.
         seed: the unedited picture.
         mask: ``[h, w]`` in [0, 1], or None.
-        path: the PNG file.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (slow to import)
     from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
 
     change = mean_change(frames, seed) * 100
@@ -62,9 +69,9 @@ def heat_map(frames: Frames, seed: Frame, mask: Picture | None, path: str | os.P
     for axes in (left, right):
         axes.set_axis_off()
     _colour_bar(figure, image, right, "% of the full range")
-    with replacing(path) as part:
-        figure.savefig(part, format="png")
-    return Path(path)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _colour_bar(figure: Figure, mappable: ScalarMappable, axes: Axes, label: str) -> None:
@@ -74,28 +81,35 @@ def _colour_bar(figure: Figure, mappable: ScalarMappable, axes: Axes, label: str
     bar.outline.set_visible(False)  # type: ignore[operator]
 
 
-def plane(codes: NDArray[np.floating]) -> tuple[NDArray[np.floating], str]:
-    """Return codes ``[n, d]`` laid out on a plane ``[n, 2]``, and how: by UMAP, or PCA where umap-learn is missing or n < 8.
+def plane(codes: NDArray[np.floating]) -> tuple[NDArray[np.floating], str] | None:
+    """Return codes ``[n, d]`` laid out on a plane ``[n, 2]`` by UMAP, and its name; None where umap-learn is missing or n < 8.
 
     UMAP: McInnes, Healy, Melville 2018, arXiv:1802.03426.
     """
-    codes = np.asarray(codes, dtype=np.float64)
-    if len(codes) >= 8:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # umap warns that a fixed seed means one thread
-                from umap import UMAP  # noqa: PLC0415  (slow to import, and an extra)
+    if len(codes) < 8:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # umap warns that a fixed seed means one thread
+            from umap import UMAP  # noqa: PLC0415  (slow to import, and an extra)
 
-                neighbours = min(15, len(codes) - 2)
-                layout = UMAP(n_neighbors=neighbours, min_dist=0.3, init="pca", random_state=0).fit_transform(codes)
-            return np.asarray(layout), "UMAP"
-        except ImportError:
-            pass
-    centred = codes - codes.mean(0)
+            neighbours = min(15, len(codes) - 2)
+            layout = UMAP(n_neighbors=neighbours, min_dist=0.3, init="pca", random_state=0).fit_transform(
+                np.asarray(codes, dtype=np.float64)
+            )
+    except ImportError:
+        return None
+    return np.asarray(layout), "UMAP: neighbours stay neighbours"
+
+
+def principal_plane(codes: NDArray[np.floating]) -> tuple[NDArray[np.floating], str]:
+    """Return codes ``[n, d]`` on the plane ``[n, 2]`` of their two principal components, and the share of variance of each."""
+    centred = np.asarray(codes, dtype=np.float64) - codes.mean(0)
     left, spread, _ = np.linalg.svd(centred, full_matrices=False)
     layout = np.zeros((len(codes), 2))
     layout[:, : min(2, len(spread))] = (left * spread)[:, :2]
-    return layout, "PCA (for UMAP, pip install umap-learn)" if len(codes) >= 8 else "PCA"
+    shares = (*(spread**2 / max(float((spread**2).sum()), 1e-30))[:2], 0.0)[:2]
+    return layout, f"PCA: true distances, {shares[0]:.0%} across and {shares[1]:.0%} up"
 
 
 def first_equals(codes: NDArray[np.floating]) -> list[int]:
@@ -107,34 +121,40 @@ def first_equals(codes: NDArray[np.floating]) -> list[int]:
     return [int((np.abs(codes[: i + 1] - codes[i]).max(1) <= near).argmax()) for i in range(len(codes))]
 
 
-def path_plot(codes: NDArray[np.floating], t: NDArray[np.floating], path: str | os.PathLike[str]) -> Path:
-    """Plot the codes of a path on a plane, coloured by t, the seed (t = 0) marked.
+def path_plot(codes: Sequence[NDArray[np.floating]], t: NDArray[np.floating], path: str | os.PathLike[str]) -> Path:
+    """Plot the codes of a path on a plane by PCA and, where it is installed, by UMAP, coloured by t, the seed (t = 0) marked.
+
+    UMAP shows which codes are neighbours, and may bend a straight path; PCA shows how straight it is.
 
     Args:
-        codes: ``[n, d]``.
+        codes: ``[n, d]`` for each picture that the path begins at.
         t: ``[n]``.
         path: the PNG file.
     """
     from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
 
-    first = first_equals(codes)
+    joined = np.concatenate(list(codes))
+    first = first_equals(joined)
     once = sorted(set(first))
-    layout, how = plane(codes[once])
-    layout = layout[[once.index(i) for i in first]]
-    figure = Figure(figsize=(6, 5), dpi=120, layout="constrained")
-    axes = figure.subplots()
-    axes.plot(*layout.T, color="#c8c8d0", linewidth=1.2, zorder=1)
-    points = axes.scatter(*layout.T, c=t, cmap="viridis", s=46, edgecolors="white", linewidths=0.8, zorder=2)
-    seed = layout[int(np.abs(t).argmin())]
-    axes.scatter(*seed, s=150, facecolors="none", edgecolors=ORANGE, linewidths=2, zorder=3)
-    axes.annotate("seed", seed, xytext=(10, 10), textcoords="offset points", color=ORANGE)
-    axes.set_title(f"codes of the path, {how}", fontsize=11, color=INK)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.spines[:].set_color("#d0d0d6")
-    axes.margins(0.12)
-    _colour_bar(figure, points, axes, "t")
+    layouts = [found for found in (principal_plane(joined[once]), plane(joined[once])) if found is not None]
+    points = None
+    figure = Figure(figsize=(5.2 * len(layouts) + 0.8, 5), dpi=120, layout="constrained")
+    panels = figure.subplots(1, len(layouts), squeeze=False)[0]
+    for axes, (layout, how) in zip(panels, layouts, strict=True):
+        for placed in np.split(layout[[once.index(i) for i in first]], len(codes)):
+            axes.plot(*placed.T, color="#c8c8d0", linewidth=1.2, zorder=1)
+            points = axes.scatter(*placed.T, c=t, cmap="viridis", s=46, edgecolors="white", linewidths=0.8, zorder=2)
+            seed = placed[int(np.abs(t).argmin())]
+            axes.scatter(*seed, s=150, facecolors="none", edgecolors=ORANGE, linewidths=2, zorder=3)
+            axes.annotate("seed", seed, xytext=(10, 10), textcoords="offset points", color=ORANGE)
+        axes.set_title(how, fontsize=11, color=INK)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.spines[:].set_color("#d0d0d6")
+        axes.margins(0.12)
+    assert points is not None
+    _colour_bar(figure, points, panels[-1], "t")
     with replacing(path) as part:
         figure.savefig(part, format="png")
     return Path(path)

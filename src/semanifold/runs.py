@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -141,6 +143,7 @@ def begin_run(
     """
     folder = Path(folder)
     earlier = earlier_run(folder, command, arguments, overwrite=overwrite)
+    facts = {**facts, **inputs_of(arguments)}
     work = {"command": command, "arguments": _work(arguments), "facts": json.loads(json.dumps(facts))}
     if earlier is not None:
         if earlier["facts"] != work["facts"]:
@@ -150,7 +153,8 @@ def begin_run(
     made = tuple(p for p in (folder, *folder.parents) if not p.exists())
     kept = {key: value for key, value in (earlier or {"files": []}).items() if key not in ("ended", "reason")}
     record = {**kept, "format": FORMAT, **work, "arguments": json.loads(json.dumps(arguments, default=str)), "status": "running"}
-    record |= {"command_line": ["semanifold", *sys.argv[1:]], "started": _now(), "environment": environment()}
+    record |= {"command_line": ["semanifold", *sys.argv[1:]], "directory": os.getcwd(), "started": _now()}
+    record["environment"] = environment()
     run = Run(folder, record, resumed=earlier is not None, made=made)
     with _sentences(run):
         if overwrite and not made:
@@ -243,6 +247,18 @@ def _remove_results(folder: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def inputs_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``{"inputs": {file: digest}}`` of the painted masks and codes among arguments, nothing where there are none.
+
+    So a mask that was painted over is another run, although it is called the same.
+    """
+    texts = [str(value) for key, value in _flat(arguments).items() if key in ("mask", "latents") and value]
+    names = sorted({part.strip() for text in texts for part in (text, *re.split(r"[|&~()]", text))})
+    files = [name for name in names if name and len(name) < 1024 and Path(name).is_file()]
+    digests = {name: hashlib.sha256(Path(name).read_bytes()).hexdigest()[:16] for name in files}
+    return {"inputs": digests} if digests else {}
 
 
 def _another(folder: Path, earlier: Mapping[str, Any], work: Mapping[str, Any]) -> SemanifoldError:

@@ -61,7 +61,11 @@ class Model:
 
     def load(self) -> Generator:
         """Return the generator on its device."""
-        return load_generator(self.generator, device=self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        generator = load_generator(self.generator, device=self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        channels = generator.picture_shape[0]
+        if channels not in (1, 3):
+            raise SemanifoldError(f"{generator.name} has pictures of {channels} channels; only 1 (grey) and 3 can be shown.")
+        return generator
 
 
 @dataclass(frozen=True)
@@ -134,22 +138,27 @@ class Film:
             raise SemanifoldError(f"size is the longer side of the film in pixels, 16 to 8192, but it is {self.size}.")
 
 
-def sample(generator: Generator, seeds: tuple[int, ...], truncation: float = 1.0, label: int | None = None) -> Latents:
-    """Return one code per seed."""
+def sample(
+    generator: Generator, seeds: tuple[int, ...], truncation: float = 1.0, label: int | tuple[int, ...] | None = None
+) -> Latents:
+    """Return one code per seed; of several classes each has its turn."""
     if any(not -(2**63) <= seed < 2**63 for seed in seeds):
         raise SemanifoldError("A seed is a whole number of at most 63 bits; choose a smaller one.")
-    return truncated(generator, generator.sample(seeds, labels=label), truncation)
+    labels = torch.tensor([label[i % len(label)] for i in range(len(seeds))]) if isinstance(label, tuple) and label else label
+    return truncated(
+        generator, generator.sample(seeds, labels=labels or None if isinstance(labels, tuple) else labels), truncation
+    )
 
 
-def truncated(generator: Generator, codes: Latents, truncation: float) -> Latents:
-    """Return the codes pulled towards the mean."""
+def truncated(generator: Generator, codes: Latents, truncation: float, cutoff: int | None = None) -> Latents:
+    """Return the codes pulled towards the mean, in the first ``cutoff`` layers only if so many are named."""
     if truncation == 1:
         return codes
     if not isinstance(generator, StyleGAN2):
         raise SemanifoldError(f"{generator.name} has no mean to truncate towards; leave --truncation out.")
     if not -2 <= truncation <= 2:
         raise SemanifoldError(f"truncation is between 0 (the mean picture) and 1 (no change), but it is {truncation:g}.")
-    return generator.truncate(codes, truncation)
+    return generator.truncate(codes, truncation, cutoff)
 
 
 def working_space(generator: Generator, space: str | None) -> str:

@@ -210,7 +210,7 @@ class Discover(Command):
             run.note(status="interrupted")
             remark(f"semanifold: interrupted; the best so far is kept in {run.folder}, and the same command goes on from there.")
         else:
-            write_plot(run, subject, t)
+            write_plot(run, [subject], t)
         show(*main_files(run))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
+from PIL import Image
 from tyro.conf import Positional, arg
 
 from semanifold import media
@@ -26,6 +27,7 @@ from semanifold.commands.base import (
     to_arguments,
     truncated,
 )
+from semanifold.commands.discover import LAYERS
 from semanifold.commands.results import (
     EDIT,
     FRAMES,
@@ -41,6 +43,7 @@ from semanifold.commands.results import (
     moments,
     split_path,
     write_all,
+    write_exports,
     write_plot,
 )
 from semanifold.commands.terminal import remark, say, show
@@ -53,6 +56,7 @@ from semanifold.generators.loading import BUNDLED
 from semanifold.latents import Latents
 from semanifold.manifolds import combine, extrapolate, retime, reverse, transfer, trim
 from semanifold.masks import Mask
+from semanifold.plots import heat_picture
 from semanifold.runs import RECORD, Run, begin_run, read_record, working
 
 
@@ -147,6 +151,17 @@ def finished(run: Run, *names: str) -> int:
     return 0
 
 
+def check_one_generator(places: Sequence[Path], edits: Sequence[Edit]) -> None:
+    """Refuse edits of several generators, where none is said on which they are to be played."""
+    known = [(place, edit.info) for place, edit in zip(places, edits, strict=True) if edit.info.fingerprint]
+    for place, info in known[1:]:
+        if info.fingerprint != known[0][1].fingerprint:
+            raise SemanifoldError(
+                f"{known[0][0]} was found on {known[0][1].generator} ({known[0][1].fingerprint}), but {place} on "
+                f"{info.generator} ({info.fingerprint}); combine edits of one generator, or name one with --generator."
+            )
+
+
 @dataclass(frozen=True)
 class Transfer(Command):
     """Put an edit that was found on one face onto others: one film of all, and one filmstrip each.
@@ -155,6 +170,7 @@ class Transfer(Command):
         edit: run folder of discover or combine, an edit.safetensors file, or one path of a set, as out/train-faces:smile.
         path: number or name of the path, where the edit is a set of paths.
         space: latent space of the paths, where their file leaves it open.
+        layers: first and last layer of w+ that directions of a file move, where it leaves that open.
         mask: measure how local the edit is in this mask, written as for discover; the edit's own when left out.
         seeds: numbers, and ranges such as 1-6, of the pictures to put it on.
         latents: put it on the codes of this .npy, .npz, .pt or .safetensors file instead.
@@ -170,6 +186,7 @@ class Transfer(Command):
     edit: Positional[Annotated[Path, arg(metavar="RUN")]]
     path: Annotated[str | None, arg(metavar="N|NAME")] = None
     space: Annotated[str | None, arg(metavar="NAME")] = None
+    layers: Annotated[tuple[int, int] | None, LAYERS] = None
     mask: Annotated[str | None, arg(metavar="MASK")] = None
     seeds: Annotated[tuple[int, ...], SEEDS] = (1, 2, 3, 4, 5, 6)
     latents: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -183,7 +200,7 @@ class Transfer(Command):
 
     def run(self) -> int:
         """Write the films and the strips."""
-        edit = with_mask(find_edit(self.edit, self.path, self.space), self.mask)
+        edit = with_mask(find_edit(self.edit, self.path, self.space, self.layers), self.mask)
         command = replace(self, model=self.model.of(self.edit, edit))
         generator = command.model.load(edit)
         if self.latents is not None:
@@ -206,11 +223,10 @@ class Transfer(Command):
         if not run.finished:
             with working(run):
                 self.write(run, subjects, names, t)
-        return finished(run, MP4, STRIP)
+        return finished(run, MP4, STRIP, HEAT)
 
     def write(self, run: Run, subjects: list[Subject], names: list[str], t: torch.Tensor) -> None:
         """Write all results."""
-        save_edit(subjects[0].edit, run.path(EDIT))
         loops = all(comes_back(subject.edit, t) for subject in subjects)
         films, rows, scores = [], [], {}
         for name, subject in zip(names, subjects, strict=True):
@@ -225,6 +241,11 @@ class Transfer(Command):
         media.save_mp4(grid, run.path(MP4), fps=self.film.fps, size=size, ping_pong=not loops)
         media.save_gif(grid, run.path(GIF), fps=self.film.fps, size=size, ping_pong=not loops)
         write_text(run.path(METRICS), json.dumps({"change": scores}, indent=2) + "\n")
+        save_edit(subjects[0].edit.with_info(locality=scores[names[0]]), run.path(EDIT))
+        maps = [heat_picture(film, media.to_uint8(s.picture)[0], s.mask_picture()) for film, s in zip(films, subjects)]
+        media.save_png(media.stack_rows([Image.fromarray(drawn) for drawn in maps], names), run.path(HEAT))
+        write_exports(run, subjects, t)
+        write_plot(run, subjects, t)
 
 
 @dataclass(frozen=True)
@@ -233,6 +254,7 @@ class Combine(Command):
 
     Attributes:
         edits: run folders, edit.safetensors files, or paths of sets such as out/train-faces:smile, of the same generator.
+        pad: give two edits an axis each instead: a sheet of pictures over both, and a walk over it.
         frames: number of frames; as many as the joint edit has knots when left out.
         picture: Which picture to show; the first that an edit was found on, or number 0, when left out.
         model: Which generator makes the pictures.
@@ -241,6 +263,7 @@ class Combine(Command):
     """
 
     edits: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN RUN ...")]]
+    pad: bool = False
     frames: Annotated[int | None, arg(metavar="N")] = None
     picture: Picture = field(default_factory=Picture)
     model: EditModel = field(default_factory=EditModel)
@@ -253,11 +276,16 @@ class Combine(Command):
             raise SemanifoldError("There is nothing to combine; give at least two run folders.")
         edits = [find_edit(path) for path in self.edits]
         command = replace(self, model=self.model.of(self.edits[0], edits[0]))
+        if self.model.generator is None:
+            check_one_generator(self.edits, edits)
         generator = command.model.load(edits[0])
         if {edit.info.space for edit in edits} == {"w", "w+"}:
             edits = [widened(edit, generator.spaces["w+"][0]) for edit in edits]
         seed = self.picture.code(edits, generator, edits[0].info.space)
-        edit = combine([on(edit, seed) for edit in edits])
+        seeds = [each.seed.values for each in edits if isinstance(each, Lattice) and each.seed is not None]
+        if self.picture.seed is None and any(not torch.equal(other, seeds[0]) for other in seeds[1:]):
+            remark("semanifold: the edits were found on different pictures; they are shown on that of the first.")
+        edit = combine([on(edit, seed) for edit in edits], pad=self.pad)
         t = moments(edit, self.frames)
         folder = self.output.folder("combine", edit.info.generator, *[e.info.name for e in edits])
         subject = Subject(generator, seed, edit, mask_of(edit, generator, seed))
@@ -265,7 +293,7 @@ class Combine(Command):
         if not run.finished:
             with working(run):
                 write_all(run, subject, t, self.film)
-                write_plot(run, subject, t)
+                write_plot(run, [subject], t)
         return finished(run, MP4, STRIP, HEAT)
 
 
@@ -277,6 +305,7 @@ class Render(Command):
         edit: run folder, an edit.safetensors file, or one path of a set, as out/train-faces:smile.
         path: number or name of the path, where the edit is a set of paths.
         space: latent space of the paths, where their file leaves it open.
+        layers: first and last layer of w+ that directions of a file move, where it leaves that open.
         mask: measure how local the edit is in this mask, written as for discover; the edit's own when left out.
         frames: number of frames; as many as the edit has when left out.
         even: make all steps look equally large (perceptually even timing).
@@ -293,6 +322,7 @@ class Render(Command):
     edit: Positional[Annotated[Path, arg(metavar="RUN")]]
     path: Annotated[str | None, arg(metavar="N|NAME")] = None
     space: Annotated[str | None, arg(metavar="NAME")] = None
+    layers: Annotated[tuple[int, int] | None, LAYERS] = None
     mask: Annotated[str | None, arg(metavar="MASK")] = None
     frames: Annotated[int | None, arg(metavar="N")] = None
     even: bool = False
@@ -307,7 +337,7 @@ class Render(Command):
 
     def run(self) -> int:
         """Write the new film."""
-        found = with_mask(find_edit(self.edit, self.path, self.space), self.mask)
+        found = with_mask(find_edit(self.edit, self.path, self.space, self.layers), self.mask)
         command = replace(self, model=self.model.of(self.edit, found))
         generator = command.model.load(found)
         seed = self.picture.code([found], generator, found.info.space)
@@ -320,7 +350,7 @@ class Render(Command):
             with working(run):
                 ping_pong = None if self.play == "auto" else self.play == "ping-pong"
                 write_all(run, subject, t, self.film, ping_pong=ping_pong)
-                write_plot(run, subject, t)
+                write_plot(run, [subject], t)
         return finished(run, MP4, STRIP, HEAT)
 
     @property

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from tyro.conf import Positional, arg
 
 from semanifold import media
-from semanifold.commands.base import SEEDS, Command, Model, Output, facts_of, sample, to_arguments
+from semanifold.commands.base import SEEDS, Command, Model, Output, facts_of, sample, to_arguments, truncated
+from semanifold.commands.discover import LAYERS
 from semanifold.commands.results import CHUNK, FRAMES
 from semanifold.commands.terminal import say, show
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import export_codes
+from semanifold.generators.base import Generator
 from semanifold.generators.inspecting import inspect_file
 from semanifold.generators.loading import convert
+from semanifold.generators.stylegan2 import StyleGAN2
+from semanifold.latents import Latents
 from semanifold.pools import POOL, pool_of, save_pool
 from semanifold.runs import begin_run, working
 
@@ -31,7 +35,12 @@ class Sample(Command):
     Attributes:
         seeds: numbers of the pictures, and ranges such as 0-15; the same number gives the same picture everywhere.
         truncation: pull the codes towards the mean: 1 leaves them, 0 gives the mean picture.
-        label: class, for a class-conditional generator.
+        cutoff: pull the first so many layers only.
+        mix: style mixing: take the layers of --mix-layers from the picture of this number.
+        mix_layers: first and last of these layers.
+        noise: of a StyleGAN2: as stored, drawn anew for every picture (from --noise-seed), or none.
+        noise_seed: of drawn noise.
+        label: classes, for a class-conditional generator: one, or one picture of each in turn.
         space: space that the codes are written in; the one that they are drawn from when left out.
         model: Which generator makes the pictures.
         output: Where the results go.
@@ -39,7 +48,12 @@ class Sample(Command):
 
     seeds: Annotated[tuple[int, ...], SEEDS] = tuple(range(24))
     truncation: Annotated[float, arg(metavar="PSI")] = 1.0
-    label: Annotated[int | None, arg(metavar="N")] = None
+    cutoff: Annotated[int | None, arg(metavar="N")] = None
+    mix: Annotated[int | None, arg(metavar="N")] = None
+    mix_layers: Annotated[tuple[int, int] | None, LAYERS] = None
+    noise: Literal["const", "random", "none"] = "const"
+    noise_seed: Annotated[int, arg(metavar="N")] = 0
+    label: Annotated[tuple[int, ...], arg(metavar="N ...")] = ()
     space: Annotated[str | None, arg(metavar="NAME")] = None
     model: Model = field(default_factory=Model)
     output: Output = field(default_factory=Output)
@@ -49,7 +63,8 @@ class Sample(Command):
         if not self.seeds:
             raise SemanifoldError("There is no seed; give at least one number after --seeds.")
         generator = self.model.load()
-        codes = sample(generator, self.seeds, self.truncation, self.label)
+        codes = self.codes(generator)
+        options = {} if self.noise == "const" else {"noise": self.noise}
         codes = generator.convert(codes, self.space) if self.space else codes
         folder = self.output.folder("sample", generator.name)
         run = begin_run(folder, "sample", to_arguments(self), facts_of(generator), overwrite=self.output.overwrite)
@@ -57,9 +72,10 @@ class Sample(Command):
             say(f"{folder} is finished already; --overwrite does it again.")
         else:
             with working(run), torch.no_grad():
+                torch.manual_seed(self.noise_seed)
                 frames = run.path(FRAMES)
                 for first in range(0, len(codes), CHUNK):
-                    part = generator.images(codes[first : first + CHUNK])
+                    part = generator.images(codes[first : first + CHUNK], **options)
                     media.save_frames(media.to_uint8(part), frames, first=first)
                 sheet = media.contact_sheet(media.FrameFolder(frames), [str(seed) for seed in self.seeds])
                 media.save_png(sheet, run.path(SHEET))
@@ -67,6 +83,23 @@ class Sample(Command):
                 save_pool(pool_of(codes, generator, self.seeds), run.path(POOL))
         show(folder / SHEET)
         return 0
+
+    def codes(self, generator: Generator) -> Latents:
+        """Return the codes, truncated and mixed."""
+        given = [("--cutoff", self.cutoff), ("--mix", self.mix), ("--noise", None if self.noise == "const" else self.noise)]
+        asked = [name for name, value in given if value is not None]
+        if not isinstance(generator, StyleGAN2):
+            if asked:
+                raise SemanifoldError(f"{' and '.join(asked)} means something to a StyleGAN2 only, not to {generator.name}.")
+            return sample(generator, self.seeds, self.truncation, self.label)
+        if (self.mix is None) != (self.mix_layers is None):
+            raise SemanifoldError("Style mixing takes the number of a picture and layers: give --mix and --mix-layers together.")
+        codes = sample(generator, self.seeds, label=self.label)
+        codes = truncated(generator, codes, self.truncation, self.cutoff)
+        if self.mix is not None and self.mix_layers is not None:
+            other = truncated(generator, sample(generator, (self.mix,), label=self.label), self.truncation, self.cutoff)
+            codes = generator.mix(codes, other, self.mix_layers)
+        return codes
 
 
 @dataclass(frozen=True)
@@ -95,7 +128,7 @@ class Convert(Command):
     """Write a generator's weights as safetensors, which load fast and cannot run code.
 
     Attributes:
-        source: file or address of the weights, of any kind that --generator takes.
+        source: file or address of the weights, or a name of the zoo; not your own file.py:name, which only your code can build.
         target: the new file, ending in .safetensors.
         half: store 16-bit numbers: half the size, and pictures that differ in the third digit.
         overwrite: replace the target if it is there.

@@ -30,6 +30,7 @@ from semanifold.commands.base import (
     sample,
     to_arguments,
 )
+from semanifold.commands.discover import LAYERS
 from semanifold.commands.terminal import ProgressLine, remark, say, show
 from semanifold.errors import SemanifoldError
 from semanifold.files import replacing, write_text
@@ -60,6 +61,8 @@ from semanifold.traversal import (
 
 MEASURE = "measure"
 """Where a measurement lies in the folder of its traversal."""
+USUAL = (0, 1, 2)
+"""Seeds to begin at where nobody says others."""
 EVERY = 10.0
 """Seconds between two checkpoints of a measurement."""
 
@@ -70,20 +73,24 @@ class Codes:
 
     Attributes:
         pool: codes of a folder that semanifold sample wrote, of a pool of WarpedGANSpace, or of a file; instead of --seeds.
+        latents_space: space of the codes of a pool's file, where their shape leaves it open.
         seeds: numbers of the pictures to begin at, and ranges such as 0-15.
         truncation: pull the codes towards the mean: 1 leaves them, 0 gives the mean picture; with --seeds only.
-        label: class, for a class-conditional generator; with --seeds only.
+        label: classes, for a class-conditional generator: one, or one picture of each in turn; with --seeds only.
     """
 
     pool: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    seeds: Annotated[tuple[int, ...], SEEDS] = (0, 1, 2)
+    latents_space: Annotated[str | None, arg(metavar="NAME")] = None
+    seeds: Annotated[tuple[int, ...], SEEDS] = USUAL
     truncation: Annotated[float, arg(metavar="PSI")] = 1.0
-    label: Annotated[int | None, arg(metavar="N")] = None
+    label: Annotated[tuple[int, ...], arg(metavar="N ...")] = ()
 
     def read(self, generator: Generator) -> Pool:
         """Return the pool."""
         if self.pool is not None:
-            return read_pool(self.pool, generator)
+            if self.seeds != USUAL or self.truncation != 1 or self.label:
+                raise SemanifoldError("A --pool brings its own codes; leave --seeds, --truncation and --label out.")
+            return read_pool(self.pool, generator, self.latents_space)
         if not self.seeds:
             raise SemanifoldError("There is no seed; give at least one number after --seeds, or a --pool.")
         return pool_of(sample(generator, self.seeds, self.truncation, self.label), generator, self.seeds)
@@ -102,6 +109,7 @@ class Traverse(Command):
         path_set: a file of paths, a training run, an experiment of WarpedGANSpace, or a file of directions.
         paths: walk these only, by number or name, such as 3 smile; all when left out.
         space: latent space of the paths, where their file leaves it open.
+        layers: first and last layer of w+ that directions of a file move, where it leaves that open.
         steps: Euler steps either way; as many as the set says when left out.
         eps: length of a step in the latent space; as the set says when left out.
         leap: keep every how many steps a picture.
@@ -116,6 +124,7 @@ class Traverse(Command):
     path_set: Positional[Annotated[Path, arg(metavar="PATHS")]]
     paths: Annotated[tuple[str, ...], arg(metavar="N|NAME ...")] = ()
     space: Annotated[str | None, arg(metavar="NAME")] = None
+    layers: Annotated[tuple[int, int] | None, LAYERS] = None
     steps: Annotated[int | None, arg(metavar="N")] = None
     eps: Annotated[float | None, arg(metavar="LENGTH")] = None
     leap: Annotated[int, arg(metavar="N")] = 1
@@ -133,7 +142,7 @@ class Traverse(Command):
 
         self.check()
         generator = self.model.load()
-        paths = self.stretched(load_paths(self.path_set, self.space))
+        paths = self.stretched(load_paths(self.path_set, self.space, layers=self.layers))
         paths.check_generator(generator)
         chosen = sorted({paths.find(word) for word in self.paths}) if self.paths else list(range(len(paths)))
         if paths.info.fingerprint not in ("unknown", generator.fingerprint):

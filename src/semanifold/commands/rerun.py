@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import chdir
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -53,7 +54,12 @@ class Rerun(Command):
             now = environment().get(name)
             if was != now:
                 remark(f"semanifold: {name} was {was} and is {now} now.")
-        code = cast(Command, replace(cast(Any, command), output=Output(out, self.overwrite))).run()
+        here = Path.cwd()
+        place = Path(record.get("directory", here))
+        place = place if place.is_dir() else here
+        to = out if place.resolve() == here.resolve() else out.resolve()
+        with chdir(place):  # where the files are that the arguments name
+            code = cast(Command, replace(cast(Any, command), output=Output(to, self.overwrite))).run()
         if code == 0 and (self.run_folder / EDIT).is_file():
             say(comparison(self.run_folder / EDIT, out / EDIT))
         elif code == 0:

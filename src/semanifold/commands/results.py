@@ -69,13 +69,14 @@ class Subject:
         return None if self.mask is None else self.mask.at(*self.generator.picture_shape[1:])[0, 0].numpy()
 
 
-def find_edit(where: Path, path: str | None = None, space: str | None = None) -> Edit:
+def find_edit(where: Path, path: str | None = None, space: str | None = None, layers: tuple[int, int] | None = None) -> Edit:
     """Return the edit of a run folder or a file, or one path of a set.
 
     Args:
         where: run folder or edit; or a set of paths, with the path's number or name after a colon: ``out/train:smile``.
         path: the path's number or name.
         space: latent space of the paths, where their file leaves it open.
+        layers: layers ``(first, last + 1)`` of w+ that they move, where their file leaves it open.
 
     Raises:
         SemanifoldError: if there is none.
@@ -85,7 +86,7 @@ def find_edit(where: Path, path: str | None = None, space: str | None = None) ->
     if path is not None:
         from semanifold.paths.files import load_paths  # noqa: PLC0415  (edits of masks need no path sets)
 
-        return load_paths(place, space)[path]
+        return load_paths(place, space, layers=layers)[path]
     if place.is_dir() and not (place / EDIT).is_file():
         if (place / PATHS).is_file():
             raise SemanifoldError(f"The folder {place} holds a set of paths; say which one with --path, or as {place}:NAME.")
@@ -151,7 +152,7 @@ def write_all(
     write_pictures(run, subject, frames)
     if subject.edit.dimensions == 2:
         write_pad(run, subject)
-    write_exports(run, subject, t)
+    write_exports(run, [subject], t)
     return scores
 
 
@@ -165,12 +166,12 @@ def write_pictures(run: Run, subject: Subject, frames: media.Frames) -> None:
     heat_map(frames, seed, mask, run.path(HEAT))
 
 
-def write_plot(run: Run, subject: Subject, t: Tensor) -> None:
-    """Plot the codes of the path."""
+def write_plot(run: Run, subjects: Sequence[Subject], t: Tensor) -> None:
+    """Plot the codes of the path, from every picture."""
     from semanifold.plots import path_plot  # noqa: PLC0415  (brings matplotlib)
 
     remark("Drawing the map of the codes ...")
-    codes = subject.edit.latents(subject.seed, t).values.flatten(1).cpu().numpy()
+    codes = [subject.edit.latents(subject.seed, t).values.flatten(1).cpu().numpy() for subject in subjects]
     colour = t if t.ndim == 1 else torch.linspace(0, 1, len(t))
     path_plot(codes, colour.numpy(), run.path(PLOT))
 
@@ -208,8 +209,10 @@ def measure(subject: Subject, t: Tensor) -> dict[str, float]:
     return {name: float(column[moved].mean()) for name, column in columns.items()} if moved.any() else {}
 
 
-def write_exports(run: Run, subject: Subject, t: Tensor) -> None:
-    """Write the codes of the path for other programs."""
-    edit, generator = subject.edit, subject.generator
+def write_exports(run: Run, subjects: Sequence[Subject], t: Tensor) -> None:
+    """Write the codes of the path for other programs, those of one picture after the other; one alone is the farthest of all."""
+    edit, generator = subjects[0].edit, subjects[0].generator
     layers = generator.spaces["w+"][0] if edit.info.space == "w" and "w+" in generator.spaces else 0
-    export_codes(run.path, slug(edit.info.name), edit.latents(subject.seed, t).values, layers)
+    codes = torch.cat([subject.edit.latents(subject.seed, t).values for subject in subjects])
+    farthest = torch.cat([subject.edit.offset(t).flatten(1).norm(dim=1) for subject in subjects]).argmax()
+    export_codes(run.path, slug(edit.info.name), codes, layers, shown=int(farthest))

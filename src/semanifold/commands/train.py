@@ -118,7 +118,7 @@ class Train(Command):
         begin, seed = 0, self.training.draw_seed
         paths: PathSet | None = None
         reconstructor: Reconstructor | None = None
-        size = self.training.reconstructor_size or preset.reconstructor_size
+        size = preset.reconstructor_size if self.training.reconstructor_size is None else self.training.reconstructor_size
         facts = facts_of(generator)
         if self.start_from is None:
             space, k = self.kind.place(generator, preset)
@@ -130,6 +130,11 @@ class Train(Command):
                     "with --start-from."
                 )
             paths, reconstructor, begin = earlier.paths, earlier.reconstructor, earlier.iteration
+            wanted = self.training.reconstructor
+            if reconstructor is not None and wanted not in (None, reconstructor.kind):
+                raise SemanifoldError(
+                    f"The reconstructor of {self.start_from} is a {reconstructor.kind}, not a {wanted}; leave --reconstructor out."
+                )
             if self.preset is None:
                 preset = preset_of(earlier.arguments, preset)
             paths.check_generator(generator)
@@ -275,6 +280,8 @@ class Work:
         """Return what WarpedGANSpace's programs call the arguments."""
         given, paths = self.settings, self.paths
         warped = paths if isinstance(paths, WarpedPaths) else None
+        # gammas that differ stand in the file only, which the published programs read where they think them learned
+        listed = warped is not None and (warped.learn_gammas or bool((warped.log_gamma != warped.log_gamma[0]).any()))
         return {
             "gan_type": self.generator.name,
             "z_truncation": given.prior.z_truncation,
@@ -284,8 +291,8 @@ class Work:
             "num_support_sets": len(paths),
             "num_support_dipoles": warped.dipoles if warped else None,
             "learn_alphas": warped.learn_alphas if warped else None,
-            "learn_gammas": warped.learn_gammas if warped else None,
-            "gamma": None if warped is None or warped.learn_gammas else float(warped.log_gamma[0].exp()),
+            "learn_gammas": listed if warped else None,
+            "gamma": None if warped is None or listed else float(warped.log_gamma[0].exp()),
             "support_set_lr": given.paths_lr,
             "reconstructor_type": {"lenet": "LeNet", "resnet": "ResNet"}[self.reconstructor.kind],
             "min_shift_magnitude": given.min_magnitude,

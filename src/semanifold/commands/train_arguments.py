@@ -86,7 +86,10 @@ class Kind:
     def place(self, generator: Generator, preset: Preset) -> tuple[str, int]:
         """Return the space of the paths and how many there are."""
         space = self.space or ("w+" if self.layers else preset.space) or default_space(generator)
-        return space, preset.k if self.k is None else self.k
+        k = preset.k if self.k is None else self.k
+        if k < 1:
+            raise SemanifoldError(f"A set has at least 1 path, but k is {k}.")
+        return space, k
 
     def directions(self, generator: Generator, preset: Preset) -> LinearPaths | None:
         """Return the set of that closed form; this may take a minute."""

@@ -121,6 +121,19 @@ class Generator(nn.Module, ABC):
         if space not in self.spaces:
             raise SemanifoldError(f"{self.name} has no latent space {space!r}: {near_names(space, self.spaces)}")
 
+    def check_differentiable(self, code: Latents) -> None:
+        """Refuse a generator whose pictures do not depend on a code in a way that can be differentiated.
+
+        Raises:
+            SemanifoldError: for a function that runs under ``torch.no_grad()``, or leaves torch on its way.
+        """
+        with torch.enable_grad():
+            probe = code[0].with_values(code.values[:1].detach().requires_grad_())
+            if not self.images(probe).requires_grad:
+                raise SemanifoldError(
+                    f"The pictures of {self.name} cannot be differentiated; take no_grad(), detach() and numpy out of its code."
+                )
+
     def freeze(self) -> Generator:
         """Switch to evaluation mode without weight gradients and return self; every leaf calls it once, when it is made."""
         return self.eval().requires_grad_(False)

@@ -193,7 +193,8 @@ class StyleGAN2(Generator):
         # a weight that is trained, or that functional_call has put in place, needs the operators' own derivatives
         weights = (conv.weight for conv in self.convs)
         frozen = all(isinstance(w, nn.Parameter) and not w.requires_grad and w.device.type == "cpu" for w in weights)
-        return frozen and self.config.architecture != "resnet" and self.config.clamp is None
+        plain = self.config.architecture != "resnet" and self.config.clamp is None
+        return frozen and plain and not torch.is_autocast_enabled("cpu")
 
     def _start(self, n: int) -> Tensor:
         # channels-last from the start; every later operator keeps the layout
@@ -320,7 +321,8 @@ class StyleGAN2(Generator):
             raise SemanifoldError(f"{len(a)} and {len(b)} codes cannot be mixed; give equally many, or one for all.")
         index = torch.arange(self.config.num_ws, device=a.values.device)[:, None]
         chosen = (index >= first) & (index < stop)
-        return Latents(torch.where(chosen, self.convert(b, "w+").values, self.convert(a, "w+").values), "w+")
+        layered = self.convert(a, "w+")
+        return layered.with_values(torch.where(chosen, self.convert(b, "w+").values, layered.values))
 
 
 def average_w(config: StyleGAN2Config, mapping: Mapping_[str, Tensor], *, n: int = 10_000, seed: int = 0) -> Tensor:

@@ -19,8 +19,8 @@ class ManifoldSettings:
     """How to look for a manifold; :func:`paper_settings` gives those of the published code.
 
     Attributes:
-        space: latent space to move in; ``w+`` when None, or the first one of a generator without.
-        layers: ``(first, last + 1)`` layers of ``w+`` that may move; None for all.
+        space: latent space to move in; ``w+`` when left out (None), or the first one of a generator without.
+        layers: ``(first, last + 1)`` layers of ``w+`` that may move; all when left out (None).
         distance: ``l2``, ``faces``, ``lpips-alex``, ``lpips-vgg`` or ``lpips-squeeze``.
         frames: number of pictures, the seed included; of one side if ``dims`` is 2 (odd there, and for ``through``).
         dims: 1 for a path, 2 for a pad with the seed in its centre.
@@ -29,8 +29,8 @@ class ManifoldSettings:
             ``constant`` is c everywhere, as in the paper.
         ends: ``seed`` holds ends that should look like the seed at the seed's code; ``free`` only pulls them there.
         closed: whether springs join the last frame to the first.
-        offset: c, the distance wanted inside, in units of the distance averaged over the mask; chosen when None.
-        sigma: rest length of the springs between neighbours, in units of the latent space; chosen when None.
+        offset: c, the distance wanted inside, in units of the distance averaged over the mask; chosen when left out (None).
+        sigma: rest length of the springs between neighbours, in units of the latent space; chosen when left out (None).
         springs: weight of the springs of each order k, which join frames k apart.
         alpha: weight of the pictures against the springs.
         outside: weight of staying the same outside against changing inside.
@@ -79,6 +79,14 @@ class ManifoldSettings:
         Raises:
             SemanifoldError: naming the field, what came and what is expected.
         """
+        for name, count in (
+            ("frames", self.frames),
+            ("steps", self.steps),
+            ("chunk", self.chunk),
+            *(("order", k) for k in self.springs),
+        ):
+            if not isinstance(count, int):
+                raise SemanifoldError(f"{name} must be a whole number, but {count!r} came.")
         if self.frames < 3:
             raise SemanifoldError(f"A manifold needs at least 3 frames, but {self.frames} came.")
         if self.dims not in (1, 2):
@@ -115,8 +123,8 @@ class ManifoldSettings:
             raise SemanifoldError(f"independence must lie between 0 and 1, but {self.independence} came.")
         least = {"outside": (self.outside, 0), "tolerance": (self.tolerance, 0), "direction": (self.direction, 0)}
         for name, (value, bound) in (least | {"steps": (self.steps, 1), "chunk": (self.chunk, 1)}).items():
-            if not value >= bound:
-                raise SemanifoldError(f"{name} must be at least {bound}, but {value} came.")
+            if not bound <= value < math.inf:
+                raise SemanifoldError(f"{name} must be a finite number of at least {bound}, but {value} came.")
         for order, weight in self.springs.items():
             if not (1 <= order < self.frames) or not (math.isfinite(weight) and weight >= 0):
                 raise SemanifoldError(

@@ -144,6 +144,7 @@ class _Search:
         seed = generator.convert(latents, space)
         seed = seed.with_values(seed.values.detach())
         moving = moving_shape(seed, settings.layers)
+        generator.check_differentiable(seed)
         mask.check(*generator.picture_shape[1:])
         name = settings.distance if distance is None else repr(getattr(distance, "__qualname__", "distance"))
         natural = settings.objective == "smooth"

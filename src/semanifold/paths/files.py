@@ -39,13 +39,14 @@ def save_paths(paths: PathSet, path: str | os.PathLike[str]) -> None:
         save_file(tensors, part, metadata={"semanifold": json.dumps(header)})
 
 
-def load_paths(path: str | os.PathLike[str], space: str | None = None) -> PathSet:
+def load_paths(path: str | os.PathLike[str], space: str | None = None, *, layers: tuple[int, int] | None = None) -> PathSet:
     """Read a set of paths: our own file, or one of those that :func:`~semanifold.paths.foreign.read_directions` knows.
 
     Args:
         path: file or folder; it cannot run code. Of a training's folder the ``paths.safetensors`` is read, which knows more than
             the ``support_sets.pt`` beside it: steps, names, and the generator's fingerprint.
         space: latent space of the paths; only files of other programs may need it.
+        layers: layers ``(first, last + 1)`` of ``w+`` that they move; as for the space.
 
     Raises:
         SemanifoldError: if there is no such file, it is damaged, or holds no paths.
@@ -59,7 +60,7 @@ def load_paths(path: str | os.PathLike[str], space: str | None = None) -> PathSe
     if found is None:
         from semanifold.paths.foreign import read_directions  # noqa: PLC0415  (it builds on this module's neighbours)
 
-        return read_directions(path, space)
+        return read_directions(path, space, layers=layers)
     header, tensors = found
     if header.get("format") != FORMAT or header.get("kind") not in KINDS:
         what = f"a {header['kind']!r} of {header['format']}" if {"kind", "format"} <= header.keys() else "another kind of file"
@@ -76,6 +77,8 @@ def load_paths(path: str | os.PathLike[str], space: str | None = None) -> PathSe
         raise SemanifoldError(f"The paths {path} are damaged: they hold NaN or infinite values.")
     if space is not None and space != info.space:
         raise SemanifoldError(f"The paths {path} live in space {info.space}, not in {space}; leave the space out.")
+    if layers is not None and layers != info.layers:
+        raise SemanifoldError(f"The file {path} says which layers its paths move; leave the layers out.")
     return paths
 
 

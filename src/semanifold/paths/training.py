@@ -76,7 +76,9 @@ def make_accelerator(device: str | None = None) -> Accelerator:
         from accelerate import Accelerator  # noqa: PLC0415  (slow to import)
     except ImportError as error:
         raise SemanifoldError('Training needs accelerate; pip install "semanifold[train]".') from error
-    return Accelerator(cpu=device == "cpu")
+    # without a GPU it must be told, or several processes would each take themselves for the only one
+    alone = device is None and not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    return Accelerator(cpu=alone or device == "cpu")
 
 
 def train_paths(

@@ -130,7 +130,7 @@ def curve(values: Array, attribute: Attribute) -> str:
         ]
         lines.append(f'<polyline fill="none" stroke="#c9c9d2" stroke-width="1.2" points="{" ".join(points)}"/>')
     if lines:
-        lines[-1] = lines[-1].replace("#c9c9d2", "rgb(255,122,26)").replace("1.2", "2.4")
+        lines[-1] = lines[-1].replace('"#c9c9d2" stroke-width="1.2"', '"rgb(255,122,26)" stroke-width="2.4"')
     return (
         f'<svg viewBox="0 0 92 58" role="img"><title>{html.escape(attribute.name)} over t, from {low:.3g} to {high:.3g}</title>'
         f'<path d="M46 4V54" stroke="#dcdce2" stroke-dasharray="2 3"/>{"".join(lines)}</svg>'
