@@ -264,6 +264,7 @@ class Trainer:
 
     def update(self, rate: float, keep: float = 0.999) -> tuple[float, float]:
         """Take one step of both networks, keep this share of the running average, and return the losses."""
+        torch.manual_seed(1_000_003 * self.settings.seed + self.step)  # of the noise maps
         for optimiser in (self.drawing, self.mapping):
             for group in optimiser.param_groups:
                 group["lr"] = rate if optimiser is self.drawing and group is optimiser.param_groups[0] else rate / 2
@@ -397,6 +398,7 @@ class Refiner:
 
     def update(self) -> tuple[float, float, float]:
         """Take one step of both networks; return the distance to the wanted faces and both networks' losses."""
+        torch.manual_seed(1_000_003 * self.settings.seed + self.step)  # of the noise maps
         s = self.settings
         z, factors = latents_of(700_000_000 + s.seed * 1_000_003 + self.step, s.batch, s.device)
         _, others = latents_of(800_000_000 + s.seed * 1_000_003 + self.step, s.batch, s.device)

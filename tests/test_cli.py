@@ -20,7 +20,9 @@ import semanifold
 from semanifold import cli, media
 from semanifold.commands import results
 from semanifold.commands.base import from_arguments, seed_numbers, slug, to_arguments
-from semanifold.edits import load_edit
+from semanifold.edits import Lattice, load_edit, save_edit
+from semanifold.generators.loading import save_generator
+from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.files import save_paths
 from semanifold.paths.linear import LinearPaths
@@ -51,6 +53,8 @@ def slowly(z):
     return picture(z)
 
 toy = wrap(picture, (6,), name="toy")
+still = wrap(torch.no_grad()(picture), (6,), name="still")
+four = wrap(lambda z: torch.cat([picture(z), picture(z)[:, :1]], 1), (6,), name="four")
 slow = wrap(slowly, (6,), name="slow")
 broken = 7
 """
@@ -168,6 +172,19 @@ def test_transfer_shows_every_face(found, monkeypatch, capsys):
     assert (found / "others" / results.MP4).exists()
 
 
+def test_what_transfer_writes_belongs_to_the_new_faces(found, monkeypatch):
+    monkeypatch.chdir(found)
+    assert run("transfer", "mouth", "--seeds", "1-2", "--out", "two") == 0
+    edit = load_edit(found / "two" / results.EDIT)
+    assert edit.info.locality == json.loads((found / "two" / results.METRICS).read_text())["change"]["seed 1"]
+    assert edit.info.locality != load_edit(found / "mouth" / results.EDIT).info.locality
+    codes = np.load(found / "two" / "latents.npy")
+    assert codes.shape == (10, 6)
+    assert np.allclose(codes[:5], edit.latents(edit.seed, results.moments(edit)).values)
+    assert (found / "two" / results.HEAT).exists()
+    assert (found / "two" / results.PLOT).exists()
+
+
 def test_transfer_to_codes_of_a_file(found, monkeypatch):
     monkeypatch.chdir(found)
     assert run("transfer", "mouth", "--latents", "mouth/latents.npy", "--out", "codes") == 0
@@ -180,6 +197,88 @@ def test_combine_adds_the_edits(found, monkeypatch):
     both, mouth, eyes = (load_edit(found / name / results.EDIT) for name in ("both", "mouth", "eyes"))
     for t in (0.3, 0.5):
         assert torch.allclose(both.offset(t), mouth.offset(t) + eyes.offset(t), atol=1e-6)
+
+
+def test_two_edits_make_a_pad(found, monkeypatch):
+    monkeypatch.chdir(found)
+    assert run("combine", "mouth", "eyes", "--pad", "--out", "both-pad") == 0
+    pad, mouth, eyes = (load_edit(found / name / results.EDIT) for name in ("both-pad", "mouth", "eyes"))
+    assert torch.allclose(pad.offset(torch.tensor([0.5, 0.25])), mouth.offset(0.5) + eyes.offset(0.25), atol=1e-5)
+    assert (found / "both-pad" / results.PAD).exists()
+
+
+def test_edits_of_other_generators_or_faces_are_not_combined_in_silence(found, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(found)
+    eyes = load_edit(found / "eyes" / results.EDIT)
+    save_edit(eyes.with_info(fingerprint="0123456789abcdef", generator="other"), tmp_path / "other.safetensors")
+    assert run("combine", "mouth", tmp_path / "other.safetensors", "--out", tmp_path / "no") == 2
+    assert "other (0123456789abcdef)" in capsys.readouterr().err
+    moved = Lattice(eyes.offsets, eyes.knots, eyes.info, seed=eyes.seed.with_values(eyes.seed.values + 1))
+    save_edit(moved, tmp_path / "moved.safetensors")
+    assert run("combine", "mouth", tmp_path / "moved.safetensors", "--out", tmp_path / "yes") == 0
+    assert "found on different pictures" in capsys.readouterr().err
+
+
+def test_a_mask_that_was_painted_over_is_another_run(tmp_path, capsys):
+    paint = np.zeros((24, 24), np.uint8)
+    paint[14:20, 6:18] = 255
+    Image.fromarray(paint).save(tmp_path / "mask.png")
+    assert run("discover", "--mask", "mask.png", "--out", "r") == 0
+    Image.fromarray(paint.T.copy()).save(tmp_path / "mask.png")
+    assert run("discover", "--mask", "mask.png", "--out", "r") == 2
+    assert "holds another run (mask.png" in capsys.readouterr().err
+
+
+def test_a_run_is_repeated_from_another_folder(found, tmp_path, capsys):
+    assert cli.main(["rerun", str(found / "eyes"), "--out", "again"]) == 0
+    assert "equal, bit for bit" in capsys.readouterr().out
+    assert (tmp_path / "again" / results.MP4).exists()
+
+
+def test_a_class_conditional_stylegan2_from_its_class_on(tmp_path):
+    config = StyleGAN2Config(16, 6, 6, (6, 5, 4), mapping_layers=2, classes=3)
+    save_generator(StyleGAN2(config), tmp_path / "classes.safetensors")
+    words = ["discover", "--generator", "classes.safetensors", "--mask", "box:0,0,0.5,1", "--frames", "5", "--steps", "3"]
+    assert cli.main([*words, "--label", "1", "--out", "one"]) == 0
+    edit = load_edit(tmp_path / "one" / results.EDIT)
+    assert edit.info.space == "w+"
+    assert edit.seed.labels.tolist() == [[0, 1, 0]]
+    codes, farthest = np.load(tmp_path / "one" / "latents.npy"), np.load(tmp_path / "one" / "projected_w.npz")["w"]
+    assert np.array_equal(farthest[0], codes[np.abs(codes - codes[0]).reshape(len(codes), -1).sum(1).argmax()])
+    assert not np.array_equal(farthest[0], codes[0])
+    assert cli.main([*words, "--latents", "one/projected_w.npz", "--out", "two"]) == 0, "a code of w+ without a class"
+    assert cli.main(["sample", "--generator", "classes.safetensors", "--seeds", "0-4", "--label", "2", "0", "--out", "s"]) == 0
+    assert load_file(tmp_path / "s" / "pool.safetensors")["labels"].argmax(1).tolist() == [2, 0, 2, 0, 2]
+
+
+def test_sample_mixes_styles_cuts_the_truncation_off_and_draws_noise(tmp_path):
+    save_generator(StyleGAN2(StyleGAN2Config(16, 6, 6, (6, 5, 4), mapping_layers=2)), tmp_path / "g.safetensors")
+    words = ["sample", "--generator", "g.safetensors", "--seeds", "0-1", "--space", "w+", "--out"]
+
+    def codes(name: str, *more: str) -> np.ndarray:
+        assert cli.main([*words, name, *more]) == 0
+        return np.load(tmp_path / name / "latents.npy")
+
+    plain, other = codes("plain"), codes("other", "--seeds", "7")
+    mixed, cut = codes("mixed", "--mix", "7", "--mix-layers", "2-3"), codes("cut", "--truncation", "0", "--cutoff", "2")
+    assert np.array_equal(mixed[:, 2:4], np.repeat(other[:, 2:4], 2, 0))
+    assert np.array_equal(mixed[:, :2], plain[:, :2])
+    assert np.array_equal(cut[:, 2:], plain[:, 2:])
+    assert np.array_equal(cut[0, :2], cut[1, :2])
+    assert np.array_equal(codes("noisy", "--noise", "random"), plain)
+    pictures = [media.FrameFolder(tmp_path / name / results.FRAMES)[0] for name in ("plain", "noisy")]
+    assert pictures[0].shape == pictures[1].shape
+
+
+def test_the_benchmark_is_a_run_that_can_be_repeated(tmp_path, capsys):
+    words = ["bench", "locality", "--generator", "toy.py:toy", "--masks", MOUTH, "--seeds", "1", "--methods", "eigen", "ganspace"]
+    assert cli.main([*words, "--out", "b"]) == 0
+    assert "generalised eigenproblem" in capsys.readouterr().out
+    assert set(read_record(tmp_path / "b")["files"]) == {f"locality.{end}" for end in ("jsonl", "md", "json", "png")}
+    assert cli.main([*words, "--out", "b"]) == 0
+    assert "finished already" in capsys.readouterr().out
+    assert cli.main(["rerun", "b"]) == 0
+    assert "came out equal" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -320,7 +419,16 @@ BAD = {
     "inspect of nothing": ["inspect", "gone.pkl"],
     "convert to another format": ["convert", "empty.pkl", "new.pt"],
     "convert what is hostile": ["convert", "trap.pkl", "new.safetensors"],
+    "a generator without derivatives": ["discover", "--generator", "toy.py:still", "--mask", MOUTH],
+    "pictures of four channels": ["discover", "--generator", "toy.py:four", "--mask", MOUTH],
+    "noise of what has none": ["sample", "--generator", "toy.py:toy", "--noise", "random"],
+    "an infinite weight": discover("--outside", "inf"),
+    "convert one's own code": ["convert", "toy.py:toy", "new.safetensors"],
     "benchmark that is none": ["bench", "speed"],
+    "benchmark of a region that is none": ["bench", "locality", "--generator", "toy.py:toy", "--masks", "mouth"],
+    "benchmark of no component": ["bench", "locality", "--generator", "toy.py:toy", "--masks", MOUTH, "--top", "0"],
+    "benchmark into a file": ["bench", "locality", "--generator", "toy.py:toy", "--masks", MOUTH, "--out", "toy.py"],
+    "benchmark among foreign files": ["bench", "locality", "--generator", "toy.py:toy", "--masks", MOUTH, "--out", "folder"],
 }
 
 

@@ -19,6 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from semanifold import cli
 from semanifold.commands.base import from_arguments, to_arguments
+from semanifold.generators.loading import save_generator
+from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.linear import LinearPaths
@@ -219,6 +221,36 @@ def test_a_pool_of_sample_is_walked_and_leap_and_jpeg_are_heeded(tmp_path):
     codes = load_file(tmp_path / "walk" / facts["codes"][1] / "codes.safetensors")["codes"]
     assert torch.equal(codes[0, 2], pool[1])
     assert {p.suffix for p in (tmp_path / "walk" / facts["codes"][0]).rglob("*0.*")} == {".jpg"}
+
+
+def test_a_pool_brings_its_own_codes(tmp_path, capsys):
+    np.save(tmp_path / "codes.npy", np.zeros((2, 4), np.float32))
+    assert run("traverse", "set.safetensors", "--pool", "codes.npy", "--seeds", "5", "--out", "w") == 2
+    assert "brings its own codes" in capsys.readouterr().err
+    words = ("--latents-space", "z", "--paths", "0", "--steps", "1", "--no-films")
+    assert run("traverse", "set.safetensors", "--pool", "codes.npy", *words, "--out", "w") == 0
+
+
+def test_directions_of_w_are_put_on_layers(tmp_path):
+    save_generator(StyleGAN2(StyleGAN2Config(16, 6, 6, (6, 5, 4), mapping_layers=2)), tmp_path / "g.safetensors")
+    np.save(tmp_path / "smile.npy", np.ones((1, 6), np.float32))
+    words = ("--generator", "g.safetensors", "--space", "w+", "--layers", "1-2")
+    assert cli.main(["render", "smile.npy", "--path", "0", *words, "--frames", "3", "--seed", "0", "--out", "film"]) == 0
+    codes = np.load(tmp_path / "film" / "latents.npy")
+    moved = np.abs(codes[-1] - codes[0]).max(1)
+    assert (moved[1:3] > 0).all()
+    assert (moved[[0, 3]] == 0).all()
+    assert cli.main(["traverse", "smile.npy", *words, "--seeds", "0", "--steps", "1", "--no-films", "--out", "walk"]) == 0
+    assert cli.main(["traverse", "set.safetensors", *words, "--seeds", "0", "--out", "no"]) == 2
+
+
+def test_inspect_says_what_paths_a_file_holds(tmp_path, capsys):
+    np.save(tmp_path / "some.npy", np.ones((3, 7), np.float32))
+    assert cli.main(["inspect", "set.safetensors", "some.npy"]) == 0
+    told = capsys.readouterr().out
+    assert "4 linear paths in z" in told
+    assert "semanifold traverse set.safetensors\n" in told
+    assert "codes, or directions of 3 linear paths in a space that it does not name" in told
 
 
 def test_a_moved_traversal_is_still_ranked(done, tmp_path):

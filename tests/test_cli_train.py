@@ -15,6 +15,8 @@ import torch
 
 from semanifold import cli
 from semanifold.commands.train import Train
+from semanifold.generators.loading import save_generator
+from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from semanifold.paths import training_records
 from semanifold.paths.experiments import open_experiment
 from semanifold.paths.files import load_paths
@@ -286,6 +288,33 @@ def test_learned_paths_start_along_the_axes_of_a_closed_form(kind, tmp_path):
         assert (step @ closed.directions()[k] / closed.scale[k]).mean() > (0.999 if kind == "projective" else 0.95)
 
 
+def test_gammas_that_differ_survive_in_the_published_files(tmp_path):
+    assert train("--init", "spread", "--fixed-gammas", "--out", "run", "--iterations", "2") == 0
+    ours = load_paths(tmp_path / "run" / "paths.safetensors")
+    published = load_paths(tmp_path / "run" / "models" / "support_sets.pt", "z")
+    assert len(set(ours.log_gamma.tolist())) == 3
+    assert torch.allclose(published.log_gamma, ours.log_gamma)
+
+
+def test_bf16_takes_a_stylegan2(tmp_path):
+    generator = StyleGAN2(StyleGAN2Config(16, 6, 6, (6, 5, 4), mapping_layers=2))
+    save_generator(generator, tmp_path / "g.safetensors")
+    words = ("--init", "spread", "--iterations", "2", "--reconstructor-size", "32", "--precision", "bf16")
+    assert train("--generator", "g.safetensors", *words, "--out", "run") == 0
+
+
+@pytest.mark.slow
+def test_two_processes_know_each_other_without_being_told_the_device(tmp_path):
+    quick = [word for flag, value in zip(QUICK[::2], QUICK[1::2]) if flag != "--device" for word in (flag, value)]
+    words = ["-m", "semanifold", "train", *quick, "--iterations", "2", "--out", "run"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *words]
+    done = subprocess.run(
+        launch, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("unseen steps") == 1
+
+
 def test_a_resumed_training_reads_the_directions_that_it_began_with(tmp_path, monkeypatch):
     words = ("--init", "joint", "--iterations", "6", "--save-every", "2")
     assert train(*words, "--out", "whole") == 0
@@ -322,7 +351,7 @@ def test_with_a_mask_paths_do_not_start_along_axes_of_the_whole_picture():
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--k", "0"], "at least 1 path"),
+        (["--k", "0"], "at least 1 path, but k is 0"),
         (["--dipoles", "0"], "at least 1 dipole"),
         (["--min-magnitude", "2", "--max-magnitude", "1"], "2 to 1 came"),
         (["--paths", "warpd"], "did you mean 'warped'"),
@@ -341,6 +370,7 @@ def test_with_a_mask_paths_do_not_start_along_axes_of_the_whole_picture():
         (["--start-from", "nowhere"], "no experiment nowhere"),
         (["--precision", "fp16"], "precision"),
         (["--layers", "0-1"], "w\\+"),
+        (["--reconstructor-size", "0"], "size"),
         (["--paths", "ortho", "--k", "9"], "at most 4"),
     ],
 )

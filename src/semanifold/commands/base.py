@@ -144,10 +144,9 @@ def sample(
     """Return one code per seed; of several classes each has its turn."""
     if any(not -(2**63) <= seed < 2**63 for seed in seeds):
         raise SemanifoldError("A seed is a whole number of at most 63 bits; choose a smaller one.")
-    labels = torch.tensor([label[i % len(label)] for i in range(len(seeds))]) if isinstance(label, tuple) and label else label
-    return truncated(
-        generator, generator.sample(seeds, labels=labels or None if isinstance(labels, tuple) else labels), truncation
-    )
+    classes = (label,) if isinstance(label, int) else label or ()
+    labels = torch.tensor([classes[i % len(classes)] for i in range(len(seeds))]) if classes else None
+    return truncated(generator, generator.sample(seeds, labels=labels), truncation)
 
 
 def truncated(generator: Generator, codes: Latents, truncation: float, cutoff: int | None = None) -> Latents:

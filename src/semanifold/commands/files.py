@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from tyro.conf import Positional, arg
@@ -18,7 +18,7 @@ from semanifold.commands.terminal import say, show
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import export_codes
 from semanifold.generators.base import Generator
-from semanifold.generators.inspecting import inspect_file
+from semanifold.generators.inspecting import Inspection, inspect_file
 from semanifold.generators.loading import convert
 from semanifold.generators.stylegan2 import StyleGAN2
 from semanifold.latents import Latents
@@ -64,7 +64,7 @@ class Sample(Command):
             raise SemanifoldError("There is no seed; give at least one number after --seeds.")
         generator = self.model.load()
         codes = self.codes(generator)
-        options = {} if self.noise == "const" else {"noise": self.noise}
+        options: dict[str, Any] = {} if self.noise == "const" else {"noise": self.noise}
         codes = generator.convert(codes, self.space) if self.space else codes
         folder = self.output.folder("sample", generator.name)
         run = begin_run(folder, "sample", to_arguments(self), facts_of(generator), overwrite=self.output.overwrite)
@@ -118,9 +118,29 @@ class Inspect(Command):
         """Print what the files are."""
         if not self.files:
             raise SemanifoldError("There is no file to inspect; give at least one.")
-        reports = [inspect_file(path) for path in self.files]
+        reports = [with_paths(inspect_file(path)) for path in self.files]
         say(json.dumps([asdict(r) for r in reports], indent=2) if self.json else "\n\n".join(str(r) for r in reports))
         return 0
+
+
+def with_paths(report: Inspection) -> Inspection:
+    """Return what is said of a file, with the paths that it holds, if any."""
+    if report.usable or not report.tensors:
+        return report
+    from semanifold.paths.files import load_paths  # noqa: PLC0415  (help needs no file formats)
+
+    path, option = Path(report.path), ""
+    try:
+        paths = load_paths(path)
+    except SemanifoldError:
+        try:
+            paths, option = load_paths(path, "w"), " --space z|w|w+"
+        except SemanifoldError:
+            return report
+    held = "codes, or directions of " if option and paths.kind == "linear" else ""
+    space = "a space that it does not name" if option else paths.info.space
+    words = f"{held}{len(paths)} {paths.kind} path{'s' * (len(paths) != 1)} in {space}"
+    return replace(report, holds=words, advice=f"As paths: semanifold traverse {report.path}{option}")
 
 
 @dataclass(frozen=True)

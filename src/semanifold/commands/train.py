@@ -133,7 +133,7 @@ class Train(Command):
             wanted = self.training.reconstructor
             if reconstructor is not None and wanted not in (None, reconstructor.kind):
                 raise SemanifoldError(
-                    f"The reconstructor of {self.start_from} is a {reconstructor.kind}, not a {wanted}; leave --reconstructor out."
+                    f"The reconstructor of {self.start_from} is a {reconstructor.kind}; leave --reconstructor {wanted} out."
                 )
             if self.preset is None:
                 preset = preset_of(earlier.arguments, preset)

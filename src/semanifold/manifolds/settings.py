@@ -124,7 +124,7 @@ class ManifoldSettings:
         least = {"outside": (self.outside, 0), "tolerance": (self.tolerance, 0), "direction": (self.direction, 0)}
         for name, (value, bound) in (least | {"steps": (self.steps, 1), "chunk": (self.chunk, 1)}).items():
             if not bound <= value < math.inf:
-                raise SemanifoldError(f"{name} must be a finite number of at least {bound}, but {value} came.")
+                raise SemanifoldError(f"{name} must be at least {bound} and finite, but {value} came.")
         for order, weight in self.springs.items():
             if not (1 <= order < self.frames) or not (math.isfinite(weight) and weight >= 0):
                 raise SemanifoldError(
