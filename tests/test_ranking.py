@@ -418,3 +418,12 @@ def test_json_and_csv_keep_gaps_as_gaps(tmp_path):
     write_group(tmp_path / "g", group, measures, 1, {})
     rows = list(csv.reader(io.StringIO((tmp_path / "g" / "pearson" / "attr_idx_pearson.csv").read_text())))
     assert rows[2][:2] == ["1", ""]
+
+
+def test_the_mean_curve_lies_where_its_values_are():
+    values = np.tile(np.linspace(0, 1, 85), (2, 1))  # coordinates go through 1.2, 21.2, 51.2, ...
+    text = curve(values, Attribute("smile"))
+    lines = re.findall(r'points="([^"]+)"', text)
+    assert len(lines) == 3
+    assert len(set(lines)) == 1, "two equal codes and their mean"
+    assert text.count('stroke-width="2.4"') == 1
