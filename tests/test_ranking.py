@@ -421,7 +421,7 @@ def test_json_and_csv_keep_gaps_as_gaps(tmp_path):
 
 
 def test_the_mean_curve_lies_where_its_values_are():
-    values = np.tile(np.linspace(0, 1, 85), (2, 1))  # coordinates go through 1.2, 21.2, 51.2, ...
+    values = np.tile(np.linspace(0, 1, 211), (2, 1))  # 0.4 apart, coordinates go through 21.2, 51.2, ...
     text = curve(values, Attribute("smile"))
     lines = re.findall(r'points="([^"]+)"', text)
     assert len(lines) == 3
