@@ -37,6 +37,7 @@ def blob(z):
     return ((1 + 0.5 * a[3]) * torch.exp(-((x - 0.6 * a[0]) ** 2 + (y - 0.6 * a[1]) ** 2) / size))[:, None] - 1
 
 toy = wrap(blob, (4,), name="toy")
+still = wrap(torch.no_grad()(blob), (4,), name="still")
 """
 QUICK = ["--generator", "toy.py:toy", "--device", "cpu", "--k", "3", "--dipoles", "2", "--reconstructor", "lenet"]
 QUICK += ["--iterations", "12", "--batch", "8", "--log-every", "2", "--save-every", "5", "--test-draws", "32"]
@@ -371,6 +372,7 @@ def test_with_a_mask_paths_do_not_start_along_axes_of_the_whole_picture():
         (["--precision", "fp16"], "precision"),
         (["--layers", "0-1"], "w\\+"),
         (["--reconstructor-size", "0"], "size"),
+        (["--generator", "toy.py:still"], "cannot be differentiated"),
         (["--paths", "ortho", "--k", "9"], "at most 4"),
     ],
 )

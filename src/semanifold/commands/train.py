@@ -31,7 +31,7 @@ from semanifold.paths.foreign import save_support_sets
 from semanifold.paths.linear import FORMS, LinearPaths
 from semanifold.paths.presets import PRESETS, Preset, find_preset
 from semanifold.paths.reconstructor import Reconstructor, check_fits, make_reconstructor, save_reconstructor
-from semanifold.paths.training import Report, held_out_scores, make_accelerator, train_paths
+from semanifold.paths.training import Report, check_learnable, held_out_scores, make_accelerator, train_paths
 from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import WarpedPaths
 from semanifold.runs import Run, begin_run, earlier_run, working
@@ -165,6 +165,7 @@ class Train(Command):
             directions = None if resumed is None else known_directions(resumed, generator)
             directions = directions or self.kind.directions(generator, preset)
             paths = self.kind.make(generator, preset, seed, directions)
+        check_learnable(generator, paths)
         described = {"kind": paths.kind, **paths.options()}
         facts |= {"settings": asdict(settings), "set": described, "network": [reconstructor.kind, reconstructor.size]}
         return Work(generator, paths, reconstructor, settings, mask, begin, facts, self.start_from, directions)

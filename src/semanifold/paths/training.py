@@ -81,6 +81,16 @@ def make_accelerator(device: str | None = None) -> Accelerator:
     return Accelerator(cpu=alone or device == "cpu")
 
 
+def check_learnable(generator: Generator, paths: PathSet) -> None:
+    """Refuse a generator that gives the parameters of a set nothing to learn from.
+
+    Raises:
+        SemanifoldError: if pictures cannot be differentiated.
+    """
+    if any(value.requires_grad for value in paths.parameters()):
+        generator.check_differentiable(generator.sample([0], paths.info.space, labels=0 if generator.classes else None))
+
+
 def train_paths(
     generator: Generator,
     paths: PathSet,
@@ -125,6 +135,7 @@ def train_paths(
         raise SemanifoldError("A mask and lambda-mask belong together: give both, or neither.")
     if paths.info.space != settings.prior.space:
         raise SemanifoldError(f"The paths live in space {paths.info.space}, but codes are drawn in {settings.prior.space}.")
+    check_learnable(generator, paths)
     accelerator = accelerator or make_accelerator(generator.device.type)
     settings.share(accelerator.num_processes)
     paths.to(generator.device).train()
