@@ -144,7 +144,7 @@ def the_weights(path: str | os.PathLike[str], contents: Contents) -> Weights:
 
 def _refusal(weights: Weights) -> str:
     if other := other_network(weights.state):
-        return f"It holds {other}, and no generator that semanifold loads; {EXPECTED}."
+        return f"It holds {other}, which semanifold does not load yet as a generator; {EXPECTED}."
     some = ", ".join(shown(key, 40) for key in list(weights.state)[:3])
     return f"It holds {len(weights.state)} tensors of an unknown network ({some}, ...); {EXPECTED}."
 
