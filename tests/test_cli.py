@@ -210,6 +210,8 @@ def test_two_edits_make_a_pad(found, monkeypatch):
 def test_edits_of_other_generators_or_faces_are_not_combined_in_silence(found, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(found)
     eyes = load_edit(found / "eyes" / results.EDIT)
+    save_edit(eyes.with_info(fingerprint="unknown"), tmp_path / "foreign.safetensors")
+    assert run("combine", "mouth", tmp_path / "foreign.safetensors", "--out", tmp_path / "foreign") == 0
     save_edit(eyes.with_info(fingerprint="0123456789abcdef", generator="other"), tmp_path / "other.safetensors")
     assert run("combine", "mouth", tmp_path / "other.safetensors", "--out", tmp_path / "no") == 2
     assert "other (0123456789abcdef)" in capsys.readouterr().err
@@ -265,6 +267,7 @@ def test_sample_mixes_styles_cuts_the_truncation_off_and_draws_noise(tmp_path):
     assert np.array_equal(mixed[:, :2], plain[:, :2])
     assert np.array_equal(cut[:, 2:], plain[:, 2:])
     assert np.array_equal(cut[0, :2], cut[1, :2])
+    assert cli.main([*words, "no", "--cutoff", "2"]) == 2
     assert np.array_equal(codes("noisy", "--noise", "random"), plain)
     pictures = [media.FrameFolder(tmp_path / name / results.FRAMES)[0] for name in ("plain", "noisy")]
     assert pictures[0].shape == pictures[1].shape

@@ -153,7 +153,9 @@ def finished(run: Run, *names: str) -> int:
 
 def check_one_generator(places: Sequence[Path], edits: Sequence[Edit]) -> None:
     """Refuse edits of several generators, where none is said on which they are to be played."""
-    known = [(place, edit.info) for place, edit in zip(places, edits, strict=True) if edit.info.fingerprint]
+    known = [
+        (place, edit.info) for place, edit in zip(places, edits, strict=True) if edit.info.fingerprint not in ("", "unknown")
+    ]
     for place, info in known[1:]:
         if info.fingerprint != known[0][1].fingerprint:
             raise SemanifoldError(

@@ -94,6 +94,8 @@ class Sample(Command):
             return sample(generator, self.seeds, self.truncation, self.label)
         if (self.mix is None) != (self.mix_layers is None):
             raise SemanifoldError("Style mixing takes the number of a picture and layers: give --mix and --mix-layers together.")
+        if self.cutoff is not None and (self.truncation == 1 or self.cutoff < 1):
+            raise SemanifoldError("cutoff is how many layers are truncated, at least 1; give --truncation below 1 with it.")
         codes = sample(generator, self.seeds, label=self.label)
         codes = truncated(generator, codes, self.truncation, self.cutoff)
         if self.mix is not None and self.mix_layers is not None:

@@ -83,7 +83,7 @@ class ManifoldSettings:
             ("frames", self.frames),
             ("steps", self.steps),
             ("chunk", self.chunk),
-            *(("order", k) for k in self.springs),
+            *(("the order of a spring", k) for k in self.springs),
         ):
             if not isinstance(count, int):
                 raise SemanifoldError(f"{name} must be a whole number, but {count!r} came.")
