@@ -283,7 +283,7 @@ def test_the_benchmark_is_a_run_that_can_be_repeated(tmp_path, capsys):
     assert cli.main(["rerun", "b"]) == 0
     before, after = (json.loads((tmp_path / name / "locality.json").read_text())["means"][MOUTH] for name in ("b", "b-again"))
     for method in ("eigen", "ganspace"):  # rounding may depend on where arrays lie in memory
-        assert after[method]["mse_ratio"] == pytest.approx(before[method]["mse_ratio"], rel=1e-2)
+        assert after[method]["mse_ratio"] == pytest.approx(before[method]["mse_ratio"], rel=0.05, abs=1e-5)
 
 
 @pytest.mark.parametrize(
