@@ -2,6 +2,7 @@
 
 import ast
 import io
+import itertools
 import json
 import os
 import signal
@@ -204,7 +205,16 @@ def test_two_edits_make_a_pad(found, monkeypatch):
     assert run("combine", "mouth", "eyes", "--pad", "--out", "both-pad") == 0
     pad, mouth, eyes = (load_edit(found / name / results.EDIT) for name in ("both-pad", "mouth", "eyes"))
     assert torch.allclose(pad.offset(torch.tensor([0.5, 0.25])), mouth.offset(0.5) + eyes.offset(0.25), atol=1e-5)
-    assert (found / "both-pad" / results.PAD).exists()
+    walk = results.moments(pad)
+    assert torch.allclose(walk[[0, -1]], torch.zeros(2, 2), atol=1e-6), "it begins and ends at the seed, a corner"
+    assert torch.allclose(walk.amin(0), torch.zeros(2), atol=1e-6)
+    assert torch.allclose(walk.amax(0), torch.ones(2), atol=0.05)
+    seed = media.FrameFolder(found / "both-pad" / results.FRAMES)[0]
+    alone = media.contact_sheet(np.repeat(seed[None], 49, 0), columns=7, size=96)
+    with Image.open(found / "both-pad" / results.PAD) as sheet:
+        assert sheet.size == alone.size
+        corner = (0, 0, 96, 96)
+        assert np.array_equal(np.asarray(sheet.crop(corner).convert("RGB")), np.asarray(alone.crop(corner).convert("RGB")))
 
 
 def test_edits_of_other_generators_or_faces_are_not_combined_in_silence(found, tmp_path, monkeypatch, capsys):
@@ -254,7 +264,10 @@ def test_a_class_conditional_stylegan2_from_its_class_on(tmp_path):
 
 
 def test_sample_mixes_styles_cuts_the_truncation_off_and_draws_noise(tmp_path):
-    save_generator(StyleGAN2(StyleGAN2Config(16, 6, 6, (6, 5, 4), mapping_layers=2)), tmp_path / "g.safetensors")
+    generator = StyleGAN2(StyleGAN2Config(16, 6, 6, (6, 5, 4), mapping_layers=2))
+    for conv in generator.convs:
+        conv.noise_strength.data.fill_(0.5)
+    save_generator(generator, tmp_path / "g.safetensors")
     words = ["sample", "--generator", "g.safetensors", "--seeds", "0-1", "--space", "w+", "--out"]
 
     def codes(name: str, *more: str) -> np.ndarray:
@@ -269,8 +282,11 @@ def test_sample_mixes_styles_cuts_the_truncation_off_and_draws_noise(tmp_path):
     assert np.array_equal(cut[0, :2], cut[1, :2])
     assert cli.main([*words, "no", "--cutoff", "2"]) == 2
     assert np.array_equal(codes("noisy", "--noise", "random"), plain)
-    pictures = [media.FrameFolder(tmp_path / name / results.FRAMES)[0] for name in ("plain", "noisy")]
-    assert pictures[0].shape == pictures[1].shape
+    codes("other noise", "--noise", "random", "--noise-seed", "1")
+    pictures = [media.FrameFolder(tmp_path / name / results.FRAMES)[0] for name in ("plain", "noisy", "other noise")]
+    assert not any(np.array_equal(a, b) for a, b in itertools.combinations(pictures, 2))
+    assert cli.main(["rerun", "noisy"]) == 0
+    assert np.array_equal(media.FrameFolder(tmp_path / "noisy-again" / results.FRAMES)[0], pictures[1])
 
 
 def test_the_benchmark_is_a_run_that_can_be_repeated(tmp_path, capsys):

@@ -35,6 +35,7 @@ from semanifold.commands.results import (
     HEAT,
     METRICS,
     MP4,
+    PAD,
     STRIP,
     Subject,
     comes_back,
@@ -296,7 +297,7 @@ class Combine(Command):
             with working(run):
                 write_all(run, subject, t, self.film)
                 write_plot(run, [subject], t)
-        return finished(run, MP4, STRIP, HEAT)
+        return finished(run, MP4, STRIP, HEAT, PAD)
 
 
 @dataclass(frozen=True)

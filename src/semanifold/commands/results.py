@@ -105,14 +105,23 @@ def split_path(where: Path) -> tuple[Path, str | None]:
 def moments(edit: Lattice, count: int | None = None) -> Tensor:
     """Return the values of ``t`` of a film: ``[n]`` evenly over the usable range, or ``[n, 2]`` around a pad.
 
-    The walk on a pad is a figure of eight that begins and ends at the seed, so that both coordinates are seen.
+    The walk on a pad begins and ends at the seed, and sees both coordinates: a figure of eight where the seed is in the middle,
+    once out and back on the first and twice on the second where it is a corner.
     """
     if count is not None and count < 2:
         raise SemanifoldError(f"A film needs at least 2 frames, but {count} came.")
     if edit.dimensions == 1:
         return torch.linspace(*edit.info.usable, count or len(edit.knots[0]))
     turn = torch.linspace(0, 2 * math.pi, count or 8 * len(edit.knots[0]))
-    return torch.stack([turn.sin(), (2 * turn).sin()], dim=1)
+    return torch.stack([swing(knots, laps * turn) for laps, knots in enumerate(edit.knots, 1)], dim=1)
+
+
+def swing(knots: Tensor, angle: Tensor) -> Tensor:
+    """Return where a swing over an axis of a pad stands at angles: about 0 if that is inside, else from the first knot on."""
+    low, high = float(knots[0]), float(knots[-1])
+    if low < 0 < high:
+        return (low + high) / 2 + (high - low) / 2 * angle.sin()
+    return low + (high - low) / 2 * (1 - angle.cos())
 
 
 def comes_back(edit: Lattice, t: Tensor) -> bool:
@@ -177,9 +186,9 @@ def write_plot(run: Run, subjects: Sequence[Subject], t: Tensor) -> None:
 
 
 def write_pad(run: Run, subject: Subject, side: int = 7) -> None:
-    """Write a sheet of a pad: its pictures over both coordinates, the seed in the middle."""
-    axis = torch.linspace(-1, 1, side)
-    grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1).reshape(-1, 2)
+    """Write a sheet of a pad: its pictures over both coordinates, from the first knots to the last."""
+    across, down = (torch.linspace(float(knots[0]), float(knots[-1]), side) for knots in subject.edit.knots)
+    grid = torch.stack(torch.meshgrid(across, down, indexing="xy"), dim=-1).reshape(-1, 2)
     media.save_png(media.contact_sheet(subject.frames(grid), columns=side, size=96), run.path(PAD))
 
 
