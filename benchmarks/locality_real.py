@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
 from tqdm import tqdm
 
 from semanifold.files import write_text
 from semanifold.generators.base import Generator
 from semanifold.locality.benchmark import LocalitySettings, run_benchmark
-from semanifold.locality.bundled import perceptual_map
+from semanifold.locality.bundled import world_of
 from semanifold.locality.methods import METHODS
 from semanifold.locality.worlds import World
 from semanifold.masks import Mask, box, ellipse
@@ -32,9 +32,6 @@ MASKS: dict[str, dict[str, Mask]] = {
     "celeba64": {"mouth": ellipse(0.5, 0.67, 0.14, 0.08), "eyes": box(0.3, 0.44, 0.7, 0.56), "hair": box(0.2, 0.08, 0.8, 0.34)},
 }
 """Where the parts of the aligned faces lie, in fractions of the picture."""
-
-FIRST_LAYER = {"celeba32": "network.1.0.weight", "celeba64": "network.0.weight"}
-"""Key of the weight that z meets first, for SeFa; transposed in a transposed convolution."""
 
 
 def real_generator(name: str) -> Generator:
@@ -49,17 +46,9 @@ def real_generator(name: str) -> Generator:
     return module.REAL[name]()
 
 
-def first_weights(generator: Generator, name: str) -> Tensor:
-    """Return the first layer's weights ``[out, d]``."""
-    weight = generator.state_dict()[FIRST_LAYER[name]]
-    return weight if weight.ndim == 2 else weight.flatten(1).T
-
-
 def world(name: str) -> World:
-    generator = real_generator(name)
-    masks = MASKS[name]
-    masks = masks | {f"~{key}": ~mask for key, mask in masks.items()}
-    return World(generator, "z", lambda _, key: masks[key], None, *perceptual_map(), first_weights(generator, name))
+    masks = MASKS[name] | {f"~{key}": ~mask for key, mask in MASKS[name].items()}
+    return replace(world_of(real_generator(name), ()), mask=lambda _, key: masks[key])
 
 
 def main() -> None:

@@ -14,9 +14,10 @@ from toy import Toy, ToyConv, left_world
 
 from semanifold.edits import EditInfo, Lattice
 from semanifold.errors import SemanifoldError
+from semanifold.generators.loading import load_generator
 from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from semanifold.locality.benchmark import QUICK, ROWS, LocalitySettings, locality_benchmark, run_benchmark
-from semanifold.locality.bundled import lpips_change_map
+from semanifold.locality.bundled import lpips_change_map, perceptual_map, world_of
 from semanifold.locality.matching import Candidate, line
 from semanifold.locality.methods import METHODS, Problem, out_and_back
 from semanifold.locality.report import Report
@@ -158,6 +159,25 @@ def test_unknown_methods_and_empty_settings_are_refused() -> None:
         LocalitySettings(seeds=0)
     with pytest.raises(SemanifoldError, match="did you mean 'analytic'"):
         locality_benchmark(LocalitySettings(generator="analytical"))
+
+
+def test_grey_pictures_have_a_perceptual_distance() -> None:
+    change, _ = perceptual_map()
+    assert change is not None
+    grey = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert torch.allclose(change(grey, grey.flip(0)), change(grey.expand(-1, 3, -1, -1), grey.flip(0).expand(-1, 3, -1, -1)))
+
+
+def test_faces_are_read_for_masks_that_are_no_region() -> None:
+    faces = load_generator("faces")
+    world = world_of(faces, ("box:0.3,0.6,0.7,0.9", "mouth|nose"))
+    assert world.space == "w+"
+    assert world.truth is not None
+    assert "mouth" in world.truth.source
+    mask = world.mask(faces.sample([0]), "mouth|nose").at(64, 64)
+    assert torch.equal(mask, torch.maximum(*(world.mask(faces.sample([0]), name).at(64, 64) for name in ("mouth", "nose"))))
+    with pytest.raises(SemanifoldError, match="There is no mask of 'moth'"):
+        world_of(faces, ("moth",))
 
 
 @pytest.mark.slow

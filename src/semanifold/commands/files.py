@@ -22,6 +22,7 @@ from semanifold.generators.inspecting import Inspection, inspect_file
 from semanifold.generators.loading import convert
 from semanifold.generators.stylegan2 import StyleGAN2
 from semanifold.latents import Latents
+from semanifold.paths.files import load_paths
 from semanifold.pools import POOL, pool_of, save_pool
 from semanifold.runs import begin_run, working
 
@@ -129,8 +130,6 @@ def with_paths(report: Inspection) -> Inspection:
     """Return what is said of a file, with the paths that it holds, if any."""
     if report.usable or not report.tensors:
         return report
-    from semanifold.paths.files import load_paths  # noqa: PLC0415  (help needs no file formats)
-
     path, option = Path(report.path), ""
     try:
         paths = load_paths(path)

@@ -17,9 +17,11 @@ from torch import Tensor
 
 from semanifold import __version__
 from semanifold.errors import SemanifoldError, near_names
+from semanifold.generators.loading import load_generator
 from semanifold.latents import Latents
 from semanifold.locality import metrics
 from semanifold.locality.baselines import layer_features, typical_distance
+from semanifold.locality.bundled import world_of
 from semanifold.locality.matching import Candidate, match, side_codes, side_images
 from semanifold.locality.methods import METHODS, Problem
 from semanifold.locality.report import Report
@@ -98,9 +100,6 @@ def locality_benchmark(settings: LocalitySettings | None = None, progress: Progr
         progress: called with ``step``, ``steps``, ``mask``, ``seed``, ``method``, and after a row ``mse_ratio`` and ``misses``.
     """
     settings = settings or LocalitySettings()
-    from semanifold.generators.loading import load_generator  # noqa: PLC0415
-    from semanifold.locality.bundled import world_of  # noqa: PLC0415
-
     return run_benchmark(world_of(load_generator(settings.generator), settings.masks), settings, METHODS, progress)
 
 

@@ -173,7 +173,12 @@ class Report:
             changes = {m: np.sqrt(((edited - before) ** 2).mean(-1)) for m, (before, edited, _) in shown.items()}
             scale = max(float(np.quantile(change, 0.99)) for change in changes.values())
             for line, method in enumerate(methods, 1):
-                if method in shown:
+                if method not in shown:
+                    axes[line, 2 * column].text(0.5, 0.5, "nothing\nreached", ha="center", va="center", fontsize=8)
+                    for axis in axes[line, 2 * column : 2 * column + 2]:
+                        axis.set_box_aspect(1)
+                        axis.spines[:].set_visible(False)
+                else:
                     axes[line, 2 * column].imshow(shown[method][1])
                     axes[line, 2 * column + 1].imshow(changes[method], cmap="magma", vmin=0, vmax=scale)
                     axes[line, 2 * column + 1].contour(inside[..., 0], [0.5], colors="white", linewidths=0.6)
