@@ -20,9 +20,8 @@ from tqdm import tqdm
 from semanifold.files import write_text
 from semanifold.generators.base import Generator
 from semanifold.locality.benchmark import LocalitySettings, run_benchmark
-from semanifold.locality.bundled import world_of
 from semanifold.locality.methods import METHODS
-from semanifold.locality.worlds import World
+from semanifold.locality.worlds import World, world_of
 from semanifold.masks import Mask, box, ellipse
 
 ROOT = Path(__file__).resolve().parents[1]

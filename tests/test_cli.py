@@ -438,6 +438,7 @@ BAD = {
     "rerun of a folder that is no run": ["rerun", "folder"],
     "rerun of nothing": ["rerun", "gone"],
     "inspect of nothing": ["inspect", "gone.pkl"],
+    "inspect of a folder of other things": ["inspect", "folder"],
     "convert to another format": ["convert", "empty.pkl", "new.pt"],
     "convert what is hostile": ["convert", "trap.pkl", "new.safetensors"],
     "a generator without derivatives": ["discover", "--generator", "toy.py:still", "--mask", MOUTH],

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -16,14 +17,18 @@ import torch
 from semanifold import cli
 from semanifold.commands.train import Train
 from semanifold.generators.loading import save_generator
+from semanifold.generators.sngan import SNGAN, SNGANConfig
 from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from semanifold.paths import training_records
 from semanifold.paths.experiments import open_experiment
 from semanifold.paths.files import load_paths
 from semanifold.paths.presets import ALONG_RATE
 from semanifold.paths.reconstructor import make_reconstructor
-from semanifold.paths.training_records import PUBLISHED_KEYS, read_stats
+from semanifold.paths.training_records import PUBLISHED_KEYS, published_name, read_stats
 from semanifold.runs import read_record
+
+if TYPE_CHECKING:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 TRAIN = ("semanifold.commands.train:Train", "learn paths")
 TOY = """
@@ -67,6 +72,13 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 def same(one: Path, other: Path) -> bool:
     ours, theirs = weights(one), weights(other)
     return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def board(folder: Path) -> "EventAccumulator":
+    """Return what TensorBoard would show of a run."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # slow to import
+
+    return EventAccumulator(str(folder / "tensorboard")).Reload()
 
 
 # ------------------------------------------------------------------------------------------------- the run folder
@@ -113,11 +125,16 @@ def test_the_run_folder_is_that_of_the_published_program_and_ours(tmp_path, caps
     assert len(load_paths(folder / "paths.safetensors")) == 4
 
 
+def test_args_json_names_the_generator_as_the_published_programs_do():
+    assert published_name(StyleGAN2(StyleGAN2Config(16, 6, 6, (6, 5, 4), mapping_layers=2), name="ours")) == "StyleGAN2"
+    assert published_name(SNGAN(SNGANConfig(4, (4, 4, 4, 4), 1))) == "SNGAN_MNIST"
+    assert published_name(SNGAN(SNGANConfig(4, (4, 4, 4, 4, 4), 3))) == "SNGAN_AnimeFaces"
+    assert published_name(SNGAN(SNGANConfig(4, (4, 4, 4, 4), 3), name="digits")) == "digits"
+
+
 def test_tensorboard_shows_curves_and_pictures(tmp_path):
     assert train("--out", "run") == 0
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # slow to import
-
-    seen = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    seen = board(tmp_path / "run")
     assert set(seen.Tags()["scalars"]) == {"accuracy", "classification_loss", "regression_loss", "total_loss"}
     assert [event.step for event in seen.Scalars("accuracy")] == [2, 4, 6, 8, 10, 12]
     stats = read_stats(tmp_path / "run" / "stats.json")
@@ -259,13 +276,27 @@ def test_a_published_experiment_is_opened_and_resumed(published, tmp_path, capsy
     assert "at iteration 6" in told
     assert "optimisers begin afresh" in told
     assert list(read_stats(tmp_path / "on" / "stats.json")) == [8, 10]
+    assert cli.main(["inspect", str(published), "on"]) == 0
+    told = capsys.readouterr().out
+    assert "an experiment of training" in told
+    assert "SNGAN_MNIST" in told
+    assert "3 warped in z" in told
+    assert "iterations   6" in told
+    assert "a run of semanifold train, finished" in told
+    assert "iterations   10" in told
+    assert "semanifold traverse on" in told
     arguments = json.loads((tmp_path / "on" / "args.json").read_text())
     assert (arguments["min_shift_magnitude"], arguments["max_shift_magnitude"], arguments["batch_size"]) == (0.15, 0.25, 8)
     assert arguments["z_truncation"] is None
     again = open_experiment(tmp_path / "on")
     assert again.iteration == 10
     assert again.paths.info.generator == "toy"
+    assert arguments["gan_type"] == "toy"
     assert train("--start-from", "on", "--out", "further", "--iterations", 12, quick=quick) == 0
+    before, after = (read_stats(tmp_path / name / "stats.json") for name in ("on", "further"))
+    assert list(after) == [8, 10, 12]
+    assert {key: after[key] for key in before} == before
+    assert {8, 10, 12} == {event.step for event in board(tmp_path / "further").Scalars("accuracy")}
     assert train("--start-from", "on", "--out", "nothing", quick=quick) == 2
     assert "has done 10 iterations already" in capsys.readouterr().err
     assert not (tmp_path / "nothing").exists()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from semanifold.cli import main
 from semanifold.errors import SemanifoldError
 from semanifold.generators.wrapped import wrap
 from semanifold.latents import Latents
@@ -46,6 +47,13 @@ def test_a_pool_survives_its_file_and_keeps_its_names(tmp_path):
     assert (again.hash, again.names, again.seeds) == (pool.hash, pool.names, (3, 1, 4))
     assert again.fingerprint == generator.fingerprint
     assert torch.equal(read_pool(tmp_path / POOL, generator).codes.values, pool.codes.values)
+
+
+def test_inspect_counts_the_codes_of_a_published_pool(tmp_path, capsys):
+    assert main(["inspect", str(published(tmp_path / "ProgGAN_3", torch.ones(3, 5)))]) == 0
+    told = capsys.readouterr().out
+    assert "a pool of 3 codes" in told
+    assert "ProgGAN\n" in told
 
 
 def test_names_depend_on_the_code_its_space_and_label_and_on_nothing_else():

@@ -35,7 +35,7 @@ COMMANDS = {
     "measure": ("semanifold.commands.paths:Measure", "read attributes from every picture of a traversal"),
     "rank": ("semanifold.commands.ranking:Rank", "say what each path changes, in one page, and name the best"),
     "zoo": ("semanifold.commands.zoo:Zoo", "list and fetch the public weights that published programs use"),
-    "inspect": ("semanifold.commands.files:Inspect", "say what a file is, without running anything in it"),
+    "inspect": ("semanifold.commands.files:Inspect", "say what a file or a folder is, without running anything in it"),
     "convert": ("semanifold.commands.files:Convert", "write a generator's weights as safetensors"),
     "rerun": ("semanifold.commands.rerun:Rerun", "repeat a run from its run.json, and say whether the same came out"),
     "bench": ("semanifold.commands.bench:Bench", "measure how local edits are, against other methods"),

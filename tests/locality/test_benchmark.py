@@ -17,10 +17,10 @@ from semanifold.errors import SemanifoldError
 from semanifold.generators.loading import load_generator
 from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from semanifold.locality.benchmark import QUICK, ROWS, LocalitySettings, locality_benchmark, run_benchmark
-from semanifold.locality.bundled import lpips_change_map, perceptual_map, world_of
 from semanifold.locality.matching import Candidate, line
 from semanifold.locality.methods import METHODS, Problem, out_and_back
 from semanifold.locality.report import Report
+from semanifold.locality.worlds import lpips_change_map, perceptual_map, world_of
 from semanifold.manifolds.settings import ManifoldSettings
 
 

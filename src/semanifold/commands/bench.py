@@ -12,8 +12,8 @@ from semanifold.commands.base import Command, Model, Output, facts_of, for_help,
 from semanifold.commands.terminal import ProgressLine, say, show
 from semanifold.files import write_text
 from semanifold.locality.benchmark import ROWS, LocalitySettings, run_benchmark
-from semanifold.locality.bundled import world_of
 from semanifold.locality.methods import METHODS
+from semanifold.locality.worlds import world_of
 from semanifold.manifolds import ManifoldSettings
 from semanifold.runs import begin_run, working
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,14 +18,17 @@ from semanifold.commands.results import CHUNK, FRAMES
 from semanifold.commands.terminal import say, show
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import export_codes
+from semanifold.files import read_settings
 from semanifold.generators.base import Generator
 from semanifold.generators.inspecting import Inspection, inspect_file
 from semanifold.generators.loading import convert
 from semanifold.generators.stylegan2 import StyleGAN2
 from semanifold.latents import Latents
+from semanifold.paths.experiments import open_experiment
 from semanifold.paths.files import load_paths
-from semanifold.pools import POOL, pool_of, save_pool
-from semanifold.runs import begin_run, working
+from semanifold.paths.training_records import ARGS, MODELS
+from semanifold.pools import POOL, PUBLISHED, pool_of, save_pool
+from semanifold.runs import RECORD, begin_run, read_record, working
 
 SHEET = "contact.png"
 
@@ -107,10 +111,10 @@ class Sample(Command):
 
 @dataclass(frozen=True)
 class Inspect(Command):
-    """Say what a file is: network, sizes, latent spaces. Nothing in the file is ever run.
+    """Say what a file or a folder is: network, run, pool, sizes. Nothing in it is ever run.
 
     Attributes:
-        files: any files.
+        files: any files, and folders of runs, experiments and pools.
         json: print everything that is known as JSON.
     """
 
@@ -121,7 +125,7 @@ class Inspect(Command):
         """Print what the files are."""
         if not self.files:
             raise SemanifoldError("There is no file to inspect; give at least one.")
-        reports = [with_paths(inspect_file(path)) for path in self.files]
+        reports = [inspect_folder(path) if path.is_dir() else with_paths(inspect_file(path)) for path in self.files]
         say(json.dumps([asdict(r) for r in reports], indent=2) if self.json else "\n\n".join(str(r) for r in reports))
         return 0
 
@@ -142,6 +146,54 @@ def with_paths(report: Inspection) -> Inspection:
     space = "a space that it does not name" if option else paths.info.space
     words = f"{held}{len(paths)} {paths.kind} path{'s' * (len(paths) != 1)} in {space}"
     return replace(report, holds=words, advice=f"As paths: semanifold traverse {report.path}{option}")
+
+
+def inspect_folder(path: Path) -> Inspection:
+    """Say what a folder is: a run of semanifold, an experiment of WarpedGANSpace, or its pool of codes.
+
+    Raises:
+        SemanifoldError: if it is none of them, or damaged.
+    """
+    files = [file for file in path.rglob("*") if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    codes = [file for file in files if file.name == PUBLISHED and file.parent.parent == path]
+    holds, advice, notes = "", "It is no generator.", dict[str, str]()
+    if (path / RECORD).exists():
+        record = read_record(path)
+        made = record["facts"].get("generator") if isinstance(record.get("facts"), dict) else None
+        holds = f"a run of semanifold {record['command']}, {record.get('status', 'of unknown end')}"
+        notes = {"command": shlex.join(map(str, record.get("command_line", ()))), "generator": str(made or "")}
+        notes["results"] = ", ".join(name for name in map(str, record.get("files", ())) if (path / name).exists())
+        ended = record.get("status") == "finished"
+        advice = f"Do it again: semanifold rerun {path}" if ended else "The same command goes on where it stopped."
+    elif codes:
+        holds, advice = (
+            f"a pool of {len(codes)} codes of WarpedGANSpace",
+            f"Walk from them: semanifold traverse PATHS --pool {path}",
+        )
+    elif not (path / ARGS).is_file() and not (path / MODELS).is_dir():
+        raise SemanifoldError(
+            f"{path} is a folder, but no run, experiment or pool; give the file of weights inside of it, or another folder."
+        )
+    if (path / ARGS).is_file():
+        arguments = read_settings(path / ARGS)
+        notes |= {"gan type": str(arguments["gan_type"])} if "gan_type" in arguments else {}
+    if (path / MODELS).is_dir():
+        try:
+            found = open_experiment(path)
+        except SemanifoldError as error:
+            notes["paths"] = str(error)
+        else:
+            names = ", ".join(found.paths.info.names.values())
+            notes["paths"] = f"{len(found.paths)} {found.paths.kind} in {found.paths.info.space}" + (
+                f": {names}" if names else ""
+            )
+            notes["iterations"] = str(found.iteration)
+            advice = f"Walk its paths: semanifold traverse {path}"
+        holds = holds or "an experiment of training"
+    return Inspection(
+        str(path), f"folder of {len(files)} files", size, "", holds, False, advice, notes={k: v for k, v in notes.items() if v}
+    )
 
 
 @dataclass(frozen=True)

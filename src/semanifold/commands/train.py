@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
+from torch import Tensor
 from tyro.conf import arg
 
 from semanifold.commands.base import Command, Model, Output, facts_of, read_mask, to_arguments
@@ -115,7 +116,7 @@ class Train(Command):
 
     def prepare(self, generator: Generator, preset: Preset, resumed: Path | None) -> Work:
         """Make everything that takes part, and check that it fits together; ``resumed`` is the folder of the same run."""
-        begin, seed = 0, self.training.draw_seed
+        begin, seed, history = 0, self.training.draw_seed, None
         paths: PathSet | None = None
         reconstructor: Reconstructor | None = None
         size = preset.reconstructor_size if self.training.reconstructor_size is None else self.training.reconstructor_size
@@ -129,7 +130,7 @@ class Train(Command):
                     f"The paths of {self.start_from} are what they are; of the options of the kind of paths only --space goes "
                     "with --start-from."
                 )
-            paths, reconstructor, begin = earlier.paths, earlier.reconstructor, earlier.iteration
+            paths, reconstructor, begin, history = earlier.paths, earlier.reconstructor, earlier.iteration, earlier.history
             wanted = self.training.reconstructor
             if reconstructor is not None and wanted not in (None, reconstructor.kind):
                 raise SemanifoldError(
@@ -168,7 +169,7 @@ class Train(Command):
         check_learnable(generator, paths)
         described = {"kind": paths.kind, **paths.options()}
         facts |= {"settings": asdict(settings), "set": described, "network": [reconstructor.kind, reconstructor.size]}
-        return Work(generator, paths, reconstructor, settings, mask, begin, facts, self.start_from, directions)
+        return Work(generator, paths, reconstructor, settings, mask, begin, history, facts, self.start_from, directions)
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,7 @@ class Work:
     settings: TrainingSettings
     mask: Mask | None
     begin: int
+    history: Tensor | None
     facts: dict[str, Any]
     start_from: Path | None
     directions: PathSet | None
@@ -215,6 +217,7 @@ class Work:
                 watch=watch,
                 remark=remark,
                 begin=self.begin,
+                history=self.history,
                 accelerator=accelerator,
             )
         finally:
@@ -266,8 +269,14 @@ class Work:
             save_paths(self.directions, models / DIRECTIONS)
         if self.start_from is not None and not run.resumed:
             remark(f"Going on from the weights of {self.start_from} at iteration {self.begin}; the optimisers begin afresh.")
-        masked = self.mask is not None
-        return records.Records(run.folder, self.generator, self.paths, masked=masked, pictures_every=how.pictures_every)
+        return records.Records(
+            run.folder,
+            self.generator,
+            self.paths,
+            masked=self.mask is not None,
+            pictures_every=how.pictures_every,
+            earlier=None if run.resumed else self.history,
+        )
 
     def write_weights(self, run: Run) -> None:
         """Write the paths and the reconstructor."""
@@ -284,7 +293,7 @@ class Work:
         # gammas that differ stand in the file only, which the published programs read where they think them learned
         listed = warped is not None and (warped.learn_gammas or bool((warped.log_gamma != warped.log_gamma[0]).any()))
         return {
-            "gan_type": self.generator.name,
+            "gan_type": records.published_name(self.generator),
             "z_truncation": given.prior.z_truncation,
             "biggan_target_classes": list(given.prior.classes) or None,
             "stylegan2_resolution": self.generator.picture_shape[1],

@@ -29,10 +29,10 @@ class Inspection:
     """What a file is; ``str()`` of it is for people.
 
     Attributes:
-        path: the file.
+        path: the file, or folder.
         format: its container, in words.
         size: bytes.
-        sha256: of the file.
+        sha256: of the file; empty for a folder.
         holds: what is inside, in words.
         usable: whether :func:`~semanifold.generators.loading.load_generator` loads it.
         advice: what to do with it, one sentence.
@@ -76,7 +76,7 @@ class Inspection:
             rows.append(("weights", f"{self.parameters:,} numbers in {len(self.tensors)} tensors"))
         if self.fingerprint:
             rows.append(("fingerprint", self.fingerprint))
-        rows += [*self.notes.items(), ("SHA-256", self.sha256)]
+        rows += [*self.notes.items(), *([("SHA-256", self.sha256)] if self.sha256 else [])]
         lines = [f"{name:<12} {text}" for name, text in rows]
         for name, shape, kind in self.tensors[:8]:
             lines.append(f"  {shown(name, 60):<48} {kind:<9} {list(shape)}")

@@ -21,12 +21,11 @@ from semanifold.generators.loading import load_generator
 from semanifold.latents import Latents
 from semanifold.locality import metrics
 from semanifold.locality.baselines import layer_features, typical_distance
-from semanifold.locality.bundled import world_of
 from semanifold.locality.matching import Candidate, match, side_codes, side_images
 from semanifold.locality.methods import METHODS, Problem
 from semanifold.locality.report import Report
 from semanifold.locality.truth import own_factors, pixel_effects, pixel_weights, truth_share
-from semanifold.locality.worlds import World
+from semanifold.locality.worlds import World, world_of
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.solutions import Progress
 

@@ -1,17 +1,37 @@
-"""What the benchmark runs on: a generator with masks, and what is known of its pictures."""
+"""What the benchmark runs on: a generator with masks, what is known of its pictures, and the perceptual distance at hand."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
 
+import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
+from semanifold.distances import SMALLEST_LPIPS_SIDE
+from semanifold.errors import SemanifoldError
+from semanifold.faces.analytic import AnalyticFaces
+from semanifold.faces.attribute_network import WEIGHTS, attribute_network
+from semanifold.faces.factors import FACTORS
+from semanifold.faces.reading import BUNDLED, face_regions
+from semanifold.faces.regions import MASK_REGIONS
+from semanifold.faces.renderer import render
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
-from semanifold.locality.metrics import ChangeMap
-from semanifold.locality.truth import Truth
-from semanifold.masks import Mask
+from semanifold.locality.metrics import ChangeMap, feature_change_map
+from semanifold.locality.truth import Truth, calibrate
+from semanifold.masks import Mask, parse_mask
+from semanifold.paths.closed_form import first_weights
+
+USUAL = ("mouth", "eyes", "hair")
+"""Regions that a reader is measured on where no mask is a region."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,3 +56,121 @@ class World:
     perceptual: ChangeMap | None = None
     perceptual_name: str = "none"
     first_weights: Tensor | None = None
+
+
+def world_of(generator: Generator, masks: tuple[str, ...]) -> World:
+    """Return a generator as a world to measure on, with everything that is known of it.
+
+    The exact faces bring their factors, the bundled StyleGAN2 has them read from its pictures; of others none are known. Edits
+    live in w+ where there is such a space, else in the first.
+
+    Args:
+        generator: any that is not class-conditional.
+        masks: the masks that it will be measured with, as a person types them.
+
+    Raises:
+        SemanifoldError: for a class-conditional generator, or a mask that cannot be read.
+    """
+    if generator.classes:
+        raise SemanifoldError(
+            f"{generator.name} is class-conditional, but the benchmark compares faces of one kind; give another."
+        )
+    seed = generator.sample([0])
+    for name in masks:
+        face_mask(generator, seed, name)
+    space = "w+" if "w+" in generator.spaces else next(iter(generator.spaces))
+    truth = None
+    if isinstance(generator, AnalyticFaces):
+        truth = exact_truth(generator)
+    elif generator.name == BUNDLED:
+        truth = read_truth(generator, masks)
+    weights = None
+    if "w" not in generator.spaces:
+        with suppress(SemanifoldError):
+            weights = first_weights(generator, space)
+    return World(generator, space, partial(face_mask, generator), truth, *perceptual_map(), weights)
+
+
+def face_mask(generator: Generator, seed: Latents, name: str) -> Mask:
+    """Return the mask of a named region, or any other mask as a person types it, on one bundled face.
+
+    It is painted once a size: a region takes a hundred renderings, and a search asks for its mask many times.
+    """
+    mask = parse_mask(name, face_regions(generator, seed), size=generator.picture_shape[1:])
+    return Mask(mask.text, cache(mask.paint), mask.corners)
+
+
+def exact_truth(generator: Generator) -> Truth:
+    """Return the truth of the analytic faces: the factors that the codes stand for."""
+    size = generator.picture_shape[-1]
+    return Truth(
+        lambda latents, _pictures: generator.convert(latents, "factors").values.detach(),
+        lambda factors: render(factors, size),
+        torch.zeros(len(FACTORS)),
+        "exact factors",
+    )
+
+
+def perceptual_map() -> tuple[ChangeMap | None, str]:
+    """Return the spatial perceptual distance that needs no download, and its name.
+
+    LPIPS (alex) where the package and torchvision's cached AlexNet are there, else the features of the bundled attribute network.
+    """
+    cached = list(Path(torch.hub.get_dir(), "checkpoints").glob("alexnet-*.pth"))
+    if cached and importlib.util.find_spec("lpips"):
+        return lpips_change_map(), "LPIPS (alex)"
+    if WEIGHTS.exists():
+        network = attribute_network()
+        return feature_change_map(lambda x: network.features(x.expand(-1, 3, -1, -1))), "features of the bundled face network"
+    return None, "none (no weights at hand)"
+
+
+def lpips_change_map(*, random: bool = False) -> ChangeMap:
+    """Return LPIPS (Zhang et al. 2018, arXiv:1801.03924) of every pixel, by the authors' package.
+
+    Args:
+        random: leave AlexNet's weights random, so that nothing is downloaded; for tests.
+    """
+    import lpips  # noqa: PLC0415  (an extra, and slow to import)
+
+    # The package prints and warns while it loads; neither is for the user.
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = lpips.LPIPS(net="alex", spatial=True, verbose=False, pnet_rand=random).eval().requires_grad_(False)
+
+    def enlarged(images: Tensor) -> Tensor:
+        factor = max(1.0, SMALLEST_LPIPS_SIDE / min(images.shape[2:]))
+        return interpolate(images, scale_factor=factor, mode="bilinear", align_corners=False) if factor > 1 else images
+
+    def change(images: Tensor, reference: Tensor) -> Tensor:
+        model.to(images.device, images.dtype)
+        shape = (-1, 3, -1, -1)
+        return model(enlarged(images.expand(shape)), enlarged(reference.expand(shape)))
+
+    return change
+
+
+def read_truth(generator: Generator, masks: tuple[str, ...]) -> Truth:
+    """Return the truth of generated faces as the attribute network reads it from their pictures.
+
+    What the network reads wrongly on renderings is measured and subtracted (:func:`~semanifold.locality.truth.calibrate`); what
+    that leaves of the extreme cases is said in :attr:`Truth.source`.
+
+    Args:
+        generator: the bundled StyleGAN2.
+        masks: the masks that the extremes are measured for.
+    """
+    size, network = generator.picture_shape[-1], attribute_network(str(generator.device), generator.dtype)
+
+    def read(pictures: Tensor) -> Tensor:
+        with torch.no_grad():
+            return network(pictures.clamp(-1, 1)).clamp(0, 1)
+
+    def rendered(factors: Tensor) -> Tensor:
+        return render(factors.to(generator.device, generator.dtype), size)
+
+    named = tuple(mask for mask in masks if mask.removeprefix("~") in MASK_REGIONS)
+    reading = calibrate(read, rendered, named or USUAL)
+    extremes = ", ".join(f"{name} {reading.floor[name]:.2f} to {reading.ceiling[name]:.2f}" for name in named or USUAL)
+    source = f"factors read from the pictures (renderings that change none or only the mask's own factors read as {extremes})"
+    return Truth(lambda _latents, pictures: read(pictures), rendered, reading.error, source)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from semanifold.errors import SemanifoldError
 from semanifold.files import read_settings
 from semanifold.generators.containers import read
@@ -16,7 +18,7 @@ from semanifold.paths.base import PathSet
 from semanifold.paths.files import load_paths
 from semanifold.paths.presets import Preset
 from semanifold.paths.reconstructor import Reconstructor, read_reconstructor
-from semanifold.paths.training_records import ARGS, MODELS, STATISTICS, read_stats
+from semanifold.paths.training_records import ARGS, MODELS, STATISTICS, history_of, read_stats
 
 RECONSTRUCTOR = "reconstructor.pt"
 CHECKPOINT = "checkpoint.pt"
@@ -31,6 +33,7 @@ class Experiment:
         reconstructor: the network trained with them; None where the folder has none.
         iteration: iterations done; 0 where nothing says it.
         arguments: what ``args.json`` says; empty where there is none.
+        history: ``[m, 6]`` float64, the log up to that iteration: iteration, and ``STATS`` of the training step.
         remarks: sentences for the user, such as what is damaged and not needed.
     """
 
@@ -38,6 +41,7 @@ class Experiment:
     reconstructor: Reconstructor | None
     iteration: int
     arguments: Mapping[str, Any]
+    history: Tensor
     remarks: tuple[str, ...] = ()
 
 
@@ -71,13 +75,15 @@ def open_experiment(
         numbered = sorted(models.glob("reconstructor-*.pt"), key=_number)
         reconstructor = read_reconstructor(numbered[-1], size=reconstructor_size) if numbered else None
     remarks: list[str] = []
+    stats: Mapping[int, Mapping[str, float]] = {}
     if (folder / STATISTICS).is_file():
         try:
             stats = read_stats(folder / STATISTICS)
             iteration = max(iteration, *stats) if stats and path.is_dir() and finished.is_file() else iteration
         except SemanifoldError as error:
             remarks.append(str(error))
-    return Experiment(paths, reconstructor, iteration, read_settings(folder / ARGS), tuple(remarks))
+    history = history_of({at: row for at, row in stats.items() if at <= iteration})
+    return Experiment(paths, reconstructor, iteration, read_settings(folder / ARGS), history, tuple(remarks))
 
 
 def preset_of(arguments: Mapping[str, Any], otherwise: Preset) -> Preset:

@@ -102,6 +102,7 @@ def train_paths(
     watch: Callable[[Report], None] | None = None,
     remark: Callable[[str], None] = lambda text: None,
     begin: int = 0,
+    history: Tensor | None = None,
     accelerator: Accelerator | None = None,
 ) -> Trained:
     """Train paths and their reconstructor, in place (Tzelepis et al. 2021, arXiv:2109.13357, section 3.3).
@@ -120,6 +121,7 @@ def train_paths(
         watch: called in the main process with every :class:`Report`.
         remark: called with a sentence for the user, such as which checkpoint is damaged.
         begin: iteration to begin at, for weights that were trained elsewhere.
+        history: ``[m, 6]`` the log of that training, which goes on here; as :attr:`Trained.history`.
         accelerator: from :func:`make_accelerator`; made when None.
 
     Returns:
@@ -143,6 +145,7 @@ def train_paths(
     with global_statistics([reconstructor, paths], accelerator.num_processes), stop_flag() as stopping:
         training = Training(generator, paths, reconstructor, settings, mask, accelerator)
         training.iteration = begin
+        training.rows = [] if history is None else history.tolist()
         if folder is not None:
             training.resume(folder, remark)
         interrupted = False

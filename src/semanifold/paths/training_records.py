@@ -16,6 +16,10 @@ from torch import Tensor
 from semanifold.errors import SemanifoldError
 from semanifold.files import write_text
 from semanifold.generators.base import Generator
+from semanifold.generators.biggan import BigGAN
+from semanifold.generators.proggan import ProgGAN
+from semanifold.generators.sngan import SNGAN
+from semanifold.generators.stylegan2 import StyleGAN2
 from semanifold.latents import Latents
 from semanifold.paths.base import PathSet
 from semanifold.paths.training import Report
@@ -37,6 +41,12 @@ def stats_text(history: Tensor, masked: bool) -> str:
     return json.dumps({str(int(row[0])): {name: row[place] for place, name in kept} for row in history.tolist()}) + "\n"
 
 
+def history_of(stats: Mapping[int, Mapping[str, float]]) -> Tensor:
+    """Return the history ``[m, 6]`` float64 that a ``stats.json`` tells, in order; what a row does not say is 0."""
+    rows = [[float(iteration), *(stats[iteration].get(name, 0.0) for name in STATS)] for iteration in sorted(stats)]
+    return torch.tensor(rows, dtype=torch.float64).reshape(-1, 1 + len(STATS))
+
+
 def read_stats(path: str | os.PathLike[str]) -> dict[int, dict[str, float]]:
     """Read the ``stats.json`` of a run, ours or WarpedGANSpace's.
 
@@ -55,7 +65,16 @@ def read_stats(path: str | os.PathLike[str]) -> dict[int, dict[str, float]]:
 class Records:
     """Keeps ``stats.json`` and TensorBoard up to date while a training goes on."""
 
-    def __init__(self, folder: Path, generator: Generator, paths: PathSet, *, masked: bool, pictures_every: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        generator: Generator,
+        paths: PathSet,
+        *,
+        masked: bool,
+        pictures_every: int,
+        earlier: Tensor | None = None,
+    ) -> None:
         """Make ready.
 
         Args:
@@ -64,6 +83,7 @@ class Records:
             paths: what is being trained.
             masked: whether there is a mask term to report.
             pictures_every: iterations between two sheets of pictures.
+            earlier: ``[m, 6]`` history of the training that this one goes on from, which TensorBoard shows too.
 
         Raises:
             SemanifoldError: if tensorboard is not installed.
@@ -75,20 +95,28 @@ class Records:
         self.open_board, self.board = SummaryWriter, None
         self.folder, self.generator, self.paths, self.masked = folder, generator, paths, masked
         self.every, self.shown, self.written = pictures_every, -1, 0.0
+        self.earlier = torch.empty(0, 1 + len(STATS)) if earlier is None else earlier
         self.start = generator.sample([0], labels=0 if generator.classes else None)
 
     def __call__(self, report: Report) -> None:
         """Write one report; the first one of a process wipes out what a process that broke off had shown beyond it."""
         if self.board is None:
             self.board = self.open_board(str(self.folder / BOARD), purge_step=report.iteration)
-        for name, value in report.stats.items():
-            if self.masked or name != "mask_loss":
-                self.board.add_scalar(name, value, report.iteration)
+            for iteration, *values in self.earlier.tolist():
+                self.curves(int(iteration), dict(zip(STATS, values)))
+        self.curves(report.iteration, report.stats)
         if report.iteration // self.every > self.shown or report.iteration == report.iterations:
             self.shown = report.iteration // self.every
             self.board.add_image("traversals", traversal_sheet(self.generator, self.paths, self.start), report.iteration)
         if time.monotonic() - self.written > PATIENCE:
             self.keep(report.history)
+
+    def curves(self, iteration: int, stats: Mapping[str, float]) -> None:
+        """Show the numbers of one iteration."""
+        assert self.board is not None
+        for name, value in stats.items():
+            if self.masked or name != "mask_loss":
+                self.board.add_scalar(name, value, iteration)
 
     def keep(self, history: Tensor) -> None:
         """Write ``stats.json``."""
@@ -114,6 +142,14 @@ def traversal_sheet(generator: Generator, paths: PathSet, start: Latents, *, mos
 def published_arguments(given: Mapping[str, Any]) -> str:
     """Return an ``args.json`` with all keys that WarpedGANSpace's programs read, and no other."""
     return json.dumps({key: given.get(key) for key in PUBLISHED_KEYS}, indent=2) + "\n"
+
+
+def published_name(generator: Generator) -> str:
+    """Return the ``gan_type`` under which WarpedGANSpace's programs know such a generator, else the generator's own name."""
+    if isinstance(generator, SNGAN):
+        return {(1, 32, 32): "SNGAN_MNIST", (3, 64, 64): "SNGAN_AnimeFaces"}.get(generator.picture_shape, generator.name)
+    kinds = {StyleGAN2: "StyleGAN2", ProgGAN: "ProgGAN", BigGAN: "BigGAN"}
+    return next((name for kind, name in kinds.items() if isinstance(generator, kind)), generator.name)
 
 
 PUBLISHED_KEYS = (
