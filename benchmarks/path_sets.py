@@ -2,7 +2,7 @@
 
     python benchmarks/path_sets.py faces       # the bundled faces: 29 known factors
     python benchmarks/path_sets.py celeba64    # a real decoder behind a hidden rotation: which of its axes come back?
-    python benchmarks/path_sets.py sheets      # the clearest warped paths and joint axes of two real generators, as pictures
+    python benchmarks/path_sets.py sheets      # the steadiest warped paths and joint axes of two real generators, as pictures
 
 All sets have as many paths and live in the same space. A reconstructor of the same kind is trained as long on each, so that
 its held-out accuracy (RCA, Voynov & Babenko 2020, arXiv:2002.03754) can be compared; for warped and linear paths that is their
@@ -60,6 +60,8 @@ STRONG = 0.9
 """Correlation from which a path counts as one of a factor."""
 SHOWN = 6
 """Paths of a sheet."""
+BEGUN_AT = {"mnist28": (9, 16), "celeba32": (5, 20)}
+"""Seeds of the pictures that a sheet begins with: clear ones among the first 32."""
 TARGET = 1.0
 """Change of the target, in standard deviations, at which the change of the others is measured."""
 CELEBA = Preset(
@@ -81,11 +83,11 @@ CELEBA = Preset(
 )
 SHEETS = {
     "mnist28": replace(
-        CELEBA, k=16, min_magnitude=1.4, max_magnitude=4.0, step=0.7, steps=12, iterations=1500, reconstructor_size=32
+        CELEBA, k=16, min_magnitude=0.7, max_magnitude=2.0, step=0.7, steps=12, iterations=1500, reconstructor_size=32
     ),
-    "celeba32": replace(CELEBA, k=16, min_magnitude=1.0, max_magnitude=3.0, step=0.5, steps=12, iterations=1500),
+    "celeba32": replace(CELEBA, k=16, min_magnitude=0.5, max_magnitude=1.5, step=0.5, steps=12, iterations=1500),
 }
-"""Magnitudes are 12 to 36 % of the usual distance of two codes, as for the faces."""
+"""Magnitudes, taken twice along the joint axes, are 12 to 36 % of the usual distance of two codes, as for the faces."""
 
 
 def new_paths(generator: Generator, method: str, preset: Preset) -> PathSet:
@@ -333,20 +335,34 @@ def sheets(given: argparse.Namespace) -> None:
         generator, preset = real_generators.REAL[name](), replace(usual, iterations=given.iterations or usual.iterations)
         folder = given.out / name
         folder.mkdir(parents=True, exist_ok=True)
-        paths, scores = trained(generator, "warped", preset, folder)
-        told = scores["accuracy_of_path"]
-        best = sorted(range(len(paths)), key=lambda k: -(told[k] or 0))[:SHOWN]
-        draw_paths(generator, paths, {k: f"path {k}, told apart {told[k]:.0%}" for k in best}, given.out / f"{name}-warped.png")
+        paths, scores = trained(generator, "warped-joint", preset, folder)
         joint = joint_paths(generator, paths.info.space, preset.k)
-        draw_paths(generator, joint, {k: f"axis {k}" for k in range(SHOWN)}, given.out / f"{name}-joint.png")
+        paths = paths.with_info(step=joint.info.step, count=joint.info.count)  # three standard deviations, as the axes
+        for kind, each in (("warped", paths), ("joint", joint)):
+            alike = likeness(generator, each)
+            best = sorted(range(len(each)), key=lambda k: -alike[k])[:SHOWN]
+            words = {k: f"path {k}, alike {alike[k]:.2f}" for k in best}
+            draw_paths(generator, each, words, BEGUN_AT[name], given.out / f"{name}-{kind}.png")
         print(f"{name}: RCA {scores['accuracy']:.3f} of {len(paths)} warped paths; {given.out / name}-*.png", flush=True)
 
 
-def draw_paths(generator: Generator, paths: PathSet, words: dict[int, str], path: Path) -> None:
+@torch.no_grad()
+def likeness(generator: Generator, paths: PathSet, codes: int = 32) -> list[float]:
+    """Return how alike each path changes different pictures: mean cosine between the changes from ``t = -1`` to 1."""
+    start = generator.sample(range(FIRST_CODE, FIRST_CODE + codes), paths.info.space)
+    found = []
+    for k in range(len(paths)):
+        lower, upper = (generator.images(paths[k].latents(start, t)).flatten(1) for t in (-1.0, 1.0))
+        change = torch.nn.functional.normalize(upper - lower, dim=1)
+        found.append(float((change.sum(0).square().sum() - codes) / (codes * (codes - 1))))
+    return found
+
+
+def draw_paths(generator: Generator, paths: PathSet, words: dict[int, str], seeds: tuple[int, ...], path: Path) -> None:
     """Draw the paths of the given numbers from two codes, a row each."""
-    codes, t = generator.sample([0, 1], paths.info.space), torch.linspace(-1, 1, 9)
-    frames = [media.to_uint8(paths[k].images(generator, codes[c], t)) for k in words for c in range(2)]
-    labels = [label for word in words.values() for label in (word, "")]
+    codes, t = generator.sample(seeds, paths.info.space), torch.linspace(-1, 1, 9)
+    frames = [media.to_uint8(paths[k].images(generator, codes[c], t)) for k in words for c in range(len(seeds))]
+    labels = [label for word in words.values() for label in (word, *[""] * (len(seeds) - 1))]
     rows = [media.contact_sheet(part, columns=len(t), size=72) for part in frames]
     media.save_png(media.stack_rows(rows, labels), path)
 

@@ -82,6 +82,23 @@ def test_the_second_direction_and_the_flip_start_elsewhere() -> None:
     assert torch.cosine_similarity(ends[0], ends[2], dim=0).abs() < 0.9
 
 
+def test_a_later_direction_leaves_alone_what_the_earlier_ones_change(tmp_path: Path) -> None:
+    world, quick = SmallWorld(), replace(QUICK, direction=1, offset=0.01)
+    local = local_directions(world, world.sample([4]), LOWER, 2, damping=QUICK.damping)
+    changed = local.grams[0].float() @ local.steps[0]
+    path = tmp_path / "search.safetensors"
+    solution = discover_manifold(world, world.sample([4]), LOWER, quick, checkpoint=path)
+    offsets = solution.unwrap().offsets
+    moved = offsets[4]
+    assert solution.stats["ratio"] < 0.05
+    assert max(solution.stats["inside"]) == pytest.approx(0.01, rel=0.1)
+    assert (moved @ changed).abs() < 1e-3 * moved.norm() * changed.norm()
+    free = discover_manifold(world, world.sample([4]), LOWER, replace(QUICK, offset=0.01)).value.offsets[4]
+    assert (free @ changed).abs() > 0.5 * free.norm() * changed.norm()
+    again = discover_manifold(world, world.sample([4]), LOWER, quick, checkpoint=path)
+    assert torch.equal(again.value.offsets, offsets)
+
+
 def test_several_offsets_give_one_solution_each() -> None:
     world = SmallWorld()
     solutions = discover_manifolds(world, world.sample([4]), LOWER, [0.005, 0.02], replace(QUICK, schedule="out", steps=20))

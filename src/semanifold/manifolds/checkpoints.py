@@ -22,7 +22,7 @@ from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.masks import Mask
 from semanifold.minimise import Descent, Evaluation
 
-FORMAT = "semanifold-search-1"
+FORMAT = "semanifold-search-2"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def save_standing(standing: Standing, path: str, key: str) -> None:
     descent = standing.descent
     tensors = {"x": descent.x, "gradient": descent.at.gradient, "best": standing.best}
     if standing.metric is not None:
-        tensors |= {"axes": standing.metric.axes, "stiffness": standing.metric.stiffness}
+        tensors |= {"axes": standing.metric.axes, "stiffness": standing.metric.stiffness, "barred": standing.metric.barred}
     for name, stack in (("moves", descent.moves), ("turns", descent.turns)):
         tensors |= {f"{name}.{i:03d}": tensor for i, tensor in enumerate(stack)}
     names = ("stage", "within", "step", "evaluations", "offset", "sigma", "outside", "recent", "best_value", "shrunk")
@@ -114,5 +114,5 @@ def load_standing(path: str, key: str, device: torch.device) -> Standing | None:
     moves, turns = (tuple(tensors[k] for k in sorted(tensors) if k.startswith(name)) for name in ("moves.", "turns."))
     at = Evaluation(header.pop("value"), tensors["gradient"], header.pop("terms"))
     descent = Descent(tensors["x"], at, moves, turns, header.pop("stalled"))
-    metric = Metric(tensors["axes"], tensors["stiffness"]) if "axes" in tensors else None
+    metric = Metric(tensors["axes"], tensors["stiffness"], tensors["barred"]) if "axes" in tensors else None
     return Standing(descent=descent, best=tensors["best"], metric=metric, **{**header, "recent": tuple(header["recent"])})

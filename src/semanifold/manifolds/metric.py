@@ -21,16 +21,37 @@ class Metric:
     Attributes:
         axes: ``[s, d]`` orthonormal rows; what is orthogonal to all of them hardly changes the picture.
         stiffness: ``[s]``.
+        barred: ``[b, d]`` orthonormal rows along which the search does not go.
     """
 
     axes: Tensor
     stiffness: Tensor
+    barred: Tensor
+
+    def allowed(self, x: Tensor) -> Tensor:
+        """Return ``[f, *moving]`` without what it has along :attr:`barred`."""
+        if not len(self.barred):
+            return x
+        rows = x.reshape(len(x), -1)
+        return (rows - (rows @ self.barred.T) @ self.barred).reshape(x.shape)
 
 
-def metric_of(basis: Tensor, inside: Tensor, outside: Tensor, weight: float) -> Metric:
-    """Return the metric from an orthonormal basis ``[s, d]`` and the products of the pushed pictures ``[s, s]``."""
+def metric_of(basis: Tensor, inside: Tensor, outside: Tensor, weight: float, barred: Tensor | None = None) -> Metric:
+    """Return the metric from what is known of the pictures at the seed.
+
+    Args:
+        basis: ``[s, d]`` orthonormal rows.
+        inside: ``[s, s]`` products of the pictures that they are pushed to, inside.
+        outside: ``[s, s]`` the same outside.
+        weight: w.
+        barred: ``[b, d]`` directions whose change inside is forbidden: what the search may do changes the inside, to first order,
+            in ways orthogonal to theirs.
+    """
     values, vectors = torch.linalg.eigh(inside + weight * outside)
-    return Metric(vectors.T.to(basis) @ basis, values.clamp(min=0).to(basis))
+    rows = basis.new_zeros(0, basis.shape[1])
+    if barred is not None and len(barred):
+        rows = torch.linalg.qr(((barred @ basis.T) @ inside.to(basis) @ basis).T)[0].T
+    return Metric(vectors.T.to(basis) @ basis, values.clamp(min=0).to(basis), rows)
 
 
 def preconditioner(metric: Metric, layout: Layout, image_scale: float, spring_scale: float) -> Callable[[Tensor], Tensor]:
@@ -62,7 +83,7 @@ def preconditioner(metric: Metric, layout: Layout, image_scale: float, spring_sc
         rows = modes.T @ gradient.reshape(len(gradient), -1)
         along = rows @ metric.axes.T
         rest = (rows - along @ metric.axes) / (slow + floor)
-        return (modes @ ((along / (slow + stiff + floor)) @ metric.axes + rest)).reshape(gradient.shape)
+        return metric.allowed((modes @ ((along / (slow + stiff + floor)) @ metric.axes + rest)).reshape(gradient.shape))
 
     return apply
 

@@ -38,7 +38,7 @@ class ManifoldSettings:
         objective: ``smooth`` is ours, ``paper`` is Yang et al. 2020, Eqs. 1-3 as published (boxes only).
         method: ``staged`` is ours (local start, coarse to fine, kink tightened, line search); ``paper`` is the published one
             (random start, L-BFGS with steps of length one).
-        direction: which local direction to start along, 0 for the strongest.
+        direction: which local direction to start along, 0 for the strongest; what those before it change is then left alone.
         flip: whether to start along it backwards.
         damping: mu of the local directions, as a share of the strongest change inside: larger prefers short ways.
         steps: most steps of the search in all; a first stage that is repeated with a smaller c comes on top.
