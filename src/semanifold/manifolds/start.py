@@ -103,7 +103,8 @@ def find_start(
     sigma = settings.sigma or mean_spacing(starting_offsets(layout, axes, settings), layout)
     rows = len(found.basis)
     made, differentiated = 4 * TRIALS + STRANGERS + 2 * rows, rows if rows < found.basis.shape[1] else 0
-    metric = metric_of(*(found.basis, *found.grams), settings.outside, found.steps[: settings.direction].flatten(1))
+    earlier = found.steps[: settings.direction].flatten(1)
+    metric = metric_of(found.basis, found.grams[0], found.grams[1], settings.outside, earlier)
     return Start(axes, offset, sigma, evaluations(made, differentiated), metric)
 
 
