@@ -152,48 +152,40 @@ def inspect_folder(path: Path) -> Inspection:
     """Say what a folder is: a run of semanifold, an experiment of WarpedGANSpace, or its pool of codes.
 
     Raises:
-        SemanifoldError: if it is none of them, or damaged.
+        SemanifoldError: if it is none of them, or its run.json or args.json is damaged.
     """
-    files = [file for file in path.rglob("*") if file.is_file()]
-    size = sum(file.stat().st_size for file in files)
-    codes = [file for file in files if file.name == PUBLISHED and file.parent.parent == path]
-    holds, advice, notes = "", "It is no generator.", dict[str, str]()
+    codes, notes = list(path.glob(f"*/{PUBLISHED}")), dict[str, str]()
     if (path / RECORD).exists():
         record = read_record(path)
-        made = record["facts"].get("generator") if isinstance(record.get("facts"), dict) else None
-        holds = f"a run of semanifold {record['command']}, {record.get('status', 'of unknown end')}"
-        notes = {"command": shlex.join(map(str, record.get("command_line", ()))), "generator": str(made or "")}
-        notes["results"] = ", ".join(name for name in map(str, record.get("files", ())) if (path / name).exists())
+        held = f"a run of semanifold {record.get('command')}, {record.get('status')}"
         ended = record.get("status") == "finished"
         advice = f"Do it again: semanifold rerun {path}" if ended else "The same command goes on where it stopped."
+        notes["command"] = shlex.join(map(str, record.get("command_line", ())))
+        notes["results"] = ", ".join(name for name in map(str, record.get("files", ())) if (path / name).exists())
     elif codes:
-        holds, advice = (
-            f"a pool of {len(codes)} codes of WarpedGANSpace",
-            f"Walk from them: semanifold traverse PATHS --pool {path}",
-        )
-    elif not (path / ARGS).is_file() and not (path / MODELS).is_dir():
+        held = f"a pool of {len(codes)} codes of WarpedGANSpace"
+        advice = f"Walk from them: semanifold traverse PATHS --pool {path}"
+    elif (path / ARGS).is_file() or (path / MODELS).is_dir():
+        held, advice = "an experiment of training", "It holds no paths that can be walked."
+    else:
         raise SemanifoldError(
             f"{path} is a folder, but no run, experiment or pool; give the file of weights inside of it, or another folder."
         )
     if (path / ARGS).is_file():
-        arguments = read_settings(path / ARGS)
-        notes |= {"gan type": str(arguments["gan_type"])} if "gan_type" in arguments else {}
+        notes["generator"] = str(read_settings(path / ARGS).get("gan_type", ""))
     if (path / MODELS).is_dir():
         try:
             found = open_experiment(path)
-        except SemanifoldError as error:
-            notes["paths"] = str(error)
-        else:
             names = ", ".join(found.paths.info.names.values())
-            notes["paths"] = f"{len(found.paths)} {found.paths.kind} in {found.paths.info.space}" + (
-                f": {names}" if names else ""
-            )
+            notes["paths"] = f"{len(found.paths)} {found.paths.kind} in {found.paths.info.space} {names and f'({names})'}"
             notes["iterations"] = str(found.iteration)
             advice = f"Walk its paths: semanifold traverse {path}"
-        holds = holds or "an experiment of training"
-    return Inspection(
-        str(path), f"folder of {len(files)} files", size, "", holds, False, advice, notes={k: v for k, v in notes.items() if v}
-    )
+        except SemanifoldError as error:
+            notes["paths"] = str(error)
+    files = [file for file in path.rglob("*") if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    told = {name: text.strip() for name, text in notes.items() if text}
+    return Inspection(str(path), f"folder of {len(files)} files", size, "", held, False, advice, notes=told)
 
 
 @dataclass(frozen=True)
