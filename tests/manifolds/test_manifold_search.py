@@ -252,6 +252,8 @@ def test_a_start_for_the_published_objective_has_long_springs_and_pictures_at_th
         ({"dims": 3}, "1 dimension"),
         ({"closed": True, "schedule": "out"}, "cannot be closed"),
         ({"steps": 0}, "steps must be at least 1"),
+        ({"objective": "paper", "method": "paper", "direction": 1}, "leave direction and flip out"),
+        ({"objective": "paper", "method": "paper", "flip": True}, "leave direction and flip out"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes: dict, says: str) -> None:
