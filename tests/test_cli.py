@@ -122,6 +122,15 @@ def test_discover_writes_the_whole_run_folder(found, capsys):
     assert moved[14:20].mean() > moved[:12].mean()
 
 
+def test_another_direction_has_a_folder_of_its_own(tmp_path):
+    for words in ((), ("--direction", "1"), ("--direction", "1", "--flip")):
+        assert run("discover", "--mask", MOUTH, *words) == 0
+    names = ("", "-direction1", "-direction1-flip")
+    edits = [load_edit(next((tmp_path / "out").glob(f"*-0{name}")) / results.EDIT) for name in names]
+    assert not torch.equal(edits[0].offsets, edits[1].offsets)
+    assert not torch.equal(edits[1].offsets, edits[2].offsets)
+
+
 def test_the_strongest_offset_is_filmed(found):
     weak, strong = json.loads((found / "mouth" / results.METRICS).read_text())["search"]
     assert max(strong["inside"]) > 2 * max(weak["inside"])

@@ -144,7 +144,9 @@ class Discover(Command):
         mask = read_mask(self.mask, generator, code)
         space = working_space(generator, self.search.space)
         choices = [self.search.settings(space, c) for c in sorted(self.offset) or [None]]
-        folder = self.output.folder(generator.name, self.mask, self.start.word)
+        other = [f"direction{self.search.direction}"] if self.search.direction else []
+        other += ["flip"] if self.search.flip else []
+        folder = self.output.folder(generator.name, self.mask, self.start.word, *other)
         run = begin_run(folder, "discover", to_arguments(self), facts_of(generator), overwrite=self.output.overwrite)
         if run.finished:
             say(f"{folder} is finished already; --overwrite does it again.")
