@@ -158,6 +158,9 @@ def one_line(boxed: str, command: str) -> str:
     message = re.sub(r"^Error parsing [\w.-]+: ", "", " ".join(parts[0])).rstrip(".")
     message = re.sub(r"invalid literal for int\(\) with base 10: ('.*?')", r"\1 is not a whole number", message)
     message = re.sub(r"could not convert string to float: ('.*?')", r"\1 is not a number", message)
+    message = re.sub(r"no type matching .* could be instantiated from .*? Got errors: - <class '\w+'>: ", "", message)
+    message = re.sub(r"Could not find valid parse for arguments: \[(.*)\]", r"\1 cannot be read", message)
+    message = re.sub(r"Missing value for argument '(\S+)'\. Expected 1 values", r"\1 takes a value", message)
     missing = re.match(r"Missing from semanifold \w+: ((?:--\S+ )?\S+)", message)
     near = [row.split()[0].rstrip(",") for part in parts[1:] for row in part if row.startswith("--")]
     if missing:
