@@ -98,7 +98,7 @@ class Refine(Fit):
 
     minutes: float = 60.0
     rate: float = 2e-4
-    adversarial: float = 0.1
+    adversarial: float = 0.02
     penalty: float = 0.003
     folder: Path = Path("training/faces64-refined")
     start: Path = Path("src/semanifold/faces/weights/faces64.safetensors")
