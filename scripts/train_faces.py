@@ -112,9 +112,8 @@ WAIT, RAMP = 100, 200
 class Discriminator(nn.Module):
     """Pictures ``[n, 3, 64, 64]`` to one number each, high for real ones: residual blocks with smooth rectifiers.
 
-    The first layer sees the finest details magnified beside the picture: what a fitted generator lacks is sharpness, which a
-    network that looks at the picture alone did not find in 240 steps (right for 50 % of unseen pictures; with them 92 % after
-    80). The last layer also sees how much the batch varies (Karras et al. 2018, arXiv:1710.10196, section 3).
+    The first layer sees the finest details magnified beside the picture, since what a fitted generator lacks is sharpness. The
+    last layer also sees how much the batch varies (Karras et al. 2018, arXiv:1710.10196, section 3).
     """
 
     def __init__(self) -> None:

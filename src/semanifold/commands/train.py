@@ -269,14 +269,8 @@ class Work:
             save_paths(self.directions, models / DIRECTIONS)
         if self.start_from is not None and not run.resumed:
             remark(f"Going on from the weights of {self.start_from} at iteration {self.begin}; the optimisers begin afresh.")
-        return records.Records(
-            run.folder,
-            self.generator,
-            self.paths,
-            masked=self.mask is not None,
-            pictures_every=how.pictures_every,
-            earlier=None if run.resumed else self.history,
-        )
+        masked = self.mask is not None
+        return records.Records(run.folder, self.generator, self.paths, masked=masked, pictures_every=how.pictures_every)
 
     def write_weights(self, run: Run) -> None:
         """Write the paths and the reconstructor."""

@@ -58,7 +58,8 @@ def preconditioner(metric: Metric, layout: Layout, image_scale: float, spring_sc
     """Return the map ``g -> H^-1 g`` of ``[f, *moving]`` gradients, H an estimate of the objective's Hessian.
 
     ``H = I x (2 image_scale (A + w B)) + (2 spring_scale K) x I + floor``, K the graph Laplacian of the springs. Both parts are
-    diagonal in their own axes, so that the inverse costs two small products.
+    diagonal in their own axes, so that the inverse costs two small products. What is barred is taken out before and after: L-BFGS
+    moves by sums of earlier moves and of what this map returns, so a descent that begins where it may stays there.
 
     Args:
         metric: of the pictures at the seed.
@@ -80,7 +81,7 @@ def preconditioner(metric: Metric, layout: Layout, image_scale: float, spring_sc
     floor = FLOOR * float(stiff.max())
 
     def apply(gradient: Tensor) -> Tensor:
-        rows = modes.T @ gradient.reshape(len(gradient), -1)
+        rows = modes.T @ metric.allowed(gradient).reshape(len(gradient), -1)
         along = rows @ metric.axes.T
         rest = (rows - along @ metric.axes) / (slow + floor)
         return metric.allowed((modes @ ((along / (slow + stiff + floor)) @ metric.axes + rest)).reshape(gradient.shape))

@@ -26,7 +26,7 @@ from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.start import Start, find_start, fitted_offsets, paper_start, starting_offsets
 from semanifold.manifolds.steps import jump
 from semanifold.masks import Mask
-from semanifold.minimise import Descent, Evaluation, Function, begin, lbfgs_step
+from semanifold.minimise import Descent, Evaluation, begin, lbfgs_step
 from semanifold.solutions import Progress, Result, Solution
 
 PAPER = "Yang, Rokeby, Snelgrove 2020, Mask-Guided Discovery of Semantic Manifolds in Generative Models, arXiv:2105.07273"
@@ -251,7 +251,7 @@ class _Search:
         """Return where the search begins."""
         start, offsets = self.start()
         free = offsets[layout_of(self.settings, self.stages()[0].frames).free].contiguous()
-        descent, outside, count = self.begin(0, start.offset, start.sigma, free, start.metric)
+        descent, outside, count = self.begin(0, start.offset, start.sigma, free)
         value = descent.at.value
         return Standing(
             0, 0, 0, start.pictures + count, start.offset, start.sigma, outside, descent, (value,), free, value, start.metric, 0
@@ -259,25 +259,24 @@ class _Search:
 
     def enter(self, standing: Standing, stage: int, free: Tensor) -> Standing:
         """Return the standing at the beginning of another stage."""
-        descent, outside, count = self.begin(stage, standing.offset, standing.sigma, free, standing.metric)
+        descent, outside, count = self.begin(stage, standing.offset, standing.sigma, free)
         value = descent.at.value
         fresh = {"outside": outside, "descent": descent, "recent": (value,), "best": free, "best_value": value}
         return replace(standing, stage=stage, within=0, evaluations=standing.evaluations + count, **fresh)
 
-    def begin(self, stage: int, offset: float, sigma: float, free: Tensor, metric: Metric | None) -> tuple[Descent, float, int]:
+    def begin(self, stage: int, offset: float, sigma: float, free: Tensor) -> tuple[Descent, float, int]:
         """Return a stage's first evaluation, the weight of the outside in it, and the pictures that it took.
 
         The weight asked for is approached from below: where the path still leaks so much that it would cost less not to change at
         all, it begins with a weight at which it does not.
         """
         s = self.settings
-        descent = begin(within(metric, self.objective(self.stages()[stage], offset, sigma, s.outside)), free)
+        descent = begin(self.objective(self.stages()[stage], offset, sigma, s.outside), free)
         inside, outside = descent.at.terms["inside"], descent.at.terms["outside"]
         if s.objective == "paper" or s.outside * outside <= MOST_LEAK * inside:
             return descent, s.outside, len(free)
         lower = MOST_LEAK * inside / outside
-        softer = within(metric, self.objective(self.stages()[stage], offset, sigma, lower))
-        return begin(softer, free), lower, 2 * len(free)
+        return begin(self.objective(self.stages()[stage], offset, sigma, lower), free), lower, 2 * len(free)
 
     def steps(self, standing: Standing) -> Iterator[tuple[Standing, Result | None]]:
         """Go on from a standing; each item is the next one, the last with the reason why the search ends."""
@@ -313,12 +312,12 @@ class _Search:
 
     def step(self, standing: Standing, objective: Objective) -> Standing:
         """Take one step of the descent."""
-        count, function = 0, within(standing.metric, objective)
+        count = 0
 
         def counted(free: Tensor) -> Evaluation:
             nonlocal count
             count += len(free)
-            return function(free)
+            return objective(free)
 
         descent = lbfgs_step(
             counted, standing.descent, history=HISTORY, line_search=self.settings.method != "paper",
@@ -401,15 +400,3 @@ class _Search:
             "ratio": float(outside.sum() / inside.sum()),
         }
         return Solution(edit, result, stats)
-
-
-def within(metric: Metric | None, objective: Function) -> Function:
-    """Return an objective whose gradient is 0 along what is barred: a descent that begins where it may stays there."""
-    if metric is None or not len(metric.barred):
-        return objective
-
-    def projected(free: Tensor) -> Evaluation:
-        at = objective(free)
-        return at._replace(gradient=metric.allowed(at.gradient))
-
-    return projected

@@ -65,16 +65,7 @@ def read_stats(path: str | os.PathLike[str]) -> dict[int, dict[str, float]]:
 class Records:
     """Keeps ``stats.json`` and TensorBoard up to date while a training goes on."""
 
-    def __init__(
-        self,
-        folder: Path,
-        generator: Generator,
-        paths: PathSet,
-        *,
-        masked: bool,
-        pictures_every: int,
-        earlier: Tensor | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, generator: Generator, paths: PathSet, *, masked: bool, pictures_every: int) -> None:
         """Make ready.
 
         Args:
@@ -83,7 +74,6 @@ class Records:
             paths: what is being trained.
             masked: whether there is a mask term to report.
             pictures_every: iterations between two sheets of pictures.
-            earlier: ``[m, 6]`` history of the training that this one goes on from, which TensorBoard shows too.
 
         Raises:
             SemanifoldError: if tensorboard is not installed.
@@ -95,28 +85,24 @@ class Records:
         self.open_board, self.board = SummaryWriter, None
         self.folder, self.generator, self.paths, self.masked = folder, generator, paths, masked
         self.every, self.shown, self.written = pictures_every, -1, 0.0
-        self.earlier = torch.empty(0, 1 + len(STATS)) if earlier is None else earlier
         self.start = generator.sample([0], labels=0 if generator.classes else None)
 
     def __call__(self, report: Report) -> None:
         """Write one report; the first one of a process wipes out what a process that broke off had shown beyond it."""
+        fresh = report.history[-1:]
         if self.board is None:
+            if not (self.folder / BOARD).is_dir() or not any((self.folder / BOARD).iterdir()):
+                fresh = report.history  # with the log that a training goes on from
             self.board = self.open_board(str(self.folder / BOARD), purge_step=report.iteration)
-            for iteration, *values in self.earlier.tolist():
-                self.curves(int(iteration), dict(zip(STATS, values)))
-        self.curves(report.iteration, report.stats)
+        for iteration, *values in fresh.tolist():
+            for name, value in zip(STATS, values):
+                if self.masked or name != "mask_loss":
+                    self.board.add_scalar(name, value, int(iteration))
         if report.iteration // self.every > self.shown or report.iteration == report.iterations:
             self.shown = report.iteration // self.every
             self.board.add_image("traversals", traversal_sheet(self.generator, self.paths, self.start), report.iteration)
         if time.monotonic() - self.written > PATIENCE:
             self.keep(report.history)
-
-    def curves(self, iteration: int, stats: Mapping[str, float]) -> None:
-        """Show the numbers of one iteration."""
-        assert self.board is not None
-        for name, value in stats.items():
-            if self.masked or name != "mask_loss":
-                self.board.add_scalar(name, value, iteration)
 
     def keep(self, history: Tensor) -> None:
         """Write ``stats.json``."""
