@@ -3,6 +3,7 @@
     python benchmarks/path_sets.py faces       # the bundled faces: 29 known factors
     python benchmarks/path_sets.py celeba64    # a real decoder behind a hidden rotation: which of its axes come back?
     python benchmarks/path_sets.py sheets      # the steadiest warped paths and joint axes of two real generators, as pictures
+    python benchmarks/path_sets.py runs out/a out/b   # finished trainings on the bundled faces: bending, and locality in --mask
 
 All sets have as many paths and live in the same space. A reconstructor of the same kind is trained as long on each, so that
 its held-out accuracy (RCA, Voynov & Babenko 2020, arXiv:2002.03754) can be compared; for warped and linear paths that is their
@@ -82,10 +83,8 @@ CELEBA = Preset(
     steps=10,
 )
 SHEETS = {
-    "mnist28": replace(
-        CELEBA, k=16, min_magnitude=0.7, max_magnitude=2.0, step=0.7, steps=12, iterations=1500, reconstructor_size=32
-    ),
-    "celeba32": replace(CELEBA, k=16, min_magnitude=0.5, max_magnitude=1.5, step=0.5, steps=12, iterations=1500),
+    "mnist28": replace(CELEBA, k=16, min_magnitude=0.7, max_magnitude=2.0, iterations=1500, reconstructor_size=32),
+    "celeba32": replace(CELEBA, k=16, iterations=1500),
 }
 """Magnitudes, taken twice along the joint axes, are 12 to 36 % of the usual distance of two codes, as for the faces."""
 
@@ -359,7 +358,7 @@ def likeness(generator: Generator, paths: PathSet, codes: int = 32) -> list[floa
 
 
 def draw_paths(generator: Generator, paths: PathSet, words: dict[int, str], seeds: tuple[int, ...], path: Path) -> None:
-    """Draw the paths of the given numbers from two codes, a row each."""
+    """Draw the paths of the given numbers from the codes of some seeds, a row each."""
     codes, t = generator.sample(seeds, paths.info.space), torch.linspace(-1, 1, 9)
     frames = [media.to_uint8(paths[k].images(generator, codes[c], t)) for k in words for c in range(len(seeds))]
     labels = [label for word in words.values() for label in (word, *[""] * (len(seeds) - 1))]
@@ -367,16 +366,35 @@ def draw_paths(generator: Generator, paths: PathSet, words: dict[int, str], seed
     media.save_png(media.stack_rows(rows, labels), path)
 
 
+def runs(given: argparse.Namespace) -> None:
+    """Print how the paths of finished trainings bend and how local they are, and draw the most local ones of each."""
+    given.out.mkdir(parents=True, exist_ok=True)
+    generator, reader = load_generator("faces"), FacesAttributes()
+    for folder in given.folders:
+        paths, told = load_paths(folder), json.loads((folder / "metrics.json").read_text())
+        print(f"{folder}: RCA {told['held_out']['accuracy']:.3f}")
+        for name, start in told["bending"]["start"].items():
+            ranges = (f"{np.mean(v):.3f} ({min(v):.3f} to {max(v):.3f})" for v in (start, told["bending"]["end"][name]))
+            print(f"  {name:5s} " + " -> ".join(ranges))
+        ratios = mask_locality(walked(generator, paths, given.codes, reader, (given.mask,))[given.mask])[0]
+        print(f"  out/in in {given.mask}: median {np.median(ratios):.3f}, best {ratios.min():.3f}, worst {ratios.max():.3f}")
+        words = {int(k): f"path {k}, out/in {ratios[k]:.3f}" for k in np.argsort(ratios)[:SHOWN]}
+        near = paths.with_info(step=0.6 * paths.info.step)
+        draw_paths(generator, near, words, (4,), given.out / f"{folder.name}-{given.mask}.png")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["faces", "celeba64", "sheets"])
+    parser.add_argument("what", choices=["faces", "celeba64", "sheets", "runs"])
+    parser.add_argument("folders", nargs="*", type=Path, help="of runs: finished run folders of semanifold train")
+    parser.add_argument("--mask", default="mouth", choices=MASKS, help="of runs: where change is welcome")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--codes", type=int, default=16, help="codes that every path is measured on")
     parser.add_argument("--iterations", type=int, help="of every training; the preset's own when left out")
     parser.add_argument("--out", type=Path, default=Path("out/path-sets"))
     given = parser.parse_args()
     try:
-        {"faces": faces, "celeba64": celeba64, "sheets": sheets}[given.what](given)
+        {"faces": faces, "celeba64": celeba64, "sheets": sheets, "runs": runs}[given.what](given)
     except SemanifoldError as error:
         sys.exit(f"path_sets: {error}")
 
