@@ -228,13 +228,13 @@ import torch
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_training import curves
-from semanifold.paths.training import make_accelerator
+from semanifold.paths.training import leave, make_accelerator
 torch.set_num_threads(1)
 accelerator = make_accelerator("cpu")
 found = curves(Path(sys.argv[2]), accelerator=accelerator)
 if accelerator.is_main_process:
     print(json.dumps({"processes": accelerator.num_processes, "found": found}))
-accelerator.end_training()
+leave(accelerator)
 """
 
 

@@ -32,7 +32,7 @@ from semanifold.paths.foreign import save_support_sets
 from semanifold.paths.linear import FORMS, LinearPaths
 from semanifold.paths.presets import PRESETS, Preset, find_preset
 from semanifold.paths.reconstructor import Reconstructor, check_fits, make_reconstructor, save_reconstructor
-from semanifold.paths.training import Report, check_learnable, held_out_scores, make_accelerator, train_paths
+from semanifold.paths.training import Report, check_learnable, held_out_scores, leave, make_accelerator, train_paths
 from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import WarpedPaths
 from semanifold.runs import Run, begin_run, earlier_run, working
@@ -96,9 +96,12 @@ class Train(Command):
             if main:
                 say(f"{folder} is finished already; --overwrite does it again.")
                 show(*main_files(folder))
+            leave(accelerator)
             return 0
         with working(run) if run is not None else nullcontext():
-            return work.do(folder, run, accelerator, self.training)
+            code = work.do(folder, run, accelerator, self.training)
+        leave(accelerator)
+        return code
 
     def chosen_preset(self) -> Preset:
         """Return the settings to begin from."""

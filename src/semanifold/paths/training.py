@@ -81,6 +81,13 @@ def make_accelerator(device: str | None = None) -> Accelerator:
     return Accelerator(cpu=alone or device == "cpu")
 
 
+def leave(accelerator: Accelerator) -> None:
+    """Let go of the other processes when all have arrived: one that closes its connections early can abort the others."""
+    if accelerator.num_processes > 1:
+        accelerator.wait_for_everyone()
+        accelerator.end_training()
+
+
 def check_learnable(generator: Generator, paths: PathSet) -> None:
     """Refuse a generator that gives the parameters of a set nothing to learn from.
 
