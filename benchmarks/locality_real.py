@@ -17,12 +17,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from semanifold.files import write_text
 from semanifold.generators.base import Generator
 from semanifold.locality.benchmark import LocalitySettings, run_benchmark
 from semanifold.locality.methods import METHODS
 from semanifold.locality.worlds import World, world_of
 from semanifold.masks import Mask, box, ellipse
+from semanifold.storage.files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 

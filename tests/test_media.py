@@ -106,7 +106,9 @@ def test_film_settings_are_checked_before_anything_is_written(tmp_path, settings
 
 
 def test_a_film_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("semanifold.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        "semanifold.storage.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
     with pytest.raises(OSError, match="No space"):
         media.save_gif(media.to_uint8(film()), tmp_path / "a.gif")
     assert not list(tmp_path.iterdir())

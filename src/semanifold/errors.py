@@ -1,8 +1,9 @@
-"""The one exception that a user's mistake raises, and the near-name hint that its messages give."""
+"""The one exception that a user's mistake raises, and what its messages are made of: near names, text that is safe to show."""
 
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -24,6 +25,22 @@ def near_names(name: str, names: Iterable[str]) -> str:
         A hint to append to an error message, such as ``"did you mean 'mouth'? There are: eyes, mouth."``.
     """
     every = list(names)
-    close = difflib.get_close_matches(name, every, n=2, cutoff=0.6)
+    close = difflib.get_close_matches(name[:200], every, n=2, cutoff=0.6)
     hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
     return f"{hint}There are: {', '.join(every)}."
+
+
+def shown(text: str, most: int = 80) -> str:
+    """Return text of a stranger, fit to be printed: on one line, not too long, and without characters that steer a terminal.
+
+    Args:
+        text: from a file, a folder or an argument.
+        most: letters that are shown; the end of a longer text is left out.
+    """
+    text = "".join(letter if _harmless(letter) else ascii(letter)[1:-1] for letter in text[: most + 1])[: most + 1]
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _harmless(letter: str) -> bool:
+    """Whether a character only shows itself: no control, no change of direction, no half of a pair."""
+    return letter == " " or unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")

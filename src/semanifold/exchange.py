@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError
-from semanifold.files import replacing
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
+from semanifold.storage.files import replacing
 
 CODE_KEYS = ("w", "latents", "latent", "seed")
 """Names under which files keep their codes: ``projected_w.npz`` says ``w``, our edits say ``seed``."""

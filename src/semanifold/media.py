@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError
-from semanifold.files import replacing
+from semanifold.storage.files import replacing
 
 Frame = NDArray[np.uint8]
 """One picture, ``[h, w, 3]``, 8-bit sRGB."""

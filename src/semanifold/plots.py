@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from semanifold.files import replacing
 from semanifold.media import ACCENT, VIEWABLE, Frame, Frames, Picture, enlarge, save_png, show_mask
+from semanifold.storage.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import READERS, read_codes
-from semanifold.files import read_settings, replacing
 from semanifold.generators.base import Generator
 from semanifold.generators.checkpoints import materialise
 from semanifold.generators.containers import read
 from semanifold.generators.inert import TensorRecord, UnreadableError
 from semanifold.latents import Latents
+from semanifold.storage.files import replacing
+from semanifold.storage.records import read_settings
 
 POOL = "pool.safetensors"
 FORMAT = "semanifold-pool-1"

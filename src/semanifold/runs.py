@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 
 from semanifold import __version__
 from semanifold.errors import SemanifoldError
-from semanifold.files import PART, write_text
+from semanifold.storage.files import PART, write_text
 
 RECORD = "run.json"
 CHECKPOINT = "checkpoint.safetensors"

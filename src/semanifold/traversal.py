@@ -23,11 +23,11 @@ from torch import Tensor
 from semanifold import media
 from semanifold.edits import Edit
 from semanifold.errors import SemanifoldError
-from semanifold.files import PART, replacing
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.paths.base import PathSet
 from semanifold.runs import RECORD, read_record
+from semanifold.storage.files import PART, replacing
 
 FACTS = "traversal.json"
 IMAGES, CODES, PUBLISHED_CODES, ORIGINAL = "paths_images", "codes.safetensors", "paths_latent_codes.pt", "original_image"

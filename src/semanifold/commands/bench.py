@@ -10,12 +10,12 @@ from tyro.conf import Positional, Suppress, arg
 
 from semanifold.commands.base import Command, Model, Output, facts_of, for_help, to_arguments
 from semanifold.commands.terminal import ProgressLine, say, show
-from semanifold.files import write_text
 from semanifold.locality.benchmark import ROWS, LocalitySettings, run_benchmark
 from semanifold.locality.methods import METHODS
 from semanifold.locality.worlds import world_of
 from semanifold.manifolds import ManifoldSettings
 from semanifold.runs import begin_run, working
+from semanifold.storage.files import write_text
 
 TABLE, NUMBERS, FIGURE = "locality.md", "locality.json", "locality.png"
 

@@ -51,7 +51,6 @@ from semanifold.commands.terminal import remark, say, show
 from semanifold.edits import Edit, Lattice, save_edit, traced, widened
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import read_codes
-from semanifold.files import write_text
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import BUNDLED
 from semanifold.latents import Latents
@@ -59,6 +58,7 @@ from semanifold.manifolds import combine, extrapolate, retime, reverse, transfer
 from semanifold.masks import Mask
 from semanifold.plots import heat_picture
 from semanifold.runs import RECORD, Run, begin_run, read_record, working
+from semanifold.storage.files import write_text
 
 
 @dataclass(frozen=True)

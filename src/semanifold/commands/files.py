@@ -18,7 +18,6 @@ from semanifold.commands.results import CHUNK, FRAMES
 from semanifold.commands.terminal import say, show
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import export_codes
-from semanifold.files import read_settings
 from semanifold.generators.base import Generator
 from semanifold.generators.inspecting import Inspection, inspect_file
 from semanifold.generators.loading import convert
@@ -29,6 +28,7 @@ from semanifold.paths.files import load_paths
 from semanifold.paths.training_records import ARGS, MODELS
 from semanifold.pools import POOL, PUBLISHED, pool_of, save_pool
 from semanifold.runs import RECORD, begin_run, read_record, working
+from semanifold.storage.records import read_settings
 
 SHEET = "contact.png"
 

@@ -33,7 +33,6 @@ from semanifold.commands.base import (
 from semanifold.commands.discover import LAYERS
 from semanifold.commands.terminal import ProgressLine, remark, say, show
 from semanifold.errors import SemanifoldError
-from semanifold.files import replacing, write_text
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.paths.base import PathSet
@@ -41,6 +40,7 @@ from semanifold.pools import POOL, Pool, pool_of, read_pool, save_pool
 from semanifold.ranking.measures import METRICS, Measures, measure_frames, save_measures
 from semanifold.ranking.scores import Array
 from semanifold.runs import CHECKPOINT, Run, begin_run, working
+from semanifold.storage.files import replacing, write_text
 from semanifold.traversal import (
     FACTS,
     FILMS,

@@ -15,7 +15,6 @@ from semanifold.commands.base import Command, Output, to_arguments
 from semanifold.commands.paths import MEASURE
 from semanifold.commands.terminal import say, show
 from semanifold.errors import SemanifoldError
-from semanifold.files import write_text
 from semanifold.paths.base import PathSet
 from semanifold.ranking.groups import find_group
 from semanifold.ranking.measures import Measures, mask_locality, read_measures
@@ -24,6 +23,7 @@ from semanifold.ranking.page import page
 from semanifold.ranking.reports import TABLES, Group, as_json, file_word, write_group
 from semanifold.ranking.scores import Array, order, score
 from semanifold.runs import Run, begin_run, read_record, working
+from semanifold.storage.files import write_text
 from semanifold.traversal import FACTS, fingerprint_of, folder_name, read_traversal, small_film
 
 RANKING, PAGE, GIFS = "ranking.json", "ranking.html", "gifs"

@@ -19,7 +19,6 @@ from semanifold.commands.directions import CLOSED
 from semanifold.commands.terminal import ProgressLine, remark, say, show
 from semanifold.commands.train_arguments import ANY, Kind, Training
 from semanifold.errors import SemanifoldError
-from semanifold.files import write_text
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
 from semanifold.masks import Mask
@@ -36,6 +35,7 @@ from semanifold.paths.training import Report, check_learnable, held_out_scores, 
 from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import WarpedPaths
 from semanifold.runs import Run, begin_run, earlier_run, working
+from semanifold.storage.files import write_text
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -14,7 +14,7 @@ from semanifold.edits.base import Edit, EditInfo
 from semanifold.edits.flow import Flow
 from semanifold.edits.lattice import Lattice
 from semanifold.errors import SemanifoldError
-from semanifold.files import replacing
+from semanifold.storage.files import replacing
 
 FORMAT = "semanifold-edit-1"
 KINDS: dict[str, type[Edit]] = {leaf.kind: leaf for leaf in (Lattice, Flow)}

@@ -16,7 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from semanifold.errors import SemanifoldError
-from semanifold.files import PART, write_text
+from semanifold.storage.files import PART, write_text
 
 CHUNK = 1 << 20
 TIMEOUT = 30.0

@@ -19,7 +19,6 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from semanifold.errors import SemanifoldError, near_names
-from semanifold.files import replacing
 from semanifold.generators import zoo
 from semanifold.generators.architectures import ARCHITECTURES, FORMAT, Loadable, generator_of, identify, other_network
 from semanifold.generators.base import Generator
@@ -29,6 +28,7 @@ from semanifold.generators.fetching import fetch, is_url
 from semanifold.generators.inert import UnreadableError
 from semanifold.generators.own_files import from_own_file
 from semanifold.generators.wrapped import first_line
+from semanifold.storage.files import replacing
 
 EXPECTED = (
     f"weights of {', '.join(row.kind for row in ARCHITECTURES)} are expected (.pt, .pth, .pkl or .safetensors), "

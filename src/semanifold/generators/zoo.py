@@ -17,9 +17,9 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from semanifold.errors import SemanifoldError
-from semanifold.files import PART, write_text
 from semanifold.generators.containers import shown
 from semanifold.generators.fetching import cache_folder, digest, download, file_name
+from semanifold.storage.files import PART, write_text
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semanifold.files import replacing
 from semanifold.locality.methods import TITLES
+from semanifold.storage.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import SubFigure

@@ -14,13 +14,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError
-from semanifold.files import replacing
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.manifolds.metric import Metric
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.masks import Mask
 from semanifold.minimise import Descent, Evaluation
+from semanifold.storage.files import replacing
 
 FORMAT = "semanifold-search-2"
 

@@ -12,13 +12,13 @@ from typing import Any
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError
-from semanifold.files import read_settings
 from semanifold.generators.containers import read
 from semanifold.paths.base import PathSet
 from semanifold.paths.files import load_paths
 from semanifold.paths.presets import Preset
 from semanifold.paths.reconstructor import Reconstructor, read_reconstructor
 from semanifold.paths.training_records import ARGS, MODELS, STATISTICS, history_of, read_stats
+from semanifold.storage.records import read_settings
 
 RECONSTRUCTOR = "reconstructor.pt"
 CHECKPOINT = "checkpoint.pt"

@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError
-from semanifold.files import replacing
 from semanifold.paths.base import PathSet, PathSetInfo
 from semanifold.paths.linear import LinearPaths
 from semanifold.paths.warped import WarpedPaths
+from semanifold.storage.files import replacing
 
 FORMAT = "semanifold-paths-1"
 PATHS = "paths.safetensors"

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError
-from semanifold.files import read_settings, replacing
 from semanifold.generators import containers
 from semanifold.generators.inert import ArrayRecord, TensorRecord, UnreadableError
 from semanifold.paths.base import PathSetInfo
@@ -26,6 +25,8 @@ from semanifold.paths.linear import CITE as LINEAR
 from semanifold.paths.linear import Form, LinearPaths
 from semanifold.paths.warped import CITE as WARPED
 from semanifold.paths.warped import WarpedPaths
+from semanifold.storage.files import replacing
+from semanifold.storage.records import read_settings
 
 KNOWN = (
     "directions as .npy [k, d] or as a tensor .pt, GANSpace's .npz or dict, deformator_*.pt, support_sets.pt, and experiments of "

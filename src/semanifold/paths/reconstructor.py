@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semanifold.errors import SemanifoldError, near_names
-from semanifold.files import replacing
 from semanifold.generators.checkpoints import materialise
 from semanifold.generators.containers import read
 from semanifold.generators.inert import TensorRecord, UnreadableError
+from semanifold.storage.files import replacing
 
 
 class Reconstructor(nn.Module, ABC):

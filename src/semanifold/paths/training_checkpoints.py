@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError
-from semanifold.files import replacing
+from semanifold.storage.files import replacing
 
 FORMAT = "semanifold-training-1"
 NEWEST = "checkpoint.safetensors"

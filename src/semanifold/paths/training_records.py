@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError
-from semanifold.files import write_text
 from semanifold.generators.base import Generator
 from semanifold.generators.biggan import BigGAN
 from semanifold.generators.proggan import ProgGAN
@@ -24,6 +23,7 @@ from semanifold.latents import Latents
 from semanifold.paths.base import PathSet
 from semanifold.paths.training import Report
 from semanifold.paths.training_step import STATS
+from semanifold.storage.files import write_text
 
 ARGS, COMMAND, STATISTICS, BOARD, MODELS = "args.json", "command.sh", "stats.json", "tensorboard", "models"
 PATIENCE = 2.0

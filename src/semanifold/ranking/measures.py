@@ -16,8 +16,8 @@ from torch import Tensor
 
 from semanifold.attributes.base import Attribute, AttributeReader
 from semanifold.errors import SemanifoldError
-from semanifold.files import replacing, write_text
 from semanifold.locality.metrics import inside_change, mse_ratio, outside_change, roir, ssim_outside
+from semanifold.storage.files import replacing, write_text
 
 VALUES, LOCALITY, FACTS = "attributes.npy", "locality.npy", "measures.json"
 FORMAT = "semanifold-measures-1"

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from semanifold.files import write_text
 from semanifold.ranking.measures import Measures
 from semanifold.ranking.scores import Array, Scores, order
+from semanifold.storage.files import write_text
 
 TABLES = ("corr", "corr_l1", "pearson", "monotonicity")
 """Tables a group: ``corr`` and ``corr_l1`` as WarpedGANSpace calls slope and share (neither is a correlation), and ours."""

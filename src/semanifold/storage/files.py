@@ -1,0 +1,117 @@
+"""Writing files so that nobody ever sees half of one, and opening those of strangers without waiting or growing for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from semanifold.errors import SemanifoldError, shown
+
+PART = ".part"
+"""How temporary names end; they begin with a dot."""
+LONGEST_STEM = 100
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary name beside ``path``; rename it to ``path`` at the end, remove it if anything goes wrong.
+
+    The name cannot be guessed, and the file is made anew and never through a link, so that a link which a stranger left in the
+    folder leads nowhere.
+
+    Args:
+        path: the file to write; its folder must exist.
+
+    Yields:
+        The name to write to, in the same folder: hidden, and ending in ``.part``.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name[:LONGEST_STEM]}.{secrets.token_hex(8)}{PART}")
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666))
+    try:
+        usual = part.stat().st_mode
+        yield part
+        part.chmod(usual)  # safetensors makes files that nobody else may read
+        os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a UTF-8 text file whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file whole or not at all."""
+    with replacing(path) as part:
+        part.write_bytes(data)
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a regular file of this name; False, and no error, for a text that no file can be called."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # too long, or a zero byte
+        return False
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a folder of this name; False, and no error, for a text that no folder can be called."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str], what: str = "file", most: int | None = None) -> Iterator[BinaryIO]:
+    """Open a regular file for reading; a named pipe or a device is refused at once instead of being waited for.
+
+    Args:
+        path: the file.
+        what: what it is expected to be, for the messages, such as ``"mask"``.
+        most: bytes that it may have.
+
+    Raises:
+        SemanifoldError: if there is no such file, it is none, it is too large, or it cannot be read.
+    """
+    name = shown(os.fspath(path), 200)
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise SemanifoldError(f"There is no {what} {name}; check the spelling.") from error
+    except (OSError, ValueError) as error:
+        raise SemanifoldError(f"The {what} {name} cannot be read: {_why(error)}.") from error
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
+        raise SemanifoldError(f"{name} is {kind}, but a {what} is expected.")
+    with os.fdopen(handle, "rb") as file:
+        if most is not None and status.st_size > most:
+            raise SemanifoldError(f"{name} has {status.st_size:,} bytes, more than a {what} ever has ({most:,}).")
+        yield file
+
+
+def read_bytes(path: str | os.PathLike[str], what: str = "file", most: int | None = None) -> bytes:
+    """Return the bytes of a regular file; see :func:`opened`."""
+    with opened(path, what, most) as file:
+        try:
+            return file.read()
+        except (OSError, MemoryError) as error:
+            raise SemanifoldError(f"The {what} {shown(os.fspath(path), 200)} cannot be read: {_why(error)}.") from error
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or "it does not fit into memory"

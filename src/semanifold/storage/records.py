@@ -1,0 +1,102 @@
+"""The door: every JSON text that comes from outside is bounded, read, and checked against a schema before anybody uses it.
+
+A schema is a dataclass or a :class:`msgspec.Struct`; types, bounds (``Annotated[int, msgspec.Meta(ge=1)]``) and defaults are read
+from it by msgspec. Python's own parser reads the text, because our files may hold ``NaN``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from semanifold.errors import SemanifoldError, shown
+from semanifold.storage.files import read_bytes
+
+T = TypeVar("T")
+
+MOST_BYTES = 16 << 20
+"""Bytes of one JSON text."""
+DEEPEST = 64
+"""Levels of brackets in one JSON text."""
+
+
+def parse_json(data: bytes | str, what: str) -> Any:
+    """Return the value of a JSON text of bounded size and nesting.
+
+    Args:
+        data: the text.
+        what: what holds it, the beginning of the messages, such as ``"The header of edit.safetensors"``.
+
+    Raises:
+        SemanifoldError: if it is too large, too deep, or no JSON.
+    """
+    if len(data) > MOST_BYTES:
+        raise SemanifoldError(f"{what} has {len(data):,} bytes, more than is ever needed ({MOST_BYTES:,}).")
+    try:
+        text = data if isinstance(data, str) else data.decode("utf-8")
+        if depth(text) > DEEPEST:
+            raise SemanifoldError(f"{what} is nested more than {DEEPEST} levels deep.")
+        return json.loads(text)
+    except SemanifoldError:
+        raise
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise SemanifoldError(f"{what} is damaged: {shown(str(error), 120)}.") from error
+
+
+def depth(text: str) -> int:
+    """Return how many levels of brackets a JSON text opens at most, strings left out."""
+    deepest = level = 0
+    for found in re.finditer(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', text, re.DOTALL):
+        letter = found[0][0]
+        if letter in "[{":
+            level += 1
+            deepest = max(deepest, level)
+            if deepest > DEEPEST:
+                break
+        elif letter in "]}":
+            level -= 1
+    return deepest
+
+
+def checked(value: Any, schema: type[T], what: str) -> T:
+    """Return a plain value as an instance of a schema.
+
+    Args:
+        value: dicts, lists, texts, numbers.
+        schema: the type that it must have; fields that the schema does not know are left out.
+        what: what holds it, the beginning of the message.
+
+    Raises:
+        SemanifoldError: naming the first field that is missing or wrong.
+    """
+    try:
+        return msgspec.convert(value, schema, str_keys=True)
+    except (msgspec.ValidationError, SemanifoldError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        words = str(error).replace("`$.", "`").replace(" - at `$`", "").replace(" - at ", " in ").replace("`", "'")
+        raise SemanifoldError(f"{what} is damaged: {shown(words, 160).rstrip('.')}.") from error
+
+
+def read_json(path: str | os.PathLike[str], schema: type[T], what: str = "file") -> T:
+    """Return the value of a JSON file, checked against a schema.
+
+    Raises:
+        SemanifoldError: if there is no such file, it is no JSON, or a field is missing or wrong.
+    """
+    name = shown(os.fspath(path), 200)
+    return checked(parse_json(read_bytes(path, what, MOST_BYTES), name), schema, name)
+
+
+def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the object in a JSON file of another program; empty if there is no such file, or it holds something else.
+
+    Raises:
+        SemanifoldError: if the file is damaged.
+    """
+    if not os.path.lexists(path) or not os.path.exists(os.path.dirname(path) or "."):
+        return {}
+    held = parse_json(read_bytes(path, "file of settings", MOST_BYTES), shown(os.fspath(path), 200))
+    return held if isinstance(held, dict) else {}
