@@ -27,7 +27,7 @@ from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.files import save_paths
 from semanifold.paths.linear import LinearPaths
-from semanifold.runs import CHECKPOINT, RECORD, read_record
+from semanifold.storage.runs import CHECKPOINT, RECORD, read_record
 
 SRC = Path(semanifold.__file__).parent
 

@@ -24,7 +24,7 @@ from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.linear import LinearPaths
-from semanifold.runs import read_record
+from semanifold.storage.runs import read_record
 
 TOY = """
 import os

@@ -25,7 +25,7 @@ from semanifold.paths.files import load_paths
 from semanifold.paths.presets import ALONG_RATE
 from semanifold.paths.reconstructor import make_reconstructor
 from semanifold.paths.training_records import PUBLISHED_KEYS, published_name, read_stats
-from semanifold.runs import read_record
+from semanifold.storage.runs import read_record
 
 if TYPE_CHECKING:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

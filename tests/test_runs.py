@@ -12,8 +12,8 @@ from semanifold.errors import SemanifoldError
 from semanifold.exchange import export_codes, read_codes
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
-from semanifold.runs import CHECKPOINT, RECORD, Run, begin_run, read_record, working
 from semanifold.storage.files import replacing, write_text
+from semanifold.storage.runs import CHECKPOINT, RECORD, Run, begin_run, read_record, working
 
 WORK = {"mask": "mouth", "seed": 7, "out": "anywhere", "overwrite": False, "search": {"springs": {"1": 0.3}, "layers": (2, 8)}}
 FACTS = {"fingerprint": "abc"}

@@ -26,8 +26,8 @@ from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.paths.base import PathSet
-from semanifold.runs import RECORD, read_record
 from semanifold.storage.files import PART, replacing
+from semanifold.storage.runs import RECORD, read_record
 
 FACTS = "traversal.json"
 IMAGES, CODES, PUBLISHED_CODES, ORIGINAL = "paths_images", "codes.safetensors", "paths_latent_codes.pt", "original_image"

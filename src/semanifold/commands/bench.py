@@ -14,8 +14,8 @@ from semanifold.locality.benchmark import ROWS, LocalitySettings, run_benchmark
 from semanifold.locality.methods import METHODS
 from semanifold.locality.worlds import world_of
 from semanifold.manifolds import ManifoldSettings
-from semanifold.runs import begin_run, working
 from semanifold.storage.files import write_text
+from semanifold.storage.runs import begin_run, working
 
 TABLE, NUMBERS, FIGURE = "locality.md", "locality.json", "locality.png"
 

@@ -23,7 +23,7 @@ from semanifold.paths.closed_form import local_paths, principal_paths, sefa_path
 from semanifold.paths.files import PATHS, save_paths
 from semanifold.paths.joint import joint_paths
 from semanifold.paths.linear import LinearPaths
-from semanifold.runs import begin_run, working
+from semanifold.storage.runs import begin_run, working
 
 CLOSED = ("joint", "pca", "sefa")
 """Methods that need nothing but a generator."""

@@ -44,8 +44,8 @@ from semanifold.commands.terminal import ProgressLine, remark, say, show
 from semanifold.edits import EditInfo, Lattice, save_edit
 from semanifold.latents import Latents
 from semanifold.manifolds import ManifoldSettings, discover_manifold, paper_settings
-from semanifold.runs import CHECKPOINT, Run, begin_run, working
 from semanifold.solutions import Result, Solution
+from semanifold.storage.runs import CHECKPOINT, Run, begin_run, working
 
 PREVIEW = "preview.png"
 

@@ -57,8 +57,8 @@ from semanifold.latents import Latents
 from semanifold.manifolds import combine, extrapolate, retime, reverse, transfer, trim
 from semanifold.masks import Mask
 from semanifold.plots import heat_picture
-from semanifold.runs import RECORD, Run, begin_run, read_record, working
 from semanifold.storage.files import write_text
+from semanifold.storage.runs import RECORD, Run, begin_run, read_record, working
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from semanifold.paths.experiments import open_experiment
 from semanifold.paths.files import load_paths
 from semanifold.paths.training_records import ARGS, MODELS
 from semanifold.pools import POOL, PUBLISHED, pool_of, save_pool
-from semanifold.runs import RECORD, begin_run, read_record, working
 from semanifold.storage.records import read_settings
+from semanifold.storage.runs import RECORD, begin_run, read_record, working
 
 SHEET = "contact.png"
 

@@ -39,8 +39,8 @@ from semanifold.paths.base import PathSet
 from semanifold.pools import POOL, Pool, pool_of, read_pool, save_pool
 from semanifold.ranking.measures import METRICS, Measures, measure_frames, save_measures
 from semanifold.ranking.scores import Array
-from semanifold.runs import CHECKPOINT, Run, begin_run, working
 from semanifold.storage.files import replacing, write_text
+from semanifold.storage.runs import CHECKPOINT, Run, begin_run, working
 from semanifold.traversal import (
     FACTS,
     FILMS,

@@ -22,8 +22,8 @@ from semanifold.ranking.names import merged_names, name_paths
 from semanifold.ranking.page import page
 from semanifold.ranking.reports import TABLES, Group, as_json, file_word, write_group
 from semanifold.ranking.scores import Array, order, score
-from semanifold.runs import Run, begin_run, read_record, working
 from semanifold.storage.files import write_text
+from semanifold.storage.runs import Run, begin_run, read_record, working
 from semanifold.traversal import FACTS, fingerprint_of, folder_name, read_traversal, small_film
 
 RANKING, PAGE, GIFS = "ranking.json", "ranking.html", "gifs"

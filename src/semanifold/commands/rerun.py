@@ -17,7 +17,7 @@ from semanifold.commands.base import Command, Output, from_arguments
 from semanifold.commands.results import EDIT
 from semanifold.commands.terminal import remark, say
 from semanifold.errors import SemanifoldError
-from semanifold.runs import environment, read_record
+from semanifold.storage.runs import environment, read_record
 
 COMPARED = (".safetensors", ".npy", ".png", ".jpg", ".csv")
 """Files that hold nothing but results: no time, no place."""

@@ -23,8 +23,8 @@ from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.locality.metrics import inside_change, mse_ratio, outside_change, roir, ssim_outside
 from semanifold.masks import Mask
-from semanifold.runs import Run
 from semanifold.storage.files import write_text
+from semanifold.storage.runs import Run
 
 EDIT, PATHS, FRAMES, MP4, GIF = "edit.safetensors", "paths.safetensors", "frames", "film.mp4", "film.gif"
 STRIP, HEAT, PLOT, METRICS, OFFSETS, PAD = "filmstrip.png", "heatmap.png", "path.png", "metrics.json", "offsets.png", "pad.png"

@@ -34,8 +34,8 @@ from semanifold.paths.reconstructor import Reconstructor, check_fits, make_recon
 from semanifold.paths.training import Report, check_learnable, held_out_scores, leave, make_accelerator, train_paths
 from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import WarpedPaths
-from semanifold.runs import Run, begin_run, earlier_run, working
 from semanifold.storage.files import write_text
+from semanifold.storage.runs import Run, begin_run, earlier_run, working
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
