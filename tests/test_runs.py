@@ -18,6 +18,15 @@ from semanifold.storage.runs import CHECKPOINT, RECORD, Run, begin_run, read_rec
 WORK = {"mask": "mouth", "seed": 7, "out": "anywhere", "overwrite": False, "search": {"springs": {"1": 0.3}, "layers": (2, 8)}}
 FACTS = {"fingerprint": "abc"}
 
+HALF = ".film.mp4.0123456789abcdef.part"
+"""A temporary name, as :func:`replacing` gives it."""
+
+
+def killed(run: Run) -> None:
+    """Leave a run as a process does that is killed: the operating system gives the lock back."""
+    assert run.lock is not None
+    run.lock.release()
+
 
 def listing(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else b"" for p in sorted(folder.rglob("*"))}
@@ -79,7 +88,7 @@ def test_overwrite_removes_what_the_earlier_run_wrote_and_nothing_else(tmp_path)
         (tmp_path / "frames" / "frame_0000.png").write_text("old")
         write_text(run.path("result.txt"), "old")
     (tmp_path / "mine.txt").write_text("keep")
-    begin_run(tmp_path, "discover", WORK | {"seed": 8}, FACTS, overwrite=True)
+    killed(begin_run(tmp_path, "discover", WORK | {"seed": 8}, FACTS, overwrite=True))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine.txt", RECORD]
 
 
@@ -89,7 +98,8 @@ def test_overwrite_never_leaves_the_folder(tmp_path):
     finish(folder)
     record = read_record(folder) | {"files": ["../precious.txt", str(precious), ".", "..", 3]}
     (folder / RECORD).write_text(json.dumps(record))
-    begin_run(folder, "discover", WORK, FACTS, overwrite=True)
+    with pytest.raises(SemanifoldError, match=r"run\.json is damaged: .*files"):
+        begin_run(folder, "discover", WORK, FACTS, overwrite=True)
     assert precious.read_text() == "keep"
 
 
@@ -117,6 +127,7 @@ def test_a_killed_run_is_resumed(tmp_path):
     first = begin_run(tmp_path, "discover", WORK, FACTS)
     first.note(searches=[{"offset": 1.0}])
     write_text(first.path("half.txt"), "kept")
+    killed(first)
     second = begin_run(tmp_path, "discover", WORK, FACTS)
     assert second.resumed
     assert not second.finished
@@ -127,7 +138,7 @@ def test_a_killed_run_is_resumed(tmp_path):
 def test_ctrl_c_is_recorded_and_keeps_the_checkpoint(tmp_path):
     run = begin_run(tmp_path, "discover", WORK, FACTS)
     with pytest.raises(KeyboardInterrupt):
-        work(run, CHECKPOINT, half="film.mp4.part", ends=KeyboardInterrupt())
+        work(run, CHECKPOINT, half=HALF, ends=KeyboardInterrupt())
     assert read_record(tmp_path)["status"] == "interrupted"
     assert sorted(p.name for p in tmp_path.iterdir()) == [CHECKPOINT, RECORD]
     work(begin_run(tmp_path, "discover", WORK, FACTS))
@@ -138,14 +149,14 @@ def test_a_run_that_fails_before_any_result_leaves_nothing(tmp_path):
     folder = tmp_path / "new" / "run"
     run = begin_run(folder, "discover", WORK, FACTS)
     with pytest.raises(SemanifoldError, match="too short"):
-        work(run, half="frames/frame_0000.png.part", ends=SemanifoldError("The path is too short."))
+        work(run, half=f"frames/{HALF}", ends=SemanifoldError("The path is too short."))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_run_that_fails_later_keeps_what_is_whole(tmp_path):
     run = begin_run(tmp_path, "discover", WORK, FACTS)
     with pytest.raises(SemanifoldError, match="disk is full"):
-        work(run, "edit.txt", half="film.mp4.part", ends=OSError(28, "No space left on device"))
+        work(run, "edit.txt", half=HALF, ends=OSError(28, "No space left on device"))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["edit.txt", RECORD]
     record = read_record(tmp_path)
     assert record["status"] == "failed"

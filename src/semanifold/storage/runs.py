@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,14 +21,44 @@ import torch
 from safetensors import SafetensorError
 
 from semanifold import __version__
-from semanifold.errors import SemanifoldError
-from semanifold.storage.files import PART, write_text
+from semanifold.errors import SemanifoldError, shown
+from semanifold.storage.files import PART, is_file, write_text
+from semanifold.storage.locks import LOCK, FolderLock, lock_folder
+from semanifold.storage.run_records import (
+    FORMAT,
+    RECORD,
+    differences,
+    generator_of,
+    grown,
+    inputs_of,
+    is_plain_name,
+    names_code,
+    plain,
+    read_record,
+    refuse_code,
+)
 
-RECORD = "run.json"
+__all__ = [
+    "CHECKPOINT",
+    "RECORD",
+    "Run",
+    "begin_run",
+    "earlier_run",
+    "environment",
+    "generator_of",
+    "inputs_of",
+    "names_code",
+    "read_record",
+    "refuse_code",
+    "result_files",
+    "working",
+]
+
 CHECKPOINT = "checkpoint.safetensors"
-FORMAT = "semanifold-run-1"
-NOT_THE_WORK = ("output", "out", "overwrite")
-"""Arguments that do not change what comes out."""
+STALE = re.compile(r"\..*\.[0-9a-f]{16}" + re.escape(PART), re.DOTALL)
+"""Names that :func:`~semanifold.storage.files.replacing` gives."""
+DEEPEST, MOST = 8, 2_000_000
+"""Levels of folders and number of files that are looked through in a run folder."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +71,7 @@ class Run:
         finished: whether an earlier process has done all the work already.
         resumed: whether an earlier process has begun it.
         made: folders that did not exist before, the innermost first.
+        lock: keeps other processes out; None for a finished run.
     """
 
     folder: Path
@@ -49,12 +79,30 @@ class Run:
     finished: bool = False
     resumed: bool = False
     made: tuple[Path, ...] = field(default=())
+    lock: FolderLock | None = field(default=None, compare=False)
 
     def path(self, name: str) -> Path:
-        """Return the path of a result that is about to be written, once its name stands in ``run.json``."""
+        """Return the path of a result that is about to be written, once its name stands in ``run.json``.
+
+        Raises:
+            SemanifoldError: if the name leads out of the folder, or a link there does, which a stranger may have left.
+        """
+        if not is_plain_name(name) or name in (RECORD, LOCK):
+            raise SemanifoldError(f"A result cannot be called {shown(name)!r}; give a name of a file that is not taken.")
+        for place in self._within(name):
+            if place.is_symlink():
+                raise SemanifoldError(
+                    f"{shown(str(place), 200)} is a link to another place, where no results are written; remove it, or give "
+                    "another --out."
+                )
         if name not in self.record["files"]:
             self.note(files=[*self.record["files"], name])
         return self.folder / name
+
+    def _within(self, name: str) -> list[Path]:
+        """Return a result and, if it is a folder, what lies directly in it."""
+        place = self.folder / name
+        return [place] if place.is_symlink() or not place.is_dir() else [place, *place.iterdir()]
 
     def remove(self, name: str) -> None:
         """Remove a result that was of use during the work only."""
@@ -72,30 +120,15 @@ class Run:
         return any((self.folder / name).exists() for name in [*self.record["files"], CHECKPOINT])
 
 
-def read_record(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return what the ``run.json`` of a run folder says.
-
-    Raises:
-        SemanifoldError: if there is none, or it is not one of ours.
-    """
-    path = Path(folder) / RECORD
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise SemanifoldError(
-            f"{folder} is not a run folder: there is no {path}; give the folder that a command wrote."
-        ) from error
-    except (OSError, ValueError) as error:
-        raise SemanifoldError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT or not isinstance(record.get("arguments"), dict):
-        raise SemanifoldError(f"{path} was not written by this version of semanifold; give the folder that a command wrote.")
-    return record
-
-
 def earlier_run(
-    folder: str | os.PathLike[str], command: str, arguments: Mapping[str, Any], *, overwrite: bool = False
+    folder: str | os.PathLike[str],
+    command: str,
+    arguments: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+    growing: Sequence[str] = (),
 ) -> dict[str, Any] | None:
-    """Return the record of a run of the same command that stands in a folder, None where a new run may begin.
+    """Return the record of a run of the same command in a folder; None if a new run may begin there.
 
     What :func:`begin_run` asks first; a command whose facts take long to find can ask before it.
 
@@ -103,18 +136,19 @@ def earlier_run(
         SemanifoldError: if the folder is a file or belongs to something else.
     """
     folder = Path(folder)
+    name = shown(str(folder), 200)
     if folder.exists() and not folder.is_dir():
-        raise SemanifoldError(f"{folder} is a file, but the results need a folder; give another --out.")
-    if (folder / RECORD).exists():
+        raise SemanifoldError(f"{name} is a file, but the results need a folder; give another --out.")
+    if folder.is_symlink() and is_file(folder.parent / RECORD):  # a link of one's own may lead to another disk
+        raise SemanifoldError(f"{name} is a link in a run folder; remove the link, or give another --out.")
+    if os.path.lexists(folder / RECORD):
+        earlier = read_record(folder)
         if overwrite:
             return None
-        earlier = read_record(folder)
-        work = {"command": command, "arguments": _work(arguments), "facts": earlier["facts"]}
-        if (earlier["command"], _work(earlier["arguments"])) != (command, work["arguments"]):
-            raise _another(folder, earlier, work)
+        _check_same(folder, earlier, {"command": command, "arguments": arguments, "facts": earlier["facts"]}, growing)
         return earlier
-    if folder.exists() and any(folder.iterdir()):
-        raise SemanifoldError(f"{folder} holds files that are not a run's; give another --out.")
+    if folder.exists() and any(entry.name != LOCK for entry in folder.iterdir()):
+        raise SemanifoldError(f"{name} holds files that are not a run's; give another --out.")
     return None
 
 
@@ -125,8 +159,10 @@ def begin_run(
     facts: Mapping[str, Any],
     *,
     overwrite: bool = False,
+    growing: Sequence[str] = (),
+    inputs: Iterable[str | os.PathLike[str]] | None = None,
 ) -> Run:
-    """Take a folder for a run and write its ``run.json``, before any work is done.
+    """Take a folder for a run, lock it and write its ``run.json``, before any work is done; :func:`working` gives it back.
 
     Args:
         folder: made if it is not there; an existing one must be empty, or hold the same run.
@@ -134,34 +170,61 @@ def begin_run(
         arguments: JSON-ready arguments of the command.
         facts: JSON-ready facts that decide the result besides the arguments, such as the generator's fingerprint.
         overwrite: whether another run's results may be removed first; files that no run wrote are never touched.
+        growing: names of numbers among arguments and facts, such as ``iterations``, of which a larger value continues the
+            earlier run even if it is finished. An argument that may be left out needs a fact of the same name.
+        inputs: files that decide the result; None looks for them in the arguments, see :func:`inputs_of`.
 
     Returns:
-        The run. If the same run stands in the folder it is ``finished`` or ``resumed``.
+        The run. If the same run is in the folder it is ``finished`` or ``resumed``.
 
     Raises:
-        SemanifoldError: if the folder is a file, cannot be written or belongs to something else.
+        SemanifoldError: if the folder is a file, cannot be written, belongs to something else or is being worked in.
     """
     folder = Path(folder)
-    earlier = earlier_run(folder, command, arguments, overwrite=overwrite)
-    facts = {**facts, **inputs_of(arguments)}
-    work = {"command": command, "arguments": _work(arguments), "facts": json.loads(json.dumps(facts))}
-    if earlier is not None:
-        if earlier["facts"] != work["facts"]:
-            raise _another(folder, earlier, work)
-        if earlier["status"] == "finished":
-            return Run(folder, earlier, finished=True, resumed=True)
+    work = {"command": command, "arguments": plain(arguments), "facts": plain({**facts, **inputs_of(arguments, inputs)})}
+
+    def before() -> tuple[dict[str, Any] | None, bool]:
+        earlier = earlier_run(folder, command, arguments, overwrite=overwrite, growing=growing)
+        if earlier is None:
+            return None, False
+        _check_same(folder, earlier, work, growing)
+        return earlier, earlier["status"] == "finished" and not grown(earlier, work, growing)
+
+    earlier, finished = before()
+    if earlier is not None and finished:  # needs no lock, and no right to write
+        return Run(folder, earlier, finished=True, resumed=True)
     made = tuple(p for p in (folder, *folder.parents) if not p.exists())
-    kept = {key: value for key, value in (earlier or {"files": []}).items() if key not in ("ended", "reason")}
-    record = {**kept, "format": FORMAT, **work, "arguments": json.loads(json.dumps(arguments, default=str)), "status": "running"}
-    record |= {"command_line": ["semanifold", *sys.argv[1:]], "directory": os.getcwd(), "started": _now()}
-    record["environment"] = environment()
-    run = Run(folder, record, resumed=earlier is not None, made=made)
-    with _sentences(run):
-        if overwrite and not made:
-            _remove_results(folder)
+    with _sentences(Run(folder, {"files": []}, made=made)):
         folder.mkdir(parents=True, exist_ok=True)
-        run.note()
+        lock = lock_folder(folder)
+    try:
+        earlier, finished = before()  # once more, now that nobody else can change it
+        if earlier is not None and finished:
+            lock.release()
+            return Run(folder, earlier, finished=True, resumed=True)
+        kept = {key: value for key, value in (earlier or {"files": []}).items() if key not in ("ended", "reason")}
+        record = {**kept, "format": FORMAT, **work, "status": "running", "started": _now(), "environment": environment()}
+        record |= {"command_line": ["semanifold", *sys.argv[1:]], "directory": os.getcwd()}
+        run = Run(folder, record, resumed=earlier is not None, made=made, lock=lock)
+        if overwrite and os.path.lexists(folder / RECORD):
+            with _sentences(replace(run, lock=None)):  # a record stays until all that it names is gone
+                _remove_results(folder)
+        with _sentences(run):
+            run.note()
+            _clear(run)  # what a process that was killed left half-written
+    except BaseException:
+        lock.release()
+        raise
     return run
+
+
+def _check_same(folder: Path, earlier: Mapping[str, Any], work: Mapping[str, Any], growing: Sequence[str]) -> None:
+    found = list(differences(earlier, work, growing))
+    if found:
+        raise SemanifoldError(
+            f"{shown(str(folder), 200)} holds another run ({', '.join(found[:3])}); give another --out, or "
+            "--overwrite to do it again."
+        )
 
 
 @contextmanager
@@ -185,6 +248,9 @@ def working(run: Run) -> Iterator[Run]:
         with suppress(OSError):
             run.note(status="interrupted", ended=_now())
         raise
+    finally:
+        if run.lock is not None:
+            run.lock.release()
 
 
 @contextmanager
@@ -222,65 +288,69 @@ def _give_up(run: Run, reason: str) -> None:
             run.note(status="failed", reason=reason, ended=_now())
         return
     with suppress(OSError):
-        (run.folder / RECORD).unlink(missing_ok=True)
+        if run.lock is not None:
+            (run.folder / RECORD).unlink(missing_ok=True)
+            run.lock.release()  # its file would keep the folder
         for folder in run.made:
             folder.rmdir()
 
 
 def _clear(run: Run) -> None:
+    """Remove temporary files, which are this process's or nobody's, for the folder is locked; and empty folders."""
+    if run.lock is None:
+        return
     with suppress(OSError):
-        for part in run.folder.rglob(f"*{PART}"):
-            part.unlink(missing_ok=True)
-        for folder in [p for p in run.folder.iterdir() if p.is_dir()]:
+        for place in _walk(run.folder):
+            if STALE.fullmatch(place.name):
+                _remove(place)
+        for folder in [p for p in run.folder.iterdir() if p.is_dir() and not p.is_symlink()]:
             with suppress(OSError):
                 folder.rmdir()  # an empty folder is no result; a filled one stays
 
 
-def _remove_results(folder: Path) -> None:
-    """Remove what an earlier run wrote; names come from its record, and only plain names inside the folder count."""
-    earlier = read_record(folder)
-    for name in [*earlier.get("files", []), CHECKPOINT, RECORD]:
-        if not isinstance(name, str) or Path(name).name != name or name in (".", ".."):
-            continue
-        path = folder / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield what lies in a folder and below, but not in run folders within: links as what they are, and not without end."""
+    waiting, seen = [(folder, 0)], 0
+    while waiting:
+        at, depth = waiting.pop()
+        with suppress(OSError), os.scandir(at) as entries:  # gone or closed meanwhile
+            for entry in entries:
+                seen += 1
+                if seen > MOST:
+                    return
+                yield Path(entry.path)
+                inside = depth < DEEPEST and entry.is_dir(follow_symlinks=False)
+                if inside and not os.path.lexists(os.path.join(entry.path, RECORD)):
+                    waiting.append((Path(entry.path), depth + 1))
 
 
-def inputs_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``{"inputs": {file: digest}}`` of the painted masks and codes among arguments, nothing where there are none.
+def result_files(folder: str | os.PathLike[str], names: Iterable[str]) -> list[Path]:
+    """Return the regular files among results of a run and in their folders, sorted; links are left out.
 
-    So a mask that was painted over is another run, although it is called the same.
+    Args:
+        folder: run folder.
+        names: of files and folders in it; those that lead out of it are left out.
     """
-    texts = [str(value) for key, value in _flat(arguments).items() if key in ("mask", "latents") and value]
-    names = sorted({part.strip() for text in texts for part in (text, *re.split(r"[|&~()]", text))})
-    files = [name for name in names if name and len(name) < 1024 and Path(name).is_file()]
-    digests = {name: hashlib.sha256(Path(name).read_bytes()).hexdigest()[:16] for name in files}
-    return {"inputs": digests} if digests else {}
+    tops = [Path(folder) / name for name in names if is_plain_name(name)]
+    found = [place for top in tops if not top.is_symlink() for place in (top, *_walk(top))]
+    return sorted(place for place in found if not place.is_symlink() and place.is_file())
 
 
-def _another(folder: Path, earlier: Mapping[str, Any], work: Mapping[str, Any]) -> SemanifoldError:
-    return SemanifoldError(f"{folder} holds another run ({_difference(earlier, work)}); give another --out, or --overwrite.")
+def _remove(place: Path) -> None:
+    """Remove a file, a link or a folder with all that is in it; links are not followed."""
+    if place.is_symlink() or not place.is_dir():
+        place.unlink(missing_ok=True)
+        return
+    try:
+        shutil.rmtree(place)
+    except RecursionError as error:
+        raise OSError(errno.ENAMETOOLONG, f"{shown(place.name)} is nested too deeply to be removed") from error
 
 
-def _work(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    plain = json.loads(json.dumps(arguments, default=str))
-    return {key: value for key, value in plain.items() if key not in NOT_THE_WORK}
-
-
-def _difference(earlier: Mapping[str, Any], work: Mapping[str, Any]) -> str:
-    if earlier["command"] != work["command"]:
-        return f"of {earlier['command']}"
-    before, after = (_flat({**side["facts"], **_work(side["arguments"])}) for side in (earlier, work))
-    keys = [key for key in sorted(before | after) if before.get(key) != after.get(key)]
-    return ", ".join(f"{key} {before.get(key)} instead of {after.get(key)}" for key in keys[:3])
-
-
-def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the innermost fields, under their own names."""
-    return {k: v for key, value in fields.items() for k, v in (_flat(value) if isinstance(value, dict) else {key: value}).items()}
+def _remove_results(folder: Path) -> None:
+    """Remove what an earlier run wrote; names come from its record, which :func:`read_record` has checked."""
+    for name in [*read_record(folder)["files"], CHECKPOINT, RECORD]:
+        _remove(folder / name)
 
 
 def _now() -> str:

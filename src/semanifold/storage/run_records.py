@@ -1,0 +1,220 @@
+"""``run.json``: what it holds, checked when it is read, and what of it a command may use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from semanifold.errors import SemanifoldError, shown
+from semanifold.storage.files import is_file, opened, read_bytes
+from semanifold.storage.records import MOST_BYTES, checked, parse_json
+
+RECORD = "run.json"
+FORMAT = "semanifold-run-1"
+NOT_THE_WORK = ("output", "out", "overwrite")
+"""Arguments that do not change what comes out."""
+CODE = re.compile(r"\.pyw?\s*(:|,|$)", re.IGNORECASE)
+
+Line = Annotated[str, msgspec.Meta(max_length=4096)]
+
+
+class RunRecord(msgspec.Struct, frozen=True):
+    """The fields of ``run.json`` that somebody reads; others are kept as they are.
+
+    Attributes:
+        format: of the file.
+        command: name of the command.
+        arguments: of the command, by its groups.
+        facts: what decides the result besides the arguments, such as the generator's fingerprint.
+        status: how far it is.
+        files: names of the results in the folder.
+        command_line: words of the shell.
+        directory: where the command was given.
+        environment: versions and platform.
+        started: ISO time.
+        ended: ISO time.
+        reason: of a failure.
+        searches: statistics of each search of a discover.
+    """
+
+    format: Literal["semanifold-run-1"]
+    command: Annotated[str, msgspec.Meta(max_length=100)]
+    arguments: dict[str, Any]
+    facts: dict[str, Any] = {}
+    status: Literal["running", "finished", "interrupted", "failed"] = "running"
+    files: list[Annotated[str, msgspec.Meta(max_length=255)]] = []
+    command_line: list[Annotated[str, msgspec.Meta(max_length=1 << 17)]] = []
+    directory: Line = ""
+    environment: dict[str, Line] = {}
+    started: Line = ""
+    ended: Line = ""
+    reason: str = ""
+    searches: list[dict[str, Any]] = []
+
+    def __post_init__(self) -> None:
+        """Refuse names that lead out of the folder, and numbers that break whoever calculates with them."""
+        for name in self.files:
+            if not is_plain_name(name):
+                raise ValueError(f"'files' holds {shown(name)!r}, which is no name of a file in the folder")
+        _check_numbers([self.arguments, self.facts, self.searches])
+
+
+def _check_numbers(value: Any) -> None:
+    """Refuse whole numbers of more than 64 bits anywhere in a value."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ValueError(f"a whole number has {value.bit_length()} bits, more than 64")
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            _check_numbers(part)
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a text is the name of a file in a folder, and not a way out of it."""
+    return bool(name) and name not in (".", "..") and not re.search(r"[\x00-\x1f/\\:]", name)
+
+
+def read_record(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what the ``run.json`` of a run folder says, with the types of :class:`RunRecord`.
+
+    Raises:
+        SemanifoldError: if there is none, or it is not one of ours.
+    """
+    path, name = Path(folder) / RECORD, shown(os.fspath(folder), 200)
+    if not os.path.lexists(path):
+        raise SemanifoldError(f"{name} is not a run folder: there is no {RECORD} in it; give the folder that a command wrote.")
+    what = f"{name}/{RECORD}"
+    held = parse_json(read_bytes(path, "run.json", MOST_BYTES), what)
+    if not isinstance(held, dict) or held.get("format") != FORMAT:
+        raise SemanifoldError(f"{what} was not written by this version of semanifold; give the folder that a command wrote.")
+    checked(held, RunRecord, what)
+    return {"facts": {}, "status": "running", "files": [], "environment": {}} | held
+
+
+def names_code(text: str) -> bool:
+    """Whether a text, or a part of it between commas, names a Python file to run, as ``file.py:name`` does."""
+    return CODE.search(text) is not None
+
+
+def generator_of(record: Mapping[str, Any]) -> str:
+    """Return the generator that a record of a run names: never code, for a record may be a stranger's.
+
+    Raises:
+        SemanifoldError: if it names none, or a Python file; the user may name that, a record may not.
+    """
+    model = record["arguments"].get("model")
+    name = model.get("generator") if isinstance(model, Mapping) else None
+    if not isinstance(name, str) or not name:
+        raise SemanifoldError("The run.json names no generator; name it with --generator.")
+    if names_code(name):
+        raise SemanifoldError(
+            f"The run.json names code to run as its generator, {shown(name)}; if you trust that file, name it yourself with "
+            "--generator."
+        )
+    return name
+
+
+def refuse_code(record: Mapping[str, Any]) -> None:
+    """Refuse a record of which any argument names code to run.
+
+    Raises:
+        SemanifoldError: naming the argument.
+    """
+    for place, value in flat(record["arguments"]).items():
+        texts = value if isinstance(value, list) else [value]
+        if code := [text for text in texts if isinstance(text, str) and names_code(text)]:
+            raise SemanifoldError(
+                f"The run.json names code to run as its {last(place)}, {shown(code[0])}; if you trust that file, "
+                f"give the command yourself: semanifold {shown(record['command'], 20)}."
+            )
+
+
+def inputs_of(arguments: Mapping[str, Any], inputs: Iterable[str | os.PathLike[str]] | None = None) -> dict[str, Any]:
+    """Return ``{"inputs": {file: digest}}`` of the painted masks and codes among arguments; nothing if there are none.
+
+    So a mask that was painted over is another run, although it is called the same.
+
+    Args:
+        arguments: of a command.
+        inputs: the files, if the caller knows them; else they are looked for in the arguments ``mask`` and ``latents``.
+    """
+    if inputs is None:
+        every = flat(arguments).items()
+        texts = [str(value) for place, value in every if last(place) in ("mask", "latents") and value]
+        inputs = {part.strip() for text in texts for part in (text, *re.split(r"[|&~()]", text))} - {""}
+    files = sorted(name for name in map(os.fspath, inputs) if is_file(name))
+    digests = {}
+    for name in files:
+        with opened(name, "mask or file of codes") as file:
+            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return {"inputs": digests} if digests else {}
+
+
+def plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments as they are after a way through JSON."""
+    return json.loads(json.dumps(arguments, default=str))
+
+
+def work(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that decide what comes out, as they are after a way through JSON."""
+    return {key: value for key, value in plain(arguments).items() if key not in NOT_THE_WORK}
+
+
+def flat(fields: Mapping[str, Any], under: str = "") -> dict[str, Any]:
+    """Return the innermost fields by their place, such as ``search.layers``."""
+    found: dict[str, Any] = {}
+    for key, value in fields.items():
+        found |= flat(value, f"{under}{key}.") if isinstance(value, Mapping) and value else {f"{under}{key}": value}
+    return found
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], growing: Sequence[str] = ()) -> Iterator[str]:
+    """Yield in words what two runs differ in: the arguments first, then the facts.
+
+    Args:
+        before: command, arguments and facts of the earlier run.
+        after: those of the run to be.
+        growing: names of numbers that may be larger in the later run.
+    """
+    if before["command"] != after["command"]:
+        yield f"of {shown(str(before['command']))}"
+        return
+    for place, one, other in _changes(work(before["arguments"]), work(after["arguments"])):
+        if not (last(place) in growing and (one is None or other is None or _less(one, other))):  # None: the facts have its value
+            yield f"{shown(last(place))} {shown(str(one))} instead of {shown(str(other))}"
+    for place, one, other in _changes(before["facts"], after["facts"]):
+        if place.startswith("inputs."):
+            yield f"{shown(place.removeprefix('inputs.'), 200)} has changed since"
+        elif place == "measured":
+            yield "the measurement has changed since"
+        elif not (last(place) in growing and _less(one, other)):
+            yield f"{shown(last(place))} {shown(str(one))} instead of {shown(str(other))}"
+
+
+def grown(before: Mapping[str, Any], after: Mapping[str, Any], growing: Sequence[str]) -> bool:
+    """Whether a number of those that may grow is larger in the arguments or facts of the later run."""
+    changes = [*_changes(before["arguments"], after["arguments"]), *_changes(before["facts"], after["facts"])]
+    return any(last(place) in growing and _less(one, other) for place, one, other in changes)
+
+
+def last(place: str) -> str:
+    """Return the name of a field at a place, without those of its groups."""
+    return place.rpartition(".")[2]
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Yield place, earlier and later value of the innermost fields that differ; None for one that is not there."""
+    old, new = flat(before), flat(after)
+    for place in sorted(old.keys() | new.keys()):
+        if old.get(place) != new.get(place):
+            yield place, old.get(place), new.get(place)
+
+
+def _less(before: Any, after: Any) -> bool:
+    return isinstance(before, int | float) and isinstance(after, int | float) and before < after
