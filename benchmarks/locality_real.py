@@ -10,7 +10,7 @@ these faces are aligned.
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,14 +35,12 @@ MASKS: dict[str, dict[str, Mask]] = {
 
 def real_generator(name: str) -> Generator:
     """Build one of the generators of tests/real_generators.py."""
-    spec = importlib.util.spec_from_file_location("real_generators", ROOT / "tests" / "real_generators.py")
-    if spec is None or spec.loader is None:
-        raise SystemExit("tests/real_generators.py is missing; run this from a full checkout.")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not module.available():
-        raise SystemExit("The real models are not beside this checkout; see tests/real_generators.py.")
-    return module.REAL[name]()
+    sys.path.insert(0, str(ROOT / "tests"))
+    import real_generators  # noqa: PLC0415  (beside the tests; the files may be absent)
+
+    if not real_generators.available():
+        raise SystemExit(f"There are no real models at {real_generators.FOLDER}; SEMANIFOLD_REAL names the folder above.")
+    return real_generators.REAL[name]()
 
 
 def world(name: str) -> World:

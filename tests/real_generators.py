@@ -1,18 +1,18 @@
-"""The three real generators beside the checkout, wrapped; for tests and benchmarks."""
+"""Three real generators, wrapped; for tests and benchmarks. Their files are outside of the repository, see ``reference.py``."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 
+import reference
 import torch
 from torch import Tensor, nn
 
 from semanifold.generators.base import Generator
 from semanifold.generators.wrapped import wrap
 
-FOLDER = Path(__file__).resolve().parents[1] / ".." / "shared" / "real" / "generators"
+FOLDER = reference.REAL / "generators"
 
 
 def available() -> bool:

@@ -1,24 +1,20 @@
 """Distances against plain formulas, and LPIPS against the numbers of the published package with weights given by a formula."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 from formula_weights import lpips_with_formula_weights
-from safetensors.torch import load_file
+from reference import GRADIENTS, agree, described, numbers
 from torch import Tensor
 
 from semanifold.distances import distance_by_name, feature_distance, l2, lpips_distance, lpips_from
 from semanifold.errors import SemanifoldError
 
-REFERENCE = Path(__file__).resolve().parents[1] / ".." / "shared" / "reference"
-needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the published numbers are not beside the checkout")
-
 
 @pytest.fixture(scope="module")
 def fixture() -> tuple[dict, dict[str, Tensor]]:
-    return json.loads((REFERENCE / "masked_manifold.json").read_text()), load_file(REFERENCE / "masked_manifold.safetensors")
+    return described("masked_manifold"), numbers("masked_manifold")
 
 
 def test_l2_is_the_mean_square_and_broadcasts() -> None:
@@ -51,25 +47,20 @@ def test_feature_distance_has_a_finite_gradient_where_all_features_vanish() -> N
     assert torch.isfinite(images.grad).all()
 
 
-@needs_reference
 @pytest.mark.parametrize("net", ["alex", "vgg"])
 def test_lpips_equals_the_published_numbers(net: str, fixture: tuple[dict, dict[str, Tensor]]) -> None:
-    described, numbers = fixture
-    distance = lpips_from(lpips_with_formula_weights(net, described["config"]["lpips"]["nets"][net]))
-    image = numbers[f"lpips_{net}/image"].requires_grad_(net == "vgg")
-    found = distance(image, numbers[f"lpips_{net}/target"])
-    expected = numbers[f"lpips_{net}/distance"].flatten()
-    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+    about, expected = fixture
+    distance = lpips_from(lpips_with_formula_weights(net, about["config"]["lpips"]["nets"][net]))
+    image = expected[f"lpips_{net}/image"].requires_grad_(net == "vgg")
+    found = distance(image, expected[f"lpips_{net}/target"])
+    agree(found, expected[f"lpips_{net}/distance"].flatten())
     if net == "vgg":
-        (gradient,) = torch.autograd.grad(found.sum(), image)
-        wanted = numbers["lpips_vgg/grad_image"]
-        assert (gradient - wanted).abs().max() <= 5e-5 * wanted.abs().max()
+        agree(torch.autograd.grad(found.sum(), image)[0], expected["lpips_vgg/grad_image"], GRADIENTS)
 
 
-@needs_reference
 def test_lpips_takes_small_and_grey_pictures(fixture: tuple[dict, dict[str, Tensor]]) -> None:
-    described, _ = fixture
-    distance = lpips_from(lpips_with_formula_weights("alex", described["config"]["lpips"]["nets"]["alex"]))
+    about, _ = fixture
+    distance = lpips_from(lpips_with_formula_weights("alex", about["config"]["lpips"]["nets"]["alex"]))
     images = torch.rand(2, 1, 28, 28) * 2 - 1
     found = distance(images, images[:1])
     assert found.shape == (2,)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from reference import REAL, needs_real
 from safetensors.torch import save_file
 
 from semanifold.cli import main
@@ -15,7 +16,7 @@ from semanifold.generators.wrapped import wrap
 from semanifold.latents import Latents
 from semanifold.pools import POOL, Pool, pool_of, read_pool, save_pool
 
-REAL = Path(__file__).parents[2] / "shared" / "real" / "directions" / "warpedganspace_proggan_latent_code.pt"
+CODE = ("directions", "warpedganspace_proggan_latent_code.pt")
 
 
 def toy(size: int = 5, bias: float = 0.0, name: str = "toy"):
@@ -79,10 +80,10 @@ def test_published_pools_are_read_and_classes_go_round(tmp_path):
     assert labels.argmax(1).tolist() == [2, 0, 2]
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the real latent code of WarpedGANSpace is not here")
+@needs_real(*CODE)
 def test_a_real_published_code_is_read(tmp_path):
     (tmp_path / "p" / "0a").mkdir(parents=True)
-    (tmp_path / "p" / "0a" / "latent_code.pt").write_bytes(REAL.read_bytes())
+    (tmp_path / "p" / "0a" / "latent_code.pt").write_bytes(REAL.joinpath(*CODE).read_bytes())
     assert read_pool(tmp_path / "p", toy(512)).codes.values.shape == (1, 512)
 
 

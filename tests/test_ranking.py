@@ -7,11 +7,11 @@ import io
 import json
 import re
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from reference import REFERENCE, settings
 
 from semanifold.attributes.base import Attribute, AttributeReader
 from semanifold.errors import SemanifoldError
@@ -23,8 +23,7 @@ from semanifold.ranking.page import curve, page
 from semanifold.ranking.reports import Group, as_json, markdown, write_group
 from semanifold.ranking.scores import correlations, mean, monotonicities, order, rescale, slopes, steps_of
 
-FIXTURE = Path(__file__).parents[2] / "shared" / "reference" / "ranking"
-needs_fixture = pytest.mark.skipif(not FIXTURE.exists(), reason="the reference's numbers are not here")
+PUBLISHED = settings("ranking")
 
 
 def plain(n: int = 1, **options) -> list[Attribute]:
@@ -63,20 +62,18 @@ def measured(values: np.ndarray | None = None, **options) -> Measures:
 def fixture():
     from safetensors.numpy import load_file
 
-    tensors = load_file(FIXTURE.with_suffix(".safetensors"))
-    config = json.loads(FIXTURE.with_suffix(".json").read_text())["config"]
+    tensors = load_file(REFERENCE / "ranking.safetensors")
     groups = {}
-    for name, facts in config["groups"].items():
+    for name, facts in PUBLISHED["groups"].items():
         ranges = tensors[f"{name}/ranges"]
         attributes = [Attribute(a, *ranges[i], relative=a == "identity") for i, a in enumerate(facts["attributes"])]
         groups[name] = (tensors[f"{name}/attributes"].transpose(0, 2, 3, 1), attributes, facts, tensors)
-    return groups, config
+    return groups
 
 
-@needs_fixture
-@pytest.mark.parametrize("name", ["group_with_identity", "group_without_identity", "group_large"])
+@pytest.mark.parametrize("name", PUBLISHED["groups"])
 def test_scores_and_orders_are_those_of_the_reference(fixture, name):
-    values, attributes, facts, tensors = fixture[0][name]
+    values, attributes, facts, tensors = fixture[name]
     scores = score(values, attributes)
     steps = steps_of(np.linspace(-1, 1, values.shape[2]), attributes)
     each = slopes(rescale(values, attributes), steps)
@@ -90,23 +87,22 @@ def test_scores_and_orders_are_those_of_the_reference(fixture, name):
     assert np.abs(np.abs(scores.slope) - pearson).max() == pytest.approx(facts["max_abs_difference_to_pearson"], abs=1e-9)
 
 
-@needs_fixture
-def test_files_are_those_of_the_reference(fixture, tmp_path):
-    values, attributes, _, _ = fixture[0]["group_with_identity"]
-    config = fixture[1]
-    facts = {"step": config["eps"], "count": config["shift_steps"]}
+@pytest.mark.parametrize("name", sorted(path.name for path in (REFERENCE / "ranking").iterdir()))
+def test_files_are_those_of_the_reference(fixture, tmp_path, name):
+    values, attributes, about, _ = fixture[name]
+    facts = {"step": PUBLISHED["eps"], "count": PUBLISHED["shift_steps"]}
     measures = measured(values, attributes=tuple(attributes), facts=facts)
-    group = Group("Age-CelebA", tuple(a.name for a in attributes), score(values, attributes))
+    group = Group(about["reference_group"], tuple(a.name for a in attributes), score(values, attributes))
     write_group(tmp_path / "g", group, measures, 3, {})
-    expected = FIXTURE / "group_with_identity"
+    expected = REFERENCE / "ranking" / name
     for theirs in ("corr/attr_idx_corr.csv", "corr/attr_idx_corr_diag.csv", "corr_l1/attr_idx_corr_l1.csv"):
         assert (tmp_path / "g" / theirs).read_text() == (expected / theirs).read_text()
     theirs = expected / "corr" / "attr_idx_corr_sorted_by_first_attribute.csv"
-    assert (tmp_path / "g" / "corr" / "attr_idx_corr_sorted_by_celeba_age.csv").read_text() == theirs.read_text()
+    assert (tmp_path / "g" / "corr" / f"attr_idx_corr_sorted_by_{attributes[0].name}.csv").read_text() == theirs.read_text()
     ours, theirs = (json.loads((p / "interpretable_paths.json").read_text()) for p in (tmp_path / "g", expected))
     assert {key: ours[key] for key in theirs} == theirs
     ours, theirs = (json.loads((p / "attributes_traversals_details.json").read_text()) for p in (tmp_path / "g", expected))
-    exchanged = theirs | {"eps": theirs["shift_steps"], "shift_steps": str(config["shift_steps"])}  # a defect of the reference
+    exchanged = theirs | {"eps": theirs["shift_steps"], "shift_steps": str(PUBLISHED["shift_steps"])}  # a defect of the reference
     assert ours == exchanged
 
 

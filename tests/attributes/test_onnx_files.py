@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import real_generators
 import torch
 from onnx_writing import write_onnx
+from reference import REAL, needs_real
 from torch import Tensor
 
 from semanifold.attributes.onnx_descriptions import Description, parse_description, read_description
@@ -17,15 +18,9 @@ from semanifold.attributes.onnx_files import decoded, onnx_reader, prepared, sur
 from semanifold.errors import SemanifoldError
 from semanifold.latents import Latents
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import real_generators
-
 pytest.importorskip("onnxruntime")
 
-REAL = (Path(__file__).resolve().parents[2] / ".." / "shared" / "real" / "attributes").resolve()
-needs_real = pytest.mark.skipif(
-    not (REAL.is_dir() and real_generators.available()), reason="the real models are not beside the checkout"
-)
+real_models = needs_real("attributes")
 THREE = [{"name": name, "low": -1, "high": 2} for name in ("red", "green", "blue")]
 
 
@@ -166,7 +161,8 @@ def test_mistakes(tmp_path: Path) -> None:
         read_description(tmp_path / "list.toml")
 
 
-@needs_real
+@real_models
+@needs_real("generators")
 def test_head_pose_of_a_real_generator(tmp_path: Path) -> None:
     """Two networks averaged; the axes of the generator that turn the head turn it, steadily and by many degrees."""
     table = {
@@ -174,7 +170,7 @@ def test_head_pose_of_a_real_generator(tmp_path: Path) -> None:
         "colours": "bgr",
         "mean": 127.5,
         "scale": 128,
-        "models": [str(REAL / f"fsanet-{kind}-iter-688590.onnx") for kind in ("1x1", "var")],
+        "models": [str(REAL / "attributes" / f"fsanet-{kind}-iter-688590.onnx") for kind in ("1x1", "var")],
         "attributes": [{"name": n, "low": -60, "high": 60, "unit": "degrees"} for n in ("yaw", "pitch", "roll")],
     }
     (tmp_path / "pose.json").write_text(json.dumps(table))
@@ -191,9 +187,10 @@ def test_head_pose_of_a_real_generator(tmp_path: Path) -> None:
     assert yaw[:, 5].abs().max() < 5
 
 
-@needs_real
+@real_models
+@needs_real("generators")
 def test_face_boxes_of_a_real_generator(tmp_path: Path) -> None:
-    table = {"size": [240, 320], "mean": 127, "scale": 128, "models": [str(REAL / "ultraface_rfb320.onnx")]}
+    table = {"size": [240, 320], "mean": 127, "scale": 128, "models": [str(REAL / "attributes" / "ultraface_rfb320.onnx")]}
     table |= {"decode": "box", "output": "boxes", "scores": "scores"}
     (tmp_path / "faces.json").write_text(json.dumps(table))
     reader = onnx_reader(tmp_path / "faces.json")

@@ -7,7 +7,8 @@ from typing import cast
 
 import pytest
 import torch
-from formula_networks import close, needs_fixture, network, picture
+from formula_networks import network, picture
+from reference import agree as close
 from torch import Tensor, nn
 
 from semanifold.attributes.checkpoints import find_checkpoint, loaded
@@ -101,7 +102,6 @@ def test_race_has_no_value_where_the_reference_has_no_face() -> None:
     assert reader.read(image, grey(-1)).isfinite().tolist() == [[False, True]]
 
 
-@needs_fixture
 def test_all_networks_together() -> None:
     """One by one and in a batch, in any order of columns, the same numbers; and those of the parts."""
     images = torch.stack([picture(100, 300, 260), picture(205, 300, 260)]) / 127.5 - 1

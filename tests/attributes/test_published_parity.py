@@ -9,7 +9,9 @@ import numpy as np
 import published_script
 import pytest
 import torch
-from formula_networks import FIXTURE, NAMES, close, description, needs_fixture, network, numbers, paths, picture, pictures, state
+from formula_networks import NAMES, description, network, numbers, paths, picture, pictures, state
+from reference import REFERENCE
+from reference import agree as close
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, cosine_similarity
 
@@ -19,7 +21,8 @@ from semanifold.attributes.residual_readers import FairFace, degrees, expected
 from semanifold.attributes.s3fd import MEAN_BGR, best_faces, face_cells
 from semanifold.attributes.sampling import normalised
 
-pytestmark = needs_fixture
+PIPELINE = description()["config"]["pipeline"]
+RUNS = [(run, path) for run in PIPELINE["runs"] for path in range(len(PIPELINE["paths"]))]
 
 
 def within(x: Tensor) -> Tensor:
@@ -127,12 +130,7 @@ def test_the_soft_argmax_is_continuous_and_monotone_where_the_published_score_is
 
 @pytest.mark.parametrize(
     ("run", "path"),
-    [
-        ("stylegan2", 1),
-        *(pytest.param(run, path, marks=pytest.mark.slow) for run, path in (("stylegan2", 0), ("stylegan2", 2))),
-        *(pytest.param("stylegan2_antialias", path, marks=pytest.mark.slow) for path in range(3)),
-        *(pytest.param("proggan", path, marks=pytest.mark.slow) for path in range(3)),
-    ],
+    [RUNS[0], *(pytest.param(*run, marks=pytest.mark.slow) for run in RUNS[1:])],
 )
 def test_the_whole_published_script(run: str, path: int) -> None:
     """From pictures of several sizes to its 26 attributes: detection, crops, inputs, raw outputs and scores."""
@@ -143,7 +141,7 @@ def test_the_whole_published_script(run: str, path: int) -> None:
             exact = key.startswith("crop_")
             assert not exact or torch.equal(found, expected_numbers)
             close(found.float(), expected_numbers.float())
-    names = description()["config"]["pipeline"]["attributes"]
+    names = PIPELINE["attributes"]
     assert set(values) == set(names)
     for index, name in enumerate(names):
         close(values[name].double(), numbers()[f"{run}/attributes"][index, path])
@@ -151,12 +149,12 @@ def test_the_whole_published_script(run: str, path: int) -> None:
 
 def test_the_published_files_hold_these_numbers() -> None:
     """The columns of the result files that people have are the attributes of the fixture, by the names that we use."""
-    names = description()["config"]["pipeline"]["attributes"]
+    names = PIPELINE["attributes"]
     ours = {a.name for n, m in MEASURES.items() for a in m.attributes(network(n)) if not a.name.startswith("race_")}
     assert ours == set(names)
     for index, name in enumerate(names):
-        held = np.load(FIXTURE / "eval_np" / f"{name}.npy")
+        held = np.load(REFERENCE / "attribute_networks" / "eval_np" / f"{name}.npy")
         assert np.array_equal(held, numbers()["stylegan2/attributes"][index].numpy())
-    pose = json.loads((FIXTURE / "eval_json" / "pose.json").read_text())
+    pose = json.loads((REFERENCE / "attribute_networks" / "eval_json" / "pose.json").read_text())
     yaw = numbers()["stylegan2/attributes"][names.index("yaw")]
-    assert np.allclose(np.deg2rad([pose[str(path)][0] for path in range(3)]), yaw.numpy())
+    assert np.allclose(np.deg2rad([pose[str(path)][0] for path in range(len(yaw))]), yaw.numpy())

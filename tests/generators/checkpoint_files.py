@@ -10,12 +10,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from reference import REFERENCE, settings
 from safetensors.torch import load_file
-from test_stylegan2_parity import REFERENCE, as_tensorflow
 from torch import Tensor, nn
+
+VARIANTS = settings("stylegan2_ada")["variants"]
+"""How the published code was asked for each variant of StyleGAN2-ADA."""
 
 BUFFERS = ("resample_filter", "noise_const", "w_avg", "kernel")
 CANARY = "canary"
+
+
+def clamp_of(variant: str) -> float | None:
+    """The conv_clamp of a variant."""
+    return VARIANTS[variant]["init_kwargs"]["synthesis_kwargs"].get("conv_clamp")
+
+
+UNCLAMPED = [variant for variant in VARIANTS if clamp_of(variant) is None]
+CONDITIONAL = [variant for variant in VARIANTS if VARIANTS[variant]["init_kwargs"]["c_dim"]]
+PLAIN = next(variant for variant in UNCLAMPED if variant not in CONDITIONAL)
+"""The first variant that has neither labels nor a clamp."""
 
 
 def ada_state(variant: str) -> dict[str, Tensor]:
@@ -92,7 +106,7 @@ def write_nvidia(
     kind, rebuild = persistent_class(path.with_name(CANARY))
     settings = {"conv_clamp": clamp, "activation": "lrelu"}
     attributes = {"conv0": settings, "conv1": settings, "torgb": {"conv_clamp": clamp}}
-    attributes |= {f"fc{i}": {"bias_gain": 0.01} for i in range(8)}
+    attributes |= {path.split(".")[1]: {"bias_gain": 0.01} for path in state if path.startswith("mapping.fc")}
     easy = type("EasyDict", (dict,), {})
     with modules(torch_utils__persistence={"_reconstruct_persistent_obj": rebuild}, dnnlib__util={"EasyDict": easy}):
         ema = tree(state, kind, attributes)
@@ -105,6 +119,39 @@ def write_nvidia(
         snapshot = {"G": other, "D": critic, "G_ema": ema, "training_set_kwargs": options}
         with path.open("wb") as file:
             pickle.dump({only: snapshot[only]} if only else snapshot, file)
+
+
+def as_tensorflow(state: dict[str, Tensor]) -> dict:
+    """Write a stylegan2-ada state dict as the TensorFlow code names, turns and mirrors it."""
+    names = {"conv1.": "Conv1/", "conv0.": "Conv0_up/", "torgb.": "ToRGB/", "skip.": "Skip/"}
+    out = {"lod": torch.zeros(()).numpy(), "G_mapping/dlatent_avg": state["mapping.w_avg"].numpy()}
+    for key, value in state.items():
+        if key.endswith("resample_filter") or key == "mapping.w_avg":
+            continue
+        if key.startswith("mapping."):
+            name = key.removeprefix("mapping.").replace("fc", "Dense").replace("embed", "LabelEmbed").replace(".", "/")
+            out["G_mapping/" + name] = (value.T if value.ndim == 2 else value).contiguous().numpy()
+            continue
+        size, rest = key.removeprefix("synthesis.b").split(".", 1)
+        if rest == "const":
+            out["G_synthesis/4x4/Const/const:0"] = value[None].numpy()
+        elif rest.endswith("noise_const"):
+            index = 2 * (int(size).bit_length() - 1) - (4 if rest.startswith("conv1") else 5)
+            out[f"G_synthesis/noise{index}:0"] = value[None, None].numpy()
+        else:
+            for theirs, tf in names.items():
+                rest = rest.replace(theirs, "Conv/" if size == "4" and tf == "Conv1/" else tf)
+            if rest.endswith("affine.weight"):
+                written = value.T
+            elif rest.endswith("affine.bias"):
+                written = value - 1
+            elif rest.endswith("weight"):
+                written = (value.flip(2, 3) if "Conv0_up" in rest else value).permute(2, 3, 1, 0)
+            else:
+                written = value
+            rest = rest.replace("affine.", "mod_")
+            out[f"G_synthesis/{size}x{size}/{rest}:0"] = written.contiguous().numpy()
+    return out
 
 
 def write_tensorflow(path: Path, state: dict[str, Tensor], *, bare: bool = False) -> None:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import torch
-from safetensors.torch import load_file
+from reference import REFERENCE, full_size
 from torch import Tensor
 
 from semanifold.generators.base import Generator
@@ -16,14 +12,12 @@ from semanifold.generators.proggan import ProgGAN, ProgGANConfig
 from semanifold.generators.sngan import SNGAN, SNGANConfig
 from semanifold.latents import Latents
 
-REFERENCE = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference"
 FILES = {
     "sngan_mnist": REFERENCE / "sngan_mnist" / "generator.pt",
     "sngan_anime": REFERENCE / "sngan_anime" / "generator.pt",
     "proggan": REFERENCE / "proggan" / "generator.pth",
     "biggan": REFERENCE / "biggan" / "G_ema.pth",
 }
-PICTURES, GRADIENTS = 1e-5, 5e-5
 SMALL = {
     "sngan": lambda: SNGAN(SNGANConfig(5, (4, 4, 3, 3), 2), seed=1),
     "proggan": lambda: ProgGAN(ProgGANConfig(5, (4, 4, 3, 3), 2), seed=1),
@@ -31,23 +25,9 @@ SMALL = {
 }
 
 
-def numbers(name: str) -> dict[str, Tensor]:
-    return load_file(REFERENCE / f"{name}.safetensors")
-
-
-def about(name: str) -> dict[str, Any]:
-    return json.loads((REFERENCE / f"{name}.json").read_text())["config"]
-
-
-def full_size(model: str) -> dict[str, Tensor]:
+def shapes(model: str) -> dict[str, Tensor]:
     """The state of a real model on no device."""
-    table = json.loads((REFERENCE / "full_size_layouts.json").read_text())["models"][model]["keys"]
-    return {key: torch.empty([side for side in shape if isinstance(side, int)], device="meta") for key, shape in table.items()}
-
-
-def agree(ours: Tensor, theirs: Tensor, tolerance: float = PICTURES) -> None:
-    assert ours.shape == theirs.shape
-    assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
+    return {key: torch.empty(shape, device="meta") for key, shape in full_size(model).items()}
 
 
 def gradient(generator: Generator, latents: Latents) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -11,14 +10,19 @@ import pytest
 import torch
 from checkpoint_files import (
     CANARY,
-    REFERENCE,
+    CONDITIONAL,
+    PLAIN,
+    UNCLAMPED,
+    VARIANTS,
     ada_state,
+    clamp_of,
     write_nvidia,
     write_tensorflow,
     write_whole_rosinality,
 )
+from reference import REAL, REFERENCE, full_size, needs_real, numbers
+from reference import agree as equal
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from semanifold.errors import SemanifoldError
 from semanifold.generators.inspecting import inspect_file
@@ -27,20 +31,13 @@ from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from semanifold.latents import Latents
 
 ROSINALITY = REFERENCE / "stylegan2_rosinality" / "generator.pt"
-needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference numbers are not beside the checkout")
 USABLE = {"stylegan2_ada", "stylegan2_rosinality", "biggan", "proggan", "sngan_mnist", "sngan_anime"}
 SMALL = StyleGAN2Config(size=8, z_dim=4, w_dim=4, channels=(4, 4), mapping_layers=2)
 
 
-def expected(variant: str) -> dict[str, Tensor]:
-    every = load_file(REFERENCE / "stylegan2_ada.safetensors")
-    return {key.split("/")[1]: value for key, value in every.items() if key.startswith(f"{variant}/")}
-
-
 def agree(generator: StyleGAN2, variant: str) -> None:
-    numbers = expected(variant)
-    pictures = generator.images(Latents(numbers["z"], "z", numbers.get("c")))
-    assert (pictures - numbers["img_const"]).abs().max() <= 1e-5 * numbers["img_const"].abs().max()
+    expected = numbers("stylegan2_ada", variant)
+    equal(generator.images(Latents(expected["z"], "z", expected.get("c"))), expected["img_const"])
 
 
 def small() -> StyleGAN2:
@@ -48,13 +45,11 @@ def small() -> StyleGAN2:
 
 
 def agree_rosinality(generator: StyleGAN2) -> None:
-    numbers = load_file(REFERENCE / "stylegan2_rosinality.safetensors")
-    pictures = generator.images(Latents(numbers["z"], "z"))
-    assert (pictures - numbers["img_z_buffers"]).abs().max() <= 1e-5 * numbers["img_z_buffers"].abs().max()
-    assert torch.equal(generator.w_avg, numbers["latent_avg"])
+    expected = numbers("stylegan2_rosinality")
+    equal(generator.images(Latents(expected["z"], "z")), expected["img_z_buffers"])
+    assert torch.equal(generator.w_avg, expected["latent_avg"])
 
 
-@needs_reference
 @pytest.mark.parametrize("old", [False, True])
 def test_rosinality(tmp_path: Path, old: bool) -> None:
     path = ROSINALITY
@@ -66,7 +61,6 @@ def test_rosinality(tmp_path: Path, old: bool) -> None:
     assert not any(value.requires_grad for value in generator.parameters())
 
 
-@needs_reference
 def test_training_checkpoint_and_whole_module(tmp_path: Path) -> None:
     """Checkpoints of a training run also hold the options of its command line; whole modules come without the mean w."""
     from argparse import Namespace
@@ -80,8 +74,7 @@ def test_training_checkpoint_and_whole_module(tmp_path: Path) -> None:
     assert bare.fingerprint == whole.fingerprint
 
 
-@needs_reference
-@pytest.mark.parametrize("variant", ["uncond_skip", "cond_skip", "uncond_resnet", "uncond_orig"])
+@pytest.mark.parametrize("variant", UNCLAMPED)
 def test_nvidia_and_tensorflow(tmp_path: Path, variant: str) -> None:
     state = ada_state(variant)
     write_nvidia(tmp_path / "snapshot.pkl", state)
@@ -93,36 +86,34 @@ def test_nvidia_and_tensorflow(tmp_path: Path, variant: str) -> None:
     assert not (tmp_path / CANARY).exists()
 
 
-@needs_reference
 def test_other_forms_of_nvidia_files(tmp_path: Path) -> None:
-    state = ada_state("uncond_skip")
+    state = ada_state(PLAIN)
     write_nvidia(tmp_path / "whole.pt", state, whole=True)
     write_nvidia(tmp_path / "ema.pkl", state, only="G_ema")
     write_tensorflow(tmp_path / "bare.pkl", state, bare=True)
     save_file(state, tmp_path / "state.safetensors")
     torch.save(state, tmp_path / "state.pt")
     for name in ("whole.pt", "ema.pkl", "bare.pkl", "state.safetensors", "state.pt"):
-        agree(load_generator(tmp_path / name), "uncond_skip")
+        agree(load_generator(tmp_path / name), PLAIN)
     assert not (tmp_path / CANARY).exists()
 
 
-@needs_reference
-def test_clamp_comes_from_the_records(tmp_path: Path) -> None:
+@pytest.mark.parametrize("variant", sorted(VARIANTS.keys() - UNCLAMPED))
+def test_clamp_comes_from_the_records(tmp_path: Path, variant: str) -> None:
     """The weights do not tell conv_clamp; the attributes of the pickled layers do."""
-    write_nvidia(tmp_path / "snapshot.pkl", ada_state("uncond_clamp"), clamp=1.5)
+    write_nvidia(tmp_path / "snapshot.pkl", ada_state(variant), clamp=clamp_of(variant))
     generator = load_generator(tmp_path / "snapshot.pkl")
-    assert generator.config.clamp == 1.5
-    agree(generator, "uncond_clamp")
+    assert generator.config.clamp == clamp_of(variant)
+    agree(generator, variant)
 
 
-@needs_reference
 @pytest.mark.parametrize("form", ["rosinality", "nvidia", "tensorflow"])
 def test_conversion_is_exact(tmp_path: Path, form: str) -> None:
     source = {"rosinality": ROSINALITY}.get(form, tmp_path / "source.pkl")
     if form == "nvidia":
-        write_nvidia(source, ada_state("cond_skip"), clamp=256)
+        write_nvidia(source, ada_state(CONDITIONAL[0]), clamp=256)
     elif form == "tensorflow":
-        write_tensorflow(source, ada_state("cond_skip"))
+        write_tensorflow(source, ada_state(CONDITIONAL[0]))
     target = tmp_path / "ours.safetensors"
     converted = convert(source, target)
     before, after = load_generator(source), load_generator(target)
@@ -223,21 +214,24 @@ def test_own_code(tmp_path: Path) -> None:
         load_generator(f"{tmp_path}/other.py:ready")
 
 
-@needs_reference
 def test_inspection_of_generators(tmp_path: Path) -> None:
-    write_nvidia(tmp_path / "snapshot.pkl", ada_state("cond_skip"))
+    write_nvidia(tmp_path / "snapshot.pkl", ada_state(CONDITIONAL[0]))
     told = inspect_file(tmp_path / "snapshot.pkl")
-    assert (told.architecture, told.resolution, told.channels, told.classes) == ("StyleGAN2 generator", 32, 3, 5)
-    assert told.latents == {"z": (32,), "w": (40,), "w+": (8, 40)}
+    config = VARIANTS[CONDITIONAL[0]]
+    asked, channels = config["init_kwargs"], config["channels"]
+    size, colours, w = asked["img_resolution"], asked["img_channels"], asked["w_dim"]
+    assert (told.architecture, told.resolution, told.channels) == ("StyleGAN2 generator", size, colours)
+    assert told.classes == asked["c_dim"]
+    assert told.latents == {"z": (asked["z_dim"],), "w": (w,), "w+": (config["num_ws"], w)}
     assert told.usable
     assert told.fingerprint == load_generator(tmp_path / "snapshot.pkl").fingerprint
-    assert ("synthesis.b4.const", (16, 4, 4), "float32") in told.tensors
+    assert ("synthesis.b4.const", (channels["4"], 4, 4), "float32") in told.tensors
     text = str(told)
     for words in (
         "StyleGAN2",
         "stylegan2-ada-pytorch",
         "G_ema",
-        "3 x 32 x 32",
+        f"{colours} x {size} x {size}",
         told.sha256,
         told.fingerprint or "-",
         "--generator",
@@ -245,20 +239,24 @@ def test_inspection_of_generators(tmp_path: Path) -> None:
         assert words in text
 
 
-@needs_reference
-def test_inspection_of_everything_else() -> None:
+@pytest.mark.parametrize(
+    ("folder", "known"),
+    [
+        (REFERENCE, {"biggan/G_": "BigGAN", "proggan/": "Progressive", "sngan_": "SN-GAN", "/support_sets.pt": "support sets"}),
+        pytest.param(REAL, {"resefa": "512 latent", "smile.pt": "512 latent"}, marks=needs_real()),
+    ],
+)
+def test_inspection_of_everything_else(folder: Path, known: dict[str, str]) -> None:
     """Every file of the reference and real folders gets a description, and none is taken for what it is not."""
-    known = {"biggan/G_ema.pth": "BigGAN", "proggan/gen": "Progressive GAN", "sngan_mnist": "SN-GAN", "pix2pixhd": "pix2pixHD"}
-    known |= {"stylegan3_t/G": "StyleGAN3", "support_sets.pt": "support sets", "resefa": "512 latent", "smile.pt": "512 latent"}
     seen = set()
-    for path in sorted(REFERENCE.parent.glob("re*/**/*")):
+    for path in sorted(folder.rglob("*")):
         if not path.is_file():
             continue
         told = inspect_file(path)
         assert told.usable == (path.suffix != ".json" and str(path.parent.name) in USABLE), path
         assert str(told)
         for mark, words in known.items():
-            if mark in str(path) and (path.suffix in (".pt", ".pth", ".npy") or "state" in path.name):
+            if mark in str(path.relative_to(folder)) and path.suffix in (".pt", ".pth", ".npy"):
                 assert words in told.holds, path
                 seen.add(mark)
     assert seen == set(known)
@@ -281,12 +279,11 @@ def test_inspection_of_edits_and_arrays(tmp_path: Path) -> None:
     assert not inspect_file(tmp_path / "objects.npy").usable
 
 
-@needs_reference
 @pytest.mark.slow
 def test_a_1024_pixel_snapshot_loads_in_seconds(tmp_path: Path) -> None:
     from semanifold.generators.stylegan2_layouts import recognise
 
-    table = json.loads((REFERENCE / "full_size_layouts.json").read_text())["models"]["stylegan2_ada_1024"]["keys"]
+    table = full_size("stylegan2_ada_1024")
     row = torch.outer(*[torch.tensor([1.0, 3, 3, 1]) / 8] * 2)
     state = {key: row if key.endswith("resample_filter") else torch.full(shape, 0.01) for key, shape in table.items()}
     assert recognise(state) == "ada"

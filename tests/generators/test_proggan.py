@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from published_generators import FILES, GRADIENTS, REFERENCE, SMALL, about, agree, full_size, gradient, numbers
+from published_generators import FILES, SMALL, gradient, shapes
+from reference import GRADIENTS, agree, numbers, settings
 
 from semanifold.errors import SemanifoldError
 from semanifold.generators.loading import load_generator
@@ -13,12 +14,9 @@ from semanifold.generators.proggan import ProgGAN, ProgGANConfig, from_published
 from semanifold.generators.states import assembled
 from semanifold.latents import Latents
 
-needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference numbers are not beside the checkout")
 
-
-@needs_reference
 def test_published_pictures() -> None:
-    generator, expected, config = load_generator(FILES["proggan"]), numbers("proggan"), about("proggan")
+    generator, expected, config = load_generator(FILES["proggan"]), numbers("proggan"), settings("proggan")
     assert isinstance(generator, ProgGAN)
     assert generator.config == ProgGANConfig(config["latent_dim"], tuple(config["channels_per_resolution"].values()))
     assert generator.picture_shape == (3, config["resolution"], config["resolution"])
@@ -29,9 +27,8 @@ def test_published_pictures() -> None:
     agree(gradient(generator, codes), expected["grad_z"], GRADIENTS)
 
 
-@needs_reference
 def test_the_real_model_is_understood() -> None:
-    state = full_size("proggan_celebahq_1024")
+    state = shapes("proggan_celebahq_1024")
     config, ours = from_published(state)
     assert config == ProgGANConfig()
     generator = assembled(lambda: ProgGAN(config), ours, "Progressive GAN")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from published_generators import FILES, GRADIENTS, REFERENCE, SMALL, about, agree, full_size, gradient, labels_for, numbers
+from published_generators import FILES, SMALL, gradient, labels_for, shapes
+from reference import GRADIENTS, agree, numbers, settings
 
 from semanifold.errors import SemanifoldError
 from semanifold.generators.convolutional import Norm, doubled, doubled_conv
@@ -14,15 +15,13 @@ from semanifold.generators.sngan import SNGAN, SNGANConfig, from_published
 from semanifold.generators.states import assembled
 from semanifold.latents import Latents
 
-needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference numbers are not beside the checkout")
 REAL = {"sngan_mnist": (256,) * 4, "sngan_animefaces": (1024, 512, 256, 128, 64)}
 every_kind = pytest.mark.parametrize("kind", SMALL)
 
 
-@needs_reference
 @pytest.mark.parametrize("name", ["sngan_mnist", "sngan_anime"])
 def test_published_pictures(name: str) -> None:
-    generator, expected, config = load_generator(FILES[name]), numbers(name), about(name)
+    generator, expected, config = load_generator(FILES[name]), numbers(name), settings(name)
     assert isinstance(generator, SNGAN)
     assert generator.config == SNGANConfig(config["latent_dim"], tuple(config["channels"]), config["image_channels"])
     assert generator.picture_shape == (config["image_channels"], config["img_size"], config["img_size"])
@@ -32,10 +31,9 @@ def test_published_pictures(name: str) -> None:
     agree(gradient(generator, codes), expected["grad_z"], GRADIENTS)
 
 
-@needs_reference
 @pytest.mark.parametrize("model", REAL)
 def test_real_models_are_understood(model: str) -> None:
-    state = full_size(model)
+    state = shapes(model)
     config, ours = from_published(state)
     assert config == SNGANConfig(128, REAL[model], 1 if model == "sngan_mnist" else 3)
     generator = assembled(lambda: SNGAN(config), ours, "SN-GAN")

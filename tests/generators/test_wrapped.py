@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from real_generators import REAL
+from reference import needs_real
 from torch import Tensor, nn
 
 from semanifold.errors import SemanifoldError
@@ -14,10 +13,7 @@ from semanifold.generators.base import Generator
 from semanifold.generators.wrapped import wrap
 from semanifold.latents import Latents
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from real_generators import FOLDER, REAL, available
-
-needs_real = pytest.mark.skipif(not available(), reason="the real models are not beside the checkout")
+real_models = needs_real("generators")
 
 
 def network() -> nn.Module:
@@ -145,7 +141,7 @@ def test_mistakes() -> None:
         assert "\n" not in str(raised.value)
 
 
-@needs_real
+@real_models
 @pytest.mark.parametrize("name", REAL)
 def test_real_generators(name: str) -> None:
     """Each makes pictures as it was trained to: in range, different from one another, and mostly smooth."""
@@ -161,14 +157,9 @@ def test_real_generators(name: str) -> None:
     )
 
 
-@needs_real
+@real_models
 def test_digits_are_dark_outside() -> None:
     generator = REAL["mnist28"]()
     pictures = generator.images(generator.sample(range(32)))
     assert pictures[:, :, :2].mean() < -0.9
     assert pictures[:, :, 8:20, 8:20].mean() > -0.6
-
-
-@needs_real
-def test_the_shared_files_are_only_read() -> None:
-    assert sorted(path.name for path in FOLDER.glob("*.pt")) == ["btcvae_celeba64.pt", "celeba32_dcgan.pt", "mnist28_wgangp.pt"]

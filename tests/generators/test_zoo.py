@@ -127,20 +127,6 @@ def test_the_table_is_sound() -> None:
         assert bool(row.members) == (".tar" in row.address)
 
 
-def test_the_table_holds_all_known_addresses_and_hashes() -> None:
-    facts = Path(__file__).parents[3] / "shared" / "field" / "zoo.md"
-    if not facts.exists():
-        pytest.skip(f"the list of addresses is not at {facts}")
-    text = facts.read_text(encoding="utf-8")
-    every = " ".join(row.address for row in zoo.table().values())
-    paths = re.findall(r"`((?:https://www\.|stylegan)[^`{]+\.(?:pkl|pt|tar\?dl=1))`", text)
-    assert len(paths) == 27 + 11 + 11 + 10
-    assert [path for path in paths if path not in every] == []
-    rows = re.findall(r"`(https://www\.dropbox[^`]+)` \| `([0-9a-f]{64})`", text)
-    assert len(rows) == 11
-    assert dict(rows).items() <= {row.address: row.sha256 for row in zoo.table().values()}.items()
-
-
 def test_a_file_is_fetched_once_and_found(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_generator(StyleGAN2(SMALL), tmp_path / "weights.safetensors")
     add(server, monkeypatch, (tmp_path / "weights.safetensors").read_bytes())

@@ -1,13 +1,12 @@
 """Springs, valleys, masks and the whole objective: theorems, the plain version, and the published code's numbers."""
 
-import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from formula_weights import lpips_with_formula_weights
+from reference import GRADIENTS, REFERENCE, described, numbers
+from reference import agree as close
 from small_world import SmallWorld
 from torch import Tensor
 
@@ -21,22 +20,12 @@ from semanifold.manifolds.objective import Objective, cropped_parts, kinked_vall
 from semanifold.masks import box
 from semanifold.minimise import begin, lbfgs_step
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from formula_weights import lpips_with_formula_weights
-
-REFERENCE = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference"
-needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the published numbers are not beside the checkout")
-SPRING_CASES = [f"springs/latents{i}/case{j}" for i in range(2) for j in range(3)]
+CONFIG = described("masked_manifold")["config"]
 
 
 @pytest.fixture(scope="module")
-def fixture() -> tuple[dict, dict[str, Tensor]]:
-    return json.loads((REFERENCE / "masked_manifold.json").read_text()), load_file(REFERENCE / "masked_manifold.safetensors")
-
-
-def close(found: Tensor, expected: Tensor, tolerance: float) -> None:
-    assert found.shape == expected.shape
-    assert (found - expected).abs().max() <= tolerance * expected.abs().max()
+def published() -> dict[str, Tensor]:
+    return numbers("masked_manifold")
 
 
 def objective(n: int = 7, *, seed: int = 0, **changes) -> tuple[Objective, Tensor]:
@@ -134,76 +123,68 @@ def test_chunks_change_nothing(chunk: int) -> None:
     torch.testing.assert_close(parts.gradient, whole(free).gradient)
 
 
-@needs_reference
-@pytest.mark.parametrize("case", SPRING_CASES)
-def test_springs_equal_the_published_ones(case: str, fixture: tuple[dict, dict[str, Tensor]]) -> None:
-    described, numbers = fixture
-    config = described["config"]["springs"]
+@pytest.mark.parametrize("case", CONFIG["springs"]["cases"])
+def test_springs_equal_the_published_ones(case: str, published: dict[str, Tensor]) -> None:
+    config = CONFIG["springs"]
     layers = slice(config["cases"][case]["layer_start"], config["cases"][case]["layer_end"])
-    codes = numbers[case.rsplit("/", 1)[0]].clone().requires_grad_()
+    codes = published[case.rsplit("/", 1)[0]].clone().requires_grad_()
     springs = springs_of((config["n"],), {1: config["alpha"], 2: config["beta"]})
     energies = spring_energy(codes[:, layers], springs, config["sigma"])
-    close(torch.stack([energies[springs.orders == k].sum() for k in (1, 2)]).detach(), numbers[f"{case}/energies"], 1e-5)
-    close(torch.autograd.grad(energies.sum(), codes)[0], numbers[f"{case}/grad"], 5e-5)
+    close(torch.stack([energies[springs.orders == k].sum() for k in (1, 2)]).detach(), published[f"{case}/energies"])
+    close(torch.autograd.grad(energies.sum(), codes)[0], published[f"{case}/grad"], GRADIENTS)
 
 
-@needs_reference
-@pytest.mark.parametrize("case", ["mse/centre", "mse/thin", "lpips_alex/rect"])
-def test_regions_equal_the_published_ones(case: str, fixture: tuple[dict, dict[str, Tensor]]) -> None:
-    described, numbers = fixture
-    config, family = described["config"]["mask_loss"], case.split("/", maxsplit=1)[0]
-    distance = l2
-    if family == "lpips_alex":
-        distance = raw_lpips(described)
-    image = numbers[f"{family}/image"].clone().requires_grad_()
-    inside, outside = cropped_parts(tuple(config["cases"][case]["rect"]), numbers[f"{family}/target"], distance)(image)
+@pytest.mark.parametrize("case", CONFIG["mask_loss"]["cases"])
+def test_regions_equal_the_published_ones(case: str, published: dict[str, Tensor]) -> None:
+    config, family = CONFIG["mask_loss"]["cases"][case], case.split("/", maxsplit=1)[0]
+    distance = raw_lpips(family.removeprefix("lpips_")) if family.startswith("lpips_") else l2
+    image = published[f"{family}/image"].clone().requires_grad_()
+    inside, outside = cropped_parts(tuple(config["rect"]), published[f"{family}/target"], distance)(image)
     terms = torch.cat([config["gamma"] * outside, config["gamma"] * kinked_valley(inside, config["offset"], 0.0)])
-    close(terms.detach(), numbers[f"{case}/losses"], 1e-5)
-    close(inside.detach()[0], numbers[f"{case}/raw"][0], 1e-5)
-    close(torch.autograd.grad(terms[0], image, retain_graph=True)[0], numbers[f"{case}/grad_unmask"], 5e-5)
-    close(torch.autograd.grad(terms[1], image)[0], numbers[f"{case}/grad_mask"], 5e-5)
+    close(terms.detach(), published[f"{case}/losses"])
+    close(inside.detach()[0], published[f"{case}/raw"][0])
+    close(torch.autograd.grad(terms[0], image, retain_graph=True)[0], published[f"{case}/grad_unmask"], GRADIENTS)
+    close(torch.autograd.grad(terms[1], image)[0], published[f"{case}/grad_mask"], GRADIENTS)
 
 
-def raw_lpips(described: dict):
+def raw_lpips(net: str):
     """LPIPS on crops as they are: the published code does not enlarge small ones."""
-    model = lpips_with_formula_weights("alex", described["config"]["lpips"]["nets"]["alex"]).eval().requires_grad_(False)
+    model = lpips_with_formula_weights(net, CONFIG["lpips"]["nets"][net]).eval().requires_grad_(False)
     lpips_from(model)
     return lambda images, reference: model(images, reference).flatten()
 
 
-@needs_reference
-def test_the_whole_objective_and_its_descent_equal_the_published_ones(fixture: tuple[dict, dict[str, Tensor]]) -> None:
-    described, numbers = fixture
-    config = described["config"]["objective"]
+def test_the_whole_objective_and_its_descent_equal_the_published_ones(published: dict[str, Tensor]) -> None:
+    config = CONFIG["objective"]
     generator = load_generator(REFERENCE / config["generator"])
     layers = (config["layer_start"], config["layer_end"])
     settings = paper_settings(
         frames=config["n"], layers=layers, springs={1: config["alpha"], 2: config["beta"]}, alpha=config["gamma"]
     )
     layout = layout_of(settings, config["n"])
-    seed = Latents(numbers["objective/latent_in"], "w+")
+    seed = Latents(published["objective/latent_in"], "w+")
     reference = generator.images(seed)
-    close(reference, numbers["objective/target"], 1e-5)
+    close(reference, published["objective/target"])
     function = Objective(
         generator, seed, layers, layout, cropped_parts(tuple(config["rect"]), reference, l2), config["offset"], config["sigma"],
         settings.alpha, settings.outside, valley=kinked_valley, width=0.0,
     )  # fmt: skip
-    free = (numbers["objective/latents"] - numbers["objective/latent_in"])[:, slice(*layers)]
+    free = (published["objective/latents"] - published["objective/latent_in"])[:, slice(*layers)]
     at = function(free)
-    assert at.value == pytest.approx(float(numbers["objective/loss"]), rel=1e-5)
-    close(at.gradient, numbers["objective/grad"][:, slice(*layers)], 5e-5)
+    assert at.value == pytest.approx(float(published["objective/loss"]), rel=1e-5)
+    close(at.gradient, published["objective/grad"][:, slice(*layers)], GRADIENTS)
     terms = function.images(free)
     per_code = torch.stack([config["gamma"] * terms[3], terms[0] - config["gamma"] * terms[3]], dim=1)
-    close(per_code, numbers["objective/per_code"], 1e-5)
+    close(per_code, published["objective/per_code"])
     springs = spring_energy(free, layout.springs, config["sigma"])
     sums = [springs[layout.springs.orders == k].sum() for k in (1, 2)]
-    close(torch.stack([*sums, *per_code.sum(0)]), numbers["objective/terms"], 1e-5)
+    close(torch.stack([*sums, *per_code.sum(0)]), published["objective/terms"])
     state = begin(function, free)
     for _ in range(8):
         state = lbfgs_step(function, state, line_search=False)
-    assert state.at.value == pytest.approx(float(numbers["objective/loss_after"]), rel=1e-3)
-    after = (numbers["objective/latents_after"] - numbers["objective/latent_in"])[:, slice(*layers)]
-    assert (state.x - after).abs().max() <= 1e-3 * numbers["objective/latents_after"].abs().max()
+    assert state.at.value == pytest.approx(float(published["objective/loss_after"]), rel=1e-3)
+    after = (published["objective/latents_after"] - published["objective/latent_in"])[:, slice(*layers)]
+    assert (state.x - after).abs().max() <= 1e-3 * published["objective/latents_after"].abs().max()
 
 
 def test_the_paper_split_refuses_a_box_without_an_outside() -> None:

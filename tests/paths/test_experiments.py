@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from reference import REFERENCE, settings
 
 from semanifold.errors import SemanifoldError
 from semanifold.generators.loading import load_generator
@@ -17,7 +18,7 @@ from semanifold.paths.training_draws import Prior, usual_distance
 from semanifold.paths.training_records import read_stats, stats_text, write_command
 from semanifold.paths.training_step import STATS, TrainingSettings
 
-REFERENCE = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference"
+VARIANTS = settings("reconstructor")["variants"]
 
 
 def sets(k: int, vectors: int, size: int) -> dict[str, torch.Tensor]:
@@ -83,8 +84,7 @@ def test_a_checkpoint_that_runs_code_is_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference numbers are not beside the checkout")
-@pytest.mark.parametrize("variant", ["lenet1", "lenet3"])
+@pytest.mark.parametrize("variant", [key for key, facts in VARIANTS.items() if facts["weights"] == "file"])
 def test_the_published_reconstructor_is_found_in_its_folder(variant: str, tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     published = REFERENCE / "reconstructor" / variant / "models" / "reconstructor.pt"

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from reference import REAL, REFERENCE, needs_real
 
 from semanifold.errors import SemanifoldError
 from semanifold.latents import Latents
@@ -19,12 +20,9 @@ from semanifold.paths.foreign import read_directions, save_support_sets
 from semanifold.paths.linear import LinearPaths
 from semanifold.paths.warped import WarpedPaths
 
-SHARED = Path(__file__).resolve().parents[2] / ".." / "shared"
-REAL = SHARED / "real" / "directions"
-needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the real directions are not beside the checkout")
-needs_reference = pytest.mark.skipif(
-    not (SHARED / "reference").is_dir(), reason="the reference numbers are not beside the checkout"
-)
+DIRECTIONS = REAL / "directions"
+real_directions = needs_real("directions")
+SETS = REFERENCE / "warped_support_sets"
 
 
 def directions(paths: LinearPaths | WarpedPaths) -> torch.Tensor:
@@ -32,16 +30,16 @@ def directions(paths: LinearPaths | WarpedPaths) -> torch.Tensor:
     return paths.shift(torch.zeros(len(paths), *paths.shape), torch.arange(len(paths)), 1 / paths.scale).detach()
 
 
-@needs_real
+@real_directions
 def test_real_boundaries_tell_their_space() -> None:
-    told = {path.name: load_paths(path).info.space for path in sorted(REAL.glob("interfacegan_*.npy"))}
+    told = {path.name: load_paths(path).info.space for path in sorted(DIRECTIONS.glob("interfacegan_*.npy"))}
     assert set(told.values()) == {"z", "w"}
     assert all((space == "w") == name.endswith("_w_boundary.npy") for name, space in told.items())
 
 
-@needs_real
+@real_directions
 def test_a_real_boundary_goes_three_of_its_units() -> None:
-    path = REAL / "interfacegan_stylegan_ffhq_smile_w_boundary.npy"
+    path = DIRECTIONS / "interfacegan_stylegan_ffhq_smile_w_boundary.npy"
     vector = torch.from_numpy(np.load(path)).float()
     paths = load_paths(path)
     assert torch.allclose(directions(paths), vector, atol=1e-6)
@@ -53,10 +51,10 @@ def test_a_real_boundary_goes_three_of_its_units() -> None:
     assert moved[:, :4].abs().max() == moved[:, 8:].abs().max() == 0
 
 
-@needs_real
+@real_directions
 def test_real_principal_components_are_in_standard_deviations() -> None:
-    held = torch.load(REAL / "e4e_ganspace_ffhq_pca.pt", weights_only=True)
-    paths = load_paths(REAL / "e4e_ganspace_ffhq_pca.pt")
+    held = torch.load(DIRECTIONS / "e4e_ganspace_ffhq_pca.pt", weights_only=True)
+    paths = load_paths(DIRECTIONS / "e4e_ganspace_ffhq_pca.pt")
     assert (len(paths), paths.info.space, paths.shape) == (80, "w", (512,))
     assert torch.allclose(directions(paths), held["comp"][:, 0], atol=1e-5)
     code = Latents(torch.zeros(1, 512), "w")
@@ -64,14 +62,14 @@ def test_real_principal_components_are_in_standard_deviations() -> None:
         assert torch.allclose(paths[k].latents(code, 1.0).values, 3 * held["std"][k] * held["comp"][k], atol=1e-4)
 
 
-@needs_real
+@real_directions
 @pytest.mark.parametrize(
     "name", ["e4e_interfacegan_smile.pt", "lowrankgan_ffhq1024_eyes_size.npy", "resefa_stylegan2_ffhq_mouth.npy"]
 )
 def test_real_files_that_do_not_tell_ask_for_the_space(name: str) -> None:
     with pytest.raises(SemanifoldError, match="does not say which latent space"):
-        load_paths(REAL / name)
-    paths = load_paths(REAL / name, "w")
+        load_paths(DIRECTIONS / name)
+    paths = load_paths(DIRECTIONS / name, "w")
     assert (paths.info.space, len(paths), paths.shape) == ("w", 1, (512,))
 
 
@@ -114,15 +112,15 @@ def test_arrays_of_every_shape(tmp_path: Path) -> None:
     assert len(read_directions(tmp_path / "dict.pt", "w")) == 4
 
 
-@needs_reference
 def test_experiments_of_warpedganspace(tmp_path: Path) -> None:
     """Finished, stopped (checkpoint) and converted runs all give the same paths."""
-    source = SHARED / "reference" / "warped_support_sets" / "learn_alphas_learn_gammas"
+    source = SETS / "learn_alphas_learn_gammas"
     expected = load_paths(source)
     assert isinstance(expected, WarpedPaths)
     arguments = json.loads((source / "args.json").read_text())
     assert expected.info.step == pytest.approx((arguments["min_shift_magnitude"] + arguments["max_shift_magnitude"]) / 2)
-    assert (expected.info.space, expected.info.generator, len(expected)) == ("z", "ProgGAN", arguments["num_support_sets"])
+    assert expected.info.space == ("w" if arguments["shift_in_w_space"] else "z")
+    assert (expected.info.generator, len(expected)) == (arguments["gan_type"], arguments["num_support_sets"])
     state = torch.load(source / "models" / "support_sets.pt", weights_only=True)
     models = tmp_path / "models"
     models.mkdir()
@@ -140,12 +138,11 @@ def test_experiments_of_warpedganspace(tmp_path: Path) -> None:
         assert torch.equal(found.alphas, expected.alphas)
         assert torch.equal(found.support, expected.support)
     wide = read_directions(tmp_path, layers=(2, 4))
-    assert (wide.info.space, wide.shape) == ("w+", (2, 16))
+    assert (wide.info.space, wide.shape) == ("w+", (2, *expected.shape))
 
 
-@needs_reference
 def test_a_file_of_support_sets_alone_asks_for_its_space(tmp_path: Path) -> None:
-    source = SHARED / "reference" / "warped_support_sets" / "fixed_alphas_fixed_gammas" / "models" / "support_sets.pt"
+    source = SETS / "fixed_alphas_fixed_gammas" / "models" / "support_sets.pt"
     shutil.copy(source, tmp_path / "support_sets.pt")
     with pytest.raises(SemanifoldError, match="which latent space"):
         load_paths(tmp_path / "support_sets.pt")
@@ -155,7 +152,8 @@ def test_a_file_of_support_sets_alone_asks_for_its_space(tmp_path: Path) -> None
     assert torch.equal(found.log_gamma, held["LOGGAMMA"].flatten())  # nothing says that it was not learned
     beside = load_paths(source)
     assert isinstance(beside, WarpedPaths)
-    assert torch.allclose(beside.log_gamma.exp(), torch.full((5,), 0.0625))
+    gamma = json.loads((source.parents[1] / "args.json").read_text())["gamma"] or 1 / beside.shape[0]
+    assert torch.allclose(beside.log_gamma.exp(), torch.full((len(beside),), gamma))
 
 
 def test_support_sets_are_written_as_they_are_read(tmp_path: Path) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import get_args
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from reference import GRADIENTS, REFERENCE, agree, numbers, settings
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError
@@ -18,48 +16,39 @@ from semanifold.paths.base import PathSetInfo
 from semanifold.paths.foreign import read_directions
 from semanifold.paths.linear import Form, LinearPaths, linear_paths
 
-REFERENCE = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference"
-needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference numbers are not beside the checkout")
-STORED = ["fc", "linear", "linear_nobias", "linear_padded", "linear_spatial", "ortho", "ortho_small", "proj"]
+VARIANTS = settings("latent_deformator")["variants"]
 FORMS: tuple[Form, ...] = get_args(Form)
-
-
-def agree(ours: Tensor, theirs: Tensor, tolerance: float = 1e-5) -> None:
-    assert ours.shape == theirs.shape
-    assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
 
 
 def published(variant: str) -> tuple[LinearPaths, dict[str, Tensor]]:
     """The deformator of a fixture, and its numbers."""
-    expected = load_file(REFERENCE / "latent_deformator.safetensors")
-    told = json.loads((REFERENCE / "latent_deformator.json").read_text())["config"]["variants"][variant]["kwargs"]
-    shape = told["shift_dim"] if isinstance(told["shift_dim"], list) else [told["shift_dim"]]
-    numbers = {key.removeprefix(f"{variant}/"): value for key, value in expected.items() if key.startswith(f"{variant}/")}
-    if variant in STORED:
+    told, expected = VARIANTS[variant], numbers("latent_deformator", variant)
+    form, shape = told["kwargs"]["type"], told["kwargs"]["shift_dim"]
+    shape = shape if isinstance(shape, list) else [shape]
+    if form not in ("ID", "RANDOM"):
         paths = read_directions(REFERENCE / "latent_deformator" / variant, "z", shape=shape)
         assert isinstance(paths, LinearPaths)
-        return paths, numbers
-    made = LinearPaths("id" if variant == "id" else "random", 16, tuple(shape), PathSetInfo())
-    if variant == "random":
-        made.matrix.copy_(numbers["matrix"])
-    return made, numbers
+        return paths, expected
+    made = LinearPaths("id" if form == "ID" else "random", told["input_dim"], tuple(shape), PathSetInfo())
+    if form == "RANDOM":
+        made.matrix.copy_(expected["matrix"])
+    return made, expected
 
 
-@needs_reference
-@pytest.mark.parametrize("variant", [*STORED, "id", "random"])
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_published_numbers(variant: str) -> None:
     """Shifts and gradients of every deformator, read from the files of the published code."""
     paths, expected = published(variant)
-    if variant == "proj":  # it looks like a linear one; only the args.json of a run tells
+    if VARIANTS[variant]["kwargs"]["type"] == "PROJECTIVE":  # it looks like a linear one; only the args.json of a run tells
         paths = as_projective(paths)
     x = expected["input"].requires_grad_()
     out = paths.deform(x)
     agree(out, expected["output"])
     parameters = {key: value for key, value in paths.named_parameters() if f"grad.{key}" in expected}
     found = torch.autograd.grad((out**3).sum(), [x, *parameters.values()])
-    agree(found[0], expected["grad_input"], 5e-5)
+    agree(found[0], expected["grad_input"], GRADIENTS)
     for key, gradient in zip(parameters, found[1:], strict=True):
-        agree(gradient, expected[f"grad.{key}"], 5e-5)
+        agree(gradient, expected[f"grad.{key}"], GRADIENTS)
     if "matrix" in expected:
         agree(paths.columns(), expected["matrix"])
 
@@ -70,11 +59,10 @@ def as_projective(paths: LinearPaths) -> LinearPaths:
     return made
 
 
-@needs_reference
 def test_a_step_is_what_the_deformator_makes_of_one_coordinate() -> None:
     paths, expected = published("linear")
     index = int(expected["input"][0].argmax())
-    shift = paths.shift(torch.zeros(1, 16), torch.tensor([index]), expected["input"][0, index].reshape(1))
+    shift = paths.shift(torch.zeros(1, *paths.shape), torch.tensor([index]), expected["input"][0, index].reshape(1))
     agree(shift, expected["output"][:1])
 
 

@@ -1,18 +1,15 @@
 """Reconstructors against the numbers of the published code, their files, and bad input."""
 
-import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
-from torch import Tensor
+from formula_weights import formula_state
+from reference import GRADIENTS, REFERENCE, agree, numbers, settings
 
 from semanifold.errors import SemanifoldError
 from semanifold.paths.reconstructor import (
-    Reconstructor,
     check_fits,
     make_reconstructor,
     read_reconstructor,
@@ -20,65 +17,32 @@ from semanifold.paths.reconstructor import (
     save_reconstructor,
 )
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from formula_weights import formula
-
-REFERENCE = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference"
-needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference numbers are not beside the checkout")
-
-RULES = {
-    "conv_weight": lambda u, entry: (2 * u - 1) * entry["bound"],
-    "linear_weight": lambda u, entry: (2 * u - 1) * entry["bound"],
-    "bn_weight": lambda u, entry: 0.35 + 0.7 * u,
-    "bn_bias": lambda u, entry: -0.2 + 0.4 * u,
-    "bn_mean": lambda u, entry: -0.1 + 0.2 * u,
-    "bn_var": lambda u, entry: 0.5 + u,
-    "linear_bias": lambda u, entry: -0.1 + 0.2 * u,
-    "zero": lambda u, entry: u * 0,
-}
+VARIANTS = settings("reconstructor")["variants"]
 
 
-def formula_state(reconstructor: Reconstructor, table: dict) -> dict[str, Tensor]:
-    """The fixture's weights, in the order of our own state dict; sums and first values are checked on the way."""
-    state = reconstructor.state_dict()
-    assert list(state) == list(table["state_dict"]), "names or order differ from the published state dict"
-    for key, entry in table["state_dict"].items():
-        u = formula(table["formula_seed"], entry["index"], state[key].numel())
-        value = RULES[entry["rule"]](u, entry).reshape(state[key].shape).to(state[key].dtype)
-        if "sum" in entry:
-            assert float(value.double().sum()) == pytest.approx(entry["sum"], rel=1e-9, abs=1e-6)
-        state[key] = value
-    return state
-
-
-def agree(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
-    assert ours.shape == theirs.shape
-    assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
-
-
-@needs_reference
-@pytest.mark.parametrize("variant", ["lenet1", "lenet3", "resnet"])
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_equal_to_the_published_networks(variant: str) -> None:
-    config = json.loads((REFERENCE / "reconstructor.json").read_text())["config"]["variants"][variant]
-    expected = {k.removeprefix(f"{variant}/"): v for k, v in load_file(REFERENCE / "reconstructor.safetensors").items()}
+    config, expected = VARIANTS[variant], numbers("reconstructor", variant)
     if config["weights"] == "file":
         network = read_reconstructor(REFERENCE / "reconstructor" / variant / "models" / "reconstructor.pt")
     else:
         network = make_reconstructor(config["reconstructor_type"], config["dim"], config["channels"])
-        network.load_state_dict(formula_state(network, config))
+        assert list(network.state_dict()) == list(config["state_dict"])
+        network.load_state_dict(formula_state(config))
     assert (network.paths, network.channels) == (config["dim"], config["channels"])
     network.eval()
     first, second = expected["x1"].requires_grad_(), expected["x2"].requires_grad_()
     scores, magnitudes = network(first, second)
-    agree(scores, expected["logits"], 1e-5)
-    agree(magnitudes, expected["magnitude"], 1e-5)
+    agree(scores, expected["logits"])
+    agree(magnitudes, expected["magnitude"])
     named = F.cross_entropy(scores, expected["target_index"])
     measured = (magnitudes - expected["target_magnitude"]).abs().mean()
-    total = named + 0.25 * measured
-    agree(torch.stack([named, measured, total]), expected["losses"], 1e-5)
+    weight = (expected["losses"][2] - expected["losses"][0]) / expected["losses"][1]
+    total = named + weight * measured
+    agree(torch.stack([named, measured, total]), expected["losses"])
     total.backward()
     assert first.grad is not None
-    agree(first.grad, expected["grad_x1"], 5e-5)
+    agree(first.grad, expected["grad_x1"], GRADIENTS)
 
 
 @pytest.mark.parametrize(("kind", "channels"), [("lenet", 1), ("lenet", 3), ("resnet", 4)])

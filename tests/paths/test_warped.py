@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from reference import GRADIENTS, REFERENCE, agree, numbers, settings
 from torch import Tensor
 
 from semanifold.edits.flow import rbf_direction, rbf_potential
@@ -20,14 +19,7 @@ from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.linear import LinearPaths
 from semanifold.paths.warped import WarpedPaths, reference_support, spread_support, warped_paths
 
-REFERENCE = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference"
-needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference numbers are not beside the checkout")
-VARIANTS = [f"{a}_alphas_{g}_gammas" for a in ("fixed", "learn") for g in ("fixed", "learn")]
-
-
-def agree(ours: Tensor, theirs: Tensor, tolerance: float = 1e-5) -> None:
-    assert ours.shape == theirs.shape
-    assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
+VARIANTS = sorted(path.name for path in (REFERENCE / "warped_support_sets").iterdir())
 
 
 def drawn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -39,12 +31,10 @@ def small(**options: object) -> WarpedPaths:
     return WarpedPaths.create(5, 3, (7,), PathSetInfo(), **given)
 
 
-@needs_reference
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_published_numbers(variant: str) -> None:
     """Directions, all gradients, and Euler paths both ways, read from the experiment folder of the published code."""
-    expected = load_file(REFERENCE / "warped_support_sets.safetensors")
-    config = json.loads((REFERENCE / "warped_support_sets.json").read_text())["config"]
+    expected, config = numbers("warped_support_sets"), settings("warped_support_sets")
     paths = load_paths(REFERENCE / "warped_support_sets" / variant)
     assert isinstance(paths, WarpedPaths)
     assert (paths.learn_alphas, paths.learn_gammas) == ("learn_alphas" in variant, "learn_gammas" in variant)
@@ -58,22 +48,24 @@ def test_published_numbers(variant: str) -> None:
     found = torch.autograd.grad((direction * expected["v"]).sum(), list(wanted.values()))
     for key, gradient in zip(wanted, found, strict=True):
         theirs = expected[f"{variant}/grad_{key}"]
-        agree(gradient.reshape(theirs.shape), theirs, 5e-5)
-    paths = paths.with_info(step=config["eps"], count=config["shift_steps"])
-    t = torch.arange(-10, 11) / 10
-    for start in range(2):
+        agree(gradient.reshape(theirs.shape), theirs, GRADIENTS)
+    count = config["shift_steps"]
+    paths = paths.with_info(step=config["eps"], count=count)
+    t = torch.arange(-count, count + 1) / count
+    for start in range(len(expected["z0"])):
         for k in range(len(paths)):
             codes = paths[k].latents(Latents(expected["z0"][start : start + 1], "z"), t).values
             agree(codes, expected[f"{variant}/path_codes"][start, k])
 
 
-@needs_reference
 def test_reference_start_is_the_published_one() -> None:
-    expected = load_file(REFERENCE / "warped_support_sets.safetensors")["init_example"].reshape(5, 8, 16)
-    support, gammas = reference_support(5, 4, 16, 0)
+    config = settings("warped_support_sets")
+    k, dipoles, size = (config[key] for key in ("num_support_sets", "num_support_dipoles", "support_vectors_dim"))
+    expected = numbers("warped_support_sets")["init_example"].reshape(k, 2 * dipoles, size)
+    support, gammas = reference_support(k, dipoles, size, 0)
     assert torch.allclose(support.norm(dim=-1), expected.norm(dim=-1), atol=1e-5)
     assert torch.equal(support[:, 0::2], -support[:, 1::2])
-    assert torch.allclose(gammas, torch.full((5,), 1 / 16))
+    assert torch.allclose(gammas, torch.full((k,), 1 / size))
 
 
 @pytest.mark.parametrize("init", ["reference", "spread"])
