@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
@@ -110,6 +110,10 @@ class PathSet(nn.Module, ABC):
                 cite=info.cite,
             ),
         )
+
+    def __iter__(self) -> Iterator[Edit]:
+        """Yield every path."""
+        return (self[index] for index in range(len(self)))
 
     def find(self, which: int | str) -> int:
         """Return the index of a path by its index or its name (a name without its sign will do).

@@ -24,6 +24,8 @@ PATHS = "paths.safetensors"
 """The file of a set in the folder of a training."""
 UNFINISHED = "models/checkpoint.safetensors"
 """What a training that goes on, or broke off, has in its folder."""
+NAMED_PATHS = {"faces": Path(__file__).parents[1] / "faces" / "weights" / "paths64.safetensors"}
+"""Sets of named paths that ship with bundled generators, by the generator's name (``scripts/make_faces_paths.py``)."""
 KINDS: dict[str, type[PathSet]] = {leaf.kind: leaf for leaf in (LinearPaths, WarpedPaths)}
 
 
@@ -44,14 +46,16 @@ def load_paths(path: str | os.PathLike[str], space: str | None = None, *, layers
 
     Args:
         path: file or folder; it cannot run code. Of a training's folder the ``paths.safetensors`` is read, which knows more than
-            the ``support_sets.pt`` beside it: steps, names, and the generator's fingerprint.
+            the ``support_sets.pt`` beside it: steps, names, and the generator's fingerprint. A name of :data:`NAMED_PATHS`, such
+            as ``"faces"``, is the set that ships with that generator, even where a file or folder is called so, as for
+            :func:`~semanifold.generators.loading.load_generator`; the absolute path reaches that one.
         space: latent space of the paths; only files of other programs may need it.
         layers: layers ``(first, last + 1)`` of ``w+`` that they move; as for the space.
 
     Raises:
         SemanifoldError: if there is no such file, it is damaged, or holds no paths.
     """
-    path = Path(path)
+    path = NAMED_PATHS.get(os.fspath(path)) or Path(path)
     if (path / PATHS).is_file():
         path /= PATHS
     elif (path / UNFINISHED).is_file():
