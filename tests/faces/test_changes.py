@@ -1,0 +1,83 @@
+"""What changed, in words: the sentence names the factors that moved, which way and how far, and nothing that did not."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from torch import Tensor
+
+from semanifold.errors import SemanifoldError
+from semanifold.faces import FACTORS, factor_index, factor_names, likeable_face, render
+from semanifold.faces.changes import CHANGES, describe_change
+
+
+def face(**factors: float) -> Tensor:
+    values = likeable_face().clone()
+    for name, value in factors.items():
+        values[:, factor_index(name)] = value
+    return values
+
+
+def film(start: Tensor, end: Tensor, frames: int = 5) -> Tensor:
+    return render(torch.lerp(start, end, torch.linspace(0, 1, frames)[:, None]))
+
+
+def test_every_factor_has_its_words_in_order() -> None:
+    assert tuple(CHANGES) == factor_names()
+    assert all(0 < change.error < 0.1 for change in CHANGES.values())
+
+
+@pytest.mark.parametrize("factor", [factor.name for factor in FACTORS])
+def test_a_factor_that_moves_alone_is_named_first_and_the_right_way(factor: str) -> None:
+    low, high = face(**{factor: 0.2}), face(**{factor: 0.8})
+    words = CHANGES[factor]
+    assert describe_change(film(low, high), render(low)).startswith(f"{words.what} {words.more} (+")
+    assert describe_change(film(high, low), render(high)).startswith(f"{words.what} {words.less} (-")
+
+
+def test_the_sentence_says_how_far_in_order_of_size() -> None:
+    start, end = face(mouth_opening=0.2, smile=0.5, yaw=0.5), face(mouth_opening=0.8, smile=0.8, yaw=0.3)
+    sentence = describe_change(film(start, end), render(start))
+    assert re.fullmatch(
+        r"the mouth opens \(\+\d\d % of its range\), the smile grows \(\+\d\d %\), the head turns left \(-\d\d %\)", sentence
+    )
+    sizes = [int(number) for number in re.findall(r"(\d+) %", sentence)]
+    assert sizes == pytest.approx([60, 30, 20], abs=10)
+    assert describe_change(film(start, end), render(start), most=1) == sentence.partition(",")[0]
+
+
+def test_a_change_both_ways_is_named_both_ways() -> None:
+    middle, low, high = (face(mouth_opening=value) for value in (0.5, 0.2, 0.9))
+    sentence = describe_change(film(low, high), render(middle))
+    assert re.fullmatch(r"the mouth opens and closes \(\+\d\d %, -\d\d % of its range\)", sentence)
+
+
+def test_nothing_is_said_of_what_is_not_certain() -> None:
+    faces = torch.rand(60, len(FACTORS), generator=torch.Generator().manual_seed(1))
+    pictures = render(faces)
+    assert all(describe_change(pictures[i : i + 1], pictures[i : i + 1]) == "" for i in range(3))
+    dots = pictures + 0.02 * torch.randn(pictures.shape, generator=torch.Generator().manual_seed(2))
+    claims = [describe_change(dots[i : i + 1], pictures[i : i + 1]) for i in range(60)]
+    assert sum(claim != "" for claim in claims) <= 3
+
+
+def test_eyes_behind_shut_lids_say_nothing() -> None:
+    start, end = face(eye_opening=0.6), face(eye_opening=0.0)
+    sentence = describe_change(film(start, end), render(start))
+    assert sentence.startswith("the eyes close")
+    assert "gaze" not in sentence
+    assert "irises" not in sentence
+
+
+def test_pictures_of_another_shape_are_refused() -> None:
+    picture = render(likeable_face())
+    for frames, reference in (
+        (picture[0], picture),
+        (picture[:0], picture),
+        (picture, picture.repeat(2, 1, 1, 1)),
+        (picture[:, :1], picture),
+    ):
+        with pytest.raises(SemanifoldError, match="one reference"):
+            describe_change(frames, reference)
