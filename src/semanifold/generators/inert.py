@@ -152,16 +152,14 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: object) -> T
 
 
 def numpy_type(text: Any, *_: object) -> NumpyType:
-    """Note a numpy dtype; only plain numbers are possible."""
-    if not isinstance(text, str) or not re.fullmatch(r"[<>=|]?(f[248]|i[1248]|u[1248]|b1)", text):
+    """Note a numpy dtype; only plain numbers and, for arrays that are really lists, objects are possible."""
+    if not isinstance(text, str) or not re.fullmatch(r"[<>=|]?(f[248]|i[1248]|u[1248]|b1|O8?)", text):
         raise UnreadableError(f"holds a numpy array of type {str(text)[:20]!r}, not of numbers")
     return NumpyType(text)
 
 
 def _numpy_scalar(kind: Any, data: Any) -> object:
-    if not isinstance(kind, NumpyType):
-        raise UnreadableError("holds a numpy number without a type")
-    return ArrayRecord("C", kind.text, (), _bytes(data)).tensor().item()
+    return numpy_buffer(data, kind, ()).tensor().item()
 
 
 def _bytes(data: object) -> bytes | memoryview:
@@ -174,7 +172,7 @@ def _bytes(data: object) -> bytes | memoryview:
 
 def numpy_buffer(data: Any, kind: Any, shape: Any, order: Any = "C", *_: object) -> ArrayRecord:
     """Note a numpy array of given bytes."""
-    if not isinstance(kind, NumpyType):
+    if not isinstance(kind, NumpyType) or "O" in kind.text:
         raise UnreadableError("holds a numpy array without a type")
     return ArrayRecord(str(order), kind.text, _sizes(shape), _bytes(data))
 

@@ -155,6 +155,10 @@ class _Machine:
         elif isinstance(top, ArrayRecord):
             if not isinstance(state, tuple) or len(state) != 5:
                 raise UnreadableError("holds a numpy array without values")
+            _, shape, kind, _, values = state
+            if isinstance(kind, NumpyType) and "O" in kind.text and type(values) is list:
+                self.stack[-1] = values[0] if shape == () and len(values) == 1 else values  # a list, or one thing in a 0-d array
+                return
             made = numpy_buffer(state[4], state[2], state[1], "F" if state[3] else "C")
             top.order, top.type, top.shape, top.data = made.order, made.type, made.shape, made.data
         elif not isinstance(top, dict | TensorRecord):
