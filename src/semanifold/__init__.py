@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from semanifold.generators.loading import convert as convert
     from semanifold.generators.loading import load_generator as load_generator
     from semanifold.generators.wrapped import wrap as wrap
+    from semanifold.inspecting import inspect as inspect
     from semanifold.latents import Latents as Latents
     from semanifold.manifolds import ManifoldSettings as ManifoldSettings
     from semanifold.manifolds import combine as combine
@@ -40,6 +41,7 @@ _HOMES = {
     "generators.base": ("Generator",),
     "generators.loading": ("convert", "load_generator"),
     "generators.wrapped": ("wrap",),
+    "inspecting": ("inspect",),
     "latents": ("Latents",),
     "manifolds": ("ManifoldSettings", "combine", "discover_manifold", "paper_settings", "retime", "transfer"),
     "masks": ("Mask", "box", "parse_mask"),
@@ -65,6 +67,7 @@ __all__ = [
     "combine",
     "convert",
     "discover_manifold",
+    "inspect",
     "load_edit",
     "load_generator",
     "load_paths",

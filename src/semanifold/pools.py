@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+import msgspec
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
-from semanifold.exchange import READERS, read_codes
+from semanifold.errors import SemanifoldError, shown
+from semanifold.exchange import read_codes
+from semanifold.generators.arrays import open_arrays
 from semanifold.generators.base import Generator
-from semanifold.generators.checkpoints import materialise
-from semanifold.generators.containers import read
-from semanifold.generators.inert import TensorRecord, UnreadableError
 from semanifold.latents import Latents
-from semanifold.storage.files import replacing
-from semanifold.storage.records import read_settings
+from semanifold.readings import Remark, silent
+from semanifold.storage.files import is_file, is_folder
+from semanifold.storage.records import checked, read_settings
+from semanifold.storage.tensors import read_header, read_tensors, write_tensors
 
 POOL = "pool.safetensors"
 FORMAT = "semanifold-pool-1"
@@ -50,7 +48,7 @@ class Pool:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """One name a code, of sixteen hexadecimal digits: SHA-256 of its space, float32 values and label."""
+        """One name per code, of sixteen hexadecimal digits: SHA-256 of its space, float32 values and label."""
         labels = self.codes.labels
         return tuple(
             _digest(self.codes.space, self.codes.values[i], None if labels is None else labels[i]) for i in range(len(self.codes))
@@ -79,7 +77,7 @@ class Pool:
             raise SemanifoldError(f"{what} holds codes in {codes.space}, but {generator.name} has only the spaces {spaces}.")
         if tuple(codes.values.shape[1:]) != tuple(generator.spaces[codes.space]):
             raise SemanifoldError(
-                f"{what} holds codes of {self.generator} of shape {tuple(codes.values.shape[1:])}, but those of {generator.name} "
+                f"{what} holds codes of shape {tuple(codes.values.shape[1:])}, but those of {generator.name} "
                 f"in {codes.space} have {tuple(generator.spaces[codes.space])}; draw a pool for this generator."
             )
         try:
@@ -104,111 +102,133 @@ def pool_of(codes: Latents, generator: Generator, seeds: tuple[int, ...] = ()) -
     return Pool(codes.to("cpu", torch.float32), generator.name, generator.fingerprint, tuple(seeds))
 
 
+Word = Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class _Header(msgspec.Struct):
+    """What the header of a pool file says."""
+
+    space: Word
+    generator: Word
+    fingerprint: Word
+    seeds: list[int]
+    hash: Word
+
+
 def save_pool(pool: Pool, path: str | os.PathLike[str]) -> None:
     """Write a pool as safetensors with a JSON header, to a temporary name first."""
     header = {"format": FORMAT, "space": pool.codes.space, "generator": pool.generator, "fingerprint": pool.fingerprint}
     header |= {"seeds": list(pool.seeds), "hash": pool.hash}
-    tensors = {"values": pool.codes.values.contiguous()}
+    tensors = {"values": pool.codes.values}
     if pool.codes.labels is not None:
-        tensors["labels"] = pool.codes.labels.contiguous()
-    with replacing(path) as part:
-        save_file(tensors, part, metadata={"semanifold": json.dumps(header)})
+        tensors["labels"] = pool.codes.labels
+    write_tensors(path, tensors, header)
 
 
-def read_pool(path: str | os.PathLike[str], generator: Generator, space: str | None = None) -> Pool:
+def read_pool(path: str | os.PathLike[str], generator: Generator, space: str | None = None, *, remark: Remark = silent) -> Pool:
     """Read a pool: a run folder of ``semanifold sample``, a pool file, a pool of WarpedGANSpace, or a file of codes.
 
     Args:
         path: a folder that holds ``pool.safetensors``, or such a file; a folder of WarpedGANSpace's, with one
-            ``<hash>/latent_code.pt`` a code; or a file that :func:`~semanifold.exchange.read_codes` reads.
+            ``<hash>/latent_code.pt`` per code; or a file that :func:`~semanifold.exchange.read_codes` reads.
         generator: what the codes are for.
         space: space of the codes in a plain file; needed only where their shape leaves it open.
+        remark: is given the sentence that says how the codes of a plain file were read.
 
     Raises:
         SemanifoldError: if there is no such pool, or it is damaged or half-written.
     """
     path = Path(path)
-    if path.is_dir():
-        if (path / POOL).is_file():
+    if is_folder(path):
+        if is_file(path / POOL):
             return _read_file(path / POOL)
         if list(path.glob(f"*/{PUBLISHED}")):
             return _read_published(path, generator)
         raise SemanifoldError(
-            f"{path} holds no {POOL} and no <hash>/{PUBLISHED}: it is no pool, or one that is half-written; run the same "
-            "semanifold sample again, or give --seeds."
+            f"{shown(str(path), 200)} holds no {POOL} and no <hash>/{PUBLISHED}: it is no pool, or one that is half-written; run "
+            "the same semanifold sample again, or give --seeds."
         )
-    if not path.exists():
-        raise SemanifoldError(f"There is no pool {path}; make one with semanifold sample, or give --seeds.")
-    if path.suffix == ".safetensors" and _header(path):
+    if not os.path.lexists(path):
+        raise SemanifoldError(f"There is no pool {shown(str(path), 200)}; make one with semanifold sample, or give --seeds.")
+    if is_pool(path):
         return _read_file(path)
-    if path.suffix not in READERS:
-        raise SemanifoldError(f"{path} is no pool: a folder of semanifold sample or a file of codes ({', '.join(READERS)}) is.")
-    codes = read_codes(path, generator, space)
-    return Pool(codes.to("cpu", torch.float32), generator.name, source=str(path))
+    codes = read_codes(path, generator, space, remark=remark)
+    return Pool(codes.to("cpu", torch.float32), generator.name, source=shown(str(path), 200))
 
 
-def _header(path: Path) -> dict[str, Any]:
-    """Return the header of a pool file; empty for another file."""
+def is_pool(path: Path) -> bool:
+    """Whether a file is a pool that semanifold wrote."""
     try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("semanifold", "{}"))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise SemanifoldError(f"The pool {path} is damaged: {error}; draw it again with semanifold sample.") from error
-    return header if isinstance(header, dict) and header.get("format") == FORMAT else {}
+        return read_header(path).get("format") == FORMAT
+    except SemanifoldError:  # no safetensors file, or a damaged one, which its reader refuses
+        return False
 
 
 def _read_file(path: Path) -> Pool:
-    header = _header(path)
-    if not header:
-        raise SemanifoldError(
-            f"{path} is not a pool that this version of semanifold reads; draw it again with semanifold sample."
-        )
-    with safe_open(path, framework="pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    name = shown(str(path), 200)
     try:
-        codes = Latents(tensors["values"], str(header["space"]), tensors.get("labels"))
-        seeds = tuple(int(seed) for seed in header["seeds"])
-        pool = Pool(codes, str(header["generator"]), str(header["fingerprint"]), seeds, str(path))
-        sound = pool.hash == header["hash"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise SemanifoldError(f"The pool {path} is damaged: {error!r}; draw it again with semanifold sample.") from error
-    if not sound:
-        raise SemanifoldError(f"The pool {path} is damaged: its codes are not those of its hash; draw it again.")
+        held = read_tensors(path, "pool")
+        if held.header.get("format") != FORMAT:
+            raise SemanifoldError(f"{name} is not a pool that this version of semanifold reads; draw it again.")
+        header = checked(held.header, _Header, f"The header of {name}")
+    except SemanifoldError as error:
+        words = f"The pool {name} is damaged: {str(error).rstrip('.')}"
+        raise SemanifoldError(f"{words}; draw it again with semanifold sample.") from error
+    values, labels = held.tensors.get("values"), held.tensors.get("labels")
+    wrong = next((words for bad, words in _faults(values, labels, header.seeds) if bad), None)
+    if values is None or wrong is not None:
+        raise SemanifoldError(f"The pool {name} is damaged: {wrong}; draw it again with semanifold sample.")
+    pool = Pool(Latents(values, header.space, labels), header.generator, header.fingerprint, tuple(header.seeds), name)
+    if pool.hash != header.hash:
+        raise SemanifoldError(f"The pool {name} is damaged: its codes are not those of its hash; draw it again.")
     return pool
+
+
+def _faults(values: Tensor | None, labels: Tensor | None, seeds: list[int]) -> list[tuple[bool, str]]:
+    """Return what may be wrong with the tensors of a pool, and whether it is."""
+    if values is None or values.ndim < 2 or 0 in values.shape or not values.is_floating_point():
+        return [(True, "it holds no codes [n, ...] under the name values")]
+    count = len(values)
+    alike = labels is None or (labels.ndim == 2 and len(labels) == count and labels.is_floating_point())
+    return [
+        (not torch.isfinite(values).all(), "its codes hold NaN or infinite values"),
+        (not alike or (labels is not None and not torch.isfinite(labels).all()), "its labels do not fit its codes"),
+        (len(seeds) not in (0, count), f"it names {len(seeds)} seeds for {count} codes"),
+    ]
 
 
 def _read_published(folder: Path, generator: Generator) -> Pool:
     """Read a pool of WarpedGANSpace: codes of the first space; classes of BigGAN are given to the codes in turn."""
-    places = sorted(p for p in folder.iterdir() if p.is_dir())
+    name = shown(str(folder), 200)
     parts: list[Tensor] = []
-    for place in places:
+    for place in sorted(p for p in folder.iterdir() if p.is_dir()):
         file = place / PUBLISHED
         if not file.is_file():
-            raise SemanifoldError(f"The pool {folder} is half-written: there is no {file}; remove the folder {place}.")
+            raise SemanifoldError(f"The pool {name} is half-written: there is no {file}; remove the folder {place}.")
         parts.append(_published_code(file).reshape(1, -1))
     if len({part.shape for part in parts}) > 1:
-        raise SemanifoldError(f"The pool {folder} holds codes of different sizes: {sorted({p.shape[1] for p in parts})}.")
+        raise SemanifoldError(f"The pool {name} holds codes of different sizes: {sorted({p.shape[1] for p in parts})}.")
     settings = read_settings(folder / "args.json")
     codes = Latents(torch.cat(parts), next(iter(generator.spaces)))
     classes = settings.get("biggan_target_classes") or []
     if generator.classes and classes:
-        each = [generator.sample([0], labels=int(classes[i % len(classes)])).labels for i in range(len(codes))]
+        if not isinstance(classes, list) or not all(type(each) is int and 0 <= each < generator.classes for each in classes):
+            raise SemanifoldError(f"The args.json of {name} names classes that {generator.name} does not have; mend it.")
+        each = [generator.sample([0], labels=classes[i % len(classes)]).labels for i in range(len(codes))]
         codes = replace(codes, labels=torch.cat([label for label in each if label is not None]).cpu())
-    return Pool(codes, str(settings.get("gan_type", "unknown")), source=str(folder))
+    return Pool(codes, shown(str(settings.get("gan_type", "unknown"))), source=name)
 
 
 def _published_code(file: Path) -> Tensor:
-    contents = read(file)
-    held = contents.tree
-    problem = contents.problem
-    if not problem and not (isinstance(held, Tensor | TensorRecord) and held.dtype.is_floating_point):
-        problem = "does not hold a tensor of floating-point numbers"
-    if not problem:
-        try:
-            value = materialise(held)
-            if torch.isfinite(value).all():
-                return value.detach().float()
-            problem = "holds NaN or infinite values"
-        except UnreadableError as error:
-            problem = f"cannot be read ({error})"
-    raise SemanifoldError(f"The code {file} of a pool is damaged: it {problem}; remove its folder, or draw the pool again.")
+    try:
+        arrays = open_arrays(file, "code of a pool")
+        held = list(arrays.leaves.values())
+        if len(held) != 1 or not held[0].dtype.is_floating_point or 0 in held[0].shape:
+            raise SemanifoldError("it does not hold a tensor of floating-point numbers")
+        value = arrays.tensors(held)[0].float()
+        if not torch.isfinite(value).all():
+            raise SemanifoldError("it holds NaN or infinite values")
+    except SemanifoldError as error:
+        words = f"The code {file} of a pool is damaged: {str(error).rstrip('.')}"
+        raise SemanifoldError(f"{words}; remove its folder, or draw the pool again.") from error
+    return value

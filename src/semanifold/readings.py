@@ -1,8 +1,8 @@
 """What an array is: codes or directions, of which space. One rule, which says how it reads and asks where two readings fit.
 
-A code of w+ has ``L`` layers of ``d`` numbers, one of w has ``d``. So ``[L, d]`` is one code of w+ or L codes of w, one path of w+ or
-L paths of w. What the names inside a file, its own name, the user and the generator say decides; where they leave it open, a
-direction is asked about, and a code of w+ preferred, aloud.
+A code of w+ has ``L`` layers of ``d`` numbers, one of w has ``d``. So ``[L, d]`` is one code of w+ or L codes of w, one path of
+w+ or L paths of w. The names inside a file, its own name, the user and the generator decide. Where they leave it open, codes are
+taken for one of w+, aloud, and directions are asked about.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Remark = Callable[[str], None]
 """Takes a sentence for the user, such as the one that says how an array was read."""
 
 CODE_KEYS = ("w", "latents", "latent", "seed", "w+", "w_plus", "wp", "projected_w", "latent_code", "values", "z")
-"""Names under which files keep codes, the best first: ``projected_w.npz`` says ``w``, rosinality's projector ``latent``, our edits
-``seed``, our pools ``values``."""
+"""Names under which files keep codes, the best first: ``projected_w.npz`` says ``w``, rosinality's projector ``latent``,
+our edits say ``seed`` and our pools ``values``."""
 KEYS_OF_W = ("w", "w+", "w_plus", "wp", "projected_w")
 
 
@@ -133,13 +133,20 @@ def _fit(shape: tuple[int, ...], code: tuple[int, ...]) -> tuple[int, int] | Non
     if shape[1:] == code or (len(code) == 1 and len(shape) == 3 and shape[1:] == (1, *code)):
         return 1, shape[0]
     if len(code) > 1 and shape[-1:] == (math.prod(code),) and len(shape) < 3:
-        return 2, 1 if len(shape) == 1 else shape[0]
+        return 2, math.prod(shape[:-1])
     return None
 
 
-def code_words(shape: Sequence[int]) -> str:
-    """Say how an array reads as codes while no generator is known; empty if it does not."""
+def code_words(shape: Sequence[int], arrays: int = 1) -> str:
+    """Say how an array reads as codes while no generator is known; empty if it does not.
+
+    Args:
+        shape: of the array.
+        arrays: how many there are of this shape; each of several is one code.
+    """
     shape = tuple(shape)
+    if arrays > 1 and len(shape) < 3:
+        shape = (arrays, *shape) if len(shape) == 2 or not shape else (arrays, 1, *shape)
     if len(shape) not in (1, 2, 3) or shape[-1] < 2 or 0 in shape:
         return ""
     numbers = f"{shape[-1]} numbers"
@@ -193,14 +200,15 @@ def direction_reading(
     """
     shape = tuple(shape)
     code = tuple((spaces or {}).get("w+", ()))
-    flat = shape if len(shape) == 2 else (1, *shape) if len(shape) == 1 else (shape[0], shape[2]) if shape[1] == 1 else None
-    if flat is None:
+    full = (1,) * (3 - len(shape)) + shape if len(shape) != 2 else (shape[0], 1, shape[1])
+    rows, deep, width = full
+    if deep > 1:
         if code and shape[1:] != code:
             raise SemanifoldError(
-                f"{what} holds directions of {shape[1]} layers of {shape[2]} numbers, but w+ has {code[0]} of {code[1]}."
+                f"{what} holds directions of {deep} layers of {width} numbers, but w+ has {code[0]} of {code[1]}."
             )
         return _layered(shape)
-    rows, width = flat
+    flat = (rows, width)
     open_question = rows > 1 and len(shape) == 2 and named is None and space in (None, "w", "w+")
     if open_question and (flat == code if spaces is not None else space != "w" and (not layers or rows >= layers[1])):
         one = f"one path of w+ that moves each of {rows} layers in its own way"
@@ -239,6 +247,49 @@ def _counted(count: int, word: str) -> str:
     return f"one {word}" if count == 1 else f"{count} {word}s"
 
 
+def directions_in(arrays: Arrays) -> Found | None:
+    """Return the array of a file that may be directions: the only one, or several of one shape, which are a path each.
+
+    Raises:
+        SemanifoldError: if the only array is kept under a name of codes, as those of projectors are.
+    """
+    leaves = arrays.leaves
+    found = codes_in(arrays)
+    if found is not None and found.key:
+        raise SemanifoldError(
+            f"{arrays.name} keeps {list(found.shape)} under the name {found.key!r}, as projectors keep codes, and a code is no "
+            "direction: the difference of two codes is one, to be saved as an array alone."
+        )
+    if found is None and len({tuple(value.shape) for value in leaves.values()}) == 1:
+        found = Found("", tuple(leaves.values()))
+    return found
+
+
+def reading_of_codes(found: Found, arrays: Arrays, spaces: Spaces, space: str | None = None) -> CodeReading:
+    """Say how the arrays of a file read as codes of a generator; see :func:`code_reading`, which each of several goes through.
+
+    Raises:
+        SemanifoldError: if they are no codes, or fit no space, or two.
+    """
+    for value in found.values:
+        if not value.dtype.is_floating_point:
+            kind = str(value.dtype).removeprefix("torch.")
+            raise SemanifoldError(f"{arrays.name} holds {kind} numbers, but latent codes are floating-point numbers.")
+        if tuple(value.shape) != found.shape:
+            raise SemanifoldError(f"{arrays.name} holds {len(found.values)} codes of different shapes; give a file of one kind.")
+    stated = arrays.header.get("space")
+    if space is None and isinstance(stated, str) and stated in spaces and found.key in ("seed", "values"):
+        space = stated
+    one, count = code_reading(found.shape, spaces, arrays.name, space=space, key=found.key), len(found.values)
+    if count == 1:
+        return one
+    if one.count != 1:
+        raise SemanifoldError(
+            f"{arrays.name} holds {count} arrays of shape {list(found.shape)}, but each of several is to be one code."
+        )
+    return CodeReading(one.space, count, _words_of(one.space, count, spaces[one.space]))
+
+
 def read_codes_of(arrays: Arrays, spaces: Spaces, space: str | None, remark: Remark = silent) -> tuple[Tensor, str]:
     """Return the codes ``[n, *code]`` in a file, and their space.
 
@@ -249,39 +300,16 @@ def read_codes_of(arrays: Arrays, spaces: Spaces, space: str | None, remark: Rem
         remark: is given the sentence that says how they were read.
 
     Raises:
-        SemanifoldError: if the file holds no codes, or fits no space, or two.
+        SemanifoldError: if the file holds no codes, or they fit no space, or two.
     """
     found = codes_in(arrays)
     if found is None:
         raise SemanifoldError(_no_codes(arrays))
-    for value in found.values:
-        if not value.dtype.is_floating_point:
-            kind = str(value.dtype).removeprefix("torch.")
-            raise SemanifoldError(f"{arrays.name} holds {kind} numbers, but latent codes are floating-point numbers.")
-    stated = arrays.header.get("space")
-    if space is None and isinstance(stated, str) and stated in spaces and found.key in ("seed", "values"):
-        space = stated
-    what = arrays.name if not found.key else f"{arrays.name} ({found.key})"
-    if len(found.values) > 1:
-        values, reading = _one_each(found, arrays, spaces, space)
-    else:
-        reading = code_reading(found.shape, spaces, what, space=space, key=found.key)
-        values = arrays.tensors(found.values)[0]
-    remark(f"{what} is read as {reading.words}.")
+    reading = reading_of_codes(found, arrays, spaces, space)
+    tensors = arrays.tensors(found.values)
+    values = tensors[0] if len(tensors) == 1 else torch.stack([tensor.float() for tensor in tensors])
+    remark(f"{arrays.name} is read as {reading.words}.")
     return values.reshape(reading.count, *spaces[reading.space]), reading.space
-
-
-def _one_each(found: Found, arrays: Arrays, spaces: Spaces, space: str | None) -> tuple[Tensor, CodeReading]:
-    """Return several arrays of one shape, each of which is one code, as one."""
-    if len({tuple(value.shape) for value in found.values}) > 1:
-        raise SemanifoldError(f"{arrays.name} holds {len(found.values)} codes of different shapes; give a file of one kind.")
-    one, count = code_reading(found.shape, spaces, arrays.name, space=space, key=found.key), len(found.values)
-    if one.count != 1:
-        raise SemanifoldError(
-            f"{arrays.name} holds {count} arrays of shape {list(found.shape)}, but each of several is to be one code."
-        )
-    stacked = torch.stack([tensor.float() for tensor in arrays.tensors(found.values)])
-    return stacked, CodeReading(one.space, count, _words_of(one.space, count, spaces[one.space]))
 
 
 def _no_codes(arrays: Arrays) -> str:

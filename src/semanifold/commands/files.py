@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,16 +18,12 @@ from semanifold.commands.terminal import say, show
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import export_codes
 from semanifold.generators.base import Generator
-from semanifold.generators.inspecting import Inspection, inspect_file
 from semanifold.generators.loading import convert
 from semanifold.generators.stylegan2 import StyleGAN2
+from semanifold.inspecting import inspect
 from semanifold.latents import Latents
-from semanifold.paths.experiments import open_experiment
-from semanifold.paths.files import load_paths
-from semanifold.paths.training_records import ARGS, MODELS
-from semanifold.pools import POOL, PUBLISHED, pool_of, save_pool
-from semanifold.storage.records import read_settings
-from semanifold.storage.runs import RECORD, begin_run, read_record, working
+from semanifold.pools import POOL, pool_of, save_pool
+from semanifold.storage.runs import begin_run, working
 
 SHEET = "contact.png"
 
@@ -125,67 +120,9 @@ class Inspect(Command):
         """Print what the files are."""
         if not self.files:
             raise SemanifoldError("There is no file to inspect; give at least one.")
-        reports = [inspect_folder(path) if path.is_dir() else with_paths(inspect_file(path)) for path in self.files]
+        reports = [inspect(path) for path in self.files]
         say(json.dumps([asdict(r) for r in reports], indent=2) if self.json else "\n\n".join(str(r) for r in reports))
         return 0
-
-
-def with_paths(report: Inspection) -> Inspection:
-    """Return what is said of a file, with the paths that it holds, if any."""
-    if report.usable or not report.tensors:
-        return report
-    path, option = Path(report.path), ""
-    try:
-        paths = load_paths(path)
-    except SemanifoldError:
-        try:
-            paths, option = load_paths(path, "w"), " --space z|w|w+"
-        except SemanifoldError:
-            return report
-    held = "codes, or directions of " if option and paths.kind == "linear" else ""
-    space = "a space that it does not name" if option else paths.info.space
-    words = f"{held}{len(paths)} {paths.kind} path{'s' * (len(paths) != 1)} in {space}"
-    return replace(report, holds=words, advice=f"As paths: semanifold traverse {report.path}{option}")
-
-
-def inspect_folder(path: Path) -> Inspection:
-    """Say what a folder is: a run of semanifold, an experiment of WarpedGANSpace, or its pool of codes.
-
-    Raises:
-        SemanifoldError: if it is none of them, or its run.json or args.json is damaged.
-    """
-    codes, notes = list(path.glob(f"*/{PUBLISHED}")), dict[str, str]()
-    if (path / RECORD).exists():
-        record = read_record(path)
-        held = f"a run of semanifold {record.get('command')}, {record.get('status')}"
-        ended = record.get("status") == "finished"
-        advice = f"Do it again: semanifold rerun {path}" if ended else "The same command goes on where it stopped."
-        notes["command"] = shlex.join(map(str, record.get("command_line", ())))
-        notes["results"] = ", ".join(name for name in map(str, record.get("files", ())) if (path / name).exists())
-    elif codes:
-        held = f"a pool of {len(codes)} codes of WarpedGANSpace"
-        advice = f"Walk from them: semanifold traverse PATHS --pool {path}"
-    elif (path / ARGS).is_file() or (path / MODELS).is_dir():
-        held, advice = "an experiment of training", "It holds no paths that can be walked."
-    else:
-        raise SemanifoldError(
-            f"{path} is a folder, but no run, experiment or pool; give the file of weights inside of it, or another folder."
-        )
-    if (path / ARGS).is_file():
-        notes["generator"] = str(read_settings(path / ARGS).get("gan_type", ""))
-    if (path / MODELS).is_dir():
-        try:
-            found = open_experiment(path)
-            names = ", ".join(found.paths.info.names.values())
-            notes["paths"] = f"{len(found.paths)} {found.paths.kind} in {found.paths.info.space} {names and f'({names})'}"
-            notes["iterations"] = str(found.iteration)
-            advice = f"Walk its paths: semanifold traverse {path}"
-        except SemanifoldError as error:
-            notes["paths"] = str(error)
-    files = [file for file in path.rglob("*") if file.is_file()]
-    size = sum(file.stat().st_size for file in files)
-    told = {name: text.strip() for name, text in notes.items() if text}
-    return Inspection(str(path), f"folder of {len(files)} files", size, "", held, False, advice, notes=told)
 
 
 @dataclass(frozen=True)

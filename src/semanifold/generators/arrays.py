@@ -1,7 +1,7 @@
 """Files of plain arrays (``.npy``, ``.npz``, PyTorch's, pickles, safetensors), opened as inert data whatever they are called.
 
-Everything that reads codes or directions begins here, and so does ``inspect``. What a file claims is compared with its size before
-anything is inflated or allocated.
+Everything that reads codes or directions begins here, and so does ``inspect``. What a file claims is compared with its size
+before anything is inflated or allocated.
 """
 
 from __future__ import annotations
@@ -154,9 +154,12 @@ def open_arrays(path: str | os.PathLike[str], what: str = "file of arrays") -> A
     if contents.problem:
         raise SemanifoldError(f"{name} {contents.problem}.")
     try:
-        return Arrays(name, contents.format, contents.tree, contents.size, read_header(contents))
+        header, tree = read_header(contents), contents.tree
     except SemanifoldError as error:
         raise SemanifoldError(f"{name} cannot be read: {str(error)[:1].lower()}{str(error)[1:]}") from error
+    if contents.format == "safetensors":  # which come in any order
+        tree = dict(sorted(tree.items()))
+    return Arrays(name, contents.format, tree, contents.size, header)
 
 
 def _check_shape(shape: tuple[int, ...]) -> None:

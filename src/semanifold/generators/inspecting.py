@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import math
 import os
-import zipfile
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import numpy as np
 from PIL import Image
 
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.architectures import OWN, Architecture, identify, other_network
+from semanifold.generators.arrays import leaves_of, open_arrays, spelled
 from semanifold.generators.checkpoints import Value, Weights, find_weights, read_header
-from semanifold.generators.containers import Contents, read, shown
-from semanifold.generators.inert import Record, UnreadableError
+from semanifold.generators.containers import Contents, read
+from semanifold.generators.inert import UnreadableError
 from semanifold.generators.loading import from_contents
-
-MOST_LISTED = 10_000
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class Inspection:
         if self.classes:
             rows.append(("classes", str(self.classes)))
         if self.tensors:
-            rows.append(("weights", f"{self.parameters:,} numbers in {len(self.tensors)} tensors"))
+            rows.append(("weights", f"{self.parameters:,} numbers in {len(self.tensors)} tensor{'s' * (len(self.tensors) != 1)}"))
         if self.fingerprint:
             rows.append(("fingerprint", self.fingerprint))
         rows += [*self.notes.items(), *([("SHA-256", self.sha256)] if self.sha256 else [])]
@@ -99,13 +96,13 @@ def inspect_file(path: str | os.PathLike[str]) -> Inspection:
     try:
         header = read_header(contents)
         if header and not header["format"].startswith("semanifold-generator"):
-            return Inspection(**facts, **_semanifold_file(header), **_table(_all_tensors(contents.tree)))
+            return Inspection(**facts, **_semanifold_file(header), **_table(_named(contents.tree)))
         weights = find_weights(contents.tree)
         found = weights and identify(weights, header)
     except (SemanifoldError, UnreadableError) as error:
         return Inspection(**facts, holds="a damaged file", usable=False, advice=f"It cannot be used: {error}")
     if weights is None or (found is None and other_network(weights.state) is None and len(weights.state) < 4):
-        return Inspection(**facts, **_tensors_only(_all_tensors(contents.tree)))
+        return Inspection(**facts, **_tensors_only(_named(contents.tree)))
     return Inspection(**facts, **_network(path, contents, weights, found))
 
 
@@ -152,7 +149,7 @@ def _tensors_only(tensors: Mapping[str, Value]) -> dict[str, Any]:
 
 
 def _direction(shapes: set[tuple[int, ...]]) -> dict[str, str]:
-    """Say what arrays of these shapes may be; directions come with one-dimensional tables of their spreads."""
+    """Say what arrays of these shapes may be; directions have one-dimensional tables of their spreads beside them."""
     width = max((shape[-1] for shape in shapes if shape), default=0)
     if width > 1 and all(len(shape) <= 1 or (len(shape) <= 3 and shape[-1] == width) for shape in shapes):
         return {
@@ -162,22 +159,9 @@ def _direction(shapes: set[tuple[int, ...]]) -> dict[str, str]:
     return {"holds": "arrays", "advice": "It is no generator, nor codes or directions."}
 
 
-def _all_tensors(tree: object) -> dict[str, Value]:
-    """Collect tensors anywhere in the contents of a file, by their path in it."""
-    found: dict[str, Value] = {}
-    todo: list[tuple[str, object]] = [("", tree)]
-    for _ in range(MOST_LISTED):
-        if not todo:
-            break
-        path, value = todo.pop()
-        if isinstance(value, Value):
-            found[path or "(the tensor)"] = value
-            continue
-        value = value.state if isinstance(value, Record) else value
-        pairs = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
-        room = max(0, MOST_LISTED - len(todo))
-        todo += [(f"{path}.{key}"[-200:].lstrip("."), item) for key, item in islice(pairs, room)][::-1]
-    return found
+def _named(tree: object) -> dict[str, Value]:
+    """Return the arrays in the contents of a file by the names that people see."""
+    return {spelled(place): value for place, value in leaves_of(tree).items()}
 
 
 def _table(tensors: Mapping[str, Value]) -> dict[str, Any]:
@@ -191,34 +175,15 @@ def _no_weights(path: Path, contents: Contents) -> dict[str, Any]:
     facts["advice"] = f"The file {contents.problem}."
     try:
         if contents.format.startswith(("a numpy array", "a file of numpy arrays")):
-            rows = tuple(_numpy_rows(path))
-            facts |= _direction({shape for _, shape, _ in rows})
-            return facts | {"tensors": rows, "parameters": sum(math.prod(shape) for _, shape, _ in rows)}
+            return facts | _tensors_only(_named(open_arrays(path).tree))
         if contents.format.startswith("a picture"):
             with Image.open(path) as picture:
                 return facts | {"holds": f"a picture of {picture.width} x {picture.height} pixels"}
-    except (ValueError, OSError, SyntaxError, EOFError, RuntimeError, zipfile.BadZipFile, Image.DecompressionBombError) as error:
+    except SemanifoldError as error:
+        facts["advice"] = f"It cannot be used: {error}"
+    except (ValueError, OSError, SyntaxError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError) as error:
         facts["advice"] = f"The file is damaged ({shown(str(error))}); get a fresh copy."
     return facts
-
-
-def _numpy_rows(path: Path) -> Iterator[tuple[str, tuple[int, ...], str]]:
-    """Read the headers of a .npy or .npz file."""
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as file:
-            yield "(the array)", *_numpy_header(file)
-        return
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist()[:MOST_LISTED]:
-            with archive.open(info) as file:
-                yield info.filename.removesuffix(".npy"), *_numpy_header(file)
-
-
-def _numpy_header(file: IO[bytes]) -> tuple[tuple[int, ...], str]:
-    version = np.lib.format.read_magic(file)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, kind = header(file)
-    return shape, str(kind)
 
 
 def _amount(size: int) -> str:

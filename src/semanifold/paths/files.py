@@ -14,9 +14,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError
+from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet, PathSetInfo
 from semanifold.paths.linear import LinearPaths
 from semanifold.paths.warped import WarpedPaths
+from semanifold.readings import Remark, silent
 from semanifold.storage.files import replacing
 
 FORMAT = "semanifold-paths-1"
@@ -41,7 +43,14 @@ def save_paths(paths: PathSet, path: str | os.PathLike[str]) -> None:
         save_file(tensors, part, metadata={"semanifold": json.dumps(header)})
 
 
-def load_paths(path: str | os.PathLike[str], space: str | None = None, *, layers: tuple[int, int] | None = None) -> PathSet:
+def load_paths(
+    path: str | os.PathLike[str],
+    space: str | None = None,
+    *,
+    layers: tuple[int, int] | None = None,
+    generator: Generator | None = None,
+    remark: Remark = silent,
+) -> PathSet:
     """Read a set of paths: our own file, or one of those that :func:`~semanifold.paths.foreign.read_directions` knows.
 
     Args:
@@ -51,9 +60,11 @@ def load_paths(path: str | os.PathLike[str], space: str | None = None, *, layers
             :func:`~semanifold.generators.loading.load_generator`; the absolute path reaches that one.
         space: latent space of the paths; only files of other programs may need it.
         layers: layers ``(first, last + 1)`` of ``w+`` that they move; as for the space.
+        generator: what the paths are for; it decides how the arrays of other programs are read.
+        remark: is given the sentence that says how such an array was read.
 
     Raises:
-        SemanifoldError: if there is no such file, it is damaged, or holds no paths.
+        SemanifoldError: if there is no such file, it is damaged, holds no paths, or two readings fit.
     """
     path = NAMED_PATHS.get(os.fspath(path)) or Path(path)
     if (path / PATHS).is_file():
@@ -64,7 +75,7 @@ def load_paths(path: str | os.PathLike[str], space: str | None = None, *, layers
     if found is None:
         from semanifold.paths.foreign import read_directions  # noqa: PLC0415  (it builds on this module's neighbours)
 
-        return read_directions(path, space, layers=layers)
+        return read_directions(path, space, layers=layers, generator=generator, remark=remark)
     header, tensors = found
     if header.get("format") != FORMAT or header.get("kind") not in KINDS:
         what = f"a {header['kind']!r} of {header['format']}" if {"kind", "format"} <= header.keys() else "another kind of file"

@@ -6,26 +6,26 @@ import io
 import math
 import os
 import re
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
-from semanifold.generators import containers
-from semanifold.generators.inert import ArrayRecord, TensorRecord, UnreadableError
+from semanifold.errors import SemanifoldError, shown
+from semanifold.generators.arrays import Arrays, open_arrays, spelled
+from semanifold.generators.base import Generator
+from semanifold.generators.checkpoints import Value
 from semanifold.paths.base import PathSetInfo
-from semanifold.paths.closed_form import GANSPACE, REACH, STEPS
+from semanifold.paths.closed_form import GANSPACE, REACH, SEFA, STEPS
 from semanifold.paths.linear import CITE as LINEAR
 from semanifold.paths.linear import Form, LinearPaths
 from semanifold.paths.warped import CITE as WARPED
 from semanifold.paths.warped import WarpedPaths
-from semanifold.storage.files import replacing
+from semanifold.readings import Remark, Spaces, direction_reading, directions_in, silent
+from semanifold.storage.files import is_folder, replacing
 from semanifold.storage.records import read_settings
 
 KNOWN = (
@@ -46,13 +46,20 @@ class _Request:
     space: str | None
     layers: tuple[int, int] | None
     shape: tuple[int, ...] | None
+    spaces: Spaces | None
+    remark: Remark
+
+    @property
+    def name(self) -> str:
+        """The file, fit to be printed."""
+        return shown(str(self.path), 200)
 
     def info(self, inferred: str | None, *, flat: bool = True, **facts: Any) -> PathSetInfo:
         """Return the info of a set, once it is clear which space it lives in, and which layers ``flat`` directions move."""
         space = self.space or ("w+" if self.layers else inferred)
         if space is None:
             raise SemanifoldError(
-                f'{self.path} does not say which latent space its paths live in; name it by --space w, or space="w" in Python.'
+                f'{self.name} does not say which latent space its paths live in; name it by --space w, or space="w" in Python.'
             )
         if self.layers and space != "w+":
             raise SemanifoldError(
@@ -60,7 +67,7 @@ class _Request:
             )
         if flat and space == "w+" and self.layers is None:
             raise SemanifoldError(
-                f"{self.path} holds paths without layers; say which layers of w+ they move, or take the space w."
+                f"{self.name} holds paths without layers; say which layers of w+ they move, or take the space w."
             )
         return PathSetInfo(space=space, layers=self.layers, **facts)
 
@@ -75,13 +82,16 @@ def read_directions(
     *,
     layers: tuple[int, int] | None = None,
     shape: Sequence[int] | None = None,
+    generator: Generator | None = None,
+    remark: Remark = silent,
 ) -> LinearPaths | WarpedPaths:
     """Read paths that other programs wrote.
 
-    Known are the boundaries of InterFaceGAN and the directions of SeFa, ReSeFa and LowRankGAN (``.npy``, ``[k, d]`` or ``[d]``;
-    also ``[k, layers, d]``), GANSpace's component files (``.npz``) and the dicts and tensors that e4e ships (``.pt``), the
-    ``deformator_*.pt`` of Voynov & Babenko, the ``support_sets.pt`` of WarpedGANSpace and its whole experiment folders.
-    A direction goes three of its lengths to ``t = 1``, a principal component three standard deviations.
+    Known are the boundaries of InterFaceGAN and the directions of SeFa, ReSeFa and LowRankGAN (``[k, d]`` or ``[d]``; also
+    ``[k, layers, d]``, and ``[layers, d]`` for one path), the same in a dictionary of names, the ``factor.pt`` of rosinality's
+    closed form, GANSpace's component files (``.npz``) and the dicts and tensors that e4e ships (``.pt``), the ``deformator_*.pt``
+    of Voynov & Babenko, the ``support_sets.pt`` of WarpedGANSpace and its whole experiment folders. What a file is called does
+    not matter. A direction goes three of its lengths to ``t = 1``, a principal component three standard deviations.
 
     Args:
         path: file, or folder of an experiment.
@@ -89,32 +99,34 @@ def read_directions(
         layers: layers ``(first, last + 1)`` of ``w+`` that paths of ``w`` shall move alike, or that directions
             ``[k, layers, d]`` are cut down to.
         shape: of a code; needed only where a deformator fills codes up with zeros, or moves codes such as ``(100, 1, 1)``.
+        generator: what the paths are for; its spaces decide whether ``[n, d]`` is one path of n layers or n paths.
+        remark: is given the sentence that says how an array was read.
 
     Raises:
-        SemanifoldError: if there is no such file, it is damaged, holds something else, or its space is unknown.
+        SemanifoldError: if there is no such file, it is damaged, holds something else, its space is unknown, or two readings fit.
     """
-    wanted = _Request(Path(path), space, layers, tuple(shape) if shape else None)
-    if not wanted.path.exists():
-        raise SemanifoldError(f"There is no file {path}; give a file of paths: {KNOWN}.")
+    spaces = generator.spaces if generator is not None else None
+    wanted = _Request(Path(path), space, layers, tuple(shape) if shape else None, spaces, remark)
     if layers is not None and not 0 <= layers[0] < layers[1]:
         raise SemanifoldError(f"Layers are given as the first and the last plus one, such as 4:8, not {layers[0]}:{layers[1]}.")
-    if wanted.path.is_dir():
-        return read_directions(_newest(wanted.path), space, layers=layers, shape=shape)
-    held = _held(wanted.path)
+    if is_folder(wanted.path):
+        wanted = replace(wanted, path=_newest(wanted.path))
+    arrays = open_arrays(wanted.path, "file of paths")
+    held = arrays.tree
     if isinstance(held, Mapping):
         inner = held.get("support_sets")  # a checkpoint of the training has it
-        tensors = _tensors(inner if isinstance(inner, Mapping) else held, wanted.path)
-        if "SUPPORT_SETS" in tensors:
-            return _warped(tensors, wanted)
-        form = _form_of(tensors, wanted.path)
+        inner = inner if isinstance(inner, Mapping) else held
+        names = {key for key, value in inner.items() if isinstance(value, Value)}
+        if "SUPPORT_SETS" in names:
+            return _warped(_tensors(arrays, inner, "SUPPORT_SETS", "ALPHAS", "LOGGAMMA"), wanted)
+        form = _form_of(names, wanted.path)
         if form is not None:
-            return _deformator(form, tensors, wanted)
-        if {"lat_comp", "act_comp", "comp"} & tensors.keys():
-            return _components(tensors, wanted)
-        if len(tensors) != 1:
-            raise SemanifoldError(f"{path} holds {len(tensors)} arrays, but no paths that semanifold knows: {KNOWN}.")
-        held = next(iter(tensors.values()))
-    return _vectors(_tensor(held, wanted.path), wanted)
+            return _deformator(form, _tensors(arrays, inner, *names), wanted)
+        if {"lat_comp", "act_comp", "comp"} & names:
+            return _components(_tensors(arrays, inner, "lat_comp", "lat_stdev", "comp", "std"), wanted)
+        if "eigvec" in names:
+            return _factors(_tensors(arrays, inner, "eigvec")["eigvec"], wanted)
+    return _vectors(arrays, wanted)
 
 
 def _newest(folder: Path) -> Path:
@@ -134,59 +146,63 @@ def _newest(folder: Path) -> Path:
     )
 
 
-def _held(path: Path) -> Any:
-    """Return the array, tensor or dict of a file."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(6)
-        if start == b"\x93NUMPY":
-            return np.load(path, allow_pickle=False)
-        if start[:2] == b"PK" and path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                return {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise SemanifoldError(f"{path} cannot be read as plain arrays: it is damaged, or holds Python objects.") from error
-    contents = containers.read(path)
-    if contents.problem:
-        raise SemanifoldError(f"{path} {contents.problem}.")
-    return contents.tree
+def _tensors(arrays: Arrays, held: Mapping[Any, Any], *names: str) -> dict[str, Tensor]:
+    """Return those of a file's arrays that are there, by their names."""
+    values = {name: held[name] for name in names if isinstance(held.get(name), Value)}
+    return dict(zip(values, arrays.tensors(values.values()), strict=True))
 
 
-def _tensors(held: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
-    """Return the arrays in a dict, by their names."""
-    kinds = (Tensor, np.ndarray, TensorRecord, ArrayRecord)
-    return {str(key): _tensor(value, path) for key, value in held.items() if isinstance(value, kinds)}
-
-
-def _tensor(held: Any, path: Path) -> Tensor:
-    """Return an array of numbers as a tensor."""
-    try:
-        if isinstance(held, TensorRecord | ArrayRecord):
-            held = held.tensor()
-    except UnreadableError as error:
-        raise SemanifoldError(f"{path} is damaged: it {error}.") from error
-    if isinstance(held, np.ndarray) and held.dtype.kind in "fiu":
-        held = torch.from_numpy(np.ascontiguousarray(held.astype(held.dtype.newbyteorder("="))))
-    if not isinstance(held, Tensor):
-        raise SemanifoldError(f"{path} holds no array of numbers, but {type(held).__name__}; semanifold reads {KNOWN}.")
-    return held.detach()
-
-
-def _vectors(vectors: Tensor, wanted: _Request) -> LinearPaths:
-    """Make a set of the directions of a file: ``[d]``, ``[k, d]`` or ``[k, layers, d]``."""
-    if not vectors.is_floating_point() or vectors.ndim not in (1, 2, 3) or 0 in vectors.shape:
-        kind = str(vectors.dtype).removeprefix("torch.")
+def _vectors(arrays: Arrays, wanted: _Request) -> LinearPaths:
+    """Make a set of the directions of a file; see :func:`~semanifold.readings.direction_reading` for their shapes."""
+    found = directions_in(arrays)
+    if found is None:
+        count = len(arrays.leaves)
+        held = f"{count} arrays, but no paths that semanifold knows: {KNOWN}" if count else f"no array of numbers; give {KNOWN}"
+        raise SemanifoldError(f"{wanted.name} holds {held}.")
+    kinds = {value.dtype for value in found.values}
+    if not all(kind.is_floating_point for kind in kinds) or len(found.shape) not in (1, 2, 3) or 0 in found.shape:
+        kind = str(kinds.pop()).removeprefix("torch.")
         raise SemanifoldError(
-            f"{wanted.path} holds {kind} numbers {list(vectors.shape)}, but directions are expected as [k, d] or [k, layers, d]."
+            f"{wanted.name} holds {kind} numbers {list(found.shape)}, but directions are expected as [k, d] or [k, layers, d]."
         )
-    vectors = vectors.float() if vectors.ndim > 1 else vectors.float()[None]
-    vectors = vectors[:, 0] if vectors.ndim == 3 and vectors.shape[1] == 1 else vectors
-    flat = vectors.ndim == 2
     # InterFaceGAN's names: ..._w_boundary is of w, any other boundary of z
-    named = re.search(r"(_w)?_boundary$", wanted.path.stem)
-    inferred = ("w" if named[1] else "z") if named else None
-    info = wanted.info(inferred if flat else "w+", flat=flat, method=f"directions of {wanted.path.name}")
+    match = re.search(r"(_w)?_boundary$", wanted.path.stem)
+    named = ("w" if match[1] else "z") if match else None
+    known = {"space": wanted.space, "layers": wanted.layers, "spaces": wanted.spaces, "named": named}
+    reading = direction_reading(found.shape, wanted.name, **known)
+    names: dict[int, str] = {}
+    vectors = torch.cat([t.float().reshape(reading.shape) for t in arrays.tensors(found.values)])
+    words = reading.words
+    if len(found.values) > 1:
+        if reading.shape[0] > 1:
+            raise SemanifoldError(
+                f"{wanted.name} holds {len(found.values)} arrays of shape {list(found.shape)}, but each of several is to be one "
+                "direction."
+            )
+        names = {i: shown(spelled(place), 60) for i, place in enumerate(arrays.leaves) if place and isinstance(place[-1], str)}
+        words = f"{len(found.values)} paths, each {words}"
+    wanted.remark(f"{wanted.name} is read as {words}.")
+    flat = vectors.ndim == 2
+    if wanted.layers and not flat:
+        first, last = wanted.layers
+        if last > vectors.shape[1]:
+            raise SemanifoldError(
+                f"There are no layers {first}:{last}: the directions of {wanted.name} have 0:{vectors.shape[1]}."
+            )
+        vectors = vectors[:, first:last]
+    info = wanted.info(reading.space, flat=flat, method=f"directions of {shown(wanted.path.name)}", names=names)
     return _linear(vectors, info, vectors.flatten(1).norm(dim=1), wanted)
+
+
+def _factors(vectors: Tensor, wanted: _Request) -> LinearPaths:
+    """The columns of ``eigvec`` ``[d, n]`` of rosinality's ``closed_form_factorization`` are SeFa's directions of w."""
+    if vectors.ndim != 2 or 0 in vectors.shape or not vectors.is_floating_point():
+        raise SemanifoldError(
+            f"{wanted.name} holds factors {list(vectors.shape)}, but a matrix is expected, a direction a column."
+        )
+    rows = vectors.float().T.contiguous()
+    wanted.remark(f"{wanted.name} is read as {len(rows)} directions of SeFa, the columns of its matrix.")
+    return _linear(rows, wanted.info("w", method="SeFa", cite=SEFA), rows.norm(dim=1), wanted)
 
 
 def _components(tensors: Mapping[str, Tensor], wanted: _Request) -> LinearPaths:
@@ -198,11 +214,11 @@ def _components(tensors: Mapping[str, Tensor], wanted: _Request) -> LinearPaths:
     components, deviations = tensors.get("lat_comp" if own else "comp"), tensors.get("lat_stdev" if own else "std")
     if components is None:
         raise SemanifoldError(
-            f"{wanted.path} holds components of activations only; paths need those of latents (lat_comp), which GANSpace's "
+            f"{wanted.name} holds components of activations only; paths need those of latents (lat_comp), which GANSpace's "
             "decomposition writes beside them."
         )
     if components.ndim < 2 or 0 in components.shape or deviations is None or deviations.numel() != len(components):
-        raise SemanifoldError(f"{wanted.path} holds components {list(components.shape)} without a deviation for each.")
+        raise SemanifoldError(f"{wanted.name} holds components {list(components.shape)} without a deviation for each.")
     lengths = deviations.float().reshape(-1)
     info = wanted.info("z" if (lengths == 1).all() else "w", method="GANSpace", cite=GANSPACE)
     return _linear(components.float().flatten(1), info, lengths, wanted)
@@ -212,25 +228,23 @@ def _linear(vectors: Tensor, info: PathSetInfo, lengths: Tensor, wanted: _Reques
     """Make a set whose paths go :data:`REACH` times the given lengths ``[k]``, moving layers alike where vectors have none."""
     largest = float(lengths.max())
     if not (lengths > 0).all() or not largest < math.inf:
-        raise SemanifoldError(f"{wanted.path} holds directions that are zero or not finite; get a fresh copy.")
+        raise SemanifoldError(f"{wanted.name} holds directions that are zero or not finite; get a fresh copy.")
     info, scale = replace(info, step=REACH * largest / STEPS, count=STEPS), lengths / largest
     if info.layers is None:
         return LinearPaths.from_vectors(vectors, info, scale=scale)
     first, last = info.layers
     if vectors.ndim == 2:
         return LinearPaths.from_vectors(vectors, info, scale=scale, layers=last - first)
-    if last > vectors.shape[1]:
-        raise SemanifoldError(f"There are no layers {first}:{last}: the directions of {wanted.path} have 0:{vectors.shape[1]}.")
-    return LinearPaths.from_vectors(vectors[:, first:last], info, scale=scale)
+    return LinearPaths.from_vectors(vectors, info, scale=scale)
 
 
-def _form_of(tensors: Mapping[str, Tensor], path: Path) -> Form | None:
+def _form_of(tensors: Set[str], path: Path) -> Form | None:
     """Return which deformator a state dict is; ``linear`` and ``projective`` look alike and are told apart by ``args.json``."""
     if "log_mat_half" in tensors:
         return "ortho"
-    if {"fc1.weight", "fc4.weight", "bn1.running_mean"} <= tensors.keys():
+    if {"fc1.weight", "fc4.weight", "bn1.running_mean"} <= tensors:
         return "fc"
-    if "linear.weight" in tensors and tensors.keys() <= {"linear.weight", "linear.bias"}:
+    if "linear.weight" in tensors and tensors <= {"linear.weight", "linear.bias"}:
         return "projective" if _arguments(path).get("deformator") == "proj" else "linear"
     return None
 
@@ -245,7 +259,7 @@ def _deformator(form: Form, tensors: Mapping[str, Tensor], wanted: _Request) -> 
     keys = {"ortho": ("log_mat_half",) * 2, "fc": ("fc1.weight", "fc4.weight")}.get(form, ("linear.weight",) * 2)
     first, last = (tensors[key] for key in keys)
     if first.ndim != 2 or last.ndim != 2:
-        raise SemanifoldError(f"{wanted.path} is no deformator: its weights are not matrices.")
+        raise SemanifoldError(f"{wanted.name} is no deformator: its weights are not matrices.")
     made = LinearPaths(
         form,
         first.shape[1],
@@ -260,9 +274,9 @@ def _deformator(form: Form, tensors: Mapping[str, Tensor], wanted: _Request) -> 
     try:
         made.load_state_dict(dict(tensors) | {"scale": torch.ones(len(made))})
     except RuntimeError as error:
-        raise SemanifoldError(f"{wanted.path} is no whole deformator; its tensors do not fit one another.") from error
+        raise SemanifoldError(f"{wanted.name} is no whole deformator; its tensors do not fit one another.") from error
     if not all(torch.isfinite(v).all() for v in made.state_dict().values()):
-        raise SemanifoldError(f"{wanted.path} is damaged: it holds NaN or infinite values.")
+        raise SemanifoldError(f"{wanted.name} is damaged: it holds NaN or infinite values.")
     return made.eval()
 
 
@@ -293,9 +307,9 @@ def _warped(tensors: Mapping[str, Tensor], wanted: _Request) -> WarpedPaths:
     support, alphas, log_gamma = (tensors.get(key, torch.zeros(())).float() for key in ("SUPPORT_SETS", "ALPHAS", "LOGGAMMA"))
     fits = support.ndim == alphas.ndim == 2 and 0 not in (*support.shape, *alphas.shape)
     if not fits or support.shape[1] % alphas.shape[1] or not len(support) == len(alphas) == log_gamma.numel():
-        raise SemanifoldError(f"{wanted.path} holds no whole support sets: SUPPORT_SETS, ALPHAS and LOGGAMMA do not fit.")
+        raise SemanifoldError(f"{wanted.name} holds no whole support sets: SUPPORT_SETS, ALPHAS and LOGGAMMA do not fit.")
     if not all(torch.isfinite(v).all() for v in (support, alphas, log_gamma)):
-        raise SemanifoldError(f"{wanted.path} is damaged: its support sets hold NaN or infinite values.")
+        raise SemanifoldError(f"{wanted.name} is damaged: its support sets hold NaN or infinite values.")
     size = support.shape[1] // alphas.shape[1]
     learned, gamma = bool(arguments.get("learn_gammas", True)), arguments.get("gamma")
     if not learned:
