@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from semanifold.errors import SemanifoldError, near_names
+from semanifold.extras import missing_package
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 """``(images [n, c, h, w], reference [1 or n, c, h, w]) -> [n]``, 0 for equal pictures; pictures nominally in [-1, 1]."""
@@ -112,7 +113,7 @@ def _load_lpips(net: str, weights: str | os.PathLike[str] | None) -> nn.Module:
     try:
         import lpips  # noqa: PLC0415  (an extra, and slow to import)
     except ImportError as error:
-        raise SemanifoldError("LPIPS needs the package lpips; install semanifold[lpips], or use the distance l2.") from error
+        raise missing_package("LPIPS", "lpips", "lpips", "use the distance l2") from error
     try:
         # The package prints and warns while it loads; neither is for the user.
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), warnings.catch_warnings():

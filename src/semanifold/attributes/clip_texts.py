@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate, normalize
 from semanifold.attributes.base import Attribute, AttributeReader
 from semanifold.attributes.sampling import normalised, rgb
 from semanifold.errors import SemanifoldError
+from semanifold.extras import missing_package
 from semanifold.generators.wrapped import first_line
 
 DEFAULT_MODEL = "openai/clip-vit-base-patch32"
@@ -118,9 +119,7 @@ def _load(model: str, device: torch.device) -> tuple[Any, Any]:
     try:
         from transformers import AutoConfig, AutoTokenizer, CLIPModel  # noqa: PLC0415  (an extra, and slow to import)
     except ImportError as error:
-        raise SemanifoldError(
-            'Text attributes need the package transformers; install it with: pip install "semanifold[clip]"'
-        ) from error
+        raise missing_package("A text attribute", "transformers", "clip") from error
     try:
         kind = AutoConfig.from_pretrained(model, local_files_only=True).model_type
         if kind != "clip":  # its weights would be left out, and random ones stay

@@ -15,6 +15,7 @@ from semanifold.attributes.base import AttributeReader
 from semanifold.attributes.onnx_descriptions import DESCRIPTIONS, Description, read_description
 from semanifold.attributes.sampling import rgb
 from semanifold.errors import SemanifoldError, near_names
+from semanifold.extras import missing_package
 from semanifold.generators.wrapped import first_line
 
 
@@ -135,9 +136,7 @@ def _session(file: Path) -> Any:
     try:
         import onnxruntime  # noqa: PLC0415  (an extra, and slow to import)
     except ImportError as error:
-        raise SemanifoldError(
-            'ONNX attributes need the package onnxruntime; install it with: pip install "semanifold[onnx]"'
-        ) from error
+        raise missing_package("An ONNX attribute", "onnxruntime", "onnx") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # its warnings are about how the file was written
     options.intra_op_num_threads = torch.get_num_threads()

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semanifold.errors import SemanifoldError, near_names
+from semanifold.extras import missing_package
 from semanifold.generators.checkpoints import materialise
 from semanifold.generators.containers import read
 from semanifold.generators.inert import TensorRecord, UnreadableError
@@ -134,9 +135,7 @@ class ResNet(Reconstructor):
         try:
             from torchvision.models import resnet18  # noqa: PLC0415  (slow to import)
         except ImportError as error:
-            raise SemanifoldError(
-                'The resnet reconstructor needs torchvision; pip install "semanifold[train]", or take a lenet.'
-            ) from error
+            raise missing_package("The resnet reconstructor", "torchvision", "train", "take a lenet") from error
         self.paths, self.channels, self.size = paths, channels, size
         self.features_extractor = resnet18(weights=None)
         stem = nn.Conv2d(2 * channels, 64, 7, stride=2, padding=3, bias=False)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from semanifold.errors import SemanifoldError
+from semanifold.extras import missing_package
 from semanifold.generators.base import Generator
 from semanifold.masks import Mask
 from semanifold.paths.base import PathSet
@@ -75,7 +76,7 @@ def make_accelerator(device: str | None = None) -> Accelerator:
     try:
         from accelerate import Accelerator  # noqa: PLC0415  (slow to import)
     except ImportError as error:
-        raise SemanifoldError('Training needs accelerate; pip install "semanifold[train]".') from error
+        raise missing_package("Training", "accelerate", "train") from error
     # without a GPU it must be told, or several processes would each take themselves for the only one
     alone = device is None and not (torch.cuda.is_available() or torch.backends.mps.is_available())
     return Accelerator(cpu=alone or device == "cpu")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError
+from semanifold.extras import missing_package
 from semanifold.generators.base import Generator
 from semanifold.generators.biggan import BigGAN
 from semanifold.generators.proggan import ProgGAN
@@ -81,7 +82,7 @@ class Records:
         try:
             from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  (slow to import)
         except ImportError as error:
-            raise SemanifoldError('Training needs tensorboard; pip install "semanifold[train]".') from error
+            raise missing_package("Training", "tensorboard", "train") from error
         self.open_board, self.board = SummaryWriter, None
         self.folder, self.generator, self.paths, self.masked = folder, generator, paths, masked
         self.every, self.shown, self.written = pictures_every, -1, 0.0
