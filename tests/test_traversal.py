@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -140,11 +141,12 @@ def test_a_path_is_there_whole_or_not_at_all(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_path(tmp_path / "p", torn())
     assert not list(tmp_path.iterdir())
-    (tmp_path / "p.part").mkdir()  # as kill -9 leaves it
-    (tmp_path / "p.part" / "000099.png").write_text("stale")
+    stale = tmp_path / ".p.0123456789abcdef.part"
+    stale.mkdir()  # as kill -9 leaves it; the next run removes it
+    (stale / "000099.png").write_text("stale")
     write_path(tmp_path / "p", walk(flow(), generator, generator.sample([1]), moments(6)))
     assert len(PictureFiles(tmp_path / "p")) == 13
-    assert [p.name for p in tmp_path.iterdir()] == ["p"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [stale.name, "p"]
 
     def never():
         raise AssertionError("done work is done again")
@@ -218,27 +220,42 @@ def test_any_set_of_paths_can_be_walked(kind):
 # ----------------------------------------------------------------------------------------------------------- on the disk
 
 
-def folder(tmp_path, **changes):
-    record = {"format": "semanifold-run-1", "command": "traverse", "arguments": {}, "status": "finished", "facts": {}}
-    facts = {"codes": ["a"], "paths": [3], "names": ["path 3"], "t": [-1.0, 0.0, 1.0]}
+def folder(tmp_path, frames: int = 3, **changes):
+    facts = {"fingerprint": "aa", "path_set_fingerprint": "bb", "pool": "cc"}
+    record = {"format": "semanifold-run-1", "command": "traverse", "arguments": {}, "status": "finished", "facts": facts}
+    described = {"codes": ["a"], "paths": [3], "names": ["path 3"], "t": [-1.0, 0.0, 1.0], "step": 0.1, "count": 1, "leap": 1}
+    described |= {"space": "z", "method": "given", "generator": "toy", "channels": 3, "path_set": "/a.safetensors"}
+    described |= {"fingerprint": "aa", "path_set_fingerprint": "bb"}
     (tmp_path / "run.json").write_text(json.dumps(record | changes.pop("record", {})))
-    (tmp_path / "traversal.json").write_text(json.dumps(facts | changes))
+    (tmp_path / "traversal.json").write_text(json.dumps(described | changes))
+    place = tmp_path / "a" / "paths_images" / "path_003"
+    place.mkdir(parents=True, exist_ok=True)
+    for i in range(frames):
+        save_picture(film(0)[0], place / f"{i:06d}", None)
     return tmp_path
 
 
-def test_a_traversal_is_opened_and_missing_pictures_are_noticed(tmp_path):
+def test_a_traversal_is_opened_and_missing_or_damaged_pictures_are_noticed(tmp_path):
     traversal = read_traversal(folder(tmp_path))
     assert (traversal.codes, traversal.paths, traversal.t) == (("a",), (3,), [-1.0, 0.0, 1.0])
-    place = tmp_path / "a" / "paths_images" / "path_003"
-    place.mkdir(parents=True)
-    with pytest.raises(SemanifoldError, match="0 pictures in place of 3"):
-        traversal.pictures("a", 3)
-    for i in range(3):
-        save_picture(film(0)[0], place / f"{i:06d}", None)
     assert len(traversal.pictures("a", 3)) == 3
-    (place / "000001.png").write_bytes(b"\x89PNG")
-    with pytest.raises(SemanifoldError, match=r"000001.png is damaged"):
-        traversal.pictures("a", 3).tensor(slice(0, 3))
+    place = tmp_path / "a" / "paths_images" / "path_003"
+    damages = (
+        ("damaged", lambda file: file.write_bytes(b"\x89PNG")),
+        ("damaged", lambda file: Image.new("1", (9000, 9000)).save(file)),
+        ("differ in size", lambda file: Image.new("RGB", (9, 9)).save(file)),
+        ("a device or a pipe", lambda file: (file.unlink(), os.mkfifo(file))),
+    )
+    for words, damage in damages:
+        damage(place / "000001.png")
+        with pytest.raises(SemanifoldError, match=words):
+            traversal.pictures("a", 3).tensor(slice(0, 3))
+    (place / "000001.png").unlink()
+    with pytest.raises(SemanifoldError, match="2 pictures in place of 3"):
+        read_traversal(tmp_path)
+    place.rename(tmp_path / "elsewhere")
+    with pytest.raises(SemanifoldError, match="path_003 is missing"):
+        read_traversal(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -246,13 +263,31 @@ def test_a_traversal_is_opened_and_missing_pictures_are_noticed(tmp_path):
     [
         ({"record": {"status": "running"}}, "half-written"),
         ({"record": {"command": "discover"}}, "written by semanifold discover"),
+        ({"record": {"facts": {"pool": "cc"}}}, r"run.json is damaged: its facts lack fingerprint"),
         ({"t": []}, "names no code, no path or no moment"),
         ({"paths": None}, r"traversal.json is damaged"),
+        ({"codes": ["../a"]}, "no name of a folder"),
+        ({"codes": ["a\u202eb"]}, "no name of a folder"),
+        ({"codes": ["a", "a"]}, "do not fit together"),
+        ({"codes": [f"c{i}" for i in range(20_000)]}, "missing"),
+        ({"paths": list(range(100_000)), "names": ["x"] * 100_000}, "path_000 is missing"),
+        ({"paths": [-1]}, "paths"),
+        ({"paths": [10**30]}, "paths"),
+        ({"names": []}, "do not fit together"),
+        ({"t": [-1.0, 1.0]}, "do not rise"),
+        ({"t": [0.0, -1.0, 1.0]}, "do not rise"),
+        ({"t": [-1.0, float("nan"), 0.0]}, "traversal.json is damaged"),
+        ({"channels": 4}, "channels"),
+        ({"step": "0.1"}, "step"),
+        ({"step": 1e999}, "step"),
+        ({"count": 10**12}, "count"),
+        ({"path_set": 3}, "path_set"),
     ],
 )
 def test_folders_that_are_no_finished_traversal_are_refused(tmp_path, changes, words):
-    with pytest.raises(SemanifoldError, match=words):
+    with pytest.raises(SemanifoldError, match=words) as caught:
         read_traversal(folder(tmp_path, **changes))
+    assert len(str(caught.value)) < 600
 
 
 def test_a_torn_description_is_named(tmp_path):
@@ -260,3 +295,10 @@ def test_a_torn_description_is_named(tmp_path):
     (tmp_path / "traversal.json").write_text('{"codes": ["a"')
     with pytest.raises(SemanifoldError, match=r"traversal.json is damaged"):
         read_traversal(tmp_path)
+
+
+def test_names_out_of_a_file_are_made_printable(tmp_path):
+    traversal = read_traversal(folder(tmp_path, names=["\x1b[2Jsmile\u202e"], generator="a\nb", method="x" * 1000))
+    assert traversal.facts["names"] == ["\\x1b[2Jsmile\\u202e"]
+    assert traversal.facts["generator"] == "a\\nb"
+    assert len(traversal.facts["method"]) == 200

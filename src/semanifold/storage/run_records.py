@@ -148,11 +148,11 @@ def inputs_of(arguments: Mapping[str, Any], inputs: Iterable[str | os.PathLike[s
         every = flat(arguments).items()
         texts = [str(value) for place, value in every if last(place) in ("mask", "latents") and value]
         inputs = {part.strip() for text in texts for part in (text, *re.split(r"[|&~()]", text))} - {""}
-    files = sorted(name for name in map(os.fspath, inputs) if is_file(name))
+    files = sorted(name for name in (os.fspath(place) for place in inputs) if is_file(name))
     digests = {}
     for name in files:
         with opened(name, "mask or file of codes") as file:
-            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()[:16]  # type: ignore[arg-type]
     return {"inputs": digests} if digests else {}
 
 
