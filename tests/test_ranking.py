@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from itertools import pairwise
 
@@ -14,6 +15,7 @@ import torch
 from reference import REFERENCE, settings
 
 from semanifold.attributes.base import Attribute, AttributeReader
+from semanifold.attributes.functions import function_reader
 from semanifold.errors import SemanifoldError
 from semanifold.locality.metrics import inside_change, outside_change
 from semanifold.ranking import ATTRIBUTE_GROUPS, Measures, find_group, name_paths, read_measures, score
@@ -423,3 +425,170 @@ def test_the_mean_curve_lies_where_its_values_are():
     assert len(lines) == 3
     assert len(set(lines)) == 1, "two equal codes and their mean"
     assert text.count('stroke-width="2.4"') == 1
+
+
+# ------------------------------------------------------------------------------------------------------------- the ranges
+
+
+def blue_values(low: float, high: float) -> np.ndarray:
+    """Two paths over three codes: the first moves the attribute from low to high, the second not at all."""
+    t = np.linspace(0, 1, 9)
+    moving = low + (high - low) * np.stack([0.1 + 0.8 * t, 0.05 + 0.9 * t, t])[:, None, :]
+    return np.concatenate([moving, np.full_like(moving, (low + high) / 2)], 1)[..., None]
+
+
+@pytest.mark.parametrize(("low", "high"), [(-0.78, -0.11), (235.0, 307.0), (0.2, 0.9)])
+def test_an_attribute_without_a_declared_range_has_that_of_its_readings(tmp_path, low, high):
+    reader = function_reader(lambda images: images.mean((1, 2, 3)), "blue")
+    measures = measured(blue_values(low, high), attributes=reader.attributes)
+    assert len(measures.remarks) == 1
+    assert measures.remarks[0].startswith("blue has no declared range; that of its readings is used, ")
+    for scores in (score(measures.values, measures.attributes), score(100 * measures.values, measures.attributes)):
+        assert scores.change[0, 0] == pytest.approx(0.9, abs=0.01), "the range is not that of the readings"
+        assert scores.slope[0, 0] > 0.5
+        assert scores.slope[1, 0] == 0
+        assert name_paths(scores, ["blue"], [7, 8]) == {7: "blue +"}
+    save_measures(measures, tmp_path.joinpath)
+    again = read_measures(tmp_path)
+    assert (again.attributes[0].low, again.attributes[0].high) == pytest.approx((low, high), rel=0.01)
+    assert not again.attributes[0].declared
+    assert again.remarks == measures.remarks
+
+
+def test_readings_outside_of_a_declared_range_are_counted():
+    outside = measured(blue_values(-0.78, -0.11), attributes=(Attribute("blue"),)).remarks
+    assert outside == [
+        "100% of the readings of blue lie outside its range, 0 to 1: they go from -0.78 to -0.11, and its slopes are cut off "
+        "there; declare the range that it has."
+    ]
+    some = blue_values(0.0, 1.0)
+    assert measured(some, attributes=(Attribute("blue"),)).remarks == []
+    some[0, 0, :2] = 1.5
+    assert measured(some, attributes=(Attribute("blue"),)).remarks[0].startswith("4% of the readings")
+    some[0, 0, 0] = 1.01
+    assert measured(some, attributes=(Attribute("blue"),)).remarks == [], "a hair's breadth, or a single picture, is reported"
+
+
+def test_readings_that_are_all_alike_or_not_there_are_said():
+    values = np.full((1, 2, 3, 2), 4.0)
+    values[..., 1] = np.nan
+    attributes = (Attribute("flat", declared=False), Attribute("none", declared=False))
+    measures = measured(values, attributes=attributes)
+    assert measures.remarks == ["flat is 4 in every picture, so no path changes it.", "No picture has a value of none."]
+    assert score(values, attributes).slope[:, 0].tolist() == [0, 0]
+
+
+def test_infinite_readings_are_no_readings():
+    class Odd(AttributeReader):
+        attributes = (Attribute("odd"),)
+
+        def read(self, images, reference):
+            return torch.tensor([[torch.inf], [1.0], [-torch.inf]])[: len(images)]
+
+    values, _ = measure_frames(lambda rows: torch.zeros(3, 3, 4, 4)[rows], 3, torch.zeros(1, 3, 4, 4), Odd())
+    assert np.isnan(values[:, 0]).tolist() == [True, False, True]
+
+
+# ------------------------------------------------------------------------------------------------- files of strangers
+
+
+def described(tmp_path: Path, **changes) -> Path:
+    save_measures(local_measures([1, 2], [1, 1]), tmp_path.joinpath)
+    file = tmp_path / "measures.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    return tmp_path
+
+
+def attribute(**changes) -> dict:
+    return {"name": "a", "low": 0.0, "high": 1.0} | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"attributes": [attribute(name=3)] * 5}, "name"),
+        ({"attributes": [attribute(name="x" * 5000)] * 5}, "damaged"),
+        ({"attributes": [attribute(low="0")] * 5}, "low"),
+        ({"attributes": [attribute(high=10**400)] * 5}, "damaged"),
+        ({"attributes": [attribute(high=float("nan"))]}, "finite range"),
+        ({"attributes": [attribute(low=2.0)]}, "finite range"),
+        ({"attributes": [attribute()] * 5}, "two attributes have one name"),
+        ({"codes": "abc"}, "codes"),
+        ({"codes": []}, "names no attribute, code, path or moment"),
+        ({"names": ["a"]}, "not every path has a name"),
+        ({"paths": [0, 10**12]}, "paths"),
+        ({"paths": [1, 1]}, "one index"),
+        ({"t": [0.0] * 10_000}, "describes float64"),
+        ({"t": ["0"]}, "t"),
+        ({"mask": None}, "mask"),
+        ({"metrics": ["inside"]}, "metrics"),
+        ({"traversal": []}, "traversal"),
+        ({"traversal": {"step": "x"}}, "step"),
+        ({"traversal": {"count": 1e999}}, "count"),
+        ({"traversal": {"generator": ["a"]}}, "generator"),
+        ({"format": "semanifold-measures-9"}, "another version"),
+    ],
+)
+def test_wrong_fields_of_measures_give_one_sentence(tmp_path, changes, words):
+    with pytest.raises(SemanifoldError, match=words) as caught:
+        read_measures(described(tmp_path, **changes))
+    assert len(str(caught.value)) < 500
+
+
+def forge_array(path: Path, header: str) -> None:
+    """Write the header of an array without the array."""
+    text = (header + " " * (63 - (len(header) + 10) % 64) + "\n").encode()
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(100))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1099511627776,)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (10000000000000000000000000000000,)}",
+        "{'descr': '<f16', 'fortran_order': False, 'shape': (1, 2, 9, 5)}",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (1, 2, 9, 5)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1, 2, 9, 5)}",
+        "[" * 5000,
+        "",
+    ],
+)
+def test_arrays_are_checked_before_they_are_read(tmp_path, header):
+    forge_array(described(tmp_path) / "attributes.npy", header)
+    with pytest.raises(SemanifoldError, match=r"attributes.npy"):
+        read_measures(tmp_path)
+
+
+def test_infinite_readings_and_pipes_are_refused(tmp_path):
+    values = np.load(described(tmp_path) / "attributes.npy")
+    values[0, 0, 0, 0] = np.inf
+    np.save(tmp_path / "attributes.npy", values)
+    with pytest.raises(SemanifoldError, match="infinite"):
+        read_measures(tmp_path)
+    for name in ("attributes.npy", "measures.json"):
+        (tmp_path / name).unlink()
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(SemanifoldError, match="pipe"):
+            read_measures(tmp_path)
+
+
+EVIL = "<img src=x onerror=alert(1)>|`a`[b](javascript:c) \x1b[2J\u202e**"
+
+
+def test_names_of_strangers_are_shown_and_do_nothing(tmp_path):
+    rows = [attribute(name=EVIL), attribute(name="b/c"), attribute(name="b|c"), attribute(name="x" * 200), attribute(name="d")]
+    facts = {"step": 0.1, "count": 4, "space": EVIL, "generator": EVIL, "method": EVIL}
+    measures = read_measures(described(tmp_path, attributes=rows, names=[EVIL, "plain"], mask=EVIL, traversal=facts))
+    scores = score(measures.values, measures.attributes)
+    group = Group(EVIL, tuple(a.name for a in measures.attributes), scores)
+    write_group(tmp_path / "g", group, measures, 2, {0: "a.gif"})
+    assert len(list((tmp_path / "g" / "corr").iterdir())) == 2 + 5, "two attributes share a file"
+    text = next((tmp_path / "g").glob("*.md")).read_text()
+    html = page(measures, scores, [group], {0: f"{measures.attributes[0].name} +"}, {}, np.array([1.0, 2.0]), 0.1)
+    for written in (text, html, *(p.read_text() for p in (tmp_path / "g").rglob("*.csv"))):
+        assert not set("\x1b\u202e") & set(written)
+    assert "<img src=x" not in html
+    assert "<" not in text
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {8}, "a name adds columns to the table"
+    assert "[b]" not in text

@@ -18,6 +18,8 @@ class Attribute:
         high: upper end.
         unit: such as ``"radians"``; empty for shares and scores.
         relative: whether the number compares a picture with the unedited one (identity), so that it falls on both sides of it.
+        declared: whether somebody gave the range; if nobody did, rankings take that of the readings, see
+            :func:`~semanifold.ranking.ranges.fitted`.
     """
 
     name: str
@@ -25,6 +27,7 @@ class Attribute:
     high: float = 1.0
     unit: str = ""
     relative: bool = False
+    declared: bool = True
 
 
 class AttributeReader(ABC):

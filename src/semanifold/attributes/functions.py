@@ -61,12 +61,12 @@ def function_reader(
     Args:
         function: ``images [n, c, h, w]`` in [-1, 1], not clamped, to ``[n, len(names)]`` numbers, or ``[n]`` for a single name.
         names: what the numbers are called.
-        ranges: between which values each usually lies; (0, 1) when None.
+        ranges: between which values each usually lies; when None, rankings take the range of the readings.
 
     Raises:
         SemanifoldError: if names and ranges do not fit together.
     """
-    names = [names] if isinstance(names, str) else list(names)
+    names, declared = [names] if isinstance(names, str) else list(names), ranges is not None
     ranges = [(0.0, 1.0)] * len(names) if ranges is None else list(ranges)
     if not names or not all(names) or len(set(names)) < len(names) or len(ranges) != len(names):
         raise SemanifoldError(
@@ -75,7 +75,8 @@ def function_reader(
     for name, (low, high) in zip(names, ranges, strict=True):
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise SemanifoldError(f"The range of {name} must be two finite numbers, the smaller first, but {low}, {high} came.")
-    return FunctionAttributes(function, [Attribute(name, low, high) for name, (low, high) in zip(names, ranges, strict=True)])
+    rows = zip(names, ranges, strict=True)
+    return FunctionAttributes(function, [Attribute(name, low, high, declared=declared) for name, (low, high) in rows])
 
 
 def user_reader(file: Path, name: str) -> AttributeReader:

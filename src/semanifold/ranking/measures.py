@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from semanifold.attributes.base import Attribute, AttributeReader
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, shown
 from semanifold.locality.metrics import inside_change, mse_ratio, outside_change, roir, ssim_outside
-from semanifold.storage.files import replacing, write_text
+from semanifold.ranking.ranges import fitted, remarks
+from semanifold.storage.files import opened, read_bytes, replacing, write_text
+from semanifold.storage.records import MOST_BYTES, checked, parse_json
 
 VALUES, LOCALITY, FACTS = "attributes.npy", "locality.npy", "measures.json"
 FORMAT = "semanifold-measures-1"
@@ -29,6 +33,11 @@ METRICS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "ssim_outside": ssim_outside,
 }
 """Columns of the locality array; the functions are those of :mod:`semanifold.locality.metrics`."""
+
+MOST_PIXELS = 1 << 24
+"""Pixels that are read at a time: 16 pictures of 1024 x 1024."""
+MOST_ARRAY = 1 << 30
+"""Bytes of one array of readings."""
 
 Array = NDArray[np.float64]
 
@@ -70,6 +79,11 @@ class Measures:
         if self.locality is not None and self.locality.shape != (*sizes, len(METRICS)):
             raise SemanifoldError(f"The locality array {list(self.locality.shape)} does not fit the attributes' {list(sizes)}.")
 
+    @property
+    def remarks(self) -> list[str]:
+        """What a user should know about the ranges of the attributes, a sentence each."""
+        return remarks(self.values, self.attributes)
+
 
 def measure_frames(
     pictures: Callable[[slice], Tensor],
@@ -88,14 +102,16 @@ def measure_frames(
         reference: ``[1, c, h, w]``, the unedited picture.
         reader: reads the attributes.
         mask: ``[1, 1, h, w]`` in [0, 1], or None.
-        batch: frames at a time.
+        batch: frames at a time, fewer of large pictures.
     """
+    batch = max(1, min(batch, MOST_PIXELS // (reference.shape[2] * reference.shape[3])))
     rows: list[Tensor] = []
     local: list[Tensor] = []
     with torch.no_grad():
         for first in range(0, count, batch):
             part = pictures(slice(first, min(first + batch, count)))
-            rows.append(reader.read(part, reference).double().cpu())
+            found = reader.read(part, reference).double().cpu()
+            rows.append(found.where(found.isfinite(), torch.nan))
             if mask is not None:
                 columns = [metric(part, reference, mask) for metric in METRICS.values()]
                 local.append(torch.stack(columns, dim=1).double().cpu())
@@ -141,7 +157,7 @@ def mask_locality(measures: Measures, level: float | None = None) -> tuple[Array
 
 
 def save_measures(measures: Measures, place: Callable[[str], Path]) -> None:
-    """Write ``attributes.npy``, ``locality.npy`` where there is a mask, and ``measures.json``, which describes both.
+    """Write ``attributes.npy``, ``locality.npy`` if there is a mask, and ``measures.json``, which describes both.
 
     Args:
         measures: what to write.
@@ -152,7 +168,7 @@ def save_measures(measures: Measures, place: Callable[[str], Path]) -> None:
         _save_array(measures.locality, place(LOCALITY))
     described = {
         "format": FORMAT,
-        "attributes": [asdict(attribute) for attribute in measures.attributes],
+        "attributes": [asdict(attribute) for attribute in fitted(measures.values, measures.attributes)],
         "codes": measures.codes,
         "paths": measures.paths,
         "names": measures.names,
@@ -166,43 +182,111 @@ def save_measures(measures: Measures, place: Callable[[str], Path]) -> None:
 
 def _save_array(array: Array, path: Path) -> None:
     with replacing(path) as part, part.open("wb") as file:
-        np.save(file, array)
+        np.save(file, np.ascontiguousarray(array, dtype=np.float64))
+
+
+Name = Annotated[str, msgspec.Meta(max_length=1000)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+
+
+class WalkRecord(msgspec.Struct, frozen=True):
+    """What a ranking reads of the traversal that was measured; see :class:`~semanifold.traversal.records.TraversalRecord`."""
+
+    step: Annotated[float, msgspec.Meta(ge=0, lt=1e30)] = 0.0
+    count: Count = 0
+    leap: Count = 1
+    space: Name = ""
+    method: Name = ""
+    generator: Name = ""
+    path_set: str = ""
+    path_set_fingerprint: Name = ""
+    folder: str = ""
+
+
+class MeasuresRecord(msgspec.Struct, frozen=True):
+    """What ``measures.json`` holds; the fields are those of :class:`Measures`, but for the arrays, whose sizes they give."""
+
+    format: str
+    attributes: list[Attribute]
+    codes: list[Name]
+    paths: list[Count]
+    names: list[Name]
+    t: list[Annotated[float, msgspec.Meta(ge=-1, le=1)]]
+    mask: str
+    metrics: list[str]
+    traversal: WalkRecord
+
+    def __post_init__(self) -> None:
+        """Refuse what no ranking can read."""
+        if self.format != FORMAT:
+            raise ValueError("it was written by another version of semanifold")
+        if not (self.attributes and self.codes and self.paths and self.t) or len(self.names) != len(self.paths):
+            raise ValueError("it names no attribute, code, path or moment, or not every path has a name")
+        if len({a.name for a in self.attributes}) < len(self.attributes) or len(set(self.paths)) < len(self.paths):
+            raise ValueError("two attributes have one name, or two paths one index")
+        for a in self.attributes:
+            if not (math.isfinite(a.low) and math.isfinite(a.high) and a.low < a.high and 0 < len(a.name) <= 200):
+                raise ValueError(f"the attribute {shown(a.name)!r} needs a short name and a finite range, the smaller end first")
+        if self.metrics not in ([], list(METRICS)):
+            raise ValueError(f"'metrics' are {list(METRICS)} or none")
 
 
 def read_measures(folder: str | os.PathLike[str]) -> Measures:
-    """Read what :func:`save_measures` wrote.
+    """Read what :func:`save_measures` wrote; names out of its files are made printable.
 
     Raises:
         SemanifoldError: if a file is missing, damaged, or does not fit the others; it names the file.
     """
     folder = Path(folder)
-    described: dict[str, Any] = _load(folder / FACTS, lambda path: json.loads(path.read_text(encoding="utf-8")))
-    values = _load(folder / VALUES, lambda path: np.load(path, allow_pickle=False))
+    file = folder / FACTS
+    _check_there(file)
+    what = shown(str(file), 200)
+    described = parse_json(read_bytes(file, "measures.json", MOST_BYTES), what)
     try:
-        if described["format"] != FORMAT:
-            raise SemanifoldError(f"{folder / FACTS} was written by another version of semanifold; run semanifold measure again.")
-        local = _load(folder / LOCALITY, lambda path: np.load(path, allow_pickle=False)) if described["metrics"] else None
-        return Measures(
-            values=values,
-            attributes=tuple(Attribute(**attribute) for attribute in described["attributes"]),
-            codes=tuple(described["codes"]),
-            paths=tuple(int(k) for k in described["paths"]),
-            names=tuple(described["names"]),
-            t=np.array(described["t"], dtype=np.float64),
-            locality=local,
-            mask=described["mask"],
-            facts=described["traversal"],
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, SemanifoldError) and str(folder) in str(error):
-            raise
-        raise SemanifoldError(f"{folder / FACTS} is damaged ({error}); run semanifold measure again.") from error
+        held = checked(described, MeasuresRecord, what)
+    except SemanifoldError as error:
+        raise SemanifoldError(f"{str(error).rstrip('.')}; run semanifold measure again with --overwrite.") from error
+    sizes = (len(held.codes), len(held.paths), len(held.t))
+    words = {key: shown(value, 1000) for key, value in described["traversal"].items() if isinstance(value, str)}
+    return Measures(
+        values=_read_array(folder / VALUES, (*sizes, len(held.attributes))),
+        attributes=tuple(replace(a, name=shown(a.name, 200), unit=shown(a.unit)) for a in held.attributes),
+        codes=tuple(held.codes),
+        paths=tuple(held.paths),
+        names=tuple(shown(name, 200) for name in held.names),
+        t=np.array(held.t, dtype=np.float64),
+        locality=_read_array(folder / LOCALITY, (*sizes, len(METRICS))) if held.metrics else None,
+        mask=shown(held.mask, 200),
+        facts=described["traversal"] | {key: word for key, word in words.items() if key not in ("path_set", "folder")},
+    )
 
 
-def _load(path: Path, reader: Callable[[Path], Any]) -> Any:
-    try:
-        return reader(path)
-    except FileNotFoundError as error:
-        raise SemanifoldError(f"There is no {path}; run semanifold measure to its end first.") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise SemanifoldError(f"{path} is damaged ({error}); run semanifold measure again with --overwrite.") from error
+def _check_there(path: Path) -> None:
+    if not os.path.lexists(path):
+        raise SemanifoldError(f"There is no {shown(str(path), 200)}; run semanifold measure to its end first.")
+
+
+def _read_array(path: Path, shape: tuple[int, ...]) -> Array:
+    """Return the array of a ``.npy`` file, which must have this shape; nothing is read before its header says so."""
+    _check_there(path)
+    name, again = shown(str(path), 200), "run semanifold measure again with --overwrite"
+    size = 8 * math.prod(shape)
+    with opened(path, "array") as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            found, fortran, kind = read(file)
+        except Exception as error:  # numpy parses the header as Python, which fails in many ways
+            raise SemanifoldError(f"{name} is damaged ({shown(str(error), 100)}); {again}.") from error
+        if (tuple(found), kind, fortran) != (shape, np.dtype("<f8"), False) or size > MOST_ARRAY:
+            raise SemanifoldError(
+                f"{name} holds {shown(str(kind))} {shown(str(list(found)))}, but {FACTS} describes float64 {list(shape)}; "
+                f"{again}."
+            )
+        data = file.read(size + 1)
+    if len(data) != size:
+        raise SemanifoldError(f"{name} is damaged (it is cut short or too long); {again}.")
+    values = np.frombuffer(data, dtype=np.float64).reshape(shape).copy()
+    if (np.abs(values) > 1e100).any():
+        raise SemanifoldError(f"{name} is damaged (it holds infinite or immense values); {again}.")
+    return values

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from semanifold.attributes.base import Attribute
+from semanifold.errors import shown
 from semanifold.ranking.measures import Measures
 from semanifold.ranking.reports import Group
 from semanifold.ranking.scores import Array, Scores, mean
@@ -42,7 +43,7 @@ def page(
         level: the inside change that it was taken at.
     """
     called = {k: found.get(k, name) for k, name in zip(measures.paths, measures.names, strict=True)}
-    names = [name if name == f"path {k}" else f"{k} · {name}" for k, name in called.items()]
+    names = [name if name == f"path {k}" else f"{k} · {shown(name, 200)}" for k, name in called.items()]
     data = {
         "paths": measures.paths,
         "names": names,
@@ -58,10 +59,10 @@ def page(
         f"read from each of the {len(measures.t)} frames of a path."
     )
     filled = {
-        "title": html.escape(title),
-        "summary": html.escape(summary),
+        "title": text_of(title),
+        "summary": text_of(summary),
         "cards": cards(measures, everything, found, gifs),
-        "mask": html.escape(measures.mask),
+        "mask": text_of(measures.mask),
         "level": f"{level:.3g}",
         "data": json.dumps(data).replace("<", "\\u003c"),
     }
@@ -69,6 +70,11 @@ def page(
     before, *pieces = text.split("{{")
     parts = [piece.split("}}", 1) for piece in pieces]
     return before + "".join(filled[key] + rest for key, rest in parts)
+
+
+def text_of(text: str) -> str:
+    """Return a text as HTML that shows it and nothing else: no markup, no control or right-to-left characters."""
+    return html.escape(shown(text, 1000))
 
 
 def _scores(scores: Scores) -> dict[str, Any]:
@@ -91,14 +97,14 @@ def cards(measures: Measures, scores: Scores, found: Mapping[int, str], gifs: Ma
     made = []
     for k, name in sorted(found.items(), key=lambda item: _order(item, measures, scores)):
         i, column = measures.paths.index(k), names.index(name[:-2])
-        image = f'<img data-gif="{k}" alt="{html.escape(name)}">' if k in gifs else ""
+        image = f'<img data-gif="{k}" alt="{text_of(name)}">' if k in gifs else ""
         numbers = f"path {k} · Pearson {scores.pearson[i, column]:+.2f} · share {scores.share[i, column]:.0%}"
         if (old := measures.names[i]) not in (name, f"path {k}"):
             numbers += f" · was {old}"
         made.append(
-            f'<div class="card">{image}<div class="text"><h3>{html.escape(name)}</h3>'
+            f'<div class="card">{image}<div class="text"><h3>{text_of(name)}</h3>'
             f"{curve(measures.values[:, i, :, column], measures.attributes[column])}"
-            f"<small>{html.escape(numbers)}</small>{bars(scores, i, names)}</div></div>"
+            f"<small>{text_of(numbers)}</small>{bars(scores, i, names)}</div></div>"
         )
     words = (
         "Each changes one attribute clearly more than any other, and evenly. The curve is this attribute along the path, a thin "
@@ -132,7 +138,7 @@ def curve(values: Array, attribute: Attribute) -> str:
     if lines:
         lines[-1] = lines[-1].replace('"#c9c9d2" stroke-width="1.2"', '"rgb(255,122,26)" stroke-width="2.4"')
     return (
-        f'<svg viewBox="0 0 92 58" role="img"><title>{html.escape(attribute.name)} over t, from {low:.3g} to {high:.3g}</title>'
+        f'<svg viewBox="0 0 92 58" role="img"><title>{text_of(attribute.name)} over t, from {low:.3g} to {high:.3g}</title>'
         f'<path d="M46 4V54" stroke="#dcdce2" stroke-dasharray="2 3"/>{"".join(lines)}</svg>'
     )
 
@@ -145,5 +151,5 @@ def bars(scores: Scores, path: int, names: Sequence[str]) -> str:
         width = min(abs(change[j]), 1) * 50
         left, colour = (50, "rgb(var(--up))") if change[j] > 0 else (50 - width, "rgb(var(--down))")
         bar = f'<div class="bar"><i style="left:{left:.1f}%;width:{width:.1f}%;background:{colour}"></i></div>'
-        rows.append(f"<span>{html.escape(names[int(j)])}</span>{bar}<span>{change[j]:+.0%}</span>")
+        rows.append(f"<span>{text_of(names[int(j)])}</span>{bar}<span>{change[j]:+.0%}</span>")
     return f'<div class="bars">{"".join(rows)}</div>'

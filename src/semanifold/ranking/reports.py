@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +14,16 @@ from typing import Any
 
 import numpy as np
 
+from semanifold.errors import shown
 from semanifold.ranking.measures import Measures
 from semanifold.ranking.scores import Array, Scores, order
 from semanifold.storage.files import write_text
 
 TABLES = ("corr", "corr_l1", "pearson", "monotonicity")
 """Tables a group: ``corr`` and ``corr_l1`` as WarpedGANSpace calls slope and share (neither is a correlation), and ours."""
+
+USUAL = {"generator": "A generator", "space": "unknown"}
+"""What is written of a traversal that does not say it."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +81,29 @@ def write_group(folder: Path, group: Group, measures: Measures, top: int, gifs: 
         write_text(place / f"attr_idx_{name}.csv", table("path_id", attributes, paths, scores))
         diagonal = scores[best[:, 0]]
         write_text(place / f"attr_idx_{name}_diag.csv", table("", attributes, range(len(attributes)), diagonal, digits=2))
-        for attribute, row in zip(attributes, best, strict=True):
+        for word, row in zip(file_words(attributes), best, strict=True):
             sorted_paths = [paths[i] for i in row]
-            write_text(
-                place / f"attr_idx_{name}_sorted_by_{file_word(attribute)}.csv", table("", attributes, sorted_paths, scores[row])
-            )
+            write_text(place / f"attr_idx_{name}_sorted_by_{word}.csv", table("", attributes, sorted_paths, scores[row]))
     write_text(folder / f"top-{top}_interpretable_path_{file_word(group.name)}.md", markdown(group, measures, top, gifs))
 
 
 def file_word(attribute: str) -> str:
     """Return an attribute's name as a part of a file's name."""
-    return "".join(c if c.isalnum() or c in "._- " else "-" for c in attribute).strip() or "attribute"
+    return "".join(c if c.isalnum() or c in "._- " else "-" for c in attribute[:60]).strip() or "attribute"
+
+
+def file_words(attributes: Sequence[str]) -> list[str]:
+    """Return attributes' names as parts of file names, each another."""
+    words: list[str] = []
+    for number, attribute in enumerate(attributes):
+        word = file_word(attribute)
+        words.append(word if word not in words else f"{word} {number}")
+    return words
+
+
+def in_markdown(text: str) -> str:
+    """Return a name as markdown that shows it as it is: no markup, no raw HTML, no further columns of a table."""
+    return re.sub(r"([\\`*\[\]|!~])", r"\\\1", html.escape(shown(text, 200), quote=False))
 
 
 def table(corner: str, attributes: Sequence[str], paths: Sequence[int], scores: Array, *, digits: int = 3) -> str:
@@ -117,12 +135,12 @@ def markdown(group: Group, measures: Measures, top: int, gifs: Mapping[int, str]
 
     It is ordered by share (``corr_l1``), beside which the other scores stand.
     """
-    names = dict(zip(measures.paths, measures.names, strict=True))
-    facts = measures.facts
+    names = {path: in_markdown(name) for path, name in zip(measures.paths, measures.names, strict=True)}
+    facts = {key: in_markdown(str(measures.facts.get(key, usual))) for key, usual in USUAL.items()}
     lines = [
-        f"# Top-{top} interpretable paths: {group.name}",
+        f"# Top-{top} interpretable paths: {in_markdown(group.name)}",
         "",
-        f"{facts.get('generator', 'A generator')}, space {facts.get('space', 'unknown')}: {len(measures.paths)} paths from "
+        f"{facts['generator']}, space {facts['space']}: {len(measures.paths)} paths from "
         f"{len(measures.codes)} codes, {len(measures.t)} frames each.",
         "",
     ]
@@ -130,7 +148,7 @@ def markdown(group: Group, measures: Measures, top: int, gifs: Mapping[int, str]
         if attribute == "identity":
             continue
         lines += [
-            f"## {attribute}",
+            f"## {in_markdown(attribute)}",
             "",
             "| rank | path | slope | share | Pearson | monotonicity | |",
             "|---|---|---|---|---|---|---|",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from semanifold.attributes.base import Attribute
 from semanifold.errors import SemanifoldError
+from semanifold.ranking.ranges import fitted
 
 Array = NDArray[np.float64]
 """Values ``[codes, paths, T, attributes]``, scores ``[codes, paths, attributes]`` of each code, or ``[paths, attributes]``."""
@@ -43,7 +44,7 @@ class Scores:
 
 
 def score(values: Array, attributes: Sequence[Attribute], t: Array | None = None) -> Scores:
-    """Return the scores of all paths.
+    """Return the scores of all paths; an attribute without a declared range has that of its readings.
 
     Args:
         values: ``[codes, paths, T, attributes]``; NaN where a picture has no value.
@@ -64,6 +65,7 @@ def score(values: Array, attributes: Sequence[Attribute], t: Array | None = None
         raise SemanifoldError(f"{values.shape[2]} frames need as many moments, but {t.shape[0]} came.")
     if empty := [attribute.name for attribute in attributes if not attribute.low < attribute.high]:
         raise SemanifoldError(f"The attribute {empty[0]!r} has an empty range; its low must lie below its high.")
+    attributes = fitted(values, attributes)
     scaled = rescale(values, attributes)
     steps = steps_of(t, attributes)
     slope = mean(slopes(scaled, steps))
