@@ -43,7 +43,7 @@ def written(folder: Path, held: Any, name: str) -> Path:
     plain = {k: v.numpy() for k, v in held.items()} if isinstance(held, dict) else held.numpy()
     if suffix == ".npy":
         with path.open("wb") as file:
-            np.save(file, plain, allow_pickle=True)
+            np.save(file, np.asarray(plain), allow_pickle=True)
     elif suffix == ".npz":
         np.savez(path, **plain)
     elif suffix == ".pkl":

@@ -12,6 +12,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+from semanifold.edits.base import origin
 from semanifold.errors import SemanifoldError, shown
 from semanifold.exchange import read_codes
 from semanifold.generators.arrays import open_arrays
@@ -68,7 +69,7 @@ class Pool:
         what = f"The pool {self.source}" if self.source else "The pool"
         if self.fingerprint not in ("unknown", generator.fingerprint):
             raise SemanifoldError(
-                f"{what} holds codes of {self.generator} ({self.fingerprint}), but the generator is {generator.name} "
+                f"{what} holds codes of {origin(self.generator)} ({self.fingerprint}), but the generator is {generator.name} "
                 f"({generator.fingerprint}); draw a new pool with semanifold sample, or choose that --generator."
             )
         codes = self.codes.to(generator.device, generator.dtype)

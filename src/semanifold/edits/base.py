@@ -46,6 +46,14 @@ class EditInfo:
     cite: tuple[str, ...] = ()
 
 
+UNKNOWN = "unknown"
+
+
+def origin(generator: str) -> str:
+    """Return what a message calls the generator that something was made for; many files do not name it."""
+    return "another generator" if generator == UNKNOWN else generator
+
+
 class Edit(ABC):
     """A path of pictures; ``t = 0`` is the unedited picture.
 

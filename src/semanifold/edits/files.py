@@ -2,54 +2,109 @@
 
 from __future__ import annotations
 
-import json
+import math
 import os
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from typing import Any, TypeVar
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+import torch
+from torch import Tensor
 
 from semanifold.edits.base import Edit, EditInfo
 from semanifold.edits.flow import Flow
 from semanifold.edits.lattice import Lattice
-from semanifold.errors import SemanifoldError
-from semanifold.storage.files import replacing
+from semanifold.errors import SemanifoldError, shown
+from semanifold.storage.records import checked
+from semanifold.storage.tensors import read_tensors, write_tensors
+
+Info = TypeVar("Info", bound=Any)
 
 FORMAT = "semanifold-edit-1"
 KINDS: dict[str, type[Edit]] = {leaf.kind: leaf for leaf in (Lattice, Flow)}
+MOST_LAYERS = 10_000
+LONGEST_NAME = 200
+LONGEST_MASK = 100_000
 
 
 def save_edit(edit: Edit, path: str | os.PathLike[str]) -> None:
-    """Write an edit as safetensors with a JSON header, to a temporary name first.
+    """Write an edit as safetensors with a JSON header, whole or not at all.
 
-    The header stands under the key ``semanifold`` of the safetensors metadata: format, kind, and the fields of :class:`EditInfo`.
+    The header is in the safetensors metadata, under the key ``semanifold``: format, kind, and the fields of :class:`EditInfo`.
     """
-    header = json.dumps({"format": FORMAT, "kind": edit.kind, **asdict(edit.info)})
-    tensors = {k: v.detach().cpu().contiguous() for k, v in edit.tensors().items()}
-    with replacing(path) as part:
-        save_file(tensors, part, metadata={"semanifold": header})
+    write_tensors(path, edit.tensors(), {"format": FORMAT, "kind": edit.kind, **asdict(edit.info)})
 
 
 def load_edit(path: str | os.PathLike[str]) -> Edit:
     """Read an edit; the file cannot run code.
 
     Raises:
-        SemanifoldError: if the file is missing, is not an edit, or was written by a newer semanifold.
+        SemanifoldError: if the file is missing, is not an edit, is damaged, or was written by a newer semanifold.
     """
+    name = shown(os.fspath(path), 200)
     try:
-        with safe_open(path, framework="pt") as file:
-            header: dict[str, Any] = json.loads((file.metadata() or {}).get("semanifold", "{}"))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise SemanifoldError(f"There is no file {path}; give the edit.safetensors of a run folder.") from error
-    except (SafetensorError, OSError, ValueError) as error:
-        raise SemanifoldError(f"{path} is not an edit of semanifold: {error}.") from error
-    if header.pop("format", None) != FORMAT or header.get("kind") not in KINDS:
-        raise SemanifoldError(f"{path} is not an edit that this version of semanifold reads; give the edit.safetensors of a run.")
-    leaf = KINDS[header.pop("kind")]
-    tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in header.items()}
+        header, tensors, _ = read_tensors(path)
+    except SemanifoldError as error:
+        raise SemanifoldError(f"{str(error).rstrip('.')}; give the edit.safetensors of a run folder.") from error
+    kind = header.get("kind")
+    if header.get("format") != FORMAT or not isinstance(kind, str) or kind not in KINDS:
+        raise SemanifoldError(f"{name} is not an edit that this version of semanifold reads; give the edit.safetensors of a run.")
+    info = read_info({k: v for k, v in header.items() if k not in ("format", "kind")}, EditInfo, f"The edit {name}")
+    low, high = info.usable
+    if not -math.inf < low <= high < math.inf:
+        raise SemanifoldError(f"The edit {name} is damaged: its usable range of t goes from {low:g} to {high:g}.")
     try:
-        return leaf.from_tensors(tensors, EditInfo(**tuples))
-    except (KeyError, TypeError) as error:
-        raise SemanifoldError(f"The edit {path} is damaged: {error}.") from error
+        check_numbers(tensors, ("count",))
+        return KINDS[kind].from_tensors(tensors, info)
+    except KeyError as error:
+        raise SemanifoldError(f"The edit {name} is damaged: the tensor {error} is missing.") from error
+    except (TypeError, ValueError, RuntimeError, IndexError, OverflowError) as error:
+        raise SemanifoldError(f"The edit {name} is damaged: {last_line(error)}.") from error
+
+
+def read_info(held: object, schema: type[Info], what: str) -> Info:
+    """Return the info of a header, checked, its texts fit to be printed.
+
+    Args:
+        held: what the header says.
+        schema: :class:`EditInfo`, or the info of a set of paths.
+        what: the file, the beginning of the messages.
+
+    Raises:
+        SemanifoldError: if a field is missing, unknown or wrong.
+    """
+    known = {field.name for field in fields(schema)}
+    unknown = [key for key in held if key not in known] if isinstance(held, dict) else []
+    if unknown:
+        word = shown(unknown[0], 40)
+        raise SemanifoldError(f"{what} is damaged, or of a newer semanifold: its header has an unknown field {word!r}.")
+    info = checked(held, schema, what)
+    if info.layers is not None and not 0 <= info.layers[0] < info.layers[1] <= MOST_LAYERS:
+        raise SemanifoldError(f"{what} is damaged: there are no layers {list(info.layers)}.")
+    texts = {key: value for key in known if isinstance(value := getattr(info, key), str)}
+    clean = {key: shown(value, LONGEST_MASK if key == "mask" else LONGEST_NAME) for key, value in texts.items()}
+    return replace(info, cite=tuple(shown(text, 2 * LONGEST_NAME) for text in info.cite), **clean)
+
+
+def check_numbers(tensors: Mapping[str, Tensor], counters: tuple[str, ...]) -> None:
+    """Refuse tensors that are empty, not of floating-point numbers, or not finite.
+
+    Args:
+        tensors: of a file.
+        counters: ends of the names of those that hold whole numbers.
+
+    Raises:
+        SemanifoldError: naming the tensor.
+    """
+    for key, value in tensors.items():
+        if not (value.is_floating_point() or (key.endswith(counters) and value.dtype == torch.int64)) or 0 in value.shape:
+            kind = str(value.dtype).removeprefix("torch.")
+            raise SemanifoldError(f"its {shown(key, 40)!r} is {kind} {shown(str(list(value.shape)))}, not numbers of an edit")
+        if not torch.isfinite(value).all():
+            raise SemanifoldError(f"its {shown(key, 40)!r} holds NaN or infinite values")
+
+
+def last_line(error: Exception) -> str:
+    """Return the last line of an error's text, fit to be part of a sentence."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return shown(lines[-1].strip(), 200).removesuffix(".")

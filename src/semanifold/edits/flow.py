@@ -9,12 +9,15 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from semanifold.edits.base import Edit, EditInfo
+from semanifold.edits.base import Edit, EditInfo, origin
 from semanifold.errors import SemanifoldError
 from semanifold.latents import Latents
 
 FARTHEST = 100
 """Largest t: every step costs a direction, so that a slip of the pen should not take hours."""
+
+MOST_STEPS = 10_000
+"""Steps of a flow in a file, from t = 0 to t = 1."""
 
 
 def rbf_potential(codes: Tensor, support: Tensor, alphas: Tensor, gamma: Tensor) -> Tensor:
@@ -145,7 +148,7 @@ class Flow(Edit):
         if not (self._fits(start) or alike):
             raise SemanifoldError(
                 f"The path moves codes of shape {tuple(held)}, but these are {tuple(start.shape[1:])}; "
-                f"it was made for {self.info.generator}."
+                f"it was made for {origin(self.info.generator)}."
             )
         t = torch.as_tensor(t, dtype=start.dtype, device=start.device).reshape(-1)
         if len(start) != len(t) and 1 not in (len(start), len(t)):
@@ -198,4 +201,6 @@ class Flow(Edit):
     def from_tensors(cls, tensors: Mapping[str, Tensor], info: EditInfo) -> Self:
         """See :meth:`Edit.from_tensors`."""
         step, count = float(tensors["step"]), int(tensors["count"])
+        if count > MOST_STEPS:
+            raise SemanifoldError(f"A flow of {count:,} steps would take for ever; at most {MOST_STEPS:,} are walked.")
         return cls(tensors["support"], tensors["alphas"], tensors["gamma"], step, count, info)

@@ -8,9 +8,12 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from semanifold.edits.base import Edit, EditInfo
+from semanifold.edits.base import Edit, EditInfo, origin
 from semanifold.errors import SemanifoldError
 from semanifold.latents import Latents
+
+MOST_KNOTS = 10_000
+"""Knots of a path in a file; each is a frame of its film."""
 
 
 class Lattice(Edit):
@@ -76,7 +79,7 @@ class Lattice(Edit):
         if values[:, layers].shape[1:] != shape:
             raise SemanifoldError(
                 f"The edit moves codes of shape {tuple(shape)}, but these are {tuple(values.shape[1:])}; "
-                f"it was made for {self.info.generator}."
+                f"it was made for {origin(self.info.generator)}."
             )
         offset = self.offset(t).to(values)
         if whole:
@@ -97,6 +100,12 @@ class Lattice(Edit):
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], info: EditInfo) -> Self:
         """See :meth:`Edit.from_tensors`."""
-        knots = [tensors[key] for key in sorted(tensors) if key.startswith("knots.")]
-        seed = Latents(tensors["seed"], info.space, tensors.get("labels")) if "seed" in tensors else None
-        return cls(tensors["offsets"], knots, info, seed=seed)
+        knots = [tensors["knots.0"], *([tensors["knots.1"]] if "knots.1" in tensors else [])]
+        offsets, seed, labels = tensors["offsets"], tensors.get("seed"), tensors.get("labels")
+        if any(each.ndim != 1 or len(each) > MOST_KNOTS for each in knots) or offsets.ndim <= len(knots):
+            raise SemanifoldError(f"Knots {[list(each.shape) for each in knots]} of offsets {list(offsets.shape)} make no sense.")
+        if seed is not None and seed.ndim != offsets.ndim - len(knots) + 1:
+            raise SemanifoldError(f"The seed {list(seed.shape)} is no code that the offsets {list(offsets.shape)} could move.")
+        if labels is not None and (seed is None or labels.ndim != 2 or len(labels) != len(seed)):
+            raise SemanifoldError(f"Labels {list(labels.shape)} do not fit the seed.")
+        return cls(offsets, knots, info, seed=None if seed is None else Latents(seed, info.space, labels))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from semanifold.edits import Edit, EditInfo
+from semanifold.edits.base import origin
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
@@ -181,9 +182,9 @@ class PathSet(nn.Module, ABC):
         layers = slice(*self.info.layers) if self.info.layers else slice(None)
         came = tuple(latents.values[:, layers].shape[1:])
         if came != self.shape:
-            origin = "another generator" if self.info.generator == "unknown" else self.info.generator
             raise SemanifoldError(
-                f"The paths move codes of shape {self.shape}, but these are {came}; they were made for {origin}."
+                f"The paths move codes of shape {self.shape}, but these are {came}; they were made for "
+                f"{origin(self.info.generator)}."
             )
 
     def check_generator(self, generator: Generator) -> None:
@@ -194,7 +195,7 @@ class PathSet(nn.Module, ABC):
         """
         if self.info.space not in generator.spaces:
             raise SemanifoldError(
-                f"The paths live in space {self.info.space} of {self.info.generator}, but {generator.name} has only "
+                f"The paths live in space {self.info.space} of {origin(self.info.generator)}, but {generator.name} has only "
                 f"{', '.join(generator.spaces)}."
             )
         shape = generator.spaces[self.info.space]

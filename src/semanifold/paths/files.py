@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import math
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
+from semanifold.edits.files import check_numbers, last_line, read_info
+from semanifold.edits.flow import MOST_STEPS
+from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet, PathSetInfo
-from semanifold.paths.linear import LinearPaths
+from semanifold.paths.linear import Form, LinearPaths
 from semanifold.paths.warped import WarpedPaths
 from semanifold.readings import Remark, silent
-from semanifold.storage.files import replacing
+from semanifold.storage.files import is_file
+from semanifold.storage.records import checked
+from semanifold.storage.tensors import read_header, read_tensors, write_tensors
 
 FORMAT = "semanifold-paths-1"
 PATHS = "paths.safetensors"
@@ -29,18 +32,48 @@ UNFINISHED = "models/checkpoint.safetensors"
 NAMED_PATHS = {"faces": Path(__file__).parents[1] / "faces" / "weights" / "paths64.safetensors"}
 """Sets of named paths that ship with bundled generators, by the generator's name (``scripts/make_faces_paths.py``)."""
 KINDS: dict[str, type[PathSet]] = {leaf.kind: leaf for leaf in (LinearPaths, WarpedPaths)}
+MOST_NUMBERS = 1 << 26
+"""Numbers of all directions of a set at one code, or of all codes along one path."""
+
+Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 24)]
+Shape = Annotated[list[Size], msgspec.Meta(min_length=1, max_length=4)]
+
+
+class _Linear(msgspec.Struct):
+    """The options of linear paths."""
+
+    form: Form
+    count: Size
+    shape: Shape
+    bias: bool
+    inner: Size
+    outputs: Size
+    shared: bool
+
+
+class _Warped(msgspec.Struct):
+    """The options of warped paths."""
+
+    count: Size
+    vectors: Size
+    shape: Shape
+    learn_alphas: bool
+    learn_gammas: bool
+    shared: bool
+    unit: float
+
+
+OPTIONS: dict[str, type[_Linear | _Warped]] = {LinearPaths.kind: _Linear, WarpedPaths.kind: _Warped}
 
 
 def save_paths(paths: PathSet, path: str | os.PathLike[str]) -> None:
-    """Write a set of paths as safetensors with a JSON header, to a temporary name first.
+    """Write a set of paths as safetensors with a JSON header, whole or not at all.
 
-    The header stands under the key ``semanifold`` of the safetensors metadata: format, kind, options, and the fields of
+    The header is in the safetensors metadata, under the key ``semanifold``: format, kind, options, and the fields of
     :class:`PathSetInfo` as ``info``.
     """
     header = {"format": FORMAT, "kind": paths.kind, "options": paths.options(), "info": asdict(paths.info)}
-    tensors = {k: v.detach().cpu().contiguous() for k, v in paths.state_dict().items()}
-    with replacing(path) as part:
-        save_file(tensors, part, metadata={"semanifold": json.dumps(header)})
+    write_tensors(path, paths.state_dict(), header)
 
 
 def load_paths(
@@ -67,58 +100,65 @@ def load_paths(
         SemanifoldError: if there is no such file, it is damaged, holds no paths, or two readings fit.
     """
     path = NAMED_PATHS.get(os.fspath(path)) or Path(path)
-    if (path / PATHS).is_file():
+    if is_file(path / PATHS):
         path /= PATHS
-    elif (path / UNFINISHED).is_file():
+    elif is_file(path / UNFINISHED):
         raise SemanifoldError(f"The training {path} is half-written: it has no {PATHS} yet; run the same semanifold train again.")
-    found = _read(path)
-    if found is None:
+    if not _is_ours(path):
         from semanifold.paths.foreign import read_directions  # noqa: PLC0415  (it builds on this module's neighbours)
 
         return read_directions(path, space, layers=layers, generator=generator, remark=remark)
-    header, tensors = found
-    if header.get("format") != FORMAT or header.get("kind") not in KINDS:
-        what = f"a {header['kind']!r} of {header['format']}" if {"kind", "format"} <= header.keys() else "another kind of file"
-        raise SemanifoldError(f"{path} holds {what}, not paths that this version of semanifold reads; give a file of paths.")
-    try:
-        info = _info(header["info"])
-        with torch.device("meta"):
-            paths = KINDS[header["kind"]].from_options(header["options"], info)
-        paths.load_state_dict(tensors, assign=True)
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        words = str(error).strip().splitlines()[-1].strip() if str(error).strip() else type(error).__name__
-        raise SemanifoldError(f"The paths {path} are damaged: {words.removesuffix('.')}.") from error
-    if not all(torch.isfinite(v).all() for v in tensors.values() if v.is_floating_point()):
-        raise SemanifoldError(f"The paths {path} are damaged: they hold NaN or infinite values.")
-    if space is not None and space != info.space:
-        raise SemanifoldError(f"The paths {path} live in space {info.space}, not in {space}; leave the space out.")
-    if layers is not None and layers != info.layers:
-        raise SemanifoldError(f"The file {path} says which layers its paths move; leave the layers out.")
+    name, (header, tensors, _) = shown(str(path), 200), read_tensors(path)
+    paths = _made(header, tensors, name)
+    if space is not None and space != paths.info.space:
+        raise SemanifoldError(f"The paths {name} live in space {paths.info.space}, not in {shown(space)}; leave the space out.")
+    if layers is not None and layers != paths.info.layers:
+        raise SemanifoldError(f"The file {name} says which layers its paths move; leave the layers out.")
     return paths
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    """Return header and tensors of a safetensors file that semanifold wrote; None for anything else that exists."""
-    if not path.is_file():
-        return None
+def _is_ours(path: Path) -> bool:
+    """Whether semanifold wrote a file; anything else that exists is left to other readers."""
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = (file.metadata() or {}).get("semanifold")
-            if metadata is None:
-                return None
-            header = json.loads(metadata)
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        if path.suffix == ".safetensors":
-            raise SemanifoldError(f"{path} is damaged or cut short: {error}.") from error
-        return None
-    return (header, tensors) if isinstance(header, dict) else None
+        return bool(read_header(path))
+    except SemanifoldError:
+        if path.suffix == ".safetensors" and is_file(path):
+            raise
+        return False
 
 
-def _info(held: dict[str, Any]) -> PathSetInfo:
-    """Make the info of a header again, in which JSON has turned tuples into lists and whole numbers into texts."""
-    facts = dict(held)
-    facts["names"] = {int(k): str(v) for k, v in facts["names"].items()}
-    facts["cite"] = tuple(facts["cite"])
-    facts["layers"] = tuple(facts["layers"]) if facts["layers"] is not None else None
-    return PathSetInfo(**facts)
+def _made(header: dict[str, Any], tensors: dict[str, Tensor], name: str) -> PathSet:
+    """Return the set of a file of ours.
+
+    Raises:
+        SemanifoldError: if it is damaged, holds something else, or claims more than can be walked.
+    """
+    kind, form = header.get("kind"), header.get("format")
+    if form != FORMAT or not isinstance(kind, str) or kind not in KINDS:
+        texts = isinstance(kind, str) and isinstance(form, str)
+        what = f"a {shown(str(kind), 40)!r} of {shown(str(form), 40)}" if texts else "another kind of file"
+        raise SemanifoldError(f"{name} holds {what}, not paths that this version of semanifold reads; give a file of paths.")
+    what = f"The set of paths {name}"
+    info = read_info(header.get("info"), PathSetInfo, what)
+    options = checked(header.get("options"), OPTIONS[kind], what)
+    size, count = math.prod(options.shape), options.count
+    if not (0 < info.step < math.inf and 1 <= info.count <= MOST_STEPS):
+        raise SemanifoldError(
+            f"{what} is damaged: it goes {info.count:,} steps of length {info.step:g}, but 1 to {MOST_STEPS:,} steps of a length "
+            "above 0 are possible."
+        )
+    if max(count * size, (2 * info.count + 1) * (count + size)) > MOST_NUMBERS:
+        raise SemanifoldError(
+            f"{what} is damaged: {count:,} paths of {size:,} numbers and {info.count:,} steps do not fit into memory."
+        )
+    if not all(0 <= index < count for index in info.names):
+        raise SemanifoldError(f"{what} is damaged: it names paths that it does not have.")
+    info = replace(info, names={index: shown(text, 100) for index, text in info.names.items()})
+    try:
+        check_numbers(tensors, ("num_batches_tracked",))
+        with torch.device("meta"):
+            paths = KINDS[kind].from_options(msgspec.structs.asdict(options), info)
+        paths.load_state_dict(tensors, assign=True)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
+        raise SemanifoldError(f"{what} is damaged: {last_line(error)}.") from error
+    return paths
