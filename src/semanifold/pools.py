@@ -195,6 +195,7 @@ def _faults(values: Tensor | None, labels: Tensor | None, seeds: list[int]) -> l
         (not torch.isfinite(values).all(), "its codes hold NaN or infinite values"),
         (not alike or (labels is not None and not torch.isfinite(labels).all()), "its labels do not fit its codes"),
         (len(seeds) not in (0, count), f"it names {len(seeds)} seeds for {count} codes"),
+        (any(abs(seed) >= 1 << 64 for seed in seeds), "its seeds are no seeds"),
     ]
 
 

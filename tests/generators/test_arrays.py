@@ -110,11 +110,11 @@ def hostile(folder: Path) -> list[Path]:
 def test_hostile_files_get_one_sentence_and_take_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for path in hostile(tmp_path):
-        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
         with pytest.raises(SemanifoldError) as raised:
             open_arrays(path)
         words = str(inspect(path))
-        assert time.perf_counter() - start < 5, path
+        assert time.process_time() - start < 5, path
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000, path
         assert str(raised.value).isprintable(), path
         assert len(str(raised.value)) < 500, path
@@ -147,6 +147,6 @@ def test_contents_that_go_round_in_a_ring_end(tmp_path: Path) -> None:
         wide = [wide, wide]
     for name, value in (("ring", ring), ("wide", wide)):
         (tmp_path / name).write_bytes(pickle.dumps(value))
-        start = time.perf_counter()
+        start = time.process_time()
         assert len(open_arrays(tmp_path / name).leaves) <= 10
-        assert time.perf_counter() - start < 5
+        assert time.process_time() - start < 5

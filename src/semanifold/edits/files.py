@@ -80,7 +80,7 @@ def read_info(held: object, schema: type[Info], what: str) -> Info:
         raise SemanifoldError(f"{what} is damaged, or of a newer semanifold: its header has an unknown field {word!r}.")
     info = checked(held, schema, what)
     if info.layers is not None and not 0 <= info.layers[0] < info.layers[1] <= MOST_LAYERS:
-        raise SemanifoldError(f"{what} is damaged: there are no layers {list(info.layers)}.")
+        raise SemanifoldError(f"{what} is damaged: there are no layers {shown(str(list(info.layers)))}.")
     texts = {key: value for key in known if isinstance(value := getattr(info, key), str)}
     clean = {key: shown(value, LONGEST_MASK if key == "mask" else LONGEST_NAME) for key, value in texts.items()}
     return replace(info, cite=tuple(shown(text, 2 * LONGEST_NAME) for text in info.cite), **clean)

@@ -11,28 +11,30 @@ from typing import Any
 
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
-from semanifold.generators.containers import read
+from semanifold.errors import SemanifoldError, shown
+from semanifold.generators.arrays import open_arrays
 from semanifold.paths.base import PathSet
 from semanifold.paths.files import load_paths
 from semanifold.paths.presets import Preset
 from semanifold.paths.reconstructor import Reconstructor, read_reconstructor
 from semanifold.paths.training_records import ARGS, MODELS, STATISTICS, history_of, read_stats
+from semanifold.storage.files import is_file, is_folder
 from semanifold.storage.records import read_settings
 
 RECONSTRUCTOR = "reconstructor.pt"
 CHECKPOINT = "checkpoint.pt"
+MOST_ITERATIONS = 10**12
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a training left behind.
+    """What a training has written.
 
     Attributes:
         paths: its paths.
-        reconstructor: the network trained with them; None where the folder has none.
-        iteration: iterations done; 0 where nothing says it.
-        arguments: what ``args.json`` says; empty where there is none.
+        reconstructor: the network trained with them; None if the folder has none.
+        iteration: iterations done; 0 if nothing says it.
+        arguments: what ``args.json`` says; empty if there is none.
         history: ``[m, 6]`` float64, the log up to that iteration: iteration, and ``STATS`` of the training step.
         remarks: sentences for the user, such as what is damaged and not needed.
     """
@@ -59,10 +61,12 @@ def open_experiment(
         SemanifoldError: if there is no such thing, or what is needed of it is damaged.
     """
     path = Path(path)
-    if not path.exists():
-        raise SemanifoldError(f"There is no experiment {path}; give the folder of a training, or its checkpoint.pt.")
-    folder = path if path.is_dir() else path.parent.parent if path.parent.name == MODELS else path.parent
-    models = folder / MODELS if (folder / MODELS).is_dir() else folder
+    if not is_folder(path) and not is_file(path):
+        raise SemanifoldError(
+            f"There is no experiment {shown(str(path), 200)}; give the folder of a training, or its checkpoint.pt."
+        )
+    folder = path if is_folder(path) else path.parent.parent if path.parent.name == MODELS else path.parent
+    models = folder / MODELS if is_folder(folder / MODELS) else folder
     paths = load_paths(path, space)
     checkpoint = path if path.is_file() else models / CHECKPOINT
     iteration, state = _checkpoint(checkpoint) if checkpoint.is_file() else (0, None)
@@ -95,9 +99,16 @@ def preset_of(arguments: Mapping[str, Any], otherwise: Preset) -> Preset:
     held = {ours: arguments[theirs] for theirs, ours in PUBLISHED.items() if arguments.get(theirs) is not None}
     for name, value in held.items():
         usual = type(getattr(otherwise, name))
-        fits = isinstance(value, int | float) if name in NUMBERS else isinstance(value, list if name == "classes" else usual)
+        if name in NUMBERS:
+            fits = isinstance(value, int | float) and abs(value) < MOST_ITERATIONS  # not NaN either
+        elif name == "classes":
+            fits = isinstance(value, list) and all(type(each) is int and 0 <= each < MOST_ITERATIONS for each in value)
+        else:
+            fits = isinstance(value, usual)
         if not fits or isinstance(value, bool):
-            raise SemanifoldError(f"args.json says {name} = {value!r}, which makes no sense; mend it, or give the preset.")
+            raise SemanifoldError(
+                f"args.json says {name} = {shown(repr(value))}, which makes no sense; mend it, or give the preset."
+            )
     if held.get("z_truncation") == 1:
         held.pop("z_truncation")  # the published programs take exactly 1 for none
     if "classes" in held:
@@ -128,9 +139,9 @@ def _number(path: Path) -> int:
 
 def _checkpoint(path: Path) -> tuple[int, Mapping[str, Any] | None]:
     """Return the iteration and the reconstructor's state dict of a ``checkpoint.pt``."""
-    contents = read(path)
-    if contents.tree is None:
-        raise SemanifoldError(f"{path} {contents.problem}; a checkpoint.pt of WarpedGANSpace is expected.")
-    tree = contents.tree if isinstance(contents.tree, Mapping) else {}
+    tree = open_arrays(path, "checkpoint of WarpedGANSpace").tree
+    tree = tree if isinstance(tree, Mapping) else {}
     iteration, state = tree.get("iter"), tree.get("reconstructor")
-    return (iteration if isinstance(iteration, int) else 0), (state if isinstance(state, Mapping) else None)
+    if not isinstance(iteration, int) or not 0 <= iteration < MOST_ITERATIONS:
+        iteration = 0
+    return iteration, (state if isinstance(state, Mapping) else None)

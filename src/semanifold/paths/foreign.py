@@ -14,6 +14,7 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor
 
+from semanifold.edits.base import UNKNOWN
 from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.arrays import Arrays, open_arrays, spelled
 from semanifold.generators.base import Generator
@@ -25,7 +26,7 @@ from semanifold.paths.linear import Form, LinearPaths
 from semanifold.paths.warped import CITE as WARPED
 from semanifold.paths.warped import WarpedPaths
 from semanifold.readings import Remark, Spaces, direction_reading, directions_in, silent
-from semanifold.storage.files import is_folder, replacing
+from semanifold.storage.files import is_file, is_folder, read_bytes, write_bytes
 from semanifold.storage.records import read_settings
 
 KNOWN = (
@@ -34,6 +35,10 @@ KNOWN = (
 )
 """What is read, for error messages."""
 
+LONGEST = 1e6
+"""Lengths of an ``args.json`` below it are believed."""
+MOST_ANNOTATIONS = 1 << 20
+"""Bytes of a ``human_annotation.txt``."""
 SCALE = 6.0
 """Length to which Voynov & Babenko train and show their directions."""
 
@@ -252,7 +257,7 @@ def _form_of(tensors: Set[str], path: Path) -> Form | None:
 def _deformator(form: Form, tensors: Mapping[str, Tensor], wanted: _Request) -> LinearPaths:
     """Voynov & Babenko's ``deformator_<step>.pt``."""
     arguments = _arguments(wanted.path)
-    model = str(arguments.get("gan_type", "unknown"))
+    model = shown(str(arguments.get("gan_type", UNKNOWN)))
     inferred = ("w" if "StyleGAN2" in model and arguments.get("w_shift", True) else "z") if arguments else None
     facts = {"generator": model, "cite": LINEAR, "step": SCALE / STEPS, "count": STEPS, "names": _annotation(wanted.path)}
     info = wanted.info(inferred, method=f"linear paths ({form})", **facts)
@@ -283,19 +288,20 @@ def _deformator(form: Form, tensors: Mapping[str, Tensor], wanted: _Request) -> 
 def _annotation(path: Path) -> dict[int, str]:
     """Return the names of paths in the ``human_annotation.txt`` of an experiment, lines such as ``12: smile``."""
     file = path.parent.parent / "human_annotation.txt"
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
-    return {int(found[1]): found[2].strip() for line in lines if (found := re.fullmatch(r"\s*(\d+):\s*(\S.*)", line))}
+    data = read_bytes(file, "list of names", MOST_ANNOTATIONS) if is_file(file) else b""
+    found = (re.fullmatch(r"\s*(\d{1,9}):\s*(\S.*)", line) for line in data.decode("utf-8", "replace").splitlines())
+    return {int(line[1]): shown(line[2].strip()) for line in found if line}
 
 
 def _arguments(path: Path) -> dict[str, Any]:
-    """Return the ``args.json`` beside a file, or beside the folder ``models`` that it lies in; empty where there is none."""
-    file = next((f for f in (path.parent / "args.json", path.parent.parent / "args.json") if f.is_file()), None)
+    """Return the ``args.json`` beside a file, or beside the folder ``models`` that it lies in; empty if there is none."""
+    file = next((f for f in (path.parent / "args.json", path.parent.parent / "args.json") if is_file(f)), None)
     return read_settings(file) if file else {}
 
 
 def _is_length(value: Any) -> TypeGuard[float]:
     """Whether a value of an ``args.json`` is a number above 0."""
-    return isinstance(value, int | float) and 0 < value < math.inf
+    return isinstance(value, int | float) and 0 < value < LONGEST
 
 
 def _warped(tensors: Mapping[str, Tensor], wanted: _Request) -> WarpedPaths:
@@ -317,7 +323,7 @@ def _warped(tensors: Mapping[str, Tensor], wanted: _Request) -> WarpedPaths:
     low, high = (arguments.get(f"{which}_shift_magnitude") for which in ("min", "max"))
     step = (low + high) / 2 if _is_length(low) and _is_length(high) else 0.2
     inferred = ("w" if arguments.get("shift_in_w_space") else "z") if arguments else None
-    model = str(arguments.get("gan_type", "unknown"))
+    model = shown(str(arguments.get("gan_type", UNKNOWN)))
     info = wanted.info(inferred, method="warped paths", generator=model, step=step, count=STEPS, cite=WARPED)
     return WarpedPaths(
         support.reshape(*alphas.shape, size),
@@ -348,5 +354,4 @@ def save_support_sets(paths: WarpedPaths, path: str | os.PathLike[str]) -> None:
     }
     buffer = io.BytesIO()  # torch's own file writer hides what the operating system says
     torch.save({key: value.cpu().float().clone() for key, value in state.items()}, buffer)
-    with replacing(path) as part:
-        part.write_bytes(buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
