@@ -144,8 +144,8 @@ def _made(header: dict[str, Any], tensors: dict[str, Tensor], name: str) -> Path
     size, count = math.prod(options.shape), options.count
     if not (0 < info.step < math.inf and 1 <= info.count <= MOST_STEPS):
         raise SemanifoldError(
-            f"{what} is damaged: it goes {shown(str(info.count), 20)} steps of length {info.step:g}, but 1 to {MOST_STEPS:,} steps "
-            "of a length above 0 are possible."
+            f"{what} is damaged: {shown(str(info.count), 20)} steps of length {info.step:g} are none that can be walked: 1 to "
+            f"{MOST_STEPS:,} of a length above 0 are."
         )
     if max(count * size, (2 * info.count + 1) * (count + size)) > MOST_NUMBERS:
         raise SemanifoldError(
