@@ -10,10 +10,12 @@ from typing import Any
 
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.biggan import BigGANConfig
 from semanifold.generators.convolutional import NORM_EPSILON
 from semanifold.generators.states import Source
+from semanifold.storage.files import is_file
+from semanifold.storage.records import read_json
 
 KIND = "BigGAN"
 MARK = re.compile(r"blocks\.\d+\.\d+\.bn1\.(gain\.weight|stored_mean)")
@@ -40,18 +42,16 @@ def read_arguments(folder: Path) -> dict[str, Any]:
         SemanifoldError: if it cannot be read, or asks for a network that is not supported.
     """
     path = folder / BESIDE
-    if not path.is_file():
+    if not is_file(path):
         return {}
     try:
-        arguments = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise SemanifoldError(f"{path} cannot be read as JSON; repair it, or take it away from beside the weights.") from error
-    if not isinstance(arguments, dict):
-        raise SemanifoldError(f"{path} holds no dictionary of arguments; repair it, or take it away from beside the weights.")
+        arguments = read_json(path, dict[str, Any])
+    except SemanifoldError as error:
+        raise SemanifoldError(f"{str(error).rstrip('.')}; repair it, or take it away from beside the weights.") from error
     for key, values in SUPPORTED.items():
         if key in arguments and arguments[key] not in values:
             raise SemanifoldError(
-                f"{path} says {key} = {json.dumps(arguments[key])[:40]}, but only {' or '.join(map(str, values))} is supported."
+                f"{shown(str(path), 200)} says {key} = {shown(json.dumps(arguments[key]), 40)}, but only {' or '.join(map(str, values))} is supported."
             )
     return arguments
 
@@ -113,7 +113,7 @@ def _config(state: Mapping[str, Tensor], blocks: int, arguments: Mapping[str, An
     hierarchical = state["blocks.0.norm1.gain.weight"].shape[1] != embedding
     epsilon = arguments.get("BN_eps", NORM_EPSILON)
     if not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
-        raise SemanifoldError(f"{BESIDE} says BN_eps = {json.dumps(epsilon)[:40]}, where a small positive number is expected.")
+        raise SemanifoldError(f"{BESIDE} says BN_eps = {shown(json.dumps(epsilon), 40)}, where a small positive number is expected.")
     config = BigGANConfig(
         z_dim=chunk * (blocks + 1) if hierarchical else chunk,
         classes=classes,
@@ -126,6 +126,6 @@ def _config(state: Mapping[str, Tensor], blocks: int, arguments: Mapping[str, An
     )
     for key, value in (("shared_dim", embedding), ("hier", hierarchical)):
         if arguments.get(key, value) != value:
-            told = json.dumps(arguments[key])[:40]
+            told = shown(json.dumps(arguments[key]), 40)
             raise SemanifoldError(f"{BESIDE} beside the weights says {key} = {told}, but the weights say {value}; take it away.")
     return config

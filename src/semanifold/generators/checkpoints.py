@@ -1,11 +1,15 @@
-"""Finding the generator in the contents of a file: which of its parts are the weights."""
+"""Finding a network in the contents of a file, wherever it lies there and whatever lies beside it.
+
+Programs keep a generator under many names: ``g_ema``, ``generator_smooth``, ``state_dict`` with ``decoder.`` before every key,
+inside of a module that trains it on several GPUs, and so on. One rule serves all: every tensor of the file gets one dotted name,
+and a network lies under each prefix under which the keys are found that mark its architecture.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,13 +19,30 @@ from semanifold.errors import SemanifoldError
 from semanifold.generators.containers import Contents
 from semanifold.generators.inert import ArrayRecord, Record, TensorRecord, UnreadableError
 from semanifold.generators.unpickling import Budget
-
-HEADER = "semanifold"
+from semanifold.storage.tensors import header_of
 
 Value = Tensor | TensorRecord | ArrayRecord
 
-PARTS = ("G_ema", "g_ema", "Gs", "params_ema", "ema", "G", "g", "generator", "state_dict", "model", "D", "d")
-"""Names under which files keep networks, the best first: averaged weights make the better pictures."""
+WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
+"""Parts of names that come from training on several GPUs, from compiling and from averaging; they are left out everywhere."""
+
+AVERAGED = frozenset({"ema", "gs", "smooth", "avg", "average", "averaged", "swa", "shadow"})
+"""Words in the names of averaged weights, which make the better pictures."""
+RAW = frozenset({"g", "gen", "netg", "generator", "decoder"})
+"""Words in the names of the weights that were trained."""
+
+SETTINGS = frozenset({"conv_clamp", "bias_gain", "activation", "z_dim", "c_dim"})
+"""Attributes of NVIDIA's modules that say what the tensors do not."""
+
+MOST_LETTERS = 5_000_000
+"""Letters in the names of all entries of a file; a checkpoint of a training has some 100,000."""
+LONGEST_NAME = 400
+LONGEST_LIST = 64
+MOST_VISITS = 4
+"""Times that a part of a file is looked at which lies in several places of it, or in itself."""
+MOST_NETWORKS = 32
+LARGER = 4
+"""How many times the size of its file the tensors of a network may have; files may keep one for several names."""
 
 
 @dataclass(frozen=True)
@@ -30,106 +51,149 @@ class Weights:
 
     Attributes:
         state: tensors by name; the values may not have been read yet.
-        part: the key of the file under which it stood, or empty.
-        latent_avg: mean w beside it (rosinality).
+        part: where in the file it is, or empty.
+        latent_avg: mean w beside it (rosinality, pSp and e4e).
         settings: attributes of NVIDIA's modules by ``path.attribute``, which say what the tensors do not.
+        odd: entries that are objects of classes that semanifold does not know.
+        rank: how good they are by their name: 0 averaged, 1 as they were trained, 2 unknown.
     """
 
     state: dict[str, Value]
     part: str = ""
     latent_avg: Value | None = None
     settings: dict[str, object] = field(default_factory=dict)
+    odd: dict[str, Record] = field(default_factory=dict)
+    rank: int = 2
 
 
-MOST_ENTRIES = 200_000
-LONGEST_NAME = 1_000
+@dataclass(frozen=True)
+class Held:
+    """Everything in a file that may belong to a network, by dotted names.
+
+    Attributes:
+        values: tensors.
+        settings: numbers and texts called as in :data:`SETTINGS`.
+        odd: objects of classes that semanifold does not know.
+    """
+
+    values: dict[str, Value] = field(default_factory=dict)
+    settings: dict[str, object] = field(default_factory=dict)
+    odd: dict[str, Record] = field(default_factory=dict)
+
+    def prefixes(self, mark: str) -> list[str]:
+        """Return what lies before the keys that a pattern fits: ``"state_dict.decoder."``, or nothing.
+
+        Raises:
+            UnreadableError: if that is much more than any file holds.
+        """
+        pattern = re.compile(rf"(?P<prefix>(?:.*?\.)?)(?:{mark})", re.DOTALL)
+        found = dict.fromkeys(match["prefix"] for name in self.values if (match := pattern.fullmatch(name)))
+        if len(found) > MOST_NETWORKS:
+            raise UnreadableError("holds many more networks than any checkpoint")
+        return list(found)
+
+    def under(self, prefix: str) -> Weights:
+        """Return the network under a prefix."""
+        state, settings, odd = (
+            {name.removeprefix(prefix): value for name, value in table.items() if name.startswith(prefix)}
+            for table in (self.values, self.settings, self.odd)
+        )
+        state.pop("latent_avg", None)
+        words = set(re.split(r"[._-]", prefix.lower()))
+        averaged = state.pop("n_averaged", None) is not None or words & AVERAGED
+        around = ("".join(re.findall(r"[^.]*\.", prefix)[:n]) for n in range(prefix.count("."), -1, -1))
+        average = next((self.values[name] for place in around if (name := f"{place}latent_avg") in self.values), None)
+        return Weights(state, prefix.rstrip("."), average, settings, odd, 0 if averaged else 1 if words & RAW else 2)
 
 
-def find_weights(tree: object) -> Weights | None:
-    """Return the best generator-like state dict in the contents of a file, or None.
+def hold(tree: object) -> Held:
+    """Give everything in the contents of a file a dotted name.
 
     Raises:
-        UnreadableError: if the contents go round in a ring, or hold far more names than any network.
+        UnreadableError: if that is far more than any file of networks holds.
     """
-    return _find(tree, Budget(MOST_ENTRIES), levels=2)
-
-
-def _find(tree: object, room: Budget, levels: int) -> Weights | None:
-    if isinstance(tree, Record):
-        return _of_record(tree, room)
-    if isinstance(tree, tuple | list) and tree and isinstance(tree[-1], Record):
-        # the original StyleGAN2 keeps (G, D, Gs): Gs is the averaged generator
-        found = _of_record(tree[-1], room)
-        return found and dataclasses.replace(found, part="Gs")
-    if not isinstance(tree, Mapping):
-        return None
-    for part in PARTS if levels else ():
-        found = _find(tree[part], room, levels - 1) if isinstance(tree.get(part), Record | Mapping) else None
-        if found:
-            average = tree.get("latent_avg")
-            return dataclasses.replace(found, part=part, latent_avg=average if isinstance(average, Value) else None)
-    state = {key: value for key, value in _entries(tree, room) if isinstance(value, Value)}
-    if state and all(key.startswith("module.") for key in state):  # saved from DataParallel
-        state = {key.removeprefix("module."): value for key, value in state.items()}
-    return Weights(state) if state else None
-
-
-def _entries(value: object, room: Budget, prefix: str = "") -> list[tuple[str, Any]]:
-    """Return the entries of a dictionary under their full names; none of anything else."""
-    if not isinstance(value, dict):
-        return []
-    room.spend(len(value))
-    named = [(f"{prefix}{key}", item) for key, item in value.items() if isinstance(key, str)]
-    if any(len(name) > LONGEST_NAME for name, _ in named):
-        raise UnreadableError(f"holds a name of more than {LONGEST_NAME} letters, or modules inside of modules without end")
-    return named
-
-
-def _walk(record: Record, children: str, room: Budget) -> Iterator[tuple[str, dict[Any, Any]]]:
-    """Yield the path and the state of a record and of all records below it; records may point to one another in a ring."""
-    todo: list[tuple[str, Record]] = [("", record)]
+    held, room, visits = Held(), Budget(MOST_LETTERS), dict[int, int]()
+    todo: list[tuple[str, object]] = [("", tree)]
     while todo:
-        room.spend()
-        prefix, record = todo.pop()
-        if isinstance(record.state, dict):
-            yield prefix, record.state
-            below = _entries(record.state.get(children), room, prefix)
-            todo += [(f"{name}.", value) for name, value in reversed(below) if isinstance(value, Record)]
+        path, parent = todo.pop()
+        visits[id(parent)] = visits.get(id(parent), 0) + 1
+        if visits[id(parent)] > MOST_VISITS:
+            continue
+        below: list[tuple[str, object]] = []
+        for key, value in _entries(parent, room):
+            name = _joined(path, key)
+            room.spend(1 + len(name))
+            if len(name) > LONGEST_NAME:
+                continue
+            if key in SETTINGS:
+                held.settings.setdefault(name, value if _is_plain(value) else "something else")
+            elif isinstance(value, Value):
+                held.values.setdefault(name, value)
+            elif isinstance(value, Mapping | list | tuple) or (isinstance(value, Record) and isinstance(value.state, dict)):
+                below.append((name, value))
+            elif isinstance(value, Record):
+                held.odd.setdefault(name, value)
+        todo += reversed(below)
+    return held
 
 
-def _of_record(record: Record, room: Budget) -> Weights | None:
-    if not isinstance(record.state, dict):
-        return None
-    found = _variables(record, room) if "variables" in record.state else _module(record, room)
-    return found if found.state else None
+def _joined(path: str, key: str) -> str:
+    parts = [path, *(part for part in key.split(".") if part not in WRAPPERS)]
+    return ".".join(part for part in parts if part)
 
 
-def _module(record: Record, room: Budget) -> Weights:
-    """Collect the tensors of a pickled ``nn.Module`` as ``state_dict()`` would."""
-    found = Weights({})
-    for prefix, parts in _walk(record, "_modules", room):
-        hidden = parts.get("_non_persistent_buffers_set")
-        hidden = hidden if isinstance(hidden, list) else []
-        room.spend(len(hidden))
-        dropped = {f"{prefix}{name}" for name in hidden}
-        for name, value in _entries(parts.get("_parameters"), room, prefix) + _entries(parts.get("_buffers"), room, prefix):
-            if isinstance(value, Value) and name not in dropped:
-                found.state[name] = value
-        found.settings.update({f"{prefix}{key}": parts.get(key) for key in ("conv_clamp", "bias_gain", "activation")})
-    return found
+def _entries(parent: object, room: Budget) -> Iterable[tuple[str, object]]:
+    """Return what a part of a file consists of; an empty name stands for the part itself."""
+    if isinstance(parent, Record):
+        state: Any = parent.state
+        if isinstance(state, dict) and "_parameters" in state:
+            return _of_module(state, room)
+        return _of_tensorflow(state, room) if isinstance(state, dict) and "variables" in state else _entries(state, room)
+    if isinstance(parent, Mapping):
+        room.spend(len(parent))
+        return [(key, value) for key, value in parent.items() if isinstance(key, str)]
+    if isinstance(parent, list | tuple) and len(parent) <= LONGEST_LIST:
+        # the original StyleGAN2 keeps (G, D, Gs): Gs is the averaged generator
+        three = len(parent) == 3 and all(isinstance(item, Record) for item in parent)
+        return zip(("G", "D", "Gs") if three else map(str, range(len(parent))), parent)
+    return []
 
 
-def _variables(record: Record, room: Budget) -> Weights:
-    """Collect the variables of a pickled TensorFlow network and of its components."""
-    found = Weights({})
-    for _, parts in _walk(record, "components", room):
-        variables = parts.get("variables")
-        variables = variables if isinstance(variables, list) else []
-        room.spend(len(variables))
-        pairs = [pair for pair in variables if isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)]
-        found.state.update(_entries({name: value for name, value in pairs if isinstance(value, Value)}, room))
-        found.settings.update(_entries(parts.get("static_kwargs"), room))
-    return found
+def _of_module(state: dict[Any, Any], room: Budget) -> Iterator[tuple[str, object]]:
+    """A pickled ``nn.Module``: what its ``state_dict()`` would have, and its settings."""
+    hidden = state.get("_non_persistent_buffers_set")
+    room.spend(len(hidden) if isinstance(hidden, list) else 0)
+    hidden = {name for name in hidden if type(name) is str} if isinstance(hidden, list) else set[str]()
+    buffers = {name: value for name, value in _entries(state.get("_buffers"), room) if name not in hidden}
+    yield from (*_entries(state["_parameters"], room), *buffers.items(), *_entries(state.get("_modules"), room))
+    yield from ((key, state[key]) for key in SETTINGS if key in state)
+
+
+def _of_tensorflow(state: dict[Any, Any], room: Budget) -> Iterator[tuple[str, object]]:
+    """A pickled network of TensorFlow: its variables, those of its components, and its settings."""
+    pairs, components, settings = state["variables"], state.get("components"), state.get("static_kwargs")
+    pairs = pairs if isinstance(pairs, list) else []
+    room.spend(len(pairs))
+    yield from ((pair[0], pair[1]) for pair in pairs if isinstance(pair, tuple | list) and len(pair) == 2 and type(pair[0]) is str)
+    yield from (("", component) for _, component in _entries(components, room))
+    yield from ((key, value) for key, value in _entries(settings, room) if key in SETTINGS)
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, bool | float | str) or (isinstance(value, int) and value.bit_length() < 64)
+
+
+def find_state(tree: object, keys: Iterable[str]) -> Weights:
+    """Return the state dict of a network whose keys are known: what lies beside one of them, in the best place.
+
+    Raises:
+        UnreadableError: if the contents are far more than any file of networks holds.
+    """
+    held = hold(tree)
+    for key in keys:
+        if found := held.prefixes(re.escape(key)):
+            return min(map(held.under, found), key=lambda weights: weights.rank)
+    return held.under("")
 
 
 def tensor_bytes(value: Value) -> int:
@@ -142,18 +206,24 @@ def materialise(value: Value) -> Tensor:
     return value if isinstance(value, Tensor) else value.tensor()
 
 
+def materialised(values: Mapping[str, Value], contents: Contents) -> dict[str, Tensor]:
+    """Return the values of tensors of a file, if they are not many times as large as the file.
+
+    Raises:
+        UnreadableError: if they are; nothing has been made then.
+    """
+    if sum(map(tensor_bytes, values.values())) > LARGER * contents.size:
+        raise UnreadableError("claims to hold far more numbers than fit into it")
+    return {key: materialise(value) for key, value in values.items()}
+
+
 def read_header(contents: Contents) -> dict[str, Any]:
     """Return what the header of a semanifold safetensors file says, or an empty dict if the file is none.
 
     Raises:
         SemanifoldError: if the header is damaged or of another version.
     """
-    if HEADER not in contents.metadata:
-        return {}
-    try:
-        header = json.loads(contents.metadata[HEADER])
-    except (ValueError, RecursionError) as error:
-        raise SemanifoldError("Its header is damaged; get a fresh copy.") from error
-    if not isinstance(header, dict) or not isinstance(header.get("format"), str):
-        raise SemanifoldError("Its header is damaged; get a fresh copy.")
+    header = header_of(contents.metadata, "the file")
+    if header and not isinstance(header.get("format"), str):
+        raise SemanifoldError("Its header is damaged: it does not name its format; get a fresh copy.")
     return header

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import re
 import struct
@@ -15,15 +14,16 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 from safetensors import SafetensorError
 
-from semanifold.errors import SemanifoldError
-from semanifold.generators.inert import STORAGES, Builder, ForbiddenError, Name, Storage, UnreadableError
+from semanifold.errors import SemanifoldError, shown
+from semanifold.generators.inert import STORAGES, Builder, ForbiddenError, Name, Record, Storage, UnreadableError
 from semanifold.generators.unpickling import Budget, unpickle
+from semanifold.storage.files import read_bytes
+from semanifold.storage.tensors import metadata_of
 
 LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
@@ -55,17 +55,7 @@ def read(path: str | os.PathLike[str]) -> Contents:
     Raises:
         SemanifoldError: if there is no such file or it cannot be read; a file of another kind is no error but a ``problem``.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise SemanifoldError(f"{path} is a folder; give the file of weights inside of it.")
-    if not path.exists():
-        raise SemanifoldError(f"There is no file {path}; check the spelling, or give the name of a bundled generator.")
-    if not path.is_file():
-        raise SemanifoldError(f"{path} is no regular file but a device or pipe; give a file of weights.")
-    try:
-        data = path.read_bytes()
-    except (OSError, MemoryError) as error:
-        raise SemanifoldError(f"{path} cannot be read: {error or 'it does not fit into memory'}.") from error
+    data = read_bytes(path)
     facts = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     name, reader = _recognise(data)
     if reader is None:
@@ -78,15 +68,11 @@ def read(path: str | os.PathLike[str]) -> Contents:
             "malicious; do not open it with other programs, and get the weights from a source that you trust"
         )
         return Contents(name, problem=problem, **facts)
+    except SemanifoldError as error:
+        return Contents(name, problem=f"({name}) is damaged ({shown(str(error), 200).rstrip('.')}); get a fresh copy", **facts)
     except (UnreadableError, RecursionError, MemoryError) as error:
         return Contents(name, problem=f"({name}) {shown(str(error), 200) or 'claims too much'}; get a fresh copy", **facts)
     return Contents(name, tree, metadata=metadata, **facts)
-
-
-def shown(text: str, most: int = 80) -> str:
-    """Return text from a file, fit to be printed: no control characters, not too long."""
-    text = text if len(text) <= most else text[: most - 1] + "…"
-    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 Reader = Callable[[bytes], tuple[Any, dict[str, str]]]
@@ -117,7 +103,7 @@ def _recognise(data: bytes) -> tuple[str, Reader | None]:
         return "PyTorch checkpoint of the old form", lambda data: (read_legacy(data, Budget()), {})
     if re.match(rb"\x80[\x00-\x05]", head) or _is_old_pickle(data):
         return "pickle", _read_pickle
-    if re.match(rb".{5}\0\0\0\s*\{", head, re.DOTALL):
+    if re.match(rb".{5}\0\0\0\s*[{\[]", head, re.DOTALL):
         return "safetensors", _read_safetensors
     name = next((name for magic, name in JUNK if re.match(magic, head, re.DOTALL)), None)
     if name is None and re.sub(r"[\n\r\t]", "", head.decode("utf-8", "ignore")).isprintable():
@@ -169,14 +155,18 @@ def _nested(data: Any, budget: Budget) -> Storage:
     return storage
 
 
-def _storage_id(pid: object) -> tuple[Any, str, int]:
-    """Read ``("storage", type, key, device, count, ...)``, the way in which PyTorch refers to the numbers of a tensor."""
+def _storage_id(pid: object) -> tuple[Any, str, int] | None:
+    """Read ``("storage", type, key, device, count, ...)``, the way in which PyTorch refers to the numbers of a tensor.
+
+    Returns:
+        Type, key and count; None for a type that no generator has, such as quantised numbers.
+    """
     if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage" or any(pid[5:]):
         raise UnreadableError("refers to something that is no storage of a tensor")
     _, kind, key, _, numel = pid[:5]
-    if not isinstance(kind, Name) or kind.name not in STORAGES or type(key) is not str or type(numel) is not int or numel < 0:
+    if not isinstance(kind, Name) or type(key) is not str or type(numel) is not int or numel < 0:
         raise UnreadableError("refers to a storage of an unknown type")
-    return STORAGES[kind.name], key, numel
+    return (STORAGES[kind.name], key, numel) if kind.name in STORAGES else None
 
 
 def read_legacy(data: bytes | memoryview, budget: Budget) -> Any:
@@ -187,7 +177,10 @@ def read_legacy(data: bytes | memoryview, budget: Budget) -> Any:
     def persistent(pid: object) -> object:
         if isinstance(pid, tuple) and len(pid) > 1 and pid[0] == "module":
             return pid[1]  # the class of a whole module; its source text beside it is dropped unread
-        dtype, key, numel = _storage_id(pid)
+        known = _storage_id(pid)
+        if known is None:
+            raise UnreadableError("refers to a storage of an unknown type")  # nobody can tell where the next one begins
+        dtype, key, numel = known
         return storages.setdefault(key, Storage(dtype, numel, lambda: pieces[key]))
 
     position = 0
@@ -214,27 +207,17 @@ def read_legacy(data: bytes | memoryview, budget: Budget) -> Any:
 
 def _read_zip(data: bytes) -> tuple[Any, dict[str, str]]:
     """Read PyTorch's present format: a zip archive of a pickle and one uncompressed entry a storage."""
-    archive = zipfile.ZipFile(io.BytesIO(data))
-    entries = {info.filename: info for info in archive.infolist()}
-    if any(info.compress_type != zipfile.ZIP_STORED for info in entries.values()):
+    entries = {info.filename: info for info in zipfile.ZipFile(io.BytesIO(data)).infolist()}
+    if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in entries.values()):
         raise UnreadableError("is compressed inside, which PyTorch never does")
     if sum(info.file_size for info in entries.values()) > len(data):
         raise UnreadableError("claims to hold more than its own size")
 
-    def entry(name: str) -> bytes:
-        try:
-            return archive.read(entries[name])
-        except (
-            KeyError,
-            zipfile.BadZipFile,
-            RuntimeError,
-            NotImplementedError,
-            EOFError,
-            OSError,
-            ValueError,
-            zlib.error,
-        ) as error:
-            raise UnreadableError(f"is damaged at its entry {shown(name)!r}") from error
+    def entry(name: str) -> memoryview:
+        piece = _stored(data, entries[name]) if name in entries else None
+        if piece is None:
+            raise UnreadableError(f"is damaged at its entry {shown(name)!r}")
+        return piece
 
     pickled = [name for name in entries if re.fullmatch(r"[^/]*/data\.pkl", name)]
     if len(pickled) != 1:
@@ -245,16 +228,28 @@ def _read_zip(data: bytes) -> tuple[Any, dict[str, str]]:
     storages: dict[str, Storage] = {}
 
     def persistent(pid: object) -> object:
-        dtype, key, numel = _storage_id(pid)
+        known = _storage_id(pid)
+        if known is None:
+            return Record(Name("torch", "Storage"))
+        dtype, key, numel = known
         return storages.setdefault(key, Storage(dtype, numel, lambda: entry(f"{root}data/{key}")))
 
     return unpickle(entry(pickled[0]), persistent=persistent)[0], {}
 
 
+def _stored(data: bytes, info: zipfile.ZipInfo) -> memoryview | None:
+    """Return an uncompressed entry as a view of its archive; None if it is damaged."""
+    head = data[info.header_offset : info.header_offset + 30]
+    if len(head) < 30 or not head.startswith(b"PK\3\4"):
+        return None
+    start = info.header_offset + 30 + sum(struct.unpack("<HH", head[26:30]))  # the name, and what fills up to the next 64 bytes
+    piece = memoryview(data)[start : start + info.file_size]
+    return piece if len(piece) == info.file_size and zlib.crc32(piece) == info.CRC else None
+
+
 def _read_safetensors(data: bytes) -> tuple[Any, dict[str, str]]:
+    metadata = metadata_of(data, "the file")
     try:
-        tensors = safetensors.torch.load(data)
-        header = json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])
-    except (SafetensorError, ValueError, KeyError) as error:
+        return safetensors.torch.load(data), metadata
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise UnreadableError(f"is damaged or cut short ({shown(str(error))})") from error
-    return tensors, header.get("__metadata__", {})

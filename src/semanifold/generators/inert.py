@@ -1,18 +1,22 @@
-"""The inert values that a pickle may turn into: names, records, tensors and arrays, and the table of what may be put together.
+"""The inert values that a pickle turns into: names, records, tensors and arrays, and the table of what is put together.
 
-Nothing here imports, looks up or calls anything that a file names. :mod:`~semanifold.generators.unpickling` reads the pickles.
+Nothing here imports, looks up or calls anything that a file names. :mod:`~semanifold.generators.unpickling` reads the pickles,
+:mod:`~semanifold.generators.malice` knows the names that only an attack uses.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+
+from semanifold.generators.malice import malicious
 
 
 class UnreadableError(Exception):
@@ -20,7 +24,7 @@ class UnreadableError(Exception):
 
 
 class ForbiddenError(Exception):
-    """The pickle asks for something that no checkpoint needs; the message is the name that it asks for."""
+    """The pickle asks for something that only an attack needs; the message is the name that it asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Name:
 
 @dataclass(slots=True)
 class Record:
-    """An instance of some class: the class's name and what the pickle says about the instance."""
+    """An instance of some class, or what some function returned: the name, and what the pickle says about its attributes."""
 
     kind: Name
     state: object = None
@@ -55,12 +59,13 @@ class Storage:
     _flat: torch.Tensor | None = None
 
     def flat(self) -> torch.Tensor:
-        """Return all numbers ``[numel]``, copied once."""
+        """Return all numbers ``[numel]`` as a view of the file's bytes, which nobody may write to."""
         if self._flat is None:
             data = self.load()
             if len(data) != self.numel * self.dtype.itemsize:
                 raise UnreadableError(f"claims {self.numel} values of {self.dtype} where it holds {len(data)} bytes")
-            self._flat = torch.frombuffer(bytearray(data), dtype=self.dtype) if data else torch.empty(0, dtype=self.dtype)
+            with warnings.catch_warnings(action="ignore"):  # that the bytes cannot be written to
+                self._flat = torch.frombuffer(data, dtype=self.dtype) if data else torch.empty(0, dtype=self.dtype)
         return self._flat
 
 
@@ -79,8 +84,8 @@ class TensorRecord:
         return self.storage.dtype
 
     def tensor(self) -> torch.Tensor:
-        """Return the values."""
-        return self.storage.flat().as_strided(self.shape, self.stride, self.offset).contiguous()
+        """Return a copy of the values."""
+        return self.storage.flat().as_strided(self.shape, self.stride, self.offset).clone(memory_format=torch.contiguous_format)
 
 
 @dataclass(slots=True)
@@ -125,6 +130,8 @@ STORAGES = {
     "CharStorage": torch.int8,
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
     "UntypedStorage": torch.uint8,
 }
 
@@ -141,9 +148,9 @@ def _sizes(values: object) -> tuple[int, ...]:
     return tuple(_size(value) for value in values)
 
 
-def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: object) -> TensorRecord:
+def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: object) -> TensorRecord | Record:
     if not isinstance(storage, Storage):
-        raise UnreadableError("holds a tensor without a storage")
+        return Record(Name("torch", "Tensor"))  # of a kind of numbers that no generator has
     offset, shape, stride = _size(offset), _sizes(shape), _sizes(stride)
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride))
     if len(shape) != len(stride) or (math.prod(shape) and last >= storage.numel) or math.prod(shape) > max(storage.numel, 0):
@@ -151,15 +158,21 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: object) -> T
     return TensorRecord(storage, offset, shape, stride)
 
 
-def numpy_type(text: Any, *_: object) -> NumpyType:
-    """Note a numpy dtype; only plain numbers and, for arrays that are really lists, objects are possible."""
-    if not isinstance(text, str) or not re.fullmatch(r"[<>=|]?(f[248]|i[1248]|u[1248]|b1|O8?)", text):
-        raise UnreadableError(f"holds a numpy array of type {str(text)[:20]!r}, not of numbers")
-    return NumpyType(text)
+def _of_type(function: Any, _: object, args: Any, *__: object) -> object:
+    """A tensor with attributes or of a subclass: how to make the plain tensor, which is all that is wanted."""
+    builder = BUILDERS.get((function.module, function.name)) if isinstance(function, Name) else None
+    return builder(*args) if builder and isinstance(args, tuple) else Record(Name("torch", "Tensor"))
+
+
+def numpy_type(text: Any, *_: object) -> NumpyType | Record:
+    """Note a numpy dtype of plain numbers, or of objects for arrays that are really lists; any other is inert."""
+    known = isinstance(text, str) and re.fullmatch(r"[<>=|]?(f[248]|i[1248]|u[1248]|b1|O8?)", text)
+    return NumpyType(text) if known else Record(Name("numpy", "dtype"))
 
 
 def _numpy_scalar(kind: Any, data: Any) -> object:
-    return numpy_buffer(data, kind, ()).tensor().item()
+    made = numpy_buffer(data, kind, ())
+    return made.tensor().item() if isinstance(made, ArrayRecord) else made
 
 
 def _bytes(data: object) -> bytes | memoryview:
@@ -170,11 +183,11 @@ def _bytes(data: object) -> bytes | memoryview:
     raise UnreadableError("holds an array without bytes")
 
 
-def numpy_buffer(data: Any, kind: Any, shape: Any, order: Any = "C", *_: object) -> ArrayRecord:
-    """Note a numpy array of given bytes."""
+def numpy_buffer(data: Any, kind: Any, shape: Any, order: Any = "C", *_: object) -> ArrayRecord | Record:
+    """Note a numpy array of given bytes; one of texts or objects is inert."""
     if not isinstance(kind, NumpyType) or "O" in kind.text:
-        raise UnreadableError("holds a numpy array without a type")
-    return ArrayRecord(str(order), kind.text, _sizes(shape), _bytes(data))
+        return Record(Name("numpy", "ndarray"))
+    return ArrayRecord("F" if order == "F" else "C", kind.text, _sizes(shape), _bytes(data))
 
 
 def _persistent(meta: Any) -> Record:
@@ -187,14 +200,12 @@ def _persistent(meta: Any) -> Record:
 def _mapping(*args: Any) -> dict[Any, Any]:
     """OrderedDict, EasyDict, defaultdict: all become a plain dict."""
     pairs = args[-1] if args and isinstance(args[-1], list | dict) else []
-    return {plain_key(key): value for key, value in (pairs.items() if isinstance(pairs, dict) else pairs)}
+    return plain_entries(pairs.items() if isinstance(pairs, dict) else pairs)
 
 
-def plain_key(key: object) -> Any:
-    """Only plain keys: hashing a tuple nested a million deep would crash the interpreter."""
-    if key is None or type(key) in (str, bytes, bool) or (type(key) is int and abs(key) < 1 << 60):
-        return key
-    raise UnreadableError(f"uses a {type(key).__name__} as a key")
+def plain_entries(pairs: Iterable[Any]) -> dict[Any, Any]:
+    """Return the pairs whose keys are plain; hashing a tuple nested a million deep would crash the interpreter."""
+    return {key: value for key, value in pairs if key is None or type(key) in (str, bytes, bool, int, float, Name)}
 
 
 def _inert(*args: object) -> object:
@@ -213,12 +224,12 @@ BUILDERS: dict[tuple[str, str], Builder] = {
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
     ("torch._utils", "_rebuild_parameter_with_state"): lambda data, *_: data,
+    ("torch._tensor", "_rebuild_from_type_v2"): _of_type,
     ("torch", "Size"): _sizes,
     ("torch", "device"): _inert,
     ("numpy", "dtype"): numpy_type,
     ("_codecs", "encode"): lambda text, *_: _bytes(text),
-    ("builtins", "set"): list,
-    ("__builtin__", "set"): list,
+    **{(module, kind): list for module in ("builtins", "__builtin__") for kind in ("set", "frozenset")},
     ("copyreg", "_reconstructor"): lambda kind, *_: instance(kind),
     ("copy_reg", "_reconstructor"): lambda kind, *_: instance(kind),
 }
@@ -228,23 +239,11 @@ for _numpy in ("numpy.core", "numpy._core"):
     BUILDERS[(f"{_numpy}.numeric", "_frombuffer")] = numpy_buffer
 """What "call this name" means; :mod:`~semanifold.generators.containers` adds ``torch.storage._load_from_bytes``."""
 
-_ROOMS = r"torch\.nn\.(modules|parameter)|models?|ops?|training|networks|stylegan2\w*|torch_utils|dnnlib|tfutil"
-CLASSES = re.compile(rf"({_ROOMS})(\.\w+)* [A-Za-z_]\w*", re.ASCII)
-"""Classes whose instances may stand in a file as records: torch's modules and the module names of the published code."""
-
-VALUES = {("builtins", "object"), ("__builtin__", "object"), ("builtins", "dict"), ("builtins", "list"), ("numpy", "ndarray")}
-VALUES |= {
-    ("argparse", "Namespace"),
-    ("torch.storage", "_load_from_bytes"),
-    ("torch", "float16"),
-    ("torch", "float32"),
-    ("torch", "float64"),
-}
-"""Names that may be mentioned and stand for nothing but themselves."""
-
 
 def instance(kind: object) -> object:
     """Make the record of an instance; classes of dictionaries make dictionaries."""
+    if isinstance(kind, Record):  # of a class that a function makes, such as a named tuple
+        return Record(kind.kind)
     if isinstance(kind, Name):
         return {} if BUILDERS.get((kind.module, kind.name)) is _mapping else Record(kind)
     raise UnreadableError("makes an instance of something that is no class")
@@ -254,14 +253,13 @@ def check_name(module: object, name: object) -> Name:
     """Turn a global name into a :class:`Name`, or refuse it.
 
     Raises:
-        ForbiddenError: if it is in none of the tables.
+        ForbiddenError: if only an attack uses it.
+        UnreadableError: if it is no name.
     """
     if type(module) is str and type(name) is str:
-        pair = (module, name)
-        storage = module in ("torch", "torch.cuda", "torch.storage") and name in STORAGES
-        if storage or pair in BUILDERS or pair in VALUES or CLASSES.fullmatch(f"{module} {name}"):
-            return Name(module, name)
-        if not re.fullmatch(r"[\w.]+ [\w.]+", f"{module} {name}"):
+        if malicious(module, name):
+            raise ForbiddenError(f"{module}.{name}"[:80])
+        if not re.fullmatch(r"[\w.]+ [\w.<>]+", f"{module} {name}"):
             raise UnreadableError("is damaged (a global name is no name)")
-        raise ForbiddenError(f"{module}.{name}"[:80])
+        return Name(module, name)
     raise UnreadableError("names a global by something other than text")

@@ -6,7 +6,6 @@ No code from any file runs (see :mod:`~semanifold.generators.unpickling`), excep
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Callable
@@ -16,19 +15,20 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 
-from semanifold.errors import SemanifoldError, near_names
+from semanifold.errors import SemanifoldError, near_names, shown
 from semanifold.generators import zoo
 from semanifold.generators.architectures import ARCHITECTURES, FORMAT, Loadable, generator_of, identify, other_network
 from semanifold.generators.base import Generator
-from semanifold.generators.checkpoints import HEADER, Weights, find_weights, read_header
-from semanifold.generators.containers import Contents, read, shown
+from semanifold.generators.checkpoints import Held, hold, read_header
+from semanifold.generators.containers import Contents, read
 from semanifold.generators.fetching import fetch, is_url
 from semanifold.generators.inert import UnreadableError
 from semanifold.generators.own_files import from_own_file
+from semanifold.generators.stylegan2_layouts import Say
 from semanifold.generators.wrapped import first_line
-from semanifold.storage.files import replacing
+from semanifold.storage.files import is_file, is_folder
+from semanifold.storage.tensors import write_tensors
 
 EXPECTED = (
     f"weights of {', '.join(row.kind for row in ARCHITECTURES)} are expected (.pt, .pth, .pkl or .safetensors), "
@@ -63,6 +63,7 @@ def load_generator(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     sha256: str | None = None,
+    say: Say = str,
 ) -> Generator:
     """Return a frozen generator of a file, an address or a bundled name. Sizes and conditioning are read from the file.
 
@@ -71,14 +72,16 @@ def load_generator(
 
             - a bundled name (:data:`BUNDLED`), such as ``"faces"``;
             - a name of the zoo (``semanifold zoo list``) whose file has been fetched;
-            - a file: rosinality ``.pt``; NVIDIA ``.pkl`` of stylegan2-ada-pytorch, of stylegan3's StyleGAN2 or of the TensorFlow
-              StyleGAN2; BigGAN-PyTorch's ``G_ema.pth``, ``generator.pt`` of an SN-GAN, ``.pth`` of a Progressive GAN; a state
-              dict of one of these (``.pt``, ``.pth``, ``.safetensors``); our own ``.safetensors``;
+            - a file: rosinality ``.pt``, also inside of pSp's and e4e's; NVIDIA ``.pkl`` of stylegan2-ada-pytorch, of stylegan3's
+              StyleGAN2 or of the TensorFlow StyleGAN2; genforce's StyleGAN2 ``.pth``; BigGAN-PyTorch's ``G_ema.pth``,
+              ``generator.pt`` of an SN-GAN, ``.pth`` of a Progressive GAN; a checkpoint of a training, a whole module or a state
+              dict of one of these (``.pt``, ``.pth``, ``.safetensors``), whatever else is in it; our own ``.safetensors``;
             - ``https://...#sha256=HEX``, downloaded once into the cache folder and verified;
             - ``file.py:name``, your own generator (see :func:`semanifold.generators.wrapped.wrap`). This runs the file.
         device: where it shall lie.
         dtype: precision of its weights.
         sha256: SHA-256 that the file must have; needed for an address that does not carry it.
+        say: gets a sentence about whatever the file lacks and was drawn, and about what was left out.
 
     Raises:
         SemanifoldError: saying what the file is, what was expected, and what to do. No code from a file ever runs.
@@ -86,67 +89,63 @@ def load_generator(
     text = os.fspath(path_or_name)
     own = re.fullmatch(r"(?P<file>.+\.py):(?P<name>[A-Za-z_]\w*)", text)
     if sha256 and (text in BUNDLED or own):
-        raise SemanifoldError(f"A SHA-256 belongs to a file or an address, not to {text!r}; leave it out.")
+        raise SemanifoldError(f"A SHA-256 belongs to a file or an address, not to {shown(text, 200)!r}; leave it out.")
     if text in BUNDLED:
         generator = BUNDLED[text]()
     elif is_url(text):
-        generator = _from_address(text, sha256)
+        generator = _from_address(text, sha256, say)
     elif own:
         generator = _of_user(Path(own["file"]), own["name"])
     elif not os.path.exists(text) and text in zoo.table():
-        generator = load_file(zoo.located_file(text), sha256=sha256, name=text)
+        generator = load_file(zoo.located_file(text), sha256=sha256, name=text, say=say)
     elif not os.path.exists(text) and re.fullmatch(r"[\w-]+", text):
-        near = near_names(text, [*BUNDLED, *get_close_matches(text, zoo.table(), 3)])
-        raise SemanifoldError(f"There is no file and no generator {text!r}: {near} See also semanifold zoo list.")
+        near = near_names(text, [*BUNDLED, *get_close_matches(text[:200], zoo.table(), 3)])
+        raise SemanifoldError(f"There is no file and no generator {shown(text)!r}: {near} See also semanifold zoo list.")
     else:
-        generator = load_file(text, sha256=sha256)
+        generator = load_file(text, sha256=sha256, say=say)
     try:
         return generator.to(device=device, dtype=dtype)
     except (RuntimeError, AssertionError, TypeError) as error:
         raise SemanifoldError(f"{generator.name} cannot be moved to {device} as {dtype}: {first_line(error)}.") from error
 
 
-def load_file(path: str | os.PathLike[str], *, sha256: str | None = None, name: str | None = None) -> Loadable:
+def load_file(
+    path: str | os.PathLike[str], *, sha256: str | None = None, name: str | None = None, say: Say = str
+) -> Loadable:
     """Return the generator of a file of weights, float32 on the CPU; see :func:`load_generator`."""
-    return from_contents(path, _verified(path, sha256), name=name)
+    return from_contents(path, _verified(path, sha256), name=name, say=say)
 
 
-def from_contents(path: str | os.PathLike[str], contents: Contents, *, name: str | None = None) -> Loadable:
+def from_contents(
+    path: str | os.PathLike[str], contents: Contents, *, name: str | None = None, say: Say = str
+) -> Loadable:
     """Return the generator of a file that has been read already."""
-    weights = the_weights(path, contents)
-    try:
-        header = read_header(contents)
-        found = identify(weights, header)
-        if found is None:
-            raise SemanifoldError(_refusal(weights))
-        words = {key: shown(str(header.get(key, fallback)), 200) for key, fallback in _words(path).items()}
-        return generator_of(*found, weights, contents, Path(path).parent, words | ({"name": name} if name else {}))
-    except SemanifoldError as error:
-        raise SemanifoldError(f"{path}: {shown(str(error), 400)}") from error
-    except UnreadableError as error:
-        raise SemanifoldError(f"{path} ({contents.format}) {error}; get a fresh copy.") from error
-    except (RuntimeError, TypeError, ValueError, OverflowError, MemoryError) as error:
-        raise SemanifoldError(f"{path} ({contents.format}) is damaged: {shown(str(error))}; get a fresh copy.") from error
-
-
-def the_weights(path: str | os.PathLike[str], contents: Contents) -> Weights:
-    """Return the state dict in a file, or say what it holds instead."""
+    file = shown(os.fspath(path), 200)
     if contents.tree is None:
-        raise SemanifoldError(f"{path} {contents.problem}; {EXPECTED}.")
+        raise SemanifoldError(f"{file} {contents.problem}; {EXPECTED}.")
     try:
-        weights = find_weights(contents.tree)
+        held, header = hold(contents.tree), read_header(contents)
+        if not held.values:
+            raise SemanifoldError(f"It holds {_what(contents.tree)}; {EXPECTED}.")
+        network = identify(held, header)
+        if network is None:
+            raise SemanifoldError(_refusal(held))
+        words = {key: shown(str(header.get(key, fallback)), 200) for key, fallback in _words(path).items()}
+        words |= {"name": name} if name else {}
+        return generator_of(network, contents, Path(path).parent, words, lambda words: say(f"{file}: {words}."))
+    except SemanifoldError as error:
+        raise SemanifoldError(f"{file}: {shown(str(error), 400)}") from error
     except UnreadableError as error:
-        raise SemanifoldError(f"{path} ({contents.format}) {error}; get a fresh copy.") from error
-    if weights is None:
-        raise SemanifoldError(f"{path} ({contents.format}) holds {_what(contents.tree)}; {EXPECTED}.")
-    return weights
+        raise SemanifoldError(f"{file} ({contents.format}) {shown(str(error), 200)}; get a fresh copy.") from error
+    except (RuntimeError, TypeError, ValueError, OverflowError, MemoryError) as error:
+        raise SemanifoldError(f"{file} ({contents.format}) is damaged: {shown(str(error))}; get a fresh copy.") from error
 
 
-def _refusal(weights: Weights) -> str:
-    if other := other_network(weights.state):
+def _refusal(held: Held) -> str:
+    if other := other_network(held.values, anywhere=True):
         return f"It holds {other}, which semanifold does not load yet as a generator; {EXPECTED}."
-    some = ", ".join(shown(key, 40) for key in list(weights.state)[:3])
-    return f"It holds {len(weights.state)} tensors of an unknown network ({some}, ...); {EXPECTED}."
+    some = ", ".join(shown(key, 40) for key in list(held.values)[:3])
+    return f"It holds {len(held.values)} tensors of an unknown network ({some}, ...); {EXPECTED}."
 
 
 def _what(tree: object) -> str:
@@ -164,19 +163,20 @@ def _verified(path: str | os.PathLike[str], sha256: str | None) -> Contents:
     contents = read(path)
     if sha256 and contents.sha256 != sha256.lower():
         raise SemanifoldError(
-            f"{path} has the SHA-256 {contents.sha256}, but {sha256.lower()} was expected: it is damaged or another file."
+            f"{shown(os.fspath(path), 200)} has the SHA-256 {contents.sha256}, but {shown(sha256.lower())} was expected: it is "
+            "damaged or another file."
         )
     return contents
 
 
-def _from_address(address: str, sha256: str | None) -> Generator:
+def _from_address(address: str, sha256: str | None, say: Say) -> Generator:
     path, digest = fetch(address, sha256)
     try:
         contents = _verified(path, digest)
     except SemanifoldError:
         path.unlink(missing_ok=True)  # the cached copy was changed; the next call downloads it again
         raise
-    generator = from_contents(path, contents)
+    generator = from_contents(path, contents, say=say)
     generator.source = address
     return generator
 
@@ -203,6 +203,7 @@ def convert(
     half: bool = False,
     overwrite: bool = False,
     sha256: str | None = None,
+    say: Say = str,
 ) -> Loadable:
     """Write any file that :func:`load_generator` reads as our safetensors, and return the generator of the new file.
 
@@ -212,6 +213,7 @@ def convert(
         half: store 16-bit floats, half the size; the pictures are then no longer exactly the same.
         overwrite: whether ``target`` may be replaced.
         sha256: SHA-256 that the source must have.
+        say: gets a sentence about whatever the source lacks and was drawn, and about what was left out.
 
     Raises:
         SemanifoldError: if the source cannot be read or the target cannot be written; nothing half-written remains.
@@ -220,7 +222,7 @@ def convert(
     text = os.fspath(source)
     path, digest = fetch(text, sha256) if is_url(text) else (_place(text), sha256)
     contents = _verified(path, digest)
-    generator = from_contents(path, contents)
+    generator = from_contents(path, contents, say=say)
     if not read_header(contents):
         generator.source = text
     original = str(read_header(contents).get("original_sha256", contents.sha256))
@@ -282,18 +284,19 @@ def save_generator(
         "original_sha256": original_sha256,
     }
     try:
-        with replacing(path) as part:
-            save_file(state, part, metadata={HEADER: json.dumps(header)})
-    except (OSError, SafetensorError) as error:
-        raise SemanifoldError(f"{path} cannot be written: {error}; choose another folder or make room.") from error
+        write_tensors(path, state, header)
+    except (OSError, ValueError, SafetensorError) as error:
+        why = shown(first_line(error))
+        raise SemanifoldError(f"{shown(str(path), 200)} cannot be written: {why}; choose another name or folder.") from error
 
 
 def _check_target(path: Path, overwrite: bool) -> None:
+    name = shown(str(path), 200)
     if path.suffix != ".safetensors":
-        raise SemanifoldError(f"The target {path} must end in .safetensors, the format that semanifold writes.")
-    if not path.parent.is_dir():
-        raise SemanifoldError(f"There is no folder {path.parent} to write {path.name} to; make it first.")
-    if path.is_dir():
-        raise SemanifoldError(f"{path} is a folder; give the name of a new file.")
-    if path.exists() and not overwrite:
-        raise SemanifoldError(f"{path} exists already; choose another name, or --overwrite (overwrite=True).")
+        raise SemanifoldError(f"The target {name} must end in .safetensors, the format that semanifold writes.")
+    if not is_folder(path.parent):
+        raise SemanifoldError(f"There is no folder {shown(str(path.parent), 200)} to write {shown(path.name)} to; make it first.")
+    if is_folder(path):
+        raise SemanifoldError(f"{name} is a folder; give the name of a new file.")
+    if os.path.lexists(path) and not overwrite:
+        raise SemanifoldError(f"{name} exists already; choose another name, or --overwrite (overwrite=True).")

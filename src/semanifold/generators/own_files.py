@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from semanifold.errors import SemanifoldError, near_names
+from semanifold.errors import SemanifoldError, near_names, shown
 from semanifold.generators.wrapped import first_line
+from semanifold.storage.files import is_file
 
 
 def from_own_file(file: Path, name: str, what: str, made_of: Callable[[Any], Any]) -> Any:
@@ -24,8 +25,9 @@ def from_own_file(file: Path, name: str, what: str, made_of: Callable[[Any], Any
     Raises:
         SemanifoldError: if there is no such file or name, or either fails.
     """
-    if not file.is_file():
-        raise SemanifoldError(f"There is no file {file}; give file.py:name, where name is {what}.")
+    place = shown(str(file), 200)
+    if not is_file(file):
+        raise SemanifoldError(f"There is no file {place}; give file.py:name, where name is {what}.")
     spec = importlib.util.spec_from_file_location(f"semanifold_user_{file.stem}", file)
     assert spec is not None
     assert spec.loader is not None  # a .py file always has one
@@ -36,11 +38,11 @@ def from_own_file(file: Path, name: str, what: str, made_of: Callable[[Any], Any
         spec.loader.exec_module(module)
         if name not in vars(module):
             names = [key for key in vars(module) if not key.startswith("_")]
-            raise SemanifoldError(f"{file} has no {name!r}: {near_names(name, names)}")
+            raise SemanifoldError(f"{place} has no {shown(name)!r}: {near_names(name, names)}")
         return made_of(vars(module)[name])
     except SemanifoldError:
         raise
     except Exception as error:
-        raise SemanifoldError(f"{file}:{name} failed: {type(error).__name__}: {first_line(error)}.") from error
+        raise SemanifoldError(f"{place}:{shown(name)} failed: {type(error).__name__}: {first_line(error)}.") from error
     finally:
         sys.path.pop(0)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
+from semanifold.generators.inert import Record
 
 Made = TypeVar("Made", bound=Generator)
+
+TRAINED = re.compile(r"weight|bias|gain|gamma|beta|scale|strength|const|kernel|embed")
+"""What the names of trained tensors contain; others, such as running counts, say nothing about the pictures."""
 
 
 class Source:
@@ -38,7 +43,14 @@ class Source:
                 f"The {self.layout} {self.kind} lacks the tensor {key}; the file is not complete or of another network."
             )
         found = self.tensors[key]
+        if isinstance(found, Record):
+            kind = shown(f"{found.kind.module}.{found.kind.name}")
+            raise SemanifoldError(
+                f"{key} is kept as a {kind}, which semanifold does not know; save the generator's state_dict() as plain tensors."
+            )
         value = found if isinstance(found, Tensor) else torch.tensor(found)
+        if value.is_complex():
+            raise SemanifoldError(f"{key} holds complex numbers, but the {self.layout} {self.kind} has real ones there.")
         self.unused.discard(key)
         if len(value.shape) != len(shape) or any(b is not None and a != b for a, b in zip(value.shape, shape)):
             wanted = " x ".join("any" if s is None else str(s) for s in shape) or "one number"
@@ -63,12 +75,15 @@ class Source:
         """Leave out the tensors whose names end so: they say nothing about the pictures."""
         self.unused = {key for key in self.unused if not key.endswith(endings)}
 
-    def finish(self) -> None:
-        """Refuse what has been left over."""
-        if self.unused:
+    def finish(self) -> list[str]:
+        """Refuse trained tensors that have been left over, and return the names of the others."""
+        left = sorted(key for key in self.unused if not isinstance(self.tensors[key], Record))
+        trained = [key for key in left if TRAINED.search(key.rpartition(".")[2])]
+        if trained:
             raise SemanifoldError(
-                f"The {self.layout} {self.kind} holds tensors that belong to no {self.kind}: {few(sorted(self.unused))}."
+                f"The {self.layout} {self.kind} holds tensors that belong to no {self.kind}: {few(map(shown, trained))}."
             )
+        return left
 
 
 def assembled(make: Callable[[], Made], state: Mapping[str, Tensor], kind: str) -> Made:
@@ -89,7 +104,7 @@ def assembled(make: Callable[[], Made], state: Mapping[str, Tensor], kind: str) 
     wrong = [k for k, shape in expected.items() if k in state and tuple(state[k].shape) != shape]
     for keys, problem in ((missing, "lack"), (extra, "should not hold")):
         if keys:
-            raise SemanifoldError(f"The weights {problem} {few(keys)}; they do not belong to this {kind} configuration.")
+            raise SemanifoldError(f"The weights {problem} {few(map(shown, keys))}; they do not belong to this {kind} configuration.")
     if wrong:
         raise SemanifoldError(f"{wrong[0]} has shape {tuple(state[wrong[0]].shape)}, but {expected[wrong[0]]} is expected.")
     made.load_state_dict(dict(state), assign=True)

@@ -3,8 +3,8 @@
 A pickle is a program for a small stack machine, and Python's own machine imports and calls whatever the program names. This one
 has no way to import and no way to call what lies on its stack. A global name becomes a :class:`~.inert.Name`, which is two
 strings; an instance becomes a :class:`~.inert.Record`, a name and a state; "call this with that" looks the *name* up in
-:data:`~.inert.BUILDERS`, a table of functions that only put data together. Names beyond the table are refused at once, because no
-checkpoint needs them.
+:data:`~.inert.BUILDERS`, a table of functions that only put data together, and makes a record for any other name. Names that only
+an attack uses (:mod:`~.malice`) are refused at once.
 
 The standard library decodes the instructions (:func:`pickletools.genops`); what each one does is written here. Claims about sizes
 are believed only as far as the bytes at hand go, and one budget of instructions serves a whole file.
@@ -32,7 +32,7 @@ from semanifold.generators.inert import (
     instance,
     numpy_buffer,
     numpy_type,
-    plain_key,
+    plain_entries,
 )
 
 MOST_INSTRUCTIONS = 500_000
@@ -116,17 +116,21 @@ class _Machine:
         self.memo[index] = self.stack[-1]
 
     def extend(self, values: list[Any]) -> None:
-        """Append to the list on top."""
-        if type(self.stack[-1]) is not list:
+        """Append to the list on top; to an instance of an own class of lists nothing is added."""
+        if type(self.stack[-1]) is list:
+            self.stack[-1].extend(values)
+        elif not isinstance(self.stack[-1], Record):
             raise UnreadableError("appends to something that is no list")
-        self.stack[-1].extend(values)
 
     def set_items(self, pairs: list[Any]) -> None:
-        """Add key, value, key, value … to the dictionary on top."""
+        """Add key, value, key, value … to the dictionary on top, or to an instance of an own class of dictionaries."""
         target = self.stack[-1]
+        if isinstance(target, Record):
+            target.state = target.state if type(target.state) is dict else {}
+            target = target.state
         if type(target) is not dict or len(pairs) % 2:
             raise UnreadableError("adds entries to something that is no dictionary")
-        target.update((plain_key(key), value) for key, value in zip(pairs[::2], pairs[1::2]))
+        target.update(plain_entries(zip(pairs[::2], pairs[1::2])))
 
     def make_dict(self) -> None:
         pairs = self.marked()
@@ -134,35 +138,50 @@ class _Machine:
         self.set_items(pairs)
 
     def call(self, kind: object, args: object) -> None:
-        """Look a name up in the table of builders; nothing on the stack is ever called."""
-        if not isinstance(kind, Name) or not isinstance(args, tuple):
+        """Look a name up in the table of builders; nothing on the stack is ever called, and unknown names make records."""
+        if not isinstance(kind, Name | Record) or not isinstance(args, tuple):
             raise UnreadableError("calls something that is no name")
-        builder = self.builders.get((kind.module, kind.name))
+        builder = self.builders.get((kind.module, kind.name)) if isinstance(kind, Name) else None
         if builder is None:
-            raise ForbiddenError(f"{kind.module}.{kind.name}"[:80])
+            self.push(Record(kind if isinstance(kind, Name) else kind.kind))
+            return
         # a short instruction may point to a long list again and again
         self.budget.spend(sum(len(arg) // 16 for arg in args if isinstance(arg, str | list | dict | tuple)))
         self.push(builder(*args))
 
     def build(self, state: object) -> None:
-        """Give an instance its state; dictionaries and tensors drop theirs."""
+        """Give an instance its state; whatever is no instance drops it."""
         top = self.stack[-1]
         if isinstance(top, Record):
-            top.state = state[0] if isinstance(state, tuple) and state else state
+            own = state[0] if isinstance(state, tuple) and state else state
+            if type(top.state) is dict and type(own) is dict:  # entries, and now attributes
+                self.budget.spend((len(top.state) + len(own)) // 16)
+                own = top.state | own
+            top.state = own
         elif isinstance(top, NumpyType):
             order = state[1] if isinstance(state, tuple) and len(state) > 1 else "="
-            top.text = numpy_type(f"{order}{top.text.lstrip('<>=|')}").text
+            made = numpy_type(f"{order}{top.text.lstrip('<>=|')}") if order in ("<", ">", "=", "|") else None
+            if not isinstance(made, NumpyType):
+                raise UnreadableError("holds a numpy type with an unknown order of bytes")
+            top.text = made.text
         elif isinstance(top, ArrayRecord):
             if not isinstance(state, tuple) or len(state) != 5:
                 raise UnreadableError("holds a numpy array without values")
-            _, shape, kind, _, values = state
+            _, shape, kind, mirrored, values = state
             if isinstance(kind, NumpyType) and "O" in kind.text and type(values) is list:
-                self.stack[-1] = values[0] if shape == () and len(values) == 1 else values  # a list, or one thing in a 0-d array
+                self.replace(top, values[0] if shape == () and len(values) == 1 else values)  # a list, or one thing in a 0-d array
                 return
-            made = numpy_buffer(state[4], state[2], state[1], "F" if state[3] else "C")
-            top.order, top.type, top.shape, top.data = made.order, made.type, made.shape, made.data
-        elif not isinstance(top, dict | TensorRecord):
-            raise UnreadableError(f"gives a state to a {type(top).__name__}")
+            made = numpy_buffer(values, kind, shape, "F" if mirrored is True or mirrored == 1 else "C")
+            if isinstance(made, ArrayRecord):
+                top.order, top.type, top.shape, top.data = made.order, made.type, made.shape, made.data
+            else:
+                self.replace(top, made)
+
+    def replace(self, old: object, new: object) -> None:
+        """Put another value in place of the one on top, also where it was remembered."""
+        self.stack[-1] = new
+        self.budget.spend(len(self.memo) // 16)
+        self.memo = {index: new if value is old else value for index, value in self.memo.items()}
 
 
 INSTRUCTIONS: dict[str, Callable[[_Machine, Any], object]] = {
