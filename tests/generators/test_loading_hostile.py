@@ -81,7 +81,7 @@ def calls(canary: Path) -> dict[str, object]:
         "importlib.import_module": [Call(importlib.import_module, "antigravity")],
         "runpy.run_path": {"a": Call(runpy.run_path, str(script))},
         "subprocess.Popen": (Call(subprocess.Popen, ["touch", str(canary)]),),
-        "functools.partial": Call(functools.partial, os.system, f"touch {canary}"),
+        "posix.system ": Call(functools.partial, os.system, f"touch {canary}"),
         "operator.attrgetter": Call(operator.attrgetter, "system"),
         "operator.methodcaller": Call(operator.methodcaller, "system", f"touch {canary}"),
         "_codecs.lookup": Call(codecs.lookup, "rot13"),
@@ -99,7 +99,7 @@ def test_calls_in_pickles(tmp_path: Path, protocol: int) -> None:
     for name, payload in calls(canary).items():
         (tmp_path / "x.pkl").write_bytes(pickle.dumps(payload, protocol=protocol))
         sentence = refused(tmp_path / "x.pkl", "asks Python to use")
-        assert name.rpartition(".")[2] in sentence or protocol < 2
+        assert name.rpartition(".")[2].strip() in sentence or protocol < 2
         assert not canary.exists()
     assert "antigravity" not in sys.modules
 
@@ -186,13 +186,13 @@ def record(*children: bytes, ring: bool = False) -> bytes:
 
 def test_modules_without_end(tmp_path: Path) -> None:
     (tmp_path / "ring.pkl").write_bytes(b"\x80\x04" + record(ring=True) + b".")
-    refused(tmp_path / "ring.pkl", "without end|ring")
+    refused(tmp_path / "ring.pkl", "no generator")
     # every level holds the one below twice: 2^60 modules in a few kilobytes
     data = record() + b"q\x010"
     for _ in range(60):
         data += record(b"h\x01", b"h\x01") + b"q\x010"
     (tmp_path / "doubling.pkl").write_bytes(b"\x80\x04" + data + b"h\x01.")
-    refused(tmp_path / "doubling.pkl", "more.*entries")
+    refused(tmp_path / "doubling.pkl", "no generator")
     # dictionaries: a ring, and every level twice
     (tmp_path / "ring.pkl").write_bytes(b"\x80\x04}q\x01" + text("g_ema") + b"h\x01s.")
     refused(tmp_path / "ring.pkl")
@@ -289,7 +289,7 @@ def test_unreadable_places(tmp_path: Path) -> None:
     refused(tmp_path, "is a folder")
     refused(tmp_path / "missing.pkl", "There is no file")
     os.mkfifo(tmp_path / "pipe.pkl")
-    with pytest.raises(SemanifoldError, match="no regular file"):
+    with pytest.raises(SemanifoldError, match="a device or a pipe"):
         load_generator(tmp_path / "pipe.pkl")
 
 
@@ -321,7 +321,7 @@ def test_wrong_tensors(tmp_path: Path) -> None:
     key = next(key for key in good if key.endswith("conv0.weight"))
     wrong = {
         f"lacks.*{key}": {k: v for k, v in good.items() if k != key},
-        "belong to no StyleGAN2.*extra": good | {"synthesis.extra": torch.zeros(2)},
+        "belong to no StyleGAN2.*extra": good | {"synthesis.extra.weight": torch.zeros(2)},
         "NaN": good | {key: good[key] * float("nan")},
         "infinite": good | {key: good[key] / 0},
         f"{key} has shape": good | {key: good[key][:, :, :, :2].contiguous()},
@@ -354,8 +354,12 @@ def test_hostile_headers_of_our_own_format(tmp_path: Path) -> None:
     own_file(path)
     assert load_generator(path).picture_shape == (3, 8, 8)
     for changes, words in [
-        ({"config": {"mapping_layers": 10**9}}, "does not belong to its tensors"),
-        ({"config": {"z_dim": 10**12}}, "has shape"),
+        ({"config": {"mapping_layers": 10**6}}, "does not belong to its tensors"),
+        ({"config": {"mapping_layers": 10**9}}, "mapping_layers is 1000000000"),
+        ({"config": {"z_dim": 10**6}}, "has shape"),
+        ({"config": {"z_dim": 10**12}}, "z_dim is"),
+        ({"config": {"clamp": -1}}, "clamp is -1"),
+        ({"config": {"architecture": "skipp"}}, "skipp"),
         ({"config": {"size": "8"}}, "."),
         ({"config": {"channels": 4}}, "."),
         ({"config": {"surprise": 4}}, "surprise"),

@@ -111,7 +111,7 @@ def test_damage_is_named(name: str, pattern: str, tmp_path: Path) -> None:
         f"lacks the tensor {key}": {k: v for k, v in state.items() if k != key},
         f"{key} holds NaN": state | {key: state[key] * torch.nan},
         "has shape|is expected": state | {key: torch.cat([state[key], state[key]])},
-        "tensors that belong to no .*: surprise": state | {"surprise": torch.zeros(2)},
+        "tensors that belong to no .*: surprise.weight": state | {"surprise.weight": torch.zeros(2)},
     }
     for words, broken in wrong.items():
         torch.save(broken, tmp_path / "x.pt")
@@ -147,9 +147,9 @@ def test_arguments_beside_a_biggan(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("{", "cannot be read as JSON"),
-        ("[" * 100_000, "cannot be read as JSON"),
-        ([], "no dictionary"),
+        ("{", "is damaged"),
+        ("[" * 100_000, "levels deep"),
+        ([], "'object'"),
         ({"G_nl": "leaky_relu"}, "G_nl = .*leaky_relu.*only relu or inplace_relu"),
         ({"norm_style": "in"}, "norm_style"),
         ({"num_G_SV_itrs": 2}, "num_G_SV_itrs = 2"),
@@ -192,12 +192,12 @@ def test_hostile_headers_of_our_own_format(kind: str, tmp_path: Path) -> None:
         (lambda h: h["config"].update(surprise=1), "surprise"),
         (lambda h: h["config"].update(channels=[10**9] * 4), "."),
         (lambda h: h["config"].update(channels=[4] * 500), "."),
-        (lambda h: h["config"].update(channels=["4"] * 4), "channel counts"),
+        (lambda h: h["config"].update(channels=["4"] * 4), "channels"),
         (lambda h: h["config"].update(channels=4), "."),
         (lambda h: h["config"].update(z_dim="8"), "."),
-        (lambda h: h["config"].update(z_dim=10**12), "has shape|cut into"),
+        (lambda h: h["config"].update(z_dim=2**20), "has shape|cut into"),
         (lambda h: h["config"].update(colours=None), "."),
-        (lambda h: h.update(config=None), "This is no"),
+        (lambda h: h.update(config=None), "The configuration"),
     ]
     for change, words in changes:
         hostile = json.loads(json.dumps(header))

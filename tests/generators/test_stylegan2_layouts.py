@@ -113,7 +113,7 @@ def test_our_own_layout_comes_back() -> None:
     z = generator.sample([1, 2], labels=1)
     assert torch.equal(again.images(z), generator.images(z))
     for wrong in ([], None, {"size": 16}, {"size": 16, "colour": 3}):
-        with pytest.raises(SemanifoldError, match="This is no StyleGAN2Config"):
+        with pytest.raises(SemanifoldError, match="configuration StyleGAN2Config"):
             read_config(StyleGAN2Config, wrong)
 
 

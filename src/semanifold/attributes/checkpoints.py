@@ -10,10 +10,10 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, shown
 from semanifold.generators import zoo
-from semanifold.generators.checkpoints import find_weights, materialise, tensor_bytes
-from semanifold.generators.containers import read, shown
+from semanifold.generators.checkpoints import find_state, materialised
+from semanifold.generators.containers import read
 from semanifold.generators.inert import UnreadableError
 from semanifold.generators.states import few
 
@@ -68,13 +68,10 @@ def loaded(make: Callable[[], Network], path: Path) -> Network:
     if contents.tree is None:
         raise SemanifoldError(f"{path} {contents.problem}; the weights of {kind} are expected.")
     try:
-        weights = find_weights(contents.tree)
-        found = {} if weights is None else weights.state
         expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+        found = find_state(contents.tree, expected).state
         _check(path, kind, {key: tuple(value.shape) for key, value in found.items()}, expected)
-        if sum(map(tensor_bytes, found.values())) > 4 * contents.size:
-            raise UnreadableError("claims to hold far more numbers than fit into it")
-        state = {key: materialise(value) for key, value in found.items()}
+        state = materialised(found, contents)
     except UnreadableError as error:
         raise SemanifoldError(f"{path} ({contents.format}) {error}; get a fresh copy.") from error
     counters = {key: torch.zeros((), dtype=torch.int64) for key in expected if key.endswith(COUNTERS)}

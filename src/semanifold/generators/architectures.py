@@ -20,9 +20,8 @@ from semanifold.generators.containers import Contents
 from semanifold.generators.inert import TensorRecord
 from semanifold.generators.proggan import ProgGAN, ProgGANConfig
 from semanifold.generators.sngan import SNGAN, SNGANConfig
-from semanifold.generators.states import assembled
+from semanifold.generators.states import Say, assembled
 from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from semanifold.generators.stylegan2_layouts import Say
 from semanifold.storage.records import checked
 
 FORMAT = "semanifold-generator-1"
@@ -124,13 +123,15 @@ def _only(settings: Mapping[str, object], pattern: str) -> object:
 
 
 def _number(value: object, what: str) -> float | None:
-    if value is None or (isinstance(value, int | float) and 0 < value < 1e9):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, int | float) and 0 < value < 1e9:
+        return float(value)
     raise SemanifoldError(f"Its {what} is {shown(str(value))!r}, where a positive number is expected.")
 
 
 def _biggan(found: Found) -> tuple[BigGANConfig, State]:
-    return biggan_layout.from_published(found.state, biggan_layout.read_arguments(found.folder))
+    return biggan_layout.from_published(found.state, biggan_layout.read_arguments(found.folder), say=found.say)
 
 
 ARCHITECTURES = (
@@ -169,7 +170,7 @@ ARCHITECTURES = (
         layouts={"pytorch": "the PyTorch port of CelebA-HQ (ptrblck/prog_gans_pytorch_inference)"},
         mark=proggan.MARK.pattern,
         recognise=_by_key("pytorch", proggan.MARK),
-        translate=lambda found: proggan.from_published(found.state),
+        translate=lambda found: proggan.from_published(found.state, say=found.say),
         config=ProgGANConfig,
         make=ProgGAN,
     ),
@@ -180,7 +181,7 @@ ARCHITECTURES = (
         layouts={"latent-discovery": "GANLatentDiscovery, Navigan or WarpedGANSpace"},
         mark=sngan.MARK.pattern,
         recognise=_by_key("latent-discovery", sngan.MARK),
-        translate=lambda found: sngan.from_published(found.state),
+        translate=lambda found: sngan.from_published(found.state, say=found.say),
         config=SNGANConfig,
         make=SNGAN,
     ),
@@ -266,7 +267,9 @@ def other_network(names: Iterable[str], *, anywhere: bool = False) -> str | None
         anywhere: whether the keys of the network may have something before them.
     """
     every, before = list(names), r"(?:.*?\.)?" if anywhere else ""
-    return next((kind for kind, mark in OTHERS if any(re.fullmatch(f"{before}(?:{mark})", key, re.DOTALL) for key in every)), None)
+    return next(
+        (kind for kind, mark in OTHERS if any(re.fullmatch(f"{before}(?:{mark})", key, re.DOTALL) for key in every)), None
+    )
 
 
 def generator_of(network: Network, contents: Contents, folder: Path, words: Mapping[str, str], say: Say) -> Loadable:
@@ -306,7 +309,7 @@ def read_config(kind: type[Config], values: object) -> Config:
     Raises:
         SemanifoldError: if it is no such configuration.
     """
-    what = f"The {kind.__name__}"
+    what = f"The configuration {kind.__name__}"
     config = checked(values, kind, what)
     fields = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]  # every configuration is a dataclass
     if unknown := [key for key in values if key not in fields]:  # type: ignore[union-attr]  # it has been checked

@@ -13,7 +13,7 @@ from torch import Tensor
 from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.biggan import BigGANConfig
 from semanifold.generators.convolutional import NORM_EPSILON
-from semanifold.generators.states import Source
+from semanifold.generators.states import Say, Source, silent
 from semanifold.storage.files import is_file
 from semanifold.storage.records import read_json
 
@@ -50,18 +50,20 @@ def read_arguments(folder: Path) -> dict[str, Any]:
         raise SemanifoldError(f"{str(error).rstrip('.')}; repair it, or take it away from beside the weights.") from error
     for key, values in SUPPORTED.items():
         if key in arguments and arguments[key] not in values:
-            raise SemanifoldError(
-                f"{shown(str(path), 200)} says {key} = {shown(json.dumps(arguments[key]), 40)}, but only {' or '.join(map(str, values))} is supported."
-            )
+            given, known = shown(json.dumps(arguments[key]), 40), " or ".join(map(str, values))
+            raise SemanifoldError(f"{shown(str(path), 200)} says {key} = {given}, but only {known} is supported.")
     return arguments
 
 
-def from_published(state: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> tuple[BigGANConfig, dict[str, Tensor]]:
+def from_published(
+    state: Mapping[str, Tensor], arguments: Mapping[str, Any], *, say: Say = silent
+) -> tuple[BigGANConfig, dict[str, Tensor]]:
     """Translate ``G_ema`` of BigGAN-PyTorch into our configuration and state.
 
     Args:
         state: the state dict.
         arguments: what :func:`read_arguments` returned; ``BN_eps`` is taken from it, sizes are only compared.
+        say: gets what was left out.
 
     Raises:
         SemanifoldError: naming the tensor that is missing, left over, wrong or NaN, or the argument that contradicts the shapes.
@@ -81,7 +83,7 @@ def from_published(state: Mapping[str, Tensor], arguments: Mapping[str, Any]) ->
     out |= {f"norm.{name}": take(f"output_layer.0.{other}", None) for name, other in names.items()}
     out |= _spectral(take, "output_layer.2", "colours", None, None, 3, 3)
     take.drop(".sv0")  # a log of training
-    take.finish()
+    take.finish(say)
     return _config(out, blocks, arguments), out
 
 
@@ -113,7 +115,9 @@ def _config(state: Mapping[str, Tensor], blocks: int, arguments: Mapping[str, An
     hierarchical = state["blocks.0.norm1.gain.weight"].shape[1] != embedding
     epsilon = arguments.get("BN_eps", NORM_EPSILON)
     if not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
-        raise SemanifoldError(f"{BESIDE} says BN_eps = {shown(json.dumps(epsilon), 40)}, where a small positive number is expected.")
+        raise SemanifoldError(
+            f"{BESIDE} says BN_eps = {shown(json.dumps(epsilon), 40)}, where a small positive number is expected."
+        )
     config = BigGANConfig(
         z_dim=chunk * (blocks + 1) if hierarchical else chunk,
         classes=classes,

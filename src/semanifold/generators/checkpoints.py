@@ -174,7 +174,9 @@ def _of_tensorflow(state: dict[Any, Any], room: Budget) -> Iterator[tuple[str, o
     pairs, components, settings = state["variables"], state.get("components"), state.get("static_kwargs")
     pairs = pairs if isinstance(pairs, list) else []
     room.spend(len(pairs))
-    yield from ((pair[0], pair[1]) for pair in pairs if isinstance(pair, tuple | list) and len(pair) == 2 and type(pair[0]) is str)
+    yield from (
+        (pair[0], pair[1]) for pair in pairs if isinstance(pair, tuple | list) and len(pair) == 2 and type(pair[0]) is str
+    )
     yield from (("", component) for _, component in _entries(components, room))
     yield from ((key, value) for key, value in _entries(settings, room) if key in SETTINGS)
 

@@ -15,14 +15,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from semanifold.errors import SemanifoldError
-from semanifold.storage.files import PART, write_text
+from semanifold.errors import SemanifoldError, shown
+from semanifold.storage.files import PART, is_file, read_bytes, write_text
 
 CHUNK = 1 << 20
 TIMEOUT = 30.0
 """Seconds without a byte after which a download is given up; it can be resumed."""
 MARK = ".mark"
 """What the file beside an unfinished download is called; it names the version that the download began with."""
+LONGEST_MARK = 4096
 
 
 def is_url(text: str) -> bool:
@@ -104,13 +105,16 @@ def digest(path: Path) -> str:
 
 def _split(address: str, sha256: str | None) -> tuple[str, str]:
     url, _, fragment = address.partition("#")
+    text = shown(url, 200)
     given = [text.lower() for text in (fragment.removeprefix("sha256=") if fragment else None, sha256) if text]
     if not given:
-        raise SemanifoldError(f"The address {url} needs a hash, so that you get what you expect: add #sha256=HEX to it.")
+        raise SemanifoldError(f"The address {text} needs a hash, so that you get what you expect: add #sha256=HEX to it.")
     if len(set(given)) > 1:
-        raise SemanifoldError(f"Two different hashes were given for {url}: {given[0]} and {given[1]}; leave the wrong one out.")
+        raise SemanifoldError(
+            f"Two different hashes were given for {text}: {shown(given[0])} and {shown(given[1])}; leave the wrong one out."
+        )
     if not re.fullmatch(r"[0-9a-f]{64}", given[0]):
-        raise SemanifoldError(f"{given[0]!r} is no SHA-256; it has 64 hexadecimal digits, as in {url}#sha256=0123...")
+        raise SemanifoldError(f"{shown(given[0])!r} is no SHA-256; it has 64 hexadecimal digits, as in {text}#sha256=0123...")
     return url, given[0]
 
 
@@ -123,7 +127,7 @@ def _download(url: str, part: Path, trusting: bool) -> None:
         trusting: whether no hash will tell afterwards that the two halves belong to different versions of the file.
     """
     mark = part.with_name(part.name + MARK)
-    version = mark.read_text(encoding="utf-8") if mark.exists() else ""
+    version = _version(mark)
     have = part.stat().st_size if part.exists() and (version or not trusting) else 0
     headers = {"User-Agent": "semanifold"} | ({"Range": f"bytes={have}-"} if have else {})
     headers |= {"If-Range": version} if have and version else {}
@@ -145,10 +149,22 @@ def _download(url: str, part: Path, trusting: bool) -> None:
             _remember(mark, answer.headers)
         length = answer.headers.get("Content-Length")
         total = have + int(length) if length else None
-        with part.open("ab" if resumed else "wb") as file:
+        with open(part, "ab" if resumed else "wb", opener=_through_no_link) as file:
             _copy(answer.read, file.write, have, total, file_name(url))
         if total is not None and part.stat().st_size != total:
             raise http.client.IncompleteRead(b"", total - part.stat().st_size)
+
+
+def _version(mark: Path) -> str:
+    """Return the version that an unfinished download began with; empty if it is unknown, or the mark is damaged."""
+    if not is_file(mark):
+        return ""
+    version = read_bytes(mark, "mark of a download", LONGEST_MARK).decode("latin-1")
+    return version if version.isascii() and version.isprintable() else ""
+
+
+def _through_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _copy(read: Callable[[int], bytes], write: Callable[[bytes], object], have: int, total: int | None, title: str) -> None:

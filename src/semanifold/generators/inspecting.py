@@ -13,9 +13,9 @@ from typing import Any
 from PIL import Image
 
 from semanifold.errors import SemanifoldError, shown
-from semanifold.generators.architectures import OWN, Architecture, identify, other_network
+from semanifold.generators.architectures import OWN, Network, identify, other_network
 from semanifold.generators.arrays import leaves_of, open_arrays, spelled
-from semanifold.generators.checkpoints import Value, Weights, find_weights, read_header
+from semanifold.generators.checkpoints import Held, Value, hold, read_header
 from semanifold.generators.containers import Contents, read
 from semanifold.generators.inert import UnreadableError
 from semanifold.generators.loading import from_contents
@@ -97,28 +97,32 @@ def inspect_file(path: str | os.PathLike[str]) -> Inspection:
         header = read_header(contents)
         if header and not header["format"].startswith("semanifold-generator"):
             return Inspection(**facts, **_semanifold_file(header), **_table(_named(contents.tree)))
-        weights = find_weights(contents.tree)
-        found = weights and identify(weights, header)
+        held = hold(contents.tree)
     except (SemanifoldError, UnreadableError) as error:
         return Inspection(**facts, holds="a damaged file", usable=False, advice=f"It cannot be used: {error}")
-    if weights is None or (found is None and other_network(weights.state) is None and len(weights.state) < 4):
-        return Inspection(**facts, **_tensors_only(_named(contents.tree)))
-    return Inspection(**facts, **_network(path, contents, weights, found))
-
-
-def _network(
-    path: str | os.PathLike[str], contents: Contents, weights: Weights, found: tuple[Architecture, str] | None
-) -> dict[str, Any]:
-    kind = found[0].title if found else other_network(weights.state)
-    part = f" (its part {weights.part})" if weights.part else ""
-    facts = {"architecture": kind and kind.split(" ", 1)[1], **_table(weights.state)}
     try:
-        generator = from_contents(path, contents)
+        network = identify(held, header)
+    except (SemanifoldError, UnreadableError) as error:
+        advice = f"It cannot be used: {error}"
+        return Inspection(**facts, **_table(held.values), holds="weights that cannot be loaded", usable=False, advice=advice)
+    if network is None and other_network(held.values, anywhere=True) is None and len(held.values) < 4:
+        return Inspection(**facts, **_tensors_only(_named(contents.tree)))
+    return Inspection(**facts, **_network(path, contents, held, network))
+
+
+def _network(path: str | os.PathLike[str], contents: Contents, held: Held, network: Network | None) -> dict[str, Any]:
+    kind = network.architecture.title if network else other_network(held.values, anywhere=True)
+    part = f" (its part {shown(network.weights.part, 60)})" if network and network.weights.part else ""
+    facts = {"architecture": kind and kind.split(" ", 1)[1], **_table(network.weights.state if network else held.values)}
+    remarks: list[str] = []
+    try:
+        generator = from_contents(path, contents, say=remarks.append)
     except SemanifoldError as error:
-        holds = f"{kind} that cannot be loaded" if found else kind or "an unknown network"
+        holds = f"{kind} that cannot be loaded" if network else kind or "an unknown network"
         return facts | {"holds": holds + part, "usable": False, "advice": str(error)}
-    layout = OWN if found is None else found[0].layouts.get(found[1], OWN)
+    layout = OWN if network is None else network.architecture.layouts.get(network.layout, OWN)
     channels, resolution, _ = generator.picture_shape
+    notes = {"source": generator.source, "licence": generator.licence}
     return facts | {
         "holds": f"{kind} of {layout}{part}",
         "usable": True,
@@ -129,7 +133,7 @@ def _network(
         "latents": dict(generator.spaces),
         "parameters": sum(value.numel() for value in generator.parameters()),
         "fingerprint": generator.fingerprint,
-        "notes": {"source": generator.source, "licence": generator.licence},
+        "notes": notes | ({"remarks": " ".join(remarks)} if remarks else {}),
     }
 
 

@@ -25,9 +25,9 @@ from semanifold.generators.containers import Contents, read
 from semanifold.generators.fetching import fetch, is_url
 from semanifold.generators.inert import UnreadableError
 from semanifold.generators.own_files import from_own_file
-from semanifold.generators.stylegan2_layouts import Say
+from semanifold.generators.states import Say, silent
 from semanifold.generators.wrapped import first_line
-from semanifold.storage.files import is_file, is_folder
+from semanifold.storage.files import is_folder
 from semanifold.storage.tensors import write_tensors
 
 EXPECTED = (
@@ -63,7 +63,7 @@ def load_generator(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     sha256: str | None = None,
-    say: Say = str,
+    say: Say = silent,
 ) -> Generator:
     """Return a frozen generator of a file, an address or a bundled name. Sizes and conditioning are read from the file.
 
@@ -109,16 +109,12 @@ def load_generator(
         raise SemanifoldError(f"{generator.name} cannot be moved to {device} as {dtype}: {first_line(error)}.") from error
 
 
-def load_file(
-    path: str | os.PathLike[str], *, sha256: str | None = None, name: str | None = None, say: Say = str
-) -> Loadable:
+def load_file(path: str | os.PathLike[str], *, sha256: str | None = None, name: str | None = None, say: Say = silent) -> Loadable:
     """Return the generator of a file of weights, float32 on the CPU; see :func:`load_generator`."""
     return from_contents(path, _verified(path, sha256), name=name, say=say)
 
 
-def from_contents(
-    path: str | os.PathLike[str], contents: Contents, *, name: str | None = None, say: Say = str
-) -> Loadable:
+def from_contents(path: str | os.PathLike[str], contents: Contents, *, name: str | None = None, say: Say = silent) -> Loadable:
     """Return the generator of a file that has been read already."""
     file = shown(os.fspath(path), 200)
     if contents.tree is None:
@@ -203,7 +199,7 @@ def convert(
     half: bool = False,
     overwrite: bool = False,
     sha256: str | None = None,
-    say: Say = str,
+    say: Say = silent,
 ) -> Loadable:
     """Write any file that :func:`load_generator` reads as our safetensors, and return the generator of the new file.
 

@@ -15,7 +15,8 @@ telnetlib xmlrpc asyncio multiprocessing _thread signal ctypes _ctypes cffi mmap
 shelve marshal codeop codecs _codecs webbrowser antigravity operator _operator io _io gc atexit pydoc doctest distutils setuptools
 pip ensurepip venv idlelib lib2to3 sqlite3 tarfile zipfile logging.config yaml IPython
 code.interact code.InteractiveInterpreter code.InteractiveConsole code.compile_command profile.run profile.Profile trace.Trace
-types.FunctionType types.CodeType platform.popen commands.getoutput commands.getstatusoutput
+types.FunctionType types.CodeType platform.popen commands.Popen commands.call commands.run commands.check_call
+commands.check_output commands.getoutput commands.getstatusoutput
 torch.hub torch.load torch.save torch.serialization.load torch.serialization.save torch.jit.load torch.jit._serialization
 torch.package torch.utils.cpp_extension torch.utils.model_zoo torch.distributed.rpc torch.ops torch.classes
 numpy.f2py numpy.distutils numpy.testing numpy.load numpy.save numpy.savez numpy.savetxt numpy.loadtxt numpy.genfromtxt
@@ -24,8 +25,8 @@ numpy.core.multiarray.fromfile numpy._core.multiarray.fromfile pandas.read_pickl
 """
 
 _BUILTINS = """
-eval exec compile __import__ getattr setattr delattr hasattr open input raw_input globals locals vars dir breakpoint apply execfile
-file reload exit quit help memoryview
+eval exec compile __import__ getattr setattr delattr hasattr open input raw_input globals locals vars dir breakpoint apply
+execfile file reload exit quit help memoryview
 """
 
 MODULES = frozenset(_MODULES.split())

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import averaged, check_channels, doubled_conv
-from semanifold.generators.states import Source
+from semanifold.generators.states import Say, Source, silent
 from semanifold.generators.stylegan2_layers import EPSILON, SLOPE, drawn
 from semanifold.latents import Latents
 
@@ -124,7 +124,7 @@ class _Scaled(nn.Module):
         return F.conv2d(x, weight, self.bias, padding=3 if kernel == 4 else kernel // 2)
 
 
-def from_published(state: Mapping[str, Tensor]) -> tuple[ProgGANConfig, dict[str, Tensor]]:
+def from_published(state: Mapping[str, Tensor], *, say: Say = silent) -> tuple[ProgGANConfig, dict[str, Tensor]]:
     """Translate the state dict of the PyTorch port (``100_celeb_hq_network-snapshot-010403.pth`` and others of its layout).
 
     Raises:
@@ -140,7 +140,7 @@ def from_published(state: Mapping[str, Tensor]) -> tuple[ProgGANConfig, dict[str
     for i in range(count):
         out |= _scaled(take, f"features.{i}", f"layers.{i}", 4 if i == 0 else 3)
     out |= _scaled(take, "output", "colours", 1)
-    take.finish()
+    take.finish(say)
     channels = tuple(out[f"layers.{i}.weight"].shape[0] for i in range(1, count, 2))
     return ProgGANConfig(out["layers.0.weight"].shape[1], channels, out["colours.weight"].shape[0]), out
 

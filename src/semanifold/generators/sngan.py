@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import Conv, Norm, averaged, check_channels, doubled, doubled_conv
-from semanifold.generators.states import Source
+from semanifold.generators.states import Say, Source, silent
 from semanifold.generators.stylegan2_layers import drawn
 from semanifold.latents import Latents
 
@@ -126,7 +126,7 @@ class _Block(nn.Module):
         return inner + (doubled(x) if self.bypass is None else doubled_conv(x, self.bypass.weight, self.bypass.bias))
 
 
-def from_published(state: Mapping[str, Tensor]) -> tuple[SNGANConfig, dict[str, Tensor]]:
+def from_published(state: Mapping[str, Tensor], *, say: Say = silent) -> tuple[SNGANConfig, dict[str, Tensor]]:
     """Translate ``generator.pt`` of GANLatentDiscovery, Navigan and WarpedGANSpace into our configuration and state.
 
     That file names the convolutions of a block twice (``conv1`` and ``model.3``, ``conv2`` and ``model.6``); either name will do.
@@ -152,7 +152,7 @@ def from_published(state: Mapping[str, Tensor]) -> tuple[SNGANConfig, dict[str, 
     colours = take(f"model.{last + 3}.weight", None, channels[-1], 3, 3)
     out |= {"colours.weight": colours, "colours.bias": take(f"model.{last + 3}.bias", colours.shape[0])}
     take.drop(".num_batches_tracked")
-    take.finish()
+    take.finish(say)
     return SNGANConfig(weight.shape[1], tuple(channels), colours.shape[0]), out
 
 

@@ -15,8 +15,15 @@ from semanifold.generators.inert import Record
 
 Made = TypeVar("Made", bound=Generator)
 
+Say = Callable[[str], object]
+"""Takes a sentence about what a file lacks or has beside its weights, and what was done about it."""
+
 TRAINED = re.compile(r"weight|bias|gain|gamma|beta|scale|strength|const|kernel|embed")
 """What the names of trained tensors contain; others, such as running counts, say nothing about the pictures."""
+
+
+def silent(words: str) -> None:
+    """Say nothing; a :data:`Say` for those who do not want to know."""
 
 
 class Source:
@@ -75,15 +82,16 @@ class Source:
         """Leave out the tensors whose names end so: they say nothing about the pictures."""
         self.unused = {key for key in self.unused if not key.endswith(endings)}
 
-    def finish(self) -> list[str]:
-        """Refuse trained tensors that have been left over, and return the names of the others."""
+    def finish(self, say: Say) -> None:
+        """Refuse trained tensors that have been left over, and say which others there are."""
         left = sorted(key for key in self.unused if not isinstance(self.tensors[key], Record))
         trained = [key for key in left if TRAINED.search(key.rpartition(".")[2])]
         if trained:
             raise SemanifoldError(
                 f"The {self.layout} {self.kind} holds tensors that belong to no {self.kind}: {few(map(shown, trained))}."
             )
-        return left
+        if left:
+            say(f"left out {few(map(shown, left))}, which belong to no {self.kind}")
 
 
 def assembled(make: Callable[[], Made], state: Mapping[str, Tensor], kind: str) -> Made:
@@ -104,7 +112,9 @@ def assembled(make: Callable[[], Made], state: Mapping[str, Tensor], kind: str) 
     wrong = [k for k, shape in expected.items() if k in state and tuple(state[k].shape) != shape]
     for keys, problem in ((missing, "lack"), (extra, "should not hold")):
         if keys:
-            raise SemanifoldError(f"The weights {problem} {few(map(shown, keys))}; they do not belong to this {kind} configuration.")
+            raise SemanifoldError(
+                f"The weights {problem} {few(map(shown, keys))}; they do not belong to this {kind} configuration."
+            )
     if wrong:
         raise SemanifoldError(f"{wrong[0]} has shape {tuple(state[wrong[0]].shape)}, but {expected[wrong[0]]} is expected.")
     made.load_state_dict(dict(state), assign=True)

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError, shown
-from semanifold.generators.states import Source, few
+from semanifold.errors import SemanifoldError
+from semanifold.generators.states import Say, Source, silent
 from semanifold.generators.stylegan2 import StyleGAN2Config, average_w
 
 KIND = "StyleGAN2"
 
 Translated = tuple[StyleGAN2Config, dict[str, Tensor]]
-Say = Callable[[str], object]
-"""Takes a sentence about what a file lacks or has beside its weights, and what was done about it."""
-
 LARGEST = 4096
 """Height and width of pictures; a small file may claim more."""
 AVERAGED_CODES = 10_000
@@ -36,9 +33,7 @@ _MARKS = {
     "tensorflow": ("4x4/Const/const", "Dense0/weight"),
     "semanifold": ("const", "convs.0.affine.weight", "w_avg"),
 }
-MARK = (
-    r"input\.input|synthesis\.b4\.const|synthesis\.early_layer\.const|(?:\w+/)*4x4/Const/const(?::0)?|convs\.0\.affine\.weight"
-)
+MARK = r"input\.input|synthesis\.b4\.const|synthesis\.early_layer\.const|(?:\w+/)*4x4/Const/const(?::0)?|convs\.0\.affine\.weight"
 """A key of each layout; what lies before it in a file lies before all keys."""
 
 
@@ -63,7 +58,7 @@ def _check_filters(take: Source, suffix: str) -> None:
             )
 
 
-def from_rosinality(state: Mapping[str, Tensor], latent_avg: Tensor | None = None, *, say: Say = str) -> Translated:
+def from_rosinality(state: Mapping[str, Tensor], latent_avg: Tensor | None = None, *, say: Say = silent) -> Translated:
     """Translate ``g_ema`` of rosinality/stylegan2-pytorch.
 
     Args:
@@ -113,7 +108,7 @@ def _mean_w(latent_avg: Tensor, say: Say) -> Tensor:
 
 
 def from_ada(
-    state: Mapping[str, Tensor], *, clamp: float | None = None, z_dim: int | None = None, say: Say = str
+    state: Mapping[str, Tensor], *, clamp: float | None = None, z_dim: int | None = None, say: Say = silent
 ) -> Translated:
     """Translate ``G_ema`` of NVlabs/stylegan2-ada-pytorch, or of the StyleGAN2 in NVlabs/stylegan3.
 
@@ -160,7 +155,7 @@ def from_ada(
     return _finished(out, take, say, clamp=clamp, z_dim=z_dim)
 
 
-def from_genforce(state: Mapping[str, Tensor], *, say: Say = str) -> Translated:
+def from_genforce(state: Mapping[str, Tensor], *, say: Say = silent) -> Translated:
     """Translate ``generator_smooth`` of genforce/genforce, whose kernels are mirrored and whose styles lack 1, as TensorFlow's.
 
     Args:
@@ -192,7 +187,7 @@ def from_genforce(state: Mapping[str, Tensor], *, say: Say = str) -> Translated:
     return _finished(out, take, say, joint_norm=joint)
 
 
-def from_tensorflow(variables: Mapping[str, Any], *, say: Say = str) -> Translated:
+def from_tensorflow(variables: Mapping[str, Any], *, say: Say = silent) -> Translated:
     """Translate the variables of a TensorFlow generator: NVlabs/stylegan2 of 2019 or NVlabs/stylegan2-ada.
 
     Args:
@@ -286,8 +281,7 @@ def _finished(
     z_dim: int | None = None,
 ) -> Translated:
     """Read the configuration off the shapes of a state in our layout, check the shapes against it, and add what can be drawn."""
-    if left := take.finish():
-        say(f"left out, since it belongs to no {KIND}: {few(map(shown, left))}")
+    take.finish(say)
     depth = sum(re.fullmatch(r"mapping\.layers\.\d+\.weight", key) is not None for key in state)
     blocks = (sum(re.fullmatch(r"convs\.\d+\.weight", key) is not None for key in state) + 1) // 2
     if not depth or blocks < 2:

@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from semanifold.errors import SemanifoldError
-from semanifold.generators.containers import shown
+from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.fetching import cache_folder, digest, download, file_name
-from semanifold.storage.files import PART, write_text
+from semanifold.storage.files import PART, is_file, is_folder, write_text
+from semanifold.storage.records import read_json
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Entry:
         licence: of the weights, in words.
         paper: where it comes from.
         members: what is taken out of a tar archive, as names or ends of paths with wildcards; empty if it is no archive.
+        loads: whether semanifold makes a generator of it.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Entry:
     licence: str
     paper: str
     members: tuple[str, ...] = ()
+    loads: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def table() -> Mapping[str, Entry]:
                 licence=facts["licence"],
                 paper=facts["paper"],
                 members=tuple(facts.get("members", ())),
+                loads=facts.get("loads", facts["kind"] == "generator"),
             )
     return entries
 
@@ -111,11 +114,11 @@ def located(name: str) -> Path:
     """
     entry(name)
     record = recorded(name)
-    if record is None or not _folder(name).is_dir():
+    if record is None or not is_folder(_folder(name)):
         raise SemanifoldError(f"{name} is in the zoo but not on this machine; get it with: semanifold zoo fetch {name}")
     for path, sha256 in record.files.items():
         file = _folder(name) / path
-        if not file.is_file() or digest(file) != sha256:
+        if not is_file(file) or digest(file) != sha256:
             raise SemanifoldError(f"{file} is not what was fetched; get it again with: semanifold zoo fetch {name}")
     files = [_folder(name) / path for path in record.files]
     return files[0] if len(files) == 1 else Path(os.path.commonpath([file.parent for file in files]))
@@ -128,7 +131,7 @@ def located_file(name: str) -> Path:
         SemanifoldError: as :func:`located` does, and if there are several files, with their paths.
     """
     path = located(name)
-    if path.is_dir():
+    if is_folder(path):
         record = recorded(name)
         files = ", ".join(str(_folder(name) / file) for file in (record.files if record else ()))
         raise SemanifoldError(f"{name} holds several files; give the path of one: {files}.")
@@ -137,7 +140,7 @@ def located_file(name: str) -> Path:
 
 def here(name: str) -> bool:
     """Whether an entry has been fetched; nothing is verified."""
-    return recorded(name) is not None and _folder(name).is_dir()
+    return recorded(name) is not None and is_folder(_folder(name))
 
 
 def fetch(name: str) -> Path:
@@ -191,17 +194,15 @@ def recorded(name: str) -> Record | None:
         SemanifoldError: if what is written there makes no sense.
     """
     path = _record_path(name)
-    if not path.exists():
+    if not is_file(path):
         return None
     try:
-        record = Record(**json.loads(path.read_text(encoding="utf-8")))
-        sane = all(_harmless(file) and isinstance(sha256, str) for file, sha256 in record.files.items()) and record.files
-        if not sane:
-            raise ValueError("its paths make no sense")
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise SemanifoldError(
-            f"{path} is damaged: {shown(str(error))}; if nobody tampered with it, delete it and fetch {name} again."
-        ) from error
+        record = read_json(path, Record)
+        if not record.files or not all(map(_harmless, record.files)):
+            raise SemanifoldError(f"{path} is damaged: its paths make no sense.")
+    except SemanifoldError as error:
+        words = str(error).rstrip(".")
+        raise SemanifoldError(f"{words}; if nobody tampered with it, delete it and fetch {name} again.") from error
     return record if record.address == table()[name].address else None
 
 
