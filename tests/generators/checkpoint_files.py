@@ -92,7 +92,13 @@ def persistent_class(canary: Path) -> tuple[type[nn.Module], types.FunctionType]
 
 
 def write_nvidia(
-    path: Path, state: dict[str, Tensor], *, clamp: float | None = None, only: str = "", whole: bool = False
+    path: Path,
+    state: dict[str, Tensor],
+    *,
+    clamp: float | None = None,
+    only: str = "",
+    whole: bool = False,
+    mapping: dict[str, object] | None = None,
 ) -> None:
     """A snapshot of stylegan2-ada-pytorch: G, D, G_ema and the options of the training set.
 
@@ -102,11 +108,14 @@ def write_nvidia(
         clamp: conv_clamp of its layers.
         only: write this entry alone.
         whole: write the bare generator by ``torch.save``, as fine-tuning programs do.
+        mapping: attributes of the mapping network.
     """
     kind, rebuild = persistent_class(path.with_name(CANARY))
     settings = {"conv_clamp": clamp, "activation": "lrelu"}
     attributes = {"conv0": settings, "conv1": settings, "torgb": {"conv_clamp": clamp}}
-    attributes |= {path.split(".")[1]: {"bias_gain": 0.01} for path in state if path.startswith("mapping.fc")}
+    attributes |= {"mapping": mapping or {}} | {
+        path.split(".")[1]: {"bias_gain": 0.01} for path in state if path.startswith("mapping.fc")
+    }
     easy = type("EasyDict", (dict,), {})
     with modules(torch_utils__persistence={"_reconstruct_persistent_obj": rebuild}, dnnlib__util={"EasyDict": easy}):
         ema = tree(state, kind, attributes)

@@ -108,7 +108,7 @@ def _stylegan2(found: Found) -> tuple[StyleGAN2Config, State]:
             if (kind := _only(settings, r"synthesis\.b\d+\.conv[01]\.activation")) not in (None, "lrelu"):
                 raise SemanifoldError(f"It uses the activation {shown(str(kind))!r}; only 'lrelu' is supported.")
             width = _number(settings.get("mapping.z_dim"), "width of z")
-            config, ours = stylegan2_layouts.from_ada(state, clamp=clamp, z_dim=width and int(width), say=say)
+            config, ours = stylegan2_layouts.from_ada(state, clamp=clamp, z_dim=None if width is None else int(width), say=say)
             gain = _number(_only(settings, r"mapping\.fc\d+\.bias_gain"), "learning rate of the mapping network")
             return dataclasses.replace(config, mapping_lr=gain or config.mapping_lr), ours
     raise SemanifoldError("It holds tensors of semanifold without their configuration; convert the original file again.")
@@ -241,7 +241,7 @@ def identify(held: Held, header: Mapping[str, Any]) -> Network | None:
         Network(row, layout, weights)
         for row in ARCHITECTURES
         for weights in map(held.under, held.prefixes(row.mark))
-        if (layout := row.recognise(weights.state)) and not other_network(weights.state)
+        if (layout := row.recognise(weights.state | weights.odd)) and not other_network(weights.state)
     ]
     best = [network for network in found if network.weights.rank == min(other.weights.rank for other in found)]
     if others := [network for network in best[1:] if not _same(network.weights, best[0].weights)]:

@@ -87,23 +87,24 @@ class Held:
             UnreadableError: if that is much more than any file holds.
         """
         pattern = re.compile(rf"(?P<prefix>(?:.*?\.)?)(?:{mark})", re.DOTALL)
-        found = dict.fromkeys(match["prefix"] for name in self.values if (match := pattern.fullmatch(name)))
+        found = dict.fromkeys(match["prefix"] for name in (*self.values, *self.odd) if (match := pattern.fullmatch(name)))
         if len(found) > MOST_NETWORKS:
             raise UnreadableError("holds many more networks than any checkpoint")
         return list(found)
 
     def under(self, prefix: str) -> Weights:
         """Return the network under a prefix."""
-        state, settings, odd = (
-            {name.removeprefix(prefix): value for name, value in table.items() if name.startswith(prefix)}
-            for table in (self.values, self.settings, self.odd)
-        )
+        state, settings, odd = (_below(prefix, table) for table in (self.values, self.settings, self.odd))
         state.pop("latent_avg", None)
         words = set(re.split(r"[._-]", prefix.lower()))
         averaged = state.pop("n_averaged", None) is not None or words & AVERAGED
         around = ("".join(re.findall(r"[^.]*\.", prefix)[:n]) for n in range(prefix.count("."), -1, -1))
         average = next((self.values[name] for place in around if (name := f"{place}latent_avg") in self.values), None)
         return Weights(state, prefix.rstrip("."), average, settings, odd, 0 if averaged else 1 if words & RAW else 2)
+
+
+def _below(prefix: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in table.items() if name.startswith(prefix)}
 
 
 def hold(tree: object) -> Held:

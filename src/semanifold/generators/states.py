@@ -18,7 +18,7 @@ Made = TypeVar("Made", bound=Generator)
 Say = Callable[[str], object]
 """Takes a sentence about what a file lacks or has beside its weights, and what was done about it."""
 
-TRAINED = re.compile(r"weight|bias|gain|gamma|beta|scale|strength|const|kernel|embed")
+TRAINED = re.compile(r"weight|bias|gain|gamma|beta|scale|strength|embed")
 """What the names of trained tensors contain; others, such as running counts, say nothing about the pictures."""
 
 
