@@ -24,7 +24,7 @@ from torch import Tensor
 
 from semanifold.errors import SemanifoldError, shown
 from semanifold.generators import containers
-from semanifold.generators.checkpoints import Value, materialise, read_header, tensor_bytes
+from semanifold.generators.checkpoints import Value, allow, materialise, read_header, tensor_bytes
 from semanifold.generators.inert import ArrayRecord, ForbiddenError, Record, UnreadableError
 from semanifold.generators.unpickling import Budget, unpickle
 from semanifold.storage.files import opened, read_bytes
@@ -34,10 +34,6 @@ MOST_LISTED = 10_000
 """Arrays of a file that are looked at."""
 DEEPEST = 8
 """Dictionaries inside of one another that are looked into."""
-ALWAYS = 64 << 20
-"""Bytes that the arrays of any file may have."""
-GROWTH = 4
-"""Times its own size that the arrays of a larger file may have: well-compressed numbers do, a bomb has a thousand times."""
 
 Place = tuple[str | int, ...]
 """Keys and indices that lead to an array of a file; empty for one that is all of it."""
@@ -82,20 +78,6 @@ class Arrays:
             raise SemanifoldError(f"{self.name} is damaged: it {shown(str(error), 160)}.") from error
         except (RuntimeError, ValueError, OverflowError, MemoryError) as error:
             raise SemanifoldError(f"{self.name} is damaged: {shown(str(error), 120)}.") from error
-
-
-def allow(claimed: int, size: int) -> None:
-    """Refuse arrays that take far more memory than the file that they are in.
-
-    Args:
-        claimed: bytes of the arrays.
-        size: bytes of the file.
-
-    Raises:
-        UnreadableError: if this is no honest compression.
-    """
-    if claimed > max(ALWAYS, GROWTH * size):
-        raise UnreadableError(f"claims {claimed:,} bytes of arrays in a file of {size:,} bytes")
 
 
 def leaves_of(tree: object) -> dict[Place, Value]:

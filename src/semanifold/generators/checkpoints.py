@@ -41,8 +41,10 @@ LONGEST_LIST = 64
 MOST_VISITS = 4
 """Times that a part of a file is looked at which lies in several places of it, or in itself."""
 MOST_NETWORKS = 32
-LARGER = 4
-"""How many times the size of its file the tensors of a network may have; files may keep one for several names."""
+ALWAYS = 64 << 20
+"""Bytes that the arrays of any file may have."""
+GROWTH = 4
+"""Times its own size that the arrays of a larger file may have: shared and well-compressed ones do, a bomb has a thousand."""
 
 
 @dataclass(frozen=True)
@@ -209,14 +211,27 @@ def materialise(value: Value) -> Tensor:
     return value if isinstance(value, Tensor) else value.tensor()
 
 
+def allow(claimed: int, size: int) -> None:
+    """Refuse arrays that take far more memory than the file that they are in.
+
+    Args:
+        claimed: bytes of the arrays.
+        size: bytes of the file.
+
+    Raises:
+        UnreadableError: if this is no honest compression.
+    """
+    if claimed > max(ALWAYS, GROWTH * size):
+        raise UnreadableError(f"claims {claimed:,} bytes of arrays in a file of {size:,} bytes")
+
+
 def materialised(values: Mapping[str, Value], contents: Contents) -> dict[str, Tensor]:
     """Return the values of tensors of a file, if they are not many times as large as the file.
 
     Raises:
         UnreadableError: if they are; nothing has been made then.
     """
-    if sum(map(tensor_bytes, values.values())) > LARGER * contents.size:
-        raise UnreadableError("claims to hold far more numbers than fit into it")
+    allow(sum(map(tensor_bytes, values.values())), contents.size)
     return {key: materialise(value) for key, value in values.items()}
 
 

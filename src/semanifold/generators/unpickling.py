@@ -167,7 +167,8 @@ class _Machine:
                 raise UnreadableError("holds a numpy array without values")
             _, shape, kind, mirrored, values = state
             if isinstance(kind, NumpyType) and "O" in kind.text and type(values) is list:
-                self.replace(top, values[0] if shape == () and len(values) == 1 else values)  # a list, or one thing in a 0-d array
+                # a list, or one thing in a 0-d array
+                self.replace(top, values[0] if shape == () and len(values) == 1 else values)
                 return
             made = numpy_buffer(values, kind, shape, "F" if mirrored is True or mirrored == 1 else "C")
             if isinstance(made, ArrayRecord):
