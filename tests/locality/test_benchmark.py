@@ -98,6 +98,33 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert all(json.loads(text) for text in file.read_text().splitlines())
 
 
+def test_damaged_rows_are_measured_again_and_a_link_is_refused(tmp_path: Path) -> None:
+    whole = run(tmp_path)
+    file = tmp_path / ROWS
+    lines = file.read_text().splitlines()
+    for changes in (
+        {"misses": "none"},
+        {"mse_ratio": [1]},
+        {"mse_ratio": 10**400},
+        {"picture": {"shape": [3, 1, 2, 2], "bytes": "AAAA"}},
+        {"picture": {"shape": [3, 1, 10**9, 10**9], "bytes": ""}},
+        {"method": None},
+        {"seed": []},
+        {"localization_layers": {"4": "x"}},
+    ):
+        damaged = json.dumps(json.loads(lines[0]) | changes)
+        file.write_bytes(("\n".join([damaged, *lines[1:]]) + "\n").encode() + b"[" * 100_000 + b"\n\xff\xfe\nnull\n")
+        again = run(tmp_path)
+        assert [row["mse_ratio"] for row in again.rows] == [row["mse_ratio"] for row in whole.rows]
+        assert again.markdown()
+    (tmp_path / "mine").write_text("mine")
+    file.unlink()
+    file.symlink_to(tmp_path / "mine")
+    with pytest.raises(SemanifoldError, match="is a link"):
+        run(tmp_path)
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
 def test_rows_of_other_settings_or_weights_are_not_reused(tmp_path: Path) -> None:
     first = run(tmp_path)
     other = run(tmp_path, level=0.2)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,9 +20,11 @@ from semanifold.faces.factors import FACTORS
 from semanifold.generators.wrapped import wrap
 from semanifold.latents import Latents
 from semanifold.manifolds import ManifoldSettings, discover_manifold, discover_manifolds, jump, local_directions, paper_settings
-from semanifold.manifolds.checkpoints import load_standing
+from semanifold.manifolds.checkpoints import Standing, load_standing, save_standing
 from semanifold.masks import Mask, box
+from semanifold.minimise import Descent, Evaluation
 from semanifold.solutions import Result
+from semanifold.storage.tensors import read_tensors, write_tensors
 
 LOWER = box(0, 0.5, 1, 1)
 QUICK = ManifoldSettings(space="z", frames=9, steps=30)
@@ -200,6 +203,42 @@ def test_a_checkpoint_of_another_search_is_refused(tmp_path: Path) -> None:
     path.write_text("no checkpoint")
     with pytest.raises(SemanifoldError, match="not the checkpoint"):
         load_standing(str(path), "key", torch.device("cpu"))
+
+
+def without(name: str) -> Callable[[dict, dict], object]:
+    return lambda header, tensors: (header if name in header else tensors).pop(name)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda header, tensors: header.update(stage="0"), "stage"),
+        (lambda header, tensors: header.update(step=-1), "step"),
+        (lambda header, tensors: header.update(offset=None), "offset"),
+        (lambda header, tensors: header.update(recent=["a"]), "recent"),
+        (lambda header, tensors: header.update(terms=[]), "terms"),
+        (lambda header, tensors: header.update(evaluations=10**400), "evaluations"),
+        (without("sigma"), "sigma"),
+        (without("key"), "another generator, seed, mask or settings"),
+        (without("format"), "this version reads"),
+        (without("gradient"), "do not fit together"),
+        (lambda header, tensors: tensors.update(best=torch.zeros(1, 2)), "do not fit together"),
+        (lambda header, tensors: tensors.update(axes=torch.zeros(2, 2)), "do not fit together"),
+        (lambda header, tensors: tensors.update({"moves.900": tensors["x"].clone()}), "do not fit together"),
+    ],
+)
+def test_a_damaged_checkpoint_of_a_search_gives_one_sentence(tmp_path: Path, damage, words: str) -> None:
+    path = tmp_path / "search.safetensors"
+    x = torch.zeros(3, 4)
+    descent = Descent(x, Evaluation(1.0, x, {"inside": 1.0}), (x,), (x,))
+    save_standing(Standing(0, 1, 2, 3, 0.1, 4.0, 1.0, descent, (1.0,), x, 1.0, None, 0), str(path), "key")
+    assert load_standing(str(path), "key", torch.device("cpu")) is not None
+    file = read_tensors(path)
+    damage(file.header, file.tensors)
+    write_tensors(path, file.tensors, file.header)
+    with pytest.raises(SemanifoldError, match=words) as caught:
+        load_standing(str(path), "key", torch.device("cpu"))
+    assert len(str(caught.value)) < 400
 
 
 def test_the_published_procedure_runs_and_the_staged_one_ends_lower() -> None:

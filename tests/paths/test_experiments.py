@@ -165,9 +165,16 @@ def test_stats_are_written_and_read(tmp_path: Path) -> None:
     file.write_text(stats_text(history, masked=False))
     assert set(read_stats(file)[10]) == set(STATS) - {"mask_loss"}
     assert read_stats(file)[10]["total_loss"] == 1.1
-    for damage in ("{", "[1]", '{"10": 3}', '{"ten": {}}'):
+    hostile = (
+        "[" * 100_000,
+        '{"-1": {}}',
+        '{"1e400": {}}',
+        '{"10": {"accuracy": "x"}}',
+        '{"10": {"accuracy": 1' + "0" * 400 + "}}",
+    )
+    for damage in ("{", "[1]", '{"10": 3}', '{"ten": {}}', *hostile):
         file.write_text(damage)
-        with pytest.raises(SemanifoldError, match=r"stats\.json is damaged"):
+        with pytest.raises(SemanifoldError, match=r"stats\.json is (damaged|nested)"):
             read_stats(file)
 
 

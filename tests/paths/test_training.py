@@ -20,8 +20,9 @@ from semanifold.paths.base import PathSet, PathSetInfo
 from semanifold.paths.linear import LinearPaths
 from semanifold.paths.reconstructor import Reconstructor, make_reconstructor
 from semanifold.paths.training import Report, Trained, held_out_scores, train_paths
-from semanifold.paths.training_checkpoints import NEWEST, PREVIOUS, load_checkpoint
+from semanifold.paths.training_checkpoints import NEWEST, PREVIOUS, Standing, load_checkpoint, save_checkpoint
 from semanifold.paths.training_step import STATS, TrainingSettings
+from semanifold.storage.tensors import read_tensors, write_tensors
 
 
 def run(
@@ -211,6 +212,33 @@ def test_two_damaged_checkpoints_are_an_error(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"nothing")
     with pytest.raises(SemanifoldError, match=rf"{NEWEST} is damaged .* and .*{PREVIOUS} is damaged .*begin anew"):
         run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"iteration": "12"}, "iteration"),
+        ({"iteration": 10**400}, "iteration"),
+        ({"crc32": None}, "crc32"),
+        ({"crc32": 0}, "its bytes have changed"),
+        ({"key": 3}, "key"),
+        ({"format": []}, "no checkpoint of a training"),
+    ],
+)
+def test_a_damaged_header_of_a_checkpoint_gives_one_sentence(tmp_path: Path, changes: dict, words: str) -> None:
+    save_checkpoint(tmp_path, Standing(12, {"a": torch.zeros(3)}), "key")
+    found = load_checkpoint(tmp_path, "key")
+    assert found is not None
+    assert found.iteration == 12
+    file = read_tensors(tmp_path / NEWEST)
+    write_tensors(tmp_path / NEWEST, file.tensors, file.header | changes)
+    with pytest.raises(SemanifoldError, match=words) as caught:
+        load_checkpoint(tmp_path, "key")
+    assert len(str(caught.value)) < 400
+    (tmp_path / NEWEST).unlink()
+    os.mkfifo(tmp_path / NEWEST)
+    with pytest.raises(SemanifoldError, match="pipe"):
+        load_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize("changes", [{"seed": 1}, {"batch": 8}, {"paths_lr": 1e-4}])

@@ -5,18 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
 from semanifold import __version__
-from semanifold.errors import SemanifoldError, near_names
+from semanifold.errors import SemanifoldError, near_names, shown
 from semanifold.generators.loading import load_generator
 from semanifold.latents import Latents
 from semanifold.locality import metrics
@@ -28,8 +30,12 @@ from semanifold.locality.truth import own_factors, pixel_effects, pixel_weights,
 from semanifold.locality.worlds import World, world_of
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.solutions import Progress
+from semanifold.storage.files import read_bytes, write_bytes
+from semanifold.storage.records import checked, parse_json
 
 ROWS = "locality.jsonl"
+MOST_BYTES = 1 << 28
+"""Bytes of the file of rows; a row with pictures of 1024 x 1024 has 13 million."""
 
 
 @dataclass(frozen=True)
@@ -268,19 +274,69 @@ def _key(world: World, settings: LocalitySettings) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+Share = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)] | None
+Few = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+
+
+class PackedPictures(msgspec.Struct, frozen=True):
+    """Three pictures, see :func:`_packed`: four sizes, and as many bytes in base 64."""
+
+    shape: tuple[Few, Few, Few, Few]
+    bytes: str
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that are not those of the bytes."""
+        if (
+            self.shape[0] != 3
+            or self.shape[1] not in (1, 3)
+            or len(base64.b64decode(self.bytes, validate=True)) != math.prod(self.shape)
+        ):
+            raise ValueError("the bytes of the pictures are not as many as their shape says")
+
+
+class Row(msgspec.Struct, frozen=True):
+    """What the report reads of a line of the file of rows; others are kept as they are."""
+
+    key: str
+    mask: str
+    seed: int
+    method: str
+    candidates: Few
+    sides: Few
+    misses: Few
+    seconds: Share
+    mse_ratio: Share
+    roir: Share = None
+    perceptual: Share = None
+    localization: Share = None
+    ssim: Share = None
+    truth: Share = None
+    localization_layers: dict[str, Share] | None = None
+    changes: list[Share] | None = None
+    picture: PackedPictures | None = None
+
+
 def _stored(path: Path, key: str) -> dict[tuple[str, int, str], dict[str, Any]]:
-    """Read the rows that are there; a last line that was cut off is left out."""
+    """Read the rows that are there; damaged ones are left out, and measured again, and a last line that was cut off removed.
+
+    Raises:
+        SemanifoldError: if the file is none, or a link, through which rows would be written elsewhere.
+    """
     rows: dict[tuple[str, int, str], dict[str, Any]] = {}
+    if path.is_symlink():
+        raise SemanifoldError(f"{shown(str(path), 200)} is a link; remove it, or give another folder.")
     if not path.exists():
         return rows
-    written = path.read_text(encoding="utf-8")
-    if written and not written.endswith("\n"):
-        path.write_text(written[: written.rfind("\n") + 1], encoding="utf-8")
-    for text in written.splitlines():
+    written = read_bytes(path, "file of rows", MOST_BYTES)
+    if written and not written.endswith(b"\n"):
+        written = written[: written.rfind(b"\n") + 1]
+        write_bytes(path, written)
+    for line in written.splitlines():
         try:
-            row = json.loads(text)
-        except json.JSONDecodeError:
+            row = parse_json(line, "The row", MOST_BYTES)
+            checked(row, Row, "The row")
+        except SemanifoldError:
             continue
-        if row.get("key") == key:
+        if row["key"] == key:
             rows[row["mask"], row["seed"], row["method"]] = row
     return rows

@@ -5,22 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated
 
+import msgspec
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.manifolds.metric import Metric
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.masks import Mask
 from semanifold.minimise import Descent, Evaluation
-from semanifold.storage.files import replacing
+from semanifold.storage.records import checked
+from semanifold.storage.tensors import read_tensors, write_tensors
 
 FORMAT = "semanifold-search-2"
 
@@ -81,12 +82,30 @@ def save_standing(standing: Standing, path: str, key: str) -> None:
     names = ("stage", "within", "step", "evaluations", "offset", "sigma", "outside", "recent", "best_value", "shrunk")
     header = {name: getattr(standing, name) for name in names}
     header |= {"value": descent.at.value, "terms": descent.at.terms, "stalled": descent.stalled, "format": FORMAT, "key": key}
-    with replacing(path) as part:
-        save_file(
-            {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()},
-            part,
-            metadata={"semanifold": json.dumps(header)},
-        )
+    write_tensors(path, {name: tensor.clone() for name, tensor in tensors.items()}, header)  # the best may be the newest
+
+
+Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+
+
+class Header(msgspec.Struct, frozen=True):
+    """The header of a checkpoint: the fields of :class:`Standing`, the minimiser's numbers, and what search it belongs to."""
+
+    format: str
+    key: str
+    stage: Count
+    within: Count
+    step: Count
+    evaluations: Count
+    shrunk: Count
+    offset: float
+    sigma: float
+    outside: float
+    best_value: float
+    value: float
+    recent: tuple[float, ...]
+    terms: dict[str, float]
+    stalled: bool
 
 
 def load_standing(path: str, key: str, device: torch.device) -> Standing | None:
@@ -95,24 +114,57 @@ def load_standing(path: str, key: str, device: torch.device) -> Standing | None:
     Raises:
         SemanifoldError: if the file is no checkpoint, or belongs to another search.
     """
-    if not os.path.exists(path):
+    if not os.path.lexists(path):
         return None
+    name = shown(path, 200)
     try:
-        with safe_open(path, framework="pt") as file:
-            header: dict[str, Any] = json.loads((file.metadata() or {}).get("semanifold", "{}"))
-            # Copied into memory of their own: a file's tensors may be badly aligned, and BLAS then rounds otherwise.
-            tensors = {name: file.get_tensor(name).clone().to(device) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise SemanifoldError(f"{path} is not the checkpoint of a search ({error}); delete it to begin anew.") from error
-    if header.pop("format", None) != FORMAT:
-        raise SemanifoldError(f"{path} is not the checkpoint of a search that this version reads; delete it to begin anew.")
-    if header.pop("key") != key:
+        file = read_tensors(path, "checkpoint")
+    except SemanifoldError as error:
         raise SemanifoldError(
-            f"The checkpoint {path} belongs to a search with another generator, seed, mask or settings; give another file, "
+            f"{name} is not the checkpoint of a search ({str(error).rstrip('.')}); delete it to begin anew."
+        ) from error
+    if file.header.get("format") != FORMAT:
+        raise SemanifoldError(f"{name} is not the checkpoint of a search that this version reads; delete it to begin anew.")
+    if file.header.get("key") != key:
+        raise SemanifoldError(
+            f"The checkpoint {name} belongs to a search with another generator, seed, mask or settings; give another file, "
             "or delete it to begin anew."
         )
-    moves, turns = (tuple(tensors[k] for k in sorted(tensors) if k.startswith(name)) for name in ("moves.", "turns."))
-    at = Evaluation(header.pop("value"), tensors["gradient"], header.pop("terms"))
-    descent = Descent(tensors["x"], at, moves, turns, header.pop("stalled"))
+    held = checked(file.header, Header, f"The header of {name}")
+    # Copied into memory of their own: a file's tensors may be badly aligned, and BLAS then rounds otherwise.
+    tensors = {key: tensor.clone().to(device) for key, tensor in file.tensors.items()}
+    moves, turns = (tuple(tensors[k] for k in sorted(tensors) if k.startswith(word)) for word in ("moves.", "turns."))
+    if not _fit(tensors, moves, turns):
+        raise SemanifoldError(f"The tensors of the checkpoint {name} do not fit together; delete it to begin anew.")
     metric = Metric(tensors["axes"], tensors["stiffness"], tensors["barred"]) if "axes" in tensors else None
-    return Standing(descent=descent, best=tensors["best"], metric=metric, **{**header, "recent": tuple(header["recent"])})
+    return Standing(
+        stage=held.stage,
+        within=held.within,
+        step=held.step,
+        evaluations=held.evaluations,
+        offset=held.offset,
+        sigma=held.sigma,
+        outside=held.outside,
+        descent=Descent(tensors["x"], Evaluation(held.value, tensors["gradient"], held.terms), moves, turns, held.stalled),
+        recent=held.recent,
+        best=tensors["best"],
+        best_value=held.best_value,
+        metric=metric,
+        shrunk=held.shrunk,
+    )
+
+
+def _fit(tensors: Mapping[str, Tensor], moves: Sequence[Tensor], turns: Sequence[Tensor]) -> bool:
+    """Whether the tensors of a checkpoint are all there, and of the shapes of one search."""
+    if not {"x", "gradient", "best"} <= tensors.keys() or len(moves) != len(turns):
+        return False
+    points = [tensors["x"], tensors["gradient"], tensors["best"], *moves, *turns]
+    if tensors["x"].ndim < 2 or not tensors["x"].numel() or len({(p.shape, p.dtype) for p in points}) > 1:
+        return False
+    metric = [tensors[name] for name in ("axes", "stiffness", "barred") if name in tensors]
+    if len(metric) not in (0, 3) or not all(t.is_floating_point() for t in tensors.values()):
+        return False
+    width = tensors["x"][0].numel()
+    return not metric or (
+        [t.ndim for t in metric] == [2, 1, 2] and metric[0].shape == (len(metric[1]), width) and metric[2].shape[1] == width
+    )

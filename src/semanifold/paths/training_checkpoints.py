@@ -9,15 +9,17 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, shown
 from semanifold.storage.files import replacing
+from semanifold.storage.records import checked
+from semanifold.storage.tensors import HEADER, read_tensors
 
 FORMAT = "semanifold-training-1"
 NEWEST = "checkpoint.safetensors"
@@ -49,7 +51,7 @@ def save_checkpoint(folder: Path, standing: Standing, key: str) -> None:
     tensors = {k: v.detach().cpu().contiguous() for k, v in standing.tensors.items()}
     header = {"format": FORMAT, "key": key, "iteration": standing.iteration, "crc32": _checksum(tensors)}
     with replacing(folder / NEWEST) as part:
-        save_file(tensors, part, metadata={"semanifold": json.dumps(header)})
+        save_file(tensors, part, metadata={HEADER: json.dumps(header)})
         if (folder / NEWEST).exists():
             os.replace(folder / NEWEST, folder / PREVIOUS)
 
@@ -66,34 +68,43 @@ def load_checkpoint(folder: Path, key: str | None = None) -> Standing | None:
     """
     problems: list[str] = []
     for name in (NEWEST, PREVIOUS):
-        if not (folder / name).exists():
+        if not os.path.lexists(folder / name):
             continue
+        place = shown(str(folder / name), 200)
         try:
-            found = _read(folder / name)
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
-            problems.append(f"{folder / name} is damaged ({error})")
+            header, tensors = _read(folder / name)
+        except SemanifoldError as error:
+            problems.append(f"{place} is damaged ({str(error).rstrip('.')})")
             continue
-        if key is not None and found[0]["key"] != key:
+        if key is not None and header.key != key:
             raise SemanifoldError(
-                f"The checkpoint {folder / name} belongs to a training with another generator, paths or settings; give another "
+                f"The checkpoint {place} belongs to a training with another generator, paths or settings; give another "
                 "--out, or --overwrite."
             )
-        told = f"{problems[0]}; going on from the previous one, iteration {found[0]['iteration']}." if problems else ""
-        return Standing(int(found[0]["iteration"]), found[1], told)
+        told = f"{problems[0]}; going on from the previous one, iteration {header.iteration}." if problems else ""
+        return Standing(header.iteration, tensors, told)
     if problems:
         raise SemanifoldError(f"{' and '.join(problems)}; delete the checkpoints to begin anew, or give another --out.")
     return None
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    with safe_open(path, framework="pt") as file:
-        header: dict[str, Any] = json.loads((file.metadata() or {}).get("semanifold", "{}"))
-        # Copied into memory of their own: a file's tensors may be badly aligned, and BLAS then rounds otherwise.
-        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    if header.get("format") != FORMAT:
-        raise ValueError("it is no checkpoint of a training that this version reads")
-    if header["crc32"] != _checksum(tensors):
-        raise ValueError("its bytes have changed")
+class Header(msgspec.Struct, frozen=True):
+    """The header of a checkpoint: which training it belongs to, and the checksum of its tensors."""
+
+    key: str
+    iteration: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+    crc32: int
+
+
+def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:
+    file = read_tensors(path, "checkpoint")
+    if file.header.get("format") != FORMAT:
+        raise SemanifoldError("it is no checkpoint of a training that this version reads")
+    header = checked(file.header, Header, "its header")
+    # Copied into memory of their own: a file's tensors may be badly aligned, and BLAS then rounds otherwise.
+    tensors = {name: tensor.clone() for name, tensor in file.tensors.items()}
+    if header.crc32 != _checksum(tensors):
+        raise SemanifoldError("its bytes have changed")
     return header, tensors
 
 

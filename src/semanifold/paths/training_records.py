@@ -8,12 +8,13 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import torch
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, shown
 from semanifold.extras import missing_package
 from semanifold.generators.base import Generator
 from semanifold.generators.biggan import BigGAN
@@ -24,9 +25,12 @@ from semanifold.latents import Latents
 from semanifold.paths.base import PathSet
 from semanifold.paths.training import Report
 from semanifold.paths.training_step import STATS
-from semanifold.storage.files import write_text
+from semanifold.storage.files import read_bytes, write_text
+from semanifold.storage.records import checked, parse_json
 
 ARGS, COMMAND, STATISTICS, BOARD, MODELS = "args.json", "command.sh", "stats.json", "tensorboard", "models"
+MOST_STATISTICS = 1 << 26
+"""Bytes of a stats.json: one row of 150 bytes for each of 400,000 reports."""
 PATIENCE = 2.0
 """Seconds between two writings of stats.json, which grows as the training goes on."""
 
@@ -54,13 +58,11 @@ def read_stats(path: str | os.PathLike[str]) -> dict[int, dict[str, float]]:
     Raises:
         SemanifoldError: if the file is missing, damaged or holds something else.
     """
-    try:
-        held = json.loads(Path(path).read_text(encoding="utf-8"))
-        return {int(key): {str(k): float(v) for k, v in row.items()} for key, row in held.items()}
-    except FileNotFoundError as error:
-        raise SemanifoldError(f"There is no file {path}; give the stats.json of a training.") from error
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise SemanifoldError(f"{path} is damaged ({error}).") from error
+    name = shown(os.fspath(path), 200)
+    if not os.path.lexists(path):
+        raise SemanifoldError(f"There is no file {name}; give the stats.json of a training.")
+    held = parse_json(read_bytes(path, "stats.json", MOST_STATISTICS), name, MOST_STATISTICS)
+    return checked(held, dict[Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)], dict[str, float]], name)
 
 
 class Records:

@@ -24,18 +24,19 @@ DEEPEST = 64
 """Levels of brackets in one JSON text."""
 
 
-def parse_json(data: bytes | str, what: str) -> Any:
+def parse_json(data: bytes | str, what: str, most: int = MOST_BYTES) -> Any:
     """Return the value of a JSON text of bounded size and nesting.
 
     Args:
         data: the text.
         what: what holds it, the beginning of the messages, such as ``"The header of edit.safetensors"``.
+        most: bytes that it may have.
 
     Raises:
         SemanifoldError: if it is too large, too deep, or no JSON.
     """
-    if len(data) > MOST_BYTES:
-        raise SemanifoldError(f"{what} has {len(data):,} bytes, more than is ever needed ({MOST_BYTES:,}).")
+    if len(data) > most:
+        raise SemanifoldError(f"{what} has {len(data):,} bytes, more than is ever needed ({most:,}).")
     try:
         text = data if isinstance(data, str) else data.decode("utf-8")
         if depth(text) > DEEPEST:
