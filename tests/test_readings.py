@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from semanifold.edits import EditInfo, Lattice, save_edit
+from semanifold.edits import EditInfo, Lattice, load_edit, save_edit
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import read_codes
 from semanifold.generators.base import Generator
 from semanifold.inspecting import inspect
 from semanifold.latents import Latents
+from semanifold.paths.experiments import open_experiment
 from semanifold.paths.files import load_paths
 from semanifold.pools import read_pool
 
@@ -111,6 +112,14 @@ def test_the_projector_of_rosinality(tmp_path: Path) -> None:
     assert "codes of w+" in str(inspect(tmp_path / "two.pt", Styled()))
     with pytest.raises(SemanifoldError, match="as projectors keep codes"):
         load_paths(tmp_path / "w_plus.pt", "w+")
+
+
+def test_a_dictionary_of_pictures_and_their_codes(tmp_path: Path) -> None:
+    path, said = written(tmp_path, {"b.jpg": 2 * ROWS, "a.jpg": ROWS}, "latents.npy"), []
+    codes = read_codes(path, Styled(), remark=said.append)
+    assert torch.equal(codes.values, torch.stack([2 * ROWS, ROWS]))
+    assert "2 codes of w+" in said[0]
+    assert "2 codes of w+ with 6 layers" in str(inspect(path))
 
 
 def test_our_own_edit_says_the_space_of_its_seed(tmp_path: Path) -> None:
@@ -234,4 +243,48 @@ def test_text_of_strangers_is_shown_safely(tmp_path: Path) -> None:
     text = str(inspect(path)) + str(load_paths(path, "w").info.names)
     assert "\x1b" not in text
     assert "\u202e" not in text
-    assert SimpleNamespace(**load_paths(path, "w").info.__dict__).names[1].endswith("…")
+    assert load_paths(path, "w").info.names[1].endswith("…")
+
+
+def test_places_that_are_no_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    readers = {
+        "codes": lambda place: read_codes(place, Styled()),
+        "paths": lambda place: load_paths(place, "w"),
+        "pool": lambda place: read_pool(place, Styled()),
+        "edit": load_edit,
+        "inspect": inspect,
+        "experiment": open_experiment,
+    }
+    for name, read in readers.items():
+        for place in (tmp_path / "pipe", tmp_path / ("x" * 300), Path("a\0b"), tmp_path / "gone", Path("y" * 5000), tmp_path):
+            with pytest.raises(SemanifoldError) as raised:
+                read(place)
+            assert str(raised.value).isprintable(), name
+            assert len(str(raised.value)) < 700, name
+
+
+def test_what_lies_beside_an_experiment_is_bounded(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    torch.save({"linear.weight": torch.eye(WIDTH, 3), "linear.bias": torch.zeros(WIDTH)}, models / "deformator_1.pt")
+    (tmp_path / "human_annotation.txt").write_bytes(b"0: smile\x1b[2J\n1: \xff\n" + b"9" * 400 + b": far\n")
+    (tmp_path / "args.json").write_text('{"gan_type": "\\u001b[31mStyleGAN2"}')
+    paths = load_paths(tmp_path)
+    assert all(name.isprintable() for name in (*paths.info.names.values(), paths.info.generator))
+    assert set(paths.info.names) == {0, 1}
+    (models / "deformator_1.pt").unlink()
+    state = {"SUPPORT_SETS": torch.ones(2, 12), "ALPHAS": torch.ones(2, 3), "LOGGAMMA": torch.zeros(2, 1)}
+    torch.save(state, models / "support_sets.pt")
+    huge = "1" + "0" * 400
+    for words in (huge, "NaN", "1e999", "[]", '"x"', "-1", "null"):
+        keys = ("min_shift_magnitude", "max_shift_magnitude", "gamma", "gan_type")
+        text = ", ".join([*(f'"{key}": {words}' for key in keys), '"learn_gammas": false'])
+        (tmp_path / "args.json").write_text(f"{{{text}}}")
+        paths = load_paths(tmp_path)
+        assert paths.info.step == 0.2, words
+        assert len(paths.info.generator) <= 80
+    for words in ("[" * 10**5, "{", "9" * 5000):
+        (tmp_path / "args.json").write_text(words)
+        with pytest.raises(SemanifoldError):
+            load_paths(tmp_path)

@@ -47,7 +47,8 @@ def inspect(path: str | os.PathLike[str], generator: Generator | None = None) ->
 def _with_readings(report: Inspection, generator: Generator | None) -> Inspection:
     """Return what is said of a file of arrays, with the codes or paths that it holds, if any."""
     path = Path(report.path)
-    codes = "" if report.architecture else _as_codes(path, generator)
+    named = path.stem.endswith("_boundary")  # as InterFaceGAN calls its directions
+    codes = "" if report.architecture or named else _as_codes(path, generator)
     paths, option, words = _as_paths(path, generator)
     notes = dict(report.notes) | {name: text for name, text in (("as codes", codes), ("as paths", words)) if codes and text}
     if paths is not None:

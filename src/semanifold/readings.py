@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError, near_names
+from semanifold.errors import SemanifoldError, near_names, shown
 from semanifold.generators.arrays import Arrays, Place, spelled
 from semanifold.generators.checkpoints import Value
 
@@ -51,15 +51,13 @@ class Found:
 
 
 def codes_in(arrays: Arrays) -> Found | None:
-    """Return the arrays of a file that are codes by their name, or the only one; several under one name are a code each."""
+    """Return the arrays of a file that are codes by their name, or all if they are of one shape; several are a code each."""
     leaves = arrays.leaves
     named = {key: tuple(value for place, value in leaves.items() if _name(place) == key) for key in CODE_KEYS}
     key = next((key for key in CODE_KEYS if named[key]), "")
     if key:
         return Found(key, named[key])
-    if len(leaves) == 1 or (leaves and not any(map(_name, leaves))):
-        return Found("", tuple(leaves.values()))
-    return None
+    return Found("", tuple(leaves.values())) if len({tuple(value.shape) for value in leaves.values()}) == 1 else None
 
 
 def _name(place: Place) -> str:
@@ -248,20 +246,17 @@ def _counted(count: int, word: str) -> str:
 
 
 def directions_in(arrays: Arrays) -> Found | None:
-    """Return the array of a file that may be directions: the only one, or several of one shape, which are a path each.
+    """Return the arrays of a file that may be directions: the only one, or all if they are of one shape, which are a path each.
 
     Raises:
-        SemanifoldError: if the only array is kept under a name of codes, as those of projectors are.
+        SemanifoldError: if they are kept under a name of codes, as those of projectors are.
     """
-    leaves = arrays.leaves
     found = codes_in(arrays)
     if found is not None and found.key:
         raise SemanifoldError(
-            f"{arrays.name} keeps {list(found.shape)} under the name {found.key!r}, as projectors keep codes, and a code is no "
-            "direction: the difference of two codes is one, to be saved as an array alone."
+            f"{arrays.name} keeps {shown(str(list(found.shape)))} under the name {found.key!r}, as projectors keep codes, and a "
+            "code is no direction: the difference of two codes is one, to be saved as an array alone."
         )
-    if found is None and len({tuple(value.shape) for value in leaves.values()}) == 1:
-        found = Found("", tuple(leaves.values()))
     return found
 
 
@@ -316,5 +311,6 @@ def _no_codes(arrays: Arrays) -> str:
     leaves = list(arrays.leaves)
     if not leaves:
         return f"{arrays.name} holds no array of numbers; give a file of latent codes (.npy, .npz, .pt or .safetensors)."
-    some = ", ".join(spelled(place)[:40] for place in leaves[:3]) + (" ..." if len(leaves) > 3 else "")
-    return f"{arrays.name} holds {len(leaves)} arrays ({some}), none of them called {' or '.join(CODE_KEYS[:4])}."
+    some = ", ".join(shown(spelled(place), 40) for place in leaves[:3]) + (" ..." if len(leaves) > 3 else "")
+    named = " or ".join(CODE_KEYS[:4])
+    return f"{arrays.name} holds {len(leaves)} arrays of different shapes ({some}), none of them called {named}."

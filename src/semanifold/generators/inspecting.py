@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import struct
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ from semanifold.generators.checkpoints import Held, Value, hold, read_header
 from semanifold.generators.containers import Contents, read
 from semanifold.generators.inert import UnreadableError
 from semanifold.generators.loading import from_contents
+
+LONGEST = 1000
+"""Letters of a line that people see; the rest is in the fields."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,12 @@ class Inspection:
         if self.fingerprint:
             rows.append(("fingerprint", self.fingerprint))
         rows += [*self.notes.items(), *([("SHA-256", self.sha256)] if self.sha256 else [])]
-        lines = [f"{name:<12} {text}" for name, text in rows]
+        lines = [f"{shown(name, 12):<12} {shown(text, LONGEST)}" for name, text in rows]
         for name, shape, kind in self.tensors[:8]:
             lines.append(f"  {shown(name, 60):<48} {kind:<9} {list(shape)}")
         if len(self.tensors) > 8:
             lines.append(f"  ... and {len(self.tensors) - 8} more")
-        return "\n".join([*lines, self.advice])
+        return "\n".join([*lines, shown(self.advice, LONGEST)])
 
 
 def inspect_file(path: str | os.PathLike[str]) -> Inspection:
@@ -181,7 +185,7 @@ def _no_weights(path: Path, contents: Contents) -> dict[str, Any]:
         if contents.format.startswith(("a numpy array", "a file of numpy arrays")):
             return facts | _tensors_only(_named(open_arrays(path).tree))
         if contents.format.startswith("a picture"):
-            with Image.open(path) as picture:
+            with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:  # only its header is read
                 return facts | {"holds": f"a picture of {picture.width} x {picture.height} pixels"}
     except SemanifoldError as error:
         facts["advice"] = f"It cannot be used: {error}"
