@@ -203,3 +203,48 @@ def test_face_boxes_of_a_real_generator(tmp_path: Path) -> None:
     assert len(found) >= 6
     assert ((found[:, :2] > 0.35) & (found[:, :2] < 0.9)).all()
     assert ((found[:, 2:] - 0.5).abs() < 0.15).all()
+
+
+HOSTILE = [
+    {"size": [10**9, 10**9]},
+    {"size": [10**400, 4]},
+    {"size": ["x" * 10_000, 4]},
+    {"mean": 10**400},
+    {"scale": float("inf")},
+    {"values": [1e999]},
+    {"decode": ["columns"]},
+    {"decode": "\x1b[2J" * 1000},
+    {"models": ["a\x00b"]},
+    {"output": {"a": "b" * 10_000}},
+    {"attributes": [{"name": "a\u202eb"}]},
+    {"attributes": [{"name": "x" * 201}]},
+    {"attributes": [{"name": "a", "low": 10**400}]},
+    {"attributes": [{"name": f"a{i}"} for i in range(10_001)]},
+    {"\x1b[2J" * 1000: 1},
+]
+
+
+@pytest.mark.parametrize("changes", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_descriptions_give_one_sentence(tmp_path: Path, changes: dict) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"size": [4, 4], "attributes": [{"name": "a"}]} | changes))
+    with pytest.raises(SemanifoldError) as caught:
+        read_description(file)
+    assert len(str(caught.value)) < 600
+    assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.json", "[" * 100_000), ("a.toml", "a = " + "[" * 100_000), ("a.toml", "a = 1" + "0" * 9000)]
+)
+def test_nested_and_long_descriptions_give_one_sentence(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(SemanifoldError, match=r"cannot be read as|needs at least the size"):
+        read_description(tmp_path / name)
+
+
+def test_a_range_that_nobody_declares_is_left_to_the_readings() -> None:
+    rows = [{"name": "a"}, {"name": "b", "high": 2}]
+    assert [a.declared for a in parse_description({"size": [4, 4], "attributes": rows}).attributes] == [False, True]
+    shares = parse_description({"size": [4, 4], "attributes": rows, "decode": "sigmoid"}).attributes
+    assert [a.declared for a in shares] == [True, True]

@@ -18,7 +18,7 @@ from semanifold.attributes.functions import CombinedAttributes, user_reader
 from semanifold.attributes.onnx_descriptions import DESCRIPTIONS
 from semanifold.attributes.onnx_files import onnx_reader
 from semanifold.attributes.published import MEASURES, NAMES, published_reader
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, shown
 from semanifold.faces.factors import factor_names
 
 FACES = "faces"
@@ -52,7 +52,7 @@ def attribute_reader(text: str, folder: str | os.PathLike[str] | None = None, de
     parts = [part.strip() for part in text.split(",")]
     if not all(parts):
         raise SemanifoldError(
-            f"An attribute is missing in {text!r}; give names with single commas between them, such as faces,pose."
+            f"An attribute is missing in {shown(text)!r}; give names with single commas between them, such as faces,pose."
         )
     groups: dict[str, list[str]] = {}
     for part in dict.fromkeys(parts):
@@ -78,11 +78,11 @@ def _kind(part: str) -> str:
     if Path(part).suffix in (".onnx", *DESCRIPTIONS) or _own(part):
         return "file"
     every = [*NAMES, FACES, *(f"{FACES}:{name}" for name in factor_names())]
-    near = [f"{FACES}:{part}"] if part in factor_names() else difflib.get_close_matches(part, every, n=3, cutoff=0.6)
+    near = [f"{FACES}:{part}"] if part in factor_names() else difflib.get_close_matches(part[:200], every, n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
     raise SemanifoldError(
-        f"There is no attribute {part!r}: {hint}There are: {FACES}, {FACES}:FACTOR, published, {', '.join(MEASURES)}, any single "
-        "attribute of these, FILE.onnx, clip:PROMPT|AGAINST, FILE.py:NAME."
+        f"There is no attribute {shown(part)!r}: {hint}There are: {FACES}, {FACES}:FACTOR, published, {', '.join(MEASURES)}, any "
+        "single attribute of these, FILE.onnx, clip:PROMPT|AGAINST, FILE.py:NAME."
     )
 
 

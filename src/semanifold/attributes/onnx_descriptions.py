@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -11,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from semanifold.attributes.base import Attribute
-from semanifold.errors import SemanifoldError, near_names
-from semanifold.generators.wrapped import first_line
+from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.storage.files import read_bytes
+from semanifold.storage.records import parse_json
 
 DESCRIPTIONS = (".json", ".toml")
 DECODINGS = ("columns", "softmax", "sigmoid", "expectation", "box")
+MOST_BYTES, MOST_ATTRIBUTES, LARGEST, LONGEST = 1 << 20, 10_000, 4096, 200
+"""Bytes of a description, its attributes, pixels along a side of the input, and letters of a name."""
 BOX = (Attribute("face_width"), Attribute("face_height"), Attribute("face_x"), Attribute("face_y"))
 
 
@@ -26,7 +27,8 @@ class Description:
     Attributes:
         size: height and width of the input in pixels; pictures are stretched to it.
         attributes: what is read, in the order of the columns, each ``{"name": ..., "low": ..., "high": ..., "unit": ...}`` with
-            only the name necessary; for ``box`` they may be left out.
+            only the name necessary; without low and high rankings take the range of the readings, but 0 to 1 after ``softmax``
+            and ``sigmoid``; for ``box`` they may be left out.
         decode: how the output becomes numbers:
 
             - ``columns``: its columns are the attributes;
@@ -67,15 +69,16 @@ def read_description(path: Path) -> Description:
     Raises:
         SemanifoldError: if the file cannot be read, or a key is unknown, missing or of the wrong kind.
     """
+    data, name = read_bytes(path, "description", MOST_BYTES), shown(str(path), 200)
     try:
-        text = path.read_text(encoding="utf-8")
-        table = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
-        raise SemanifoldError(f"{path} cannot be read as {path.suffix[1:].upper()}: {first_line(error)}.") from error
+        table = tomllib.loads(data.decode("utf-8")) if path.suffix == ".toml" else parse_json(data, "it")
+    except (ValueError, RecursionError) as error:
+        words = shown(str(error).rstrip("."), 120)
+        raise SemanifoldError(f"{name} cannot be read as {path.suffix[1:].upper()}: {words}.") from error
     try:
         return parse_description(table)
     except SemanifoldError as error:
-        raise SemanifoldError(f"{path}: {error}") from error
+        raise SemanifoldError(f"{name}: {error}") from error
 
 
 def parse_description(table: object) -> Description:
@@ -89,10 +92,12 @@ def parse_description(table: object) -> Description:
         raise SemanifoldError("a description needs at least the size of the input, such as size = [64, 64].")
     for key in table:
         if key not in known:
-            raise SemanifoldError(f"there is no key {key!r}: {near_names(key, known)}")
+            raise SemanifoldError(f"there is no key {shown(str(key))!r}: {near_names(str(key), known)}")
     size = _numbers(table, "size", 2)
-    if len(size) != 2 or not all(side >= 1 and side == int(side) for side in size):
-        raise SemanifoldError(f"size must be height and width in pixels, such as [64, 64], but {table['size']!r} came.")
+    if len(size) != 2 or not all(1 <= side <= LARGEST and side == int(side) for side in size):
+        raise SemanifoldError(
+            f"size must be height and width in pixels, such as [64, 64], each at most {LARGEST}, but {_said(table['size'])} came."
+        )
     channels = 1 if table.get("colours") == "grey" else 3
     made = Description(
         size=(int(size[0]), int(size[1])),
@@ -112,25 +117,30 @@ def parse_description(table: object) -> Description:
     if 0 in made.scale:
         raise SemanifoldError("scale must not be 0.")
     if made.columns and (len(made.columns) != len(made.attributes) or min(made.columns) < 0):
-        raise SemanifoldError(f"columns must be one number from 0 an attribute, but {table['columns']!r} came.")
+        raise SemanifoldError(f"columns must be one number from 0 an attribute, but {_said(table['columns'])} came.")
     if made.decode == "box" and not (made.output and made.scores and len(made.attributes) == 4):
         raise SemanifoldError("a box needs the names of two outputs, output (boxes) and scores, and four attributes or none.")
     return made
 
 
 def _attributes(table: Mapping[str, Any]) -> tuple[Attribute, ...]:
-    rows, known = table.get("attributes"), [field.name for field in fields(Attribute)]
+    rows, known = table.get("attributes"), [field.name for field in fields(Attribute) if field.name != "declared"]
     if rows is None and table.get("decode") == "box":
         return BOX
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) and row.keys() <= set(known) for row in rows):
+    tables = isinstance(rows, list) and all(isinstance(row, dict) and row.keys() <= set(known) for row in rows)
+    if not isinstance(rows, list) or not tables or not 0 < len(rows) <= MOST_ATTRIBUTES:
         raise SemanifoldError(f"attributes must be a list of tables with a name and perhaps {', '.join(known[1:])}.")
     made = []
     for row in rows:
-        low, high = row.get("low", 0), row.get("high", 1)
-        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in (low, high))
-        if not (isinstance(row.get("name"), str) and row["name"] and numbers and low < high):
-            raise SemanifoldError(f"an attribute needs a name, and a low below its high, but {row} came.")
-        made.append(Attribute(row["name"], float(low), float(high), str(row.get("unit", "")), row.get("relative") is True))
+        low, high, name = row.get("low", 0), row.get("high", 1), row.get("name")
+        if not (_is_name(name) and _is_number(low) and _is_number(high) and low < high):
+            raise SemanifoldError(
+                f"an attribute needs a printable name of at most {LONGEST} letters, and a low below its high, "
+                f"but {_said(row)} came."
+            )
+        declared = "low" in row or "high" in row or table.get("decode") in ("softmax", "sigmoid")
+        unit = shown(str(row.get("unit", "")))
+        made.append(Attribute(name, float(low), float(high), unit, row.get("relative") is True, declared))
     if len({attribute.name for attribute in made}) < len(made):
         raise SemanifoldError("two attributes have the same name.")
     return tuple(made)
@@ -139,21 +149,21 @@ def _attributes(table: Mapping[str, Any]) -> tuple[Attribute, ...]:
 def _choice(table: Mapping[str, Any], key: str, choices: Sequence[str]) -> str:
     value = table.get(key, choices[0])
     if value not in choices:
-        raise SemanifoldError(f"there is no {key} {value!r}: {near_names(str(value), choices)}")
+        raise SemanifoldError(f"there is no {key} {_said(value)}: {near_names(str(value)[:200], choices)}")
     return value
 
 
 def _text(table: Mapping[str, Any], key: str) -> str:
     value = table.get(key, "")
     if not isinstance(value, str):
-        raise SemanifoldError(f"{key} must be a name, but {value!r} came.")
+        raise SemanifoldError(f"{key} must be a name, but {_said(value)} came.")
     return value
 
 
 def _texts(table: Mapping[str, Any], key: str) -> tuple[str, ...]:
     values = table.get(key, [])
-    if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
-        raise SemanifoldError(f"{key} must be a list of file names, but {values!r} came.")
+    if not isinstance(values, list) or not all(isinstance(value, str) and _is_name(value) for value in values):
+        raise SemanifoldError(f"{key} must be a list of file names, but {_said(values)} came.")
     return tuple(values)
 
 
@@ -161,8 +171,21 @@ def _numbers(table: Mapping[str, Any], key: str, count: int | None = None) -> tu
     """Return the finite numbers under a key, one or ``count`` of them; none where there is no such key."""
     value = table.get(key, [])
     values = value if isinstance(value, list) else [value]
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values):
-        raise SemanifoldError(f"{key} must be numbers, but {value!r} came.")
+    if not all(_is_number(v) for v in values):
+        raise SemanifoldError(f"{key} must be numbers, but {_said(value)} came.")
     if count is not None and len(values) not in (0, 1, count):
         raise SemanifoldError(f"{key} must be one number or {count}, but {len(values)} came.")
     return tuple(float(v) for v in values)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a finite number that single precision holds."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -3e38 < value < 3e38
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= LONGEST and shown(value, LONGEST) == value
+
+
+def _said(value: Any) -> str:
+    return shown(repr(value))

@@ -14,9 +14,10 @@ from torch.nn.functional import interpolate
 from semanifold.attributes.base import AttributeReader
 from semanifold.attributes.onnx_descriptions import DESCRIPTIONS, Description, read_description
 from semanifold.attributes.sampling import rgb
-from semanifold.errors import SemanifoldError, near_names
+from semanifold.errors import SemanifoldError, near_names, shown
 from semanifold.extras import missing_package
 from semanifold.generators.wrapped import first_line
+from semanifold.storage.files import is_file
 
 
 class OnnxAttributes(AttributeReader):
@@ -52,11 +53,11 @@ def onnx_reader(path: str | os.PathLike[str]) -> AttributeReader:
         SemanifoldError: if ``onnxruntime`` or a file is missing, or the description does not fit the network.
     """
     path = Path(path)
-    text = path if path.suffix in DESCRIPTIONS else next((p for s in DESCRIPTIONS if (p := path.with_suffix(s)).is_file()), None)
-    if text is None or not text.is_file():
-        if not path.is_file():
+    text = path if path.suffix in DESCRIPTIONS else next((p for s in DESCRIPTIONS if is_file(p := path.with_suffix(s))), None)
+    if text is None or not is_file(text):
+        if not is_file(path):
             raise SemanifoldError(
-                f"There is no file {path}; give NAME.onnx with its description NAME.json or NAME.toml beside it."
+                f"There is no file {shown(str(path), 200)}; give NAME.onnx with its description NAME.json or NAME.toml beside it."
             )
         raise SemanifoldError(
             f"There is no description {path.with_suffix('.json').name} beside {path}, which says what goes in and what comes out."
@@ -64,8 +65,8 @@ def onnx_reader(path: str | os.PathLike[str]) -> AttributeReader:
     description = read_description(text)
     files = [text.parent / name for name in description.models or (text.with_suffix(".onnx").name,)]
     for file in files:
-        if not file.is_file():
-            raise SemanifoldError(f"There is no file {file}, which {text.name} describes.")
+        if not is_file(file):
+            raise SemanifoldError(f"There is no file {shown(str(file), 200)}, which {text.name} describes.")
     return OnnxAttributes(description, files)
 
 
