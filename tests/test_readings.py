@@ -136,7 +136,8 @@ def test_as_many_rows_as_layers_are_one_direction(tmp_path: Path, name: str) -> 
         paths = load_paths(path, space, generator=Styled(), remark=said.append)
         assert (len(paths), paths.info.space, paths.shape) == (1, "w+", (LAYERS, WIDTH))
         assert "one path of w+" in said[-1]
-    cut = load_paths(path, layers=(2, 4), generator=Styled())
+    cut = load_paths(path, layers=(2, 4), generator=Styled(), remark=said.append)
+    assert "layers 2 to 3 are taken" in said[-1]
     assert (len(cut), cut.shape, cut.info.layers) == (1, (2, WIDTH), (2, 4))
     moved = cut[0].latents(Latents(torch.zeros(1, LAYERS, WIDTH), "w+"), 1.0).values[0]
     assert torch.allclose(moved[2:4], 3 * ROWS[2:4], atol=1e-4)

@@ -216,11 +216,11 @@ def direction_reading(
             words = f"may hold {one}, or {rows} paths of w: take the first with --space w+, or save the others"
             raise SemanifoldError(f"{what} {words} as [{rows}, 1, {width}].")
         many = (
-            f"save {rows} paths as [{rows}, 1, {width}]" if layers else f"{rows} paths with the space of its rows, --space w or z"
+            f"save {rows} paths as [{rows}, 1, {width}]" if layers else f"{rows} paths with that of its rows, such as --space w"
         )
         raise SemanifoldError(
-            f"{what} does not say which latent space its paths live in: take {one} with --space w+, or {many} "
-            '(space="w" in Python).'
+            f"{what} does not say which latent space its paths live in: take {one} with --space w+ "
+            f'(space="w+" in Python), or {many}.'
         )
     if code and width == math.prod(code) and space in (None, "w+") and named is None:
         return _layered((rows, *code))

@@ -186,7 +186,6 @@ def _vectors(arrays: Arrays, wanted: _Request) -> LinearPaths:
             )
         names = {i: shown(spelled(place), 60) for i, place in enumerate(arrays.leaves) if place and isinstance(place[-1], str)}
         words = f"{len(found.values)} paths, each {words}"
-    wanted.remark(f"{wanted.name} is read as {words}.")
     flat = vectors.ndim == 2
     if wanted.layers and not flat:
         first, last = wanted.layers
@@ -194,7 +193,8 @@ def _vectors(arrays: Arrays, wanted: _Request) -> LinearPaths:
             raise SemanifoldError(
                 f"There are no layers {first}:{last}: the directions of {wanted.name} have 0:{vectors.shape[1]}."
             )
-        vectors = vectors[:, first:last]
+        vectors, words = vectors[:, first:last], f"{words}; layers {first} to {last - 1} are taken"
+    wanted.remark(f"{wanted.name} is read as {words}.")
     info = wanted.info(reading.space, flat=flat, method=f"directions of {shown(wanted.path.name)}", names=names)
     return _linear(vectors, info, vectors.flatten(1).norm(dim=1), wanted)
 
