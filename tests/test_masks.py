@@ -129,7 +129,7 @@ def test_painted_masks_read_alpha_or_brightness(tmp_path) -> None:
         ("mouth|", "too early"),
         ("(mouth", "closing"),
         ("mouth)", "left over"),
-        ("box:0.1,0.2,0.3", "wants 4 numbers"),
+        ("box:0.1,0.2,0.3", "needs 4 numbers"),
         ("box:a,b,c,d", "numbers separated by commas"),
         ("box:0.5,0.5,0.2,0.9", "empty"),
         ("box:1.2,0.1,1.5,0.9", "off the picture"),
@@ -137,9 +137,9 @@ def test_painted_masks_read_alpha_or_brightness(tmp_path) -> None:
         ("polygon:0.1,0.1 0.9,0.1", "at least 3"),
         ("feather:0.1", "feather:0.02"),
         ("feather:-1(mouth)", "from 0 to 1"),
-        ("feather:99(mouth)", "from 0 to 1, but 99 came"),
+        ("feather:99(mouth)", "from 0 to 1, but it is 99"),
         ("nowhere.png", "no mask file"),
-        ("box:nan,0,1,1", "wants 4 numbers"),
+        ("box:nan,0,1,1", "needs 4 numbers"),
     ],
 )
 def test_what_cannot_be_read_is_said_in_one_sentence(text: str, says: str) -> None:

@@ -11,9 +11,9 @@ from torch import Tensor
 from semanifold.errors import SemanifoldError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Latents:
-    """A batch of latent codes that knows its space.
+    """A batch of latent codes that knows its space; two are equal if space, values and labels are.
 
     Attributes:
         values: ``[n, *shape]`` codes, where ``shape`` is the generator's shape for the space: ``(d,)`` for ``z`` and ``w``,
@@ -26,8 +26,30 @@ class Latents:
     space: str
     labels: Tensor | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what is no batch of codes."""
+        if not isinstance(self.values, Tensor) or self.values.ndim == 0:
+            what = "a single number" if isinstance(self.values, Tensor) else f"of type {type(self.values).__name__}"
+            raise SemanifoldError(
+                f"Latents hold a tensor [n, *shape] of codes and the name of their space, but these values are {what}; "
+                "seeds become codes by generator.sample([7])."
+            )
+
     def __len__(self) -> int:
         return self.values.shape[0]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Latents):
+            return NotImplemented
+        return self.space == other.space and _same(self.values, other.values) and _same(self.labels, other.labels)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        codes = "1 code" if len(self) == 1 else f"{len(self)} codes"
+        labels = "" if self.labels is None else ", with labels"
+        kind = str(self.values.dtype).removeprefix("torch.")
+        return f"Latents({codes} of {self.space} {list(self.values.shape[1:])}, {kind} on {self.values.device}{labels})"
 
     def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Latents:
         """Select codes; a single integer keeps the batch dimension."""
@@ -74,6 +96,13 @@ class Latents:
             raise SemanifoldError("Codes with and without labels cannot be joined.")
         joined = torch.cat([part.values for part in parts])
         return Latents(joined, parts[0].space, torch.cat(labels) if labels else None)
+
+
+def _same(a: Tensor | None, b: Tensor | None) -> bool:
+    """Whether two tensors, on any device, hold the same numbers; or both are missing."""
+    if a is None or b is None:
+        return a is b
+    return a.dtype == b.dtype and torch.equal(a.cpu(), b.cpu())
 
 
 def root_of_covariance(codes: Tensor) -> Tensor:

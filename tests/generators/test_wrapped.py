@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from real_generators import REAL
@@ -139,6 +142,109 @@ def test_mistakes() -> None:
         with pytest.raises(SemanifoldError, match=words) as raised:
             call()
         assert "\n" not in str(raised.value)
+
+
+class Noisy(nn.Module):
+    def forward(self, z: Tensor) -> Tensor:
+        return squares(z) + 0.05 * torch.randn(3, 8, 8)
+
+
+def returning(change: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
+    return lambda z: change(squares(z))
+
+
+def raising(error: Exception) -> Callable[[Tensor], Tensor]:
+    def made(_z: Tensor) -> Tensor:
+        raise error
+
+    return made
+
+
+class OddError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        (Noisy(), "noise of its own"),
+        (lambda z: squares(z) * (1 + 0.01 * torch.rand(())), "noise of its own"),
+        (nn.Sequential(nn.Unflatten(1, (3, 1, 1)), nn.Dropout(0.5)).train().forward, "noise of its own"),
+        (lambda z: squares(z) - squares(z).mean(0), "depends on the other codes"),
+        (returning(lambda x: x[:1]), "for 2 codes it returned 1"),
+        (returning(lambda x: x if len(x) == 1 else x[:, :, 9]), "not two at once|returned"),
+        (returning(lambda x: x.to_sparse()), "plain tensors.*sparse"),
+        (returning(lambda x: x + 0j), "plain tensors.*complex64"),
+        (returning(lambda x: (255 * x).byte()), "plain tensors.*uint8.*pixel_range"),
+        (returning(lambda x: x.to("meta")), "plain tensors.*meta"),
+        (returning(lambda x: x[:, :, :0]), "must return pictures"),
+        (returning(lambda x: x.numpy()), "must return pictures.*ndarray"),
+        (raising(OddError("odd")), "codes .*odd"),
+        (raising(KeyError()), "KeyError"),
+        (raising(AssertionError("a\nb")), "a; check"),
+        (raising(ValueError("x" * 9000)), "x…"),
+    ],
+)
+def test_networks_that_are_no_generators_are_found_out_when_they_are_wrapped(network: Any, words: str) -> None:
+    state = torch.get_rng_state()
+    with pytest.raises(SemanifoldError, match=words) as raised:
+        wrap(network, 3)
+    assert len(str(raised.value)) < 400
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_function_that_works_in_place_leaves_the_codes_alone() -> None:
+    generator = wrap(lambda z: squares(z.mul_(2).add_(1)), 3)
+    codes = generator.sample([0, 1])
+    before = codes.values.clone()
+    assert torch.equal(generator.images(codes), squares(2 * before + 1))
+    assert torch.equal(codes.values, before)
+    code = before.requires_grad_()
+    generator.images(Latents(code, "z")).sum().backward()
+    assert code.grad is not None
+
+
+def test_a_network_with_classes_takes_labels() -> None:
+    generator = wrap(lambda z, y: squares(z) * (y @ torch.arange(4.0))[:, None, None, None], 3, classes=4, name="four")
+    assert generator.images(generator.sample([0, 1], labels=torch.tensor([0, 3])))[0].abs().max() == 0
+    numbers = wrap(lambda z, y: squares(z) * y.argmax(1)[:, None, None, None], 3, classes=4)
+    codes = generator.sample([5], labels=2)
+    assert torch.allclose(numbers.images(codes), generator.images(codes))
+    with pytest.raises(SemanifoldError, match="four has 4 classes"):
+        generator.images(Latents(torch.zeros(1, 3), "z"))
+    with pytest.raises(SemanifoldError, match=r"codes \[1, 3\] of space z and labels \[1, 2\]"):
+        wrap(squares, 3, classes=2)
+    with pytest.raises(SemanifoldError, match="number of classes"):
+        wrap(squares, 3, classes=-1)
+
+
+@pytest.mark.parametrize("shape", [0, -4, (), (4, 0), "4", None, 4.0, (10**6, 10**6), [[4]]])
+def test_latent_shapes_are_positive_sizes(shape: Any) -> None:
+    with pytest.raises(SemanifoldError, match=r"latent shape .* such as"):
+        wrap(squares, shape)
+    assert wrap(squares, 3).spaces == wrap(squares, (3,)).spaces == {"z": (3,)}
+
+
+def test_a_wrapped_network_says_what_it_is() -> None:
+    assert repr(wrap(network(), 6)) == "Wrapped('wrapped Sequential': z [6] -> 3 x 10 x 12)"
+    assert repr(wrap(lambda z, y: squares(z), 3, classes=9, name="mine")) == "Wrapped('mine': z [3] -> 3 x 8 x 8, 9 classes)"
+    for thing in (5, None, "text", [network()]):
+        with pytest.raises(SemanifoldError, match="of type"):
+            wrap(thing, 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.int64, torch.complex64, torch.bool])
+def test_codes_of_another_precision_are_refused_with_the_remedy(dtype: torch.dtype) -> None:
+    generator = wrap(network(), 6)
+    codes = Latents(torch.zeros(1, 6, dtype=dtype), "z")
+    with pytest.raises(SemanifoldError, match=r"works in float32, but these codes are .*latents.to\(dtype=torch.float32\)"):
+        generator.images(codes)
+
+
+def test_a_name_gives_nobody_the_regions_of_the_bundled_faces() -> None:
+    generator = wrap(squares, 3, name="faces")
+    assert generator.world is None
+    assert generator.regions(generator.sample([0])) is None
 
 
 @real_models

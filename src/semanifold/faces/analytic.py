@@ -80,6 +80,11 @@ class AnalyticFaces(Generator):
         self.offset = nn.Parameter(torch.tensor(offset, dtype=torch.float32))
         self.freeze()
 
+    @property
+    def world(self) -> str:
+        """See :attr:`Generator.world`."""
+        return "faces"
+
     def images(self, latents: Latents, *, size: int | None = None) -> Tensor:
         """Return the pictures ``[n, 3, size, size]`` of codes in either space, in [-1, 1]; any size is exact."""
         self.check_shape(latents)

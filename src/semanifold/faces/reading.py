@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
-from semanifold.faces.analytic import AnalyticFaces
+from semanifold.errors import SemanifoldError
 from semanifold.faces.attribute_network import attribute_network
-from semanifold.faces.regions import region_mask
+from semanifold.faces.regions import check_region, region_mask
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.masks import Mask, Regions
-
-BUNDLED = "faces"
-"""Name of the bundled neural generator."""
 
 
 @torch.no_grad()
 def read_factors(generator: Generator, latents: Latents) -> Tensor:
     """Return the factors ``[n, F]`` in [0, 1] of faces: exact for the analytic generator, read from the pictures otherwise."""
-    if isinstance(generator, AnalyticFaces):
+    if "factors" in generator.spaces:
         return generator.convert(latents, "factors").values
     images = generator.images(latents)
     network = attribute_network(str(images.device), images.dtype)
@@ -27,22 +26,30 @@ def read_factors(generator: Generator, latents: Latents) -> Tensor:
 
 
 def face_regions(generator: Generator, latents: Latents) -> Regions | None:
+    """Return :meth:`~semanifold.generators.base.Generator.regions` of one face; None for a generator of anything else."""
+    return generator.regions(latents)
+
+
+def regions_of(generator: Generator, code: Latents | None) -> Regions:
     """Return the function that finds masks by name (``"mouth"``) on one face, for :func:`semanifold.masks.parse_mask`.
 
     Args:
-        generator: any generator.
-        latents: one code.
-
-    Returns:
-        None for a generator that does not draw the bundled faces: it has no named regions.
+        generator: one that shows the bundled faces.
+        code: of one face; without it every name is refused.
     """
-    if not isinstance(generator, AnalyticFaces) and generator.name != BUNDLED:
-        return None
-    factors = read_factors(generator, latents).cpu()
+
+    @cache
+    def factors() -> Tensor:
+        if code is None:
+            raise SemanifoldError("A named region lies elsewhere in every picture; say whose it is by a seed or a code.")
+        if len(code) != 1:
+            raise SemanifoldError(f"A named region belongs to one picture, but {len(code)} codes were given.")
+        return read_factors(generator, code).cpu()
 
     def find(name: str) -> Mask:
-        region_mask(name, factors, 16)  # refuses an unknown name at once
-        return Mask(name, lambda height, width: _square(region_mask(name, factors, max(height, width)), height, width))
+        check_region(name)
+        face = factors()
+        return Mask(name, lambda height, width: _square(region_mask(name, face, max(height, width)), height, width))
 
     return find
 

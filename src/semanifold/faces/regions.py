@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, pad
 
-from semanifold.errors import SemanifoldError, near_names
+from semanifold.errors import SemanifoldError, near_names, shown
 from semanifold.faces.factors import factor_index, factors_of
 from semanifold.faces.renderer import render
 
@@ -42,9 +42,7 @@ def region_mask(region: str, factors: Tensor, size: int = 64) -> Tensor:
     Raises:
         SemanifoldError: if the region has no mask; the message lists the near names.
     """
-    if region not in MASK_REGIONS:
-        whole = " (pose and light change the whole picture)" if region in ("pose", "light") else ""
-        raise SemanifoldError(f"There is no mask of {region!r}{whole}: {near_names(region, MASK_REGIONS)}")
+    check_region(region)
     columns = [factor_index(factor.name) for factor in factors_of(region)]
     places = _places(len(columns)).to(factors)
     small = min(size, _LARGEST)
@@ -52,6 +50,13 @@ def region_mask(region: str, factors: Tensor, size: int = 64) -> Tensor:
     change = ((torch.cat(spreads) - _FIRST) / (_FULL - _FIRST)).clamp(0, 1)
     mask = _widened(change, max(1, round(small / 64)))
     return mask if small == size else interpolate(mask, size=(size, size), mode="bilinear", align_corners=False)
+
+
+def check_region(region: str) -> None:
+    """Refuse a region that has no mask; the message lists the near names."""
+    if region not in MASK_REGIONS:
+        whole = " (pose and light change the whole picture)" if region in ("pose", "light") else ""
+        raise SemanifoldError(f"There is no mask of '{shown(region, 40)}'{whole}: {near_names(region, MASK_REGIONS)}")
 
 
 def _places(dimensions: int) -> Tensor:

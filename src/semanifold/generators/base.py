@@ -6,13 +6,21 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from semanifold.errors import SemanifoldError, near_names
+from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.generators import seeds as seeds_
 from semanifold.latents import Latents
+
+if TYPE_CHECKING:
+    from semanifold.masks import Regions
+
+WORLDS = {"774e8664b4613bdb": "faces"}
+"""Worlds whose truth is known, by the fingerprint of the bundled weights that show them."""
 
 
 class Generator(nn.Module, ABC):
@@ -59,7 +67,7 @@ class Generator(nn.Module, ABC):
 
     def sample(
         self,
-        seeds: Sequence[int],
+        seeds: int | Sequence[int],
         space: str | None = None,
         *,
         labels: Tensor | int | None = None,
@@ -67,11 +75,11 @@ class Generator(nn.Module, ABC):
         """Draw one code per seed, independent of the batch size, the device and the global random state.
 
         Args:
-            seeds: one integer a code.
+            seeds: one whole number per code, of any size; distinct ones give distinct codes.
             space: the space that the result lives in; the first of :attr:`spaces` when None.
             labels: for a class-conditional generator: one class index for all, ``[n]`` indices, or ``[n, classes]`` weights.
         """
-        drawn = torch.stack([self.draw(seed) for seed in seeds])
+        drawn = torch.stack([self.draw(seed) for seed in seeds_.seed_numbers(seeds)])
         first = next(iter(self.spaces))
         latents = Latents(drawn.to(self.device, self.dtype), first, self._labels(labels, len(drawn)))
         return self.convert(latents, space or first)
@@ -90,8 +98,24 @@ class Generator(nn.Module, ABC):
 
     def draw(self, seed: int) -> Tensor:
         """Return one code of the first space for one seed, float32 on the CPU; standard normal unless a leaf says otherwise."""
-        shape = next(iter(self.spaces.values()))
-        return torch.randn(shape, generator=torch.Generator().manual_seed(int(seed)))
+        return seeds_.normal(seed, next(iter(self.spaces.values())))
+
+    @property
+    def world(self) -> str | None:
+        """Name of the world that the pictures show and whose truth is known (``"faces"``), or None; a matter of the weights."""
+        return WORLDS.get(self.fingerprint)
+
+    def regions(self, code: Latents | int | None = None) -> Regions | None:
+        """Return the function that finds the masks of named regions on one picture; None for a generator without such names.
+
+        Args:
+            code: the code or the seed of the picture; without it every name is refused.
+        """
+        if self.world is None:
+            return None
+        from semanifold.faces.reading import regions_of  # noqa: PLC0415  # the worlds know generators
+
+        return regions_of(self, None if code is None else as_latents(code, self))
 
     def forward(self, latents: Latents, **options: Any) -> Tensor:
         """The same as :meth:`images`, with the same options."""
@@ -113,6 +137,11 @@ class Generator(nn.Module, ABC):
         shape, expected = tuple(latents.values.shape[1:]), tuple(self.spaces[latents.space])
         if shape != expected:
             raise SemanifoldError(f"{self.name} expects codes of shape {expected} in {latents.space}, but these are {shape}.")
+        if latents.values.dtype != self.dtype:
+            given, own = (str(dtype).removeprefix("torch.") for dtype in (latents.values.dtype, self.dtype))
+            raise SemanifoldError(
+                f"{self.name} works in {own}, but these codes are {given}; cast them: latents.to(dtype=torch.{own})."
+            )
         if len(latents) == 0:
             raise SemanifoldError("There is no code to work on; give at least one seed or latent.")
 
@@ -150,13 +179,19 @@ class Generator(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         """Where the weights lie."""
-        return next((t.device for t in self.state_dict().values()), torch.device("cpu"))
+        return next((t.device for t in chain(self.parameters(), self.buffers())), torch.device("cpu"))
 
     @property
     def dtype(self) -> torch.dtype:
         """Precision of the weights."""
-        floats = (t.dtype for t in self.state_dict().values() if t.is_floating_point())
+        floats = (t.dtype for t in chain(self.parameters(), self.buffers()) if t.is_floating_point())
         return next(floats, torch.float32)
+
+    def __repr__(self) -> str:
+        spaces = ", ".join(f"{name} {list(shape)}" for name, shape in self.spaces.items())
+        channels, height, width = self.picture_shape
+        classes = f", {self.classes} classes" if self.classes else ""
+        return f"{type(self).__name__}({shown(self.name)!r}: {spaces} -> {channels} x {height} x {width}{classes})"
 
     def _labels(self, labels: Tensor | int | None, n: int) -> Tensor | None:
         if labels is None and not self.classes:
@@ -181,3 +216,25 @@ class Generator(nn.Module, ABC):
             if not 0 <= label < self.classes:
                 raise SemanifoldError(f"There is no class {label}: {self.name} has classes 0..{self.classes - 1}.")
         return torch.nn.functional.one_hot(torch.tensor(index, device=self.device), self.classes).to(self.dtype)
+
+
+def as_latents(latents: Latents | int | Sequence[int], generator: Generator | None, space: str | None = None) -> Latents:
+    """Return codes in any of their forms: themselves, on the generator's device and in its precision, or the codes of seeds.
+
+    Args:
+        latents: codes, a seed, or several seeds.
+        generator: the generator; None for a function that got none, which then cannot take seeds.
+        space: the space of the codes that seeds become; the generator's first when None.
+
+    Raises:
+        SemanifoldError: for anything else, and for seeds without a generator.
+    """
+    if isinstance(latents, Latents):
+        same = generator is None or (latents.values.device, latents.values.dtype) == (generator.device, generator.dtype)
+        return latents if same or generator is None else latents.to(generator.device, generator.dtype)
+    if isinstance(latents, Tensor) and latents.is_floating_point():
+        raise SemanifoldError("These codes do not say in which space they are; give Latents(values, 'w') or another space.")
+    seeds = seeds_.seed_numbers(latents)
+    if generator is None:
+        raise SemanifoldError(f"A seed, such as {seeds[0]}, becomes a code by its generator; give generator= as well.")
+    return generator.sample(seeds, space)

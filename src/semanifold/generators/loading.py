@@ -26,7 +26,7 @@ from semanifold.generators.fetching import fetch, is_url
 from semanifold.generators.inert import UnreadableError
 from semanifold.generators.own_files import from_own_file
 from semanifold.generators.states import Say, silent
-from semanifold.generators.wrapped import first_line
+from semanifold.generators.wrapped import Wrapped, check_steady, first_line
 from semanifold.storage.files import is_folder
 from semanifold.storage.tensors import write_tensors
 
@@ -185,10 +185,13 @@ def _of_user(file: Path, name: str) -> Generator:
 
     made = from_own_file(file, name, "a generator made by semanifold.wrap", called)
     if not isinstance(made, Generator):
+        what = "a torch module of the class" if isinstance(made, torch.nn.Module) else "of the type"
         raise SemanifoldError(
-            f"{file}:{name} is a {type(made).__name__}, not a generator; write {name} = semanifold.wrap(module, latent_shape), "
-            "or a function without arguments that returns this."
+            f"{file}:{name} is {what} {type(made).__name__}, not a generator of semanifold; write "
+            f"{name} = semanifold.wrap(module, latent_shape), or a function without arguments that returns this."
         )
+    if not isinstance(made, Wrapped):  # which has been checked already
+        check_steady(made)
     return made
 
 

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import inspect
 import math
+import operator
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Literal
@@ -13,21 +14,30 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import averaged
+from semanifold.generators.seeds import uniform
 from semanifold.latents import Latents
 
 Prior = Literal["normal", "uniform"]
 
+MOST_NUMBERS = 100_000_000
+"""Numbers of one code."""
+SAME = 1e-4
+"""How far, of its largest value, a picture may change when it is made again: GPUs do not add in a fixed order."""
+ALIKE = 1e-2
+"""How far it may change among others: convolutions of another batch size may be computed in another way."""
+
 
 def wrap(
-    module: nn.Module | Callable[[Tensor], Tensor],
-    latent_shape: Sequence[int],
+    module: nn.Module | Callable[..., Tensor],
+    latent_shape: int | Sequence[int],
     *,
     space: str = "z",
     prior: Prior = "normal",
     pixel_range: tuple[float, float] = (-1.0, 1.0),
+    classes: int = 0,
     name: str | None = None,
     licence: str = "unknown",
     source: str = "unknown",
@@ -35,34 +45,93 @@ def wrap(
     """Make a generator of a network or function that turns codes ``[n, *latent_shape]`` into pictures ``[n, c, h, w]``.
 
     A module is copied, and the copy frozen and put into evaluation mode: yours is never changed, and later changes of yours do
-    not reach the generator. A function is called as it is; whatever weights it uses are yours to keep still.
+    not reach the generator. A function is called as it is, with a copy of the codes; whatever weights it uses are yours to keep
+    still. A few pictures are made at once, to find out their shape and whether they depend on the code alone.
 
     Args:
-        module: the network; what it returns must depend on the codes alone.
-        latent_shape: shape of one code, such as ``(512,)`` or ``(100, 1, 1)``.
+        module: the network; what it returns must depend on the codes (and labels) alone.
+        latent_shape: shape of one code, such as ``(100, 1, 1)``; ``512`` is short for ``(512,)``.
         space: name of the space that the codes live in.
         prior: how codes are drawn: standard normal, or uniform in [-1, 1].
         pixel_range: values of black and white in its pictures, such as ``(0, 1)`` behind a sigmoid; rescaled to [-1, 1].
-        name: what people call it; the class or function name when None.
+        classes: number of classes of a network that is called as ``module(codes, labels)``, with labels ``[n, classes]`` whose
+            rows add up to 1 (a network that takes numbers of classes is wrapped as
+            ``lambda codes, labels: network(codes, labels.argmax(1))``); 0 for one that takes codes only.
+        name: what people call it, in files and messages; better given, since it is otherwise made of the class or function.
         licence: licence of the weights.
         source: where the weights came from.
 
     Raises:
-        SemanifoldError: if the network does not take such codes, or does not return pictures.
+        SemanifoldError: if the network does not take such codes, does not return pictures, or not always the same ones.
     """
     if isinstance(module, Generator):
         raise SemanifoldError(f"{module.name} is a generator already; use it as it is.")
+    if not callable(module):
+        raise SemanifoldError(f"A network or a function is wrapped, but this is of type {type(module).__name__}.")
     if prior not in ("normal", "uniform"):
         raise SemanifoldError(f"There is no prior {prior!r}; choose 'normal' or 'uniform' (in [-1, 1]).")
-    low, high = pixel_range
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise SemanifoldError(f"The pixel range {pixel_range} must be two finite numbers, the smaller first, such as (0, 1).")
-    shape = tuple(latent_shape)
-    if not shape or any(side < 1 for side in shape):
-        raise SemanifoldError(f"The latent shape {shape} must be one or more positive sizes, such as (512,).")
-    made = Wrapped(module, {space: shape}, prior=prior, pixel_range=(low, high))
-    made.name, made.licence, made.source = name or made.name, licence, source
+    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 0:
+        raise SemanifoldError(f"classes is a number of classes, 0 for none, but {shown(repr(classes), 40)} was given.")
+    made = Wrapped(
+        module, {space: _shape(latent_shape)}, prior=prior, pixel_range=_range(pixel_range), classes=classes, name=name
+    )
+    made.licence, made.source = licence, source
+    check_steady(made)
     return made
+
+
+def _shape(given: int | Sequence[int]) -> tuple[int, ...]:
+    try:
+        shape = tuple(map(operator.index, given if isinstance(given, Sequence) else [given]))
+    except TypeError:
+        shape = ()
+    if not shape or min(shape) < 1 or math.prod(shape) > MOST_NUMBERS:
+        raise SemanifoldError(
+            f"The latent shape {shown(repr(given), 40)} must be one or more positive sizes, such as (512,), of at most "
+            f"{MOST_NUMBERS:,} numbers in all."
+        )
+    return shape
+
+
+def _range(given: tuple[float, float]) -> tuple[float, float]:
+    try:
+        low, high = map(float, given)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise SemanifoldError(
+            f"The pixel range {shown(repr(given), 40)} must be two finite numbers, the smaller first, such as (0, 1)."
+        )
+    return low, high
+
+
+@torch.no_grad()
+def check_steady(generator: Generator) -> None:
+    """Refuse a generator that has noise of its own, or whose pictures depend on the codes beside them.
+
+    Raises:
+        SemanifoldError: saying what to do about it.
+    """
+    codes = generator.sample([0, 1], labels=0 if generator.classes else None)
+    with torch.random.fork_rng([generator.device] if generator.device.type == "cuda" else []):
+        alone, again = generator.images(codes[0]), generator.images(codes[0])
+        try:
+            pair = generator.images(codes)
+        except Exception as error:  # anything may go wrong in a network of somebody else
+            raise SemanifoldError(f"{generator.name} takes one code, but not two at once: {first_line(error)}.") from error
+    if len(pair) != 2:
+        raise SemanifoldError(f"{generator.name} must return one picture per code, but for 2 codes it returned {len(pair)}.")
+    scale = float(alone.abs().max()) or 1.0
+    if float((again - alone).abs().max()) > SAME * scale:
+        raise SemanifoldError(
+            f"{generator.name} makes another picture of the same code each time: it has noise of its own; draw the noise once "
+            "and use the same in every call, and put dropout and batch norm into evaluation mode."
+        )
+    if float((pair[:1] - alone).abs().max()) > ALIKE * scale:
+        raise SemanifoldError(
+            f"A picture of {generator.name} depends on the other codes of its batch; put batch norm into evaluation mode, and "
+            "let every code be worked on alone."
+        )
 
 
 class Wrapped(Generator):
@@ -70,18 +139,20 @@ class Wrapped(Generator):
 
     def __init__(
         self,
-        module: nn.Module | Callable[[Tensor], Tensor],
+        module: nn.Module | Callable[..., Tensor],
         spaces: dict[str, tuple[int, ...]],
         *,
         prior: Prior,
         pixel_range: tuple[float, float],
+        classes: int = 0,
+        name: str | None = None,
     ) -> None:
         """See :func:`wrap`."""
         super().__init__()
         self.network = _copy(module) if isinstance(module, nn.Module) else module
         self.prior: Prior = prior
-        self.pixel_range, self.spaces = pixel_range, spaces
-        self.name = type(module).__name__ if isinstance(module, nn.Module) else _function_name(module)
+        self.pixel_range, self.spaces, self.classes = pixel_range, spaces, classes
+        self.name = name or f"wrapped {_own_name(module)}"
         if not any(value.is_floating_point() for value in self.state_dict().values()):
             # without weights, this says on which device and in which precision codes are drawn
             self.register_buffer("anchor", torch.zeros(()))
@@ -91,35 +162,51 @@ class Wrapped(Generator):
     def _probe(self) -> tuple[int, int, int]:
         """Find the shape of the pictures by making one."""
         space, shape = next(iter(self.spaces.items()))
-        code = self.draw(0)[None].to(self.device, self.dtype)
+        codes = self.sample([0], labels=0 if self.classes else None)
+        labels = f" and labels {[1, self.classes]}" if self.classes else ""
         try:
-            with torch.no_grad():
-                picture = self.network(code)
-        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            with torch.no_grad(), torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+                picture = self._called(codes)
+        except Exception as error:  # anything may go wrong in a network of somebody else
             raise SemanifoldError(
-                f"{self.name} does not take codes {[1, *shape]} of space {space}: {first_line(error)}; check the latent shape."
+                f"{self.name} does not take codes {[1, *shape]} of space {space}{labels}: {first_line(error)}; "
+                "check the latent shape."
             ) from error
-        if not isinstance(picture, Tensor) or picture.ndim != 4 or len(picture) != 1:
+        if not isinstance(picture, Tensor) or picture.ndim != 4 or len(picture) != 1 or not picture.numel():
             came = list(picture.shape) if isinstance(picture, Tensor) else type(picture).__name__
             raise SemanifoldError(
                 f"{self.name} must return pictures [n, c, h, w], but for one code it returned {came}; wrap a function that does."
+            )
+        if not picture.is_floating_point() or picture.layout != torch.strided or picture.is_meta:
+            kind = "meta" if picture.is_meta else str(picture.dtype if picture.layout == torch.strided else picture.layout)
+            raise SemanifoldError(
+                f"{self.name} must return plain tensors of floating numbers, but it returned {kind.removeprefix('torch.')}; "
+                "values from 0 to 255 are fine as floats with pixel_range=(0, 255)."
             )
         if not torch.isfinite(picture).all():
             raise SemanifoldError(f"{self.name} made a picture with NaN or infinite values; check its weights.")
         return (picture.shape[1], picture.shape[2], picture.shape[3])
 
+    def _called(self, latents: Latents) -> Tensor:
+        """Return what the network makes of a copy of the codes: it may work in place."""
+        codes = latents.values.clone()
+        if not self.classes:
+            return self.network(codes)
+        if latents.labels is None:
+            raise SemanifoldError(f"{self.name} has {self.classes} classes; its codes need labels [n, {self.classes}].")
+        return self.network(codes, latents.labels.clone())
+
     def draw(self, seed: int) -> Tensor:
         """See :meth:`Generator.draw`; normal or uniform in [-1, 1]."""
         if self.prior == "normal":
             return super().draw(seed)
-        shape = next(iter(self.spaces.values()))
-        return torch.rand(shape, generator=torch.Generator().manual_seed(int(seed))) * 2 - 1
+        return uniform(seed, next(iter(self.spaces.values()))) * 2 - 1
 
     def images(self, latents: Latents, *, size: int | None = None) -> Tensor:
         """See :meth:`Generator.images`; smaller pictures are area averages, of height ``size`` and width in proportion."""
         self.check_shape(latents)
         low, high = self.pixel_range
-        pictures = self.network(latents.values)
+        pictures = self._called(latents).to(latents.values.dtype)
         if (low, high) != (-1, 1):
             pictures = (pictures - low) * (2 / (high - low)) - 1
         return averaged(pictures, size, self.name)
@@ -135,23 +222,25 @@ class Wrapped(Generator):
 def _copy(module: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(module)
-    except (RuntimeError, TypeError) as error:
+    except Exception as error:  # a module of somebody else may hold anything
         raise SemanifoldError(
             f"{type(module).__name__} cannot be copied: {first_line(error)}; give a function that calls it instead."
         ) from error
 
 
 def first_line(error: Exception) -> str:
-    """The first line of PyTorch's sometimes long messages."""
-    return str(error).partition("\n")[0][:200]
+    """The first line of PyTorch's sometimes long messages; the kind of the error where it says nothing."""
+    return shown(str(error).strip().partition("\n")[0].rstrip("."), 200) or type(error).__name__
 
 
-def _function_name(function: Callable[[Tensor], Tensor]) -> str:
-    return str(getattr(function, "__name__", type(function).__name__))
+def _own_name(module: object) -> str:
+    """Return the name of a function or of the class of an object."""
+    name = str(getattr(module, "__name__", type(module).__name__))
+    return "function" if name == "<lambda>" else name
 
 
-def _function_text(function: Callable[[Tensor], Tensor]) -> str:
+def _function_text(function: Callable[..., Tensor]) -> str:
     try:
         return inspect.getsource(function)
     except (OSError, TypeError):  # made at a prompt, or a callable object
-        return f"{type(function).__module__}.{_function_name(function)}"
+        return f"{type(function).__module__}.{_own_name(function)}"

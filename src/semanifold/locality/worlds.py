@@ -20,7 +20,7 @@ from semanifold.errors import SemanifoldError
 from semanifold.faces.analytic import AnalyticFaces
 from semanifold.faces.attribute_network import WEIGHTS, attribute_network
 from semanifold.faces.factors import FACTORS
-from semanifold.faces.reading import BUNDLED, face_regions
+from semanifold.faces.reading import face_regions
 from semanifold.faces.regions import MASK_REGIONS
 from semanifold.faces.renderer import render
 from semanifold.generators.base import Generator
@@ -82,7 +82,7 @@ def world_of(generator: Generator, masks: tuple[str, ...]) -> World:
     truth = None
     if isinstance(generator, AnalyticFaces):
         truth = exact_truth(generator)
-    elif generator.name == BUNDLED:
+    elif generator.world == "faces":
         truth = read_truth(generator, masks)
     weights = None
     if "w" not in generator.spaces:
