@@ -261,7 +261,7 @@ class StyleGAN2(Generator):
 
     def sample(
         self,
-        seeds: Sequence[int],
+        seeds: int | Sequence[int],
         space: str | None = None,
         *,
         labels: Tensor | int | None = None,
