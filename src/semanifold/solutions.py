@@ -29,7 +29,7 @@ class Result(Enum):
         return self is not Result.DIVERGED
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Solution(Generic[T]):
     """A value with the way that it came about; failure is data.
 
@@ -42,6 +42,16 @@ class Solution(Generic[T]):
     value: T
     result: Result
     stats: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{key} {value:.4g}" for key, value in self.stats.items() if isinstance(value, int | float))
+        return f"Solution({self.value!r}, {self.result.name}" + (f": {numbers})" if numbers else ")")
+
+    def thrown(self, throw: bool) -> Solution[T]:
+        """Return this solution; raise if the search failed and ``throw`` is set, the default of every search."""
+        if throw:
+            self.unwrap()
+        return self
 
     def unwrap(self) -> T:
         """Return the value, or raise if the search failed."""

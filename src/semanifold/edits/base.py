@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from semanifold.generators.base import Generator
+from semanifold.errors import shown
+from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
 
 
@@ -79,15 +80,27 @@ class Edit(ABC):
             SemanifoldError: if the codes are of another space or shape.
         """
 
-    def images(self, generator: Generator, latents: Latents, t: Tensor | float) -> Tensor:
+    def images(self, generator: Generator, latents: Latents | int | Sequence[int], t: Tensor | float) -> Tensor:
         """Return the edited pictures ``[n, c, h, w]``.
 
         Args:
             generator: the generator that the edit was made for, or one with the same spaces.
-            latents: n codes, or one code for all values of ``t``.
+            latents: n codes or seeds, or one for all values of ``t``.
             t: one number, ``[n]`` numbers, or ``[n, 2]`` for an edit of two dimensions.
         """
-        return generator.images(self.latents(latents, t))
+        return generator.images(self.latents(as_latents(latents, generator, self.info.space), t))
+
+    def __repr__(self) -> str:
+        low, high = self.info.usable
+        kind = "pad" if self.dimensions == 2 else "path"
+        shape, origin = list(self.moving_shape), shown(self.info.generator, 40)
+        name = shown(self.info.name, 40)
+        return f"{type(self).__name__}({name!r}: {kind} in {self.info.space} {shape} of {origin}, t from {low:g} to {high:g})"
+
+    @property
+    @abstractmethod
+    def moving_shape(self) -> tuple[int, ...]:
+        """Shape of the part of one code that moves."""
 
     def with_info(self, **changes: Any) -> Self:
         """Return the same path with other fields of its :class:`EditInfo`."""

@@ -136,6 +136,11 @@ class Flow(Edit):
         """Whether each layer has a direction of its own."""
         return moving.shape[1:] == self.support.shape[1:]
 
+    @property
+    def moving_shape(self) -> tuple[int, ...]:
+        """See :attr:`Edit.moving_shape`; one layer of 1 stands for layers that move alike."""
+        return tuple(self.support.shape[1:])
+
     def latents(self, latents: Latents, t: Tensor | float) -> Latents:
         """See :meth:`Edit.latents`; steps are shared where one code serves many values of ``t``."""
         if latents.space != self.info.space:

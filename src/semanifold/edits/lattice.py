@@ -50,6 +50,11 @@ class Lattice(Edit):
         if offsets[tuple(int((k == 0).nonzero()[0]) for k in self.knots)].abs().max() != 0:
             raise SemanifoldError("The offset at t = 0 must be zero: t = 0 is the unedited picture.")
 
+    @property
+    def moving_shape(self) -> tuple[int, ...]:
+        """See :attr:`Edit.moving_shape`."""
+        return tuple(self.offsets.shape[self.dimensions :])
+
     def offset(self, t: Tensor | float) -> Tensor:
         """Return the offsets ``[n, *shape]`` at ``t`` (``[n]``, or ``[n, 2]`` on a sheet).
 
@@ -73,12 +78,12 @@ class Lattice(Edit):
             raise SemanifoldError(
                 f"The edit lives in space {self.info.space}, but these codes are in {latents.space}; convert them first."
             )
-        shape, values = self.offsets.shape[self.dimensions :], latents.values
+        shape, values = self.moving_shape, latents.values
         whole = values.shape[1:] == shape
         layers = slice(*self.info.layers) if self.info.layers and not whole else slice(None)
         if values[:, layers].shape[1:] != shape:
             raise SemanifoldError(
-                f"The edit moves codes of shape {tuple(shape)}, but these are {tuple(values.shape[1:])}; "
+                f"The edit moves codes of shape {shape}, but these are {tuple(values.shape[1:])}; "
                 f"it was made for {origin(self.info.generator)}."
             )
         offset = self.offset(t).to(values)

@@ -11,22 +11,26 @@ from semanifold.edits.base import Edit
 from semanifold.edits.flow import Flow
 from semanifold.edits.lattice import Lattice
 from semanifold.errors import SemanifoldError
+from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
 
 KNOTS = 33
 """Knots of a traced edit that has no steps or knots of its own."""
 
 
-def traced(edit: Edit, latents: Latents, knots: Tensor | int | None = None) -> Lattice:
+def traced(
+    edit: Edit, latents: Latents | int, knots: Tensor | int | None = None, *, generator: Generator | None = None
+) -> Lattice:
     """Return the way that a path takes from one code as offsets from it, to be combined, retimed, trimmed or carried over.
 
     A curved path goes another way from every code; a traced one goes the same way from all of them.
 
     Args:
         edit: a path of one dimension that moves latents.
-        latents: the one code to start at, in the edit's space.
+        latents: the one code to start at, in the edit's space; or its seed, which needs the generator.
         knots: increasing values of ``t``, or how many of them over the usable range; 0 is added where it is missing. By default
             the knots of the edit itself: each Euler step of a flow, each knot of a lattice.
+        generator: makes the code of a seed.
 
     Returns:
         A lattice with the edit's info, whose seed is the code.
@@ -36,8 +40,9 @@ def traced(edit: Edit, latents: Latents, knots: Tensor | int | None = None) -> L
     """
     if edit.dimensions != 1:
         raise SemanifoldError(f"A path is traced along one t, but this edit has {edit.dimensions} dimensions.")
+    latents = as_latents(latents, generator, edit.info.space)
     if len(latents) != 1:
-        raise SemanifoldError(f"A path is traced from one code at a time, but {len(latents)} came.")
+        raise SemanifoldError(f"A path is traced from one code at a time, but {len(latents)} were given.")
     places = _knots(edit, knots).to(latents.values)
     with torch.no_grad():
         offsets = edit.latents(latents, places).values - latents.values

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError
-from semanifold.generators.base import Generator
+from semanifold.generators.base import Generator, as_latents
 from semanifold.jacobians import mean_products, pull_back, push_forward
 from semanifold.latents import Latents
 from semanifold.manifolds.coordinates import PLAIN, Coordinates
-from semanifold.masks import Mask
+from semanifold.masks import Mask, as_mask
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class LocalDirections:
 
 def local_directions(
     generator: Generator,
-    latents: Latents,
-    mask: Mask,
+    latents: Latents | int,
+    mask: Mask | str,
     k: int = 8,
     *,
     layers: tuple[int, int] | None = None,
@@ -64,8 +64,8 @@ def local_directions(
 
     Args:
         generator: the generator.
-        latents: one code; directions are in its space.
-        mask: what is to change.
+        latents: one code, or its seed; directions are in its space.
+        mask: what is to change, or its text.
         k: number of directions.
         layers: layers of ``w+`` that may move.
         size: height and width of the pictures.
@@ -78,6 +78,8 @@ def local_directions(
     Raises:
         SemanifoldError: if more than one code is given, or the mask or the code has no influence on the picture.
     """
+    latents = as_latents(latents, generator)
+    mask = as_mask(mask, generator, latents)
     shape = moving_shape(latents, layers)
     dims = int(torch.tensor(shape).prod())
 

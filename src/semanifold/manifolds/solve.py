@@ -14,7 +14,7 @@ from torch import Tensor
 from semanifold.distances import Distance, distance_by_name
 from semanifold.edits import EditInfo, Lattice
 from semanifold.errors import SemanifoldError
-from semanifold.generators.base import Generator
+from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
 from semanifold.manifolds.checkpoints import Standing, load_standing, save_standing, search_key
 from semanifold.manifolds.coordinates import PLAIN, Coordinates, natural_coordinates
@@ -25,7 +25,7 @@ from semanifold.manifolds.objective import Objective, Parts, cropped_parts, kink
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.start import Start, find_start, fitted_offsets, paper_start, starting_offsets
 from semanifold.manifolds.steps import jump
-from semanifold.masks import Mask
+from semanifold.masks import Mask, as_mask
 from semanifold.minimise import Descent, Evaluation, begin, lbfgs_step
 from semanifold.solutions import Progress, Result, Solution
 
@@ -67,20 +67,21 @@ class Stage:
 
 def discover_manifold(
     generator: Generator,
-    latents: Latents,
-    mask: Mask,
+    latents: Latents | int,
+    mask: Mask | str,
     settings: ManifoldSettings | None = None,
     *,
     distance: Distance | None = None,
     progress: Progress | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    throw: bool = True,
 ) -> Solution[Lattice]:
     """Find a smooth sequence of pictures that differ inside the mask only (Yang et al. 2020, arXiv:2105.07273).
 
     Args:
         generator: the generator.
-        latents: the seed, one code in any space from which the generator can reach ``settings.space``.
-        mask: what is to change.
+        latents: the seed: a whole number, or one code in any space from which the generator can reach ``settings.space``.
+        mask: what is to change: a mask, or its text (see :func:`semanifold.masks.parse_mask`).
         settings: how to look; the defaults when None.
         distance: used in place of ``settings.distance``.
         progress: called after each step with ``step``, ``steps``, ``stage``, ``inside``, ``outside``, ``spring``, ``objective``,
@@ -88,35 +89,39 @@ def discover_manifold(
             path as it stands: a preview.
             The first call comes at step 0 with the start.
         checkpoint: a file that the search is saved to every few steps, and taken up from if it is there.
+        throw: raise if the search failed; otherwise the solution's ``result`` says so.
 
     Returns:
         The path as a :class:`Lattice` (its ``t`` runs from 0, or from -1 where the seed is the middle, to 1), why the search
         stopped, and its numbers. After Ctrl-C it holds the best path so far.
 
     Raises:
-        SemanifoldError: if the seed, the mask, the layers, the distance or the checkpoint do not fit.
+        SemanifoldError: if the seed, the mask, the layers, the distance or the checkpoint do not fit; or if the search failed.
     """
-    search = _Search.prepare(generator, latents, mask, settings or ManifoldSettings(), distance)
-    return search.run(progress, None if checkpoint is None else os.fspath(checkpoint))
+    code = as_latents(latents, generator)
+    search = _Search.prepare(generator, code, as_mask(mask, generator, code), settings or ManifoldSettings(), distance)
+    return search.run(progress, None if checkpoint is None else os.fspath(checkpoint)).thrown(throw)
 
 
 def discover_manifolds(
     generator: Generator,
-    latents: Latents,
-    mask: Mask,
+    latents: Latents | int,
+    mask: Mask | str,
     offsets: Sequence[float],
     settings: ManifoldSettings | None = None,
     *,
     distance: Distance | None = None,
     progress: Progress | None = None,
+    throw: bool = True,
 ) -> list[Solution[Lattice]]:
     """Search once for each of several offsets c on one seed (the paper's Figure 2); arguments as in :func:`discover_manifold`."""
     if not len(offsets):
         raise SemanifoldError("There is no offset; give at least one distance that the inside is to change by.")
     settings = settings or ManifoldSettings()
+    choices = [replace(settings, offset=float(c)) for c in offsets]
     return [
-        discover_manifold(generator, latents, mask, replace(settings, offset=float(c)), distance=distance, progress=progress)
-        for c in offsets
+        discover_manifold(generator, latents, mask, choice, distance=distance, progress=progress, throw=throw)
+        for choice in choices
     ]
 
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from semanifold.distances import Distance, l2
-from semanifold.edits import EditInfo, Lattice
+from semanifold.edits import Edit, EditInfo, Lattice
 from semanifold.errors import SemanifoldError
-from semanifold.generators.base import Generator
+from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
 from semanifold.manifolds.steps import path_seed, picture_steps
 
@@ -30,6 +30,10 @@ def combine(edits: Sequence[Lattice], *, pad: bool = False) -> Lattice:
     Raises:
         SemanifoldError: if there are too few or too many, or they do not live in one space.
     """
+    if isinstance(edits, Edit) or not all(isinstance(edit, Lattice) for edit in edits):
+        raise SemanifoldError(
+            "Combining takes a list of paths, combine([a, b]); trace edits of other kinds first: traced(edit, code)."
+        )
     if len(edits) < 2 or (pad and len(edits) != 2):
         raise SemanifoldError(
             f"{'A pad takes exactly 2 paths' if pad else 'Combining takes at least 2 paths'}; {len(edits)} came."
@@ -54,18 +58,20 @@ def combine(edits: Sequence[Lattice], *, pad: bool = False) -> Lattice:
     return Lattice(torch.stack([edit.offset(knots) for edit in edits]).sum(0), (knots,), info, seed=seed)
 
 
-def transfer(edit: Lattice, latents: Latents) -> Lattice:
+def transfer(edit: Lattice, latents: Latents | int, generator: Generator | None = None) -> Lattice:
     """Carry a path over to another face: the same offsets from another code (Yang et al. 2020, section 4).
 
     Args:
         edit: what was found on one face.
-        latents: one code in the edit's space.
+        latents: one code in the edit's space; or its seed, which needs the generator.
+        generator: makes the code of a seed.
 
     Raises:
         SemanifoldError: if the code does not fit the edit, or there is not exactly one.
     """
+    latents = as_latents(latents, generator, edit.info.space)
     if len(latents) != 1:
-        raise SemanifoldError(f"An edit is carried to one code at a time, but {len(latents)} came.")
+        raise SemanifoldError(f"An edit is carried to one code at a time, but {len(latents)} were given.")
     edit.latents(latents, torch.zeros(edit.dimensions))
     return Lattice(edit.offsets, edit.knots, edit.info, seed=latents)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
@@ -13,8 +14,8 @@ from torch import Tensor, nn
 
 from semanifold.edits import Edit, EditInfo
 from semanifold.edits.base import origin
-from semanifold.errors import SemanifoldError, near_names
-from semanifold.generators.base import Generator
+from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
 
 APART = 3_000_000_000
@@ -122,7 +123,7 @@ class PathSet(nn.Module, ABC):
         Raises:
             SemanifoldError: if there is no such path; near names are listed.
         """
-        if isinstance(which, str) and which.lstrip("-").isdigit():
+        if isinstance(which, str) and re.fullmatch(r"-?[0-9]{1,18}", which):
             which = int(which)
         if isinstance(which, int):
             if not -len(self) <= which < len(self):
@@ -132,11 +133,11 @@ class PathSet(nn.Module, ABC):
             for index, name in self.info.names.items():
                 if which == (name if exact else name.removesuffix(" +").removesuffix(" -")):
                     return self.find(int(index))
-        if which.startswith("path ") and which[5:].isdigit():
-            return self.find(int(which[5:]))
+        if found := re.fullmatch(r"path ([0-9]{1,18})", which):
+            return self.find(int(found[1]))
         names = list(self.info.names.values())
         known = near_names(which, names) if names else f"no path of the set has a name; give an index, 0..{len(self) - 1}."
-        raise SemanifoldError(f"There is no path {which!r}: {known}")
+        raise SemanifoldError(f"There is no path {shown(which, 40)!r}: {known}")
 
     def name_of(self, index: int) -> str:
         """Return what a path is called."""
@@ -165,9 +166,32 @@ class PathSet(nn.Module, ABC):
         values[:, layers] = moving + shift
         return latents.with_values(values)
 
-    def shifted_images(self, generator: Generator, latents: Latents, index: Tensor, magnitude: Tensor) -> Tensor:
-        """Return the pictures ``[n, c, h, w]`` of :meth:`shifted` codes."""
-        return generator.images(self.shifted(latents, index, magnitude))
+    def shifted_images(
+        self,
+        generator: Generator,
+        latents: Latents | int | Sequence[int],
+        index: Tensor | Sequence[int] | int | str,
+        magnitude: Tensor | Sequence[float] | float,
+    ) -> Tensor:
+        """Return the pictures ``[n, c, h, w]`` of :meth:`shifted` codes.
+
+        Args:
+            generator: makes the pictures.
+            latents: n codes or seeds.
+            index: which path each takes, ``[n]``; or one, by its index or name, for all.
+            magnitude: how far, ``[n]``; or one number for all.
+        """
+        codes = as_latents(latents, generator, self.info.space)
+        which = self.find(index) if isinstance(index, int | str) else index
+        device = codes.values.device
+        every = torch.as_tensor(which, device=device).expand(len(codes))
+        return generator.images(self.shifted(codes, every, torch.as_tensor(magnitude).to(codes.values).expand(len(codes))))
+
+    def __repr__(self) -> str:
+        names = ", ".join(shown(name, 20) for name in list(self.info.names.values())[:3])
+        named = f", {len(self.info.names)} with names ({names}{', ...' if len(self.info.names) > 3 else ''})" if names else ""
+        origin = shown(self.info.generator, 40)
+        return f"{type(self).__name__}({len(self)} paths in {self.info.space} {list(self.shape)} of {origin}{named})"
 
     def check(self, latents: Latents) -> None:
         """Refuse codes that these paths cannot move.
