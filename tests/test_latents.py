@@ -34,3 +34,9 @@ def test_latents_say_in_one_line_what_they_are() -> None:
 def test_what_is_no_batch_of_codes_is_refused(values: Any) -> None:
     with pytest.raises(SemanifoldError, match="Latents hold a tensor"):
         Latents(values, "z")
+
+
+@pytest.mark.parametrize(("space", "labels"), [(7, None), (None, None), ("z", 3), ("z", [1.0])])
+def test_spaces_are_names_and_labels_tensors(space: Any, labels: Any) -> None:
+    with pytest.raises(SemanifoldError, match="space of latents is a name"):
+        Latents(VALUES, space, labels)

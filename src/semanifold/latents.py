@@ -35,6 +35,11 @@ class Latents:
                 "seeds become codes by generator.sample([7])."
             )
 
+        if not isinstance(self.labels, Tensor | None) or not isinstance(self.space, str):
+            raise SemanifoldError(
+                "The space of latents is a name, such as 'w', and their labels are a tensor [n, classes] or None."
+            )
+
     def __len__(self) -> int:
         return self.values.shape[0]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from real_generators import REAL
@@ -210,6 +211,12 @@ def test_a_network_with_classes_takes_labels() -> None:
     numbers = wrap(lambda z, y: squares(z) * y.argmax(1)[:, None, None, None], 3, classes=4)
     codes = generator.sample([5], labels=2)
     assert torch.allclose(numbers.images(codes), generator.images(codes))
+    for label in (2, np.int64(2), torch.tensor(2), [2], np.array([2]), torch.eye(4)[2:3]):
+        assert generator.sample([5], labels=label) == codes  # type: ignore[arg-type]
+    assert generator.sample_like(codes, 6) == generator.sample([6], labels=2)
+    for label in ("two", 2.0, [2.0], True, 4, -1, [0, 1], {}):
+        with pytest.raises(SemanifoldError, match=r"[Ll]abel|class"):
+            generator.sample([5], labels=label)  # type: ignore[arg-type]
     with pytest.raises(SemanifoldError, match="four has 4 classes"):
         generator.images(Latents(torch.zeros(1, 3), "z"))
     with pytest.raises(SemanifoldError, match=r"codes \[1, 3\] of space z and labels \[1, 2\]"):
@@ -239,6 +246,12 @@ def test_codes_of_another_precision_are_refused_with_the_remedy(dtype: torch.dty
     codes = Latents(torch.zeros(1, 6, dtype=dtype), "z")
     with pytest.raises(SemanifoldError, match=r"works in float32, but these codes are .*latents.to\(dtype=torch.float32\)"):
         generator.images(codes)
+
+
+@pytest.mark.parametrize("given", [7, "mouth", None, torch.zeros(1, 6)])
+def test_pictures_are_made_of_latents(given: Any) -> None:
+    with pytest.raises(SemanifoldError, match="Pictures are made of Latents"):
+        wrap(network(), 6).images(given)
 
 
 def test_a_name_gives_nobody_the_regions_of_the_bundled_faces() -> None:

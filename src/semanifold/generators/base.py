@@ -70,7 +70,7 @@ class Generator(nn.Module, ABC):
         seeds: int | Sequence[int],
         space: str | None = None,
         *,
-        labels: Tensor | int | None = None,
+        labels: Tensor | Sequence[int] | int | None = None,
     ) -> Latents:
         """Draw one code per seed, independent of the batch size, the device and the global random state.
 
@@ -84,11 +84,12 @@ class Generator(nn.Module, ABC):
         latents = Latents(drawn.to(self.device, self.dtype), first, self._labels(labels, len(drawn)))
         return self.convert(latents, space or first)
 
-    def sample_like(self, code: Latents, seeds: Sequence[int], space: str | None = None) -> Latents:
+    def sample_like(self, code: Latents, seeds: int | Sequence[int], space: str | None = None) -> Latents:
         """Draw one code per seed, all of the class of one given code; of one class after the other where it has none.
 
         A code of ``w`` that a file brought may have none. See :meth:`sample`.
         """
+        seeds = seeds_.seed_numbers(seeds)
         labels = None
         if self.classes and code.labels is None:
             labels = torch.arange(len(seeds)) % self.classes
@@ -133,6 +134,11 @@ class Generator(nn.Module, ABC):
 
     def check_shape(self, latents: Latents) -> None:
         """The part of :meth:`check` that looks at no value, and so works under ``vmap`` and without waiting for a GPU."""
+        if not isinstance(latents, Latents):
+            raise SemanifoldError(
+                f"Pictures are made of Latents, not of a value of type {type(latents).__name__}; the code of seed 7 is "
+                "generator.sample(7)."
+            )
         self.check_space(latents.space)
         shape, expected = tuple(latents.values.shape[1:]), tuple(self.spaces[latents.space])
         if shape != expected:
@@ -193,21 +199,24 @@ class Generator(nn.Module, ABC):
         classes = f", {self.classes} classes" if self.classes else ""
         return f"{type(self).__name__}({shown(self.name)!r}: {spaces} -> {channels} x {height} x {width}{classes})"
 
-    def _labels(self, labels: Tensor | int | None, n: int) -> Tensor | None:
+    def _labels(self, labels: Tensor | Sequence[int] | int | None, n: int) -> Tensor | None:
         if labels is None and not self.classes:
             return None
         if not self.classes:
             raise SemanifoldError(f"{self.name} is not class-conditional; leave the label out.")
         if labels is None:
             raise SemanifoldError(f"{self.name} has {self.classes} classes; say which one with a label in 0..{self.classes - 1}.")
-        if isinstance(labels, int):
+        if isinstance(labels, int) and not isinstance(labels, bool):
             return self._one_hot([labels] * n)
+        labels = _as_tensor(labels)
+        if labels.ndim == 0 and not labels.is_floating_point() and labels.dtype != torch.bool:
+            return self._one_hot([int(labels)] * n)
         if tuple(labels.shape) == (n,) and not labels.is_floating_point() and labels.dtype != torch.bool:
             return self._one_hot(labels.tolist())
         if tuple(labels.shape) != (n, self.classes):
             raise SemanifoldError(
-                f"Labels are expected as class weights [{n}, {self.classes}] or as {n} class indices (whole numbers), but "
-                f"{list(labels.shape)} of {str(labels.dtype).removeprefix('torch.')} came."
+                f"Labels are given as class weights [{n}, {self.classes}] or as {n} class indices (whole numbers), but these are "
+                f"{list(labels.shape)} of {str(labels.dtype).removeprefix('torch.')}."
             )
         return labels.to(self.device, self.dtype)
 
@@ -216,6 +225,13 @@ class Generator(nn.Module, ABC):
             if not 0 <= label < self.classes:
                 raise SemanifoldError(f"There is no class {label}: {self.name} has classes 0..{self.classes - 1}.")
         return torch.nn.functional.one_hot(torch.tensor(index, device=self.device), self.classes).to(self.dtype)
+
+
+def _as_tensor(labels: Any) -> Tensor:
+    try:
+        return torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise SemanifoldError(f"A label is the number of a class, such as 3, but {shown(repr(labels), 40)} was given.") from error
 
 
 def as_latents(latents: Latents | int | Sequence[int], generator: Generator | None, space: str | None = None) -> Latents:

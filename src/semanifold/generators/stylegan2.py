@@ -264,7 +264,7 @@ class StyleGAN2(Generator):
         seeds: int | Sequence[int],
         space: str | None = None,
         *,
-        labels: Tensor | int | None = None,
+        labels: Tensor | Sequence[int] | int | None = None,
         truncation: float = 1.0,
         cutoff: int | None = None,
     ) -> Latents:
