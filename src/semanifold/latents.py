@@ -36,9 +36,7 @@ class Latents:
             )
 
         if not isinstance(self.labels, Tensor | None) or not isinstance(self.space, str):
-            raise SemanifoldError(
-                "The space of latents is a name, such as 'w', and their labels are a tensor [n, classes] or None."
-            )
+            raise SemanifoldError("The space of latents is a name, such as 'w', and labels are a tensor [n, classes] or None.")
 
     def __len__(self) -> int:
         return self.values.shape[0]

@@ -161,7 +161,7 @@ def test_a_mixture_of_classes_is_differentiable() -> None:
         (-1, "no class -1"),
         (10**30, "no class"),
         (torch.tensor([0, 5]), "no class 5"),
-        (torch.tensor([0, 1, 2]), r"\[2, 5\] or as 2 class indices.*\[3\] of int64 came"),
+        (torch.tensor([0, 1, 2]), r"\[2, 5\] or as 2 class indices.*\[3\] of int64"),
         (torch.tensor([0.0, 1.0]), r"whole numbers.*float32"),
         (torch.tensor([True, False]), "whole numbers.*bool"),
         (torch.zeros(2, 4), r"\[2, 4\]"),
