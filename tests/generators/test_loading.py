@@ -203,7 +203,7 @@ def test_own_code(tmp_path: Path) -> None:
     assert load_generator(f"{tmp_path}/mine.py:ready").picture_shape == (3, 4, 4)
     assert load_generator(f"{tmp_path}/mine.py:factory").name == "paint"
     for name, words in [
-        ("network", "is a Linear"),
+        ("network", "is a torch module of the class Linear, not a generator of semanifold; write network = semanifold.wrap"),
         ("broken", "KeyError"),
         ("reddy", "did you mean 'ready'"),
         ("paint", "failed"),

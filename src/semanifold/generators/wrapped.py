@@ -114,15 +114,15 @@ def check_steady(generator: Generator) -> None:
     """
     codes = generator.sample([0, 1], labels=0 if generator.classes else None)
     with torch.random.fork_rng([generator.device] if generator.device.type == "cuda" else []):
-        alone, again = generator.images(codes[0]), generator.images(codes[0])
+        alone = generator.images(codes[0])
         try:
-            pair = generator.images(codes)
+            pair, again = generator.images(codes), generator.images(codes)
         except Exception as error:  # anything may go wrong in a network of somebody else
             raise SemanifoldError(f"{generator.name} takes one code, but not two at once: {first_line(error)}.") from error
-    if len(pair) != 2:
+    if len(pair) != 2 or len(again) != 2:
         raise SemanifoldError(f"{generator.name} must return one picture per code, but for 2 codes it returned {len(pair)}.")
     scale = float(alone.abs().max()) or 1.0
-    if float((again - alone).abs().max()) > SAME * scale:
+    if float((again - pair).abs().max()) > SAME * scale:
         raise SemanifoldError(
             f"{generator.name} makes another picture of the same code each time: it has noise of its own; draw the noise once "
             "and use the same in every call, and put dropout and batch norm into evaluation mode."
@@ -152,7 +152,7 @@ class Wrapped(Generator):
         self.network = _copy(module) if isinstance(module, nn.Module) else module
         self.prior: Prior = prior
         self.pixel_range, self.spaces, self.classes = pixel_range, spaces, classes
-        self.name = name or f"wrapped {_own_name(module)}"
+        self.name = name or _name_for(module)
         if not any(value.is_floating_point() for value in self.state_dict().values()):
             # without weights, this says on which device and in which precision codes are drawn
             self.register_buffer("anchor", torch.zeros(()))
@@ -233,14 +233,14 @@ def first_line(error: Exception) -> str:
     return shown(str(error).strip().partition("\n")[0].rstrip("."), 200) or type(error).__name__
 
 
-def _own_name(module: object) -> str:
-    """Return the name of a function or of the class of an object."""
-    name = str(getattr(module, "__name__", type(module).__name__))
-    return "function" if name == "<lambda>" else name
+def _name_for(module: object) -> str:
+    """Return the name of a function; of a module or object, which have none, a name made of their class."""
+    name = getattr(module, "__name__", "")
+    return name if isinstance(name, str) and name.isidentifier() else f"wrapped {type(module).__name__}"
 
 
 def _function_text(function: Callable[..., Tensor]) -> str:
     try:
         return inspect.getsource(function)
     except (OSError, TypeError):  # made at a prompt, or a callable object
-        return f"{type(function).__module__}.{_own_name(function)}"
+        return f"{type(function).__module__}.{getattr(function, '__name__', type(function).__name__)}"
