@@ -93,9 +93,9 @@ class Edit(ABC):
     def __repr__(self) -> str:
         low, high = self.info.usable
         kind = "pad" if self.dimensions == 2 else "path"
-        shape, origin = list(self.moving_shape), shown(self.info.generator, 40)
+        shape, made_for = list(self.moving_shape), shown(origin(self.info.generator), 40)
         name = shown(self.info.name, 40)
-        return f"{type(self).__name__}({name!r}: {kind} in {self.info.space} {shape} of {origin}, t from {low:g} to {high:g})"
+        return f"{type(self).__name__}({name!r}: {kind} in {self.info.space} {shape} of {made_for}, t from {low:g} to {high:g})"
 
     @property
     @abstractmethod

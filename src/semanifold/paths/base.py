@@ -190,8 +190,8 @@ class PathSet(nn.Module, ABC):
     def __repr__(self) -> str:
         names = ", ".join(shown(name, 20) for name in list(self.info.names.values())[:3])
         named = f", {len(self.info.names)} with names ({names}{', ...' if len(self.info.names) > 3 else ''})" if names else ""
-        origin = shown(self.info.generator, 40)
-        return f"{type(self).__name__}({len(self)} paths in {self.info.space} {list(self.shape)} of {origin}{named})"
+        made_for = shown(origin(self.info.generator), 40)
+        return f"{type(self).__name__}({len(self)} paths in {self.info.space} {list(self.shape)} of {made_for}{named})"
 
     def check(self, latents: Latents) -> None:
         """Refuse codes that these paths cannot move.
