@@ -62,7 +62,7 @@ LAYOUTS = {"rosinality": STATE, "ada": ada(GENERATOR), "genforce": genforce(GENE
 def test_every_place_in_every_layout(layout: str, tmp_path: Path) -> None:
     state = LAYOUTS[layout]
     mean = {"latent_avg": MEAN} if layout == "rosinality" else {}
-    places: dict[str, dict[str, object]] = {
+    places: dict[str, dict[str, Any]] = {
         "bare": {**state, **mean},
         "g_ema": {"g": other(state), "d": CRITIC, "g_ema": state, **mean},
         "smooth": {"generator": other(state), "discriminator": CRITIC, "generator_smooth": state, **mean},
@@ -147,7 +147,7 @@ def test_nvidia_without_noise_without_mean_with_another_buffer(tmp_path: Path) -
     silent = made()
     with torch.no_grad():
         for conv in silent.convs:
-            conv.noise_strength.zero_()
+            conv.get_parameter("noise_strength").zero_()
     state = {key: value for key, value in ada(silent).items() if "noise" not in key}
     write_nvidia(tmp_path / "quiet.pkl", state)
     assert same(tmp_path / "quiet.pkl", pictures(silent)) == []
@@ -238,9 +238,9 @@ def test_objects_of_unknown_classes(tmp_path: Path) -> None:
         torch__nn__parallel__stand_in={"DataParallel": parallel},
     ):
         network, stale = tree(STATE, module, {}), tree(other(STATE), module, {})
-        around = parallel()
+        around: Any = parallel()
         around.module = network
-        owner = trainer()
+        owner: Any = trainer()
         owner.netG, owner.g_ema, owner.latent_avg, owner.step = stale, around, MEAN, 7
         beside = {"thing": Thing(path="a", inner=Thing(x=1)), "row": Row([1, 2]), "network": module(), "numbers": Numbers(a=1)}
         files = {

@@ -142,7 +142,14 @@ def _recognise_zip(data: bytes) -> tuple[str, Reader | None]:
 def _read_pickle(data: bytes) -> tuple[Any, dict[str, str]]:
     """A plain pickle, as NVIDIA's programs write; its tensors are small PyTorch files of their own inside of it."""
     budget = Budget()
-    extra: dict[tuple[str, str], Builder] = {("torch.storage", "_load_from_bytes"): lambda inner: _nested(inner, budget)}
+    seen: dict[int, tuple[Any, Storage]] = {}
+
+    def nested(inner: Any) -> Storage:
+        if id(inner) not in seen:  # the bytes are kept, so that no others get their number
+            seen[id(inner)] = inner, _nested(inner, budget)
+        return seen[id(inner)][1]
+
+    extra: dict[tuple[str, str], Builder] = {("torch.storage", "_load_from_bytes"): nested}
     return unpickle(data, extra=extra, budget=budget)[0], {}
 
 
