@@ -54,7 +54,7 @@ def test_published_numbers(variant: str) -> None:
     t = torch.arange(-count, count + 1) / count
     for start in range(len(expected["z0"])):
         for k in range(len(paths)):
-            codes = paths[k].latents(Latents(expected["z0"][start : start + 1], "z"), t).values
+            codes = paths[k].latents(Latents(expected["z0"][start : start + 1], paths.info.space), t).values
             agree(codes, expected[f"{variant}/path_codes"][start, k])
 
 
