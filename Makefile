@@ -1,8 +1,10 @@
-# One virtual environment serves every target; the first target that is made installs it.
+# One virtual environment serves every target: what a user needs, and for tests and linters the developers' tools beside it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TOOLS := $(VENV)/.installed-tools
+INSTALL := scripts/install.sh $(BIN)/python --constraint constraints.txt --editable
 
 .PHONY: help demo test lint docs clean
 
@@ -11,28 +13,32 @@ help:
 	@echo "make test   every test (under ten minutes on two cores)"
 	@echo "make lint   ruff and pyright"
 	@echo "make docs   the pictures of the docs, again"
-	@echo "make clean  remove the environment and what was written"
+	@echo "make clean  remove the environment and caches; what you made in out/ stays"
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt scripts/install.sh
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "semanifold needs Python 3.11 or newer; try make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	$(INSTALL) .
+	@touch $@
+
+$(TOOLS): $(INSTALLED)
+	$(INSTALL) '.[dev]'
 	@touch $@
 
 demo: $(INSTALLED)
 	$(BIN)/semanifold demo --out out/demo --overwrite
 
-test: $(INSTALLED)
+test: $(TOOLS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope
 
-lint: $(INSTALLED)
+lint: $(TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-docs: $(INSTALLED)
+docs: $(TOOLS)
 	$(BIN)/python docs/make_factor_sheet.py
 
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
