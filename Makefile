@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.installed-tools
-INSTALL := scripts/install.sh $(BIN)/python --constraint constraints.txt --editable
+INSTALL := scripts/install.sh $(BIN)/python --editable
 
 .PHONY: help demo test lint docs clean
 
