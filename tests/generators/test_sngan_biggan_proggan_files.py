@@ -51,6 +51,25 @@ def test_inspection(name: str) -> None:
 
 
 @every_file
+def test_every_prefix(name: str, tmp_path: Path) -> None:
+    """The generator is found behind any prefix, averaged weights first, beside a network that has keys of its own."""
+    shutil.copy(FILES[name], tmp_path / "bare.pt")  # without the arguments that lie beside a BigGAN
+    expected, state = load_generator(tmp_path / "bare.pt").fingerprint, state_of(name)
+    named = {f"module.netG_ema.{key}": value for key, value in state.items()}
+    worse = {f"module.netG.{key}": value.clone() for key, value in state.items()}
+    for tree in (
+        {"state_dict": {**worse, **named, "module.netD.0.weight": torch.zeros(2, 2)}, "epoch": 3},
+        {"nets": {"generator": {f"_orig_mod.{key}": value for key, value in state.items()}}, "surprise": torch.zeros(2)},
+    ):
+        torch.save(tree, tmp_path / "x.pt")
+        assert load_generator(tmp_path / "x.pt").fingerprint == expected
+    remarks: list[str] = []
+    torch.save(state | {"surprise": torch.zeros(2)}, tmp_path / "x.pt")
+    assert load_generator(tmp_path / "x.pt", say=remarks.append).fingerprint == expected
+    assert "left out surprise" in remarks[0]
+
+
+@every_file
 def test_conversion_is_exact(name: str, tmp_path: Path) -> None:
     target = tmp_path / "ours.safetensors"
     converted = convert(FILES[name], target)

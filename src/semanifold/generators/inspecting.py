@@ -66,7 +66,7 @@ class Inspection:
     notes: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        rows = [("file", f"{self.path} ({_amount(self.size)})"), ("format", self.format), ("holds", self.holds)]
+        rows = [("file", f"{shown(self.path, 200)} ({_amount(self.size)})"), ("format", self.format), ("holds", self.holds)]
         if self.resolution:
             rows.append(("pictures", f"{self.channels} x {self.resolution} x {self.resolution}"))
         if self.latents:

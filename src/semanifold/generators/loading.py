@@ -224,7 +224,7 @@ def convert(
     generator = from_contents(path, contents, say=say)
     if not read_header(contents):
         generator.source = text
-    original = str(read_header(contents).get("original_sha256", contents.sha256))
+    original = shown(str(read_header(contents).get("original_sha256", contents.sha256)))
     save_generator(generator, target, half=half, overwrite=overwrite, original_sha256=original)
     return load_file(target)
 
