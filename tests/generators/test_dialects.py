@@ -165,7 +165,9 @@ def load_remarks(path: Path) -> list[str]:
 
 
 def test_classes_without_their_embedding(tmp_path: Path) -> None:
-    """A first layer that is wider than w is not the one of an unconditional generator with a wider z."""
+    """A first layer of twice the width of w holds labels; any other is that of a wider z."""
+    wider = made(z_dim=9)
+    same(saved(tmp_path / "wider.pt", ada(wider)), pictures(wider))
     conditional = made(classes=3)
     same(saved(tmp_path / "whole.pt", ada(conditional)), pictures(conditional))
     state = {key: value for key, value in ada(conditional).items() if "embed" not in key}
@@ -182,10 +184,10 @@ def test_classes_without_their_embedding(tmp_path: Path) -> None:
 
 
 def test_a_pickle_that_says_how_wide_z_is(tmp_path: Path) -> None:
-    wide = made(z_dim=9)
-    write_nvidia(tmp_path / "wide.pkl", ada(wide), mapping={"z_dim": 9})
+    wide = made(z_dim=12)
+    write_nvidia(tmp_path / "wide.pkl", ada(wide), mapping={"z_dim": 12})
     same(tmp_path / "wide.pkl", pictures(wide))
-    with pytest.raises(SemanifoldError, match="takes 9 numbers where 6"):
+    with pytest.raises(SemanifoldError, match="takes 12 numbers where 6"):
         load_generator(saved(tmp_path / "x.pt", ada(wide)))
 
 

@@ -293,9 +293,11 @@ def _finished(
         raise SemanifoldError("The weights hold no layer that makes colours, but a StyleGAN2 has one at least.")
     first, last = state["mapping.layers.0.weight"], state[f"mapping.layers.{depth - 1}.weight"]
     embed = state.get("mapping.embed.weight")
-    if embed is None and first.shape[1] != (z_dim or min(first.shape[1], last.shape[0])):
+    # z and w are of one width nearly everywhere, and so is the embedding: twice as much is z with the embedding beside it
+    width = z_dim or (last.shape[0] if first.shape[1] == 2 * last.shape[0] else first.shape[1])
+    if embed is None and first.shape[1] != width:
         raise SemanifoldError(
-            f"The mapping network takes {first.shape[1]} numbers where {z_dim or last.shape[0]} are expected: it is of a "
+            f"The mapping network takes {first.shape[1]} numbers where {width} are expected: it is of a "
             "class-conditional generator, and the embedding of its classes is missing from the file; take the original file."
         )
     if embed is not None and first.shape[1] <= embed.shape[0]:
