@@ -19,8 +19,9 @@ from safetensors.torch import load_file, save_file
 
 import semanifold
 from semanifold import cli, media
-from semanifold.commands import results
-from semanifold.commands.base import from_arguments, seed_numbers, slug, to_arguments
+from semanifold.actions import results
+from semanifold.commands.arguments import from_arguments, seed_numbers, to_arguments
+from semanifold.commands.base import slug
 from semanifold.edits import Lattice, load_edit, save_edit
 from semanifold.generators.loading import save_generator
 from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
@@ -88,7 +89,7 @@ def found(tmp_path_factory):
 
 def run(command: str, *words: object, toy: bool = True) -> int:
     """Run a command on the toy generator, quickly."""
-    quick = {"discover": ["--frames", "5", "--steps", "12"]}.get(command, [])
+    quick = {"discover": ["--frames", "5", "--iterations", "12"]}.get(command, [])
     model = ["--generator", "toy.py:toy"] if toy and command in ("sample", "discover", "demo") else []
     return cli.main([command, *map(str, words), *model, *[w for w in quick if not set(quick) & set(words)]])
 
@@ -259,8 +260,8 @@ def test_a_run_is_repeated_from_another_folder(found, tmp_path, capsys):
 def test_a_class_conditional_stylegan2_from_its_class_on(tmp_path):
     config = StyleGAN2Config(16, 6, 6, (6, 5, 4), mapping_layers=2, classes=3)
     save_generator(StyleGAN2(config), tmp_path / "classes.safetensors")
-    words = ["discover", "--generator", "classes.safetensors", "--mask", "box:0,0,0.5,1", "--frames", "5", "--steps", "3"]
-    assert cli.main([*words, "--label", "1", "--out", "one"]) == 0
+    words = ["discover", "--generator", "classes.safetensors", "--mask", "box:0,0,0.5,1", "--frames", "5", "--iterations", "3"]
+    assert cli.main([*words, "--class", "1", "--out", "one"]) == 0
     edit = load_edit(tmp_path / "one" / results.EDIT)
     assert edit.info.space == "w+"
     assert edit.seed.labels.tolist() == [[0, 1, 0]]
@@ -268,7 +269,7 @@ def test_a_class_conditional_stylegan2_from_its_class_on(tmp_path):
     assert np.array_equal(farthest[0], codes[np.abs(codes - codes[0]).reshape(len(codes), -1).sum(1).argmax()])
     assert not np.array_equal(farthest[0], codes[0])
     assert cli.main([*words, "--latents", "one/projected_w.npz", "--out", "two"]) == 0, "a code of w+ without a class"
-    assert cli.main(["sample", "--generator", "classes.safetensors", "--seeds", "0-4", "--label", "2", "0", "--out", "s"]) == 0
+    assert cli.main(["sample", "--generator", "classes.safetensors", "--seeds", "0-4", "--class", "2", "0", "--out", "s"]) == 0
     assert load_file(tmp_path / "s" / "pool.safetensors")["labels"].argmax(1).tolist() == [2, 0, 2, 0, 2]
 
 
@@ -291,7 +292,7 @@ def test_sample_mixes_styles_cuts_the_truncation_off_and_draws_noise(tmp_path):
     assert np.array_equal(cut[0, :2], cut[1, :2])
     assert cli.main([*words, "no", "--cutoff", "2"]) == 2
     assert np.array_equal(codes("noisy", "--noise", "random"), plain)
-    codes("other noise", "--noise", "random", "--noise-seed", "1")
+    codes("other noise", "--noise", "random", "--draw-seed", "1")
     pictures = [media.FrameFolder(tmp_path / name / results.FRAMES)[0] for name in ("plain", "noisy", "other noise")]
     assert not any(np.array_equal(a, b) for a, b in itertools.combinations(pictures, 2))
     assert cli.main(["rerun", "noisy"]) == 0
@@ -299,7 +300,7 @@ def test_sample_mixes_styles_cuts_the_truncation_off_and_draws_noise(tmp_path):
 
 
 def test_the_benchmark_is_a_run_that_can_be_repeated(tmp_path, capsys):
-    words = ["bench", "locality", "--generator", "toy.py:toy", "--masks", MOUTH, "--seeds", "1", "--methods", "eigen", "ganspace"]
+    words = ["bench", "locality", "--generator", "toy.py:toy", "--mask", MOUTH, "--seeds", "1", "--methods", "eigen", "ganspace"]
     assert cli.main([*words, "--out", "b"]) == 0
     assert "generalised eigenproblem" in capsys.readouterr().out
     assert set(read_record(tmp_path / "b")["files"]) == {f"locality.{end}" for end in ("jsonl", "md", "json", "png")}
@@ -330,7 +331,7 @@ def test_sample_writes_pictures_and_codes(tmp_path, capsys):
 
 
 def test_a_pad_has_a_sheet_and_a_film(tmp_path):
-    assert run("discover", "--mask", MOUTH, "--dims", "2", "--frames", "3", "--steps", "6", "--out", "pad") == 0
+    assert run("discover", "--mask", MOUTH, "--dims", "2", "--frames", "3", "--iterations", "6", "--out", "pad") == 0
     assert (tmp_path / "pad" / results.PAD).exists()
     assert load_edit(tmp_path / "pad" / results.EDIT).dimensions == 2
 
@@ -353,7 +354,7 @@ def test_inspect_and_convert_of_a_file_of_weights(tmp_path, capsys):
 
 
 def long_search(folder: Path) -> subprocess.Popen:
-    words = ["discover", "--mask", MOUTH, "--generator", "toy.py:slow", "--frames", "24", "--steps", "5000", "--tolerance", "0"]
+    words = ["discover", "--mask", MOUTH, "--generator", "toy.py:slow", "--frames", "24", "--iterations", "5000", "--tolerance", "0"]
     process = subprocess.Popen(
         [sys.executable, "-m", "semanifold", *words, "--out", "r"],
         cwd=folder,
@@ -385,7 +386,7 @@ def test_ctrl_c_keeps_the_best_so_far(tmp_path):
 
 
 def discover(*words: str) -> list[str]:
-    given = ["discover", "--generator", "toy.py:toy", "--out", "r", "--frames", "5", "--steps", "3"]
+    given = ["discover", "--generator", "toy.py:toy", "--out", "r", "--frames", "5", "--iterations", "3"]
     mask = [] if "--mask" in words else ["--mask", MOUTH]
     return [*given, *mask, *words]
 
@@ -406,7 +407,7 @@ BAD = {
     "unknown device": ["sample", "--generator", "toy.py:toy", "--device", "gpu", "--out", "r"],
     "no seed": ["sample", "--generator", "toy.py:toy", "--seeds", "--out", "r"],
     "endless seed": ["sample", "--generator", "toy.py:toy", "--seeds", "99999999999999999999", "--out", "r"],
-    "label without classes": ["sample", "--generator", "toy.py:toy", "--label", "3", "--out", "r"],
+    "label without classes": ["sample", "--generator", "toy.py:toy", "--class", "3", "--out", "r"],
     "truncation without a mean": discover("--truncation", "0.7"),
     "unknown region": discover("--mask", "mouht"),
     "empty mask": discover("--mask", "box:0.5,0.5,0.5,0.5"),
@@ -456,10 +457,10 @@ BAD = {
     "an infinite weight": discover("--outside", "inf"),
     "convert one's own code": ["convert", "toy.py:toy", "new.safetensors"],
     "benchmark that is none": ["bench", "speed"],
-    "benchmark of a region that is none": ["bench", "locality", "--generator", "toy.py:toy", "--masks", "mouth"],
-    "benchmark of no component": ["bench", "locality", "--generator", "toy.py:toy", "--masks", MOUTH, "--top", "0"],
-    "benchmark into a file": ["bench", "locality", "--generator", "toy.py:toy", "--masks", MOUTH, "--out", "toy.py"],
-    "benchmark among foreign files": ["bench", "locality", "--generator", "toy.py:toy", "--masks", MOUTH, "--out", "folder"],
+    "benchmark of a region that is none": ["bench", "locality", "--generator", "toy.py:toy", "--mask", "mouth"],
+    "benchmark of no component": ["bench", "locality", "--generator", "toy.py:toy", "--mask", MOUTH, "--top", "0"],
+    "benchmark into a file": ["bench", "locality", "--generator", "toy.py:toy", "--mask", MOUTH, "--out", "toy.py"],
+    "benchmark among foreign files": ["bench", "locality", "--generator", "toy.py:toy", "--mask", MOUTH, "--out", "folder"],
 }
 
 
@@ -532,7 +533,7 @@ def test_a_full_disk_in_the_middle_of_a_run(tmp_path, monkeypatch, capsys):
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("semanifold.plots.plane", lambda codes: (codes[:, :2], "a test"))
-    monkeypatch.setattr("semanifold.commands.discover.discover_manifold", lambda *_, **__: pytest.fail("searched again"))
+    monkeypatch.setattr("semanifold.actions.discover.discover_manifold", lambda *_, **__: pytest.fail("searched again"))
     assert run("discover", "--mask", MOUTH, "--out", "r") == 0
     assert read_record(tmp_path / "r")["status"] == "finished"
 

@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from semanifold import cli
-from semanifold.commands.base import from_arguments, to_arguments
+from semanifold.commands.arguments import from_arguments, to_arguments
 from semanifold.generators.loading import save_generator
 from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from semanifold.paths.base import PathSetInfo
@@ -206,7 +206,7 @@ def test_the_same_commands_again_do_nothing(done, monkeypatch, capsys):
 def test_other_settings_do_not_mix_with_a_walk(done, monkeypatch, capsys):
     monkeypatch.chdir(done)
     before = listing(done / "walk")
-    assert run("traverse", "set.safetensors", "--seeds", "0-2", "--eps", "0.1", "--out", "walk") == 2
+    assert run("traverse", "set.safetensors", "--seeds", "0-2", "--step", "0.1", "--out", "walk") == 2
     assert "holds another run (eps None instead of 0.1" in capsys.readouterr().err
     assert listing(done / "walk") == before
 
@@ -292,7 +292,7 @@ def test_a_killed_walk_goes_on_and_keeps_what_is_done(tmp_path):
 
 def test_an_interrupted_measurement_goes_on(tmp_path, monkeypatch):
     from semanifold.attributes.functions import FunctionAttributes
-    from semanifold.commands import paths
+    from semanifold.actions import paths
 
     assert run("traverse", "set.safetensors", "--seeds", "0-1", "--no-films", "--out", "walk") == 0
     monkeypatch.setattr(paths, "EVERY", 0.0)
@@ -329,7 +329,7 @@ def test_help_is_narrow_and_names_every_argument(command, capsys):
 
 def test_commands_survive_their_record():
     for words in (
-        ["traverse", "set.safetensors", "--paths", "3", "smile", "--seeds", "1-3", "--eps", "0.3"],
+        ["traverse", "set.safetensors", "--paths", "3", "smile", "--seeds", "1-3", "--step", "0.3"],
         ["measure", "walk", "--mask", "mouth", "--attributes", "faces,pose"],
         ["rank", "walk", "--group", "all", "x=a,b", "--name", "out.safetensors"],
     ):
@@ -350,8 +350,8 @@ WRONG = {
     "half a pool": ([*TRAVERSE, "--pool", "."], "half-written"),
     "a pool of other codes": ([*TRAVERSE, "--pool", "wide.safetensors"], "toy expects"),
     "no step": ([*TRAVERSE, "--steps", "0"], "at least 1 step"),
-    "backward step": ([*TRAVERSE, "--eps", "-0.1"], "length above 0"),
-    "no length": ([*TRAVERSE, "--eps", "nan"], "length above 0"),
+    "backward step": ([*TRAVERSE, "--step", "-0.1"], "length above 0"),
+    "no length": ([*TRAVERSE, "--step", "nan"], "length above 0"),
     "leap beyond the end": ([*TRAVERSE, "--leap", "9"], "every 9th of 4"),
     "no batch": ([*TRAVERSE, "--batch", "0"], "at least 1"),
     "no quality": ([*TRAVERSE, "--jpeg", "101"], "1 to 95"),

@@ -10,7 +10,6 @@ import math
 import os
 import subprocess
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -40,6 +39,7 @@ INK = (60, 60, 66)
 PAPER = (255, 255, 255)
 GAP = 4
 VIEWABLE = 512
+GIF_RATE = 20
 
 
 def to_uint8(images: Tensor) -> Frame:
@@ -108,7 +108,13 @@ def enlarge(frame: Frame | Image.Image, size: int) -> Image.Image:
 
 
 def save_mp4(
-    frames: Frames, path: str | os.PathLike[str], *, fps: float = 24, size: int | None = None, ping_pong: bool = False
+    frames: Frames,
+    path: str | os.PathLike[str],
+    *,
+    fps: float = 24,
+    size: int | None = None,
+    ping_pong: bool = False,
+    loops: int = 1,
 ) -> Path:
     """Write H.264 video that every player shows (yuv420p, even sides, BT.709).
 
@@ -118,33 +124,43 @@ def save_mp4(
         fps: frames a second.
         size: longer side in pixels; when None, small pictures are enlarged to 512 and others stay.
         ping_pong: whether the film runs back to its start.
+        loops: how often the film runs through.
     """
     codec = ["-c:v", "libx264", "-crf", "14", "-preset", "medium", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
     size = max(VIEWABLE, *frames[0].shape[:2]) if size is None else size
     colours = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709", "-color_primaries", "bt709"]
     colours += ["-color_trc", "bt709"]
-    return _ffmpeg(frames, path, fps, size, [*colours, *codec, "-f", "mp4"], ping_pong=ping_pong)
+    return _ffmpeg(frames, path, fps, size, [*colours, *codec, "-f", "mp4"], order(len(frames), ping_pong=ping_pong) * loops)
 
 
 def save_gif(
     frames: Frames, path: str | os.PathLike[str], *, fps: float = 20, size: int | None = None, ping_pong: bool = False
 ) -> Path:
-    """Write an endless gif with one palette for the whole clip and an ordered dither, which stands still where the picture does.
+    """Write an endless gif with one palette for the whole clip and ordered dither, so that static parts do not flicker.
+
+    Of more than :data:`GIF_RATE` frames per second every second one is written: gifs are large, and few players show more.
 
     Args:
         frames: the pictures.
         path: the file.
-        fps: frames a second; gif players keep time to a hundredth of a second and slow anything beyond 50 down.
+        fps: frames per second; gif players keep time to a hundredth of a second and slow anything beyond 50 down.
         size: longer side in pixels; 256 when None, or the pictures' own if that is larger, up to 512.
         ping_pong: whether the film runs back to its start.
     """
     size = int(min(max(*frames[0].shape[:2], 256), VIEWABLE)) if size is None else size
+    halved = 2 if fps > GIF_RATE and len(frames) > 3 else 1
     graph = "split[a][b];[a]palettegen=stats_mode=full[p];[b][p]paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
-    return _ffmpeg(frames, path, fps, size, ["-filter_complex", graph, "-loop", "0", "-f", "gif"], ping_pong=ping_pong)
+    chosen = order(len(frames), ping_pong=ping_pong)[::halved]
+    return _ffmpeg(frames, path, fps / halved, size, ["-filter_complex", graph, "-loop", "0", "-f", "gif"], chosen)
 
 
-def _ffmpeg(frames: Frames, path: str | os.PathLike[str], fps: float, size: int, output: list[str], *, ping_pong: bool) -> Path:
-    """Feed enlarged frames to the bundled ffmpeg; both sides are made even."""
+def order(n: int, *, ping_pong: bool) -> list[int]:
+    """Return the order in which n frames are shown; back and forth, the ends are shown once."""
+    return [*range(n), *(range(n - 2, 0, -1) if ping_pong else ())]
+
+
+def _ffmpeg(frames: Frames, path: str | os.PathLike[str], fps: float, size: int, output: list[str], shown: list[int]) -> Path:
+    """Feed enlarged frames in an order to the bundled ffmpeg; both sides are made even."""
     if not 0 < fps <= 240:
         raise SemanifoldError(f"fps is the number of frames a second, between 0 and 240, but it is {fps}.")
     if not 2 <= size <= 8192:
@@ -153,15 +169,22 @@ def _ffmpeg(frames: Frames, path: str | os.PathLike[str], fps: float, size: int,
 
     first = enlarge(frames[0], size)
     sides = (first.width // 2 * 2 or 2, first.height // 2 * 2 or 2)
-    order = chain(range(len(frames)), range(len(frames) - 2, 0, -1) if ping_pong else ())
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{sides[0]}x{sides[1]}", "-r", f"{fps:g}", "-i", "-"]
     with replacing(path) as part:
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *source, *output, str(part)]
+        command = [
+            imageio_ffmpeg.get_ffmpeg_exe(),
+            "-v",
+            "error",
+            "-y",
+            *source,
+            *output,
+            f"file:{part}",
+        ]  # a name with a colon is no protocol
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
             assert process.stdin is not None
             assert process.stderr is not None
             try:
-                for index in order:
+                for index in shown:
                     process.stdin.write(enlarge(frames[index], size).resize(sides, Image.Resampling.LANCZOS).tobytes())
                 process.stdin.close()
             except BrokenPipeError:
@@ -175,7 +198,8 @@ def _ffmpeg(frames: Frames, path: str | os.PathLike[str], fps: float, size: int,
     return Path(path)
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return the font of all captions, of this height in pixels."""
     return ImageFont.load_default(size)
 
 
@@ -231,15 +255,15 @@ def filmstrip(frames: Frames, seed: Frame, mask: Picture | None = None, *, count
 
 def stack_rows(rows: Sequence[Image.Image], labels: Sequence[str]) -> Image.Image:
     """Return rows of pictures below one another, each with a short label at its left."""
-    font = _font(15)
-    margin = math.ceil(max(font.getlength(label) for label in labels)) + 16 if any(labels) else 0
+    letters = font(15)
+    margin = math.ceil(max(letters.getlength(label) for label in labels)) + 16 if any(labels) else 0
     width, height = max(row.width for row in rows) + margin, sum(row.height for row in rows) + GAP * (len(rows) - 1)
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     top = 0
     for row, label in zip(rows, labels, strict=True):
         sheet.paste(row, (margin, top))
-        draw.text((margin - 8, top + row.height / 2), label, fill=INK, font=font, anchor="rm")
+        draw.text((margin - 8, top + row.height / 2), label, fill=INK, font=letters, anchor="rm")
         top += row.height + GAP
     return sheet
 
@@ -278,7 +302,7 @@ def contact_sheet(frames: Frames, labels: Sequence[str] = (), *, columns: int | 
         left, top = GAP + i % columns * cell[0], GAP + i // columns * cell[1]
         sheet.paste(tile, (left, top))
         if labels:
-            draw.text((left + tile.width / 2, top + tile.height + 1), labels[i], fill=INK, font=_font(13), anchor="ma")
+            draw.text((left + tile.width / 2, top + tile.height + 1), labels[i], fill=INK, font=font(13), anchor="ma")
     return sheet
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from semanifold.errors import SemanifoldError
 from semanifold.media import ACCENT, VIEWABLE, Frame, Frames, Picture, enlarge, save_png, show_mask
 from semanifold.storage.files import replacing
 
@@ -82,7 +83,7 @@ def _colour_bar(figure: Figure, mappable: ScalarMappable, axes: Axes, label: str
 
 
 def plane(codes: NDArray[np.floating]) -> tuple[NDArray[np.floating], str] | None:
-    """Return codes ``[n, d]`` laid out on a plane ``[n, 2]`` by UMAP, and its name; None where umap-learn is missing or n < 8.
+    """Return codes ``[n, d]`` laid out on a plane ``[n, 2]`` by UMAP, and its name; None if n < 8.
 
     UMAP: McInnes, Healy, Melville 2018, arXiv:1802.03426.
     """
@@ -97,8 +98,8 @@ def plane(codes: NDArray[np.floating]) -> tuple[NDArray[np.floating], str] | Non
             layout = UMAP(n_neighbors=neighbours, min_dist=0.3, init="pca", random_state=0).fit_transform(
                 np.asarray(codes, dtype=np.float64)
             )
-    except ImportError:
-        return None
+    except ImportError as error:
+        raise SemanifoldError('The map by UMAP needs umap-learn; install it with: pip install "umap-learn>=0.5.6".') from error
     return np.asarray(layout), "UMAP: neighbours stay neighbours"
 
 
@@ -121,22 +122,30 @@ def first_equals(codes: NDArray[np.floating]) -> list[int]:
     return [int((np.abs(codes[: i + 1] - codes[i]).max(1) <= near).argmax()) for i in range(len(codes))]
 
 
-def path_plot(codes: Sequence[NDArray[np.floating]], t: NDArray[np.floating], path: str | os.PathLike[str]) -> Path:
-    """Plot the codes of a path on a plane by PCA and, where it is installed, by UMAP, coloured by t, the seed (t = 0) marked.
+def path_plot(
+    codes: Sequence[NDArray[np.floating]], t: NDArray[np.floating], path: str | os.PathLike[str], *, umap: bool = False
+) -> Path:
+    """Plot the codes of a path on a plane by PCA and, if asked for, by UMAP, coloured by t, the seed (t = 0) marked.
 
-    UMAP shows which codes are neighbours, and may bend a straight path; PCA shows how straight it is.
+    PCA shows how straight a path is; UMAP shows which codes are neighbours, and may bend a straight path.
 
     Args:
         codes: ``[n, d]`` for each picture that the path begins at.
         t: ``[n]``.
         path: the PNG file.
+        umap: draw the map by UMAP as well; it compiles for up to half a minute.
+
+    Raises:
+        SemanifoldError: if umap-learn is not installed.
     """
     from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
 
     joined = np.concatenate(list(codes))
     first = first_equals(joined)
     once = sorted(set(first))
-    layouts = [found for found in (principal_plane(joined[once]), plane(joined[once])) if found is not None]
+    layouts = [principal_plane(joined[once])]
+    if umap and (found := plane(joined[once])) is not None:
+        layouts.append(found)
     points = None
     figure = Figure(figsize=(5.2 * len(layouts) + 0.8, 5), dpi=120, layout="constrained")
     panels = figure.subplots(1, len(layouts), squeeze=False)[0]

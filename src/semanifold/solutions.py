@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -10,9 +9,6 @@ from typing import Any, Generic, TypeVar
 from semanifold.errors import SemanifoldError
 
 T = TypeVar("T")
-
-Progress = Callable[[dict[str, Any]], None]
-"""Called once a step with its numbers, such as ``step``, ``steps``, ``inside``, ``outside``, ``objective``, ``evaluations``."""
 
 
 class Result(Enum):

@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, Suppress, arg
+from cyclopts import Parameter
 
-from semanifold.commands.base import Command, Model, Output, facts_of, for_help, to_arguments
-from semanifold.commands.terminal import ProgressLine, say, show
-from semanifold.locality.benchmark import ROWS, LocalitySettings, run_benchmark
-from semanifold.locality.methods import METHODS
-from semanifold.locality.worlds import world_of
-from semanifold.manifolds import ManifoldSettings
-from semanifold.storage.files import write_text
-from semanifold.storage.runs import begin_run, working
+from semanifold.commands.arguments import GENERATOR, MAIN, PLACE, Group, flat, numbers_text, option, seed_numbers
+from semanifold.commands.base import Command, Model, Output
+from semanifold.locality.settings import LocalitySettings
+from semanifold.manifolds.settings import ManifoldSettings
 
-TABLE, NUMBERS, FIGURE = "locality.md", "locality.json", "locality.png"
+WHAT = Group("What to measure", sort_key=3)
+HIDDEN = Parameter(parse=False)
 
 
-@dataclass(frozen=True)
+def faces_text(seeds: int | tuple[int, ...]) -> str:
+    """Return seeds as a person types them."""
+    return numbers_text(tuple(range(seeds)) if isinstance(seeds, int) else seeds)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Locality(LocalitySettings):
-    """The same fields, with help for the command line; the manifolds are measured as everybody gets them."""
+    """The same fields; the manifolds are measured as everybody gets them."""
 
-    generator: Suppress[str] = "faces"
-    manifold: Suppress[ManifoldSettings] = field(default_factory=ManifoldSettings)
-    out: Suppress[Path] = Path("out/locality")
+    masks: Annotated[tuple[str, ...], option("MASK ...", name="--mask", group=MAIN)] = LocalitySettings.masks
+    seeds: Annotated[int | tuple[int, ...], option("N|N-N ...", read=seed_numbers, write=faces_text, many=True, group=MAIN)] = 8
+    methods: Annotated[tuple[str, ...], option("NAME ...")] = LocalitySettings.methods
+    level: Annotated[float, option("SHARE", name="--inside")] = LocalitySettings.level
+    paper_steps: Annotated[int, option("N", name="--paper-iterations")] = LocalitySettings.paper_steps
+    generator: Annotated[str, HIDDEN] = "faces"
+    manifold: Annotated[ManifoldSettings, HIDDEN] = field(default_factory=ManifoldSettings)
+    out: Annotated[Path, HIDDEN] = Path("out/locality")
 
 
-Locality.__doc__ = for_help(LocalitySettings.__doc__)
+Locality.__doc__ = (LocalitySettings.__doc__ or "").replace("``", "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Bench(Command):
     """Measure how local edits of a generator are, against other methods, at equal inside change.
 
@@ -43,31 +50,13 @@ class Bench(Command):
         output: Where the results go.
     """
 
-    what: Positional[Annotated[Literal["locality"], arg(metavar="locality")]]
-    settings: Locality = field(default_factory=Locality)
-    model: Model = field(default_factory=Model)
-    output: Output = field(default_factory=Output)
+    what: Annotated[Literal["locality"], option("locality")] = field(kw_only=False)
+    settings: Annotated[Locality, flat(WHAT)] = field(default_factory=Locality)
+    model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
+    output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
     def run(self) -> int:
         """Print the table, and write it with its figure."""
-        generator = self.model.load()
-        world = world_of(generator, self.settings.masks)
-        folder = self.output.folder("locality", *([] if generator.name == Model().generator else [generator.name]))
-        run = begin_run(folder, "bench", to_arguments(self), facts_of(generator), overwrite=self.output.overwrite)
-        if run.finished:
-            say(f"{folder} is finished already; --overwrite does it again.")
-        else:
-            line = ProgressLine(self.what)
-            with working(run):
-                run.path(ROWS)
-                settings = replace(self.settings, generator=generator.name, out=folder)
-                try:
-                    report = run_benchmark(world, settings, METHODS, line)
-                finally:
-                    line.close()
-                write_text(run.path(TABLE), report.markdown() + "\n")
-                write_text(run.path(NUMBERS), report.json() + "\n")
-                report.figure(run.path(FIGURE))
-                say(report.markdown())
-        show(folder / FIGURE, folder / TABLE)
-        return 0
+        from semanifold.actions.bench import bench  # noqa: PLC0415  (brings torch)
+
+        return bench(self)

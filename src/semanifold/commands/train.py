@@ -2,60 +2,111 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Literal
 
-import torch
-from torch import Tensor
-from tyro.conf import arg
-
-from semanifold.commands.base import Command, Model, Output, facts_of, read_mask, to_arguments
-from semanifold.commands.directions import CLOSED
-from semanifold.commands.terminal import ProgressLine, remark, say, show
-from semanifold.commands.train_arguments import ANY, Kind, Training
-from semanifold.errors import SemanifoldError
-from semanifold.generators.base import Generator
-from semanifold.generators.loading import load_generator
-from semanifold.masks import Mask
-from semanifold.paths import training_records as records
-from semanifold.paths.base import PathSet
-from semanifold.paths.bending import bending
-from semanifold.paths.experiments import RECONSTRUCTOR, open_experiment, preset_of
-from semanifold.paths.files import PATHS, load_paths, save_paths
-from semanifold.paths.foreign import save_support_sets
-from semanifold.paths.linear import FORMS, LinearPaths
-from semanifold.paths.presets import PRESETS, Preset, find_preset
-from semanifold.paths.reconstructor import Reconstructor, check_fits, make_reconstructor, save_reconstructor
-from semanifold.paths.training import Report, check_learnable, held_out_scores, leave, make_accelerator, train_paths
-from semanifold.paths.training_step import TrainingSettings
-from semanifold.paths.warped import WarpedPaths
-from semanifold.storage.files import write_text
-from semanifold.storage.runs import Run, begin_run, earlier_run, working
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
-
-METRICS = "metrics.json"
-BENT, BEND_CODES = 4_000_000, 16
-"""Codes that the bending of paths is measured at: the first seed, how many."""
-SUPPORT_SETS, FIRST_SETS = "support_sets.pt", "support_sets_init.pt"
-DIRECTIONS = "directions_init.safetensors"
+from semanifold.commands.arguments import GENERATOR, KIND, LAYERS, MAIN, PLACE, TRAINING, flat, option
+from semanifold.commands.base import Command, Model, Output
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """Which paths to learn; what is left out comes from the preset (--presets lists them).
+
+    Attributes:
+        paths: warped, a form of linear ones (ortho, linear, projective, fc), or a set that is not trained but measured
+            (id, random, pca, sefa, joint).
+        k: number of paths.
+        dipoles: pairs of support vectors of a warped path.
+        init: start of warped paths: reference (as published, nearly straight) or spread; of linear ones: random. Warped, linear
+            and projective ones can also start along the directions of a closed form: joint, pca, sefa.
+        space: latent space in which the paths live.
+        layers: first and last layer of w+ that move.
+        shared: move all these layers alike, as in w.
+        gamma: width of all potentials, one over a squared length.
+        fixed_gammas: do not learn the widths.
+        learn_alphas: learn the weights of the support vectors.
+        step: length of one step when a path is traced.
+        steps: steps from the picture to the end of a path.
+    """
+
+    paths: Annotated[str | None, option("KIND", name="--kind", group=MAIN)] = None
+    k: Annotated[int | None, option("K", group=MAIN)] = None
+    dipoles: Annotated[int | None, option("N")] = None
+    init: Annotated[str | None, option("NAME")] = None
+    space: Annotated[str | None, option("NAME")] = None
+    layers: Annotated[tuple[int, int] | None, LAYERS] = None
+    shared: bool = False
+    gamma: Annotated[float | None, option("G")] = None
+    fixed_gammas: bool = False
+    learn_alphas: bool = False
+    step: Annotated[float | None, option("LENGTH")] = None
+    steps: Annotated[int | None, option("N")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How to train; what is left out comes from the preset (--presets lists them).
+
+    Attributes:
+        iterations: steps of the optimisers.
+        batch: samples an iteration, of all processes together.
+        accumulate: parts that a batch is worked through in, to save memory.
+        min_magnitude: least length of a step, in units of the latent space; of sets with scales twice the preset's.
+        max_magnitude: greatest length of a step; likewise.
+        reconstructor: lenet or resnet.
+        reconstructor_size: height and width that pictures are brought to before the reconstructor.
+        paths_lr: learning rate of the paths; of those that start along directions 0.15 times the preset's.
+        reconstructor_lr: learning rate of the reconstructor.
+        decay: last share of the iterations, in which both rates fall to 0.
+        lambda_cls: weight of naming the path.
+        lambda_reg: weight of measuring the magnitude.
+        precision: float32, or bf16 for the networks.
+        truncation: pull codes of w towards the mean: 1 leaves them, 0 gives the mean.
+        z_truncation: cut the coordinates of z to plus or minus this number.
+        classes: classes to draw from, for a class-conditional generator; all if left out.
+        log_every: iterations that one entry of the log is averaged over.
+        save_every: iterations between two checkpoints.
+        pictures_every: iterations between two sheets of pictures in TensorBoard.
+        test_draws: pairs of pictures of the final test.
+        draw_seed: of all random draws.
+    """
+
+    iterations: Annotated[int | None, option("N", group=MAIN)] = None
+    batch: Annotated[int | None, option("N")] = None
+    accumulate: Annotated[int, option("N")] = 1
+    min_magnitude: Annotated[float | None, option("LENGTH")] = None
+    max_magnitude: Annotated[float | None, option("LENGTH")] = None
+    reconstructor: Annotated[str | None, option("NAME")] = None
+    reconstructor_size: Annotated[int | None, option("PIXELS")] = None
+    paths_lr: Annotated[float | None, option("RATE")] = None
+    reconstructor_lr: Annotated[float | None, option("RATE")] = None
+    decay: Annotated[float | None, option("SHARE")] = None
+    lambda_cls: Annotated[float, option("X")] = 1.0
+    lambda_reg: Annotated[float, option("X")] = 0.25
+    precision: Literal["float32", "bf16"] = "float32"
+    truncation: Annotated[float, option("PSI")] = 1.0
+    z_truncation: Annotated[float | None, option("T")] = None
+    classes: Annotated[tuple[int, ...], option("N ...", name="--class")] = ()
+    log_every: Annotated[int, option("N")] = 10
+    save_every: Annotated[int | None, option("N")] = None
+    pictures_every: Annotated[int, option("N")] = 500
+    test_draws: Annotated[int, option("N")] = 1024
+    draw_seed: Annotated[int, option("N")] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Train(Command):
     """Learn K paths on which the pictures of a generator change, each in its own way, without a label.
 
     Attributes:
-        preset: settings to begin from: faces, faces-linear, or those published for mnist, animefaces, biggan, proggan,
-            stylegan2 (with --generator FILE). The bundled faces have theirs when it is left out.
+        preset: settings to begin from: faces, faces-quick, faces-linear, or those published for mnist, animefaces, biggan,
+            proggan, stylegan2 (with --generator FILE). The bundled faces have theirs if it is left out.
+        quick: the preset of three minutes for the bundled faces.
+        presets: list the presets with their settings, and do nothing else.
         mask: where change is welcome (mouth, box:0.3,0.6,0.7,0.9, ...); change elsewhere is penalised.
-        lambda_mask: weight of that penalty, the share of squared change outside; 1 when a mask is given.
+        lambda_mask: weight of that penalty, the share of squared change outside; 1 if a mask is given.
         start_from: go on from the weights of this experiment of WarpedGANSpace, checkpoint.pt, or folder of an earlier
             training; optimisers begin afresh.
         model: Which generator makes the pictures.
@@ -64,290 +115,27 @@ class Train(Command):
         output: Where the results go.
     """
 
-    preset: Annotated[str | None, arg(metavar="NAME")] = None
-    mask: Annotated[str | None, arg(metavar="MASK")] = None
-    lambda_mask: Annotated[float | None, arg(metavar="X")] = None
-    start_from: Annotated[Path | None, arg(metavar="FOLDER|FILE")] = None
-    model: Model = field(default_factory=Model)
-    kind: Kind = field(default_factory=Kind)
-    training: Training = field(default_factory=Training)
-    output: Output = field(default_factory=Output)
+    preset: Annotated[str | None, option("NAME")] = None
+    quick: bool = False
+    presets: bool = False
+    mask: Annotated[str | None, option("MASK")] = None
+    lambda_mask: Annotated[float | None, option("X", group=TRAINING)] = None
+    start_from: Annotated[Path | None, option("FOLDER|FILE", group=TRAINING)] = None
+    model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
+    kind: Annotated[Kind, flat(KIND)] = field(default_factory=Kind)
+    training: Annotated[Training, flat(TRAINING)] = field(default_factory=Training)
+    output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        words = [self.kind.paths] if self.kind.paths else []
+        words += ["quick"] if self.quick else []
+        words += [self.mask] if self.mask else []
+        return self.output.folder("train", self.model.word, *words)
 
     def run(self) -> int:
         """Train, test, write everything."""
-        preset = self.chosen_preset()
-        accelerator = make_accelerator(self.model.device)
-        alone, main = accelerator.num_processes == 1, accelerator.is_main_process
-        generator = self.model.load() if alone else load_generator(self.model.generator, device=accelerator.device)
-        folder = self.output.folder("train", generator.name, self.kind.paths or preset.paths)
-        resumed = main and earlier_run(folder, "train", to_arguments(self), overwrite=self.output.overwrite) is not None
-        work = self.prepare(generator, preset, folder if resumed else None)
-        work.settings.share(accelerator.num_processes)
-        run = None
-        finished = False
-        if main:
-            run = begin_run(folder, "train", to_arguments(self), work.facts, overwrite=self.output.overwrite)
-            finished = run.finished
-        if not alone:
-            from accelerate.utils import broadcast_object_list  # noqa: PLC0415  (slow to import)
+        from semanifold.actions.train import list_presets, train  # noqa: PLC0415  (brings torch)
 
-            finished = bool(broadcast_object_list([finished])[0])
-        if finished:
-            if main:
-                say(f"{folder} is finished already; --overwrite does it again.")
-                show(*main_files(folder))
-            leave(accelerator)
-            return 0
-        with working(run) if run is not None else nullcontext():
-            code = work.do(folder, run, accelerator, self.training)
-        leave(accelerator)
-        return code
-
-    def chosen_preset(self) -> Preset:
-        """Return the settings to begin from."""
-        if self.preset is None:
-            bundled = {"faces": "faces-linear" if self.kind.paths in FORMS else "faces"}
-            name = bundled.get(self.model.generator)
-            preset = ANY if name is None else PRESETS[name]
-        else:
-            preset = find_preset(self.preset)
-        if self.mask is not None and preset.init in CLOSED:
-            preset = replace(preset, init="spread")  # axes of the whole picture would have to leave all that they know
-        if self.preset is not None and not preset.generator and self.model.generator == Model().generator:
-            raise SemanifoldError(f"The preset {self.preset} is for {preset.about}; give its file with --generator.")
-        return preset
-
-    def prepare(self, generator: Generator, preset: Preset, resumed: Path | None) -> Work:
-        """Make everything that takes part, and check that it fits together; ``resumed`` is the folder of the same run."""
-        begin, seed, history = 0, self.training.draw_seed, None
-        paths: PathSet | None = None
-        reconstructor: Reconstructor | None = None
-        size = preset.reconstructor_size if self.training.reconstructor_size is None else self.training.reconstructor_size
-        facts = facts_of(generator)
-        if self.start_from is None:
-            space, k = self.kind.place(generator, preset)
-        else:
-            earlier = open_experiment(self.start_from, space=self.kind.space, reconstructor_size=size)
-            if self.kind != Kind(space=self.kind.space):
-                raise SemanifoldError(
-                    f"The paths of {self.start_from} are what they are; of the options of the kind of paths only --space goes "
-                    "with --start-from."
-                )
-            paths, reconstructor, begin, history = earlier.paths, earlier.reconstructor, earlier.iteration, earlier.history
-            wanted = self.training.reconstructor
-            if reconstructor is not None and wanted not in (None, reconstructor.kind):
-                raise SemanifoldError(
-                    f"The reconstructor of {self.start_from} is a {reconstructor.kind}; leave --reconstructor {wanted} out."
-                )
-            if self.preset is None:
-                preset = preset_of(earlier.arguments, preset)
-            paths.check_generator(generator)
-            paths = paths.with_info(generator=generator.name, fingerprint=generator.fingerprint).requires_grad_()
-            space, k = paths.info.space, len(paths)
-            facts |= {"start": digest_of(paths), "begin": begin}
-            for sentence in earlier.remarks:
-                remark(sentence)
-        channels = generator.picture_shape[0]
-        if reconstructor is None:
-            kind = self.training.reconstructor or preset.reconstructor
-            differences = preset.differences
-            reconstructor = make_reconstructor(kind, k, channels, size=size, seed=seed, differences=differences)
-        check_fits(reconstructor, k, channels)
-        if self.lambda_mask is not None and self.mask is None:
-            raise SemanifoldError("lambda-mask needs a --mask.")
-        mask = (
-            None if self.mask is None else read_mask(self.mask, generator, generator.sample([0], labels=first_label(generator)))
-        )
-        weight = 0.0 if mask is None else 1.0 if self.lambda_mask is None else self.lambda_mask
-        along = paths is None and self.kind.form(preset) is not None
-        settings = self.training.settings(generator, preset, space, weight, along=along)
-        if begin >= settings.iterations:
-            raise SemanifoldError(f"{self.start_from} has done {begin} iterations already; give --iterations above that.")
-        mask = mask if weight else None
-        directions = None
-        if paths is None:  # last, since directions may take a minute
-            directions = None if resumed is None else known_directions(resumed, generator)
-            directions = directions or self.kind.directions(generator, preset)
-            paths = self.kind.make(generator, preset, seed, directions)
-        check_learnable(generator, paths)
-        described = {"kind": paths.kind, **paths.options()}
-        facts |= {"settings": asdict(settings), "set": described, "network": [reconstructor.kind, reconstructor.size]}
-        return Work(generator, paths, reconstructor, settings, mask, begin, history, facts, self.start_from, directions)
-
-
-@dataclass(frozen=True)
-class Work:
-    """Everything that takes part in one training, made and checked."""
-
-    generator: Generator
-    paths: PathSet
-    reconstructor: Reconstructor
-    settings: TrainingSettings
-    mask: Mask | None
-    begin: int
-    history: Tensor | None
-    facts: dict[str, Any]
-    start_from: Path | None
-    directions: PathSet | None
-
-    def do(self, folder: Path, run: Run | None, accelerator: Accelerator, how: Training) -> int:
-        """Train, test, write; ``run`` is None in all processes but the main one."""
-        models = folder / records.MODELS
-        bends = {"start": self.bends()} if run is not None else {}
-        keeper = self.begin_records(run, how) if run is not None else None
-        accelerator.wait_for_everyone()
-        line = ProgressLine(f"{len(self.paths)} paths on {self.generator.name}") if run is not None else None
-        clock: list[tuple[float, int]] = []
-
-        def watch(report: Report) -> None:
-            if keeper is None or line is None:
-                return
-            keeper(report)
-            clock.append((time.monotonic(), report.iteration))
-            (began, first), (now, last) = clock[0], clock[-1]
-            left = (now - began) / max(last - first, 1) * (report.iterations - last)
-            words = {"left": f"{left / 60:.1f} min left"} if last > first else {}
-            line({"step": report.iteration, "steps": report.iterations, **words, **some(report.stats)})
-
-        try:
-            done = train_paths(
-                self.generator,
-                self.paths,
-                self.reconstructor,
-                self.settings,
-                mask=self.mask,
-                folder=models,
-                watch=watch,
-                remark=remark,
-                begin=self.begin,
-                history=self.history,
-                accelerator=accelerator,
-            )
-        finally:
-            if keeper is not None and line is not None:
-                line.close()
-                keeper.close()
-        if run is None or keeper is None:
-            return 130 if done.interrupted else 0
-        keeper.keep(done.history)
-        self.write_weights(run)
-        if done.interrupted:
-            run.note(status="interrupted", iteration=done.iteration)
-            remark(f"semanifold: interrupted after {done.iteration} iterations; the same command goes on from {folder}.")
-            return 130
-        scores = held_out_scores(self.generator, self.paths, self.reconstructor, self.settings, draws=how.test_draws)
-        bends["end"] = self.bends()
-        found = {"held_out": scores, "iterations": done.iteration, "bending": bends}
-        write_text(run.path(METRICS), json.dumps(found, indent=2) + "\n")
-        say(
-            f"{len(self.paths)} paths on {self.generator.name}: of {scores['draws']} unseen steps the reconstructor names "
-            f"{scores['accuracy']:.1%} rightly (chance {scores['chance']:.1%}); mean error of the magnitude "
-            f"{scores['magnitude_error']:.3g} of {self.settings.min_magnitude:g} to {self.settings.max_magnitude:g}."
-        )
-        show(*main_files(folder))
-        return 0
-
-    def bends(self) -> dict[str, list[float]]:
-        """Return how far each path is from a straight line: all 1 for one that is the same everywhere."""
-        codes = self.generator.sample(range(BENT, BENT + BEND_CODES), labels=first_label(self.generator))
-        found = asdict(bending(self.paths, self.generator.convert(codes, self.paths.info.space)))
-        return {name: [round(value, 4) for value in values.tolist()] for name, values in found.items()}
-
-    def begin_records(self, run: Run, how: Training) -> records.Records:
-        """Write what is known before the training."""
-        models = run.path(records.MODELS)
-        models.mkdir(exist_ok=True)
-        write_text(run.path(records.ARGS), records.published_arguments(self.published()))
-        records.write_command(run.path(records.COMMAND), run.record["command_line"])
-        for name in (records.STATISTICS, records.BOARD, PATHS):
-            run.path(name)
-        try:
-            if (run.folder / records.STATISTICS).exists():
-                records.read_stats(run.folder / records.STATISTICS)
-        except SemanifoldError as error:
-            remark(f"{str(error).rstrip('.')}; it is written again from the checkpoint.")
-        if not (models / FIRST_SETS).exists() and flat(self.paths):
-            save_support_sets(self.paths, models / FIRST_SETS)  # type: ignore[arg-type]
-        if self.directions is not None:
-            save_paths(self.directions, models / DIRECTIONS)
-        if self.start_from is not None and not run.resumed:
-            remark(f"Going on from the weights of {self.start_from} at iteration {self.begin}; the optimisers begin afresh.")
-        masked = self.mask is not None
-        return records.Records(run.folder, self.generator, self.paths, masked=masked, pictures_every=how.pictures_every)
-
-    def write_weights(self, run: Run) -> None:
-        """Write the paths and the reconstructor."""
-        models = run.folder / records.MODELS
-        save_paths(self.paths, run.path(PATHS))
-        save_reconstructor(self.reconstructor, models / RECONSTRUCTOR)
-        if flat(self.paths):
-            save_support_sets(self.paths, models / SUPPORT_SETS)  # type: ignore[arg-type]
-
-    def published(self) -> dict[str, Any]:
-        """Return what WarpedGANSpace's programs call the arguments."""
-        given, paths = self.settings, self.paths
-        warped = paths if isinstance(paths, WarpedPaths) else None
-        # gammas that differ stand in the file only, which the published programs read where they think them learned
-        listed = warped is not None and (warped.learn_gammas or bool((warped.log_gamma != warped.log_gamma[0]).any()))
-        return {
-            "gan_type": records.published_name(self.generator),
-            "z_truncation": given.prior.z_truncation,
-            "biggan_target_classes": list(given.prior.classes) or None,
-            "stylegan2_resolution": self.generator.picture_shape[1],
-            "shift_in_w_space": paths.info.space != "z",
-            "num_support_sets": len(paths),
-            "num_support_dipoles": warped.dipoles if warped else None,
-            "learn_alphas": warped.learn_alphas if warped else None,
-            "learn_gammas": listed if warped else None,
-            "gamma": None if warped is None or listed else float(warped.log_gamma[0].exp()),
-            "support_set_lr": given.paths_lr,
-            "reconstructor_type": {"lenet": "LeNet", "resnet": "ResNet"}[self.reconstructor.kind],
-            "min_shift_magnitude": given.min_magnitude,
-            "max_shift_magnitude": given.max_magnitude,
-            "reconstructor_lr": given.reconstructor_lr,
-            "max_iter": given.iterations,
-            "batch_size": given.batch,
-            "lambda_cls": given.lambda_cls,
-            "lambda_reg": given.lambda_reg,
-            "log_freq": given.log_every,
-            "ckp_freq": given.save_every,
-            "tensorboard": True,
-            "cuda": self.generator.device.type == "cuda",
-        }
-
-
-def known_directions(folder: Path, generator: Generator) -> LinearPaths | None:
-    """Return the directions that an earlier process has begun with, None where they are to be found again."""
-    try:
-        found = load_paths(folder / records.MODELS / DIRECTIONS)
-    except SemanifoldError:
-        return None
-    return found if isinstance(found, LinearPaths) and found.info.fingerprint == generator.fingerprint else None
-
-
-def flat(paths: PathSet) -> bool:
-    """Whether WarpedGANSpace's files can hold these paths."""
-    return isinstance(paths, WarpedPaths) and not paths.shared
-
-
-def first_label(generator: Generator) -> int | None:
-    """Return a class for a picture that only shows where things are."""
-    return 0 if generator.classes else None
-
-
-def some(stats: dict[str, float]) -> dict[str, float]:
-    """Return the two numbers that a person watches."""
-    return {"accuracy": stats["accuracy"], "loss": stats["total_loss"]}
-
-
-def digest_of(paths: PathSet) -> str:
-    """Return sixteen hexadecimal digits that name the weights of a set."""
-    digest = hashlib.sha256()
-    for key, value in sorted(paths.state_dict().items()):
-        digest.update(key.encode() + value.detach().cpu().to(torch.float32).contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def main_files(folder: Path) -> list[Path]:
-    """Return what to open first."""
-    return [folder / name for name in (PATHS, METRICS, records.BOARD) if (folder / name).exists()]
+        return list_presets() if self.presets else train(self)

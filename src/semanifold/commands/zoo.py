@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
-
+from semanifold.actions.terminal import facts, hint, remark, say
+from semanifold.commands.arguments import option
 from semanifold.commands.base import Command
-from semanifold.commands.terminal import remark, say
 from semanifold.errors import SemanifoldError
 from semanifold.generators import zoo
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Zoo(Command):
     """List and fetch the public weights that published programs use; nothing in them is run.
 
@@ -24,8 +23,8 @@ class Zoo(Command):
             for fetch, the names.
     """
 
-    action: Positional[Annotated[Literal["list", "fetch"], arg(metavar="list|fetch")]]
-    words: Positional[Annotated[tuple[str, ...], arg(metavar="WORD|NAME ...")]] = ()
+    action: Annotated[Literal["list", "fetch"], option("list|fetch")] = field(kw_only=False)
+    words: Annotated[tuple[str, ...], option("WORD|NAME ...")] = field(kw_only=False, default=())
 
     def run(self) -> int:
         """Print the table, or download."""
@@ -46,13 +45,15 @@ def fetch(row: zoo.Entry) -> None:
     path = zoo.fetch(row.name)
     record = zoo.recorded(row.name)
     if record and not known:
-        remark(f"Nobody published a SHA-256 of it; {record.sha256} came, and it has to be the same from now on.")
+        remark(f"Nobody published a SHA-256 of it; the one of this download, {record.sha256}, has to be the same from now on.")
     say(str(path))
+    hint("inspect", path)
 
 
 def rows(words: tuple[str, ...]) -> str:
     """Return the table of the rows that match."""
     entries = zoo.found(words)
+    facts(entries=[asdict(entry) for entry in entries])
     if not entries:
         raise SemanifoldError(f"Nothing in the zoo matches {' '.join(words)!r}; 'semanifold zoo list' shows everything.")
     width = max(len(row.name) for row in entries)

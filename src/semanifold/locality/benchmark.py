@@ -8,7 +8,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from semanifold import __version__
-from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.loading import load_generator
 from semanifold.latents import Latents
 from semanifold.locality import metrics
@@ -26,59 +26,17 @@ from semanifold.locality.baselines import layer_features, typical_distance
 from semanifold.locality.matching import Candidate, match, side_codes, side_images
 from semanifold.locality.methods import METHODS, Problem
 from semanifold.locality.report import Report
+from semanifold.locality.settings import LocalitySettings
 from semanifold.locality.truth import own_factors, pixel_effects, pixel_weights, truth_share
 from semanifold.locality.worlds import World, world_of
 from semanifold.manifolds.settings import ManifoldSettings
-from semanifold.solutions import Progress
+from semanifold.progress import Progress
 from semanifold.storage.files import read_bytes, write_bytes
 from semanifold.storage.records import checked, parse_json
 
 ROWS = "locality.jsonl"
 MOST_BYTES = 1 << 28
 """Bytes of the file of rows; a row with pictures of 1024 x 1024 has 13 million."""
-
-
-@dataclass(frozen=True)
-class LocalitySettings:
-    """What the benchmark measures.
-
-    Attributes:
-        generator: ``faces`` (the bundled StyleGAN2), ``analytic`` (the exact renderer behind random factors), or what else
-            :func:`~semanifold.generators.loading.load_generator` takes, without truth.
-        masks: named regions of the bundled faces, their complement with a ``~``, or any other mask.
-        seeds: how many faces, seeds 0, 1, 2, ...
-        methods: which methods, by name.
-        level: the inside change at which edits are compared, as a share of the usual one between the face and other faces. On the
-            bundled faces a mouth drawn anew changes the inside of its mask by 0.4 of that, so 0.35 is within its own reach.
-        top: components that the oracle of a component method may choose from.
-        manifold: settings of our manifolds, by default what everybody gets; the benchmark sets space, schedule and c. The
-            published algorithm is given as many frames.
-        paper_steps: L-BFGS iterations of the published algorithm; its own code takes 4000.
-        out: folder of the results; a run that was cut short goes on from there.
-    """
-
-    generator: str = "faces"
-    masks: tuple[str, ...] = ("mouth", "eyes", "hair", "~eyes")
-    seeds: int = 8
-    methods: tuple[str, ...] = tuple(METHODS)
-    level: float = 0.35
-    top: int = 20
-    manifold: ManifoldSettings = field(default_factory=ManifoldSettings)
-    paper_steps: int = 400
-    out: Path = Path("out/locality")
-
-    def __post_init__(self) -> None:
-        for method in self.methods:
-            if method not in METHODS:
-                raise SemanifoldError(f"There is no method {method!r}: {near_names(method, METHODS)}")
-        if self.seeds < 1 or not self.masks or not self.methods:
-            raise SemanifoldError("A benchmark needs at least one seed, one mask and one method.")
-        if self.seeds > 10_000 or self.top < 1 or self.paper_steps < 1:
-            raise SemanifoldError("A benchmark needs at most 10,000 seeds, and top and paper-steps of at least 1.")
-        if not 0 < self.level < 2:
-            raise SemanifoldError(
-                f"The level is a share of the usual change between faces, above 0 and below 2, not {self.level}."
-            )
 
 
 QUICK = LocalitySettings(
@@ -125,7 +83,7 @@ def run_benchmark(
     settings.out.mkdir(parents=True, exist_ok=True)
     path, key = settings.out / ROWS, _key(world, settings)
     rows = _stored(path, key)
-    tasks = [(m, s, n) for m in settings.masks for s in range(settings.seeds) for n in settings.methods]
+    tasks = [(m, s, n) for m in settings.masks for s in settings.faces for n in settings.methods]
     reach = typical_distance(world.generator, world.space)
     problem: Problem | None = None
     for step, (mask, number, method) in enumerate(tasks):

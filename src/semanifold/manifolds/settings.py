@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from semanifold.distances import NAMES
 from semanifold.errors import SemanifoldError, near_names
 
 Schedule = Literal["out", "through", "out-and-back", "constant"]
 SCHEDULES = ("out", "through", "out-and-back", "constant")
+DISTANCES = ("l2", "faces", "lpips-alex", "lpips-vgg", "lpips-squeeze")
+"""The names of :mod:`semanifold.distances`, which brings torch; settings are read without it."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class ManifoldSettings:
             ("ends", self.ends, ("seed", "free")),
             ("objective", self.objective, ("smooth", "paper")),
             ("method", self.method, ("staged", "paper")),
-            ("distance", self.distance, NAMES),
+            ("distance", self.distance, DISTANCES),
         ):
             if given not in known:
                 raise SemanifoldError(f"There is no {name} {given!r}: {near_names(given, known)}")

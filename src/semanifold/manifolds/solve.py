@@ -27,7 +27,8 @@ from semanifold.manifolds.start import Start, find_start, fitted_offsets, paper_
 from semanifold.manifolds.steps import jump
 from semanifold.masks import Mask, as_mask
 from semanifold.minimise import Descent, Evaluation, begin, lbfgs_step
-from semanifold.solutions import Progress, Result, Solution
+from semanifold.progress import Progress
+from semanifold.solutions import Result, Solution
 
 PAPER = "Yang, Rokeby, Snelgrove 2020, Mask-Guided Discovery of Semantic Manifolds in Generative Models, arXiv:2105.07273"
 WIDTHS = {"smooth": (0.1, 0.1), "paper": (0.2, 0.05, 0.01)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -63,19 +64,20 @@ def depth(text: str) -> int:
     return deepest
 
 
-def checked(value: Any, schema: type[T], what: str) -> T:
+def checked(value: Any, schema: type[T], what: str, made: Callable[[type, Any], Any] | None = None) -> T:
     """Return a plain value as an instance of a schema.
 
     Args:
         value: dicts, lists, texts, numbers.
         schema: the type that it must have; fields that the schema does not know are left out.
         what: what holds it, the beginning of the message.
+        made: ``(type, value) -> instance`` for the types that msgspec does not know.
 
     Raises:
         SemanifoldError: naming the first field that is missing or wrong.
     """
     try:
-        return msgspec.convert(value, schema, str_keys=True)
+        return msgspec.convert(value, schema, str_keys=True, dec_hook=made)
     except (msgspec.ValidationError, SemanifoldError, OverflowError, RecursionError, TypeError, ValueError) as error:
         words = str(error).replace("`$.", "`").replace(" - at `$`", "").replace(" - at ", " in ").replace("`", "'")
         raise SemanifoldError(f"{what} is damaged: {shown(words, 160).rstrip('.')}.") from error

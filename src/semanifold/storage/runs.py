@@ -17,7 +17,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 
 from semanifold import __version__
@@ -360,8 +359,7 @@ def _now() -> str:
 def environment() -> dict[str, str]:
     """Return the versions and the platform that a result may depend on."""
     versions = {"semanifold": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    versions["torch"] = torch.__version__
-    for name in ("numpy", "safetensors", "lpips", "umap-learn"):
+    for name in ("torch", "numpy", "safetensors", "lpips", "umap-learn"):
         with suppress(PackageNotFoundError):
             versions[name] = version(name)
     return versions

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from semanifold import media
+from semanifold.actions.terminal import progress_line, remark
 from semanifold.commands.base import Film, slug
-from semanifold.commands.terminal import remark
 from semanifold.edits import Edit, Lattice, load_edit, save_edit
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, shown
 from semanifold.exchange import export_codes
 from semanifold.generators.base import Generator
+from semanifold.generators.loading import BUNDLED
 from semanifold.latents import Latents
 from semanifold.locality.metrics import inside_change, mse_ratio, outside_change, roir, ssim_outside
 from semanifold.masks import Mask
-from semanifold.storage.files import write_text
-from semanifold.storage.runs import Run
+from semanifold.storage.files import is_file, is_folder, write_text
+from semanifold.storage.runs import RECORD, Run
+from semanifold.storage.tensors import read_header
 
 EDIT, PATHS, FRAMES, MP4, GIF = "edit.safetensors", "paths.safetensors", "frames", "film.mp4", "film.gif"
 STRIP, HEAT, PLOT, METRICS, OFFSETS, PAD = "filmstrip.png", "heatmap.png", "path.png", "metrics.json", "offsets.png", "pad.png"
 CHUNK = 8
 """Pictures made at a time."""
+MOST_FRAMES = 100_000
+Play = Literal["auto", "once", "ping-pong"]
+"""Once through, back and forth, or whichever makes a film loop without a jump."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +76,21 @@ class Subject:
         return None if self.mask is None else self.mask.at(*self.generator.picture_shape[1:])[0, 0].numpy()
 
 
-def find_edit(where: Path, path: str | None = None, space: str | None = None, layers: tuple[int, int] | None = None) -> Edit:
+def find_edit(
+    where: Path,
+    path: str | None = None,
+    space: str | None = None,
+    layers: tuple[int, int] | None = None,
+    generator: Generator | None = None,
+) -> Edit:
     """Return the edit of a run folder or a file, or one path of a set.
 
     Args:
-        where: run folder or edit; or a set of paths, with the path's number or name after a colon: ``out/train:smile``.
+        where: run folder or edit; or a set of paths, with the path's number or name after a colon: ``faces:smile``.
         path: the path's number or name.
-        space: latent space of the paths, where their file leaves it open.
-        layers: layers ``(first, last + 1)`` of w+ that they move, where their file leaves it open.
+        space: latent space of the paths, if their file leaves it open.
+        layers: layers ``(first, last + 1)`` of w+ that they move, if their file leaves it open.
+        generator: what it is for, if that is known already; it decides how the arrays of other programs are read.
 
     Raises:
         SemanifoldError: if there is none.
@@ -86,20 +100,59 @@ def find_edit(where: Path, path: str | None = None, space: str | None = None, la
     if path is not None:
         from semanifold.paths.files import load_paths  # noqa: PLC0415  (edits of masks need no path sets)
 
-        return load_paths(place, space, layers=layers)[path]
-    if place.is_dir() and not (place / EDIT).is_file():
-        if (place / PATHS).is_file():
-            raise SemanifoldError(f"The folder {place} holds a set of paths; say which one with --path, or as {place}:NAME.")
-        raise SemanifoldError(f"The folder {place} holds no {EDIT}; give the folder of a finished discover, combine or transfer.")
-    return load_edit(place / EDIT if place.is_dir() else place)
+        return load_paths(place, space, layers=layers, generator=generator, remark=remark)[path]
+    shown_place = shown(str(place), 200)
+    if is_folder(place) and not is_file(place / EDIT):
+        if is_file(place / PATHS):
+            raise SemanifoldError(f"The folder {shown_place} holds a set of paths; say which one: {shown_place}:NAME, or --path.")
+        inside = sorted(p.parent.name for p in itertools.islice(place.glob(f"*/{EDIT}"), 20))
+        if inside:
+            raise SemanifoldError(
+                f"{shown_place} is a folder of runs; give one of them, such as {shown(str(place / inside[0]), 200)}."
+            )
+        raise SemanifoldError(
+            f"The folder {shown_place} holds no {EDIT}; give the folder of a finished discover, combine or transfer."
+        )
+    if is_file(place) and holds_paths(place):
+        raise SemanifoldError(f"{shown_place} is a set of paths; say which one: {shown_place}:NAME, or --path.")
+    return load_edit(place / EDIT if is_folder(place) else place)
+
+
+def holds_paths(file: Path) -> bool:
+    """Whether a file is a set of paths of ours."""
+    try:
+        return str(read_header(file).get("format", "")).startswith("semanifold-paths")
+    except SemanifoldError:
+        return False
 
 
 def split_path(where: Path) -> tuple[Path, str | None]:
-    """Return file or folder and, where a path of a set is named after a colon, that name."""
+    """Return file, folder or bundled set and, if a path of it is named after a colon, that name."""
     head, colon, name = str(where).rpartition(":")
-    if colon and name and not where.exists() and Path(head).exists():
+    if colon and name and not exists(where) and (exists(head) or head in BUNDLED):
         return Path(head), name
     return where, None
+
+
+def exists(path: Path | str) -> bool:
+    """Whether there is a file or folder of this name."""
+    return is_file(path) or is_folder(path)
+
+
+def folder_of(where: Path) -> Path:
+    """Return the folder of an edit or a set: the run folder, or the one that its file is in."""
+    place, _ = split_path(where)
+    return place if is_folder(place) else place.parent
+
+
+def result_folder(where: Path, verb: str, *words: object) -> Path:
+    """Return where the results of a command on an edit go if nobody says it: beside its run folder, or into ``out``."""
+    folder, (place, _) = folder_of(where), split_path(where)
+    if is_file(folder / RECORD):
+        resolved = folder.resolve()
+        beside = resolved.parent / slug("-".join([resolved.name, verb, *map(str, words)]))
+        return beside if folder.is_absolute() else Path(os.path.relpath(beside))
+    return Path("out") / slug("-".join([verb, place.stem, *map(str, words)]))
 
 
 def moments(edit: Lattice, count: int | None = None) -> Tensor:
@@ -108,12 +161,27 @@ def moments(edit: Lattice, count: int | None = None) -> Tensor:
     The walk on a pad begins and ends at the seed, and sees both coordinates: a figure of eight where the seed is in the middle,
     once out and back on the first and twice on the second where it is a corner.
     """
-    if count is not None and count < 2:
-        raise SemanifoldError(f"A film needs at least 2 frames, but {count} came.")
+    if count is not None and not 2 <= count <= MOST_FRAMES:
+        raise SemanifoldError(f"A film has 2 to {MOST_FRAMES:,} frames, but {count} were asked for.")
     if edit.dimensions == 1:
         return torch.linspace(*edit.info.usable, count or len(edit.knots[0]))
     turn = torch.linspace(0, 2 * math.pi, count or 8 * len(edit.knots[0]))
     return torch.stack([swing(knots, laps * turn) for laps, knots in enumerate(edit.knots, 1)], dim=1)
+
+
+def film_moments(edit: Lattice, film: Film, frames: int | None = None, play: Play = "auto") -> Tensor:
+    """Return the values of ``t`` of a film of a given length, whatever its number of knots.
+
+    Args:
+        edit: what is filmed.
+        film: its seconds and frames per second.
+        frames: number of frames in place of these.
+        play: ``auto`` fills half of the time with a path that has to run back.
+    """
+    if frames is not None:
+        return moments(edit, frames)
+    back = play == "ping-pong" or (play == "auto" and not comes_back(edit, moments(edit)))
+    return moments(edit, film.frames // 2 + 1 if back else film.frames + (play != "once"))
 
 
 def swing(knots: Tensor, angle: Tensor) -> Tensor:
@@ -130,34 +198,40 @@ def comes_back(edit: Lattice, t: Tensor) -> bool:
     return bool((ends[1] - ends[0]).norm() <= 0.05 * edit.offset(t).flatten(1).norm(dim=1).max())
 
 
-def write_film(run: Run, subject: Subject, t: Tensor, film: Film, *, ping_pong: bool | None = None) -> media.FrameFolder:
+def write_film(run: Run, subject: Subject, t: Tensor, film: Film, play: Play = "auto") -> media.FrameFolder:
     """Write the frames, the video and the gif; a path that does not come back to its start is played back and forth."""
     edit = subject.edit
     loops = comes_back(edit, t)
-    shown = t[:-1] if loops and len(t) > 2 else t  # the last frame of a loop is the first one again
+    filmed = t[:-1] if loops and len(t) > 2 else t  # the last frame of a loop is the first one again
     folder = run.path(FRAMES)
     for stale in folder.glob("frame_*.png"):
         stale.unlink()
     first = 0
-    for part in subject.pictures(shown):
-        media.save_frames(media.to_uint8(part), folder, first=first)
-        first += len(part)
+    with progress_line("film") as line:
+        for part in subject.pictures(filmed):
+            media.save_frames(media.to_uint8(part), folder, first=first)
+            first += len(part)
+            line({"step": first, "steps": len(filmed)})
     frames = media.FrameFolder(folder)
-    back = (not loops) if ping_pong is None else ping_pong
-    media.save_mp4(frames, run.path(MP4), fps=film.fps, size=film.size, ping_pong=back)
-    media.save_gif(frames, run.path(GIF), fps=film.fps, size=film.size, ping_pong=back)
+    save_film(run, frames, film, ping_pong=(not loops) if play == "auto" else play == "ping-pong")
     return frames
 
 
+def save_film(run: Run, frames: media.Frames, film: Film, *, ping_pong: bool) -> None:
+    """Write frames as video and gif."""
+    media.save_mp4(frames, run.path(MP4), fps=film.fps, size=film.size, ping_pong=ping_pong, loops=film.loops)
+    media.save_gif(frames, run.path(GIF), fps=film.fps, size=film.size, ping_pong=ping_pong)
+
+
 def write_all(
-    run: Run, subject: Subject, t: Tensor, film: Film, *, search: Sequence[Mapping[str, Any]] = (), ping_pong: bool | None = None
+    run: Run, subject: Subject, t: Tensor, film: Film, *, search: Sequence[Mapping[str, Any]] = (), play: Play = "auto"
 ) -> dict[str, float]:
     """Write the edit with its measured locality, the film, the pictures, the numbers and the exports; return the locality."""
     scores = measure(subject, t)
     subject = replace(subject, edit=subject.edit.with_info(locality=scores))
     save_edit(subject.edit, run.path(EDIT))
     write_text(run.path(METRICS), json.dumps({"change": scores} | ({"search": search} if search else {}), indent=2) + "\n")
-    frames = write_film(run, subject, t, film, ping_pong=ping_pong)
+    frames = write_film(run, subject, t, film, play)
     write_pictures(run, subject, frames)
     if subject.edit.dimensions == 2:
         write_pad(run, subject)
@@ -175,14 +249,15 @@ def write_pictures(run: Run, subject: Subject, frames: media.Frames) -> None:
     heat_map(frames, seed, mask, run.path(HEAT))
 
 
-def write_plot(run: Run, subjects: Sequence[Subject], t: Tensor) -> None:
+def write_plot(run: Run, subjects: Sequence[Subject], t: Tensor, *, umap: bool = False) -> None:
     """Plot the codes of the path, from every picture."""
     from semanifold.plots import path_plot  # noqa: PLC0415  (brings matplotlib)
 
-    remark("Drawing the map of the codes ...")
+    if umap:
+        remark("Drawing the map of the codes by UMAP ...")
     codes = [subject.edit.latents(subject.seed, t).values.flatten(1).cpu().numpy() for subject in subjects]
     colour = t if t.ndim == 1 else torch.linspace(0, 1, len(t))
-    path_plot(codes, colour.numpy(), run.path(PLOT))
+    path_plot(codes, colour.numpy(), run.path(PLOT), umap=umap)
 
 
 def write_pad(run: Run, subject: Subject, side: int = 7) -> None:

@@ -1,0 +1,155 @@
+"""From the arguments that commands share to generators, codes and masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from semanifold.actions.terminal import remark
+from semanifold.commands.base import EditModel, Model, Picture, Start
+from semanifold.edits import Edit, Lattice
+from semanifold.errors import SemanifoldError
+from semanifold.exchange import read_codes
+from semanifold.faces.reading import face_regions
+from semanifold.generators.base import Generator
+from semanifold.generators.loading import BUNDLED, load_generator
+from semanifold.generators.stylegan2 import StyleGAN2
+from semanifold.latents import Latents
+from semanifold.masks import Mask, parse_mask
+from semanifold.storage.files import is_file
+from semanifold.storage.runs import RECORD, generator_of, read_record
+
+
+def device_of(name: str | None) -> str:
+    """Return the device that was asked for, or the best one there is."""
+    return name or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load(model: Model) -> Generator:
+    """Return the generator that was asked for, on its device."""
+    generator = load_generator(model.generator, device=device_of(model.device))
+    channels = generator.picture_shape[0]
+    if channels not in (1, 3):
+        raise SemanifoldError(f"{generator.name} has pictures of {channels} channels; only 1 (grey) and 3 can be shown.")
+    return generator
+
+
+def recorded_model(folder: Path) -> str | None:
+    """Return the generator that a run folder was made with; None if it is no run folder, or its command takes none.
+
+    Raises:
+        SemanifoldError: if the record names a Python file: a folder never says which code is run.
+    """
+    if not is_file(folder / RECORD):
+        return None
+    record = read_record(folder)
+    model = record["arguments"].get("model")
+    if not isinstance(model, dict) or model.get("generator") is None:
+        return None
+    return generator_of(record)
+
+
+def model_for(asked: EditModel, folder: Path, made_with: str | None = None) -> Model:
+    """Return the generator to use for what lies in a folder: the one asked for, or else the one of its record.
+
+    Args:
+        asked: what was asked for.
+        folder: of the run, the edit or the paths.
+        made_with: name of the generator that an edit or a set itself names; counts if it is a bundled one.
+
+    Raises:
+        SemanifoldError: if nothing says which generator it was.
+    """
+    if asked.generator is not None:
+        return Model(generator=asked.generator, device=asked.device)
+    name = recorded_model(folder) or (made_with if made_with in BUNDLED else None)
+    if name is None:
+        known = (
+            f"was made for {made_with}" if made_with not in (None, "", "unknown") else "does not say for which generator it is"
+        )
+        raise SemanifoldError(f"{folder} {known}; name the generator's file with --generator.")
+    return Model(generator=name, device=asked.device)
+
+
+def named_generator(asked: EditModel) -> Generator | None:
+    """Return the generator if it was named; what is to be edited may then be read with its help."""
+    return None if asked.generator is None else load(Model(generator=asked.generator, device=asked.device))
+
+
+def check_weights(generator: Generator, edits: list[Edit]) -> None:
+    """Say so if an edit was found with other weights."""
+    for edit in edits:
+        if edit.info.fingerprint not in ("", "unknown", generator.fingerprint):
+            remark(f"The edit {edit.info.name or 'without a name'} was found with other weights; it may look different here.")
+            return
+
+
+def start_code(start: Start, generator: Generator) -> Latents:
+    """Return the one code to start from."""
+    if start.latents is None:
+        return sample(generator, (start.seed,), start.truncation, start.label)
+    codes = read_codes(start.latents, generator, start.latents_space, remark=remark)[0]
+    if start.label is not None or (generator.classes and codes.space == next(iter(generator.spaces))):
+        codes = Latents(codes.values, codes.space, generator.sample([0], labels=start.label).labels)
+    return truncated(generator, codes, start.truncation)
+
+
+def picture_code(picture: Picture, edits: list[Edit], generator: Generator, space: str) -> Latents:
+    """Return the code of the picture that was asked for, or the first that one of the edits was found on."""
+    found = [edit.seed for edit in edits if isinstance(edit, Lattice) and edit.seed is not None]
+    if picture.seed is None and found:
+        code = found[0].to(generator.device, generator.dtype)
+    else:
+        code = sample(generator, (picture.seed or 0,), label=picture.label)
+    code = generator.convert(code, space)
+    generator.check(code)
+    return code
+
+
+def sample(
+    generator: Generator, seeds: tuple[int, ...], truncation: float = 1.0, label: int | tuple[int, ...] | None = None
+) -> Latents:
+    """Return one code per seed; several classes take turns."""
+    if not seeds:
+        raise SemanifoldError("There is no seed; give at least one number after --seeds.")
+    if any(not -(2**63) <= seed < 2**63 for seed in seeds):
+        raise SemanifoldError("A seed is a whole number of at most 63 bits; choose a smaller one.")
+    classes = (label,) if isinstance(label, int) else label or ()
+    labels = torch.tensor([classes[i % len(classes)] for i in range(len(seeds))]) if classes else None
+    return truncated(generator, generator.sample(seeds, labels=labels), truncation)
+
+
+def truncated(generator: Generator, codes: Latents, truncation: float, cutoff: int | None = None) -> Latents:
+    """Return the codes pulled towards the mean, in the first ``cutoff`` layers only if so many are named."""
+    if truncation == 1:
+        return codes
+    if not isinstance(generator, StyleGAN2):
+        raise SemanifoldError(f"{generator.name} has no mean to truncate towards; leave --truncation out.")
+    if not -2 <= truncation <= 2:
+        raise SemanifoldError(
+            f"truncation is from -2 to 2 (0 is the mean picture, 1 leaves the picture as it is), but it is {truncation:g}."
+        )
+    return generator.truncate(codes, truncation, cutoff)
+
+
+def working_space(generator: Generator, space: str | None) -> str:
+    """Return the space to search in: the one asked for, or the generator's richest one that is a latent space."""
+    if space is not None:
+        generator.check_space(space)
+        return space
+    return [name for name in generator.spaces if name != "factors"][-1]
+
+
+def read_mask(text: str, generator: Generator, code: Latents) -> Mask:
+    """Return the mask that a person typed, checked at the size of the generator's pictures."""
+    size = (generator.picture_shape[1], generator.picture_shape[2])
+    mask = parse_mask(text, face_regions(generator, code), size=size)
+    mask.check(*size)
+    return mask
+
+
+def facts_of(generator: Generator) -> dict[str, Any]:
+    """Return the facts about a generator that decide a result."""
+    return {"generator": generator.name, "fingerprint": generator.fingerprint, "source": generator.source}

@@ -1,0 +1,96 @@
+"""What ``semanifold directions`` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from semanifold import media
+from semanifold.actions.base import facts_of, load, read_mask, start_code
+from semanifold.actions.discover import code_words
+from semanifold.actions.seen import changes_between
+from semanifold.actions.terminal import hint, progress_line, say, show
+from semanifold.commands.arguments import to_arguments
+from semanifold.commands.directions import Directions
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+from semanifold.manifolds.coordinates import natural_coordinates
+from semanifold.manifolds.directions import local_directions, moving_shape
+from semanifold.paths.base import PathSet, default_space
+from semanifold.paths.closed_form import local_paths, principal_paths, sefa_paths
+from semanifold.paths.files import PATHS, save_paths
+from semanifold.paths.joint import joint_paths
+from semanifold.paths.linear import LinearPaths
+from semanifold.storage.runs import begin_run, working
+
+CLOSED = ("joint", "pca", "sefa")
+"""Methods that need nothing but a generator."""
+SHEET = "paths.png"
+FRAMES, CELL = 7, 96
+INDEPENDENCE = 0.2
+"""How freely layers of w+ may part in local directions, as in a search for a masked manifold."""
+FAINT = 0.01
+"""A path along which pictures change by less than this share of what the strongest does is left out of the sheet."""
+
+
+def find_directions(command: Directions) -> int:
+    """Find the paths, write them, and draw the sheet."""
+    generator = load(command.model)
+    drawn = start_code(command.start, generator)
+    space = command.space or ("w+" if command.layers else default_space(generator))
+    generator.check_space(space)
+    code = generator.convert(drawn, space)
+    folder = command.output.folder("directions", command.model.word, command.method, *([command.mask] if command.mask else []))
+    run = begin_run(folder, "directions", to_arguments(command), facts_of(generator), overwrite=command.output.overwrite)
+    if run.finished:
+        say(f"{folder} is finished already; --overwrite does it again.")
+    else:
+        with working(run):
+            paths = find(command, generator, code, drawn)
+            save_paths(paths, run.path(PATHS))
+            hidden = draw(generator, paths, code, run.path(SHEET))
+            left_out = f"; {hidden} that hardly change the picture are not on the sheet" if hidden else ""
+            say(f"{len(paths)} paths in {space} of {generator.name}, by {paths.info.method}{left_out}.")
+    show(folder / SHEET)
+    hint("render", f"{folder}:0", *code_words(command.model.generator), "--seed", command.start.seed)
+    hint("traverse", folder, *code_words(command.model.generator))
+    return 0
+
+
+def find(command: Directions, generator: Generator, code: Latents, drawn: Latents) -> PathSet:
+    """Return the set; ``code`` is the picture's code in the space, ``drawn`` the one that it comes from."""
+    if command.method == "local":
+        assert command.mask is not None
+        mask = read_mask(command.mask, generator, drawn)
+        moving = moving_shape(code, command.layers)
+        natural = natural_coordinates(generator, code, moving, INDEPENDENCE)
+        found = local_directions(generator, code, mask, command.k, layers=command.layers, coordinates=natural)
+        return local_paths(generator, found.vectors, code.space, command.layers)
+    return closed_paths(command.method, generator, code.space, command.k, command.layers)
+
+
+def closed_paths(method: str, generator: Generator, space: str, k: int, layers: tuple[int, int] | None) -> LinearPaths:
+    """Return a set of one of the :data:`CLOSED` forms, with a progress bar for what takes long."""
+    if method == "pca":
+        return principal_paths(generator, space, k, layers)
+    if method == "sefa":
+        return sefa_paths(generator, k, layers, space=space)
+    with progress_line("directions at one code after the other") as line:
+        return joint_paths(generator, space, k, layers, watch=lambda done, of: line({"step": done, "steps": of}))
+
+
+@torch.no_grad()
+def draw(generator: Generator, paths: PathSet, code: Latents, path: Path) -> int:
+    """Draw a row of pictures for every path, from one end through the unedited picture to the other.
+
+    Rows are named by what changes, if that can be read from the pictures. Returns how many faint paths were left out.
+    """
+    t = torch.linspace(-1, 1, FRAMES)
+    pictures = [paths[k].images(generator, code, t) for k in range(len(paths))]
+    change = [float((p[-1] - p[0]).square().mean()) for p in pictures]
+    shown = [k for k in range(len(paths)) if change[k] >= FAINT * max(change)]
+    words = {k: changes_between(generator, code, pictures[k][-1:], pictures[k][:1], most=1) for k in shown}
+    sheets = [media.contact_sheet(media.to_uint8(pictures[k]), columns=FRAMES, size=CELL) for k in shown]
+    media.save_png(media.stack_rows(sheets, [f"{k}  {words[k]}".rstrip() for k in shown]), path)
+    return len(paths) - len(shown)

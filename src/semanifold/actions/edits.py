@@ -1,0 +1,307 @@
+"""What ``semanifold transfer``, ``combine`` and ``render`` do."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from semanifold import media
+from semanifold.actions.base import (
+    check_weights,
+    facts_of,
+    load,
+    model_for,
+    named_generator,
+    picture_code,
+    read_mask,
+    sample,
+    truncated,
+)
+from semanifold.actions.results import (
+    EDIT,
+    FRAMES,
+    HEAT,
+    METRICS,
+    MP4,
+    PAD,
+    STRIP,
+    Subject,
+    comes_back,
+    film_moments,
+    find_edit,
+    folder_of,
+    measure,
+    result_folder,
+    save_film,
+    split_path,
+    write_all,
+    write_exports,
+    write_plot,
+)
+from semanifold.actions.seen import leak, what_changed
+from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
+from semanifold.commands.arguments import to_arguments
+from semanifold.commands.base import EditModel, Model
+from semanifold.commands.edits import Combine, Render, Transfer
+from semanifold.edits import Edit, Lattice, save_edit, traced, widened
+from semanifold.errors import SemanifoldError
+from semanifold.exchange import read_codes
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+from semanifold.manifolds import combine, extrapolate, retime, reverse, transfer, trim
+from semanifold.masks import Mask
+from semanifold.plots import heat_picture
+from semanifold.storage.files import write_text
+from semanifold.storage.runs import Run, begin_run, names_code, working
+
+
+def on(edit: Edit, code: Latents) -> Lattice:
+    """Return what an edit does to one code, as offsets of the whole code: the same everywhere, but for a curved path."""
+    whole = isinstance(edit, Lattice) and edit.offsets.shape[edit.dimensions :] == code.values.shape[1:]
+    return transfer(edit, code) if isinstance(edit, Lattice) and whole else traced(edit, code)
+
+
+def with_mask(edit: Edit, mask: str | None) -> Edit:
+    """Return the edit with another mask to be measured in; none leaves it its own."""
+    return edit if mask is None else edit.with_info(mask=mask)
+
+
+def mask_of(edit: Edit, generator: Generator, seed: Latents, *, strict: bool = False) -> Mask | None:
+    """Return the mask of an edit on a picture, or None if it has no meaning there; it must have one if strict."""
+    try:
+        return read_mask(edit.info.mask, generator, seed) if edit.info.mask else None
+    except SemanifoldError as error:
+        if strict:
+            raise
+        remark(f"The mask of the edit cannot be drawn here: {error}")
+        return None
+
+
+def named_by(asked: EditModel, model: Model) -> EditModel:
+    """Return the group of arguments with the generator that is used filled in, for ``run.json``."""
+    return replace(asked, generator=model.generator)
+
+
+def tell_finished(run: Run) -> None:
+    """Say that nothing had to be done."""
+    say(f"{run.folder} is finished already; --overwrite does it again.")
+
+
+def check_one_generator(places: Sequence[Path], edits: Sequence[Edit]) -> None:
+    """Refuse edits of several generators, if nobody says on which they are to be played."""
+    known = [
+        (place, edit.info) for place, edit in zip(places, edits, strict=True) if edit.info.fingerprint not in ("", "unknown")
+    ]
+    for place, info in known[1:]:
+        if info.fingerprint != known[0][1].fingerprint:
+            raise SemanifoldError(
+                f"{known[0][0]} was found on {known[0][1].generator} ({known[0][1].fingerprint}), but {place} on "
+                f"{info.generator} ({info.fingerprint}); combine edits of one generator, or name one with --generator."
+            )
+
+
+# ------------------------------------------------------------------------------------------------------------- transfer
+
+
+def transfer_edit(command: Transfer) -> int:
+    """Put an edit onto several pictures: films, strips, numbers."""
+    named = named_generator(command.model)
+    edit = with_mask(find_edit(command.edit, command.path, command.space, command.layers, named), command.mask)
+    model = model_for(command.model, folder_of(command.edit), edit.info.generator)
+    asked, command = command.model, replace(command, model=named_by(command.model, model))
+    generator = named or load(model)
+    check_weights(generator, [edit])
+    if command.latents is not None:
+        codes = truncated(
+            generator, read_codes(command.latents, generator, command.latents_space, remark=remark), command.truncation
+        )
+        names = [f"code {index}" for index in range(len(codes))]
+    else:
+        codes = sample(generator, command.seeds, command.truncation, command.label)
+        names = [f"seed {seed}" for seed in command.seeds]
+    codes = generator.convert(codes, edit.info.space)
+    edits = [on(edit, codes[i]) for i in range(len(codes))]  # refuses an edit that does not fit before anything is written
+    t = film_moments(edits[0], command.film, command.frames)
+    subjects = [
+        Subject(generator, codes[i], each, mask_of(each, generator, codes[i], strict=command.mask is not None))
+        for i, each in enumerate(edits)
+    ]
+    folder = command.output.folder("transfer", model.word, edit.info.name)
+    run = begin_run(folder, "transfer", to_arguments(command), facts_of(generator), overwrite=command.output.overwrite)
+    if run.finished:
+        tell_finished(run)
+    else:
+        with working(run):
+            scores = write_transfer(run, command, subjects, names, t)
+        tell_transfer(edit, scores)
+    show(*existing(folder, MP4, STRIP, HEAT))
+    if command.latents is None:
+        words = ["--path", command.path] if command.path is not None else []
+        hint("render", command.edit, *words, *code_words(asked, model), "--seed", command.seeds[0])
+    return 0
+
+
+def write_transfer(
+    run: Run, command: Transfer, subjects: list[Subject], names: list[str], t: torch.Tensor
+) -> dict[str, dict[str, float]]:
+    """Write all results; return the locality on every picture."""
+    loops = all(comes_back(subject.edit, t) for subject in subjects)
+    films, rows, scores = [], [], {}
+    with progress_line("pictures") as line:
+        for number, (name, subject) in enumerate(zip(names, subjects, strict=True), 1):
+            films.append(subject.frames(t))
+            seed = media.to_uint8(subject.picture)[0]
+            rows.append(media.filmstrip(films[-1], seed, subject.mask_picture(), size=128))
+            scores[name] = measure(subject, t)
+            line({"step": number, "steps": len(subjects)})
+    media.save_png(media.stack_rows(rows, names), run.path(STRIP))
+    grid = media.grid_film([film[:-1] if loops else film for film in films])
+    media.save_frames(grid, run.path(FRAMES))
+    film = replace(command.film, size=command.film.size or max(grid.shape[1:3]))
+    save_film(run, grid, film, ping_pong=not loops)
+    write_text(run.path(METRICS), json.dumps({"change": scores}, indent=2) + "\n")
+    save_edit(subjects[0].edit.with_info(locality=scores[names[0]]), run.path(EDIT))
+    maps = [heat_picture(film, media.to_uint8(s.picture)[0], s.mask_picture()) for film, s in zip(films, subjects)]
+    media.save_png(media.stack_rows([Image.fromarray(drawn) for drawn in maps], names), run.path(HEAT))
+    write_exports(run, subjects, t)
+    write_plot(run, subjects, t, umap=command.film.umap)
+    return scores
+
+
+def tell_transfer(edit: Edit, scores: dict[str, dict[str, float]]) -> None:
+    """Say how local the edit is on every picture, and where it leaks."""
+    facts(change=scores)
+    own = edit.info.locality.get("mse_ratio") if edit.info.locality else None
+    ratios = {name: found["mse_ratio"] for name, found in scores.items() if found}
+    if not ratios:
+        say(f"{edit.info.name or 'The edit'} on {len(scores)} pictures.")
+        return
+    listed = ", ".join(f"{name} {ratio:.2g}" for name, ratio in ratios.items())
+    here = f"; {own:.2g} at its own picture" if own else ""
+    say(f"Outside/inside change of {edit.info.name or 'the edit'} (mean squares): {listed}{here}.")
+    worst = max(ratios.values())
+    if leak(worst) and (own is None or worst > 3 * own):
+        remark(
+            "The edit leaks out of its mask on some of these pictures; run semanifold discover on those for an edit of their own."
+        )
+
+
+# -------------------------------------------------------------------------------------------------------------- combine
+
+
+def combine_edits(command: Combine) -> int:
+    """Write the combined edit and its film."""
+    if len(command.edits) < 2:
+        raise SemanifoldError("There is nothing to combine; give at least two run folders.")
+    named = named_generator(command.model)
+    edits = [find_edit(path, generator=named) for path in command.edits]
+    model = model_for(command.model, folder_of(command.edits[0]), edits[0].info.generator)
+    if command.model.generator is None:
+        check_one_generator(command.edits, edits)
+    asked, command = command.model, replace(command, model=named_by(command.model, model))
+    generator = named or load(model)
+    check_weights(generator, edits)
+    if {edit.info.space for edit in edits} == {"w", "w+"}:
+        edits = [widened(edit, generator.spaces["w+"][0]) for edit in edits]
+    seed = picture_code(command.picture, edits, generator, edits[0].info.space)
+    check_faces(command, edits)
+    edit = combine([on(edit, seed) for edit in edits], pad=command.pad)
+    t = film_moments(edit, command.film, command.frames)
+    folder = command.output.folder("combine", model.word, *[e.info.name for e in edits])
+    subject = Subject(generator, seed, edit, mask_of(edit, generator, seed))
+    run = begin_run(folder, "combine", to_arguments(command), facts_of(generator), overwrite=command.output.overwrite)
+    if run.finished:
+        tell_finished(run)
+    else:
+        with working(run):
+            scores = write_all(run, subject, t, command.film)
+            write_plot(run, [subject], t, umap=command.film.umap)
+        tell_edit(subject, t, scores)
+    show(*existing(folder, MP4, STRIP, HEAT, PAD))
+    hint("transfer", folder, *code_words(asked, model), "--seeds", "1-6")
+    return 0
+
+
+def check_faces(command: Combine, edits: Sequence[Edit]) -> None:
+    """Refuse edits that were found on several pictures, if nobody says on which they are to be played."""
+    seeds = [(place, e.seed.values) for place, e in zip(command.edits, edits) if isinstance(e, Lattice) and e.seed is not None]
+    if command.picture.seed is not None:
+        return
+    for place, other in seeds[1:]:
+        if other.shape != seeds[0][1].shape or not torch.equal(other, seeds[0][1]):
+            raise SemanifoldError(
+                f"{seeds[0][0]} and {place} were found on different pictures; say with --seed on which one to play them."
+            )
+
+
+# --------------------------------------------------------------------------------------------------------------- render
+
+
+def render_edit(command: Render) -> int:
+    """Write the new film."""
+    named = named_generator(command.model)
+    found = with_mask(find_edit(command.edit, command.path, command.space, command.layers, named), command.mask)
+    model = model_for(command.model, folder_of(command.edit), found.info.generator)
+    asked, command = command.model, replace(command, model=named_by(command.model, model))
+    generator = named or load(model)
+    check_weights(generator, [found])
+    seed = picture_code(command.picture, [found], generator, found.info.space)
+    edit = timed(command, on(found, seed), generator)
+    subject = Subject(generator, seed, edit, mask_of(edit, generator, seed, strict=command.mask is not None))
+    t = film_moments(edit, command.film, command.frames, command.play)
+    path = command.path or split_path(command.edit)[1]
+    words = [] if path is None else [path]
+    words += [] if path is None and command.picture.seed is None else [command.picture.seed or 0]
+    folder = command.output.out or result_folder(command.edit, "render", *words)
+    run = begin_run(folder, "render", to_arguments(command), facts_of(generator), overwrite=command.output.overwrite)
+    if run.finished:
+        tell_finished(run)
+    else:
+        with working(run):
+            scores = write_all(run, subject, t, command.film, play=command.play)
+            write_plot(run, [subject], t, umap=command.film.umap)
+        tell_edit(subject, t, scores)
+    show(*existing(folder, MP4, STRIP, HEAT))
+    hint("transfer", folder, *code_words(asked, model), "--seeds", "1-6")
+    return 0
+
+
+def timed(command: Render, edit: Lattice, generator: Generator) -> Lattice:
+    """Return the edit with the timing that was asked for."""
+    if command.until is not None and not (math.isfinite(command.until) and abs(command.until) <= 10):
+        raise SemanifoldError(f"until is a value of t, at most 10, but it is {command.until:g}; a path usually ends at 1.")
+    if command.trim:
+        edit = trim(generator, edit)
+    if command.until is not None:
+        edit = extrapolate(edit, command.until)
+    if command.even:
+        edit = retime(generator, edit)
+    return reverse(edit) if command.reverse else edit
+
+
+# --------------------------------------------------------------------------------------------------------------- shared
+
+
+def tell_edit(subject: Subject, t: torch.Tensor, scores: dict[str, float]) -> None:
+    """Say what changes, and how local it is."""
+    facts(change=scores)
+    parts = [what_changed(subject, t)]
+    parts += [f"outside/inside change {scores['mse_ratio']:.2g} (mean squares)"] if scores else []
+    words = "; ".join(part for part in parts if part) or "done"
+    say(f"{subject.edit.info.name or 'The edit'} on {subject.generator.name}: {words}.")
+
+
+def code_words(asked: EditModel, model: Model) -> list[str]:
+    """Return the words that a next command needs to find the generator: a run folder does not name code, nor other weights."""
+    return model.words if asked.generator is not None and names_code(model.generator) else []
+
+
+def existing(folder: Path, *names: str) -> list[Path]:
+    """Return those results that are there."""
+    return [folder / name for name in names if (folder / name).exists()]

@@ -1,0 +1,310 @@
+"""What ``semanifold traverse`` and ``measure`` do."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from semanifold import media
+from semanifold.actions.base import device_of, facts_of, load, model_for, named_generator, read_mask, recorded_model, sample
+from semanifold.actions.results import folder_of
+from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
+from semanifold.attributes.base import AttributeReader
+from semanifold.commands.arguments import to_arguments
+from semanifold.commands.base import Model
+from semanifold.commands.paths import USUAL, Codes, Measure, Traverse
+from semanifold.errors import SemanifoldError
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+from semanifold.paths.base import PathSet
+from semanifold.pools import POOL, Pool, pool_of, read_pool, save_pool
+from semanifold.ranking.measures import METRICS, Measures, measure_frames, save_measures
+from semanifold.ranking.scores import Array
+from semanifold.storage.files import replacing, write_text
+from semanifold.storage.runs import CHECKPOINT, Run, begin_run, working
+from semanifold.storage.tensors import read_tensors
+from semanifold.traversal import (
+    FACTS,
+    FILMS,
+    IMAGES,
+    ORIGINAL,
+    SUMMARIES,
+    Traversal,
+    fingerprint_of,
+    folder_name,
+    moments,
+    read_traversal,
+    save_picture,
+    walk,
+    write_codes,
+    write_films,
+    write_path,
+)
+
+MEASURE = "measure"
+"""Where a measurement is in the folder of its traversal."""
+EVERY = 10.0
+"""Seconds between two checkpoints of a measurement."""
+BUNDLED_READER = "faces"
+
+
+# ------------------------------------------------------------------------------------------------------------- traverse
+
+
+def traverse(command: Traverse) -> int:
+    """Walk every path from every code, then make the films."""
+    from semanifold.paths.files import load_paths  # noqa: PLC0415  (measuring needs no file formats)
+
+    named = named_generator(command.model)
+    found = load_paths(command.path_set, command.space, layers=command.layers, generator=named, remark=remark)
+    paths = stretched(command, found)
+    model = model_for(command.model, folder_of(command.path_set), paths.info.generator)
+    asked = command.model
+    command = replace(command, model=replace(asked, generator=model.generator))
+    generator = named or load(model)
+    paths.check_generator(generator)
+    chosen = sorted({paths.find(word) for word in command.paths}) if command.paths else list(range(len(paths)))
+    if paths.info.fingerprint not in ("", "unknown", generator.fingerprint):
+        remark(f"The paths were found on {paths.info.generator} with other weights; they may do other things here.")
+    pool = read_codes_of(command.codes, generator)
+    codes = pool.codes_for(generator, paths.info.space)
+    starts: dict[str, Latents] = {}
+    for i, name in enumerate(pool.names):
+        starts.setdefault(name, codes[i])
+    decisive = facts_of(generator) | {"path_set_fingerprint": fingerprint_of(paths), "pool": pool.hash}
+    decisive |= {"step": paths.info.step, "count": paths.info.count}
+    folder = command.output.folder("traverse", command.path_set.stem, command.codes.word)
+    run = begin_run(folder, "traverse", to_arguments(command), decisive, overwrite=command.output.overwrite)
+    if run.finished:
+        say(f"{folder} is finished already; --overwrite does it again.")
+    else:
+        with working(run):
+            save_pool(pool, run.path(POOL))
+            write_traversal(command, run, generator, paths, chosen, starts)
+        facts(paths=len(chosen), codes=len(starts))
+        say(f"{len(chosen)} paths of {generator.name}, walked both ways from {len(starts)} pictures.")
+    show(*[p for p in (folder / SUMMARIES, folder / FILMS) if p.is_dir()] or [folder])
+    hint("measure", folder, *([] if knows_faces(generator) else ["--attributes", "YOURS.py:NAME"]))
+    return 0
+
+
+def knows_faces(generator: Generator) -> bool:
+    """Whether the attributes of the bundled faces can be read from a generator's pictures."""
+    from semanifold.faces.reading import face_regions  # noqa: PLC0415
+
+    return face_regions(generator, generator.sample([0], labels=0 if generator.classes else None)) is not None
+
+
+def read_codes_of(codes: Codes, generator: Generator) -> Pool:
+    """Return the pool to begin at."""
+    if codes.pool is not None:
+        if codes.seeds != USUAL or codes.truncation != 1 or codes.label:
+            raise SemanifoldError("A --pool brings its own codes; leave --seeds, --truncation and --class out.")
+        return read_pool(codes.pool, generator, codes.latents_space, remark=remark)
+    if not codes.seeds:
+        raise SemanifoldError("There is no seed; give at least one number after --seeds, or a --pool.")
+    return pool_of(sample(generator, codes.seeds, codes.truncation, codes.label), generator, codes.seeds)
+
+
+def stretched(command: Traverse, paths: PathSet) -> PathSet:
+    """Return the set with the steps that were asked for."""
+    steps = paths.info.count if command.steps is None else command.steps
+    eps = paths.info.step if command.eps is None else command.eps
+    if steps < 1 or not 0 < eps < float("inf"):
+        raise SemanifoldError(f"A path takes at least 1 step of a length above 0, but {steps} steps of {eps:g} were asked for.")
+    moments(steps, command.leap)
+    return paths if (steps, eps) == (paths.info.count, paths.info.step) else paths.with_info(step=eps, count=steps)
+
+
+def write_traversal(
+    command: Traverse, run: Run, generator: Generator, paths: PathSet, chosen: Sequence[int], codes: dict[str, Latents]
+) -> None:
+    """Write all codes, pictures and films; what is there already is kept."""
+    t = moments(paths.info.count, command.leap)
+    edits = {k: paths[k] for k in chosen}
+    done, steps = 0, len(codes) * len(chosen) + (len(chosen) if command.films else 0)
+    with progress_line("walking the paths") as line:
+        for name, code in codes.items():
+            place = run.path(name)
+            (place / IMAGES).mkdir(parents=True, exist_ok=True)
+            with torch.no_grad():
+                save_picture(media.to_uint8(generator.images(code))[0], place / ORIGINAL, command.jpeg)
+            for k, edit in edits.items():
+                write_path(place / IMAGES / folder_name(k), walk(edit, generator, code, t, batch=command.batch), command.jpeg)
+                done += 1
+                line({"step": done, "steps": steps, "path": paths.name_of(k)})
+            write_codes(place, list(edits.values()), code, t, batch=command.batch)
+        described = {
+            "codes": list(codes),
+            "paths": list(chosen),
+            "names": [paths.name_of(k) for k in chosen],
+            "t": t.tolist(),
+            "step": paths.info.step,
+            "count": paths.info.count,
+            "leap": command.leap,
+            "space": paths.info.space,
+            "method": paths.info.method,
+            "generator": generator.name,
+            "fingerprint": generator.fingerprint,
+            "channels": generator.picture_shape[0],
+            "faces": knows_faces(generator),
+            "path_set": str(command.path_set.resolve() if command.path_set.exists() else command.path_set),
+            "path_set_fingerprint": run.record["facts"]["path_set_fingerprint"],
+        }
+        write_text(run.path(FACTS), json.dumps(described, indent=1) + "\n")
+        if not command.films:
+            return
+        traversal = Traversal(run.folder, described, run.record)
+        for place in (FILMS, SUMMARIES):
+            run.path(place).mkdir(exist_ok=True)
+        for k in chosen:
+            films = [traversal.pictures(name, k) for name in codes]
+            write_films(run.folder, folder_name(k), films, fps=film_rate(command, len(t)), cell=command.film.size)
+            done += 1
+            line({"step": done, "steps": steps, "film": paths.name_of(k)})
+
+
+def film_rate(command: Traverse, frames: int) -> float:
+    """Return the frames per second at which a film of so many frames, played back and forth, has the length asked for."""
+    return min(command.film.fps, max(2 * frames / command.film.seconds, 1.0))
+
+
+# -------------------------------------------------------------------------------------------------------------- measure
+
+
+def measure(command: Measure) -> int:
+    """Read every frame."""
+    from semanifold.attributes.names import attribute_reader  # noqa: PLC0415  (walking needs no networks)
+
+    traversal = read_traversal(command.traversal)
+    reader = attribute_reader(attributes_for(command, traversal), command.weights, device_of(command.device))
+    attributes = reader.attributes
+    masks = masks_of(command, traversal)
+    decisive = {"walk": {key: traversal.record["facts"][key] for key in ("fingerprint", "path_set_fingerprint", "pool")}}
+    decisive |= {key: traversal.facts[key] for key in ("paths", "step", "count", "leap")}
+    decisive |= {"attribute_names": [attribute.name for attribute in attributes]}
+    folder = command.output.out or command.traversal / MEASURE
+    run = begin_run(folder, "measure", to_arguments(command), decisive, overwrite=command.output.overwrite)
+    if run.finished:
+        say(f"{folder} is finished already; --overwrite does it again.")
+    else:
+        with working(run):
+            values, locality = read_frames(command, run, traversal, reader, masks)
+            where = {**traversal.facts, "folder": str(command.traversal.resolve())}
+            measures = Measures(
+                values=values,
+                attributes=attributes,
+                codes=traversal.codes,
+                paths=traversal.paths,
+                names=tuple(traversal.facts["names"]),
+                t=np.array(traversal.t),
+                locality=locality,
+                mask=command.mask or "",
+                facts={key: value for key, value in where.items() if key not in ("codes", "paths", "names", "t")},
+            )
+            save_measures(measures, run.path)
+        for sentence in measures.remarks():
+            remark(sentence)
+    say(f"{len(attributes)} attributes of {len(traversal.paths)} paths, read from {len(traversal.codes)} pictures each.")
+    show(folder)
+    hint("rank", folder if command.output.out else command.traversal, "--name", "named.safetensors")
+    return 0
+
+
+def attributes_for(command: Measure, traversal: Traversal) -> str:
+    """Return what to read: what was asked for, or the factors of the bundled faces if these are faces.
+
+    Raises:
+        SemanifoldError: if nothing was asked for, and the pictures are no bundled faces.
+    """
+    if command.attributes is not None:
+        return command.attributes
+    if traversal.facts.get("faces", traversal.facts.get("generator") in ("faces", "analytic")):
+        return BUNDLED_READER
+    raise SemanifoldError(
+        f"The pictures of {traversal.facts['generator']} are no bundled faces, so say what to read with --attributes: published "
+        "(six face networks) or one of them such as pose, FILE.onnx, clip:PROMPT|AGAINST, or FILE.py:NAME."
+    )
+
+
+def masks_of(command: Measure, traversal: Traversal) -> dict[str, Tensor]:
+    """Return the mask ``[1, 1, h, w]`` of every code; regions of the bundled faces are elsewhere on every face."""
+    if command.mask is None:
+        return {}
+    named = command.generator or recorded_model(traversal.folder)
+    if named is None:
+        raise SemanifoldError(f"{traversal.folder} does not say which generator it shows; name it with --generator.")
+    generator = load(Model(generator=named, device=command.device))
+    if generator.fingerprint != traversal.facts["fingerprint"]:
+        raise SemanifoldError(
+            f"{named} is {generator.name} ({generator.fingerprint}) now, but {traversal.folder} shows "
+            f"{traversal.facts['generator']} ({traversal.facts['fingerprint']}); put the weights back, or walk again."
+        )
+    pool = read_pool(traversal.folder / POOL, generator)
+    codes = pool.codes_for(generator, traversal.facts["space"])
+    rows = {name: i for i, name in enumerate(pool.names)}
+    size = generator.picture_shape[1:]
+    return {name: read_mask(command.mask, generator, codes[rows[name]]).at(*size).float().cpu() for name in traversal.codes}
+
+
+def read_frames(
+    command: Measure, run: Run, traversal: Traversal, reader: AttributeReader, masks: dict[str, Tensor]
+) -> tuple[Array, Array | None]:
+    """Return the arrays of :class:`Measures`, going on from a checkpoint if there is one."""
+    device = device_of(command.device)
+    channels = int(traversal.facts["channels"])
+    middle = traversal.t.index(0.0)
+    state = begin(run.folder / CHECKPOINT, (len(traversal.codes), len(traversal.paths), len(traversal.t)), len(reader.attributes))
+    saved = time.monotonic()
+    units = [(c, k) for c in range(len(traversal.codes)) for k in range(len(traversal.paths))]
+    with progress_line("reading the pictures") as line:
+        for number, (c, k) in enumerate(units):
+            if not state["done"][c, k]:
+                code = traversal.codes[c]
+                files = traversal.pictures(code, traversal.paths[k])
+                reference = files.tensor(slice(middle, middle + 1), channels).to(device)
+                mask = masks[code].to(device) if masks else None
+                found, local = measure_frames(
+                    lambda rows, files=files: files.tensor(rows, channels).to(device),
+                    len(files),
+                    reference,
+                    reader,
+                    mask,
+                    batch=command.batch,
+                )
+                state["values"][c, k] = torch.from_numpy(found)
+                if local is not None:
+                    state["locality"][c, k] = torch.from_numpy(local)
+                state["done"][c, k] = True
+            if time.monotonic() - saved > EVERY:
+                saved = time.monotonic()
+                with replacing(run.folder / CHECKPOINT) as part:
+                    save_file(state, part)
+            line({"step": number + 1, "steps": len(units), "path": traversal.facts["names"][k]})
+    return state["values"].numpy(), state["locality"].numpy() if masks else None
+
+
+def begin(path: Path, sizes: tuple[int, int, int], width: int) -> dict[str, Tensor]:
+    """Return the state of a measurement: that of its checkpoint, or empty if there is none that can be read."""
+    fresh = {
+        "values": torch.full((*sizes, width), torch.nan, dtype=torch.float64),
+        "locality": torch.full((*sizes, len(METRICS)), torch.nan, dtype=torch.float64),
+        "done": torch.zeros(sizes[:2], dtype=torch.bool),
+    }
+    if path.is_file():
+        try:
+            held = read_tensors(path, "checkpoint").tensors
+        except SemanifoldError as error:
+            remark(f"{error} Everything is measured again.")
+            return fresh
+        if {key: value.shape for key, value in held.items()} == {key: value.shape for key, value in fresh.items()}:
+            return held
+    return fresh

@@ -1,0 +1,128 @@
+"""From the arguments of ``semanifold train`` to paths and settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+from semanifold.actions.directions import CLOSED, closed_paths
+from semanifold.commands.train import Kind, Training
+from semanifold.errors import SemanifoldError, near_names
+from semanifold.generators.base import Generator
+from semanifold.paths.base import PathSet, default_space
+from semanifold.paths.linear import FORMS, Form, LinearPaths, linear_paths
+from semanifold.paths.presets import ALONG_RATE, ALONG_REACH, Preset
+from semanifold.paths.training_draws import Prior, usual_distance
+from semanifold.paths.training_step import TrainingSettings
+from semanifold.paths.warped import INITS, Init, warped_paths
+
+KINDS = ("warped", *FORMS, *CLOSED)
+ONLY_WARPED = ("dipoles", "gamma", "fixed_gammas", "learn_alphas")
+ONLY_LEARNED = ("init", "shared", "step", "steps")
+ANY = Preset("any generator", space=None, dipoles=32, init="spread", differences=True)
+
+
+def kind_of(asked: Kind, preset: Preset) -> str:
+    """Return which of :data:`KINDS` it is."""
+    kind = asked.paths or preset.paths
+    if kind not in KINDS:
+        raise SemanifoldError(f"There is no kind of paths {kind!r}: {near_names(kind, KINDS)}")
+    foreign = () if kind == "warped" else ONLY_WARPED if kind in FORMS else (*ONLY_WARPED, *ONLY_LEARNED)
+    useless = [f"--{name.replace('_', '-')}" for name in foreign if getattr(asked, name) not in (None, False)]
+    if useless:
+        raise SemanifoldError(f"{', '.join(useless)} means nothing to {kind} paths; leave it out.")
+    return kind
+
+
+def start_of(asked: Kind, preset: Preset) -> str:
+    """Return how a set that learns begins: one of the starts of its kind, or the directions of a closed form."""
+    kind = kind_of(asked, preset)
+    free = INITS if kind == "warped" else ("random",)
+    known = (*free, *CLOSED) if kind in ("warped", "linear", "projective") else free
+    init = asked.init or (preset.init if preset.init in known else known[0])
+    if init not in known:
+        raise SemanifoldError(f"There is no start {init!r} of {kind} paths: {near_names(init, known)}")
+    return init
+
+
+def form_of(asked: Kind, preset: Preset) -> str | None:
+    """Return the closed form whose directions it has, or begins with; such sets have scales. None for others."""
+    return next((name for name in (kind_of(asked, preset), start_of(asked, preset)) if name in CLOSED), None)
+
+
+def place_of(asked: Kind, generator: Generator, preset: Preset) -> tuple[str, int]:
+    """Return the space of the paths and how many there are."""
+    space = asked.space or ("w+" if asked.layers else preset.space) or default_space(generator)
+    k = preset.k if asked.k is None else asked.k
+    if k < 1:
+        raise SemanifoldError(f"A set has at least 1 path, but k is {k}.")
+    return space, k
+
+
+def directions_of(asked: Kind, generator: Generator, preset: Preset) -> LinearPaths | None:
+    """Return the set of that closed form; this may take a minute."""
+    form = form_of(asked, preset)
+    return None if form is None else closed_paths(form, generator, *place_of(asked, generator, preset), asked.layers)
+
+
+def make_paths(asked: Kind, generator: Generator, preset: Preset, seed: int, along: LinearPaths | None) -> PathSet:
+    """Return a new set; ``along`` is what :meth:`directions` gives."""
+    kind, (space, k) = kind_of(asked, preset), place_of(asked, generator, preset)
+    if kind in CLOSED and along is not None:
+        return along
+    init = start_of(asked, preset)
+    traced = {
+        "step": preset.step if asked.step is None else asked.step,
+        "steps": preset.steps if asked.steps is None else asked.steps,
+        "layers": asked.layers,
+        "shared": asked.shared,
+        "along": along,
+        "seed": seed,
+    }
+    if kind in FORMS:
+        return linear_paths(generator, space, k, cast("Form", kind), **traced)
+    return warped_paths(
+        generator,
+        space,
+        k,
+        preset.dipoles if asked.dipoles is None else asked.dipoles,
+        init=cast("Init", init if init in INITS else "spread"),
+        gamma=asked.gamma,
+        learn_alphas=asked.learn_alphas,
+        learn_gammas=not asked.fixed_gammas,
+        **traced,
+    )
+
+
+def settings_of(
+    training: Training, generator: Generator, preset: Preset, space: str, lambda_mask: float, *, along: bool = False
+) -> TrainingSettings:
+    """Return the plain settings; magnitudes that nobody gave are a tenth to three tenths of the usual distance of codes.
+
+    Paths ``along`` directions with scales take twice the magnitudes and a smaller rate, where these are not given.
+    """
+    if training.pictures_every < 1 or training.test_draws < 1:
+        raise SemanifoldError("pictures-every and test-draws must be at least 1.")
+    cut = preset.z_truncation if training.z_truncation is None else training.z_truncation
+    prior = Prior(space, cut, training.truncation, training.classes or preset.classes)
+    prior.check(generator)
+    names = ("iterations", "batch", "min_magnitude", "max_magnitude", "paths_lr", "reconstructor_lr", "decay", "save_every")
+    given = {name: getattr(training, name) for name in names}
+    if preset is ANY and None in (training.min_magnitude, training.max_magnitude):
+        usual = usual_distance(generator, prior)
+        preset = replace(preset, min_magnitude=round(0.1 * usual, 6), max_magnitude=round(0.3 * usual, 6))
+    if along:
+        low, high = (ALONG_REACH * value for value in (preset.min_magnitude, preset.max_magnitude))
+        preset = replace(preset, paths_lr=ALONG_RATE * preset.paths_lr, min_magnitude=low, max_magnitude=high)
+    given = {name: getattr(preset, name) if value is None else value for name, value in given.items()}
+    return TrainingSettings(
+        **given,
+        accumulate=training.accumulate,
+        lambda_cls=training.lambda_cls,
+        lambda_reg=training.lambda_reg,
+        lambda_mask=lambda_mask,
+        prior=prior,
+        precision=training.precision,
+        log_every=training.log_every,
+        seed=training.draw_seed,
+    )

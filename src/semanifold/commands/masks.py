@@ -1,0 +1,32 @@
+"""``semanifold mask``: a mask on a picture, before any search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from semanifold.commands.arguments import GENERATOR, PLACE, START, flat, option
+from semanifold.commands.base import Command, Model, Output, Start
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowMask(Command):
+    """Draw masks on a picture, with a grid of its coordinates and the named regions, if it has any.
+
+    Attributes:
+        masks: masks, written as for discover; without one the grid and the regions are drawn.
+        start: Which picture to draw on.
+        model: Which generator makes the picture.
+        output: Where the results go.
+    """
+
+    masks: Annotated[tuple[str, ...], option("MASK ...")] = field(kw_only=False, default=())
+    start: Annotated[Start, flat(START)] = field(default_factory=Start)
+    model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
+    output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
+
+    def run(self) -> int:
+        """Draw the sheet."""
+        from semanifold.actions.masks import show_masks  # noqa: PLC0415  (brings torch)
+
+        return show_masks(self)

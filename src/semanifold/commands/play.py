@@ -1,0 +1,48 @@
+"""``semanifold play``: several edits over a timeline, in one film."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from semanifold.commands.arguments import FILM, GENERATOR, MAIN, PLACE, START, flat, option
+from semanifold.commands.base import Command, EditModel, Film, Output, Picture
+
+Ease = Literal["smooth", "linear", "step"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Play(Command):
+    """Choreograph several edits over time into one film: smile=0:0,2:1 yaw=3:-1,5:1 out/faces-mouth-7=0:0,1:1.
+
+    Attributes:
+        tracks: EDIT=SECOND:STRENGTH,SECOND:STRENGTH,...: an edit and its strength at some moments, 0 for unedited, 1 for all of
+            it, -1 for all of it in the other direction. EDIT is a run folder, an edit file, SET:NAME, or the name of a path that
+            comes with the generator. Or one .toml file that holds the same.
+        ease: how a strength goes from one moment to the next.
+        picture: Which picture to show.
+        model: Which generator makes the pictures.
+        film: What the film looks like; seconds is the length if it goes on after the last moment.
+        output: Where the results go.
+    """
+
+    tracks: Annotated[tuple[str, ...], option("EDIT=S:X,... | FILE.toml")] = field(kw_only=False)
+    ease: Annotated[Ease, option(group=MAIN)] = "smooth"
+    picture: Annotated[Picture, flat(START)] = field(default_factory=Picture)
+    model: Annotated[EditModel, flat(GENERATOR)] = field(default_factory=EditModel)
+    film: Annotated[Film, flat(FILM)] = field(default_factory=lambda: Film(seconds=0.1))
+    output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
+
+    @property
+    def word(self) -> str:
+        """What to call the film in file names."""
+        if len(self.tracks) == 1 and self.tracks[0].endswith(".toml"):
+            return Path(self.tracks[0]).stem
+        return "-".join(Path(track.rpartition("=")[0]).stem.rpartition(":")[2] for track in self.tracks)
+
+    def run(self) -> int:
+        """Make the film."""
+        from semanifold.actions.play import play  # noqa: PLC0415  (brings torch)
+
+        return play(self)
