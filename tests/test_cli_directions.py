@@ -53,7 +53,7 @@ def test_a_set_is_written_shown_and_can_be_walked(words: list[str], method: str,
     with Image.open("d/paths.png") as sheet:
         assert sheet.width > 7 * 90
         assert sheet.height > len(paths) * 90
-    assert cli.main(["rerun", "d", "--out", "again"]) == 0
+    assert cli.main(["rerun", "d", "--generator", "toy.py:toy", "--out", "again"]) == 0
     assert torch.equal(load_paths("again")[0].knots[0], paths[0].knots[0])
     walk = ["d", "--seeds", "1", "--steps", "2", "--out", "t", "--generator", "toy.py:toy", "--device", "cpu"]
     assert cli.main(["traverse", *walk]) == 0
@@ -81,7 +81,7 @@ def test_local_directions_move_what_lies_in_the_mask() -> None:
         (["joint", "--layers", "0-1"], "w+"),
         (["local", "--mask", "mouth"], "mouth"),
         (["jiont"], "'jiont'"),
-        ([], "METHOD"),
+        ([], "directions needs joint|pca|sefa|local"),
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,7 +58,7 @@ def _elsewhere(tmp_path, monkeypatch):
 def train(*words: object, quick: list[str] = QUICK) -> int:
     given = list(map(str, words))
     kept: list[str] = []
-    straight = "--paths" in given and given[given.index("--paths") + 1] not in ("warped", "warpd")
+    straight = "--kind" in given and given[given.index("--kind") + 1] not in ("warped", "warpd")
     for flag, value in zip(quick[::2], quick[1::2]):
         kept += [] if flag in given or (straight and flag == "--dipoles") else [flag, value]
     return cli.main(["train", *kept, *given])
@@ -146,7 +146,7 @@ def test_tensorboard_shows_curves_and_pictures(tmp_path):
 
 @pytest.mark.parametrize("kind", ["ortho", "pca"])
 def test_other_kinds_of_paths(kind, tmp_path):
-    assert train("--paths", kind, "--out", "run", "--mask", "box:0,0,1,0.5") == 0
+    assert train("--kind", kind, "--out", "run", "--mask", "box:0,0,1,0.5") == 0
     assert load_paths(tmp_path / "run" / "paths.safetensors").kind == "linear"
     assert not (tmp_path / "run" / "models" / "support_sets.pt").exists()
     assert "mask_loss" in json.loads((tmp_path / "run" / "stats.json").read_text())["2"]
@@ -304,8 +304,8 @@ def test_a_published_experiment_is_opened_and_resumed(published, tmp_path, capsy
 
 @pytest.mark.parametrize("kind", ["projective", "warped"])
 def test_learned_paths_start_along_the_axes_of_a_closed_form(kind, tmp_path):
-    assert train("--paths", kind, "--init", "joint", "--out", "learned", "--iterations", "2") == 0
-    assert train("--paths", "joint", "--out", "closed", "--iterations", "2") == 0
+    assert train("--kind", kind, "--init", "joint", "--out", "learned", "--iterations", "2") == 0
+    assert train("--kind", "joint", "--out", "closed", "--iterations", "2") == 0
     assert train("--out", "plain", "--iterations", "2") == 0
     told = {name: read_record(tmp_path / name)["facts"]["settings"] for name in ("learned", "closed", "plain")}
     assert told["learned"]["paths_lr"] == pytest.approx(ALONG_RATE * told["plain"]["paths_lr"])
@@ -358,7 +358,7 @@ def test_a_resumed_training_reads_the_directions_that_it_began_with(tmp_path, mo
     with monkeypatch.context() as patch:
         patch.setattr(training_records.Records, "__call__", stop)
         assert train(*words, "--out", "broken") == 130
-    monkeypatch.setattr("semanifold.commands.train_arguments.closed_paths", lambda *_: pytest.fail("found a second time"))
+    monkeypatch.setattr("semanifold.actions.train_arguments.closed_paths", lambda *_: pytest.fail("found a second time"))
     assert train(*words, "--out", "broken") == 0
     assert same(tmp_path / "whole", tmp_path / "broken")
     assert (tmp_path / "whole" / "metrics.json").read_text() == (tmp_path / "broken" / "metrics.json").read_text()
@@ -366,7 +366,7 @@ def test_a_resumed_training_reads_the_directions_that_it_began_with(tmp_path, mo
 
 @pytest.mark.parametrize(("words", "says"), [(["--reconstructor", "vgg"], "vgg"), (["--out", "toy.py"], "is a file")])
 def test_what_cannot_be_is_refused_before_directions_are_found(words, says, monkeypatch, capsys):
-    monkeypatch.setattr("semanifold.commands.train_arguments.closed_paths", lambda *_: pytest.fail("found in vain"))
+    monkeypatch.setattr("semanifold.actions.train_arguments.closed_paths", lambda *_: pytest.fail("found in vain"))
     assert train("--init", "joint", *words) == 2
     assert says in capsys.readouterr().err
 
@@ -386,15 +386,15 @@ def test_with_a_mask_paths_do_not_start_along_axes_of_the_whole_picture():
         (["--k", "0"], "at least 1 path, but k is 0"),
         (["--dipoles", "0"], "at least 1 dipole"),
         (["--min-magnitude", "2", "--max-magnitude", "1"], "2 to 1 came"),
-        (["--paths", "warpd"], "did you mean 'warped'"),
+        (["--kind", "warpd"], "did you mean 'warped'"),
         (["--preset", "mnst"], "did you mean 'mnist'"),
         (["--reconstructor", "vgg"], "no reconstructor 'vgg'"),
         (["--init", "spred"], "did you mean 'spread'"),
         (["--init", "joit"], "did you mean 'joint'"),
-        (["--paths", "ortho", "--init", "joint"], "no start 'joint' of ortho paths"),
-        (["--paths", "linear", "--init", "spread"], "no start 'spread' of linear paths"),
-        (["--paths", "pca", "--init", "joint"], "--init means nothing to pca"),
-        (["--paths", "ortho", "--gamma", "2", "--learn-alphas"], "--gamma, --learn-alphas means nothing to ortho"),
+        (["--kind", "ortho", "--init", "joint"], "no start 'joint' of ortho paths"),
+        (["--kind", "linear", "--init", "spread"], "no start 'spread' of linear paths"),
+        (["--kind", "pca", "--init", "joint"], "--init means nothing to pca"),
+        (["--kind", "ortho", "--gamma", "2", "--learn-alphas"], "--gamma, --learn-alphas means nothing to ortho"),
         (["--lambda-mask", "0.5"], "needs a --mask"),
         (["--mask", "box:0,0,1"], "box"),
         (["--classes", "3"], "not class-conditional"),
@@ -404,7 +404,7 @@ def test_with_a_mask_paths_do_not_start_along_axes_of_the_whole_picture():
         (["--layers", "0-1"], "w\\+"),
         (["--reconstructor-size", "0"], "size"),
         (["--generator", "toy.py:still"], "cannot be differentiated"),
-        (["--paths", "ortho", "--k", "9"], "at most 4"),
+        (["--kind", "ortho", "--k", "9"], "at most 4"),
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(words, says, tmp_path, capsys):

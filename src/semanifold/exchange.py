@@ -36,9 +36,12 @@ def read_codes(
     arrays = open_arrays(path, "file of latent codes")
     if space is not None:
         generator.check_space(space)
-    values, found = read_codes_of(arrays, generator.spaces, space, remark)
+    readings: list[str] = []
+    values, found = read_codes_of(arrays, generator.spaces, space, readings.append)
     latents = Latents(values.to(generator.device, generator.dtype), found)
     generator.check(latents)
+    for sentence in readings:  # of codes that are good
+        remark(sentence)
     return latents
 
 

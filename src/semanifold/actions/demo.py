@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from semanifold.actions.base import load
 from semanifold.actions.discover import discover
 from semanifold.actions.edits import combine_edits, render_edit
 from semanifold.actions.results import MP4, STRIP
 from semanifold.actions.terminal import hint, muted, say, show
-from semanifold.commands.base import FACES, EditModel, Output, Picture, Start
+from semanifold.commands.base import EditModel, Model, Output, Picture, Start
 from semanifold.commands.demo import Demo
 from semanifold.commands.discover import Discover, Search
 from semanifold.commands.edits import Combine, Render
@@ -22,13 +21,12 @@ FRAMES = 12
 
 def demo(command: Demo) -> int:
     """Find a movement of the mouth, take a ready path, play both at once, and say what to open."""
-    if command.model.generator != FACES:
-        load(command.model)  # refuses what cannot be loaded
     found, ready, both = (command.out / name for name in ("mouth", "yaw", "both"))
     output = Output(out=found, overwrite=command.overwrite)
     picture = Picture(seed=command.seed)
-    model = EditModel(generator=command.model.generator, device=command.model.device)
-    search = Discover(mask=MASK, model=command.model, start=Start(seed=command.seed), search=Search(frames=FRAMES), output=output)
+    bundled = Model(device=command.device)
+    model = EditModel(generator=bundled.generator, device=command.device)
+    search = Discover(mask=MASK, model=bundled, start=Start(seed=command.seed), search=Search(frames=FRAMES), output=output)
     turn = Render(edit=PATH, picture=picture, model=model, output=replace(output, out=ready))
     together = Combine(edits=(found, PATH), picture=picture, model=model, output=replace(output, out=both))
     steps = [

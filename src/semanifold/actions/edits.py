@@ -201,9 +201,9 @@ def combine_edits(command: Combine) -> int:
         raise SemanifoldError("There is nothing to combine; give at least two run folders.")
     named = named_generator(command.model)
     edits = [find_edit(path, generator=named) for path in command.edits]
-    model = model_for(command.model, folder_of(command.edits[0]), edits[0].info.generator)
-    if command.model.generator is None:
+    if named is None:
         check_one_generator(command.edits, edits)
+    model = model_for(command.model, folder_of(command.edits[0]), edits[0].info.generator)
     asked, command = command.model, replace(command, model=named_by(command.model, model))
     generator = named or load(model)
     check_weights(generator, edits)

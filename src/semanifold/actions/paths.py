@@ -211,7 +211,7 @@ def measure(command: Measure) -> int:
                 facts={key: value for key, value in where.items() if key not in ("codes", "paths", "names", "t")},
             )
             save_measures(measures, run.path)
-        for sentence in measures.remarks():
+        for sentence in measures.remarks:
             remark(sentence)
     say(f"{len(attributes)} attributes of {len(traversal.paths)} paths, read from {len(traversal.codes)} pictures each.")
     show(folder)

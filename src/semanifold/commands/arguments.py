@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.exceptions import CoercionError, MissingArgumentError, UnknownOptionError, UnusedCliTokensError
 
-from semanifold.errors import SemanifoldError, shown
+from semanifold.errors import SemanifoldError, near_names, shown
 from semanifold.storage.records import checked
 
 T = TypeVar("T")
@@ -286,10 +286,9 @@ def coercion(error: CoercionError, called: str) -> str:
     wanted = {int: "a whole number", float: "a number"}.get(error.target_type) if error.target_type else None
     if wanted and typed:
         return f"{called}: {typed!r} is not {wanted}"
+    if get_origin(error.target_type) is Literal:
+        return f"{called}: there is no {typed!r}: {near_names(typed, map(str, get_args(error.target_type)))}"
     words = re.sub(r"^Invalid value (for )?", "", str(error))
-    words = re.sub(
-        r"^(.*?) for --[\w-]+\. Choose from: (.*?)\.( Did you mean (.*)\?)?$", r"\1 is none of \2", words, flags=re.DOTALL
-    )
     return f"{called}: {re.sub(r'^--[a-z-]+: ', '', words)}"
 
 

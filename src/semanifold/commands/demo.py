@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from semanifold.commands.arguments import GENERATOR, flat, option
-from semanifold.commands.base import Command, Model
+from semanifold.commands.arguments import option
+from semanifold.commands.base import Command
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,13 +18,13 @@ class Demo(Command):
         out: folder of the three run folders mouth, yaw and both.
         overwrite: do everything again.
         seed: number of the face.
-        model: Which generator makes the pictures.
+        device: cpu, cuda, cuda:1, mps; if left out the first GPU, or the CPU if there is no GPU.
     """
 
     out: Annotated[Path, option("FOLDER")] = Path("out/demo")
     overwrite: bool = False
     seed: Annotated[int, option("N")] = 4
-    model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
+    device: Annotated[str | None, option("NAME")] = None
 
     def run(self) -> int:
         """Discover, render, combine, and say what to open."""

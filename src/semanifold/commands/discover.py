@@ -189,7 +189,7 @@ class Discoveries(Command):
     def run(self) -> int:
         """Search once per mask, seed and direction, then compare."""
         if not self.mask:
-            raise SemanifoldError("discover needs --mask MASK; see semanifold discover --help.")
+            raise SemanifoldError("--mask takes a value; see semanifold discover --help.")
         count = len(self.mask) * len(self.start.seed) * len(self.directions)
         if not count:
             raise SemanifoldError("There is nothing to search for; give at least one seed and one direction.")
