@@ -255,7 +255,7 @@ def read_measures(folder: str | os.PathLike[str]) -> Measures:
         paths=tuple(held.paths),
         names=tuple(shown(name, 200) for name in held.names),
         t=np.array(held.t, dtype=np.float64),
-        locality=_read_array(folder / LOCALITY, (*sizes, len(METRICS))) if held.metrics else None,
+        locality=_read_array(folder / LOCALITY, (*sizes, len(METRICS)), ratios=True) if held.metrics else None,
         mask=shown(held.mask, 200),
         facts=described["traversal"] | {key: word for key, word in words.items() if key not in ("path_set", "folder")},
     )
@@ -266,8 +266,11 @@ def _check_there(path: Path) -> None:
         raise SemanifoldError(f"There is no {shown(str(path), 200)}; run semanifold measure to its end first.")
 
 
-def _read_array(path: Path, shape: tuple[int, ...]) -> Array:
-    """Return the array of a ``.npy`` file, which must have this shape; nothing is read before its header says so."""
+def _read_array(path: Path, shape: tuple[int, ...], *, ratios: bool = False) -> Array:
+    """Return the array of a ``.npy`` file, which must have this shape; nothing is read before its header says so.
+
+    Ratios may be infinite: nothing changed inside.
+    """
     _check_there(path)
     name, again = shown(str(path), 200), "run semanifold measure again with --overwrite"
     size = 8 * math.prod(shape)
@@ -287,6 +290,6 @@ def _read_array(path: Path, shape: tuple[int, ...]) -> Array:
     if len(data) != size:
         raise SemanifoldError(f"{name} is damaged (it is cut short or too long); {again}.")
     values = np.frombuffer(data, dtype=np.float64).reshape(shape).copy()
-    if (np.abs(values) > 1e100).any():
+    if (np.abs(values[np.isfinite(values)] if ratios else values) > 1e100).any():
         raise SemanifoldError(f"{name} is damaged (it holds infinite or immense values); {again}.")
     return values
