@@ -363,7 +363,19 @@ def test_inspect_and_convert_of_a_file_of_weights(tmp_path, capsys):
 
 
 def long_search(folder: Path) -> subprocess.Popen:
-    words = ["discover", "--mask", MOUTH, "--generator", "toy.py:slow", "--frames", "24", "--iterations", "5000", "--tolerance", "0"]
+    words = [
+        "discover",
+        "--mask",
+        MOUTH,
+        "--generator",
+        "toy.py:slow",
+        "--frames",
+        "24",
+        "--iterations",
+        "5000",
+        "--tolerance",
+        "0",
+    ]
     process = subprocess.Popen(
         [sys.executable, "-m", "semanifold", *words, "--out", "r"],
         cwd=folder,

@@ -15,6 +15,8 @@ import pytest
 import torch
 
 from semanifold import cli
+from semanifold.actions import train as acting
+from semanifold.actions import train_arguments as making
 from semanifold.commands.train import Train
 from semanifold.generators.loading import save_generator
 from semanifold.generators.sngan import SNGAN, SNGANConfig
@@ -374,7 +376,7 @@ def test_what_cannot_be_is_refused_before_directions_are_found(words, says, monk
 def test_with_a_mask_paths_do_not_start_along_axes_of_the_whole_picture():
     for words, start in (([], "joint"), (["--mask", "mouth"], "spread")):
         given = Train(mask=words[1] if words else None)
-        assert given.kind.start(given.chosen_preset()) == start
+        assert making.start_of(given.kind, acting.chosen_preset(given)) == start
 
 
 # ------------------------------------------------------------------------------------------------- bad input
@@ -397,7 +399,7 @@ def test_with_a_mask_paths_do_not_start_along_axes_of_the_whole_picture():
         (["--kind", "ortho", "--gamma", "2", "--learn-alphas"], "--gamma, --learn-alphas means nothing to ortho"),
         (["--lambda-mask", "0.5"], "needs a --mask"),
         (["--mask", "box:0,0,1"], "box"),
-        (["--classes", "3"], "not class-conditional"),
+        (["--class", "3"], "not class-conditional"),
         (["--batch", "1"], "cannot be divided"),
         (["--start-from", "nowhere"], "no experiment nowhere"),
         (["--precision", "fp16"], "precision"),

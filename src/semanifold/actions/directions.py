@@ -90,7 +90,7 @@ def draw(generator: Generator, paths: PathSet, code: Latents, path: Path) -> int
     pictures = [paths[k].images(generator, code, t) for k in range(len(paths))]
     change = [float((p[-1] - p[0]).square().mean()) for p in pictures]
     shown = [k for k in range(len(paths)) if change[k] >= FAINT * max(change)]
-    words = {k: changes_between(generator, code, pictures[k][-1:], pictures[k][:1], most=1) for k in shown}
+    words = {k: changes_between(generator, pictures[k][-1:], pictures[k][:1], most=1) for k in shown}
     sheets = [media.contact_sheet(media.to_uint8(pictures[k]), columns=FRAMES, size=CELL) for k in shown]
     media.save_png(media.stack_rows(sheets, [f"{k}  {words[k]}".rstrip() for k in shown]), path)
     return len(paths) - len(shown)

@@ -92,15 +92,8 @@ def traverse(command: Traverse) -> int:
         facts(paths=len(chosen), codes=len(starts))
         say(f"{len(chosen)} paths of {generator.name}, walked both ways from {len(starts)} pictures.")
     show(*[p for p in (folder / SUMMARIES, folder / FILMS) if p.is_dir()] or [folder])
-    hint("measure", folder, *([] if knows_faces(generator) else ["--attributes", "YOURS.py:NAME"]))
+    hint("measure", folder, *([] if generator.world == BUNDLED_READER else ["--attributes", "YOURS.py:NAME"]))
     return 0
-
-
-def knows_faces(generator: Generator) -> bool:
-    """Whether the attributes of the bundled faces can be read from a generator's pictures."""
-    from semanifold.faces.reading import face_regions  # noqa: PLC0415
-
-    return face_regions(generator, generator.sample([0], labels=0 if generator.classes else None)) is not None
 
 
 def read_codes_of(codes: Codes, generator: Generator) -> Pool:
@@ -155,7 +148,7 @@ def write_traversal(
             "generator": generator.name,
             "fingerprint": generator.fingerprint,
             "channels": generator.picture_shape[0],
-            "faces": knows_faces(generator),
+            "faces": generator.world == BUNDLED_READER,
             "path_set": str(command.path_set.resolve() if command.path_set.exists() else command.path_set),
             "path_set_fingerprint": run.record["facts"]["path_set_fingerprint"],
         }

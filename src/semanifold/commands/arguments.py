@@ -195,7 +195,7 @@ def parser(kind: type[Any], name: str) -> App:
         group_commands=Group("Help", sort_key=99),
         group_arguments=Group("Arguments", sort_key=0),
         group_parameters=MAIN,
-        default_parameter=Parameter(negative=(), consume_multiple=True, show_default=default_text),
+        default_parameter=Parameter(negative=(), consume_multiple=True, allow_repeating=True, show_default=default_text),
         exit_on_error=False,
         print_error=False,
     )
