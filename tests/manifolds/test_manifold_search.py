@@ -102,6 +102,15 @@ def test_a_later_direction_leaves_alone_what_the_earlier_ones_change(tmp_path: P
     assert torch.equal(again.value.offsets, offsets)
 
 
+def test_the_strength_scales_the_offset_that_is_chosen_and_leaves_a_given_one() -> None:
+    weak, strong = found(strength=0.2, steps=4), found(strength=0.4, steps=4)
+    assert strong.stats["offset"] == pytest.approx(2 * weak.stats["offset"])
+    assert max(strong.stats["inside"]) > 1.5 * max(weak.stats["inside"])
+    given = [found(strength=strength, offset=0.01, steps=4) for strength in (0.5, 3.0)]
+    assert [solution.stats["offset"] for solution in given] == [0.01, 0.01]
+    assert torch.equal(given[0].value.offsets, given[1].value.offsets)
+
+
 def test_several_offsets_give_one_solution_each() -> None:
     world = SmallWorld()
     solutions = discover_manifolds(world, world.sample([4]), LOWER, [0.005, 0.02], replace(QUICK, schedule="out", steps=20))
@@ -284,6 +293,10 @@ def test_a_start_for_the_published_objective_has_long_springs_and_pictures_at_th
         ({"frames": 2}, "at least 3 frames"),
         ({"sigma": -1.0}, "sigma must be"),
         ({"offset": float("nan")}, "offset must be"),
+        ({"strength": 0.0}, "strength must be above 0 and at most 10"),
+        ({"strength": -1.0}, "strength must be"),
+        ({"strength": 11.0}, "strength must be"),
+        ({"strength": float("nan")}, "strength must be"),
         ({"distance": "lpips-alec"}, "did you mean 'lpips-alex'"),
         ({"schedule": "inside-out"}, "no schedule"),
         ({"springs": {0: 1.0}}, "Springs are given"),

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from semanifold.errors import SemanifoldError, near_names
 
 Schedule = Literal["out", "through", "out-and-back", "constant"]
+MOST_STRENGTH = 10.0
 SCHEDULES = ("out", "through", "out-and-back", "constant")
 DISTANCES = ("l2", "faces", "lpips-alex", "lpips-vgg", "lpips-squeeze")
 """The names of :mod:`semanifold.distances`, which brings torch; settings are read without it."""
@@ -31,6 +32,8 @@ class ManifoldSettings:
         ends: ``seed`` holds ends that should look like the seed at the seed's code; ``free`` only pulls them there.
         closed: whether springs join the last frame to the first.
         offset: c, the distance wanted inside, in units of the distance averaged over the mask; chosen when left out (None).
+        strength: how large a change to choose c for, from above 0 to 10: c is this many times as large as one that a person sees
+            at once (strength 1). Without meaning where c is given.
         sigma: rest length of the springs between neighbours, in units of the latent space; chosen when left out (None).
         springs: weight of the springs of each order k, which join frames k apart.
         alpha: weight of the pictures against the springs.
@@ -58,6 +61,7 @@ class ManifoldSettings:
     ends: Literal["seed", "free"] = "seed"
     closed: bool = False
     offset: float | None = None
+    strength: float = 1.0
     sigma: float | None = None
     springs: Mapping[int, float] = field(default_factory=lambda: {1: 0.02, 2: 0.02})
     alpha: float = 1.0
@@ -122,6 +126,8 @@ class ManifoldSettings:
         for name, value in above.items():
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise SemanifoldError(f"{name} must be a finite number above 0, but {value} came.")
+        if not 0 < self.strength <= MOST_STRENGTH:
+            raise SemanifoldError(f"strength must be above 0 and at most {MOST_STRENGTH:g}, but it is {self.strength}.")
         if not 0 <= self.independence <= 1:
             raise SemanifoldError(f"independence must lie between 0 and 1, but {self.independence} came.")
         least = {"outside": (self.outside, 0), "tolerance": (self.tolerance, 0), "direction": (self.direction, 0)}

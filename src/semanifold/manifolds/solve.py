@@ -40,8 +40,11 @@ LEAK, JUMP = 0.1, 2.5
 MOST_LEAK = 0.5
 """A stage's weight of the outside is such that at its beginning the leak costs at most this many times c a frame: a tenth of what
 it costs in our objective not to change at all."""
+CAUTIOUS = 0.4
+"""Where the first stage ends with more than that, it begins anew, from the start, with a c of this share, as long as the strength
+is above it: a path that has leaked stays in a valley that leaks."""
 SHRINK, MOST_SHRINKS = 0.7, 2
-"""By what and how often c becomes smaller while the first stage ends with more than that."""
+"""By what and how often c becomes smaller after that."""
 PATIENCE = 5
 CHECKPOINT_EVERY = 5
 SMALLEST_SIZE = 64
@@ -216,9 +219,14 @@ class _Search:
         )
         return Lattice(grid, knots, info, seed=self.seed)
 
-    def start(self) -> tuple[Start, Tensor]:
-        """Return the scales and the offsets ``[n, *moving]`` of the first stage's frames."""
-        s, stage = self.settings, self.stages()[0]
+    @property
+    def restarts(self) -> int:
+        """How often the first stage may begin anew with a smaller c."""
+        return max(0, math.ceil(round(math.log(self.settings.strength / CAUTIOUS, 1 / CAUTIOUS), 6)))
+
+    def start(self, share: float = 1.0) -> tuple[Start, Tensor]:
+        """Return the scales and the offsets ``[n, *moving]`` of the first stage's frames, for this share of the strength."""
+        s, stage = replace(self.settings, strength=share * self.settings.strength), self.stages()[0]
         layout = layout_of(s, stage.frames)
         if s.method == "paper":
             if s.offset is None or s.sigma is None:
@@ -253,9 +261,9 @@ class _Search:
             pass
         return self.solution(standing, result)
 
-    def first_standing(self) -> Standing:
-        """Return where the search begins."""
-        start, offsets = self.start()
+    def first_standing(self, share: float = 1.0) -> Standing:
+        """Return where the search begins, for this share of the strength."""
+        start, offsets = self.start(share)
         free = offsets[layout_of(self.settings, self.stages()[0].frames).free].contiguous()
         descent, outside, count = self.begin(0, start.offset, start.sigma, free)
         value = descent.at.value
@@ -304,6 +312,13 @@ class _Search:
                 yield standing, Result.CONVERGED if settled else Result.STEPS
                 return
             if self.overreaches(standing):
+                if standing.shrunk < self.restarts:
+                    times = standing.shrunk + 1
+                    fresh = self.first_standing(CAUTIOUS**times)
+                    evaluations = standing.evaluations + fresh.evaluations
+                    standing = replace(fresh, step=standing.step, evaluations=evaluations, shrunk=times)
+                    yield standing, None
+                    continue
                 share = SHRINK**0.5
                 smaller = replace(
                     standing, offset=SHRINK * standing.offset, sigma=share * standing.sigma, shrunk=standing.shrunk + 1
@@ -359,7 +374,7 @@ class _Search:
     def overreaches(self, standing: Standing) -> bool:
         """Whether c was chosen by us, and the first stage shows that it is too much to ask: the path leaks, or it jumps."""
         s = self.settings
-        if s.offset is not None or s.method == "paper" or standing.stage > 0 or standing.shrunk >= MOST_SHRINKS:
+        if s.offset is not None or s.method == "paper" or standing.stage > 0 or standing.shrunk >= self.restarts + MOST_SHRINKS:
             return False
         terms = standing.descent.at.terms
         if terms["outside"] > LEAK * terms["inside"]:

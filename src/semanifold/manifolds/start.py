@@ -23,8 +23,8 @@ STRANGERS = 8
 """Codes drawn to learn how far apart codes and pictures usually are."""
 FIRST_STRANGER = 1_000_000
 """Their seeds: none that a person would choose for the face itself."""
-SHARE = 0.5
-"""c is this share of the median distance inside between the seed and strangers, where the local direction reaches that far."""
+SHARE = 1.25
+"""At strength 1, c is this many times the median distance inside between the seed and strangers: a change seen at once."""
 REACH = 0.5
 """The walk along a local direction goes to this share of the usual distance between codes."""
 TRIALS = 12
@@ -68,9 +68,9 @@ def find_start(
     """Choose directions, c and sigma.
 
     The first direction is the ``settings.direction``-th local one, the second the next one. Both ways along the first are walked,
-    and the one that stays cleaner outside at equal change inside is taken. Without a given c it is :data:`SHARE` of the usual
-    distance inside between this picture and others, or as far as the walk gets if that is less. Without a given sigma it is the
-    mean spacing of the starting path, so that the path is as long as it must be to reach c.
+    and the one that stays cleaner outside at equal change inside is taken. Without a given c it is
+    ``strength`` times :data:`SHARE` times the usual distance inside between this picture and others. Without a given sigma it is
+    the mean spacing of the starting path, so that the path is as long as it must be to reach c.
 
     Args:
         generator: the generator.
@@ -94,7 +94,7 @@ def find_start(
     lengths = torch.linspace(0, REACH * apart, TRIALS + 1)[1:].to(seed.values)
     ways = [sign * v for v in (first, second) for sign in (1, -1)]
     walks = [_walk(generator, seed, parts, way, lengths, settings, size, coordinates) for way in ways]
-    offset = settings.offset or SHARE * usual
+    offset = settings.offset or settings.strength * SHARE * usual
     cost = [float(_at(inside, outside, offset, short=4.0)) for inside, outside in walks]
     backwards = (cost[1] < cost[0]) != settings.flip
     second_backwards = cost[3] < cost[2]
