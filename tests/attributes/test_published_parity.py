@@ -58,7 +58,9 @@ def test_faces_are_found_where_the_published_detector_finds_them(feed: str) -> N
     levels = network("face")(FEEDS[feed](pictures("face")[:1]))
     cells = face_cells(levels)[0]
     close(cells[cells[:, 4] > 0.05], numbers()[f"s3fd/{feed}/candidates"])
-    close(best_faces(levels), numbers()[f"s3fd/{feed}/faces"][:1])
+    first = numbers()[f"s3fd/{feed}/faces"][:1]
+    found = best_faces(levels)
+    close(found[found[:, 4].isfinite()], first)
 
 
 def test_identity() -> None:
