@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from semanifold.errors import SemanifoldError
-from semanifold.masks import box, files_in, painted, parse_mask
+from semanifold.masks import Mask, box, files_in, painted, parse_mask
 
 INSIDE = np.zeros((10, 20), bool)
 INSIDE[2:8, 4:12] = True
@@ -181,8 +181,23 @@ def test_a_file_in_the_home_folder(tmp_path: Path, monkeypatch) -> None:
     assert torch.equal(parse_mask("box:0,0,0.1,0.1|~/m.png").at(10, 20), (box(0, 0, 0.1, 0.1) | mask).at(10, 20))
     assert torch.equal(parse_mask(str(~mask)).at(10, 20), (~mask).at(10, 20))
     assert files_in("~/m.png") == [tmp_path / "m.png"]
-    with pytest.raises(SemanifoldError, match=r"no mask file /m\.png"):
-        parse_mask("~ /m.png")
+    whole = str(tmp_path / "m.png")
+    assert torch.equal(parse_mask("~" + whole).at(10, 20), (~mask).at(10, 20))  # all but a file
+    for text, path in (("~/n.png", tmp_path / "n.png"), ("~ /n.png", "/n.png")):
+        with pytest.raises(SemanifoldError, match=f"no mask file {path};"):
+            parse_mask(text)
+
+
+@pytest.mark.parametrize("text", ["mask (2).png", "mouth|mask (2).png", "mask & b.png|mouth"])
+def test_a_name_that_the_grammar_takes_apart_is_put_in_quotes(text: str) -> None:
+    def regions(name: str) -> Mask:
+        if name != "mouth":
+            raise SemanifoldError("There is no such region.")
+        return box(0, 0, 1, 1)
+
+    for known in (regions, None):
+        with pytest.raises(SemanifoldError, match=r"must be in quotes, 'mask \(1\)\.png'"):
+            parse_mask(text, known)
 
 
 def test_pipes_bombs_and_damage_are_refused_at_once(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ DEEPEST = 100
 MOST_SHAPES = 100
 MOST_FEATHERS = 8
 CHANNELS = ("alpha", "light")
-PICTURE = r"\.(png|jpe?g|webp|tiff?|bmp|gif|ppm|pgm|tga|jp2)$"
+PICTURE = r"\.(png|jpe?g|webp|tiff?|bmp|gif|ppm|pgm|tga|jp2)\b"
 TOKEN = re.compile(rf"\s*(?:(?P<home>~[\w.-]*/[^|&~()]*)|(?P<sign>[|&~()])|(?P<name>(?:alpha:|light:)?(?:{QUOTED}))|[^|&~()]+)")
 
 
@@ -116,7 +116,7 @@ def _tokens(text: str) -> list[str]:
     tokens, at = [], 0
     while found := TOKEN.match(text, at):
         token = found[0].strip()
-        if found["home"] is not None and not existing(token):
+        if found["home"] is not None and not existing(token) and existing(token[1:]):  # all but another file
             token, at = "~", found.start("home") + 1
         else:
             at = found.end()
@@ -210,12 +210,20 @@ class _Parser:
         elif re.search(r"\.\w{2,5}$", token):
             return painted(token)
         elif self.regions is not None:
-            shape = self.regions(token)
+            shape = self.region(self.regions, token)
         else:
             raise self.wrong(
                 f"'{shown(token, 40)}' is neither a shape (box:, ellipse:, polygon:) nor a file, and there are no named regions"
             )
         return Mask(token, shape.paint, shape.corners)
+
+    def region(self, regions: Regions, name: str) -> Mask:
+        try:
+            return regions(name)
+        except SemanifoldError as error:
+            if not re.search(PICTURE, self.text, re.IGNORECASE):
+                raise
+            raise self.wrong(f"'{shown(name, 40)}' is no region") from error
 
     def numbers(self, token: str, count: int | None) -> list[float]:
         kind, _, rest = token.partition(":")
@@ -247,5 +255,5 @@ class _Parser:
             "mouth, ~eyes, mouth|nose, box:0.3,0.6,0.7,0.9" if self.regions else "box:0.3,0.6,0.7,0.9, ~ellipse:0.5,0.5,0.2,0.1"
         )
         if re.search(PICTURE, self.text, re.IGNORECASE):
-            why += ", and there is no file of this name"
+            why += "; a file of this name is not there, or its name must be in quotes, 'mask (1).png'"
         return SemanifoldError(f"The mask '{shown(self.text)}' cannot be read: {why}; examples: {examples}.")
