@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 
@@ -16,6 +17,8 @@ MOST_BYTES = 1 << 29
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000")
 """Formats that Pillow decodes by itself; it hands others, such as EPS, to programs of the machine."""
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I", "F")
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # it prints what it finds odd in a file, besides raising
 
 
 def open_picture(path: str | os.PathLike[str], what: str = "picture", *, most_pixels: int = MOST_PIXELS) -> Image.Image:
