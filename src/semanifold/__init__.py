@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from semanifold.attributes.names import attribute_reader as attribute_reader
     from semanifold.edits import Edit as Edit
+    from semanifold.edits import Lattice as Lattice
     from semanifold.edits import load_edit as load_edit
     from semanifold.edits import save_edit as save_edit
     from semanifold.edits import traced as traced
@@ -23,32 +24,53 @@ if TYPE_CHECKING:
     from semanifold.manifolds import ManifoldSettings as ManifoldSettings
     from semanifold.manifolds import combine as combine
     from semanifold.manifolds import discover_manifold as discover_manifold
+    from semanifold.manifolds import discover_manifolds as discover_manifolds
+    from semanifold.manifolds import extrapolate as extrapolate
+    from semanifold.manifolds import local_directions as local_directions
     from semanifold.manifolds import paper_settings as paper_settings
     from semanifold.manifolds import retime as retime
+    from semanifold.manifolds import reverse as reverse
     from semanifold.manifolds import transfer as transfer
+    from semanifold.manifolds import trim as trim
     from semanifold.masks import Mask as Mask
     from semanifold.masks import box as box
+    from semanifold.masks import ellipse as ellipse
+    from semanifold.masks import painted as painted
     from semanifold.masks import parse_mask as parse_mask
+    from semanifold.masks import polygon as polygon
     from semanifold.paths.base import PathSet as PathSet
     from semanifold.paths.files import load_paths as load_paths
     from semanifold.paths.training import train_paths as train_paths
+    from semanifold.solutions import Result as Result
     from semanifold.solutions import Solution as Solution
 
 _HOMES = {
     "attributes.names": ("attribute_reader",),
-    "edits": ("Edit", "load_edit", "save_edit", "traced"),
+    "edits": ("Edit", "Lattice", "load_edit", "save_edit", "traced"),
     "errors": ("SemanifoldError",),
     "generators.base": ("Generator",),
     "generators.loading": ("convert", "load_generator"),
     "generators.wrapped": ("wrap",),
     "inspecting": ("inspect",),
     "latents": ("Latents",),
-    "manifolds": ("ManifoldSettings", "combine", "discover_manifold", "paper_settings", "retime", "transfer"),
-    "masks": ("Mask", "box", "parse_mask"),
+    "manifolds": (
+        "ManifoldSettings",
+        "combine",
+        "discover_manifold",
+        "discover_manifolds",
+        "extrapolate",
+        "local_directions",
+        "paper_settings",
+        "retime",
+        "reverse",
+        "transfer",
+        "trim",
+    ),
+    "masks": ("Mask", "box", "ellipse", "painted", "parse_mask", "polygon"),
     "paths.base": ("PathSet",),
     "paths.files": ("load_paths",),
     "paths.training": ("train_paths",),
-    "solutions": ("Solution",),
+    "solutions": ("Result", "Solution"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -56,9 +78,11 @@ __all__ = [
     "Edit",
     "Generator",
     "Latents",
+    "Lattice",
     "ManifoldSettings",
     "Mask",
     "PathSet",
+    "Result",
     "SemanifoldError",
     "Solution",
     "__version__",
@@ -67,17 +91,25 @@ __all__ = [
     "combine",
     "convert",
     "discover_manifold",
+    "discover_manifolds",
+    "ellipse",
+    "extrapolate",
     "inspect",
     "load_edit",
     "load_generator",
     "load_paths",
+    "local_directions",
+    "painted",
     "paper_settings",
     "parse_mask",
+    "polygon",
     "retime",
+    "reverse",
     "save_edit",
     "traced",
     "train_paths",
     "transfer",
+    "trim",
     "wrap",
 ]
 
