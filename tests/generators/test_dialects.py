@@ -95,6 +95,9 @@ def test_two_generators_of_which_none_is_named(tmp_path: Path) -> None:
         load_generator(path)
     assert "several generators" in str(inspect_file(path))
     same(saved(tmp_path / "y.pt", {"old": STATE, "new": STATE, "latent_avg": MEAN}))
+    same(saved(tmp_path / "y.pt", {**STATE, **under("module.", STATE), "latent_avg": MEAN}))
+    with pytest.raises(SemanifoldError, match="twice"):
+        load_generator(saved(tmp_path / "x.pt", {**STATE, **under("module.", other(STATE))}))
 
 
 @pytest.mark.parametrize("shape", [(6,), (1, 6), (6, 6), (1, 6, 6)])
@@ -107,6 +110,12 @@ def test_mean_w_with_rows_that_differ(tmp_path: Path) -> None:
     rows = MEAN + torch.linspace(-1, 1, 6)[:, None]
     path = saved(tmp_path / "x.pt", {"state_dict": under("decoder.", STATE), "latent_avg": rows})
     assert "6 rows that differ" in same(path, tolerance=1e-5)[0]
+
+
+def test_mean_w_that_cannot_be_used(tmp_path: Path) -> None:
+    for mean, words in ((torch.zeros(0, 6), "no numbers"), (torch.zeros(3, 5), "w_avg has shape"), (MEAN * torch.nan, "NaN")):
+        with pytest.raises(SemanifoldError, match=words):
+            load_generator(saved(tmp_path / "x.pt", {"g_ema": STATE, "latent_avg": mean}))
 
 
 def test_a_missing_mean_is_estimated(tmp_path: Path) -> None:

@@ -15,9 +15,8 @@ from torch import Tensor
 from semanifold.errors import SemanifoldError, near_names, shown
 from semanifold.generators import biggan_layout, proggan, sngan, stylegan2_layouts
 from semanifold.generators.biggan import BigGAN, BigGANConfig
-from semanifold.generators.checkpoints import Held, Weights, materialised, read_header
+from semanifold.generators.checkpoints import Held, Weights, materialised, place_of, read_header
 from semanifold.generators.containers import Contents
-from semanifold.generators.inert import TensorRecord
 from semanifold.generators.proggan import ProgGAN, ProgGANConfig
 from semanifold.generators.sngan import SNGAN, SNGANConfig
 from semanifold.generators.states import Say, assembled
@@ -247,16 +246,16 @@ def identify(held: Held, header: Mapping[str, Any]) -> Network | None:
     if others := [network for network in best[1:] if not _same(network.weights, best[0].weights)]:
         parts = ", ".join(shown(network.weights.part, 40) or "(bare)" for network in (best[0], *others[:3]))
         raise SemanifoldError(f"It holds several generators ({parts}); save the state dict of the one that is meant by itself.")
+    before = f"{best[0].weights.part}.".lstrip(".") if best else ""
+    if best and (double := [name for name in held.twice if name.startswith(before)]):
+        raise SemanifoldError(f"It holds {shown(min(double))} twice, with different numbers; save one state dict by itself.")
     return best[0] if best else None
 
 
 def _same(a: Weights, b: Weights) -> bool:
     """Whether two state dicts are the same tensors under two names."""
-
-    def place(value: object) -> object:
-        return (id(value.storage), value.offset) if isinstance(value, TensorRecord) else id(value)
-
-    return {key: place(value) for key, value in a.state.items()} == {key: place(value) for key, value in b.state.items()}
+    first, second = ({key: place_of(value) for key, value in weights.state.items()} for weights in (a, b))
+    return first == second
 
 
 def other_network(names: Iterable[str], *, anywhere: bool = False) -> str | None:

@@ -76,11 +76,13 @@ class Held:
         values: tensors.
         settings: numbers and texts called as in :data:`SETTINGS`.
         odd: objects of classes that semanifold does not know.
+        twice: names of several tensors, of which ``values`` has the first.
     """
 
     values: dict[str, Value] = field(default_factory=dict)
     settings: dict[str, object] = field(default_factory=dict)
     odd: dict[str, Record] = field(default_factory=dict)
+    twice: set[str] = field(default_factory=set)
 
     def prefixes(self, mark: str) -> list[str]:
         """Return what lies before the keys that a pattern fits: ``"state_dict.decoder."``, or nothing.
@@ -131,7 +133,8 @@ def hold(tree: object) -> Held:
             if key in SETTINGS:
                 held.settings.setdefault(name, value if _is_plain(value) else "something else")
             elif isinstance(value, Value):
-                held.values.setdefault(name, value)
+                if place_of(held.values.setdefault(name, value)) != place_of(value):
+                    held.twice.add(name)
             elif isinstance(value, Mapping | list | tuple) or (isinstance(value, Record) and isinstance(value.state, dict)):
                 below.append((name, value))
             elif isinstance(value, Record):
@@ -182,6 +185,11 @@ def _of_tensorflow(state: dict[Any, Any], room: Budget) -> Iterator[tuple[str, o
     )
     yield from (("", component) for _, component in _entries(components, room))
     yield from ((key, value) for key, value in _entries(settings, room) if key in SETTINGS)
+
+
+def place_of(value: Value) -> object:
+    """Return what tells one tensor of a file from another; the same for one tensor under two names."""
+    return (id(value.storage), value.offset, value.shape) if isinstance(value, TensorRecord) else id(value)
 
 
 def _is_plain(value: object) -> bool:

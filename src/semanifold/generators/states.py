@@ -71,6 +71,11 @@ class Source:
         """Whether there is such a tensor."""
         return key in self.tensors
 
+    def axes(self, key: str) -> int:
+        """How many dimensions a tensor has; 0 if there is none."""
+        found = self.tensors.get(key)
+        return 0 if found is None or isinstance(found, Record) else len(found.shape)
+
     def count(self, pattern: str) -> int:
         """How many consecutive numbers from 0 fit ``pattern.format(number)``."""
         n = 0

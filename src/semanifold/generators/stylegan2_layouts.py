@@ -51,7 +51,7 @@ def _plain(key: str) -> str:
 def _check_filters(take: Source, suffix: str) -> None:
     """Check that every stored low-pass filter is (1, 3, 3, 1), up to its gain."""
     for key in [k for k in take.tensors if k.endswith(suffix)]:
-        value = take(key, *((1, 1) if len(take.tensors[key].shape) == 4 else ()), 4, 4)
+        value = take(key, *((1, 1) if take.axes(key) == 4 else ()), 4, 4)
         if not value.is_meta and not torch.allclose(value / value.sum(), torch.outer(_FILTER, _FILTER).to(value), atol=1e-5):
             raise SemanifoldError(
                 f"{key} is not the filter (1, 3, 3, 1) of StyleGAN2; models with another filter are not supported."
@@ -101,10 +101,13 @@ def from_rosinality(state: Mapping[str, Tensor], latent_avg: Tensor | None = Non
 def _mean_w(latent_avg: Tensor, say: Say) -> Tensor:
     """Return the one mean w ``[w]`` of a ``latent_avg`` that may have a row per layer."""
     width = latent_avg.shape[-1] if latent_avg.ndim else 1
+    if not latent_avg.numel():
+        raise SemanifoldError("latent_avg holds no numbers; take it out of the file, and the mean w is estimated.")
     rows = Source({"latent_avg": latent_avg.reshape(-1, width)}, "rosinality", KIND)("latent_avg", None, None)
-    if len(rows) > 1 and not torch.equal(rows, rows[:1].expand_as(rows)):
-        say(f"its latent_avg has {len(rows)} rows that differ; their mean serves as the mean w")
-    return rows[0] if torch.equal(rows, rows[:1].expand_as(rows)) else rows.mean(0)
+    if torch.equal(rows, rows[:1].expand_as(rows)):
+        return rows[0]
+    say(f"its latent_avg has {len(rows)} rows that differ; their mean serves as the mean w")
+    return rows.mean(0)
 
 
 def from_ada(
@@ -266,7 +269,7 @@ def _noise_maps(take: Source, names: Sequence[str]) -> dict[str, Tensor]:
     out: dict[str, Tensor] = {}
     for i, name in enumerate(names):
         size = 4 << (i + 1) // 2
-        lead = (1, 1) if take.has(name) and len(take.tensors[name].shape) == 4 else ()
+        lead = (1, 1) if take.axes(name) == 4 else ()
         out[f"convs.{i}.noise"] = take(name, *lead, size, size).reshape(size, size)
     return out
 
