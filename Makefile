@@ -12,7 +12,7 @@ help:
 	@echo "make demo   a face whose mouth moves, written to out/demo (about two minutes after the installation)"
 	@echo "make test   every test (under ten minutes on two cores)"
 	@echo "make lint   ruff and pyright"
-	@echo "make docs   the pictures of the docs, again"
+	@echo "make docs   the generated pictures and tables of the docs, again"
 	@echo "make clean  remove the environment and caches; what you made in out/ stays"
 
 $(INSTALLED): pyproject.toml constraints.txt scripts/install.sh
@@ -39,6 +39,7 @@ lint: $(TOOLS)
 
 docs: $(TOOLS)
 	$(BIN)/python docs/make_factor_sheet.py
+	$(BIN)/python docs/make_options_table.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -22,12 +22,22 @@ def faces_text(seeds: int | tuple[int, ...]) -> str:
     return numbers_text(tuple(range(seeds)) if isinstance(seeds, int) else seeds)
 
 
+SEEDS = option(
+    "N|N-N ...",
+    read=seed_numbers,
+    write=faces_text,
+    many=True,
+    group=MAIN,
+    text="numbers of the pictures, and ranges such as 0-7",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Locality(LocalitySettings):
     """The same fields; the manifolds are measured as everybody gets them."""
 
     masks: Annotated[tuple[str, ...], option("MASK ...", name="--mask", group=MAIN)] = LocalitySettings.masks
-    seeds: Annotated[int | tuple[int, ...], option("N|N-N ...", read=seed_numbers, write=faces_text, many=True, group=MAIN)] = 8
+    seeds: Annotated[int | tuple[int, ...], SEEDS] = 8
     methods: Annotated[tuple[str, ...], option("NAME ...")] = LocalitySettings.methods
     level: Annotated[float, option("SHARE", name="--inside")] = LocalitySettings.level
     paper_steps: Annotated[int, option("N", name="--paper-iterations")] = LocalitySettings.paper_steps

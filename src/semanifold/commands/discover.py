@@ -53,8 +53,8 @@ class Search(ManifoldSettings):
 
 Search.__doc__ = (
     (ManifoldSettings.__doc__ or "")
-    .replace("(first, last + 1) layers", "first and last layer")
     .replace("``", "")
+    .replace("(first, last + 1) layers", "first and last layer")
     .replace(" (None)", "")
 )
 

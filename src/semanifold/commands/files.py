@@ -17,11 +17,11 @@ class Sample(Command):
     Attributes:
         seeds: numbers of the pictures, and ranges such as 0-15; the same number gives the same picture everywhere.
         truncation: pull the codes towards the mean: 1 leaves them, 0 gives the mean picture.
-        cutoff: pull the first so many layers only.
-        mix: style mixing: take the layers of --mix-layers from the picture of this number.
-        mix_layers: first and last of these layers.
+        cutoff: apply --truncation to the first so many layers only.
+        mix: style mixing: take some layers, --mix-layers, from the picture of this seed.
+        mix_layers: first and last layer that --mix takes.
         noise: of a StyleGAN2: as stored, drawn anew for every picture (from --draw-seed), or none.
-        noise_seed: of drawn noise.
+        noise_seed: number of the random draws of --noise random.
         label: classes, for a class-conditional generator: one, or several that take turns.
         space: space that the codes are written in; if left out the one that they are drawn from.
         model: Which generator makes the pictures.

@@ -51,8 +51,8 @@ class Traverse(Command):
         layers: first and last layer of w+ that directions of a file move, if it leaves that open.
         steps: Euler steps either way; as many as the set says if left out.
         eps: length of a step in the latent space; as the set says if left out.
-        leap: keep every how many steps a picture.
-        jpeg: write JPEG pictures of this quality, 1 to 95, in place of PNG, which loses nothing.
+        leap: keep one picture per so many steps.
+        jpeg: write JPEG pictures of this quality, 1 to 95, instead of PNG, which is lossless.
         films: make videos and gifs of the paths.
         batch: pictures made at a time.
         codes: Where the paths begin.
@@ -100,7 +100,7 @@ class Measure(Command):
             networks such as pose or age, FILE.onnx, clip:PROMPT|AGAINST, or your own FILE.py:NAME, which is run. If left out,
             faces for pictures of the bundled faces.
         weights: folder of the published networks' weights; if left out where semanifold zoo puts them.
-        mask: also measure how much each path changes outside of this mask; written as for semanifold discover.
+        mask: also measure how much each path changes outside this mask; written as for semanifold discover.
         generator: of the pictures, which a --mask needs; if left out the one that the traversal was made with.
         device: cpu, cuda, mps; if left out the first GPU, or the CPU if there is no GPU.
         batch: pictures read at a time.

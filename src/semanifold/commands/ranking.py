@@ -20,9 +20,10 @@ class Rank(Command):
         group: attributes to look at together: all, a group of WarpedGANSpace's such as Smiling-AU12 or Rotation, or your own as
             smile=smile,mouth_width,identity.
         top: paths per attribute on the markdown page, and films in the HTML page.
-        name: write the paths with the names that they deserve into this file, so that --paths smile finds them.
+        name: write the set to this file, with names for paths that clearly change one attribute, so that --paths smile finds
+            them.
         least_pearson: absolute correlation that a path needs to be named after an attribute of the groups.
-        least_lead: how many times as steep as any other attribute of the groups it has to be.
+        least_lead: how many times as steeply a path must change its attribute as any other of the groups, to be named after it.
         level: root mean square change inside the mask at which localities are compared; chosen if left out.
         gifs: put films into the pages.
         output: Where the results go; rank/ in the folder that is ranked if left out.

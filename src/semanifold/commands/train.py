@@ -51,10 +51,10 @@ class Training:
 
     Attributes:
         iterations: steps of the optimisers.
-        batch: samples an iteration, of all processes together.
+        batch: samples per iteration, of all processes together.
         accumulate: parts that a batch is worked through in, to save memory.
-        min_magnitude: least length of a step, in units of the latent space; of sets with scales twice the preset's.
-        max_magnitude: greatest length of a step; likewise.
+        min_magnitude: smallest length of a step, in units of the latent space; of sets with scales twice the preset's.
+        max_magnitude: greatest length of a step, in the same units; of sets with scales twice the preset's.
         reconstructor: lenet or resnet.
         reconstructor_size: height and width that pictures are brought to before the reconstructor.
         paths_lr: learning rate of the paths; of those that start along directions 0.15 times the preset's.
@@ -70,7 +70,7 @@ class Training:
         save_every: iterations between two checkpoints.
         pictures_every: iterations between two sheets of pictures in TensorBoard.
         test_draws: pairs of pictures of the final test.
-        draw_seed: of all random draws.
+        draw_seed: number of the random draws of the training.
     """
 
     iterations: Annotated[int | None, option("N", group=MAIN)] = None
@@ -106,7 +106,7 @@ class Train(Command):
         quick: the preset of three minutes for the bundled faces.
         presets: list the presets with their settings, and do nothing else.
         mask: where change is welcome (mouth, box:0.3,0.6,0.7,0.9, ...); change elsewhere is penalised.
-        lambda_mask: weight of that penalty, the share of squared change outside; 1 if a mask is given.
+        lambda_mask: weight of change outside the mask, as a share of all squared change; 1 if a mask is given.
         start_from: go on from the weights of this experiment of WarpedGANSpace, checkpoint.pt, or folder of an earlier
             training; optimisers begin afresh.
         model: Which generator makes the pictures.

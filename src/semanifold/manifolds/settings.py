@@ -21,20 +21,20 @@ class ManifoldSettings:
     """How to look for a manifold; :func:`paper_settings` gives those of the published code.
 
     Attributes:
-        space: latent space to move in; ``w+`` when left out (None), or the first one of a generator without.
-        layers: ``(first, last + 1)`` layers of ``w+`` that may move; all when left out (None).
+        space: latent space to move in; ``w+`` if left out (None), or the first space of a generator without w+.
+        layers: ``(first, last + 1)`` layers of ``w+`` that may move; all if left out (None).
         distance: ``l2``, ``faces``, ``lpips-alex``, ``lpips-vgg`` or ``lpips-squeeze``.
         frames: number of pictures, the seed included; of one side if ``dims`` is 2 (odd there, and for ``through``).
         dims: 1 for a path, 2 for a pad with the seed in its centre.
         schedule: the distance wanted inside along the path: ``out`` rises from 0 to c, ``through`` falls from c to 0 and rises
             again (the seed is the middle, t runs from -1 to 1; always so for a pad), ``out-and-back`` rises and falls,
             ``constant`` is c everywhere, as in the paper.
-        ends: ``seed`` holds ends that should look like the seed at the seed's code; ``free`` only pulls them there.
-        closed: whether springs join the last frame to the first.
-        offset: c, the distance wanted inside, in units of the distance averaged over the mask; chosen when left out (None).
-        strength: how large a change to choose c for, from above 0 to 10: c is this many times as large as one that a person sees
-            at once (strength 1). Without meaning where c is given.
-        sigma: rest length of the springs between neighbours, in units of the latent space; chosen when left out (None).
+        ends: ``seed`` fixes ends that should look like the seed at the seed's code; ``free`` only pulls them there.
+        closed: join the last frame to the first by springs.
+        offset: c, the distance wanted inside, in units of the distance averaged over the mask; chosen if left out (None).
+        strength: how large the change should be, from above 0 to 10, as a multiple of one that a person sees at once. Ignored
+            if c is given.
+        sigma: rest length of the springs between neighbours, in units of the latent space; chosen if left out (None).
         springs: weight of the springs of each order k, which join frames k apart.
         alpha: weight of the pictures against the springs.
         outside: weight of staying the same outside against changing inside.
@@ -43,13 +43,13 @@ class ManifoldSettings:
         method: ``staged`` is ours (local start, coarse to fine, kink tightened, line search); ``paper`` is the published one
             (random start, L-BFGS with steps of length one).
         direction: which local direction to start along, 0 for the strongest; what those before it change is then left alone.
-        flip: whether to start along it backwards.
+        flip: start along that direction backwards.
         damping: mu of the local directions, as a share of the strongest change inside: larger prefers short ways.
         steps: most steps of the search in all; a first stage that is repeated with a smaller c comes on top.
-        tolerance: the search ends when five steps lower the objective by less than this many times c a frame.
-        coarse: whether to begin with fewer frames and smaller pictures.
+        tolerance: the search ends when five steps lower the objective by less than this many times c per frame.
+        coarse: begin with fewer frames and smaller pictures.
         chunk: number of pictures held in memory at a time.
-        seed: of the random draws (the paper's start; the codes that c is scaled by).
+        seed: number of the random draws (the paper's start; the codes that c is scaled by).
     """
 
     space: str | None = None
