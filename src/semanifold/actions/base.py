@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from semanifold.actions.terminal import remark
+from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import EditModel, Model, Picture, Start
+from semanifold.commands.early import stamp_of
 from semanifold.edits import Edit, Lattice
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import read_codes
-from semanifold.faces.reading import face_regions
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import BUNDLED, load_generator
 from semanifold.generators.stylegan2 import StyleGAN2
 from semanifold.latents import Latents
 from semanifold.masks import Mask, parse_mask
 from semanifold.storage.files import is_file
-from semanifold.storage.runs import RECORD, generator_of, read_record
+from semanifold.storage.runs import RECORD, Run, begin_run, generator_of, read_record
 
 
 def device_of(name: str | None) -> str:
@@ -145,9 +147,34 @@ def working_space(generator: Generator, space: str | None) -> str:
 def read_mask(text: str, generator: Generator, code: Latents) -> Mask:
     """Return the mask that a person typed, checked at the size of the generator's pictures."""
     size = (generator.picture_shape[1], generator.picture_shape[2])
-    mask = parse_mask(text, face_regions(generator, code), size=size)
+    mask = parse_mask(text, generator.regions(code), size=size)
     mask.check(*size)
     return mask
+
+
+def start_run(
+    command: Any, name: str, folder: Path, facts: Mapping[str, Any], given: Sequence[Path] = (), growing: Sequence[str] = ()
+) -> Run:
+    """Take a run folder for a command whose arguments name a generator.
+
+    Args:
+        command: its arguments, with ``model`` and ``output``.
+        name: of the command.
+        folder: the run folder.
+        facts: what decides the result besides arguments and input files.
+        given: input files.
+        growing: arguments that may grow.
+    """
+    return begin_run(
+        folder,
+        name,
+        to_arguments(command),
+        facts,
+        overwrite=command.output.overwrite,
+        growing=growing,
+        inputs=given,
+        stamp=stamp_of(command.model.generator),
+    )
 
 
 def facts_of(generator: Generator) -> dict[str, Any]:

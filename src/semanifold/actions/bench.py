@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from semanifold.actions.base import facts_of, load
+from semanifold.actions.base import facts_of, load, start_run
 from semanifold.actions.discover import code_words
 from semanifold.actions.terminal import facts, hint, progress_line, say, show
-from semanifold.commands.arguments import to_arguments
+from semanifold.commands import early
 from semanifold.commands.base import FACES
 from semanifold.commands.bench import Bench
 from semanifold.locality.benchmark import ROWS, run_benchmark
 from semanifold.locality.methods import METHODS
 from semanifold.locality.worlds import world_of
 from semanifold.storage.files import write_text
-from semanifold.storage.runs import begin_run, working
+from semanifold.storage.runs import working
 
 TABLE, NUMBERS, FIGURE = "locality.md", "locality.json", "locality.png"
 
@@ -25,7 +25,7 @@ def bench(command: Bench) -> int:
     generator = load(command.model)
     world = world_of(generator, command.settings.masks)
     folder = command.output.folder("locality", *([] if command.model.generator == FACES else [command.model.word]))
-    run = begin_run(folder, "bench", to_arguments(command), facts_of(generator), overwrite=command.output.overwrite)
+    run = start_run(command, "bench", folder, facts_of(generator), early.inputs(masks=command.settings.masks))
     if run.finished:
         say(f"{folder} is finished already; --overwrite does it again.")
     else:

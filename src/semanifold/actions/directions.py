@@ -7,11 +7,10 @@ from pathlib import Path
 import torch
 
 from semanifold import media
-from semanifold.actions.base import facts_of, load, read_mask, start_code
+from semanifold.actions.base import facts_of, load, read_mask, start_code, start_run
 from semanifold.actions.discover import code_words
 from semanifold.actions.seen import changes_between
 from semanifold.actions.terminal import hint, progress_line, say, show
-from semanifold.commands.arguments import to_arguments
 from semanifold.commands.directions import Directions
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
@@ -22,7 +21,7 @@ from semanifold.paths.closed_form import local_paths, principal_paths, sefa_path
 from semanifold.paths.files import PATHS, save_paths
 from semanifold.paths.joint import joint_paths
 from semanifold.paths.linear import LinearPaths
-from semanifold.storage.runs import begin_run, working
+from semanifold.storage.runs import working
 
 CLOSED = ("joint", "pca", "sefa")
 """Methods that need nothing but a generator."""
@@ -41,8 +40,8 @@ def find_directions(command: Directions) -> int:
     space = command.space or ("w+" if command.layers else default_space(generator))
     generator.check_space(space)
     code = generator.convert(drawn, space)
-    folder = command.output.folder("directions", command.model.word, command.method, *([command.mask] if command.mask else []))
-    run = begin_run(folder, "directions", to_arguments(command), facts_of(generator), overwrite=command.output.overwrite)
+    folder = command.folder
+    run = start_run(command, "directions", folder, facts_of(generator), command.inputs)
     if run.finished:
         say(f"{folder} is finished already; --overwrite does it again.")
     else:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from semanifold import media
-from semanifold.actions.base import facts_of, load, read_mask, start_code, working_space
+from semanifold.actions.base import facts_of, load, read_mask, start_code, start_run, working_space
 from semanifold.actions.results import (
     EDIT,
     HEAT,
@@ -28,7 +28,6 @@ from semanifold.actions.results import (
 )
 from semanifold.actions.seen import leak, what_changed
 from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
-from semanifold.commands.arguments import to_arguments
 from semanifold.commands.discover import Discover, Discoveries, sheet_folder
 from semanifold.edits import EditInfo, Lattice, save_edit
 from semanifold.generators.base import Generator
@@ -36,7 +35,7 @@ from semanifold.latents import Latents
 from semanifold.manifolds import ManifoldSettings, discover_manifold
 from semanifold.masks import Mask
 from semanifold.solutions import Result, Solution
-from semanifold.storage.runs import CHECKPOINT, Run, begin_run, names_code, working
+from semanifold.storage.runs import CHECKPOINT, Run, names_code, working
 
 PREVIEW = "preview.png"
 SHEET = "comparison.png"
@@ -108,7 +107,7 @@ def search(command: Discover, generator: Generator, code: Latents, mask: Mask, *
     """Search on one picture, and write everything; ``last`` if nothing follows that says what to do next."""
     space = working_space(generator, command.search.space)
     choices = [command.search.settings(space, c) for c in sorted(command.offset) or [None]]
-    run = begin_run(command.folder, "discover", to_arguments(command), facts_of(generator), overwrite=command.output.overwrite)
+    run = start_run(command, "discover", command.folder, facts_of(generator), command.inputs)
     if run.finished:
         say(f"{command.folder} is finished already; --overwrite does it again.")
     else:

@@ -21,6 +21,7 @@ from semanifold.actions.base import (
     picture_code,
     read_mask,
     sample,
+    start_run,
     truncated,
 )
 from semanifold.actions.results import (
@@ -46,7 +47,7 @@ from semanifold.actions.results import (
 )
 from semanifold.actions.seen import leak, what_changed
 from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
-from semanifold.commands.arguments import to_arguments
+from semanifold.commands import early
 from semanifold.commands.base import EditModel, Model
 from semanifold.commands.edits import Combine, Render, Transfer
 from semanifold.edits import Edit, Lattice, save_edit, traced, widened
@@ -58,7 +59,7 @@ from semanifold.manifolds import combine, extrapolate, retime, reverse, transfer
 from semanifold.masks import Mask
 from semanifold.plots import heat_picture
 from semanifold.storage.files import write_text
-from semanifold.storage.runs import Run, begin_run, names_code, working
+from semanifold.storage.runs import Run, names_code, working
 
 
 def on(edit: Edit, code: Latents) -> Lattice:
@@ -133,7 +134,8 @@ def transfer_edit(command: Transfer) -> int:
         for i, each in enumerate(edits)
     ]
     folder = command.output.folder("transfer", model.word, edit.info.name)
-    run = begin_run(folder, "transfer", to_arguments(command), facts_of(generator), overwrite=command.output.overwrite)
+    given = early.inputs(masks=[command.mask] if command.mask else [], codes=command.latents, edits=[command.edit])
+    run = start_run(command, "transfer", folder, facts_of(generator), given)
     if run.finished:
         tell_finished(run)
     else:
@@ -215,7 +217,7 @@ def combine_edits(command: Combine) -> int:
     t = film_moments(edit, command.film, command.frames)
     folder = command.output.folder("combine", model.word, *[e.info.name for e in edits])
     subject = Subject(generator, seed, edit, mask_of(edit, generator, seed))
-    run = begin_run(folder, "combine", to_arguments(command), facts_of(generator), overwrite=command.output.overwrite)
+    run = start_run(command, "combine", folder, facts_of(generator), early.inputs(edits=command.edits))
     if run.finished:
         tell_finished(run)
     else:
@@ -259,7 +261,8 @@ def render_edit(command: Render) -> int:
     words = [] if path is None else [path]
     words += [] if path is None and command.picture.seed is None else [command.picture.seed or 0]
     folder = command.output.out or result_folder(command.edit, "render", *words)
-    run = begin_run(folder, "render", to_arguments(command), facts_of(generator), overwrite=command.output.overwrite)
+    given = early.inputs(masks=[command.mask] if command.mask else [], edits=[command.edit])
+    run = start_run(command, "render", folder, facts_of(generator), given)
     if run.finished:
         tell_finished(run)
     else:

@@ -8,10 +8,9 @@ from typing import Any
 import torch
 
 from semanifold import media
-from semanifold.actions.base import facts_of, load, sample, truncated
+from semanifold.actions.base import facts_of, load, sample, start_run, truncated
 from semanifold.actions.results import CHUNK, FRAMES
 from semanifold.actions.terminal import facts, hint, progress_line, say, show
-from semanifold.commands.arguments import to_arguments
 from semanifold.commands.files import Convert, Inspect, Sample
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import export_codes
@@ -21,7 +20,7 @@ from semanifold.generators.stylegan2 import StyleGAN2
 from semanifold.inspecting import inspect
 from semanifold.latents import Latents
 from semanifold.pools import POOL, pool_of, save_pool
-from semanifold.storage.runs import begin_run, working
+from semanifold.storage.runs import working
 
 SHEET = "contact.png"
 
@@ -34,8 +33,8 @@ def show_samples(command: Sample) -> int:
     codes = sampled_codes(command, generator)
     options: dict[str, Any] = {} if command.noise == "const" else {"noise": command.noise}
     codes = generator.convert(codes, command.space) if command.space else codes
-    folder = command.output.folder("sample", command.model.word)
-    run = begin_run(folder, "sample", to_arguments(command), facts_of(generator), overwrite=command.output.overwrite)
+    folder = command.folder
+    run = start_run(command, "sample", folder, facts_of(generator))
     if run.finished:
         say(f"{folder} is finished already; --overwrite does it again.")
     else:

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 
 from semanifold import media
-from semanifold.actions.base import facts_of, load, read_mask, start_code
+from semanifold.actions.base import facts_of, load, read_mask, start_code, start_run
 from semanifold.actions.discover import code_words
 from semanifold.actions.terminal import facts, hint, say, show
-from semanifold.commands.arguments import to_arguments
 from semanifold.commands.masks import ShowMask
-from semanifold.faces.reading import face_regions
-from semanifold.faces.regions import MASK_REGIONS
+from semanifold.faces.names import MASK_REGIONS
 from semanifold.masks import Mask
-from semanifold.storage.runs import begin_run, working
+from semanifold.storage.runs import working
 
 SHEET = "masks.png"
 SIZE, MARGIN = 448, 26
@@ -26,10 +24,10 @@ def show_masks(command: ShowMask) -> int:
     """Draw the sheet: the picture with its grid, then one tile per mask."""
     generator = load(command.model)
     code = start_code(command.start, generator)
-    regions = () if face_regions(generator, code) is None else MASK_REGIONS
+    regions = () if generator.regions(code) is None else MASK_REGIONS
     masks = [read_mask(text, generator, code) for text in command.masks or regions]
-    folder = command.output.folder("mask", command.model.word, *command.masks, command.start.word)
-    run = begin_run(folder, "mask", to_arguments(command), facts_of(generator), overwrite=command.output.overwrite)
+    folder = command.folder
+    run = start_run(command, "mask", folder, facts_of(generator), command.inputs)
     height, width = generator.picture_shape[1:]
     covered = {str(mask): float(mask.at(height, width).mean()) for mask in masks}
     if not run.finished:

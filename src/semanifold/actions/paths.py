@@ -14,7 +14,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from semanifold import media
-from semanifold.actions.base import device_of, facts_of, load, model_for, named_generator, read_mask, recorded_model, sample
+from semanifold.actions.base import (
+    device_of,
+    facts_of,
+    load,
+    model_for,
+    named_generator,
+    read_mask,
+    recorded_model,
+    sample,
+    start_run,
+)
 from semanifold.actions.results import folder_of
 from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
 from semanifold.attributes.base import AttributeReader
@@ -82,7 +92,7 @@ def traverse(command: Traverse) -> int:
     decisive = facts_of(generator) | {"path_set_fingerprint": fingerprint_of(paths), "pool": pool.hash}
     decisive |= {"step": paths.info.step, "count": paths.info.count}
     folder = command.output.folder("traverse", command.path_set.stem, command.codes.word)
-    run = begin_run(folder, "traverse", to_arguments(command), decisive, overwrite=command.output.overwrite)
+    run = start_run(command, "traverse", folder, decisive)
     if run.finished:
         say(f"{folder} is finished already; --overwrite does it again.")
     else:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from semanifold.actions.base import check_weights, facts_of, load, model_for, named_generator, picture_code
+from semanifold.actions.base import check_weights, facts_of, load, model_for, named_generator, picture_code, start_run
 from semanifold.actions.edits import code_words, existing, mask_of, named_by, on, tell_edit, tell_finished
 from semanifold.actions.results import (
     HEAT,
@@ -27,16 +27,16 @@ from semanifold.actions.results import (
     write_plot,
 )
 from semanifold.actions.terminal import hint, show
-from semanifold.commands.arguments import to_arguments
+from semanifold.commands import early
 from semanifold.commands.play import Ease, Play
 from semanifold.edits import Edit, EditInfo, Lattice, widened
 from semanifold.errors import SemanifoldError, near_names, shown
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import BUNDLED
 from semanifold.latents import Latents
-from semanifold.storage.files import read_bytes
+from semanifold.storage.files import is_file, read_bytes
 from semanifold.storage.records import checked
-from semanifold.storage.runs import begin_run, working
+from semanifold.storage.runs import working
 
 MOST_TRACKS, MOST_KEYS = 64, 1000
 LONGEST = 600.0
@@ -107,7 +107,8 @@ def play(command: Play) -> int:
     edit, t = choreographed(command, tracks, edits, generator, seed)
     subject = Subject(generator, seed, edit, mask_of(edit, generator, seed))
     folder = command.output.folder("play", command.word, command.picture.seed or 0)
-    run = begin_run(folder, "play", to_arguments(command), facts_of(generator), overwrite=command.output.overwrite)
+    timeline = [Path(track) for track in command.tracks if is_file(track)]
+    run = start_run(command, "play", folder, facts_of(generator), [*early.inputs(edits=places), *timeline])
     if run.finished:
         tell_finished(run)
     else:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from semanifold.actions import train_arguments as making
-from semanifold.actions.base import facts_of, load, read_mask
+from semanifold.actions.base import facts_of, load, read_mask, start_run
 from semanifold.actions.directions import CLOSED
 from semanifold.actions.discover import code_words
 from semanifold.actions.terminal import facts as tell_facts
@@ -39,7 +39,7 @@ from semanifold.paths.training import Report, check_learnable, held_out_scores, 
 from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import WarpedPaths
 from semanifold.storage.files import write_text
-from semanifold.storage.runs import Run, begin_run, earlier_run, working
+from semanifold.storage.runs import Run, earlier_run, working
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -69,7 +69,7 @@ def train(command: Train) -> int:
     run = None
     finished = False
     if main:
-        run = begin_run(folder, "train", to_arguments(command), work.facts, overwrite=command.output.overwrite, growing=GROWING)
+        run = start_run(command, "train", folder, work.facts, command.inputs, growing=GROWING)
         finished = run.finished
     if not alone:
         from accelerate.utils import broadcast_object_list  # noqa: PLC0415  (slow to import)

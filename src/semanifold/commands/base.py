@@ -18,6 +18,13 @@ from semanifold.errors import SemanifoldError
 
 FACES = "faces"
 """The generator that commands use if none is named."""
+BUNDLED_NAMES = ("faces", "analytic")
+"""The generators that come with the package, both of the world of faces."""
+
+
+def is_bundled(generator: str) -> bool:
+    """Whether this names a generator that comes with the package."""
+    return generator in BUNDLED_NAMES
 
 
 class Command(ABC):

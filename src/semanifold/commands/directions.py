@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Literal
 
+from semanifold.commands import early
 from semanifold.commands.arguments import GENERATOR, LAYERS, PLACE, START, flat, option
 from semanifold.commands.base import Command, Model, Output, Start
 from semanifold.errors import SemanifoldError
@@ -44,8 +46,21 @@ class Directions(Command):
                 else f"A mask means nothing to {self.method} directions; leave --mask out, or take local ones."
             )
 
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.output.folder("directions", self.model.word, self.method, *([self.mask] if self.mask else []))
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that decide the result."""
+        return early.inputs(masks=[self.mask] if self.mask else [], codes=self.start.latents)
+
     def run(self) -> int:
         """Find the paths, write them, and draw the sheet."""
+        early.check_masks([self.mask] if self.mask else [], self.model.generator)
+        if early.finished(self, "directions", self.folder, self.inputs, ("paths.png",)):
+            return 0
         from semanifold.actions.directions import find_directions  # noqa: PLC0415  (brings torch)
 
         return find_directions(self)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 
 from cyclopts import Parameter
 
+from semanifold.commands import early
 from semanifold.commands.arguments import (
     FILM,
     GENERATOR,
@@ -29,6 +30,8 @@ from semanifold.errors import SemanifoldError
 from semanifold.manifolds.settings import ManifoldSettings, paper_settings
 
 MOST_SEARCHES = 1000
+FIRST = ("film.mp4", "filmstrip.png", "offsets.png", "pad.png", "heatmap.png")
+"""What to open first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +93,16 @@ class Discover(Command):
         other += ["flip"] if self.search.flip else []
         return self.output.folder(self.model.word, self.mask, self.start.word, *other)
 
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that decide the result."""
+        return early.inputs(masks=[self.mask], codes=self.start.latents)
+
     def run(self) -> int:
         """Search, then write everything."""
+        early.check_masks([self.mask], self.model.generator)
+        if early.finished(self, "discover", self.folder, self.inputs, FIRST):
+            return 0
         from semanifold.actions.discover import discover  # noqa: PLC0415  (brings torch)
 
         return discover(self)
@@ -195,6 +206,7 @@ class Discoveries(Command):
             raise SemanifoldError("There is nothing to search for; give at least one seed and one direction.")
         if count > MOST_SEARCHES:
             raise SemanifoldError(f"{count} searches are more than one command makes ({MOST_SEARCHES}); give fewer seeds.")
+        early.check_masks(self.mask, self.model.generator)
         searches = self.each
         if len(searches) == 1:
             return searches[0].run()

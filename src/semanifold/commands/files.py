@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
+from semanifold.commands import early
 from semanifold.commands.arguments import GENERATOR, LAYERS, MAIN, PLACE, flat, option, seed_numbers_option
 from semanifold.commands.base import Command, Model, Output
 
@@ -40,8 +41,15 @@ class Sample(Command):
     model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.output.folder("sample", self.model.word)
+
     def run(self) -> int:
         """Write the pictures, a contact sheet and the codes."""
+        if early.finished(self, "sample", self.folder, (), ("contact.png",)):
+            return 0
         from semanifold.actions.files import show_samples  # noqa: PLC0415  (brings torch)
 
         return show_samples(self)

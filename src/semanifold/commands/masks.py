@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
+from semanifold.commands import early
 from semanifold.commands.arguments import GENERATOR, PLACE, START, flat, option
 from semanifold.commands.base import Command, Model, Output, Start
 
@@ -25,8 +27,21 @@ class ShowMask(Command):
     model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.output.folder("mask", self.model.word, *self.masks, self.start.word)
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that decide the result."""
+        return early.inputs(masks=self.masks, codes=self.start.latents)
+
     def run(self) -> int:
         """Draw the sheet."""
+        early.check_masks(self.masks, self.model.generator)
+        if early.finished(self, "mask", self.folder, self.inputs, ("masks.png",)):
+            return 0
         from semanifold.actions.masks import show_masks  # noqa: PLC0415  (brings torch)
 
         return show_masks(self)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
+from semanifold.commands import early
 from semanifold.commands.arguments import GENERATOR, KIND, LAYERS, MAIN, PLACE, TRAINING, flat, option
 from semanifold.commands.base import Command, Model, Output
 
@@ -134,8 +135,16 @@ class Train(Command):
         words += [self.mask] if self.mask else []
         return self.output.folder("train", self.model.word, *words)
 
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that decide the result."""
+        return early.inputs(masks=[self.mask] if self.mask else [])
+
     def run(self) -> int:
         """Train, test, write everything."""
+        early.check_masks([self.mask] if self.mask else [], self.model.generator)
+        if not self.presets and early.finished(self, "train", self.folder, self.inputs, ("paths.safetensors", "metrics.json")):
+            return 0
         from semanifold.actions.train import list_presets, train  # noqa: PLC0415  (brings torch)
 
         return list_presets() if self.presets else train(self)

@@ -10,12 +10,10 @@ from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, pad
 
 from semanifold.errors import SemanifoldError, near_names, shown
 from semanifold.faces.factors import factor_index, factors_of
+from semanifold.faces.names import MASK_REGIONS
 from semanifold.faces.renderer import render
 
 __all__ = ["MASK_REGIONS", "region_mask"]
-
-MASK_REGIONS: tuple[str, ...] = ("mouth", "eyes", "brows", "nose", "hair", "face", "background")
-"""The regions that have a mask; pose and light change the whole picture."""
 
 _LARGEST = 128
 _FIRST, _FULL = 0.04, 0.16

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from semanifold.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from semanifold.manifolds.directions import LocalDirections as LocalDirections
@@ -28,11 +29,4 @@ _HOMES = {
     "steps": ("jump", "picture_steps"),
     "works": ("combine", "extrapolate", "retime", "reverse", "transfer", "trim"),
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a name when it is first used (PEP 562): the settings are read without torch."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy_exports(__name__, _HOMES)

@@ -7,12 +7,17 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-
-import torch
-from torch import Tensor
-from torch.nn.functional import avg_pool2d, conv2d, pad
+from typing import TYPE_CHECKING
 
 from semanifold.errors import SemanifoldError, shown
+from semanifold.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch.nn import functional
+else:  # a mask is read, and refused, without torch; only drawing it needs that
+    torch, functional = LazyModule("torch"), LazyModule("torch.nn.functional")
 
 Regions = Callable[[str], "Mask"]
 """Finds the mask of a named region; raises :class:`SemanifoldError` with the near names for an unknown one."""
@@ -217,7 +222,7 @@ def _supersampled(inside: Callable[[Tensor, Tensor], Tensor], height: int, width
     k = SUPERSAMPLING
     y = (torch.arange(height * k, dtype=torch.float64) + 0.5) / (height * k)
     x = (torch.arange(width * k, dtype=torch.float64) + 0.5) / (width * k)
-    return avg_pool2d(inside(x[None, :], y[:, None]).float()[None, None], k)[0, 0]
+    return functional.avg_pool2d(inside(x[None, :], y[:, None]).float()[None, None], k)[0, 0]
 
 
 def _blur(picture: Tensor, sigma: float) -> Tensor:
@@ -227,5 +232,5 @@ def _blur(picture: Tensor, sigma: float) -> Tensor:
         return picture
     kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
     kernel = kernel / kernel.sum()
-    wide = pad(picture[None, None], (radius,) * 4, mode="replicate")
-    return conv2d(conv2d(wide, kernel[None, None, None, :]), kernel[None, None, :, None])[0, 0]
+    wide = functional.pad(picture[None, None], (radius,) * 4, mode="replicate")
+    return functional.conv2d(functional.conv2d(wide, kernel[None, None, None, :]), kernel[None, None, :, None])[0, 0]

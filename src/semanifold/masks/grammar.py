@@ -23,14 +23,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from torch import Tensor, nn
 
 from semanifold.errors import SemanifoldError, shown
+from semanifold.lazy import is_torch
 from semanifold.masks.base import QUOTED, Mask, Regions, all_of, any_of, box, ellipse, polygon
 from semanifold.masks.painting import Channel, painted, path_of
 from semanifold.storage.files import is_file
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from semanifold.generators.base import Generator
     from semanifold.latents import Latents
 
@@ -72,7 +74,7 @@ def parse_mask(
         )
     if len(text) > LONGEST:
         raise SemanifoldError(f"The mask '{shown(text)}' has {len(text):,} letters; at most {LONGEST:,} are read.")
-    if isinstance(regions, nn.Module):
+    if is_torch(regions, "nn.Module"):
         generator = cast("Generator", regions)
         regions, size = generator.regions(code), size or generator.picture_shape[1:]
     return _Parser(text, regions, size).whole()
@@ -93,7 +95,7 @@ def as_mask(
     """
     if isinstance(mask, Mask):
         return mask
-    if isinstance(mask, (os.PathLike, np.ndarray, Tensor)):
+    if isinstance(mask, (os.PathLike, np.ndarray)) or is_torch(mask, "Tensor"):
         return painted(mask)
     return parse_mask(mask, generator, code)
 

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from PIL import Image, ImageChops
-from torch import Tensor
-from torch.nn.functional import interpolate
 
 from semanifold.errors import SemanifoldError, shown
+from semanifold.lazy import LazyModule
 from semanifold.masks.base import Mask, quoted
 from semanifold.storage.pictures import open_picture
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch.nn import functional
+else:
+    torch, functional = LazyModule("torch"), LazyModule("torch.nn.functional")
 
 Channel = Literal["alpha", "light"]
 
@@ -61,10 +66,10 @@ def painted(
     kept = torch.from_numpy(values)[None, None]
     if max(values.shape) > LARGEST:
         size = [max(1, round(side * LARGEST / max(values.shape))) for side in values.shape]
-        kept = interpolate(kept, size, mode="bilinear", antialias=True)
+        kept = functional.interpolate(kept, size, mode="bilinear", antialias=True)
 
     def paint(height: int, width: int) -> Tensor:
-        return interpolate(kept, (height, width), mode="bilinear", antialias=True)[0, 0]
+        return functional.interpolate(kept, (height, width), mode="bilinear", antialias=True)[0, 0]
 
     return Mask(text or "painted", paint)
 
@@ -93,7 +98,7 @@ def _of_file(name: str, channel: Channel | None) -> np.ndarray:
 
 def _of_array(given: np.ndarray | Tensor) -> np.ndarray:
     """Return the float32 values ``[height, width]`` in [0, 1] of an array or tensor."""
-    if isinstance(given, Tensor):
+    if isinstance(given, torch.Tensor):
         plain = given.layout == torch.strided and not given.is_meta and not given.is_complex()
         tensor = given.detach().cpu() if plain else torch.empty(0)
         given = (tensor.float() if tensor.is_floating_point() else tensor).numpy()

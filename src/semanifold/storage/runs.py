@@ -160,6 +160,7 @@ def begin_run(
     overwrite: bool = False,
     growing: Sequence[str] = (),
     inputs: Iterable[str | os.PathLike[str]] | None = None,
+    stamp: str | None = None,
 ) -> Run:
     """Take a folder for a run, lock it and write its ``run.json``, before any work is done; :func:`working` gives it back.
 
@@ -172,6 +173,7 @@ def begin_run(
         growing: names of numbers among arguments and facts, such as ``iterations``, of which a larger value continues the
             earlier run even if it is finished. An argument that may be left out needs a fact of the same name.
         inputs: files that decide the result; None looks for them in the arguments, see :func:`inputs_of`.
+        stamp: what changes if the generator does, so that a finished run can be known without loading that.
 
     Returns:
         The run. If the same run is in the folder it is ``finished`` or ``resumed``.
@@ -203,7 +205,7 @@ def begin_run(
             return Run(folder, earlier, finished=True, resumed=True)
         kept = {key: value for key, value in (earlier or {"files": []}).items() if key not in ("ended", "reason")}
         record = {**kept, "format": FORMAT, **work, "status": "running", "started": _now(), "environment": environment()}
-        record |= {"command_line": ["semanifold", *sys.argv[1:]], "directory": os.getcwd()}
+        record |= {"command_line": ["semanifold", *sys.argv[1:]], "directory": os.getcwd(), "stamp": stamp}
         run = Run(folder, record, resumed=earlier is not None, made=made, lock=lock)
         if overwrite and os.path.lexists(folder / RECORD):
             with _sentences(replace(run, lock=None)):  # a record stays until all that it names is gone

@@ -1,0 +1,94 @@
+"""What can be said of a command without torch: that a mask cannot be read, and that its run is finished already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from semanifold import __version__
+from semanifold.actions.terminal import say, show
+from semanifold.commands.arguments import to_arguments
+from semanifold.commands.base import BUNDLED_NAMES, Command, is_bundled
+from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.faces.names import MASK_REGIONS
+from semanifold.masks import Mask, box, files_in, parse_mask
+from semanifold.storage.files import is_file, is_folder
+from semanifold.storage.runs import RECORD, earlier_run, inputs_of, names_code, read_record
+
+FILES = ("edit.safetensors", "paths.safetensors")
+"""What the folder of an edit or a set holds."""
+
+
+def check_masks(texts: Sequence[str], generator: str) -> None:
+    """Refuse masks that cannot be read, or name a region that a bundled generator does not have."""
+
+    def region(name: str) -> Mask:
+        if is_bundled(generator) and name not in MASK_REGIONS:
+            raise SemanifoldError(f"There is no region {shown(name, 60)!r}: {near_names(name, MASK_REGIONS)}")
+        return box(0.25, 0.25, 0.75, 0.75)
+
+    for text in texts:
+        if not files_in(text):
+            parse_mask(text, region, size=(64, 64))
+
+
+def inputs(*, masks: Sequence[str] = (), codes: Path | None = None, edits: Sequence[Path] = ()) -> list[Path]:
+    """Return the files that decide the result of a command: painted masks, codes, and edits or sets."""
+    found = [path for text in masks for path in files_in(text)]
+    found += [codes] if codes is not None else []
+    for edit in edits:
+        place = Path(str(edit).rpartition(":")[0]) if not is_file(edit) and not is_folder(edit) else edit
+        found += [place] if is_file(place) else [place / name for name in FILES if is_file(place / name)]
+    return found
+
+
+def finished(command: Command, name: str, folder: Path, given: Sequence[Path] = (), main: Sequence[str] = ()) -> bool:
+    """Say that a run is finished already, where that is sure without loading anything.
+
+    It is sure if the folder holds a finished run of the same arguments and the same input files, on a generator that comes with
+    this version, or on a file that has not been touched since.
+
+    Args:
+        command: what is asked for.
+        name: of the command.
+        folder: its run folder.
+        given: its input files; see :func:`inputs`.
+        main: results to open, as far as they are there.
+    """
+    arguments = to_arguments(command)
+    output = arguments.get("output") or {}
+    if not is_file(folder / RECORD) or output.get("overwrite"):
+        return False
+    record = read_record(folder)
+    model = arguments.get("model")
+    if isinstance(model, dict) and model.get("generator") is None:
+        recorded = record["arguments"].get("model")
+        model["generator"] = recorded.get("generator") if isinstance(recorded, Mapping) else None
+    named = model.get("generator") if isinstance(model, dict) else None
+    if not isinstance(named, str) or names_code(named) or not same_generator(record, named):
+        return False
+    earlier = earlier_run(folder, name, arguments)
+    if earlier is None or earlier["status"] != "finished":
+        return False
+    if inputs_of(arguments, list(given)).get("inputs") != earlier["facts"].get("inputs"):
+        return False
+    say(f"{folder} is finished already; --overwrite does it again.")
+    show(*[folder / file for file in main if (folder / file).exists()] or [folder])
+    return True
+
+
+def same_generator(record: Mapping[str, Any], named: str) -> bool:
+    """Whether the generator of a run is surely the same now."""
+    stamp = record.get("stamp")
+    return stamp is not None and stamp == stamp_of(named)
+
+
+def stamp_of(named: str) -> str | None:
+    """Return what changes if a generator's weights do: our version, or size and time of its file; None if that is not known."""
+    if named in BUNDLED_NAMES:
+        return f"semanifold {__version__}"
+    if not is_file(named) or names_code(named):
+        return None
+    status = Path(named).stat()
+    return f"{status.st_size} {status.st_mtime_ns}"

@@ -1,0 +1,309 @@
+"""What a newcomer meets on the command line: masks drawn, several searches, a timeline, next commands, JSON, quick refusals."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from semanifold import cli, media
+from semanifold.actions import results
+from semanifold.actions.play import at_strength, strengths, track_of
+from semanifold.edits import EditInfo, Lattice, load_edit
+from semanifold.paths.base import PathSetInfo
+from semanifold.paths.files import save_paths
+from semanifold.paths.linear import LinearPaths
+from semanifold.storage.runs import RECORD, read_record
+
+TOY = """
+import torch
+from semanifold.generators.wrapped import wrap
+
+def picture(z):
+    # three bands whose brightness is a number each
+    bands = torch.tanh(z)[:, :, None, None].expand(-1, -1, 8, 24)
+    return bands.reshape(len(z), 1, 24, 24).expand(-1, 3, -1, -1)
+
+toy = wrap(picture, (3,), name="toy")
+"""
+TOP, MIDDLE = "box:0,0,1,0.33", "box:0,0.34,1,0.66"
+QUICK = ["--frames", "5", "--iterations", "4", "--seconds", "0.5", "--fps", "8"]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy.py").write_text(TOY)
+
+
+def run(*words: object) -> int:
+    return cli.main([*map(str, words), "--generator", "toy.py:toy"])
+
+
+@pytest.fixture
+def set_of_paths(tmp_path) -> str:
+    info = PathSetInfo(generator="toy", space="z", step=0.25, count=4, names={0: "top", 1: "middle +"})
+    save_paths(LinearPaths.from_vectors(torch.eye(3), info), tmp_path / "paths.safetensors")
+    return "paths.safetensors"
+
+
+# ------------------------------------------------------------------------------------------------------------- sessions
+
+
+def test_several_masks_and_seeds_make_a_folder_each_and_one_sheet(tmp_path, capsys):
+    assert run("discover", "--mask", TOP, MIDDLE, "--seeds", "0-1", "--out", "all", *QUICK) == 0
+    said = capsys.readouterr().out
+    folders = sorted(p.parent.name for p in (tmp_path / "all").glob(f"*/{RECORD}"))
+    assert len(folders) == 4
+    assert {read_record(tmp_path / "all" / name)["arguments"]["mask"] for name in folders} == {TOP, MIDDLE}
+    with Image.open(tmp_path / "all" / "comparison.png") as sheet:
+        assert sheet.height >= 4 * 150
+    assert said.count("Next:") == 1
+    first = read_record(tmp_path / "all" / folders[0])["arguments"]
+    assert (first["start"]["seed"], first["offset"], first["search"]["direction"]) == (0, [], 0), "as version 0.1.0 wrote it"
+
+
+def test_directions_are_a_list_too(tmp_path):
+    assert run("discover", "--mask", TOP, "--directions", "0-1", "--out", "d", *QUICK) == 0
+    edits = [load_edit(p) for p in sorted((tmp_path / "d").glob(f"*/{results.EDIT}"))]
+    assert len(edits) == 2
+    assert not torch.equal(edits[0].offsets, edits[1].offsets)
+
+
+def test_a_misspelt_last_mask_costs_no_search(tmp_path, capsys):
+    assert cli.main(["discover", "--mask", "mouth", "eyse", "--out", "x"]) == 2
+    assert "did you mean 'eyes'" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_mask_draws_what_it_covers(tmp_path, capsys):
+    assert run("mask", TOP, "--out", "m") == 0
+    said = capsys.readouterr().out
+    assert f"{TOP} covers 33.0% of the picture" in said
+    with Image.open(tmp_path / "m" / "masks.png") as sheet:
+        grid, drawn = (np.asarray(sheet)[60:400, left : left + 400].astype(int) for left in (40, sheet.width // 2 + 40))
+    assert np.abs(grid - drawn).max() > 50
+    assert "discover --mask box:0,0,1,0.33 --generator toy.py:toy" in said
+
+
+def test_mask_without_a_mask_shows_the_grid(tmp_path, capsys):
+    assert run("mask", "--out", "m") == 0
+    assert "names no regions; read a box off the grid" in capsys.readouterr().out
+    assert (tmp_path / "m" / "masks.png").is_file()
+
+
+# ------------------------------------------------------------------------------------------------------------- timeline
+
+
+def frames(folder: str) -> np.ndarray:
+    held = media.FrameFolder(Path(folder) / results.FRAMES)
+    return np.stack([held[i] for i in range(len(held))]).astype(int)
+
+
+def test_a_timeline_moves_each_edit_at_its_time(set_of_paths):
+    words = [f"{set_of_paths}:top=0:0,1:1", f"{set_of_paths}:middle=1:0,2:-1", "--seed", "3", "--fps", "10", "--ease", "linear"]
+    assert run("play", *words, "--out", "p") == 0
+    film = frames("p")
+    assert len(film) == 21
+    top, middle, low = (film[:, rows, 12, 0] for rows in (4, 12, 20))
+    assert (np.diff(top[:11]) > 0).all()
+    assert (top[11:] == top[10]).all()
+    assert (middle[:11] == middle[0]).all()
+    assert (np.diff(middle[10:]) < 0).all()
+    assert (low == low[0]).all()
+    edit = load_edit("p/edit.safetensors")
+    assert torch.allclose(edit.offset(0.0), torch.zeros(1, 3))
+
+
+def test_a_timeline_in_a_file_says_the_same(set_of_paths, tmp_path):
+    Path("dance.toml").write_text(
+        f'seed = 3\nease = "linear"\n[[track]]\nedit = "{set_of_paths}:top"\nkeys = [[0, 0], [1, 1]]\n'
+        f'[[track]]\nedit = "{set_of_paths}:middle"\nkeys = [[1, 0], [2, -1]]\n'
+    )
+    assert run("play", "dance.toml", "--fps", "10", "--out", "f") == 0
+    words = [f"{set_of_paths}:top=0:0,1:1", f"{set_of_paths}:middle=1:0,2:-1", "--seed", "3", "--fps", "10", "--ease", "linear"]
+    assert run("play", *words, "--out", "p") == 0
+    assert np.array_equal(frames("f"), frames("p"))
+
+
+def test_a_film_that_begins_with_an_edited_picture(set_of_paths):
+    assert run("play", f"{set_of_paths}:top=0:1,1:0", "--fps", "10", "--out", "p") == 0
+    top = frames("p")[:, 4, 12, 0]
+    assert (np.diff(top) <= 0).all()
+    assert top[0] > top[-1]
+
+
+def test_strengths_are_eased_between_keys_and_hold_still_outside():
+    times = torch.tensor([0.0, 1.0, 1.5, 2.0, 5.0], dtype=torch.float64)
+    track = track_of("x=1:0,2:-1")
+    assert strengths(track, times, "linear").tolist() == [0, 0, -0.5, -1, -1]
+    assert strengths(track, times, "step").tolist() == [0, 0, 0, -1, -1]
+    eased = strengths(track, torch.tensor([1.25, 1.5], dtype=torch.float64), "smooth").tolist()
+    assert eased == [pytest.approx(-0.15625), pytest.approx(-0.5)]
+
+
+def test_strength_one_is_the_farthest_point_of_a_path_that_comes_back():
+    knots = torch.linspace(0, 1, 5)
+    edit = Lattice(torch.tensor([0.0, 1, 2, 1, 0])[:, None], [knots], EditInfo(space="z"))
+    assert edit.offset(at_strength(edit, torch.tensor([0.0, 0.5, 1.0]))).flatten().tolist() == [0, 1, 2]
+    both = Lattice(torch.tensor([-3.0, 0, 2])[:, None], [torch.tensor([-1.0, 0, 1])], EditInfo(space="z", usable=(-1, 1)))
+    assert both.offset(at_strength(both, torch.tensor([-1.0, 1.0]))).flatten().tolist() == [-3, 2]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["paths.safetensors:top"], "is no track"),
+        (["paths.safetensors:top=0"], "is no track"),
+        (["paths.safetensors:top=0:nan"], "is no track"),
+        (["paths.safetensors:top=2:0,1:1"], "seconds that increase"),
+        (["paths.safetensors:top=0:0,9999:1"], "seconds that increase"),
+        (["paths.safetensors:top=0:0,1:50"], "from -3 to 3"),
+        (["paths.safetensors:topp=0:0,1:1"], "There is no path 'topp'"),
+        (["gone=0:0,1:1"], "There is no edit 'gone'"),
+        (["gone.toml"], "There is no timeline gone.toml"),
+        (["bad.toml"], "bad.toml"),
+        (["wrong.toml"], "keys"),
+        ([], "play needs EDIT=S:X"),
+    ],
+)
+def test_timelines_that_make_no_sense(set_of_paths, capsys, words, says):
+    Path("bad.toml").write_text("[[track]\n")
+    Path("wrong.toml").write_text('[[track]]\nedit = "x"\nkeys = [["a", 1]]\n')
+    assert run("play", *words, "--out", "p") == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert says in said[0]
+    assert not Path("p").exists()
+
+
+# ----------------------------------------------------------------------------------------- what is said, and how quickly
+
+
+def test_json_is_one_object_with_results_and_the_next_command(capsys):
+    assert run("discover", "--mask", TOP, "--out", "r", "--json", *QUICK) == 0
+    said = capsys.readouterr()
+    held = json.loads(said.out)
+    assert held["command"] == "discover"
+    assert held["change"]["mse_ratio"] >= 0
+    assert all(Path(file).exists() for file in held["files"])
+    assert held["next"] == ["semanifold transfer r --generator toy.py:toy --seeds 1-6"]
+    assert not said.err
+    assert run("discover", "--mask", TOP, "--out", "r", "--json", "--schedule", "x") == 2
+    said = capsys.readouterr()
+    assert "no 'x'" in json.loads(said.out)["error"]
+    assert said.err.startswith("semanifold: ")
+
+
+def test_quiet_leaves_results_only(capsys):
+    assert run("discover", "--mask", TOP, "--out", "r", "--quiet", *QUICK) == 0
+    said = capsys.readouterr()
+    assert not said.err
+    assert "Next:" not in said.out
+    assert "Open: r/film.mp4" in said.out
+
+
+def test_every_next_command_works_as_printed(set_of_paths, capsys):
+    assert run("sample", "--seeds", "0-1", "--out", "s") == 0
+    done = 0
+    queue = [capsys.readouterr().out]
+    while queue and done < 4:
+        for line in queue.pop().splitlines():
+            if line.startswith("Next: semanifold "):
+                words = shlex.split(line)[2:]
+                extra = QUICK if words[0] == "discover" else QUICK[4:] if words[0] in ("transfer", "render") else []
+                assert cli.main([*words, *extra]) == 0, line
+                queue.append(capsys.readouterr().out)
+                done += 1
+    assert done == 4, "sample, mask, discover, transfer, render lead from one to the next"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_every_command_and_its_options(shell, capsys):
+    assert cli.main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(name in script for name in cli.COMMANDS)
+    assert "iterations" in script
+    if shell == "bash":
+        asked = 'COMP_WORDS=(semanifold discover --iter); COMP_CWORD=2; _semanifold; echo "${COMPREPLY[@]}"'
+        found = subprocess.run(["bash", "-c", f"{script}\n{asked}"], capture_output=True, text=True, check=True)
+        assert found.stdout.split() == ["--iterations"]
+
+
+WITHOUT_TORCH = """
+import sys
+from semanifold import cli
+code = cli.main(sys.argv[1:])
+print("loaded:", sorted({"torch", "matplotlib", "imageio_ffmpeg"} & set(sys.modules)))
+raise SystemExit(code)
+"""
+
+
+def quickly(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", WITHOUT_TORCH, *words], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["zoo", "list"], 0),
+        (["discover", "--help"], 0),
+        (["discover", "--sed", "3"], 2),
+        (["discover", "--mask", "mouht"], 2),
+        (["discover", "--mask", "box:1,2"], 2),
+        (["discover", "--mask", "mouth", "--frames", "1"], 2),
+        (["directions", "joint", "--mask", "mouth"], 2),
+        (["render"], 2),
+        (["completion", "bash"], 0),
+    ],
+)
+def test_what_needs_no_torch_does_not_load_it(words, code):
+    done = quickly(*words)
+    assert done.returncode == code, done.stderr
+    assert "loaded: []" in done.stdout
+
+
+def test_what_is_finished_already_is_said_without_torch():
+    assert cli.main(["sample", "--seeds", "0", "--out", "s"]) == 0
+    done = quickly("sample", "--seeds", "0", "--out", "s")
+    assert "s is finished already" in done.stdout
+    assert "loaded: []" in done.stdout
+    assert "holds another run" in quickly("sample", "--seeds", "1", "--out", "s").stderr
+
+
+def test_a_file_that_was_touched_is_looked_at_again(tmp_path):
+    from semanifold.generators.loading import save_generator
+    from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+
+    save_generator(StyleGAN2(StyleGAN2Config(8, 4, 4, (4, 4), mapping_layers=1)), tmp_path / "g.safetensors")
+    words = ["sample", "--seeds", "0", "--generator", "g.safetensors", "--out", "s"]
+    assert cli.main(words) == 0
+    assert "loaded: []" in quickly(*words).stdout
+    os.utime("g.safetensors", (1, 1))
+    again = quickly(*words)
+    assert "finished already" in again.stdout
+    assert "torch" in again.stdout
+
+
+# ------------------------------------------------------------------------------------------- a record never names code
+
+
+def test_a_strangers_run_folder_runs_no_code(tmp_path, capsys):
+    assert run("discover", "--mask", TOP, "--out", "r", *QUICK) == 0
+    Path("toy.py").write_text("open('was-run', 'w')\n" + TOY)
+    cases = (["render", "r"], ["transfer", "r"], ["rerun", "r"], ["combine", "r", "r"], ["play", "r=0:0,1:1"])
+    for words in (*cases, ["render", "r/edit.safetensors"]):
+        capsys.readouterr()
+        assert cli.main([*words, "--out", "x"]) == 2, words
+        said = capsys.readouterr().err
+        assert "code" in said
+        assert "--generator" in said
+        assert not Path("was-run").exists()
+    assert cli.main(["render", "r", "--generator", "toy.py:toy", "--out", "x", *QUICK[4:]]) == 0
+    assert Path("was-run").exists()
