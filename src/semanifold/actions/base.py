@@ -31,7 +31,7 @@ def device_of(name: str | None) -> str:
 
 def load(model: Model) -> Generator:
     """Return the generator that was asked for, on its device."""
-    generator = load_generator(model.generator, device=device_of(model.device))
+    generator = load_generator(model.generator, device=device_of(model.device), say=remark)
     channels = generator.picture_shape[0]
     if channels not in (1, 3):
         raise SemanifoldError(f"{generator.name} has pictures of {channels} channels; only 1 (grey) and 3 can be shown.")
@@ -116,8 +116,6 @@ def sample(
     """Return one code per seed; several classes take turns."""
     if not seeds:
         raise SemanifoldError("There is no seed; give at least one number after --seeds.")
-    if any(not -(2**63) <= seed < 2**63 for seed in seeds):
-        raise SemanifoldError("A seed is a whole number of at most 63 bits; choose a smaller one.")
     classes = (label,) if isinstance(label, int) else label or ()
     labels = torch.tensor([classes[i % len(classes)] for i in range(len(seeds))]) if classes else None
     return truncated(generator, generator.sample(seeds, labels=labels), truncation)
@@ -146,9 +144,8 @@ def working_space(generator: Generator, space: str | None) -> str:
 
 def read_mask(text: str, generator: Generator, code: Latents) -> Mask:
     """Return the mask that a person typed, checked at the size of the generator's pictures."""
-    size = (generator.picture_shape[1], generator.picture_shape[2])
-    mask = parse_mask(text, generator.regions(code), size=size)
-    mask.check(*size)
+    mask = parse_mask(text, generator, code)
+    mask.check(*generator.picture_shape[1:])
     return mask
 
 

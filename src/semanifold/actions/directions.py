@@ -29,6 +29,8 @@ SHEET = "paths.png"
 FRAMES, CELL = 7, 96
 INDEPENDENCE = 0.2
 """How freely layers of w+ may part in local directions, as in a search for a masked manifold."""
+JOINT_CODES = 128
+"""Codes that decide joint axes."""
 FAINT = 0.01
 """A path along which pictures change by less than this share of what the strongest does is left out of the sheet."""
 
@@ -69,14 +71,16 @@ def find(command: Directions, generator: Generator, code: Latents, drawn: Latent
     return closed_paths(command.method, generator, code.space, command.k, command.layers)
 
 
-def closed_paths(method: str, generator: Generator, space: str, k: int, layers: tuple[int, int] | None) -> LinearPaths:
-    """Return a set of one of the :data:`CLOSED` forms, with a progress bar for what takes long."""
+def closed_paths(
+    method: str, generator: Generator, space: str, k: int, layers: tuple[int, int] | None, codes: int = JOINT_CODES
+) -> LinearPaths:
+    """Return a set of one of the :data:`CLOSED` forms, with a progress bar for what takes long; ``codes`` decide joint axes."""
     if method == "pca":
         return principal_paths(generator, space, k, layers)
     if method == "sefa":
         return sefa_paths(generator, k, layers, space=space)
     with progress_line("directions at one code after the other") as line:
-        return joint_paths(generator, space, k, layers, watch=lambda done, of: line({"step": done, "steps": of}))
+        return joint_paths(generator, space, k, layers, samples=codes, watch=lambda done, of: line({"step": done, "steps": of}))
 
 
 @torch.no_grad()

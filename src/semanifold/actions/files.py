@@ -10,7 +10,7 @@ import torch
 from semanifold import media
 from semanifold.actions.base import facts_of, load, sample, start_run, truncated
 from semanifold.actions.results import CHUNK, FRAMES
-from semanifold.actions.terminal import facts, hint, progress_line, say, show
+from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
 from semanifold.commands.files import Convert, Inspect, Sample
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import export_codes
@@ -90,7 +90,7 @@ def inspect_files(command: Inspect) -> int:
 
 def convert_file(command: Convert) -> int:
     """Write the new file."""
-    generator = convert(command.source, command.target, half=command.half, overwrite=command.overwrite)
+    generator = convert(command.source, command.target, half=command.half, overwrite=command.overwrite, say=remark)
     words = f"{generator.name}, {generator.picture_shape[1]} pixels, {command.target.stat().st_size / 2**20:.1f} MB"
     facts(fingerprint=generator.fingerprint, target=str(command.target))
     say(f"{command.target}: {words}, fingerprint {generator.fingerprint}")

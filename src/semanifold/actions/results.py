@@ -35,6 +35,8 @@ STRIP, HEAT, PLOT, METRICS, OFFSETS, PAD = "filmstrip.png", "heatmap.png", "path
 CHUNK = 8
 """Pictures made at a time."""
 MOST_FRAMES = 100_000
+MEASURED = 32
+"""Frames of a film that its locality is averaged over."""
 Play = Literal["auto", "once", "ping-pong"]
 """Once through, back and forth, or whichever makes a film loop without a jump."""
 
@@ -227,7 +229,7 @@ def write_all(
     run: Run, subject: Subject, t: Tensor, film: Film, *, search: Sequence[Mapping[str, Any]] = (), play: Play = "auto"
 ) -> dict[str, float]:
     """Write the edit with its measured locality, the film, the pictures, the numbers and the exports; return the locality."""
-    scores = measure(subject, t)
+    scores = measure(subject, t[torch.tensor(media.evenly(len(t), MEASURED))])
     subject = replace(subject, edit=subject.edit.with_info(locality=scores))
     save_edit(subject.edit, run.path(EDIT))
     write_text(run.path(METRICS), json.dumps({"change": scores} | ({"search": search} if search else {}), indent=2) + "\n")

@@ -58,7 +58,7 @@ def train(command: Train) -> int:
     preset = chosen_preset(command)
     accelerator = make_accelerator(command.model.device)
     alone, main = accelerator.num_processes == 1, accelerator.is_main_process
-    generator = load(command.model) if alone else load_generator(command.model.generator, device=accelerator.device)
+    generator = load(command.model) if alone else load_generator(command.model.generator, device=accelerator.device, say=remark if main else lambda _: None)
     folder = command.folder
     resumed = (
         main

@@ -62,7 +62,9 @@ def place_of(asked: Kind, generator: Generator, preset: Preset) -> tuple[str, in
 def directions_of(asked: Kind, generator: Generator, preset: Preset) -> LinearPaths | None:
     """Return the set of that closed form; this may take a minute."""
     form = form_of(asked, preset)
-    return None if form is None else closed_paths(form, generator, *place_of(asked, generator, preset), asked.layers)
+    if form is None:
+        return None
+    return closed_paths(form, generator, *place_of(asked, generator, preset), asked.layers, preset.init_codes)
 
 
 def make_paths(asked: Kind, generator: Generator, preset: Preset, seed: int, along: LinearPaths | None) -> PathSet:

@@ -13,6 +13,21 @@ Ease = Literal["smooth", "linear", "step"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimedFilm(Film):
+    """What the film looks like.
+
+    Attributes:
+        seconds: length of the film, if it goes on after the last moment.
+        fps: frames per second.
+        loops: how often the film runs through.
+        size: longer side of the film in pixels; if left out, small pictures are enlarged to 512.
+        umap: add a map of the codes by UMAP to path.png; takes up to half a minute.
+    """
+
+    seconds: Annotated[float, option("S")] = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Play(Command):
     """Choreograph several edits over time into one film: smile=0:0,2:1 yaw=3:-1,5:1 out/faces-mouth-7=0:0,1:1.
 
@@ -23,7 +38,7 @@ class Play(Command):
         ease: how a strength goes from one moment to the next.
         picture: Which picture to show.
         model: Which generator makes the pictures.
-        film: What the film looks like; seconds is the length if it goes on after the last moment.
+        film: What the film looks like.
         output: Where the results go.
     """
 
@@ -31,7 +46,7 @@ class Play(Command):
     ease: Annotated[Ease, option(group=MAIN)] = "smooth"
     picture: Annotated[Picture, flat(START)] = field(default_factory=Picture)
     model: Annotated[EditModel, flat(GENERATOR)] = field(default_factory=EditModel)
-    film: Annotated[Film, flat(FILM)] = field(default_factory=lambda: Film(seconds=0.1))
+    film: Annotated[TimedFilm, flat(FILM)] = field(default_factory=TimedFilm)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
     @property

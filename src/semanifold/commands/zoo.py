@@ -58,12 +58,13 @@ def rows(words: tuple[str, ...]) -> str:
         raise SemanifoldError(f"Nothing in the zoo matches {' '.join(words)!r}; 'semanifold zoo list' shows everything.")
     width = max(len(row.name) for row in entries)
     kinds = max(len(row.kind) for row in entries)
-    lines = [f"  {'NAME':<{width}}  {'KIND':<{kinds}}  HASH        HERE"]
+    lines = [f"  {'NAME':<{width}}  {'KIND':<{kinds}}  LOADS  HASH        HERE"]
     for (about, licence), group in itertools.groupby(entries, key=lambda row: (row.about, row.licence)):
         lines += ["", f"{about} ({licence})"]
         for row in group:
             pinned, here = "published" if row.sha256 else "first seen", "yes" if zoo.here(row.name) else ""
-            lines.append(f"  {row.name:<{width}}  {row.kind:<{kinds}}  {pinned:<10}  {here}".rstrip())
+            loads = "yes" if row.loads else "no" if row.kind == "generator" else ""
+            lines.append(f"  {row.name:<{width}}  {row.kind:<{kinds}}  {loads:<5}  {pinned:<10}  {here}".rstrip())
     return "\n".join(lines)
 
 
@@ -75,6 +76,7 @@ def details(row: zoo.Entry) -> str:
         ("name", row.name),
         ("kind", row.kind),
         ("what", row.about),
+        ("loads", "yes" if row.loads else "not as a generator"),
         ("address", row.address),
         ("SHA-256", sha256),
         ("licence", row.licence),

@@ -170,7 +170,8 @@ def _along(edit: Lattice, places: Tensor, knots: Tensor) -> Lattice:
 
 
 def _joint_info(infos: Sequence[EditInfo]) -> EditInfo:
-    masks = [info.mask for info in infos if info.mask]
+    # an edit without a mask may change anything, and so may the sum
+    masks = [info.mask for info in infos] if all(info.mask for info in infos) else []
     return replace(
         infos[0],
         name=" + ".join(info.name for info in infos),
