@@ -337,7 +337,7 @@ def test_the_command(server: Server, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert cli_zoo(monkeypatch, "list", "mine") == 0
     assert "of the first download" in capsys.readouterr().out
     assert cli_zoo(monkeypatch, "list", "a test", "none") == 0
-    assert re.search(r"^  mine +generator +first seen +yes", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^  mine +generator +no +first seen +yes", capsys.readouterr().out, re.MULTILINE)
     for words, message in [
         (["fetch"], "no name to fetch"),
         (["fetch", "mine", "minne"], "did you mean mine"),

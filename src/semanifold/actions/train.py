@@ -38,6 +38,7 @@ from semanifold.paths.reconstructor import Reconstructor, check_fits, make_recon
 from semanifold.paths.training import Report, check_learnable, held_out_scores, leave, make_accelerator, train_paths
 from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import WarpedPaths
+from semanifold.readings import silent
 from semanifold.storage.files import write_text
 from semanifold.storage.runs import Run, earlier_run, working
 
@@ -58,7 +59,11 @@ def train(command: Train) -> int:
     preset = chosen_preset(command)
     accelerator = make_accelerator(command.model.device)
     alone, main = accelerator.num_processes == 1, accelerator.is_main_process
-    generator = load(command.model) if alone else load_generator(command.model.generator, device=accelerator.device, say=remark if main else lambda _: None)
+    if alone:
+        generator = load(command.model)
+    else:
+        said = remark if main else silent
+        generator = load_generator(command.model.generator, device=accelerator.device, say=said)
     folder = command.folder
     resumed = (
         main
