@@ -13,10 +13,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import cyclopts
 import numpy as np
 import scipy.linalg
 import torch
-import tyro
 from torch import Tensor
 
 from semanifold.faces.analytic import factors_from_latents
@@ -28,7 +28,8 @@ from semanifold.generators.loading import load_generator
 from semanifold.media import contact_sheet, save_png, to_uint8
 
 
-@dataclass(frozen=True)
+@cyclopts.Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """What to measure.
 
@@ -74,7 +75,7 @@ def samples(generator: Generator, n: int) -> list[Tensor]:
 
 
 @torch.no_grad()
-def main(settings: Settings) -> None:
+def main(*, settings: Settings = Settings()) -> None:
     """Measure and print."""
     generator = load_generator(settings.generator)
     drawn = samples(generator, settings.samples)
@@ -99,4 +100,4 @@ def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings))
+    cyclopts.run(main)

@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import cyclopts
 import torch
-import tyro
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
@@ -24,7 +24,8 @@ from semanifold.faces.factors import FACTORS
 from semanifold.faces.renderer import render
 
 
-@dataclass(frozen=True)
+@cyclopts.Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """What to train, for how long.
 
@@ -82,7 +83,7 @@ def coefficients(network: AttributeNetwork, n: int, device: str) -> Tensor:
     return 1 - (read - truth).square().mean(0) / truth.var(0, unbiased=False)
 
 
-def main(settings: Settings) -> None:
+def main(*, settings: Settings = Settings()) -> None:
     """Train until the time or the schedule is over."""
     torch.manual_seed(settings.seed)
     network = AttributeNetwork().to(settings.device).to(memory_format=torch.channels_last)
@@ -133,4 +134,4 @@ def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings))
+    cyclopts.run(main)

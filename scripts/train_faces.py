@@ -19,8 +19,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import cyclopts
 import torch
-import tyro
 from PIL import Image
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -47,6 +47,7 @@ CONFIG = StyleGAN2Config(
 )
 
 
+@cyclopts.Parameter(name="*")
 @dataclass(frozen=True)
 class Fit:
     """Fit the networks to rendered faces for a while.
@@ -70,6 +71,7 @@ class Fit:
     low_precision: bool = True
 
 
+@cyclopts.Parameter(name="*")
 @dataclass(frozen=True)
 class Cool(Fit):
     """Bring the learning rate to zero from the last checkpoint (which stays as it is) and export the averaged weights.
@@ -85,6 +87,7 @@ class Cool(Fit):
     export: Path = Path("src/semanifold/faces/weights/faces64.safetensors")
 
 
+@cyclopts.Parameter(name="*")
 @dataclass(frozen=True)
 class Refine(Fit):
     """Refine the exported weights adversarially, then export the averaged ones; the same command goes on where it stopped.
@@ -336,7 +339,7 @@ class Trainer:
         )
 
 
-def fit(settings: Fit) -> None:
+def fit(*, settings: Fit = Fit()) -> None:
     """Train at a constant rate until the time is over."""
     trainer, start = Trainer(settings), time.monotonic()
     first = trainer.step
@@ -348,7 +351,7 @@ def fit(settings: Fit) -> None:
     trainer.save()
 
 
-def cool(settings: Cool) -> None:
+def cool(*, settings: Cool = Cool()) -> None:
     """Bring the rate to zero, then write the weights of the package."""
     trainer, start = Trainer(settings), time.monotonic()
     first, steps = trainer.step, settings.pictures // settings.batch
@@ -436,7 +439,7 @@ class Refiner:
         return distance.item(), fooling.item(), judging.item()
 
 
-def refine(settings: Refine) -> None:
+def refine(*, settings: Refine = Refine()) -> None:
     """Train against the discriminator until the time is over, and write the averaged weights."""
     refiner, start = Refiner(settings), time.monotonic()
     first = refiner.step
@@ -462,10 +465,7 @@ def export(model: StyleGAN2, settings: Cool | Refine) -> None:
 
 
 if __name__ == "__main__":
-    chosen = tyro.extras.subcommand_cli_from_dict({"fit": Fit, "cool": Cool, "refine": Refine})
-    if isinstance(chosen, Refine):
-        refine(chosen)
-    elif isinstance(chosen, Cool):
-        cool(chosen)
-    else:
-        fit(chosen)
+    program = cyclopts.App()
+    for step in (fit, cool, refine):
+        program.command(step)
+    program()
