@@ -255,6 +255,14 @@ def test_inspect_says_what_paths_a_file_holds(tmp_path, capsys):
     assert "codes, or directions of 3 linear paths in a space that it does not name" in told
 
 
+def test_the_paths_that_come_with_a_generator_are_named_like_any_other(tmp_path):
+    short = ("--paths", "smile", "--seeds", 1, "--steps", 1, "--no-films", "--out", "w")
+    assert run("traverse", "faces", "--generator", "faces", *short) == 0
+    assert run("measure", "w", "--attributes", "faces:smile", "--generator", "faces") == 0
+    assert run("rank", "w", "--name", "named.safetensors", "--no-gifs") == 0
+    assert load_paths("named.safetensors").find("smile") == load_paths("faces").find("smile")
+
+
 def test_a_moved_traversal_is_still_ranked(done, tmp_path):
     import shutil
 

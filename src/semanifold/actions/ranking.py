@@ -94,10 +94,10 @@ def groups_of(command: Rank, measures: Measures) -> list[Group]:
 
 def named_paths(command: Rank, measures: Measures, found: dict[int, str]) -> PathSet:
     """Return the set that was walked, with the names that its paths deserve."""
-    from semanifold.paths.files import load_paths  # noqa: PLC0415  (only needed here)
+    from semanifold.paths.files import NAMED_PATHS, load_paths  # noqa: PLC0415  (only needed here)
 
     source = Path(str(measures.facts.get("path_set")))
-    if not source.exists():
+    if str(source) not in NAMED_PATHS and not source.exists():
         raise SemanifoldError(f"The paths {source} that were walked are gone; put the file back to give them names.")
     paths = load_paths(source, str(measures.facts.get("space")))
     if fingerprint_of(paths) != measures.facts.get("path_set_fingerprint"):

@@ -11,6 +11,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor
 
 from semanifold.errors import shown
@@ -80,7 +81,7 @@ class Edit(ABC):
             SemanifoldError: if the codes are of another space or shape.
         """
 
-    def images(self, generator: Generator, latents: Latents | int | Sequence[int], t: Tensor | float) -> Tensor:
+    def images(self, generator: Generator, latents: Latents | int | Sequence[int], t: Tensor | float | Sequence[float]) -> Tensor:
         """Return the edited pictures ``[n, c, h, w]``.
 
         Args:
@@ -88,7 +89,8 @@ class Edit(ABC):
             latents: n codes or seeds, or one for all values of ``t``.
             t: one number, ``[n]`` numbers, or ``[n, 2]`` for an edit of two dimensions.
         """
-        return generator.images(self.latents(as_latents(latents, generator, self.info.space), t))
+        moments = torch.tensor(t) if isinstance(t, Sequence) else t
+        return generator.images(self.latents(as_latents(latents, generator, self.info.space), moments))
 
     def __repr__(self) -> str:
         low, high = self.info.usable
