@@ -1,6 +1,7 @@
 """The search: what it finds, how it ends, and that stopping, killing and resuming lose nothing."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -248,6 +249,32 @@ def test_a_damaged_checkpoint_of_a_search_gives_one_sentence(tmp_path: Path, dam
     with pytest.raises(SemanifoldError, match=words) as caught:
         load_standing(str(path), "key", torch.device("cpu"))
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda header, tensors: header.update(stage=99),
+        lambda header, tensors: header.update(offset=-1.0),
+        lambda header, tensors: header.update(sigma=math.inf),
+        lambda header, tensors: header.update(recent=[]),
+        lambda header, tensors: header.update(terms={}),
+        lambda header, tensors: tensors.update({key: value[:1] for key, value in tensors.items() if key not in METRIC}),
+        lambda header, tensors: tensors.update({key: value.half() for key, value in tensors.items()}),
+        lambda header, tensors: tensors.update(best=tensors["best"] * math.nan),
+    ],
+)
+def test_a_forged_checkpoint_of_the_right_key_gives_one_sentence(tmp_path: Path, forge) -> None:
+    world, path = SmallWorld(), tmp_path / "search.safetensors"
+    discover_manifold(world, world.sample([4]), LOWER, QUICK, checkpoint=path)
+    file = read_tensors(path)
+    forge(file.header, file.tensors)
+    write_tensors(path, file.tensors, file.header)
+    with pytest.raises(SemanifoldError, match="does not fit this search"):
+        discover_manifold(world, world.sample([4]), LOWER, QUICK, checkpoint=path)
+
+
+METRIC = ("axes", "stiffness", "barred")
 
 
 def test_the_published_procedure_runs_and_the_staged_one_ends_lower() -> None:

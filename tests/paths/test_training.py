@@ -241,6 +241,30 @@ def test_a_damaged_header_of_a_checkpoint_gives_one_sentence(tmp_path: Path, cha
         load_checkpoint(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda tensors: tensors.clear(),
+        lambda tensors: tensors.pop("sums"),
+        lambda tensors: tensors.update(draw=torch.zeros(3, dtype=torch.uint8)),
+        lambda tensors: tensors.update(draw=torch.full_like(tensors["draw"], 255)),
+        lambda tensors: tensors.update(history=torch.zeros(3)),
+        lambda tensors: tensors.update(history=torch.zeros(3, 5, dtype=torch.float64)),
+        lambda tensors: tensors.update({key: torch.zeros(2, 2) for key in tensors if key.startswith("paths.")}),
+        lambda tensors: tensors.update({key: torch.zeros(2, 2) for key in tensors if key.endswith("exp_avg")}),
+        lambda tensors: tensors.update({key: tensors[key].double() for key in tensors if key.startswith("reconstructor.")}),
+    ],
+)
+def test_a_forged_checkpoint_of_the_right_key_gives_one_sentence(tmp_path: Path, forge) -> None:
+    run(tmp_path)
+    file = read_tensors(tmp_path / NEWEST)
+    forge(file.tensors)
+    save_checkpoint(tmp_path, Standing(5, file.tensors), file.header["key"])
+    with pytest.raises(SemanifoldError, match=r"does not fit this training|damaged in its draws") as caught:
+        run(tmp_path)
+    assert len(str(caught.value)) < 400
+
+
 @pytest.mark.parametrize("changes", [{"seed": 1}, {"batch": 8}, {"paths_lr": 1e-4}])
 def test_a_checkpoint_of_another_training_is_refused(changes: dict, tmp_path: Path) -> None:
     run(tmp_path)

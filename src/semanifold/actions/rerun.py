@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import chdir
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import load_file
+from torch import Tensor
 
 from semanifold.actions.results import EDIT
 from semanifold.actions.terminal import remark, say
@@ -17,12 +19,15 @@ from semanifold.cli import command_class
 from semanifold.commands.arguments import from_arguments
 from semanifold.commands.base import Output
 from semanifold.commands.rerun import Rerun
-from semanifold.errors import SemanifoldError
-from semanifold.storage.runs import environment, names_code, read_record
+from semanifold.errors import SemanifoldError, shown
+from semanifold.storage.files import is_file, is_folder, opened
+from semanifold.storage.runs import environment, names_code, read_record, result_files
+from semanifold.storage.tensors import read_tensors
 
 COMPARED = (".safetensors", ".npy", ".png", ".jpg", ".csv")
 """Files that hold nothing but results: no time, no place."""
-
+MOST_BYTES = 1 << 29
+"""Bytes of a file that is compared."""
 
 CODE = ("generator", "attributes")
 """Arguments that may name code to run."""
@@ -39,21 +44,33 @@ def rerun(command: Rerun) -> int:
     kind = command_class(record["command"]).recorded_as()
     arguments = trusted(command, record["arguments"])
     again = from_arguments(kind, arguments, f"The record of {command.run_folder}")
-    for name, was in record["environment"].items():
-        now = environment().get(name)
+    for name, now in environment().items():
+        was = record["environment"].get(name, now)
         if was != now:
-            remark(f"{name} was {was} and is {now} now.")
+            remark(f"{name} was {shown(was)} and is {now} now.")
     here = Path.cwd()
     place = Path(record.get("directory", here))
-    place = place if place.is_dir() else here
+    place = place if is_folder(place) and os.access(place, os.X_OK) else here
     to = out if place.resolve() == here.resolve() else out.resolve()
-    with chdir(place):  # where the files are that the arguments name
+    with elsewhere(place):  # where the files are that the arguments name
         code = cast(Any, replace(cast(Any, again), output=Output(out=to, overwrite=command.overwrite))).run()
     if code == 0 and (command.run_folder / EDIT).is_file():
         say(comparison(command.run_folder / EDIT, out / EDIT))
     elif code == 0:
         say(file_comparison(command.run_folder, out, record["files"]))
     return code
+
+
+@contextmanager
+def elsewhere(place: Path) -> Iterator[None]:
+    """Work in another folder, which may be a stranger's: no module is imported from there."""
+    before = sys.path[:]
+    sys.path[:] = [part for part in before if part not in ("", ".")]
+    try:
+        with chdir(place):
+            yield
+    finally:
+        sys.path[:] = before
 
 
 def trusted(command: Rerun, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,15 +86,24 @@ def trusted(command: Rerun, arguments: Mapping[str, Any]) -> dict[str, Any]:
             continue
         asked = getattr(command, key) if key in CODE else None
         if asked is not None and isinstance(value, str):
-            checked[key] = asked
+            checked[key] = from_here(asked)
         elif isinstance(value, str) and key in CODE and names_code(value):
             raise SemanifoldError(
-                f"{command.run_folder} was made with the code {value!r}, and a folder cannot name code to run; if you trust that "
-                f"code, name it yourself with --{key}."
+                f"{shown(str(command.run_folder), 200)} was made with the code {shown(value)!r}, and a folder cannot name code "
+                f"to run; if you trust that code, name it yourself with --{key}."
             )
         else:
             checked[key] = value
     return checked
+
+
+def from_here(text: str) -> str:
+    """Return what the user names, with files as absolute paths: they are the user's, and not those of the run's folder."""
+    parts = []
+    for part in text.split(","):
+        file, colon, name = part.rpartition(":") if names_code(part) else (part, "", "")
+        parts.append(f"{os.path.abspath(file)}{colon}{name}" if is_file(file) else part)
+    return ",".join(parts)
 
 
 def file_comparison(before: Path, after: Path, names: Sequence[str]) -> str:
@@ -88,32 +114,51 @@ def file_comparison(before: Path, after: Path, names: Sequence[str]) -> str:
         after: run folder.
         names: files and folders in it that are results.
     """
-    files = [file for name in names for file in (before / name, *(before / name).rglob("*")) if file.suffix in COMPARED]
-    places = sorted(file.relative_to(before) for file in files if file.is_file())
+    files = [file for file in result_files(before, names) if file.suffix in COMPARED]
+    places = [file.relative_to(before) for file in files]
     other = [str(place) for place in places if not same(before / place, after / place)]
     if not other:
         return f"All {len(places)} files of numbers and pictures came out equal."
     more = ", ..." if len(other) > 3 else ""
-    return f"Of {len(places)} files of numbers and pictures {len(other)} came out different: {', '.join(other[:3])}{more}."
+    words = shown(", ".join(other[:3]), 200)
+    return f"Of {len(places)} files of numbers and pictures {len(other)} came out different: {words}{more}."
 
 
 def same(before: Path, after: Path) -> bool:
     """Whether two files say the same: equal tensors, for names of paths may have been written beside them since; else bytes."""
-    if not after.is_file():
+    if not is_file(after) or before.stat().st_size > MOST_BYTES:
         return False
     if before.suffix != ".safetensors":
-        return before.read_bytes() == after.read_bytes()
-    old, new = load_file(before), load_file(after)
+        with opened(before) as one, opened(after) as other:
+            return one.read() == other.read()
+    old, new = tensors_of(before), tensors_of(after)
+    return old is not None and new is not None and equal(old, new)
+
+
+def tensors_of(path: Path) -> dict[str, Tensor] | None:
+    """Return the tensors of a file; None if they cannot be read."""
+    try:
+        return read_tensors(path).tensors
+    except SemanifoldError:
+        return None
+
+
+def equal(old: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> bool:
+    """Whether tensors are the same, bit for bit."""
     return old.keys() == new.keys() and all(torch.equal(old[key], new[key]) for key in old)
 
 
 def comparison(before: Path, after: Path) -> str:
     """Return how two edits differ, in a sentence."""
-    old, new = load_file(before), load_file(after)
+    old, new = tensors_of(before), tensors_of(after)
+    if old is None or new is None:
+        return f"The edit {shown(str(before), 200)} cannot be read, so it cannot be compared."
     if {key: value.shape for key, value in old.items()} != {key: value.shape for key, value in new.items()}:
         return "The edit came out with other shapes."
-    if all(torch.equal(old[key], new[key]) for key in old):
+    if equal(old, new):
         return "The edit came out equal, bit for bit."
-    largest = max(float((old[key] - new[key]).abs().max()) for key in old)
-    size = float(old["offsets"].abs().max())
+    largest = max((float((old[key].double() - new[key].double()).abs().max()) for key in old if old[key].numel()), default=0.0)
+    size = max(
+        (float(value.double().abs().max()) for key, value in old.items() if key == "offsets" and value.numel()), default=0.0
+    )
     return f"The edit came out different by at most {largest:.2g}, where its codes move by up to {size:.2g}."

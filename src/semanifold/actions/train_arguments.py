@@ -19,6 +19,8 @@ from semanifold.paths.warped import INITS, Init, warped_paths
 KINDS = ("warped", *FORMS, *CLOSED)
 ONLY_WARPED = ("dipoles", "gamma", "fixed_gammas", "learn_alphas")
 ONLY_LEARNED = ("init", "shared", "step", "steps")
+MOST_PAIRS = 1 << 20
+"""Paths times dipoles; the largest published set has a tenth of it."""
 ANY = Preset("any generator", space=None, dipoles=32, init="spread", differences=True)
 
 
@@ -56,6 +58,9 @@ def place_of(asked: Kind, generator: Generator, preset: Preset) -> tuple[str, in
     k = preset.k if asked.k is None else asked.k
     if k < 1:
         raise SemanifoldError(f"A set has at least 1 path, but k is {k}.")
+    pairs = k * (preset.dipoles if asked.dipoles is None else asked.dipoles)
+    if pairs > MOST_PAIRS:
+        raise SemanifoldError(f"A set has at most {MOST_PAIRS:,} pairs of support vectors, but k times dipoles is {pairs}.")
     return space, k
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -152,6 +153,35 @@ def load_standing(path: str, key: str, device: torch.device) -> Standing | None:
         metric=metric,
         shrunk=held.shrunk,
     )
+
+
+def check_standing(standing: Standing, path: str, points: Sequence[tuple[int, ...]], like: Tensor) -> None:
+    """Refuse a standing that is not one of this search, whatever its key says.
+
+    Args:
+        standing: as read.
+        path: where from.
+        points: shape of the points of every stage.
+        like: has the type of number of the points.
+
+    Raises:
+        SemanifoldError: if it has another stage, shape or type, or numbers that no search has.
+    """
+    best, metric = standing.best, standing.metric
+    tensors = [best, standing.descent.x, standing.descent.at.gradient, *standing.descent.moves, *standing.descent.turns]
+    tensors += [] if metric is None else [metric.axes, metric.stiffness, metric.barred]
+    sizes = (standing.offset, standing.sigma)
+    fits = (
+        standing.stage < len(points)
+        and tuple(best.shape) == tuple(points[standing.stage])
+        and all(tensor.dtype == like.dtype for tensor in tensors)
+        and bool(torch.isfinite(best).all())
+        and all(0 < size < math.inf for size in sizes)
+        and {"inside", "outside"} <= standing.descent.at.terms.keys()
+        and bool(standing.recent)
+    )
+    if not fits:
+        raise SemanifoldError(f"The checkpoint {shown(path, 200)} does not fit this search; delete it to begin anew.")
 
 
 def _fit(tensors: Mapping[str, Tensor], moves: Sequence[Tensor], turns: Sequence[Tensor]) -> bool:

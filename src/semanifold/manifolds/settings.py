@@ -11,6 +11,8 @@ from semanifold.errors import SemanifoldError, near_names
 
 Schedule = Literal["out", "through", "out-and-back", "constant"]
 MOST_STRENGTH = 10.0
+MOST_FRAMES = 10_000
+"""Pictures of a manifold."""
 SCHEDULES = ("out", "through", "out-and-back", "constant")
 DISTANCES = ("l2", "faces", "lpips-alex", "lpips-vgg", "lpips-squeeze")
 """The names of :mod:`semanifold.distances`, which brings torch; settings are read without it."""
@@ -94,6 +96,8 @@ class ManifoldSettings:
                 raise SemanifoldError(f"{name} must be a whole number, but {count!r} came.")
         if self.frames < 3:
             raise SemanifoldError(f"A manifold needs at least 3 frames, but {self.frames} came.")
+        if self.frames ** (2 if self.dims == 2 else 1) > MOST_FRAMES:
+            raise SemanifoldError(f"A manifold has at most {MOST_FRAMES:,} pictures, but {self.frames} frames were asked for.")
         if self.dims not in (1, 2):
             raise SemanifoldError(f"A manifold has 1 dimension (a path) or 2 (a pad), not {self.dims}.")
         if self.centred and self.frames % 2 == 0:

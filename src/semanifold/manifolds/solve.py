@@ -16,7 +16,7 @@ from semanifold.edits import EditInfo, Lattice
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
-from semanifold.manifolds.checkpoints import Standing, load_standing, save_standing, search_key
+from semanifold.manifolds.checkpoints import Standing, check_standing, load_standing, save_standing, search_key
 from semanifold.manifolds.coordinates import PLAIN, Coordinates, natural_coordinates
 from semanifold.manifolds.directions import moving_shape
 from semanifold.manifolds.layout import layout_of, refine
@@ -248,6 +248,9 @@ class _Search:
         """Run all stages."""
         key = search_key(self.generator, self.seed, self.mask, self.settings, self.distance_name)
         standing = load_standing(checkpoint, key, self.seed.values.device) if checkpoint else None
+        if standing is not None and checkpoint is not None:
+            points = [(len(layout_of(self.settings, stage.frames).free), *self.moving) for stage in self.stages()]
+            check_standing(standing, checkpoint, points, self.seed.values)
         result = Result.INTERRUPTED
         standing = standing or self.first_standing()
         try:

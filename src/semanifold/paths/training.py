@@ -21,7 +21,15 @@ from semanifold.masks import Mask
 from semanifold.paths.base import PathSet
 from semanifold.paths.reconstructor import Reconstructor, check_fits
 from semanifold.paths.training_batchnorm import global_statistics
-from semanifold.paths.training_checkpoints import PREVIOUS, Standing, load_checkpoint, save_checkpoint, training_key
+from semanifold.paths.training_checkpoints import (
+    PREVIOUS,
+    Standing,
+    check_tensors,
+    load_checkpoint,
+    moments_of,
+    save_checkpoint,
+    training_key,
+)
 from semanifold.paths.training_draws import draw_step
 from semanifold.paths.training_step import STATS, TrainingSettings, TrainingStep, run_step
 
@@ -283,6 +291,7 @@ class Training:
         if found.damaged and self.accelerator.is_main_process:
             remark(found.damaged)
         held = found.tensors
+        check_tensors(held, self._weights(), moments_of(self.optimisers), folder)
         for name, module in (("paths", self.paths), ("reconstructor", self.reconstructor)):
             module.load_state_dict(under(held, f"{name}."))
             optimiser = self.optimisers[name]
@@ -292,16 +301,23 @@ class Training:
                     number: under(held, f"optimiser.{name}.{number}.") for number in state["param_groups"][0]["params"]
                 }
                 optimiser.load_state_dict(state)
-        self.draw.set_state(held["draw"])
+        try:
+            self.draw.set_state(held["draw"])
+        except RuntimeError as error:
+            raise SemanifoldError(f"The checkpoint in {folder} is damaged in its draws; delete it to begin anew.") from error
         self.sums = held["sums"].to(self.sums)
         self.rows = held["history"].tolist()
         self.iteration = self.saved = found.iteration
 
-    def _tensors(self) -> dict[str, Tensor]:
+    def _weights(self) -> dict[str, Tensor]:
         held = {"draw": self.draw.get_state(), "sums": self.sums, "history": self.history()}
         for name, module in (("paths", self.paths), ("reconstructor", self.reconstructor)):
             held |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
-            optimiser = self.optimisers[name]
+        return held
+
+    def _tensors(self) -> dict[str, Tensor]:
+        held = self._weights()
+        for name, optimiser in self.optimisers.items():
             if optimiser is not None:
                 for number, state in optimiser.state_dict()["state"].items():
                     held |= {f"optimiser.{name}.{number}.{key}": value for key, value in state.items()}

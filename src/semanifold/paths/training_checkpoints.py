@@ -88,6 +88,38 @@ def load_checkpoint(folder: Path, key: str | None = None) -> Standing | None:
     return None
 
 
+def check_tensors(held: Mapping[str, Tensor], must: Mapping[str, Tensor], may: Mapping[str, Tensor], folder: Path) -> None:
+    """Refuse the tensors of a checkpoint that are not those of a training, whatever its key says.
+
+    Args:
+        held: as read.
+        must: tensors of the same names, shapes and types that it must hold; of ``history`` only the columns count.
+        may: those that it may hold besides.
+        folder: where from.
+
+    Raises:
+        SemanifoldError: naming a tensor that is missing or different.
+    """
+    for key, value in (must | {key: value for key, value in may.items() if key in held}).items():
+        found = held.get(key)
+        first = 1 if key == "history" else 0
+        if found is None or found.dtype != value.dtype or found.ndim != value.ndim or found.shape[first:] != value.shape[first:]:
+            raise SemanifoldError(
+                f"The checkpoint in {shown(str(folder), 200)} does not fit this training (its tensor {shown(key, 60)} is missing "
+                "or different); delete it to begin anew, or give another --out."
+            )
+
+
+def moments_of(optimisers: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return tensors of the shapes that Adam keeps for each parameter, once it has taken a step; None learns nothing."""
+    kept: dict[str, Tensor] = {}
+    for name, optimiser in optimisers.items():
+        for number, parameter in enumerate(optimiser.param_groups[0]["params"] if optimiser is not None else ()):
+            place = f"optimiser.{name}.{number}."
+            kept |= {f"{place}exp_avg": parameter, f"{place}exp_avg_sq": parameter, f"{place}step": torch.zeros(())}
+    return kept
+
+
 class Header(msgspec.Struct, frozen=True):
     """The header of a checkpoint: which training it belongs to, and the checksum of its tensors."""
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from semanifold import media
 from semanifold.edits import Edit
+from semanifold.edits.flow import MOST_STEPS
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
@@ -35,6 +36,8 @@ def moments(count: int, leap: int = 1) -> Tensor:
     """
     if count < 1 or not 1 <= leap <= count:
         raise SemanifoldError(f"A path of at least 1 step keeps every 1st to last of them, but every {leap}th of {count} came.")
+    if count > MOST_STEPS:
+        raise SemanifoldError(f"A path takes at most {MOST_STEPS:,} steps, but {count} were asked for.")
     return torch.arange(-(count // leap), count // leap + 1, dtype=torch.float64) * leap / count
 
 
