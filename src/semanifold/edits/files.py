@@ -25,6 +25,8 @@ KINDS: dict[str, type[Edit]] = {leaf.kind: leaf for leaf in (Lattice, Flow)}
 MOST_LAYERS = 10_000
 LONGEST_NAME = 200
 LONGEST_MASK = 100_000
+LARGEST = 1e15
+"""Absolute value of a number in a file."""
 
 
 def save_edit(edit: Edit, path: str | os.PathLike[str]) -> None:
@@ -102,6 +104,8 @@ def check_numbers(tensors: Mapping[str, Tensor], counters: tuple[str, ...]) -> N
             raise SemanifoldError(f"its {shown(key, 40)!r} is {kind} {shown(str(list(value.shape)))}, not numbers of an edit")
         if not torch.isfinite(value).all():
             raise SemanifoldError(f"its {shown(key, 40)!r} holds NaN or infinite values")
+        if value.is_floating_point() and float(value.abs().max()) > LARGEST:
+            raise SemanifoldError(f"its {shown(key, 40)!r} holds values above {LARGEST:g}, whose squares no code survives")
 
 
 def last_line(error: Exception) -> str:
