@@ -67,6 +67,11 @@ def everything(good: Path) -> list[Hostile]:
     ]
 
 
+def in_turn(uses: tuple[Words, ...], first: int, most: int | None) -> tuple[Words, ...]:
+    """Return so many of the commands, others for every input."""
+    return tuple(uses[(first + i) % len(uses)] for i in range(min(most or len(uses), len(uses))))
+
+
 def fewer(inputs: list[Hostile], most: int) -> list[tuple[Hostile, tuple[Words, ...]]]:
     """Return so many inputs, of all kinds alike, with one command each, which take their turns."""
     kinds: dict[str, list[Hostile]] = defaultdict(list)
@@ -97,6 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Hostile inputs, each tried through every command that takes it.")
     parser.add_argument("--out", type=Path, default=Path("out/hostile"))
     parser.add_argument("--most", type=int, help="so many inputs, with one command each")
+    parser.add_argument("--commands", type=int, help="so many commands for each input, which take their turns; all if left out")
     parser.add_argument("--kind", nargs="*", help="these kinds only")
     parser.add_argument("--name", help="inputs whose name holds this only")
     given = parser.parse_args()
@@ -110,7 +116,11 @@ def main() -> None:
         for hostile in everything(out / "good")
         if (not given.kind or hostile.kind in given.kind) and (given.name or "") in hostile.name
     ]
-    chosen = fewer(inputs, given.most) if given.most else [(hostile, hostile.uses) for hostile in inputs]
+    chosen = (
+        fewer(inputs, given.most)
+        if given.most
+        else [(h, in_turn(h.uses, i * (given.commands or 0), given.commands)) for i, h in enumerate(inputs)]
+    )
     rows: dict[str, Row] = defaultdict(Row)
     with (out / "failures.txt").open("w") as failures:
         for hostile, uses in chosen:

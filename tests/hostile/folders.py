@@ -11,7 +11,7 @@ from typing import Any
 
 from hostile.files_pickled import calls, saved
 from hostile.trials import CANARY, IN, OUT, Hostile
-from hostile.uses import TO, arrays, run, walk
+from hostile.uses import TINY, TO, arrays, run, walk
 from hostile.values import WRONG, places_of, text_with, text_without, turns
 
 RECORD = "run.json"
@@ -367,7 +367,7 @@ def of_trainings(good: Path) -> Iterator[Hostile]:
     uses = (
         ("inspect", folder),
         ("traverse", folder, "--paths", "0", "--steps", "1", "--seeds", "0", "--no-films", *TO),
-        ("train", "--start-from", folder, "--iterations", "3", "--batch", "2", "--test-draws", "4", *TO),
+        ("train", "--start-from", folder, "--iterations", "3", *TINY, *TO),
         ("play", f"{folder}:0=0:0,0.1:1", "--seconds", "0.1", "--size", "64", *TO),
     )
     for number, file in enumerate(("paths.safetensors", "models/reconstructor.pt", "stats.json", RECORD)):

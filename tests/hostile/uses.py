@@ -7,8 +7,13 @@ from hostile.trials import GOOD, IN, OUT, Words
 SHORT = ("--seconds", "0.1", "--fps", "20", "--size", "64")
 """A film that takes no time, should a file turn out to be good."""
 TO = ("--out", OUT)
-TINY = ("--batch", "2", "--test-draws", "4", "--log-every", "1")
+TINY = ("--batch", "2", "--test-draws", "4", "--log-every", "1", "--reconstructor", "lenet")
 """A training that takes no time."""
+SOON = (
+    *("--method", "paper", "--objective", "paper", "--offset", "0.05"),
+    *("--sigma", "1", "--iterations", "1", "--frames", "3"),
+)
+"""A search that takes little."""
 
 
 def generator(name: str) -> tuple[Words, ...]:
@@ -19,8 +24,8 @@ def generator(name: str) -> tuple[Words, ...]:
         ("sample", "--generator", file, "--seeds", "0", *TO),
         ("convert", file, f"{OUT}.safetensors"),
         ("mask", "box:0,0,1,1", "--generator", file, *TO),
-        ("discover", "--generator", file, "--mask", "box:0,0,1,1", *TO),
-        ("bench", "locality", "--generator", file, "--seeds", "0", *TO),
+        ("discover", "--generator", file, "--mask", "box:0.3,0.3,0.7,0.7", *SOON, *SHORT, *TO),
+        ("bench", "locality", "--generator", file, "--seeds", "0", "--mask", "nowhere", *TO),
     )
 
 
@@ -29,7 +34,7 @@ def codes(name: str) -> tuple[Words, ...]:
     file = f"{IN}/{name}"
     return (
         ("mask", "mouth", "--latents", file, *TO),
-        ("discover", "--mask", "mouth", "--latents", file, "--iterations", "1", "--frames", "2", *SHORT, *TO),
+        ("discover", "--mask", "box:0.3,0.3,0.7,0.7", "--latents", file, *SOON, *SHORT, *TO),
         ("transfer", "faces:smile", "--latents", file, "--frames", "2", *SHORT, *TO),
         ("traverse", "faces", "--pool", file, "--paths", "0", "--steps", "1", "--no-films", *TO),
     )
@@ -78,7 +83,7 @@ def run(name: str = "run") -> tuple[Words, ...]:
         ("rank", folder, "--name", f"{OUT}.safetensors", *TO),
         ("train", "--start-from", folder, "--iterations", "3", *TINY, *TO),
         ("discover", "--mask", "mouth", "--out", folder),
-        ("sample", "--seeds", "0", "--out", folder, "--overwrite"),
+        ("sample", "--seeds", "0", "--out", folder),
     )
 
 
@@ -100,7 +105,7 @@ def mask(text: str) -> tuple[Words, ...]:
     tiny = ("--generator", "analytic", "--space", "z")
     return (
         ("mask", text, *TO),
-        ("discover", "--mask", text, "--iterations", "1", "--frames", "2", *SHORT, *TO),
+        ("discover", "--mask", text, *SOON, *SHORT, *TO),
         ("directions", "local", "--mask", text, "--k", "1", *tiny, *TO),
         ("render", "faces:smile", "--seed", "0", "--mask", text, "--frames", "2", *SHORT, *TO),
         ("measure", f"{GOOD}/walk", "--mask", text, *TO),
