@@ -648,11 +648,11 @@ def test_public_names_are_few_and_all_there():
 
 ROOMS = [
     {"errors", "extras", "lazy", "storage", "progress", "__init__", "latents", "_types"},
-    {"generators", "masks", "distances", "faces", "minimise", "jacobians", "readings"},
+    {"generators", "masks", "distances", "faces", "minimise", "jacobians", "readings", "media"},
     {"solutions", "edits"},
     {"manifolds", "paths", "inversion"},
     {"attributes", "ranking", "locality"},
-    {"media", "plots", "exchange", "pools", "traversal", "inspecting"},
+    {"plots", "exchange", "pools", "traversal", "inspecting", "showing"},
     {"cli", "commands", "actions", "app", "sweep", "__main__"},
 ]
 """DESIGN, section 2: a module imports its own floor and the floors below."""

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from semanifold.edits import Edit as Edit
     from semanifold.edits import Lattice as Lattice
     from semanifold.edits import load_edit as load_edit
-    from semanifold.edits import save_edit as save_edit
     from semanifold.edits import traced as traced
     from semanifold.errors import SemanifoldError as SemanifoldError
     from semanifold.generators.base import Generator as Generator
@@ -40,13 +39,18 @@ if TYPE_CHECKING:
     from semanifold.masks import polygon as polygon
     from semanifold.paths.base import PathSet as PathSet
     from semanifold.paths.files import load_paths as load_paths
+    from semanifold.paths.joint import joint_paths as joint_paths
     from semanifold.paths.training import train_paths as train_paths
+    from semanifold.showing import film as film
+    from semanifold.showing import save as save
+    from semanifold.showing import show as show
+    from semanifold.showing import to_pil as to_pil
     from semanifold.solutions import Result as Result
     from semanifold.solutions import Solution as Solution
 
 _HOMES = {
     "attributes.names": ("attribute_reader",),
-    "edits": ("Edit", "Lattice", "load_edit", "save_edit", "traced"),
+    "edits": ("Edit", "Lattice", "load_edit", "traced"),
     "errors": ("SemanifoldError",),
     "generators.base": ("Generator",),
     "generators.loading": ("convert", "load_generator"),
@@ -69,7 +73,9 @@ _HOMES = {
     "masks": ("Mask", "box", "ellipse", "painted", "parse_mask", "polygon"),
     "paths.base": ("PathSet",),
     "paths.files": ("load_paths",),
+    "paths.joint": ("joint_paths",),
     "paths.training": ("train_paths",),
+    "showing": ("film", "save", "show", "to_pil"),
     "solutions": ("Result", "Solution"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -94,7 +100,9 @@ __all__ = [
     "discover_manifolds",
     "ellipse",
     "extrapolate",
+    "film",
     "inspect",
+    "joint_paths",
     "load_edit",
     "load_generator",
     "load_paths",
@@ -105,7 +113,9 @@ __all__ = [
     "polygon",
     "retime",
     "reverse",
-    "save_edit",
+    "save",
+    "show",
+    "to_pil",
     "traced",
     "train_paths",
     "transfer",

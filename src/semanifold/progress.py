@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from semanifold.errors import shown
 
 Progress = Callable[[dict[str, Any]], None]
 """Called per step with its numbers, such as ``step``, ``steps``, ``inside``, ``outside``, ``objective``, ``evaluations``."""
+
+Watch = Progress | bool | None
+"""What a function takes as ``progress``: a callback of one's own, False for silence, or None (or True) for a bar."""
 
 PATIENCE = 1.0
 """Seconds of work before a bar appears."""
@@ -18,7 +23,24 @@ PATIENCE = 1.0
 def in_notebook() -> bool:
     """Whether this is a notebook, whose output can show a bar although it is no terminal."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return type(shell).__name__ == "ZMQInteractiveShell"
+    return any(base.__name__ == "ZMQInteractiveShell" for base in type(shell).__mro__)
+
+
+@contextmanager
+def watching(progress: Watch, title: str) -> Iterator[Progress]:
+    """Give the callback that a function reports to.
+
+    Args:
+        progress: what the function was given.
+        title: of the bar, which is drawn on terminals and in notebooks only, and taken away at the end, also after an error.
+    """
+    if callable(progress):
+        yield progress
+    elif progress is False:
+        yield lambda report: None
+    else:
+        with ProgressBar(title) as bar:
+            yield bar
 
 
 class ProgressBar:
@@ -35,11 +57,25 @@ class ProgressBar:
             visible: whether the bar may be drawn; on terminals and in notebooks only when None.
             lines: prints a line where no bar is drawn; nothing is printed when None.
         """
-        from tqdm.auto import tqdm  # noqa: PLC0415  (what needs no bar should start quickly)
+        from tqdm import tqdm  # noqa: PLC0415  (what needs no bar should start quickly)
 
         self.title, self.lines, self.tenth = shown(title, 60), lines, 0
-        visible = (sys.stderr.isatty() or in_notebook()) if visible is None else visible
-        self.bar = tqdm(desc=self.title, leave=False, disable=not visible, delay=PATIENCE, dynamic_ncols=True, mininterval=0.2)
+        notebook = in_notebook()
+        visible = (notebook or sys.stderr.isatty()) if visible is None else visible
+        self.bar = tqdm(
+            desc=self.title,
+            file=sys.stdout if notebook else sys.stderr,  # what notebooks get on stderr looks like an error
+            leave=False,
+            disable=not visible,
+            delay=PATIENCE,
+            dynamic_ncols=True,
+            mininterval=0.2,
+            bar_format="{desc} ...",  # until the number of steps is known
+        )
+        self.appearing = threading.Timer(PATIENCE, self._appear)  # the first step may take long
+        self.appearing.daemon = True
+        if visible:
+            self.appearing.start()
 
     def __call__(self, report: Mapping[str, Any]) -> None:
         """Show one step: ``step`` of ``steps``, and the words and numbers of the report."""
@@ -48,15 +84,20 @@ class ProgressBar:
         words += [f"{key} {value:.3g}" for key, value in report.items() if isinstance(value, float)]
         numbers = shown(", ".join(words), 120)
         if not self.bar.disable:
-            self.bar.total = steps
+            self.bar.total, self.bar.bar_format = steps, None
             self.bar.set_postfix_str(numbers, refresh=False)
             self.bar.update(max(step - self.bar.n, 0))
         elif self.lines is not None and 10 * step // steps > self.tenth:
             self.tenth = 10 * step // steps
             self.lines(f"{self.title}: {step} of {steps}{numbers and ', ' + numbers}")
 
+    def _appear(self) -> None:
+        if self.bar.n == 0:
+            self.bar.refresh()
+
     def close(self) -> None:
         """Take the bar away."""
+        self.appearing.cancel()
         self.bar.close()
 
     def __enter__(self) -> ProgressBar:

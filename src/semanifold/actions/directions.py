@@ -80,7 +80,7 @@ def closed_paths(
     if method == "sefa":
         return sefa_paths(generator, k, layers, space=space)
     with progress_line("directions at one code after the other") as line:
-        return joint_paths(generator, space, k, layers, samples=codes, watch=lambda done, of: line({"step": done, "steps": of}))
+        return joint_paths(generator, space, k, layers, samples=codes, progress=line)
 
 
 @torch.no_grad()

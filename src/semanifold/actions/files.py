@@ -9,9 +9,10 @@ import torch
 
 from semanifold import media
 from semanifold.actions.base import facts_of, load, sample, start_run, truncated
-from semanifold.actions.results import CHUNK, FRAMES
+from semanifold.actions.results import FRAMES
 from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
 from semanifold.commands.files import Convert, Inspect, Sample
+from semanifold.edits.films import CHUNK
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import export_codes
 from semanifold.generators.base import Generator

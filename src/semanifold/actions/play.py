@@ -15,7 +15,6 @@ from semanifold.actions.base import check_weights, facts_of, load, model_for, na
 from semanifold.actions.edits import code_words, existing, mask_of, named_by, on, tell_edit, tell_finished
 from semanifold.actions.results import (
     HEAT,
-    MOST_FRAMES,
     MP4,
     STRIP,
     Subject,
@@ -30,6 +29,7 @@ from semanifold.actions.terminal import hint, show
 from semanifold.commands import early
 from semanifold.commands.play import Ease, Play
 from semanifold.edits import Edit, EditInfo, Lattice, widened
+from semanifold.edits.films import MOST_FRAMES
 from semanifold.errors import SemanifoldError, near_names, shown
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import BUNDLED

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,63 +17,20 @@ from semanifold import media
 from semanifold.actions.terminal import progress_line, remark
 from semanifold.commands.base import Film, slug
 from semanifold.edits import Edit, Lattice, load_edit, save_edit
+from semanifold.edits.films import Play, Subject, comes_back, moments, moments_of_film
 from semanifold.errors import SemanifoldError, shown
 from semanifold.exchange import export_codes
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import BUNDLED
-from semanifold.latents import Latents
 from semanifold.locality.metrics import inside_change, mse_ratio, outside_change, roir, ssim_outside
-from semanifold.masks import Mask
 from semanifold.storage.files import is_file, is_folder, write_text
 from semanifold.storage.runs import RECORD, Run
 from semanifold.storage.tensors import read_header
 
 EDIT, PATHS, FRAMES, MP4, GIF = "edit.safetensors", "paths.safetensors", "frames", "film.mp4", "film.gif"
 STRIP, HEAT, PLOT, METRICS, OFFSETS, PAD = "filmstrip.png", "heatmap.png", "path.png", "metrics.json", "offsets.png", "pad.png"
-CHUNK = 8
-"""Pictures made at a time."""
-MOST_FRAMES = 100_000
 MEASURED = 32
 """Frames of a film that its locality is averaged over."""
-Play = Literal["auto", "once", "ping-pong"]
-"""Once through, back and forth, or whichever makes a film loop without a jump."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """An edit on one picture.
-
-    Attributes:
-        generator: makes the pictures.
-        seed: the code of the unedited picture.
-        edit: the edit.
-        mask: what was to change, or None where that is not known.
-    """
-
-    generator: Generator
-    seed: Latents
-    edit: Lattice
-    mask: Mask | None = None
-
-    def pictures(self, t: Tensor) -> Iterator[Tensor]:
-        """Yield the pictures at ``t``, a few at a time, so that a long film takes no more memory than a short one."""
-        with torch.no_grad():
-            for part in t.split(CHUNK):
-                yield self.edit.images(self.generator, self.seed, part)
-
-    def frames(self, t: Tensor) -> media.Frame:
-        """Return the frames at ``t``, all at once."""
-        return np.concatenate([media.to_uint8(part) for part in self.pictures(t)])
-
-    @property
-    def picture(self) -> Tensor:
-        """The unedited picture ``[1, c, h, w]``."""
-        with torch.no_grad():
-            return self.generator.images(self.seed)
-
-    def mask_picture(self) -> media.Picture | None:
-        """Return the mask at the picture's size."""
-        return None if self.mask is None else self.mask.at(*self.generator.picture_shape[1:])[0, 0].numpy()
 
 
 def find_edit(
@@ -157,47 +112,9 @@ def result_folder(where: Path, verb: str, *words: object) -> Path:
     return Path("out") / slug("-".join([verb, place.stem, *map(str, words)]))
 
 
-def moments(edit: Lattice, count: int | None = None) -> Tensor:
-    """Return the values of ``t`` of a film: ``[n]`` evenly over the usable range, or ``[n, 2]`` around a pad.
-
-    The walk on a pad begins and ends at the seed, and sees both coordinates: a figure of eight where the seed is in the middle,
-    once out and back on the first and twice on the second where it is a corner.
-    """
-    if count is not None and not 2 <= count <= MOST_FRAMES:
-        raise SemanifoldError(f"A film has 2 to {MOST_FRAMES:,} frames, but {count} were asked for.")
-    if edit.dimensions == 1:
-        return torch.linspace(*edit.info.usable, count or len(edit.knots[0]))
-    turn = torch.linspace(0, 2 * math.pi, count or 8 * len(edit.knots[0]))
-    return torch.stack([swing(knots, laps * turn) for laps, knots in enumerate(edit.knots, 1)], dim=1)
-
-
 def film_moments(edit: Lattice, film: Film, frames: int | None = None, play: Play = "auto") -> Tensor:
-    """Return the values of ``t`` of a film of a given length, whatever its number of knots.
-
-    Args:
-        edit: what is filmed.
-        film: its seconds and frames per second.
-        frames: number of frames in place of these.
-        play: ``auto`` fills half of the time with a path that has to run back.
-    """
-    if frames is not None:
-        return moments(edit, frames)
-    back = play == "ping-pong" or (play == "auto" and not comes_back(edit, moments(edit)))
-    return moments(edit, film.frames // 2 + 1 if back else film.frames + (play != "once"))
-
-
-def swing(knots: Tensor, angle: Tensor) -> Tensor:
-    """Return where a swing over an axis of a pad stands at angles: about 0 if that is inside, else from the first knot on."""
-    low, high = float(knots[0]), float(knots[-1])
-    if low < 0 < high:
-        return (low + high) / 2 + (high - low) / 2 * angle.sin()
-    return low + (high - low) / 2 * (1 - angle.cos())
-
-
-def comes_back(edit: Lattice, t: Tensor) -> bool:
-    """Whether the film ends where it begins, so that it can be looped as it is."""
-    ends = edit.offset(t[[0, -1]])
-    return bool((ends[1] - ends[0]).norm() <= 0.05 * edit.offset(t).flatten(1).norm(dim=1).max())
+    """Return the values of ``t`` of a film: those of its seconds and frames per second, or so many frames in place of these."""
+    return moments(edit, frames) if frames is not None else moments_of_film(edit, film.frames, play)
 
 
 def write_film(run: Run, subject: Subject, t: Tensor, film: Film, play: Play = "auto") -> media.FrameFolder:

@@ -35,7 +35,7 @@ from semanifold.paths.foreign import save_support_sets
 from semanifold.paths.linear import FORMS, LinearPaths
 from semanifold.paths.presets import PRESETS, Preset, find_preset
 from semanifold.paths.reconstructor import Reconstructor, check_fits, make_reconstructor, save_reconstructor
-from semanifold.paths.training import Report, check_learnable, held_out_scores, leave, make_accelerator, train_paths
+from semanifold.paths.training import check_learnable, held_out_scores, leave, make_accelerator, train_paths
 from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import WarpedPaths
 from semanifold.readings import silent
@@ -209,13 +209,6 @@ class Work:
         keeper = self.begin_records(run, how) if run is not None else None
         accelerator.wait_for_everyone()
         line = progress_line(f"training {len(self.paths)} paths on {self.generator.name}") if run is not None else None
-
-        def watch(report: Report) -> None:
-            if keeper is None or line is None:
-                return
-            keeper(report)
-            line({"step": report.iteration, "steps": report.iterations, **watched(report.stats)})
-
         try:
             done = train_paths(
                 self.generator,
@@ -224,7 +217,8 @@ class Work:
                 self.settings,
                 mask=self.mask,
                 folder=models,
-                watch=watch,
+                watch=keeper,
+                progress=line or False,
                 remark=remark,
                 begin=self.begin,
                 history=self.history,
@@ -242,7 +236,9 @@ class Work:
             run.note(status="interrupted", iteration=done.iteration)
             remark(f"semanifold: interrupted after {done.iteration} iterations; the same command goes on from {folder}.")
             return 130
-        scores = held_out_scores(self.generator, self.paths, self.reconstructor, self.settings, draws=how.test_draws)
+        with progress_line("testing on unseen draws") as test:
+            parts = (self.generator, self.paths, self.reconstructor, self.settings)
+            scores = held_out_scores(*parts, draws=how.test_draws, progress=test)
         bends["end"] = self.bends()
         found = {"held_out": scores, "iterations": done.iteration, "bending": bends}
         write_text(run.path(METRICS), json.dumps(found, indent=2) + "\n")
@@ -340,11 +336,6 @@ def flat(paths: PathSet) -> bool:
 def first_label(generator: Generator) -> int | None:
     """Return a class for a picture that only shows where things are."""
     return 0 if generator.classes else None
-
-
-def watched(stats: dict[str, float]) -> dict[str, float]:
-    """Return the two numbers that a person watches."""
-    return {"accuracy": stats["accuracy"], "loss": stats["total_loss"]}
 
 
 def digest_of(paths: PathSet) -> str:

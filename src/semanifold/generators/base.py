@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -15,9 +16,15 @@ from torch import Tensor, nn
 from semanifold.errors import SemanifoldError, near_names, shown
 from semanifold.generators import seeds as seeds_
 from semanifold.latents import Latents
+from semanifold.media import as_html, contact_sheet, to_uint8
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from semanifold.masks import Regions
+
+PATIENCE = 0.5
+"""Seconds after which no further picture is drawn for a notebook."""
 
 WORLDS = {"774e8664b4613bdb": "faces"}
 """Worlds whose truth is known, by the fingerprint of the bundled weights that show them."""
@@ -198,6 +205,19 @@ class Generator(nn.Module, ABC):
         channels, height, width = self.picture_shape
         classes = f", {self.classes} classes" if self.classes else ""
         return f"{type(self).__name__}({shown(self.name)!r}: {spaces} -> {channels} x {height} x {width}{classes})"
+
+    def glimpse(self, most: int = 8) -> Image.Image:
+        """Return a sheet of the pictures of seeds 0, 1, ...; fewer of a generator that takes long for one."""
+        began, frames = time.monotonic(), []
+        with torch.no_grad():
+            while len(frames) < most and (not frames or time.monotonic() - began < PATIENCE):
+                label = len(frames) % self.classes if self.classes else None
+                frames.append(to_uint8(self.images(self.sample(len(frames), labels=label)))[0])
+        return contact_sheet(frames, columns=4)
+
+    def _repr_html_(self) -> str | None:
+        """Show a notebook a few pictures."""
+        return as_html(repr(self), self.glimpse)
 
     def _labels(self, labels: Tensor | Sequence[int] | int | None, n: int) -> Tensor | None:
         if labels is None and not self.classes:

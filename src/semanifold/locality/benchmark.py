@@ -30,7 +30,7 @@ from semanifold.locality.settings import LocalitySettings
 from semanifold.locality.truth import own_factors, pixel_effects, pixel_weights, truth_share
 from semanifold.locality.worlds import World, world_of
 from semanifold.manifolds.settings import ManifoldSettings
-from semanifold.progress import Progress
+from semanifold.progress import Progress, Watch, watching
 from semanifold.storage.files import read_bytes, write_bytes
 from semanifold.storage.records import checked, parse_json
 
@@ -51,7 +51,7 @@ QUICK = LocalitySettings(
 """One mask on one analytic face: seconds, for tests and a first look; far from the methods' best."""
 
 
-def locality_benchmark(settings: LocalitySettings | None = None, progress: Progress | None = None) -> Report:
+def locality_benchmark(settings: LocalitySettings | None = None, progress: Watch = None) -> Report:
     """Run the benchmark, or go on with one that was cut short.
 
     Call it as ``locality_benchmark(LocalitySettings(seeds=8), progress)``; print ``report.markdown()``, write ``report.json()``
@@ -61,9 +61,12 @@ def locality_benchmark(settings: LocalitySettings | None = None, progress: Progr
     Args:
         settings: what to measure; the full benchmark on the bundled faces when None.
         progress: called with ``step``, ``steps``, ``mask``, ``seed``, ``method``, and after a row ``mse_ratio`` and ``misses``.
+            A bar when None, nothing when False.
     """
     settings = settings or LocalitySettings()
-    return run_benchmark(world_of(load_generator(settings.generator), settings.masks), settings, METHODS, progress)
+    world = world_of(load_generator(settings.generator), settings.masks)
+    with watching(progress, "measuring locality") as tell:
+        return run_benchmark(world, settings, METHODS, tell)
 
 
 def run_benchmark(

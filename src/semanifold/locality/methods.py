@@ -145,7 +145,7 @@ def ours(problem: Problem) -> list[Candidate]:
     """Our masked manifold at the compared inside change: the way out and the way back."""
     world = problem.world
     settings = replace(problem.manifold, space=world.space, schedule="out-and-back", offset=MARGIN * problem.level**2)
-    found = discover_manifold(world.generator, problem.seed, problem.shape, settings)
+    found = discover_manifold(world.generator, problem.seed, problem.shape, settings, progress=False)
     return [Candidate(f"way out and way back, {found.result.name.lower()}", out_and_back(found.value))]
 
 

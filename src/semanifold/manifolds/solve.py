@@ -13,6 +13,7 @@ from torch import Tensor
 
 from semanifold.distances import Distance, distance_by_name
 from semanifold.edits import EditInfo, Lattice
+from semanifold.edits.films import Subject
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
@@ -27,7 +28,7 @@ from semanifold.manifolds.start import Start, find_start, fitted_offsets, paper_
 from semanifold.manifolds.steps import jump
 from semanifold.masks import Mask, as_mask
 from semanifold.minimise import Descent, Evaluation, begin, lbfgs_step
-from semanifold.progress import Progress
+from semanifold.progress import Progress, Watch, watching
 from semanifold.solutions import Result, Solution
 
 PAPER = "Yang, Rokeby, Snelgrove 2020, Mask-Guided Discovery of Semantic Manifolds in Generative Models, arXiv:2105.07273"
@@ -76,7 +77,7 @@ def discover_manifold(
     settings: ManifoldSettings | None = None,
     *,
     distance: Distance | None = None,
-    progress: Progress | None = None,
+    progress: Watch = None,
     checkpoint: str | os.PathLike[str] | None = None,
     throw: bool = True,
 ) -> Solution[Lattice]:
@@ -90,8 +91,7 @@ def discover_manifold(
         distance: used in place of ``settings.distance``.
         progress: called after each step with ``step``, ``steps``, ``stage``, ``inside``, ``outside``, ``spring``, ``objective``,
             ``evaluations`` (pictures made and differentiated so far, of any size; half of those only made) and ``edit``, the
-            path as it stands: a preview.
-            The first call comes at step 0 with the start.
+            path as it stands: a preview. The first call is at step 0, with the start. A bar when None, nothing when False.
         checkpoint: a file that the search is saved to every few steps, and taken up from if it is there.
         throw: raise if the search failed; otherwise the solution's ``result`` says so.
 
@@ -104,7 +104,8 @@ def discover_manifold(
     """
     code = as_latents(latents, generator)
     search = _Search.prepare(generator, code, as_mask(mask, generator, code), settings or ManifoldSettings(), distance)
-    return search.run(progress, None if checkpoint is None else os.fspath(checkpoint)).thrown(throw)
+    with watching(progress, f"searching {search.mask}") as tell:
+        return search.run(tell, None if checkpoint is None else os.fspath(checkpoint)).thrown(throw)
 
 
 def discover_manifolds(
@@ -115,7 +116,7 @@ def discover_manifolds(
     settings: ManifoldSettings | None = None,
     *,
     distance: Distance | None = None,
-    progress: Progress | None = None,
+    progress: Watch = None,
     throw: bool = True,
 ) -> list[Solution[Lattice]]:
     """Search once for each of several offsets c on one seed (the paper's Figure 2); arguments as in :func:`discover_manifold`."""
@@ -244,7 +245,7 @@ class _Search:
             found = replace(found, pictures=found.pictures + count)
         return found, offsets
 
-    def run(self, progress: Progress | None, checkpoint: str | None) -> Solution[Lattice]:
+    def run(self, progress: Progress, checkpoint: str | None) -> Solution[Lattice]:
         """Run all stages."""
         key = search_key(self.generator, self.seed, self.mask, self.settings, self.distance_name)
         standing = load_standing(checkpoint, key, self.seed.values.device) if checkpoint else None
@@ -257,8 +258,7 @@ class _Search:
             for standing, ended in self.steps(standing):  # noqa: B020  (after Ctrl-C the latest one counts)
                 if checkpoint and (standing.step % CHECKPOINT_EVERY == 0 or ended):
                     save_standing(standing, checkpoint, key)
-                if progress is not None:
-                    progress(self.report(standing))
+                progress(self.report(standing))
                 result = ended or result
         except KeyboardInterrupt:
             pass
@@ -423,4 +423,4 @@ class _Search:
             "outside": layout.spread(outside).tolist(),
             "ratio": float(outside.sum() / inside.sum()),
         }
-        return Solution(edit, result, stats)
+        return Solution(edit, result, stats, Subject(self.generator, self.seed, edit, self.mask))

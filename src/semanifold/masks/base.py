@@ -14,6 +14,7 @@ from semanifold.lazy import LazyModule
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
     from torch import Tensor
     from torch.nn import functional
 else:  # a mask is read, and refused, without torch; only drawing it needs that
@@ -107,6 +108,18 @@ class Mask:
 
     def __repr__(self) -> str:
         return f"Mask({shown(self.text)!r})"
+
+    def picture(self, size: int = 160) -> Image.Image:
+        """Return the mask as a square grey picture: white inside, black outside."""
+        from PIL import Image  # noqa: PLC0415  (a mask is read without it)
+
+        return Image.fromarray((self.at(size, size)[0, 0] * 255).round().byte().numpy())
+
+    def _repr_html_(self) -> str | None:
+        """Show a notebook the mask."""
+        from semanifold.media import as_html  # noqa: PLC0415  (a mask is read without it)
+
+        return as_html(repr(self), self.picture)
 
 
 def any_of(masks: Sequence[Mask]) -> Mask:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from semanifold.latents import Latents, root_of_covariance
 from semanifold.paths.base import APART, info_for, moving_codes
 from semanifold.paths.closed_form import SAMPLES, check_count, direction_size, sized
 from semanifold.paths.linear import LinearPaths
+from semanifold.progress import Watch, watching
 
 LEAST = 32
 """Directions that are told apart at least, even where fewer paths are wanted."""
@@ -75,7 +75,7 @@ def joint_paths(
     size: int = 64,
     chunk: int = 32,
     seed: int = 0,
-    watch: Callable[[int, int], None] | None = None,
+    progress: Watch = None,
 ) -> LinearPaths:
     """Return straight paths along the axes that the pictures' own changes agree on; ``t = 1`` is three standard deviations.
 
@@ -97,7 +97,8 @@ def joint_paths(
         size: height and width of the pictures, at most.
         chunk: pictures at a time.
         seed: of the codes.
-        watch: called after every code with the number done and the number of all.
+        progress: called with ``step`` and ``steps`` after every code, before which come the batches that cut the space.
+            A bar when None, nothing when False.
 
     Raises:
         SemanifoldError: if the generator has no such space or layers, fewer than k directions, or pictures that do not change.
@@ -125,12 +126,20 @@ def joint_paths(
 
     zero = flat.new_zeros(1, flat.shape[1])
     kept = min(flat.shape[1], max(k, LEAST))
-    basis = torch.eye(flat.shape[1]).to(zero) if kept == flat.shape[1] else _leading(pictures_of, codes, zero, kept, chunk, seed)
-    metrics = []
-    for done in range(samples):
-        metrics.append(mean_products(push_forward(pictures_of(codes[done : done + 1]), zero, basis, chunk)))
-        if watch:
-            watch(done + 1, samples)
+    batches = 0 if kept == flat.shape[1] else math.ceil(4 * flat.shape[1] / chunk)
+    basis, rows, metrics = torch.eye(flat.shape[1]).to(zero), [], []
+    with watching(progress, f"finding axes of {generator.name}") as tell:
+        for step in range(batches + samples):
+            if step < batches:
+                start = step * chunk % len(codes)
+                part = codes[start : start + chunk]
+                rows.append(pull_back(pictures_of(part), zero, zero.new_ones(()), len(part), len(part), seed + step))
+            else:
+                if step == batches and rows:
+                    basis = _leading(torch.cat(rows), kept)
+                code = codes[step - batches : step - batches + 1]
+                metrics.append(mean_products(push_forward(pictures_of(code), zero, basis, chunk)))
+            tell({"step": step + 1, "steps": batches + samples})
     local = torch.stack(metrics)
     if not (torch.isfinite(local).all() and (local.diagonal(dim1=1, dim2=2).sum(1) > 0).all()):
         raise SemanifoldError(f"Pictures of {generator.name} do not change, or by infinite amounts; no directions can be found.")
@@ -142,17 +151,10 @@ def joint_paths(
     return sized(directions if styled else directions.reshape(k, *shape), usual, info)
 
 
-def _leading(
-    pictures_of: Callable[[Latents], Pictures], codes: Latents, zero: Tensor, kept: int, chunk: int, seed: int
-) -> Tensor:
-    """Return the directions ``[kept, d]`` in which pictures of random codes change most, by random pictures pulled back."""
-    rows: list[Tensor] = []
-    while len(rows) * chunk < 4 * zero.shape[1]:
-        start = len(rows) * chunk % len(codes)
-        part = codes[start : start + chunk]
-        rows.append(pull_back(pictures_of(part), zero, zero.new_ones(()), len(part), len(part), seed + len(rows)))
-    seen = torch.cat(rows).double()
-    return torch.linalg.eigh(seen.T @ seen).eigenvectors.flip(1)[:, :kept].T.to(zero)
+def _leading(rows: Tensor, kept: int) -> Tensor:
+    """Return the directions ``[kept, d]`` in which pictures change most, by random pictures that were pulled back ``[n, d]``."""
+    seen = rows.double()
+    return torch.linalg.eigh(seen.T @ seen).eigenvectors.flip(1)[:, :kept].T.to(rows)
 
 
 def _logarithms(metrics: Tensor) -> Tensor:

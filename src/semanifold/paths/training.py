@@ -32,6 +32,7 @@ from semanifold.paths.training_checkpoints import (
 )
 from semanifold.paths.training_draws import draw_step
 from semanifold.paths.training_step import STATS, TrainingSettings, TrainingStep, run_step
+from semanifold.progress import Watch, watching
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -116,6 +117,7 @@ def train_paths(
     mask: Mask | None = None,
     folder: Path | None = None,
     watch: Callable[[Report], None] | None = None,
+    progress: Watch = None,
     remark: Callable[[str], None] = lambda text: None,
     begin: int = 0,
     history: Tensor | None = None,
@@ -135,6 +137,8 @@ def train_paths(
         mask: where change is welcome, for ``settings.lambda_mask``.
         folder: where checkpoints are kept; training goes on from the newest good one. Nothing is kept when None.
         watch: called in the main process with every :class:`Report`.
+        progress: called in the main process after every iteration with ``step``, ``steps``, and from the first report on
+            ``accuracy`` and ``loss``. A bar when None, nothing when False.
         remark: called with a sentence for the user, such as which checkpoint is damaged.
         begin: iteration to begin at, for weights that were trained elsewhere.
         history: ``[m, 6]`` the log of that training, which goes on here; as :attr:`Trained.history`.
@@ -158,7 +162,12 @@ def train_paths(
     settings.share(accelerator.num_processes)
     paths.to(generator.device).train()
     reconstructor.to(generator.device).train()
-    with global_statistics([reconstructor, paths], accelerator.num_processes), stop_flag() as stopping:
+    main = accelerator.is_main_process
+    with (
+        global_statistics([reconstructor, paths], accelerator.num_processes),
+        stop_flag() as stopping,
+        watching(progress if main else False, f"training {len(paths)} paths on {generator.name}") as tell,
+    ):
         training = Training(generator, paths, reconstructor, settings, mask, accelerator)
         training.iteration = begin
         training.rows = [] if history is None else history.tolist()
@@ -170,15 +179,16 @@ def train_paths(
             logged = training.iteration % settings.log_every == 0
             if logged:
                 report = training.report()
-                if watch and accelerator.is_main_process:
+                if watch and main:
                     watch(report)
+            tell(training.standing())
             if logged or accelerator.num_processes == 1:
                 interrupted = training.agreed(stopping.is_set()) and training.iteration < settings.iterations
             if folder is not None and training.iteration % settings.save_every == 0:
                 training.save(folder)
         if folder is not None and training.saved != training.iteration:
             training.save(folder)
-        if folder is not None and not interrupted and accelerator.is_main_process:
+        if folder is not None and not interrupted and main:
             (folder / PREVIOUS).unlink(missing_ok=True)
     return Trained(training.iteration, interrupted, training.history())
 
@@ -263,6 +273,12 @@ class Training:
         self.sums.zero_()
         self.rows.append([float(self.iteration), *means])
         return Report(self.iteration, self.settings.iterations, dict(zip(STATS, means)), self.history())
+
+    def standing(self) -> dict[str, Any]:
+        """Return where it stands, and the two numbers of the last report that a person watches."""
+        last = dict(zip(STATS, self.rows[-1][1:])) if self.rows else {}
+        numbers = {"accuracy": last["accuracy"], "loss": last["total_loss"]} if last else {}
+        return {"step": self.iteration, "steps": self.settings.iterations, **numbers}
 
     def history(self) -> Tensor:
         """Return ``[m, 6]`` float64: iteration and :data:`STATS` of every report."""
@@ -364,7 +380,13 @@ def stop_flag() -> Iterator[threading.Event]:
 
 @torch.no_grad()
 def held_out_scores(
-    generator: Generator, paths: PathSet, reconstructor: Reconstructor, settings: TrainingSettings, *, draws: int = 2048
+    generator: Generator,
+    paths: PathSet,
+    reconstructor: Reconstructor,
+    settings: TrainingSettings,
+    *,
+    draws: int = 2048,
+    progress: Watch = None,
 ) -> dict[str, Any]:
     """Measure a reconstructor on draws that the training has not seen (RCA, arXiv:2002.03754, section 4), in float32.
 
@@ -374,6 +396,7 @@ def held_out_scores(
         reconstructor: as trained; both are put into evaluation mode for the while.
         settings: as in training.
         draws: number of pairs of pictures.
+        progress: called with ``step`` and ``steps``, counted in draws. A bar when None, nothing when False.
 
     Returns:
         ``accuracy`` (share of paths named rightly), ``magnitude_error`` (mean absolute), ``sign_accuracy``,
@@ -386,15 +409,17 @@ def held_out_scores(
     paths.eval()
     answers: list[Tensor] = []
     try:
-        for start in range(0, draws, settings.batch):
-            n = min(settings.batch, draws - start)
-            some = draw_step(generator, settings.prior, len(paths), magnitudes, n, draw)
-            shifted = paths.shifted_images(generator, some.latents, some.index, some.magnitude)
-            scores, measured = reconstructor(generator.images(some.latents), shifted)
-            right = (scores.argmax(-1) == some.index).double()
-            error = (measured - some.magnitude).abs().double()
-            sign = (measured.sign() == some.magnitude.sign()).double()
-            answers.append(torch.stack([some.index.double(), right, error, sign]).cpu())
+        with watching(progress, "testing on unseen draws") as tell:
+            for start in range(0, draws, settings.batch):
+                n = min(settings.batch, draws - start)
+                some = draw_step(generator, settings.prior, len(paths), magnitudes, n, draw)
+                shifted = paths.shifted_images(generator, some.latents, some.index, some.magnitude)
+                scores, measured = reconstructor(generator.images(some.latents), shifted)
+                right = (scores.argmax(-1) == some.index).double()
+                error = (measured - some.magnitude).abs().double()
+                sign = (measured.sign() == some.magnitude.sign()).double()
+                answers.append(torch.stack([some.index.double(), right, error, sign]).cpu())
+                tell({"step": start + n, "steps": draws})
     finally:
         for module, mode in modes:
             module.train(mode)
