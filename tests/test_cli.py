@@ -225,9 +225,9 @@ def test_two_edits_make_a_pad(found, monkeypatch):
     seed = media.FrameFolder(found / "both-pad" / results.FRAMES)[0]
     alone = media.contact_sheet(np.repeat(seed[None], 49, 0), columns=7, size=96)
     with Image.open(found / "both-pad" / results.PAD) as sheet:
-        assert sheet.size == alone.size
-        corner = (0, 0, 96, 96)
-        assert np.array_equal(np.asarray(sheet.crop(corner).convert("RGB")), np.asarray(alone.crop(corner).convert("RGB")))
+        assert sheet.size == (alone.width, alone.height + media.CAPTION)
+        shown, expected = (0, media.CAPTION, 96, 96 + media.CAPTION), (0, 0, 96, 96)
+        assert np.array_equal(np.asarray(sheet.crop(shown).convert("RGB")), np.asarray(alone.crop(expected).convert("RGB")))
 
 
 def test_edits_of_other_generators_or_faces_are_not_combined_in_silence(found, tmp_path, monkeypatch, capsys):

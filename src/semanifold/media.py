@@ -42,6 +42,7 @@ INK = (60, 60, 66)
 PAPER = (255, 255, 255)
 GAP = 4
 VIEWABLE = 512
+CAPTION = 22
 GIF_RATE = 20
 
 
@@ -256,6 +257,24 @@ def _row(tiles: Sequence[Image.Image]) -> Image.Image:
 def evenly(n: int, count: int) -> list[int]:
     """Return ``count`` indices spread evenly over ``range(n)``, both ends included, each once."""
     return sorted({round(i) for i in np.linspace(0, n - 1, min(n, count))})
+
+
+def captioned(row: Image.Image, captions: Sequence[str]) -> Image.Image:
+    """Return a row of pictures of equal width with a short text below each."""
+    sheet = Image.new("RGB", (row.width, row.height + CAPTION), PAPER)
+    sheet.paste(row, (0, 0))
+    draw, step = ImageDraw.Draw(sheet), (row.width + GAP) / len(captions)
+    for i, caption in enumerate(captions):
+        draw.text((i * step + (step - GAP) / 2, row.height + 3), caption, fill=INK, font=font(13), anchor="ma")
+    return sheet
+
+
+def titled(picture: Image.Image, title: str) -> Image.Image:
+    """Return a picture with a line of text above it."""
+    sheet = Image.new("RGB", (picture.width, picture.height + CAPTION), PAPER)
+    sheet.paste(picture, (0, CAPTION))
+    ImageDraw.Draw(sheet).text((picture.width / 2, 2), title, fill=INK, font=font(14), anchor="ma")
+    return sheet
 
 
 def filmstrip(frames: Frames, seed: Frame, mask: Picture | None = None, *, count: int = 8, size: int = 160) -> Image.Image:

@@ -41,13 +41,15 @@ def heat_map(frames: Frames, seed: Frame, mask: Picture | None, path: str | os.P
     return Path(path)
 
 
-def heat_picture(frames: Frames, seed: Frame, mask: Picture | None) -> Frame:
+def heat_picture(frames: Frames, seed: Frame, mask: Picture | None, top: float | None = None) -> Frame:
     """Draw the seed beside a map of where the film changes, with the mask's outline and the means inside and outside.
 
     Args:
         frames: the film.
         seed: the unedited picture.
         mask: ``[h, w]`` in [0, 1], or None.
+        top: change at the end of the colour scale, as a share of the full range, so that several maps have the same one; the
+            largest of this map when None.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (slow to import)
     from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
@@ -58,7 +60,8 @@ def heat_picture(frames: Frames, seed: Frame, mask: Picture | None) -> Frame:
     figure = Figure(figsize=(2 * width * scale + 1.2, height * scale + 0.5), dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2)
     left.imshow(enlarge(seed, VIEWABLE) if mask is None else show_mask(seed, mask, VIEWABLE))
-    image = right.imshow(change, cmap="magma", vmin=0, vmax=max(float(change.max()), 0.1), interpolation="bicubic")
+    most = max(float(change.max()) if top is None else 100 * top, 0.1)
+    image = right.imshow(change, cmap="magma", vmin=0, vmax=most, interpolation="bicubic")
     left.set_title("seed" if mask is None else "seed and mask", fontsize=11, color=INK)
     right.set_title("mean change over the path", fontsize=11, color=INK)
     if mask is not None:

@@ -57,7 +57,7 @@ from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.manifolds import combine, extrapolate, retime, reverse, transfer, trim
 from semanifold.masks import Mask
-from semanifold.plots import heat_picture
+from semanifold.plots import heat_picture, mean_change
 from semanifold.storage.files import write_text
 from semanifold.storage.runs import Run, names_code, working
 
@@ -169,7 +169,9 @@ def write_transfer(
     save_film(run, grid, film, ping_pong=not loops)
     write_text(run.path(METRICS), json.dumps({"change": scores}, indent=2) + "\n")
     save_edit(subjects[0].edit.with_info(locality=scores[names[0]]), run.path(EDIT))
-    maps = [heat_picture(film, media.to_uint8(s.picture)[0], s.mask_picture()) for film, s in zip(films, subjects)]
+    seeds = [media.to_uint8(subject.picture)[0] for subject in subjects]
+    top = max(float(mean_change(film, seed).max()) for film, seed in zip(films, seeds))  # one scale for all maps
+    maps = [heat_picture(film, seed, s.mask_picture(), top) for film, seed, s in zip(films, seeds, subjects)]
     media.save_png(media.stack_rows([Image.fromarray(drawn) for drawn in maps], names), run.path(HEAT))
     write_exports(run, subjects, t)
     write_plot(run, subjects, t, umap=command.film.umap)

@@ -29,6 +29,8 @@ from semanifold.storage.tensors import read_header
 
 EDIT, PATHS, FRAMES, MP4, GIF = "edit.safetensors", "paths.safetensors", "frames", "film.mp4", "film.gif"
 STRIP, HEAT, PLOT, METRICS, OFFSETS, PAD = "filmstrip.png", "heatmap.png", "path.png", "metrics.json", "offsets.png", "pad.png"
+STILLS = 8
+"""Frames of a filmstrip."""
 MEASURED = 32
 """Frames of a film that its locality is averaged over."""
 
@@ -151,20 +153,26 @@ def write_all(
     save_edit(subject.edit, run.path(EDIT))
     write_text(run.path(METRICS), json.dumps({"change": scores} | ({"search": search} if search else {}), indent=2) + "\n")
     frames = write_film(run, subject, t, film, play)
-    write_pictures(run, subject, frames)
+    write_pictures(run, subject, frames, t)
     if subject.edit.dimensions == 2:
         write_pad(run, subject)
     write_exports(run, [subject], t)
     return scores
 
 
-def write_pictures(run: Run, subject: Subject, frames: media.Frames) -> None:
-    """Write the filmstrip and the heat map."""
+def write_pictures(run: Run, subject: Subject, frames: media.Frames, t: Tensor) -> None:
+    """Write the filmstrip, with the values of t if the path runs both ways from the seed, and the heat map."""
     from semanifold.plots import heat_map  # noqa: PLC0415  (brings matplotlib)
 
     seed = media.to_uint8(subject.picture)[0]
     mask = subject.mask_picture()
-    media.save_png(media.filmstrip(frames, seed, mask), run.path(STRIP))
+    both_ways = t.ndim == 1 and float(t.min()) < 0 < float(t.max())
+    strip = media.filmstrip(frames, seed, mask, count=STILLS + both_ways)  # an odd number has the seed in its middle
+    if both_ways:
+        places = media.evenly(len(frames), STILLS + 1)
+        first = [] if mask is None else ["seed and mask"]
+        strip = media.captioned(strip, [*first, *(f"{t[i]:+.2g}" for i in places)])
+    media.save_png(strip, run.path(STRIP))
     heat_map(frames, seed, mask, run.path(HEAT))
 
 
@@ -183,7 +191,10 @@ def write_pad(run: Run, subject: Subject, side: int = 7) -> None:
     """Write a sheet of a pad: its pictures over both coordinates, from the first knots to the last."""
     across, down = (torch.linspace(float(knots[0]), float(knots[-1]), side) for knots in subject.edit.knots)
     grid = torch.stack(torch.meshgrid(across, down, indexing="xy"), dim=-1).reshape(-1, 2)
-    media.save_png(media.contact_sheet(subject.frames(grid), columns=side, size=96), run.path(PAD))
+    sheet = media.contact_sheet(subject.frames(grid), columns=side, size=96)
+    names = [shown(name, 30) for name in subject.edit.info.name.split(" + ")]
+    axes = names if len(names) == 2 else ["first", "second"]
+    media.save_png(media.titled(sheet, f"across: {axes[0]}, down: {axes[1]}"), run.path(PAD))
 
 
 def measure(subject: Subject, t: Tensor) -> dict[str, float]:

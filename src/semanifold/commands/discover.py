@@ -42,6 +42,7 @@ class Search(ManifoldSettings):
     springs: Annotated[Mapping[int, float], SPRINGS] = field(default_factory=lambda: ManifoldSettings().springs)
     offset: Annotated[float | None, Parameter(parse=False)] = None
     direction: Annotated[int, Parameter(parse=False)] = 0
+    strength: Annotated[float, option("X", group=MAIN)] = ManifoldSettings.strength
     coarse: Annotated[bool, option(off="--no-coarse")] = True
     steps: Annotated[int, option("N", name="--iterations")] = ManifoldSettings.steps
     chunk: Annotated[int, option("N", name="--batch")] = ManifoldSettings.chunk

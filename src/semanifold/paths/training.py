@@ -219,11 +219,10 @@ class Training:
         self.sums = torch.zeros(len(STATS) + 1, device=generator.device)  # the last one counts
         self.rows: list[list[float]] = []
         facts = {key: value for key, value in asdict(settings).items() if key not in ("iterations", "save_every", "accumulate")}
-        decided = {"iterations": settings.iterations} if settings.decay else {}  # then the length decides the rates
         described = {"kind": paths.kind, "space": paths.info.space, "layers": paths.info.layers, **paths.options()}
         self.key = training_key(
             {
-                "settings": facts | decided,
+                "settings": facts,
                 "generator": generator.fingerprint,
                 "paths": described,
                 "reconstructor": (reconstructor.kind, reconstructor.size),

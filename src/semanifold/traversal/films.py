@@ -73,17 +73,17 @@ def write_films(
     Args:
         run_path: folder of the traversal.
         name: such as ``path_003``.
-        films: one a code; the first :data:`ROWS` are shown.
-        fps: frames a second.
-        cell: longer side of every picture; between 96 and 256 when None.
-        stills: still frames a row of the summary.
+        films: one per code; the first :data:`ROWS` are shown.
+        fps: frames per second.
+        cell: longer side of every picture; between 192 and 256 when None.
+        stills: still frames per row of the summary.
     """
     wanted = [run_path / FILMS / f"{name}.mp4", run_path / FILMS / f"{name}.gif", run_path / SUMMARIES / f"{name}.gif"]
     if all(file.is_file() for file in wanted):
         return
     for file in wanted:
         file.parent.mkdir(exist_ok=True)
-    cell = cell or int(min(max(*films[0][0].shape[:2], 96), 256))
+    cell = cell or int(min(max(*films[0][0].shape[:2], 192), 256))
     rows = [shrunk(film, cell, range(len(film))) for film in films[:ROWS]]
     grid = Film(rows, cell=cell, columns=math.ceil(math.sqrt(len(rows) * 1.3)))
     summary = Film(rows, cell=cell, stills=stills)
