@@ -377,7 +377,7 @@ WRONG = {
     "unknown group": (["rank", "WALK", "--group", "Bagns", "--out", "r"], "did you mean 'Bangs'"),
     "group of unmeasured attributes": (["rank", "WALK", "--group", "Bangs", "--out", "r"], "'celeba_bangs', which was not"),
     "unknown attribute in a group": (["rank", "WALK", "--group", "x=lefft", "--out", "r"], "did you mean 'left'"),
-    "groups of one name": (["rank", "WALK", "--group", "x=left", "x=right", "--out", "r"], "names of their own"),
+    "groups of one name": (["rank", "WALK", "--group", "x=left", "x=right", "--out", "r"], "different names"),
     "no top": (["rank", "WALK", "--top", "0", "--out", "r"], "at least 1"),
     "no correlation": (["rank", "WALK", "--least-pearson", "1.5", "--out", "r"], "0 to 1"),
     "name into another kind of file": (["rank", "WALK", "--name", "toy.py", "--out", "r"], "give a .safetensors file"),
@@ -445,11 +445,11 @@ def test_a_repetition_says_whether_the_same_came_out(done, tmp_path, capsys):
     shutil.copytree(done / "walk", tmp_path / "walk")
     shutil.rmtree(tmp_path / "walk" / "rank")
     assert cli.main(AGAIN) == 0
-    assert "All 2 files of numbers and pictures came out equal." in capsys.readouterr().out
+    assert "All 2 files of numbers and pictures are equal." in capsys.readouterr().out
     values = np.load("walk/measure/attributes.npy")
     np.save("walk/measure/attributes.npy", values + 1)
     assert cli.main([*AGAIN, "--overwrite"]) == 0
-    assert "Of 2 files of numbers and pictures 1 came out different: attributes.npy." in capsys.readouterr().out
+    assert "Of 2 files of numbers and pictures 1 are different: attributes.npy." in capsys.readouterr().out
 
 
 def test_other_paths_of_the_same_set_are_measured_anew(capsys):

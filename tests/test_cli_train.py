@@ -387,7 +387,7 @@ def test_with_a_mask_paths_do_not_start_along_axes_of_the_whole_picture():
     [
         (["--k", "0"], "at least 1 path, but k is 0"),
         (["--dipoles", "0"], "at least 1 dipole"),
-        (["--min-magnitude", "2", "--max-magnitude", "1"], "2 to 1 came"),
+        (["--min-magnitude", "2", "--max-magnitude", "1"], "got 2 to 1"),
         (["--kind", "warpd"], "did you mean 'warped'"),
         (["--preset", "mnst"], "did you mean 'mnist'"),
         (["--reconstructor", "vgg"], "no reconstructor 'vgg'"),

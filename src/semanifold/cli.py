@@ -38,7 +38,7 @@ COMMANDS = {
     "zoo": ("semanifold.commands.zoo:Zoo", "list and fetch the public weights that published programs use"),
     "inspect": ("semanifold.commands.files:Inspect", "say what a file or a folder is, without running anything in it"),
     "convert": ("semanifold.commands.files:Convert", "write a generator's weights as safetensors"),
-    "rerun": ("semanifold.commands.rerun:Rerun", "repeat a run from its run.json, and say whether the same came out"),
+    "rerun": ("semanifold.commands.rerun:Rerun", "repeat a run from its run.json, and say whether the results are the same"),
     "bench": ("semanifold.commands.bench:Bench", "measure how local edits are, against other methods"),
     "completion": ("semanifold.commands.completion:Completion", "print the script that completes words in your shell"),
 }

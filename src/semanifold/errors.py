@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 class SemanifoldError(ValueError):
-    """Something about the input is wrong; the message is one sentence that says what came, what was expected and what to do.
+    """Something about the input is wrong; the message is one sentence that says what was expected, what was found and what to do.
 
     The command line prints the message and exits with code 2.
     """

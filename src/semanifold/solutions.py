@@ -31,7 +31,7 @@ class Result(Enum):
 
 @dataclass(frozen=True, repr=False)
 class Solution(Generic[T]):
-    """A value with the way that it came about; failure is data.
+    """A value, why the search stopped, and its numbers; failure is data.
 
     Attributes:
         value: what was found, the best so far if the search was cut short.

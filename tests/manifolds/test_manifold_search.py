@@ -343,7 +343,7 @@ def test_settings_that_make_no_sense_are_refused(changes: dict, says: str) -> No
 @pytest.mark.parametrize(
     ("seeds", "mask", "changes", "says"),
     [
-        ([1, 2], LOWER, {}, "one seed, but 2 codes"),
+        ([1, 2], LOWER, {}, "one seed, but got 2 codes"),
         ([1], box(0, 0, 1, 1), {}, "whole picture"),
         ([1], box(0.5, 0.5, 0.501, 0.501), {}, "empty"),
         ([1], LOWER, {"space": "w"}, "no latent space 'w'"),

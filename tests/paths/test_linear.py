@@ -154,7 +154,7 @@ def test_mistakes() -> None:
         (lambda: LinearPaths("linear", 0, (7,), info), "at least 1 path"),
         (lambda: LinearPaths.from_vectors(torch.zeros(2, 3), info), "not zero"),
         (lambda: LinearPaths.from_vectors(torch.full((2, 3), torch.nan), info), "finite"),
-        (lambda: LinearPaths.from_vectors(torch.ones(3), info), r"\[3\] came"),
+        (lambda: LinearPaths.from_vectors(torch.ones(3), info), r"got \[3\]"),
         (lambda: LinearPaths.from_vectors(torch.ones(2, 3), info, scale=torch.ones(3)), "each of 2"),
     ]
     for call, words in cases:
@@ -199,5 +199,5 @@ def test_starts_that_do_not_fit() -> None:
     given = LinearPaths("id", 3, (8,), PathSetInfo(space="w"))
     with pytest.raises(SemanifoldError, match="form ortho cannot start"):
         linear_paths(made, "w", 3, "ortho", along=given)
-    with pytest.raises(SemanifoldError, match=r"2 directions of shape \[8\] to start along are expected, but 3 of \[8\]"):
+    with pytest.raises(SemanifoldError, match=r"2 directions of shape \[8\] to start along are expected, but got 3 of \[8\]"):
         linear_paths(made, "w", 2, "linear", along=given)

@@ -236,9 +236,9 @@ def test_priors_that_a_conditional_generator_refuses(conditional: StyleGAN2) -> 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"min_magnitude": 0.5, "max_magnitude": 0.2}, "0.5 to 0.2 came"),
+        ({"min_magnitude": 0.5, "max_magnitude": 0.2}, "got 0.5 to 0.2"),
         ({"min_magnitude": -0.1}, "-0.1 to"),
-        ({"min_magnitude": 0.0, "max_magnitude": 0.0}, "0 to 0 came"),
+        ({"min_magnitude": 0.0, "max_magnitude": 0.0}, "got 0 to 0"),
         ({"batch": 0}, "batch must be at least 1"),
         ({"iterations": 0}, "iterations must be at least 1"),
         ({"lambda_mask": -1.0}, "lambda_mask must be 0 or more"),

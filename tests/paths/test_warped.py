@@ -285,7 +285,7 @@ def test_mistakes() -> None:
         (lambda: WarpedPaths.create(4, 4, (8,), PathSetInfo(), gamma=0.0), "above 0"),
         (lambda: WarpedPaths.create(4, 4, (8,), PathSetInfo(), shared=True), "Only layers of w"),
         (lambda: WarpedPaths.create(4, 4, (8,), PathSetInfo(), init="spread", codes=torch.ones(9, 8)), "all alike"),
-        (lambda: WarpedPaths.create(4, 4, (8,), PathSetInfo(), init="spread", along=along(3, 8)), "4 directions .* but 3 of"),
+        (lambda: WarpedPaths.create(4, 4, (8,), PathSetInfo(), init="spread", along=along(3, 8)), "4 directions .* but got 3 of"),
         (lambda: WarpedPaths.create(3, 4, (8,), PathSetInfo(), along=along(3, 8)), 'have the start "spread"'),
         (lambda: WarpedPaths(drawn(4, 6, 7), drawn(4, 6), drawn(4), (7,), PathSetInfo(), scale=torch.ones(3)), "each of 4 paths"),
         (lambda: WarpedPaths(drawn(4, 6, 7), drawn(4, 5), drawn(4), (7,), PathSetInfo()), r"\[4, 5\]"),

@@ -88,7 +88,7 @@ def groups_of(command: Rank, measures: Measures) -> list[Group]:
     everything = score(measures.values, measures.attributes, measures.t)
     found = [find_group(word, names) for word in dict.fromkeys(command.group)]
     if len({file_word(name) for name, _ in found}) < len(found):
-        raise SemanifoldError(f"Groups need names of their own, but these came: {', '.join(name for name, _ in found)}.")
+        raise SemanifoldError(f"Groups need different names, but got {', '.join(name for name, _ in found)}.")
     return [Group(name, members, everything.columns([names.index(a) for a in members])) for name, members in found]
 
 

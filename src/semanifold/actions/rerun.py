@@ -118,10 +118,10 @@ def file_comparison(before: Path, after: Path, names: Sequence[str]) -> str:
     places = [file.relative_to(before) for file in files]
     other = [str(place) for place in places if not same(before / place, after / place)]
     if not other:
-        return f"All {len(places)} files of numbers and pictures came out equal."
+        return f"All {len(places)} files of numbers and pictures are equal."
     more = ", ..." if len(other) > 3 else ""
     words = shown(", ".join(other[:3]), 200)
-    return f"Of {len(places)} files of numbers and pictures {len(other)} came out different: {words}{more}."
+    return f"Of {len(places)} files of numbers and pictures {len(other)} are different: {words}{more}."
 
 
 def same(before: Path, after: Path) -> bool:
@@ -154,11 +154,11 @@ def comparison(before: Path, after: Path) -> str:
     if old is None or new is None:
         return f"The edit {shown(str(before), 200)} cannot be read, so it cannot be compared."
     if {key: value.shape for key, value in old.items()} != {key: value.shape for key, value in new.items()}:
-        return "The edit came out with other shapes."
+        return "The edit has other shapes."
     if equal(old, new):
-        return "The edit came out equal, bit for bit."
+        return "The edit is equal, bit for bit."
     largest = max((float((old[key].double() - new[key].double()).abs().max()) for key in old if old[key].numel()), default=0.0)
     size = max(
         (float(value.double().abs().max()) for key, value in old.items() if key == "offsets" and value.numel()), default=0.0
     )
-    return f"The edit came out different by at most {largest:.2g}, where its codes move by up to {size:.2g}."
+    return f"The edit differs by at most {largest:.2g}, where its codes move by up to {size:.2g}."

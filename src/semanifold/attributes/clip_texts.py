@@ -48,7 +48,7 @@ class Prompts:
         if len(parts) != 2 or not all(parts) or parts[0] == parts[1]:
             raise SemanifoldError(
                 "A text attribute is written clip:PROMPT|AGAINST, such as clip:a photo of a smiling person|a photo of a person, "
-                f"but {text!r} came."
+                f"but got {text!r}."
             )
         return cls(*parts)
 

@@ -70,11 +70,11 @@ def function_reader(
     ranges = [(0.0, 1.0)] * len(names) if ranges is None else list(ranges)
     if not names or not all(names) or len(set(names)) < len(names) or len(ranges) != len(names):
         raise SemanifoldError(
-            f"Attributes of a function need different names and one range each, but {names} and {len(ranges)} ranges came."
+            f"Attributes of a function need different names and one range each, but got {names} and {len(ranges)} ranges."
         )
     for name, (low, high) in zip(names, ranges, strict=True):
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise SemanifoldError(f"The range of {name} must be two finite numbers, the smaller first, but {low}, {high} came.")
+            raise SemanifoldError(f"The range of {name} must be two finite numbers, the smaller first, but got {low}, {high}.")
     rows = zip(names, ranges, strict=True)
     return FunctionAttributes(function, [Attribute(name, low, high, declared=declared) for name, (low, high) in rows])
 

@@ -96,7 +96,7 @@ def parse_description(table: object) -> Description:
     size = _numbers(table, "size", 2)
     if len(size) != 2 or not all(1 <= side <= LARGEST and side == int(side) for side in size):
         raise SemanifoldError(
-            f"size must be height and width in pixels, such as [64, 64], each at most {LARGEST}, but {_said(table['size'])} came."
+            f"size must be height and width in pixels, such as [64, 64], each at most {LARGEST}, but got {_said(table['size'])}."
         )
     channels = 1 if table.get("colours") == "grey" else 3
     made = Description(
@@ -117,7 +117,7 @@ def parse_description(table: object) -> Description:
     if 0 in made.scale:
         raise SemanifoldError("scale must not be 0.")
     if made.columns and (len(made.columns) != len(made.attributes) or min(made.columns) < 0):
-        raise SemanifoldError(f"columns must be one number from 0 an attribute, but {_said(table['columns'])} came.")
+        raise SemanifoldError(f"columns must be one number from 0 per attribute, but got {_said(table['columns'])}.")
     if made.decode == "box" and not (made.output and made.scores and len(made.attributes) == 4):
         raise SemanifoldError("a box needs the names of two outputs, output (boxes) and scores, and four attributes or none.")
     return made
@@ -136,7 +136,7 @@ def _attributes(table: Mapping[str, Any]) -> tuple[Attribute, ...]:
         if not (_is_name(name) and _is_number(low) and _is_number(high) and low < high):
             raise SemanifoldError(
                 f"an attribute needs a printable name of at most {LONGEST} letters, and a low below its high, "
-                f"but {_said(row)} came."
+                f"but got {_said(row)}."
             )
         declared = "low" in row or "high" in row or table.get("decode") in ("softmax", "sigmoid")
         unit = shown(str(row.get("unit", "")))
@@ -156,14 +156,14 @@ def _choice(table: Mapping[str, Any], key: str, choices: Sequence[str]) -> str:
 def _text(table: Mapping[str, Any], key: str) -> str:
     value = table.get(key, "")
     if not isinstance(value, str):
-        raise SemanifoldError(f"{key} must be a name, but {_said(value)} came.")
+        raise SemanifoldError(f"{key} must be a name, but got {_said(value)}.")
     return value
 
 
 def _texts(table: Mapping[str, Any], key: str) -> tuple[str, ...]:
     values = table.get(key, [])
     if not isinstance(values, list) or not all(isinstance(value, str) and _is_name(value) for value in values):
-        raise SemanifoldError(f"{key} must be a list of file names, but {_said(values)} came.")
+        raise SemanifoldError(f"{key} must be a list of file names, but got {_said(values)}.")
     return tuple(values)
 
 
@@ -172,9 +172,9 @@ def _numbers(table: Mapping[str, Any], key: str, count: int | None = None) -> tu
     value = table.get(key, [])
     values = value if isinstance(value, list) else [value]
     if not all(_is_number(v) for v in values):
-        raise SemanifoldError(f"{key} must be numbers, but {_said(value)} came.")
+        raise SemanifoldError(f"{key} must be numbers, but got {_said(value)}.")
     if count is not None and len(values) not in (0, 1, count):
-        raise SemanifoldError(f"{key} must be one number or {count}, but {len(values)} came.")
+        raise SemanifoldError(f"{key} must be one number or {count}, but got {len(values)}.")
     return tuple(float(v) for v in values)
 
 

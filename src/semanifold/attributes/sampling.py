@@ -22,8 +22,8 @@ def rgb(images: Tensor) -> Tensor:
     """
     if images.ndim != 4 or images.shape[1] not in (1, 3) or not images.is_floating_point():
         raise SemanifoldError(
-            f"Attributes are read from floating pictures [n, 1 or 3, h, w] in [-1, 1], but {list(images.shape)} of "
-            f"{images.dtype} came."
+            f"Attributes are read from floating pictures [n, 1 or 3, h, w] in [-1, 1], but got {list(images.shape)} of "
+            f"{images.dtype}."
         )
     return ((images.float().clamp(-1, 1) + 1) / 2).expand(-1, 3, -1, -1)
 

@@ -12,7 +12,7 @@ from semanifold.commands.base import Command
 
 @dataclass(frozen=True, kw_only=True)
 class Rerun(Command):
-    """Repeat a run from its run.json, and say whether the same came out.
+    """Repeat a run from its run.json, and say whether the results are the same.
 
     Attributes:
         run_folder: run folder of any command.

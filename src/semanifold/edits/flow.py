@@ -115,13 +115,13 @@ class Flow(Edit):
         """
         if support.ndim < 2 or tuple(alphas.shape) != (len(support),) or not len(support) or gamma.numel() != 1:
             raise SemanifoldError(
-                f"A flow needs support vectors [m, ...], m weights and one gamma, but {list(support.shape)}, "
-                f"{list(alphas.shape)} and {list(gamma.shape)} came."
+                f"A flow needs support vectors [m, ...], m weights and one gamma, but got {list(support.shape)}, "
+                f"{list(alphas.shape)} and {list(gamma.shape)}."
             )
         if not (torch.isfinite(support).all() and torch.isfinite(alphas).all() and 0 < float(gamma) < math.inf):
             raise SemanifoldError("A flow's support vectors and weights must be finite, and its gamma above 0.")
         if not (math.isfinite(step) and step > 0 and count >= 1):
-            raise SemanifoldError(f"A flow takes at least 1 step of a length above 0, but {count} of {step:g} came.")
+            raise SemanifoldError(f"A flow takes at least 1 step of a length above 0, but got {count} of {step:g}.")
         self.support, self.alphas, self.gamma = support, alphas, gamma.reshape(())
         self.step, self.count, self.info = step, count, info
 
@@ -157,7 +157,7 @@ class Flow(Edit):
             )
         t = torch.as_tensor(t, dtype=start.dtype, device=start.device).reshape(-1)
         if len(start) != len(t) and 1 not in (len(start), len(t)):
-            raise SemanifoldError(f"{len(start)} codes take one t, or {len(start)} of them, but {len(t)} came.")
+            raise SemanifoldError(f"{len(start)} codes take one t, or {len(start)} of them, but got {len(t)}.")
         if not (t.abs() <= FARTHEST).all():
             raise SemanifoldError(
                 f"A path is followed to {FARTHEST} times its length at most; give a t of -1 to 1, or a little more."

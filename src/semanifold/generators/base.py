@@ -133,7 +133,7 @@ class Generator(nn.Module, ABC):
         """Refuse codes of an unknown space, of the wrong shape, of no code at all, or with NaN or infinite values.
 
         Raises:
-            SemanifoldError: naming what came and what was expected.
+            SemanifoldError: naming what was given and what was expected.
         """
         self.check_shape(latents)
         if not torch.isfinite(latents.values).all():

@@ -125,7 +125,7 @@ class BigGAN(Generator):
         if latents.labels is None or tuple(latents.labels.shape) != (n, self.classes):
             came = "none" if latents.labels is None else list(latents.labels.shape)
             raise SemanifoldError(
-                f"{self.name} has {self.classes} classes; codes of z need labels [{n}, {self.classes}], but {came} came; "
+                f"{self.name} has {self.classes} classes; codes of z need labels [{n}, {self.classes}], but got {came}; "
                 "sample(seeds, labels=...) gives them."
             )
         classes = latents.labels @ self.embedding

@@ -102,4 +102,4 @@ def averaged(pictures: Tensor, size: int | None, name: str) -> Tensor:
 def check_channels(channels: tuple[int, ...], architecture: str) -> None:
     """Refuse channel counts that make no network: fewer than two sizes, or none at some size."""
     if len(channels) < 2 or any(not isinstance(count, int) or count < 1 for count in channels):
-        raise SemanifoldError(f"{architecture} needs channel counts from 1 for 4, 8, ... pixels, two at least; {channels} came.")
+        raise SemanifoldError(f"{architecture} needs channel counts from 1 for 4, 8, ... pixels, two at least; got {channels}.")

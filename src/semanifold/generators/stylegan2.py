@@ -63,7 +63,7 @@ class StyleGAN2Config:
         if len(self.channels) != int(math.log2(self.size)) - 1:
             raise SemanifoldError(
                 f"A StyleGAN2 of {self.size} pixels needs {int(math.log2(self.size)) - 1} channel counts (for 4, 8, ... "
-                f"{self.size} pixels), but {len(self.channels)} came."
+                f"{self.size} pixels), but got {len(self.channels)}."
             )
         if self.architecture not in ("skip", "resnet", "orig"):
             hint = near_names(self.architecture, ("skip", "resnet", "orig"))
@@ -233,7 +233,7 @@ class StyleGAN2(Generator):
         shapes = [tuple(m.shape[-2:]) for m in noise]
         if shapes != [(s, s) for s in self._noise_sizes()]:
             raise SemanifoldError(
-                f"{self.name} takes one noise map a convolution, of {self._noise_sizes()} pixels; {shapes} came."
+                f"{self.name} takes one noise map per convolution, of {self._noise_sizes()} pixels; got {shapes}."
             )
         return list(noise)
 
@@ -295,7 +295,7 @@ class StyleGAN2(Generator):
             cutoff: only the first so many layers are pulled; all when None.
 
         Returns:
-            Codes of w+ if they came in w+ or a cutoff is given, else of w.
+            Codes of w+ if they were given in w+ or a cutoff is given, else of w.
         """
         if latents.space == "z":
             latents = self.convert(latents, "w")

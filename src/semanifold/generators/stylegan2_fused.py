@@ -252,7 +252,7 @@ def fused_pictures(
         convs: the convolutions to run; every second one, from the second on, doubles the size.
         colours: colour layers, of every resolution or of the last alone.
         ws: ``[n, layers, w]`` codes.
-        maps: one noise map a convolution, or None.
+        maps: one noise map per convolution, or None.
 
     Returns:
         ``[n, colours, h, w]``.

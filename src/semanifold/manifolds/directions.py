@@ -119,14 +119,14 @@ def moving_shape(latents: Latents, layers: tuple[int, int] | None) -> tuple[int,
         SemanifoldError: if there is not exactly one code, or the layers are not those of the space.
     """
     if len(latents) != 1:
-        raise SemanifoldError(f"A manifold belongs to one seed, but {len(latents)} codes came; search once for each.")
+        raise SemanifoldError(f"A manifold belongs to one seed, but got {len(latents)} codes; search once for each.")
     shape = tuple(latents.values.shape[1:])
     if layers is None:
         return shape
     first, last = layers
     if len(shape) < 2:
         raise SemanifoldError(
-            f"Layers can be chosen in the space w+ only, not in {latents.space}, but {first}-{last - 1} came; leave them out."
+            f"Layers can be chosen in the space w+ only, not in {latents.space}, but got {first}-{last - 1}; leave them out."
         )
     if not 0 <= first < last <= shape[0]:
         raise SemanifoldError(f"There are no layers {first} to {last - 1}: this code has layers 0 to {shape[0] - 1}.")

@@ -93,9 +93,9 @@ class ManifoldSettings:
             *(("the order of a spring", k) for k in self.springs),
         ):
             if not isinstance(count, int):
-                raise SemanifoldError(f"{name} must be a whole number, but {count!r} came.")
+                raise SemanifoldError(f"{name} must be a whole number, but got {count!r}.")
         if self.frames < 3:
-            raise SemanifoldError(f"A manifold needs at least 3 frames, but {self.frames} came.")
+            raise SemanifoldError(f"A manifold needs at least 3 frames, but got {self.frames}.")
         if self.frames ** (2 if self.dims == 2 else 1) > MOST_FRAMES:
             raise SemanifoldError(f"A manifold has at most {MOST_FRAMES:,} pictures, but {self.frames} frames were asked for.")
         if self.dims not in (1, 2):
@@ -129,20 +129,20 @@ class ManifoldSettings:
         above = {"sigma": self.sigma, "offset": self.offset, "alpha": self.alpha, "damping": self.damping}
         for name, value in above.items():
             if value is not None and not (math.isfinite(value) and value > 0):
-                raise SemanifoldError(f"{name} must be a finite number above 0, but {value} came.")
+                raise SemanifoldError(f"{name} must be a finite number above 0, but got {value}.")
         if not 0 < self.strength <= MOST_STRENGTH:
             raise SemanifoldError(f"strength must be above 0 and at most {MOST_STRENGTH:g}, but it is {self.strength}.")
         if not 0 <= self.independence <= 1:
-            raise SemanifoldError(f"independence must lie between 0 and 1, but {self.independence} came.")
+            raise SemanifoldError(f"independence must lie between 0 and 1, but got {self.independence}.")
         least = {"outside": (self.outside, 0), "tolerance": (self.tolerance, 0), "direction": (self.direction, 0)}
         for name, (value, bound) in (least | {"steps": (self.steps, 1), "chunk": (self.chunk, 1)}).items():
             if not bound <= value < math.inf:
-                raise SemanifoldError(f"{name} must be at least {bound} and finite, but {value} came.")
+                raise SemanifoldError(f"{name} must be at least {bound} and finite, but got {value}.")
         for order, weight in self.springs.items():
             if not (1 <= order < self.frames) or not (math.isfinite(weight) and weight >= 0):
                 raise SemanifoldError(
                     f"Springs are given as order: weight with orders 1..{self.frames - 1} and weights of 0 or more, "
-                    f"but {order}: {weight} came."
+                    f"but got {order}: {weight}."
                 )
 
     @property

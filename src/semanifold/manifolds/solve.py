@@ -148,7 +148,7 @@ class _Search:
         generator: Generator, latents: Latents, mask: Mask, settings: ManifoldSettings, distance: Distance | None
     ) -> _Search:
         if len(latents) != 1:
-            raise SemanifoldError(f"A manifold belongs to one seed, but {len(latents)} codes came; search once for each.")
+            raise SemanifoldError(f"A manifold belongs to one seed, but got {len(latents)} codes; search once for each.")
         generator.check(latents)
         space = settings.space or ("w+" if "w+" in generator.spaces else next(iter(generator.spaces)))
         seed = generator.convert(latents, space)

@@ -36,7 +36,7 @@ def combine(edits: Sequence[Lattice], *, pad: bool = False) -> Lattice:
         )
     if len(edits) < 2 or (pad and len(edits) != 2):
         raise SemanifoldError(
-            f"{'A pad takes exactly 2 paths' if pad else 'Combining takes at least 2 paths'}; {len(edits)} came."
+            f"{'A pad takes exactly 2 paths' if pad else 'Combining takes at least 2 paths'}; got {len(edits)}."
         )
     shapes = {(edit.info.space, tuple(edit.offsets.shape[edit.dimensions :]), edit.dimensions) for edit in edits}
     if len(shapes) != 1 or edits[0].dimensions != 1:
@@ -93,7 +93,7 @@ def retime(
     knots = edit.knots[0].double()
     count = frames or len(knots)
     if count < 3:
-        raise SemanifoldError(f"A path needs at least 3 frames, but {count} came.")
+        raise SemanifoldError(f"A path needs at least 3 frames, but got {count}.")
     new_knots, places = [torch.zeros(1, dtype=torch.float64)], [torch.zeros(1, dtype=torch.float64)]
     for end in (float(knots[0]), float(knots[-1])):
         if end == 0:

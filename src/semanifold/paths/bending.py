@@ -40,7 +40,7 @@ def bending(paths: PathSet, latents: Latents) -> Bending:
         SemanifoldError: if there are fewer than two codes, or they do not fit the paths.
     """
     if len(latents) < 2:
-        raise SemanifoldError(f"Bending is measured between codes: at least 2 are needed, but {len(latents)} came.")
+        raise SemanifoldError(f"Bending is measured between codes: at least 2 are needed, but got {len(latents)}.")
     paths.check(latents)
     count = paths.info.count
     rows = [_of_one(paths, k, latents, torch.arange(-count, count + 1) / count) for k in range(len(paths))]

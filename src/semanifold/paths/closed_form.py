@@ -241,7 +241,7 @@ def local_paths(
     shape, info = info_for(generator, space, layers, method=method, cite=RESEFA if method == "local directions" else ())
     if tuple(vectors.shape[1:]) != tuple(generator.spaces[space]):
         raise SemanifoldError(
-            f"Directions [k, ...] of {list(generator.spaces[space])} are expected in {space}, but {list(vectors.shape)} came."
+            f"Directions [k, ...] of {list(generator.spaces[space])} are expected in {space}, but got {list(vectors.shape)}."
         )
     moving = vectors[:, slice(*layers)] if layers else vectors
     return sized(moving.reshape(-1, *shape), moving_codes(generator, info, SAMPLES), info)

@@ -138,7 +138,7 @@ class LinearPaths(PathSet):
             SemanifoldError: if a vector is zero or not finite, or sizes disagree.
         """
         if vectors.ndim < 2 or not len(vectors):
-            raise SemanifoldError(f"Directions are expected as [K, ...], at least one, but {list(vectors.shape)} came.")
+            raise SemanifoldError(f"Directions are expected as [K, ...], at least one, but got {list(vectors.shape)}.")
         flat = vectors.detach().flatten(1).float()
         lengths = flat.norm(dim=1)
         if not torch.isfinite(flat).all() or not (lengths > 0).all():
@@ -307,6 +307,6 @@ def flat_directions(along: LinearPaths, count: int, shape: tuple[int, ...], *, s
     """
     if (len(along), *along.shape) != (count, *shape):
         came = f"{len(along)} of {list(along.shape)}"
-        raise SemanifoldError(f"{count} directions of shape {list(shape)} to start along are expected, but {came} came.")
+        raise SemanifoldError(f"{count} directions of shape {list(shape)} to start along are expected, but got {came}.")
     rows = along.directions().cpu().float()
     return nn.functional.normalize(rows.mean(1) if shared else rows.flatten(1), dim=1)

@@ -180,9 +180,9 @@ def make_reconstructor(
     if kind.lower() not in KINDS:
         raise SemanifoldError(f"There is no reconstructor {kind!r}: {near_names(kind.lower(), KINDS)}")
     if paths < 1 or channels < 1:
-        raise SemanifoldError(f"A reconstructor needs at least 1 path and 1 channel, but {paths} and {channels} came.")
+        raise SemanifoldError(f"A reconstructor needs at least 1 path and 1 channel, but got {paths} and {channels}.")
     if size is not None and size < 32:
-        raise SemanifoldError(f"A reconstructor looks at pictures of at least 32 pixels, but the size {size} came.")
+        raise SemanifoldError(f"A reconstructor looks at pictures of at least 32 pixels, but got the size {size}.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         made = KINDS[kind.lower()](paths, channels, size)

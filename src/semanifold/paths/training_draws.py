@@ -67,9 +67,9 @@ class Prior:
         if self.psi != 1 and self.space == "z":
             raise SemanifoldError("A truncation by psi pulls codes of w; train in w or w+, or cut z by --z-truncation.")
         if not -2 <= self.psi <= 2:
-            raise SemanifoldError(f"The truncation psi is between 0 (the mean picture) and 1 (no change), but {self.psi:g} came.")
+            raise SemanifoldError(f"The truncation psi is between 0 (the mean picture) and 1 (no change), but got {self.psi:g}.")
         if self.z_truncation is not None and not self.z_truncation > 0:
-            raise SemanifoldError(f"The cut of z must be above 0, but {self.z_truncation:g} came.")
+            raise SemanifoldError(f"The cut of z must be above 0, but got {self.z_truncation:g}.")
         if self.z_truncation is not None and not is_normal(generator):
             raise SemanifoldError(f"The codes of {generator.name} are not normal, so they cannot be cut; leave it out.")
         if self.classes and not generator.classes:

@@ -66,25 +66,25 @@ class TrainingSettings:
         """Refuse what makes no sense.
 
         Raises:
-            SemanifoldError: naming the field, what came and what is expected.
+            SemanifoldError: naming the field, what was given and what is expected.
         """
         if not 0 <= self.min_magnitude <= self.max_magnitude < math.inf or self.max_magnitude == 0:
             raise SemanifoldError(
-                f"Magnitudes range from a least length of 0 or more to a greatest one above it, but {self.min_magnitude:g} to "
-                f"{self.max_magnitude:g} came."
+                f"Magnitudes range from a smallest length of 0 or more to a larger one, but got {self.min_magnitude:g} to "
+                f"{self.max_magnitude:g}."
             )
         for name in ("iterations", "batch", "accumulate", "log_every", "save_every"):
             if getattr(self, name) < 1:
-                raise SemanifoldError(f"{name} must be at least 1, but {getattr(self, name)} came.")
+                raise SemanifoldError(f"{name} must be at least 1, but got {getattr(self, name)}.")
         for name in ("lambda_cls", "lambda_reg", "lambda_mask", "paths_lr", "reconstructor_lr"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise SemanifoldError(f"{name} must be 0 or more, but {getattr(self, name):g} came.")
+                raise SemanifoldError(f"{name} must be 0 or more, but got {getattr(self, name):g}.")
         if not 0 <= self.decay <= 1:
-            raise SemanifoldError(f"decay is a share of the iterations, 0 to 1, but {self.decay:g} came.")
+            raise SemanifoldError(f"decay is a share of the iterations, 0 to 1, but got {self.decay:g}.")
         if self.precision not in ("float32", "bf16"):
             raise SemanifoldError(f"The precision is float32 or bf16, not {self.precision!r}.")
         if self.seed < 0 or self.seed >= 2**62:
-            raise SemanifoldError(f"The seed is a whole number from 0 to 2^62, but {self.seed} came.")
+            raise SemanifoldError(f"The seed is a whole number from 0 to 2^62, but got {self.seed}.")
 
     def share(self, processes: int) -> int:
         """Return how many samples one process works on at a time.

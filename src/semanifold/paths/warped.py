@@ -88,13 +88,13 @@ class WarpedPaths(PathSet):
         sizes = [list(support.shape), list(alphas.shape), list(log_gamma.shape)]
         if support.ndim != 3 or 0 in support.shape or sizes[1:] != [sizes[0][:2], sizes[0][:1]] or sizes[0][2] != size:
             raise SemanifoldError(
-                f"Warped paths need support vectors [K, 2N, {size}], weights [K, 2N] and gammas [K], but {sizes[0]}, {sizes[1]} "
-                f"and {sizes[2]} came; check K, N and the space."
+                f"Warped paths need support vectors [K, 2N, {size}], weights [K, 2N] and gammas [K], but got {sizes[0]}, "
+                f"{sizes[1]} and {sizes[2]}; check K, N and the space."
             )
         if not 0 < unit < math.inf:
-            raise SemanifoldError(f"The unit of support vectors is a length above 0, but {unit:g} came.")
+            raise SemanifoldError(f"The unit of support vectors is a length above 0, but got {unit:g}.")
         if scale is not None and tuple(scale.shape) != (len(support),):
-            raise SemanifoldError(f"A scale is expected for each of {len(support)} paths, but {list(scale.shape)} came.")
+            raise SemanifoldError(f"A scale is expected for each of {len(support)} paths, but got {list(scale.shape)}.")
         self.shape, self.info, self.shared, self.unit = tuple(shape), info, shared, unit
         self.learn_alphas, self.learn_gammas = learn_alphas, learn_gammas
         self.support = nn.Parameter(support)
@@ -152,7 +152,7 @@ class WarpedPaths(PathSet):
         if along is not None and init != "spread":
             raise SemanifoldError(f'Paths that begin along directions have the start "spread", not {init!r}.')
         if gamma is not None and not 0 < gamma < math.inf:
-            raise SemanifoldError(f"Gamma is one over a squared length and lies above 0, but {gamma:g} came.")
+            raise SemanifoldError(f"Gamma is one over a squared length and lies above 0, but got {gamma:g}.")
         size = moving_size(shape, info, shared=shared)
         unit = 1.0
         if init == "reference":
@@ -252,7 +252,7 @@ def spread_support(
     if codes is None:
         codes = torch.randn(1024, size, generator=draw)
     if len(codes) < 4 or codes.shape[1:] != (size,):
-        raise SemanifoldError(f"The start needs random codes [n, {size}], at least 4, but {list(codes.shape)} came.")
+        raise SemanifoldError(f"The start needs random codes [n, {size}], at least 4, but got {list(codes.shape)}.")
     codes = codes.detach().cpu().float()
     mean = codes.mean(0)
     centred = codes - mean

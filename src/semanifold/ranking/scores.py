@@ -57,12 +57,12 @@ def score(values: Array, attributes: Sequence[Attribute], t: Array | None = None
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 4 or values.shape[-1] != len(attributes) or values.shape[2] < 2:
         raise SemanifoldError(
-            f"Attributes of paths are expected as [codes, paths, 2 or more frames, {len(attributes)}], but "
-            f"{list(values.shape)} came."
+            f"Attributes of paths are expected as [codes, paths, 2 or more frames, {len(attributes)}], but got "
+            f"{list(values.shape)}."
         )
     t = np.linspace(-1, 1, values.shape[2]) if t is None else np.asarray(t, dtype=np.float64)
     if t.shape != (values.shape[2],):
-        raise SemanifoldError(f"{values.shape[2]} frames need as many moments, but {t.shape[0]} came.")
+        raise SemanifoldError(f"{values.shape[2]} frames need as many moments, but got {t.shape[0]}.")
     if empty := [attribute.name for attribute in attributes if not attribute.low < attribute.high]:
         raise SemanifoldError(f"The attribute {empty[0]!r} has an empty range; its low must lie below its high.")
     attributes = fitted(values, attributes)

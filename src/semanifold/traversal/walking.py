@@ -35,7 +35,7 @@ def moments(count: int, leap: int = 1) -> Tensor:
         leap: every how many steps a frame is kept, counted from ``t = 0``.
     """
     if count < 1 or not 1 <= leap <= count:
-        raise SemanifoldError(f"A path of at least 1 step keeps every 1st to last of them, but every {leap}th of {count} came.")
+        raise SemanifoldError(f"A path of at least 1 step keeps every 1st to last of them, but got every {leap}th of {count}.")
     if count > MOST_STEPS:
         raise SemanifoldError(f"A path takes at most {MOST_STEPS:,} steps, but {count} were asked for.")
     return torch.arange(-(count // leap), count // leap + 1, dtype=torch.float64) * leap / count
