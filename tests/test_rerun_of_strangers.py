@@ -64,8 +64,8 @@ def test_comparing_follows_no_links_and_reads_damaged_files(tmp_path: Path) -> N
     os.mkfifo(one / "c.png")
     (one / "d.safetensors").write_text("damaged")
     (other / "d.safetensors").write_text("damaged")
-    assert file_comparison(one, other, ["frames", "c.png"]) == "All 1 files of numbers and pictures came out equal."
-    assert "1 came out different: d.safetensors" in file_comparison(one, other, ["d.safetensors"])
+    assert file_comparison(one, other, ["frames", "c.png"]) == "All 1 files of numbers and pictures are equal."
+    assert "1 are different: d.safetensors" in file_comparison(one, other, ["d.safetensors"])
     assert "cannot be read" in comparison(one / "d.safetensors", other / "d.safetensors")
     write_tensors(one / "e.safetensors", {"a": torch.zeros(3, dtype=torch.int32)}, {})
     write_tensors(other / "e.safetensors", {"a": torch.ones(3, dtype=torch.int32)}, {})

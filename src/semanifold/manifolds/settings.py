@@ -84,7 +84,7 @@ class ManifoldSettings:
         """Refuse what makes no sense.
 
         Raises:
-            SemanifoldError: naming the field, what came and what is expected.
+            SemanifoldError: naming the field, what was given and what is expected.
         """
         for name, count in (
             ("frames", self.frames),
