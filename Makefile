@@ -6,11 +6,12 @@ INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.installed-tools
 INSTALL := scripts/install.sh $(BIN)/python --editable
 
-.PHONY: help demo test lint docs clean
+.PHONY: help demo test fuzz lint docs clean
 
 help:
 	@echo "make demo   a face whose mouth moves, written to out/demo (about two minutes after the installation)"
 	@echo "make test   every test (under ten minutes on two cores)"
+	@echo "make fuzz   odd inputs for every reader, a minute each (FUZZ_SECONDS=60); what fails is kept in out/fuzz"
 	@echo "make lint   ruff and pyright"
 	@echo "make docs   the generated pictures and tables of the docs, again"
 	@echo "make clean  remove the environment and caches; what you made in out/ stays"
@@ -31,6 +32,9 @@ demo: $(INSTALLED)
 
 test: $(TOOLS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+
+fuzz: $(TOOLS)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py
 
 lint: $(TOOLS)
 	$(BIN)/ruff check .

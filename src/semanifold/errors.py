@@ -42,5 +42,5 @@ def shown(text: str, most: int = 80) -> str:
 
 
 def _harmless(letter: str) -> bool:
-    """Whether a character only shows itself: no control, no change of direction, no half of a pair."""
-    return letter == " " or unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+    """Whether a character only shows itself: no control, no change of direction, no half of a pair, nothing unknown."""
+    return letter == " " or unicodedata.category(letter) not in ("Cc", "Cf", "Cn", "Cs", "Co", "Zl", "Zp")

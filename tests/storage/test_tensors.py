@@ -63,3 +63,12 @@ def test_a_tensor_that_claims_more_than_the_file_holds(tmp_path: Path) -> None:
 
 def test_null_metadata_is_none(tmp_path: Path) -> None:
     assert read_header(written(tmp_path / "a.safetensors", '{"__metadata__": null}')) == {}
+
+
+def test_tensors_that_share_memory_are_written_apart(tmp_path: Path) -> None:
+    both = torch.arange(6.0)
+    write_tensors(tmp_path / "x.safetensors", {"a": both, "b": both, "c": both[2:]}, {})
+    held = read_tensors(tmp_path / "x.safetensors").tensors
+    assert torch.equal(held["a"], both)
+    assert torch.equal(held["b"], both)
+    assert torch.equal(held["c"], both[2:])

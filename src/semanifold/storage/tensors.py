@@ -35,7 +35,13 @@ class TensorFile(NamedTuple):
 
 def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
     """Write tensors with a header as one file, whole or not at all."""
-    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    plain: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for key, value in tensors.items():
+        copy = value.detach().cpu().contiguous()
+        memory = copy.untyped_storage().data_ptr()
+        plain[key] = copy.clone() if memory in seen else copy  # safetensors refuses two tensors in one memory
+        seen.add(memory)
     with replacing(path) as part:
         safetensors.torch.save_file(plain, part, metadata={HEADER: json.dumps(header)})
 
