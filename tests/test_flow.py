@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from semanifold.errors import SemanifoldError
 from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from semanifold.latents import Latents
 from semanifold.manifolds.works import combine, extrapolate, retime, reverse, transfer, trim
+from semanifold.showing import show
 
 STEP, COUNT = 0.3, 6
 SHAPE = (8,)
@@ -160,6 +162,17 @@ def test_a_flow_is_combined_with_a_manifold() -> None:
     corner = pad.latents(seed, torch.tensor([[-1.0, 1.0]])).values
     expected = manifold.latents(seed, -1.0).values + edit.latents(seed, 1.0).values - seed.values
     assert torch.allclose(corner, expected, atol=1e-5)
+
+
+def test_a_path_of_w_is_traced_from_a_code_of_w_plus_and_shown_there() -> None:
+    faces, edit = generator(), flow("w", (8,))
+    w, wide = (faces.sample([3], space) for space in ("w", "w+"))
+    lattice = traced(edit, wide)
+    assert (lattice.info.space, lattice.seed) == ("w+", wide)
+    assert torch.allclose(lattice.latents(wide, 0.5).values, edit.latents(w, 0.5).values[:, None], atol=1e-5)
+    assert combine([made_on(wide), lattice]).info.space == "w+"
+    strips = [np.asarray(show(edit, faces, code)).astype(int) for code in (w, wide, 3)]
+    assert max(abs(strips[0] - strip).max() for strip in strips) <= 1, "up to the rounding of a batch"
 
 
 def test_a_flow_can_be_timed_trimmed_lengthened_turned_and_carried_over() -> None:

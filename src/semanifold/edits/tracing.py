@@ -27,7 +27,8 @@ def traced(
 
     Args:
         edit: a path of one dimension that moves latents.
-        latents: the one code to start at, in the edit's space; or its seed, which needs the generator.
+        latents: the one code to start at, in the edit's space (or in w+, for a path of w: all layers move alike); or its seed,
+            which needs the generator.
         knots: increasing values of ``t``, or how many of them over the usable range; 0 is added where it is missing. By default
             the knots of the edit itself: each Euler step of a flow, each knot of a lattice.
         generator: makes the code of a seed.
@@ -43,6 +44,8 @@ def traced(
     latents = as_latents(latents, generator, edit.info.space)
     if len(latents) != 1:
         raise SemanifoldError(f"A path is traced from one code at a time, but {len(latents)} were given.")
+    if (edit.info.space, latents.space) == ("w", "w+"):
+        edit = widened(edit, latents.values.shape[1])
     places = _knots(edit, knots).to(latents.values)
     with torch.no_grad():
         offsets = edit.latents(latents, places).values - latents.values

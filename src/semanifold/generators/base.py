@@ -213,7 +213,7 @@ class Generator(nn.Module, ABC):
             while len(frames) < most and (not frames or time.monotonic() - began < PATIENCE):
                 label = len(frames) % self.classes if self.classes else None
                 frames.append(to_uint8(self.images(self.sample(len(frames), labels=label)))[0])
-        return contact_sheet(frames, columns=4)
+        return contact_sheet(frames[: len(frames) // 4 * 4 or None], columns=4)  # whole rows
 
     def _repr_html_(self) -> str | None:
         """Show a notebook a few pictures."""
