@@ -97,6 +97,12 @@ def table(rows: dict[str, Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write(rows: dict[str, Row], out: Path) -> None:
+    """Write what has been found so far."""
+    (out / "hostile.json").write_text(json.dumps({kind: asdict(row) for kind, row in rows.items()}, indent=1))
+    (out / "hostile.md").write_text(table(rows))
+
+
 def main() -> None:
     """Try everything and write what was found."""
     parser = argparse.ArgumentParser(description="Hostile inputs, each tried through every command that takes it.")
@@ -132,8 +138,7 @@ def main() -> None:
                     text = f"{hostile.kind} | {hostile.name} | {words!a}\n  {outcome.faults}\n  {outcome.stderr[-900:]!a}\n"
                     failures.write(text)
                     failures.flush()
-    (out / "hostile.json").write_text(json.dumps({kind: asdict(row) for kind, row in rows.items()}, indent=1))
-    (out / "hostile.md").write_text(table(rows))
+            write(rows, out)
     print(table(rows))
     print(f"{time.monotonic() - start:.0f} s")
     sys.exit(any(row.failures for row in rows.values()))
