@@ -82,7 +82,10 @@ def fewer(inputs: list[Hostile], most: int) -> list[tuple[Hostile, tuple[Words, 
     for group in kinds.values():
         count = max(2, round(share * len(group)))
         chosen += [group[i * len(group) // count] for i in range(min(count, len(group)))]
-    return [(hostile, (hostile.uses[i % len(hostile.uses)],)) for i, hostile in enumerate(chosen)]
+    return [
+        (hostile, in_turn(tuple(words for words in hostile.uses if words[0] != "train"), i, 1))
+        for i, hostile in enumerate(chosen)
+    ]
 
 
 def table(rows: dict[str, Row]) -> str:
@@ -115,12 +118,13 @@ def main() -> None:
     out = given.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
-    warm_up()
-    make_goods(out / "good")
+    warm_up(training=given.most is None)
+    make_goods(out / "good", training=given.most is None)
     inputs = [
         hostile
         for hostile in everything(out / "good")
         if (not given.kind or hostile.kind in given.kind) and (given.name or "") in hostile.name
+        if given.most is None or (hostile.kind != "training" and hostile.uses[0][0] != "train")  # slow to prepare
     ]
     chosen = (
         fewer(inputs, given.most)

@@ -23,7 +23,7 @@ from semanifold.ranking import ATTRIBUTE_GROUPS, Measures, find_group, name_path
 from semanifold.ranking.measures import METRICS, mask_locality, measure_frames, save_measures
 from semanifold.ranking.names import merged_names
 from semanifold.ranking.page import curve, page
-from semanifold.ranking.reports import Group, as_json, markdown, write_group
+from semanifold.ranking.reports import Group, as_json, markdown, table, write_group
 from semanifold.ranking.scores import correlations, mean, monotonicities, order, rescale, slopes, steps_of
 
 PUBLISHED = settings("ranking")
@@ -593,3 +593,8 @@ def test_names_of_strangers_are_shown_and_do_nothing(tmp_path):
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {8}, "a name adds columns to the table"
     assert "[b]" not in text
+
+
+def test_names_are_no_formulas_in_tables() -> None:
+    text = table("path_id", ["=cmd|' /c calc'!A0", "@x", "smile"], [0], np.zeros((1, 3)))
+    assert text.splitlines()[0] == "path_id,'=cmd|' /c calc'!A0,'@x,smile"

@@ -14,7 +14,7 @@ EDIT, PATHS, POOL = "edit/edit.safetensors", "paths/paths.safetensors", "pool/po
 FEW = ("--k", "2", "--dipoles", "2", "--init", "reference", "--save-every", "1")
 
 
-def make_goods(folder: Path) -> None:
+def make_goods(folder: Path, *, training: bool = True) -> None:
     """Write an edit, a set, a pool, a measured traversal and a training of the bundled faces."""
     folder.mkdir(parents=True, exist_ok=True)
     for words in (
@@ -26,7 +26,7 @@ def make_goods(folder: Path) -> None:
         ["train", "--iterations", "2", *FEW, *TINY, "--out", f"{folder}/training"],
         ["convert", "faces", f"{folder}/faces.safetensors"],
     ):
-        if (folder / words[-1]).exists():
+        if Path(words[-1]).exists() or (words[0] == "train" and not training):
             continue
         said = io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):

@@ -73,7 +73,7 @@ class Outcome:
     stderr: str = field(repr=False, default="")
 
 
-def warm_up() -> None:
+def warm_up(*, training: bool = True) -> None:
     """Import what commands import when they run, and use what PyTorch loads at its first use."""
     import importlib
 
@@ -88,8 +88,8 @@ def warm_up() -> None:
         *("paths.foreign", "paths.experiments", "attributes.onnx_files", "plots", "inspecting", "attributes.names"),
     ):
         importlib.import_module(f"semanifold.{name}")
-    importlib.import_module("accelerate")
-    importlib.import_module("torch.utils.tensorboard")
+    for name in ("accelerate", "torch.utils.tensorboard") if training else ():
+        importlib.import_module(name)
     from semanifold.generators.loading import BUNDLED, load_generator
 
     generator = load_generator("faces")

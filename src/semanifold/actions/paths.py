@@ -308,6 +308,6 @@ def begin(path: Path, sizes: tuple[int, int, int], width: int) -> dict[str, Tens
         except SemanifoldError as error:
             remark(f"{error} Everything is measured again.")
             return fresh
-        if {key: value.shape for key, value in held.items()} == {key: value.shape for key, value in fresh.items()}:
+        if {key: (v.shape, v.dtype) for key, v in held.items()} == {key: (v.shape, v.dtype) for key, v in fresh.items()}:
             return held
     return fresh

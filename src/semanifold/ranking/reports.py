@@ -106,11 +106,16 @@ def in_markdown(text: str) -> str:
     return re.sub(r"([\\`*\[\]|!~])", r"\\\1", html.escape(shown(text, 200), quote=False))
 
 
+def in_csv(text: str) -> str:
+    """Return a name that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
 def table(corner: str, attributes: Sequence[str], paths: Sequence[int], scores: Array, *, digits: int = 3) -> str:
     """Return a CSV table: a row a path, a column an attribute; empty where there is no number."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([corner, *attributes])
+    writer.writerow([corner, *map(in_csv, attributes)])
     for path, row in zip(paths, scores, strict=True):
         writer.writerow([path, *("" if np.isnan(value) else f"{value:.{digits}f}" for value in row)])
     return buffer.getvalue()
