@@ -9,7 +9,7 @@ INSTALL := scripts/install.sh $(BIN)/python --editable
 .PHONY: help demo test fuzz lint docs clean
 
 help:
-	@echo "make demo   a face whose mouth moves, written to out/demo (about two minutes after the installation)"
+	@echo "make demo   a face whose mouth moves, written to out/demo (half a minute after the installation)"
 	@echo "make test   every test (under ten minutes on two cores)"
 	@echo "make fuzz   odd inputs for every reader, a minute each (FUZZ_SECONDS=60); what fails is kept in out/fuzz"
 	@echo "make lint   ruff and pyright"
