@@ -97,7 +97,7 @@ def as_mask(
         return mask
     if isinstance(mask, (os.PathLike, np.ndarray)) or is_torch(mask, "Tensor"):
         return painted(mask)
-    return parse_mask(mask, generator, code)
+    return parse_mask(cast("str", mask), generator, code)
 
 
 def files_in(text: str) -> list[Path]:

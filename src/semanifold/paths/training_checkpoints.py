@@ -100,7 +100,7 @@ def check_tensors(held: Mapping[str, Tensor], must: Mapping[str, Tensor], may: M
     Raises:
         SemanifoldError: naming a tensor that is missing or different.
     """
-    for key, value in (must | {key: value for key, value in may.items() if key in held}).items():
+    for key, value in (dict(must) | {key: value for key, value in may.items() if key in held}).items():
         found = held.get(key)
         first = 1 if key == "history" else 0
         if found is None or found.dtype != value.dtype or found.ndim != value.ndim or found.shape[first:] != value.shape[first:]:
