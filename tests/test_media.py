@@ -189,7 +189,8 @@ def test_path_plot_without_umap_shows_pca_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", no_umap)
     rng = np.random.default_rng(0)
     codes = np.outer(np.arange(12.0), rng.normal(size=20)) + 0.001 * rng.normal(size=(12, 20))
-    assert plots.plane(codes) is None
+    with pytest.raises(SemanifoldError, match="umap-learn"):
+        plots.plane(codes)
     layout, how = plots.principal_plane(codes)
     assert how == "PCA: true distances, 100% across and 0% up"
     steps = np.diff(layout[:, 0])
@@ -210,7 +211,7 @@ def test_a_path_that_comes_back_is_drawn_so(tmp_path, monkeypatch):
     codes = np.stack([np.sin(turn), np.sin(2 * turn), 0 * turn], axis=1)  # a figure of eight: three times at its start
     asked = []
     monkeypatch.setattr(plots, "plane", lambda codes: (asked.append(codes), (codes[:, :2], "a test"))[1])
-    plots.path_plot([codes], turn, tmp_path / "path.png")
+    plots.path_plot([codes], turn, tmp_path / "path.png", umap=True)
     assert plots.first_equals(codes) == [0, 1, 2, 3, 0, 5, 6, 7, 0]
     assert [len(codes) for codes in asked] == [7]
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from semanifold.errors import SemanifoldError
+from semanifold.extras import missing_package
 from semanifold.media import ACCENT, VIEWABLE, Frame, Frames, Picture, enlarge, save_png, show_mask
 from semanifold.storage.files import replacing
 
@@ -102,7 +102,7 @@ def plane(codes: NDArray[np.floating]) -> tuple[NDArray[np.floating], str] | Non
                 np.asarray(codes, dtype=np.float64)
             )
     except ImportError as error:
-        raise SemanifoldError('The map by UMAP needs umap-learn; install it with: pip install "umap-learn>=0.5.6".') from error
+        raise missing_package("The map by UMAP", "umap-learn", "umap") from error
     return np.asarray(layout), "UMAP: neighbours stay neighbours"
 
 

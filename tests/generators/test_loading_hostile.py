@@ -55,11 +55,11 @@ class Call:
 
 def refused(path: Path, words: str = ".") -> str:
     """Check that a file is refused and inspected in one sentence, and quickly; return the sentence."""
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(SemanifoldError, match=words) as raised:
         load_generator(path)
     told = str(inspect_file(path)) if path.is_file() else ""
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
     sentence = str(raised.value)
     assert "\n" not in sentence
     assert len(sentence) < 600

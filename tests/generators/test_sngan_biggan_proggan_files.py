@@ -266,5 +266,5 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     ours = ["--generator", str(tmp_path / "ours.safetensors"), "--seeds", "0", "1", "--out", str(tmp_path / "run")]
     assert cli.main(["sample", *ours]) == 2
     assert "5 classes" in capsys.readouterr().err
-    assert cli.main(["sample", *ours, "--label", "3"]) == 0
+    assert cli.main(["sample", *ours, "--class", "3"]) == 0
     assert (tmp_path / "run" / "contact.png").exists()

@@ -364,4 +364,6 @@ def environment() -> dict[str, str]:
     for name in ("torch", "numpy", "safetensors", "lpips", "umap-learn"):
         with suppress(PackageNotFoundError):
             versions[name] = version(name)
+    if loaded := sys.modules.get("torch"):
+        versions["torch"] = str(loaded.__version__)  # which also says for which device it was built
     return versions
