@@ -38,6 +38,14 @@ def test_code_that_the_user_names_is_the_user_s(tmp_path: Path, monkeypatch: pyt
     assert from_here("gen.py:g,faces:smile") == f"{mine}/gen.py:g,faces:smile"
 
 
+def test_a_link_to_itself_is_no_folder_for_results(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run, loop = forged(tmp_path / "run"), tmp_path / "loop"
+    loop.symlink_to(loop)
+    for words in (["rerun", str(run), "--out", str(loop)], ["mask", "mouth", "--out", str(loop / "inside")]):
+        assert cli.main(words) == 2
+        assert capsys.readouterr().err.count("semanifold: ") == 1
+
+
 def test_no_module_is_imported_from_the_folder_of_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "stranger.py").write_text("")
     monkeypatch.setattr(sys, "path", ["", *sys.path])

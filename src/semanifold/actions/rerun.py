@@ -39,7 +39,7 @@ def rerun(command: Rerun) -> int:
     out = command.out or command.run_folder.resolve().with_name(command.run_folder.resolve().name + "-again")
     if command.out is None and not command.run_folder.is_absolute():
         out = Path(command.run_folder.parent, out.name)
-    if out.resolve() == command.run_folder.resolve():
+    if os.path.realpath(out) == os.path.realpath(command.run_folder):
         raise SemanifoldError(f"{out} is the run itself; give another --out.")
     kind = command_class(record["command"]).recorded_as()
     arguments = trusted(command, record["arguments"])
@@ -51,7 +51,7 @@ def rerun(command: Rerun) -> int:
     here = Path.cwd()
     place = Path(record.get("directory", here))
     place = place if is_folder(place) and os.access(place, os.X_OK) else here
-    to = out if place.resolve() == here.resolve() else out.resolve()
+    to = out if os.path.realpath(place) == os.path.realpath(here) else Path(os.path.realpath(out))
     with elsewhere(place):  # where the files are that the arguments name
         code = cast(Any, replace(cast(Any, again), output=Output(out=to, overwrite=command.overwrite))).run()
     if code == 0 and (command.run_folder / EDIT).is_file():
