@@ -1,0 +1,91 @@
+"""What a reader of the docs has at hand: small files under the names that pages use, and variables that snippets begin with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from semanifold.generators.biggan import BigGAN, BigGANConfig
+from semanifold.generators.stylegan2 import StyleGAN2
+from semanifold.generators.stylegan2_layouts import from_ada
+from semanifold.paths.files import save_paths
+from semanifold.paths.warped import warped_paths
+
+NAMES = ("smile", "yaw", "age", "pitch")
+"""Names of paths that the docs use."""
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "generators"))
+
+
+def stylegan2(path: Path) -> None:
+    """A small snapshot of stylegan2-ada-pytorch."""
+    from checkpoint_files import PLAIN, ada_state, write_nvidia
+
+    write_nvidia(path, ada_state(PLAIN))
+
+
+def biggan(path: Path) -> None:
+    """A small BigGAN with as many classes as the real ones."""
+    from published_generators import as_published
+
+    torch.save(as_published(BigGAN(BigGANConfig(8, 1000, 3, (9, 8, 8, 4), attention=(8, 16)), seed=1).state_dict()), path)
+
+
+def own_code(path: Path) -> None:
+    """A generator and an attribute of one's own."""
+    path.write_text(
+        "import torch\nfrom semanifold import wrap\n"
+        "generator = wrap(lambda z: z[:, :3, None, None].tanh().expand(-1, 3, 16, 16), latent_shape=(4,))\n"
+        "def blue(images):\n    return images[:, 2].mean((1, 2))\n"
+    )
+
+
+def path_set(path: Path) -> None:
+    """Warped paths of the bundled faces, with names."""
+    from semanifold.generators.loading import load_generator
+
+    paths = warped_paths(load_generator("faces"), "w", len(NAMES), 2)
+    save_paths(paths.with_info(names=dict(enumerate(NAMES))), path)
+
+
+FILES = {
+    "ffhq.pkl": stylegan2,
+    "stylegan2-ffhq-config-f.pkl": stylegan2,
+    "G_ema.pth": biggan,
+    "mine.py": own_code,
+    "named.safetensors": path_set,
+    "paths.safetensors": path_set,
+}
+"""File names of the docs, and what makes a stand-in."""
+
+
+def bring_files(folder: Path, text: str) -> None:
+    """Put the stand-ins that a page speaks of into a folder, unless a command of the page makes them."""
+    for name, make in FILES.items():
+        if name in text and f"--name {name}" not in text:
+            make(folder / name)
+
+
+def prelude(page: str) -> dict[str, Any]:
+    """The variables that the snippets of a page begin with; a page imports what a reader must import."""
+    import semanifold
+
+    names: dict[str, Any] = {"__name__": "docs", "torch": torch, "semanifold": semanifold, "sm": semanifold}
+    match page:
+        case "docs/attributes.md":
+            names |= {"images": torch.rand(3, 3, 64, 64) * 2 - 1}
+            names |= {"reference": names["images"][:1]}
+        case "docs/generators.md":
+            names |= {"weights": torch.nn.functional.one_hot(torch.tensor([1]), 1000).float()}
+        case "docs/loading.md":
+            names |= {
+                "decoder": torch.nn.Sequential(torch.nn.Linear(10, 48), torch.nn.Unflatten(1, (3, 4, 4)), torch.nn.Sigmoid())
+            }
+        case "docs/stylegan2.md":
+            from checkpoint_files import PLAIN, ada_state
+
+            names |= {"StyleGAN2": StyleGAN2, "from_ada": from_ada, "state": ada_state(PLAIN)}
+    return names
