@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
+from semanifold.actions.directions import closed_paths
 from semanifold.generators.biggan import BigGAN, BigGANConfig
 from semanifold.generators.stylegan2 import StyleGAN2
 from semanifold.generators.stylegan2_layouts import from_ada
+from semanifold.manifolds import ManifoldSettings
 from semanifold.paths.files import save_paths
+from semanifold.paths.joint import joint_paths
 from semanifold.paths.warped import warped_paths
 
 NAMES = ("smile", "yaw", "age", "pitch")
@@ -49,6 +54,24 @@ def path_set(path: Path) -> None:
 
     paths = warped_paths(load_generator("faces"), "w", len(NAMES), 2)
     save_paths(paths.with_info(names=dict(enumerate(NAMES))), path)
+
+
+def less_work(patch: pytest.MonkeyPatch) -> None:
+    """Let snippets and commands, which mostly leave the amount of work open, do little."""
+    usually(patch, joint_paths, samples=4, size=8)
+    usually(patch, closed_paths, codes=4)
+    usually(patch, ManifoldSettings.__init__, steps=2)
+
+
+def usually(patch: pytest.MonkeyPatch, function: Any, **values: object) -> None:
+    """Give a function other defaults."""
+    arguments = inspect.signature(function).parameters.values()
+    defaults = {argument.name: argument.default for argument in arguments if argument.default is not inspect.Parameter.empty}
+    named = function.__kwdefaults__ or {}
+    assert values.keys() <= defaults.keys()
+    defaults |= values
+    patch.setattr(function, "__defaults__", tuple(value for name, value in defaults.items() if name not in named))
+    patch.setattr(function, "__kwdefaults__", {name: defaults[name] for name in named})
 
 
 FILES = {
