@@ -22,14 +22,11 @@ SHORTER = {
     "render": "--frames 3 --size 32 --seconds 0.2",
     "play": "--size 32 --fps 4",
     "directions": "--k 4",
-    "train": "--k 4 --dipoles 4 --iterations 2 --batch 2 --save-every 2 --log-every 1 --reconstructor lenet",
+    "train": "--k 4 --iterations 2 --batch 2 --save-every 2 --log-every 1 --test-draws 8 --reconstructor lenet",
     "traverse": "--seeds 0-1 --steps 2 --size 32 --seconds 0.2",
     "bench": "--seeds 0 --mask mouth --methods random --top 1",
 }
 """Options that a test adds to a command, so that it takes seconds; of an option given twice, the last holds."""
-
-REPLACED = {"iterations=1200": "iterations=2"}
-"""Words of snippets that a test replaces, for the same reason."""
 
 
 @dataclass(frozen=True)
@@ -80,4 +77,6 @@ def shortened(words: list[str]) -> list[str]:
     short = shlex.split(SHORTER.get(words[1], ""))
     if words[1] == "traverse" and "--pool" in words:
         short = short[2:]
+    if words[1] == "train" and "--kind" not in words:
+        short += ["--dipoles", "4"]
     return [*words[1:], *short]

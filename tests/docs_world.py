@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from semanifold.generators.stylegan2_layouts import from_ada
 from semanifold.manifolds import ManifoldSettings
 from semanifold.paths.files import save_paths
 from semanifold.paths.joint import joint_paths
+from semanifold.paths.presets import PRESETS, Preset
 from semanifold.paths.warped import warped_paths
 
 NAMES = ("smile", "yaw", "age", "pitch")
@@ -61,6 +63,8 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     usually(patch, joint_paths, samples=4, size=8)
     usually(patch, closed_paths, codes=4)
     usually(patch, ManifoldSettings.__init__, steps=2)
+    for name, preset in PRESETS.items():
+        patch.setitem(cast("dict[str, Preset]", PRESETS), name, replace(preset, init_codes=4))
 
 
 def usually(patch: pytest.MonkeyPatch, function: Any, **values: object) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import docs_pages
 import pytest
 import torch
-from docs_pages import PAGES, REPLACED, ROOT, Block, blocks, shortened
+from docs_pages import PAGES, ROOT, Block, blocks, shortened
 from docs_world import NAMES, bring_files, less_work, prelude
 
 from semanifold import cli
@@ -34,24 +34,13 @@ def test_a_page_runs_as_it_is_written(page: str, tmp_path: Path, monkeypatch: py
     for block in every:
         assert block.kind in KINDS, f"{page}:{block.line}: no fences of {block.kind!r}"
         if block.kind == "python":
-            exec(compile("\n" * (block.line - 1) + quicker(block.text), page, "exec"), names)
+            exec(compile("\n" * (block.line - 1) + block.text, page, "exec"), names)
         elif block.kind == "sh":
             run_commands(block)
         elif block.kind in ("toml", "json"):
             (tomllib if block.kind == "toml" else json).loads(block.text)
             if block.name:
                 (tmp_path / block.name).write_text(block.text, encoding="utf-8")
-
-
-def quicker(text: str) -> str:
-    for words, instead in REPLACED.items():
-        text = text.replace(words, instead)
-    return text
-
-
-def test_what_is_replaced_is_there() -> None:
-    snippets = "".join(block.text for page in PAGES for block in blocks(page) if block.kind == "python")
-    assert [words for words in REPLACED if words not in snippets] == []
 
 
 def run_commands(block: Block) -> None:
