@@ -136,3 +136,12 @@ def test_a_pool_whose_codes_are_not_those_of_its_hash_is_refused(tmp_path):
     (tmp_path / POOL).write_bytes(whole[:50])
     with pytest.raises(SemanifoldError, match="damaged"):
         read_pool(tmp_path, generator)
+
+
+def test_texts_of_a_header_cannot_steer_a_terminal(tmp_path: Path) -> None:
+    generator = toy()
+    pool = pool_of(generator.sample([0, 1]), generator, (0, 1))
+    save_pool(Pool(pool.codes, "\x1b[2J", "\u202eno", (0, 1)), tmp_path / "x.safetensors")
+    with pytest.raises(SemanifoldError, match="draw a new pool") as caught:
+        read_pool(tmp_path / "x.safetensors", generator).codes_for(generator, "z")
+    assert str(caught.value).isprintable()

@@ -179,7 +179,8 @@ def _read_file(path: Path) -> Pool:
     wrong = next((words for bad, words in _faults(values, labels, header.seeds) if bad), None)
     if values is None or wrong is not None:
         raise SemanifoldError(f"The pool {name} is damaged: {wrong}; draw it again with semanifold sample.")
-    pool = Pool(Latents(values, header.space, labels), header.generator, header.fingerprint, tuple(header.seeds), name)
+    space, made_for, fingerprint = (shown(word, 200) for word in (header.space, header.generator, header.fingerprint))
+    pool = Pool(Latents(values, space, labels), made_for, fingerprint, tuple(header.seeds), name)
     if pool.hash != header.hash:
         raise SemanifoldError(f"The pool {name} is damaged: its codes are not those of its hash; draw it again.")
     return pool

@@ -72,3 +72,10 @@ def test_tensors_that_share_memory_are_written_apart(tmp_path: Path) -> None:
     assert torch.equal(held["a"], both)
     assert torch.equal(held["b"], both)
     assert torch.equal(held["c"], both[2:])
+
+
+def test_files_of_far_too_many_tensors_are_refused_by_their_header(tmp_path: Path) -> None:
+    header = json.dumps({f"t{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(20_001)}).encode()
+    (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(SemanifoldError, match="20,001 tensors, more than are ever needed"):
+        read_tensors(tmp_path / "x.safetensors")

@@ -17,6 +17,8 @@ from semanifold.storage.files import opened, replacing
 from semanifold.storage.records import MOST_BYTES, parse_json
 
 HEADER = "semanifold"
+MOST_TENSORS = 20_000
+"""Tensors of one file; the largest generators have some thousands."""
 
 
 class TensorFile(NamedTuple):
@@ -60,6 +62,8 @@ def metadata_of(data: bytes, what: str) -> dict[str, str]:
         pairs is None or (isinstance(pairs, dict) and all(isinstance(value, str) for value in pairs.values()))
     ):
         raise SemanifoldError(f"The header of {what} is damaged: it is not an object of tensors and texts.")
+    if len(held) > MOST_TENSORS:
+        raise SemanifoldError(f"{what} holds {len(held):,} tensors, more than are ever needed ({MOST_TENSORS:,}).")
     return pairs or {}
 
 
