@@ -55,6 +55,8 @@ def _with_readings(report: Inspection, generator: Generator | None) -> Inspectio
         held = "codes, or directions of " if codes and paths.kind == "linear" else ""
         space = "a space that it does not name" if option else paths.info.space
         held += f"{len(paths)} {paths.kind} path{'s' * (len(paths) != 1)} in {space}"
+        names = paths.info.names.values()
+        notes |= {"names": shown(", ".join(names), 400)} if names else {}
         return replace(report, holds=held, advice=f"As paths: semanifold traverse {report.path}{option}", notes=notes)
     if codes:
         advice = f"As codes: semanifold discover MASK --latents {report.path}"

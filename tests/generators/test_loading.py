@@ -172,8 +172,9 @@ def test_device_precision_and_hash(tmp_path: Path) -> None:
     assert generator.images(generator.sample([0])).dtype == torch.float64
     with pytest.raises(SemanifoldError, match=f"{digest}.*{'0' * 64}"):
         load_generator(path, sha256="0" * 64)
-    with pytest.raises(SemanifoldError, match="cannot be moved"):
-        load_generator(path, device="cuda:77")
+    for device in ("cuda:77", "meta", "nowhere"):
+        with pytest.raises(SemanifoldError, match="cannot be moved"):
+            load_generator(path, device=device)
 
 
 def test_names(tmp_path: Path) -> None:

@@ -78,7 +78,8 @@ def npz_bomb() -> bytes:
     """An ``.npz`` of 6 GB of zeros."""
     if not _npz_bomb:
         buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file, file.open("w.npy", "w", force_zip64=True) as member:
+        packed = zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+        with packed, packed.open("w.npy", "w", force_zip64=True) as member:
             member.write(claims(f"({6 << 28},)"))
             for _ in range(6 << 4):
                 member.write(bytes(1 << 26))

@@ -100,9 +100,9 @@ def many(count: int) -> Callable[[Path], None]:
     """A folder of so many files."""
 
     def write(place: Path) -> None:
-        place.mkdir()
+        place.mkdir(exist_ok=True)
         for i in range(count):
-            (place / f"{i}.png").touch()
+            (place / f"{i:06}.png").touch()
 
     return write
 
@@ -178,7 +178,7 @@ WALKS: dict[str, Callable[[Path], object]] = {
     "frame is a link": lambda walk: instead(_frame(walk), link("/etc/passwd"))(walk),
     "frame is text": lambda walk: instead(_frame(walk), text("no picture"))(walk),
     "frame of another size": lambda walk: instead(_frame(walk), lambda place: place.write_bytes(small_picture()))(walk),
-    "10,000 more frames": lambda walk: [(walk / _frame(walk)).with_name(f"{i:06}.png").touch() for i in range(100, 10_100)],
+    "10,000 more frames": lambda walk: many(10_000)((walk / _frame(walk)).parent),
     "pool is a pipe": instead("pool.safetensors", os.mkfifo),
     "pool is gone": lambda walk: (walk / "pool.safetensors").unlink(),
     "measure is a link": instead("measure", link("/usr")),

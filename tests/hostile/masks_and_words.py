@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from hostile.folders import PLACES, picture_bomb
 from hostile.trials import CANARY, GOOD, IN, OUT, Hostile, Words
-from hostile.uses import SHORT, TO, mask
+from hostile.uses import SHORT, SOON, TO, mask
 from hostile.values import WRONG
 from PIL import Image
 
@@ -221,7 +221,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "option of control": ("discover", "--m\x1b[2J", "a"),
     "value of 10**5 letters": ("discover", "--seed", "9" * 10**5),
     "seed NaN": ("discover", "--mask", "mouth", "--seed", "nan"),
-    "seed 2**64": ("discover", "--mask", "mouth", "--seed", str(2**64)),
+    "seed 2**64": ("discover", "--mask", "mouth", "--seed", str(2**64), *SOON, *SHORT),
     "seeds 0-10**20": ("sample", "--seeds", f"0-{10**20}"),
     "seeds of other digits": ("sample", "--seeds", "٣"),
     "seeds backwards": ("sample", "--seeds", "9-1"),

@@ -131,8 +131,9 @@ def timeline_of(command: Play) -> tuple[Play, list[Track]]:
             raise SemanifoldError(
                 f"{shown(str(path), 60)!r} is no track; a track is EDIT=SECOND:STRENGTH,..., such as smile=0:0,2:1."
             )
+        text = read_bytes(path, "timeline", 1 << 20)
         try:
-            held = tomllib.loads(read_bytes(path, "timeline", 1 << 20).decode())
+            held = tomllib.loads(text.decode())
         except (ValueError, RecursionError) as error:
             raise SemanifoldError(f"The timeline {path} is no TOML: {shown(str(error), 100)}.") from error
         found = checked(held, Timeline, f"The timeline {path}")

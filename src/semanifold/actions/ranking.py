@@ -19,7 +19,7 @@ from semanifold.paths.base import PathSet
 from semanifold.ranking.groups import find_group
 from semanifold.ranking.measures import Measures, mask_locality, read_measures
 from semanifold.ranking.names import merged_names, name_paths
-from semanifold.ranking.page import page
+from semanifold.ranking.page import page, prominence
 from semanifold.ranking.reports import TABLES, Group, as_json, file_word, write_group
 from semanifold.ranking.scores import Array, order, score
 from semanifold.storage.files import write_text
@@ -67,7 +67,7 @@ def rank(command: Rank) -> int:
         save_paths(named, command.name or "")
     tell(command, measures, found, locality)
     show(folder / PAGE)
-    tell_next(command, measured, measures, found)
+    tell_next(command, measured, measures, [name for _, name in prominence(found, measures, everything)])
     return 0
 
 
@@ -148,12 +148,12 @@ def tell(command: Rank, measures: Measures, found: dict[int, str], locality: Arr
         say(f"Most local in {measures.mask}: {measures.names[best]}, outside/inside {locality[best]:.2g}")
 
 
-def tell_next(command: Rank, measured: Path, measures: Measures, found: dict[int, str]) -> None:
-    """Say which command to type next: one that uses the names, or gives them."""
+def tell_next(command: Rank, measured: Path, measures: Measures, names: Sequence[str]) -> None:
+    """Say which command to type next: one that uses the most prominent of the names, or gives them."""
     if command.name is None:
         hint("rank", command.measured, "--name", "named.safetensors", "--out", f"{command.measured}-named")
         return
-    best = min(found.values()) if found else measures.names[0]
+    best = names[0] if names else measures.names[0]
     hint("render", f"{command.name}:{best.removesuffix(' +').removesuffix(' -')}", *model_words(measured, measures), "--seed", 7)
 
 

@@ -49,7 +49,8 @@ def regions_of(generator: Generator, code: Latents | None) -> Regions:
     def find(name: str) -> Mask:
         check_region(name)
         face = factors()
-        return Mask(name, lambda height, width: _square(region_mask(name, face, max(height, width)), height, width))
+        paint = cache(lambda height, width: _square(region_mask(name, face, max(height, width)), height, width))
+        return Mask(name, paint)  # remembered: a search asks for it at every step, and it takes a hundred pictures of the face
 
     return find
 

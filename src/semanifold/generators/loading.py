@@ -104,6 +104,8 @@ def load_generator(
     else:
         generator = load_file(text, sha256=sha256, say=say)
     try:
+        if torch.device(device).type == "meta":
+            raise RuntimeError("it holds no numbers")
         return generator.to(device=device, dtype=dtype)
     except (RuntimeError, AssertionError, TypeError) as error:
         raise SemanifoldError(f"{generator.name} cannot be moved to {device} as {dtype}: {first_line(error)}.") from error

@@ -95,7 +95,7 @@ def cards(measures: Measures, scores: Scores, found: Mapping[int, str], gifs: Ma
         )
     names = [attribute.name for attribute in measures.attributes]
     made = []
-    for k, name in sorted(found.items(), key=lambda item: _order(item, measures, scores)):
+    for k, name in prominence(found, measures, scores):
         i, column = measures.paths.index(k), names.index(name[:-2])
         image = f'<img data-gif="{k}" alt="{text_of(name)}">' if k in gifs else ""
         numbers = f"path {k} · Pearson {scores.pearson[i, column]:+.2f} · share {scores.share[i, column]:.0%}"
@@ -113,10 +113,14 @@ def cards(measures: Measures, scores: Scores, found: Mapping[int, str], gifs: Ma
     return f'<section><h2>Paths with a name</h2><p>{words}</p><div class="cards">{"".join(made)}</div></section>'
 
 
-def _order(item: tuple[int, str], measures: Measures, scores: Scores) -> float:
-    i = measures.paths.index(item[0])
-    column = [attribute.name for attribute in measures.attributes].index(item[1][:-2])
-    return -abs(float(scores.slope[i, column]))
+def prominence(found: Mapping[int, str], measures: Measures, scores: Scores) -> list[tuple[int, str]]:
+    """Return the paths that have earned a name, those that change their attribute most first."""
+    names = [attribute.name for attribute in measures.attributes]
+
+    def slope(item: tuple[int, str]) -> float:
+        return abs(float(scores.slope[measures.paths.index(item[0]), names.index(item[1][:-2])]))
+
+    return sorted(found.items(), key=slope, reverse=True)
 
 
 def curve(values: Array, attribute: Attribute) -> str:
