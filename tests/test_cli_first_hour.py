@@ -167,7 +167,7 @@ def test_strength_one_is_the_farthest_point_of_a_path_that_comes_back():
         (["paths.safetensors:top=0:0,1:50"], "from -3 to 3"),
         (["paths.safetensors:topp=0:0,1:1"], "There is no path 'topp'"),
         (["gone=0:0,1:1"], "There is no edit 'gone'"),
-        (["gone.toml"], "There is no timeline gone.toml"),
+        (["gone.toml"], "semanifold: There is no timeline gone.toml"),
         (["bad.toml"], "bad.toml"),
         (["wrong.toml"], "keys"),
         ([], "play needs EDIT=S:X"),

@@ -251,6 +251,7 @@ def test_inspect_says_what_paths_a_file_holds(tmp_path, capsys):
     assert cli.main(["inspect", "set.safetensors", "some.npy"]) == 0
     told = capsys.readouterr().out
     assert "4 linear paths in z" in told
+    assert re.search(r"names +both", told)
     assert "semanifold traverse set.safetensors\n" in told
     assert "codes, or directions of 3 linear paths in a space that it does not name" in told
 

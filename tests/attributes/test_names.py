@@ -72,6 +72,7 @@ def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("faces,,pose", "attribute is missing"),
         ("", "attribute is missing"),
         ("pose", "get it with 'semanifold zoo fetch hopenet'"),
+        ("yaw", "semanifold zoo fetch hopenet.* give faces:yaw"),
         ("faces,au_26_Jaw_Drop", "semanifold zoo fetch fan-au"),
         ("nowhere.onnx", "no file nowhere.onnx"),
         ("nowhere.py:reader", "no file nowhere.py"),

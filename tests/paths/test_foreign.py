@@ -112,6 +112,13 @@ def test_arrays_of_every_shape(tmp_path: Path) -> None:
     assert len(read_directions(tmp_path / "dict.pt", "w")) == 4
 
 
+def test_a_folder_of_runs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "demo" / "mouth").mkdir(parents=True)
+    (tmp_path / "demo" / "mouth" / "run.json").write_text("{}")
+    with pytest.raises(SemanifoldError, match="demo is a folder of runs; give one that holds paths: mouth"):
+        load_paths(tmp_path / "demo")
+
+
 def test_experiments_of_warpedganspace(tmp_path: Path) -> None:
     """Finished, stopped (checkpoint) and converted runs all give the same paths."""
     source = SETS / "learn_alphas_learn_gammas"

@@ -59,7 +59,7 @@ def attribute_reader(text: str, folder: str | os.PathLike[str] | None = None, de
         groups.setdefault(_kind(part), []).append(part)
     makers: dict[str, Callable[[Sequence[str]], AttributeReader]] = {
         FACES: lambda names: FacesAttributes([] if FACES in names else [name.partition(":")[2] for name in names], device),
-        "published": partial(published_reader, folder=folder, device=device),
+        "published": partial(_published, folder=folder, device=device),
         CLIP: partial(_clip, folder=folder, device=device),
         "file": lambda names: CombinedAttributes([_of_file(name) for name in names]),
     }
@@ -93,6 +93,15 @@ def _own(part: str) -> re.Match[str] | None:
 def _of_file(part: str) -> AttributeReader:
     own = _own(part)
     return user_reader(Path(own["file"]), own["name"]) if own else onnx_reader(part)
+
+
+def _published(names: Sequence[str], folder: str | os.PathLike[str] | None, device: Device) -> AttributeReader:
+    try:
+        return published_reader(names, folder, device)
+    except SemanifoldError as error:
+        if same := [f"{FACES}:{name}" for name in names if name in factor_names()]:
+            raise SemanifoldError(f"{error} On pictures like the bundled faces, give {','.join(same)}.") from error
+        raise
 
 
 def _clip(names: Sequence[str], folder: str | os.PathLike[str] | None, device: Device) -> AttributeReader:

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -28,6 +29,7 @@ from semanifold.paths.warped import WarpedPaths
 from semanifold.readings import Remark, Spaces, direction_reading, directions_in, silent
 from semanifold.storage.files import is_file, is_folder, read_bytes, write_bytes
 from semanifold.storage.records import read_settings
+from semanifold.storage.runs import RECORD
 
 KNOWN = (
     "directions as .npy [k, d] or as a tensor .pt, GANSpace's .npz or dict, deformator_*.pt, support_sets.pt, and experiments of "
@@ -145,6 +147,10 @@ def _newest(folder: Path) -> Path:
     for place in (models / "support_sets.pt", *(file for _, file in numbered), models / "checkpoint.pt"):
         if place.is_file():
             return place
+    if runs := sorted(record.parent.name for record in islice(folder.glob(f"*/{RECORD}"), 20)):
+        raise SemanifoldError(
+            f"{shown(str(folder), 200)} is a folder of runs; give one that holds paths: {shown(', '.join(runs), 200)}."
+        )
     raise SemanifoldError(
         f"{folder} is no experiment that semanifold knows: neither it nor its folder models holds a support_sets.pt, a "
         "deformator_*.pt or a checkpoint.pt."
