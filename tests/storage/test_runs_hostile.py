@@ -225,10 +225,10 @@ def test_a_killed_process_gives_its_folder_back(tmp_path: Path) -> None:
 
 def test_whoever_waits_for_a_lock_never_shares_it(tmp_path: Path) -> None:
     inside, most, done = [0], [0], [0]
-    stop = time.monotonic() + 0.5
+    patience = time.monotonic() + 30  # a busy machine may need some of it
 
     def work() -> None:
-        while time.monotonic() < stop:
+        while done[0] < 100 and time.monotonic() < patience:
             try:
                 lock = lock_folder(tmp_path)
             except SemanifoldError:
@@ -245,7 +245,7 @@ def test_whoever_waits_for_a_lock_never_shares_it(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert done[0] > 20
+    assert done[0] >= 100
     assert most[0] == 1
 
 
