@@ -46,7 +46,7 @@ def animated(frames: int) -> bytes:
     """A GIF of so many frames."""
     buffer = io.BytesIO()
     first = Image.fromarray(SQUARE)
-    first.save(buffer, "GIF", save_all=True, append_images=[Image.fromarray(SQUARE ^ i) for i in range(1, frames)])
+    first.save(buffer, "GIF", save_all=True, append_images=[Image.fromarray(SQUARE ^ (i % 256)) for i in range(1, frames)])
     return buffer.getvalue()
 
 
