@@ -23,6 +23,23 @@ def forged(folder: Path, **changes: object) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("inspect", {"files": ["x"]}),
+        ("convert", {"source": "faces", "target": "x.safetensors"}),
+        ("completion", {"shell": "bash"}),
+        ("rerun", {"run_folder": "x"}),
+    ],
+)
+def test_a_record_of_a_command_without_a_run_folder(
+    command: str, arguments: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = forged(tmp_path / "run", command=command, arguments=arguments)
+    assert cli.main(["rerun", str(run), "--out", str(tmp_path / "again")]) == 2
+    assert f"semanifold {command} writes no run folder" in capsys.readouterr().err
+
+
 def test_code_that_the_user_names_is_the_user_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The record's folder holds a file of the same name."""
     mine, theirs = tmp_path / "mine", tmp_path / "theirs"

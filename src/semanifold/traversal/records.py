@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,7 +48,8 @@ class PictureFiles:
 
     def __getitem__(self, index: int) -> media.Frame:
         file, name = self.files[index], shown(str(self.files[index]), 200)
-        with opened(file, "picture") as stream:
+        with opened(file, "picture") as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large pictures, which are refused below
             try:
                 with Image.open(stream, formats=("PNG", "JPEG")) as picture:
                     if picture.width * picture.height > MOST_PIXELS:
