@@ -277,6 +277,23 @@ def test_what_is_finished_already_is_said_without_torch():
     assert "holds another run" in quickly("sample", "--seeds", "1", "--out", "s").stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "other"),
+    [
+        (["render", "faces:smile", "--seed", "1"], ["--reverse"]),
+        (["transfer", "faces:smile", "--seeds", "1"], ["--truncation", "0.5"]),
+        (["combine", "faces:smile", "faces:yaw", "--seed", "1"], ["--pad"]),
+    ],
+)
+def test_a_finished_film_is_known_without_torch(words, other):
+    words += ["--frames", "2", "--seconds", "0.1", "--size", "32", "--out", "f"]
+    assert cli.main(words) == 0
+    done = quickly(*words)
+    assert "f is finished already" in done.stdout
+    assert "loaded: []" in done.stdout
+    assert "holds another run" in quickly(*words, *other).stderr
+
+
 def test_a_file_that_was_touched_is_looked_at_again(tmp_path):
     from semanifold.generators.loading import save_generator
     from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config

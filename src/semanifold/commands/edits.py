@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
+from semanifold.commands import early
 from semanifold.commands.arguments import FILM, GENERATOR, LAYERS, MAIN, PLACE, START, flat, option, seed_numbers_option
 from semanifold.commands.base import Command, EditModel, Film, Output, Picture
+
+FIRST = ("film.mp4", "filmstrip.png", "heatmap.png")
+"""What is to be looked at first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +52,9 @@ class Transfer(Command):
 
     def run(self) -> int:
         """Write the films and the strips."""
+        given = early.inputs(masks=[self.mask] if self.mask else [], codes=self.latents, edits=[self.edit])
+        if self.output.out is not None and early.finished(self, "transfer", self.output.out, given, FIRST):
+            return 0
         from semanifold.actions.edits import transfer_edit  # noqa: PLC0415  (brings torch)
 
         return transfer_edit(self)
@@ -77,6 +84,9 @@ class Combine(Command):
 
     def run(self) -> int:
         """Write the combined edit and its film."""
+        given = early.inputs(edits=self.edits)
+        if self.output.out is not None and early.finished(self, "combine", self.output.out, given, FIRST):
+            return 0
         from semanifold.actions.edits import combine_edits  # noqa: PLC0415  (brings torch)
 
         return combine_edits(self)
@@ -122,6 +132,9 @@ class Render(Command):
 
     def run(self) -> int:
         """Write the new film."""
+        given = early.inputs(masks=[self.mask] if self.mask else [], edits=[self.edit])
+        if self.output.out is not None and early.finished(self, "render", self.output.out, given, FIRST):
+            return 0
         from semanifold.actions.edits import render_edit  # noqa: PLC0415  (brings torch)
 
         return render_edit(self)
