@@ -431,3 +431,8 @@ def test_inputs_may_be_named_and_are_looked_for_else(tmp_path: Path, monkeypatch
     Path("mask (1).png").write_text("painted over")
     with pytest.raises(SemanifoldError, match=r"\(mask \(1\)\.png has changed since\)"):
         begin(tmp_path / "run", inputs=["mask (1).png"])
+
+
+def test_a_folder_cannot_be_called_by_a_zero_byte(tmp_path: Path) -> None:
+    with pytest.raises(SemanifoldError, match="cannot be the name of a folder"):
+        begin(tmp_path / "a\0b")

@@ -11,6 +11,7 @@ from semanifold.actions.base import facts_of, load, read_mask, start_code, start
 from semanifold.actions.discover import code_words
 from semanifold.actions.terminal import facts, hint, say, show
 from semanifold.commands.masks import ShowMask
+from semanifold.errors import shown
 from semanifold.faces.names import MASK_REGIONS
 from semanifold.masks import Mask
 from semanifold.storage.runs import working
@@ -50,7 +51,7 @@ def sheet(picture: media.Frame, masks: Sequence[Mask]) -> Image.Image:
     height, width = picture.shape[:2]
     tiles = [("grid", media.enlarge(picture, SIZE))]
     tiles += [(str(mask), media.show_mask(picture, mask.at(height, width)[0, 0].numpy(), SIZE)) for mask in masks]
-    drawn = [gridded(tile, name) for name, tile in tiles]
+    drawn = [gridded(tile, shown(name, 60)) for name, tile in tiles]
     columns = min(4, len(drawn)) if len(drawn) != 5 else 3
     cell = drawn[0].size
     whole = Image.new("RGB", (columns * cell[0], -(-len(drawn) // columns) * cell[1]), media.PAPER)

@@ -182,6 +182,8 @@ def begin_run(
         SemanifoldError: if the folder is a file, cannot be written, belongs to something else or is being worked in.
     """
     folder = Path(folder)
+    if "\0" in str(folder):
+        raise SemanifoldError(f"{shown(str(folder), 200)} cannot be the name of a folder; give another --out.")
     work = {"command": command, "arguments": plain(arguments), "facts": plain({**facts, **inputs_of(arguments, inputs)})}
 
     def before() -> tuple[dict[str, Any] | None, bool]:
