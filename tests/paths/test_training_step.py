@@ -240,6 +240,7 @@ def test_priors_that_a_conditional_generator_refuses(conditional: StyleGAN2) -> 
         ({"min_magnitude": -0.1}, "-0.1 to"),
         ({"min_magnitude": 0.0, "max_magnitude": 0.0}, "got 0 to 0"),
         ({"batch": 0}, "batch must be at least 1"),
+        ({"batch": 10**9}, "at most 1,048,576 samples"),
         ({"iterations": 0}, "iterations must be at least 1"),
         ({"lambda_mask": -1.0}, "lambda_mask must be 0 or more"),
         ({"precision": "fp16"}, "float32 or bf16"),

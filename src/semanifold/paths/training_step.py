@@ -21,6 +21,9 @@ from semanifold.paths.training_draws import Draw, Prior
 STATS = ("accuracy", "classification_loss", "regression_loss", "mask_loss", "total_loss")
 """What every iteration is measured by, in the order of :attr:`Losses.row`."""
 
+MOST_SAMPLES = 1 << 20
+"""Samples of a batch: a typo in its size would otherwise end without memory, after a minute."""
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -76,6 +79,8 @@ class TrainingSettings:
         for name in ("iterations", "batch", "accumulate", "log_every", "save_every"):
             if getattr(self, name) < 1:
                 raise SemanifoldError(f"{name} must be at least 1, but got {getattr(self, name)}.")
+        if self.batch > MOST_SAMPLES:
+            raise SemanifoldError(f"A batch has at most {MOST_SAMPLES:,} samples, but got {self.batch}.")
         for name in ("lambda_cls", "lambda_reg", "lambda_mask", "paths_lr", "reconstructor_lr"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise SemanifoldError(f"{name} must be 0 or more, but got {getattr(self, name):g}.")
