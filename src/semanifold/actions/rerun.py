@@ -42,7 +42,7 @@ def rerun(command: Rerun) -> int:
     if os.path.realpath(out) == os.path.realpath(command.run_folder):
         raise SemanifoldError(f"{out} is the run itself; give another --out.")
     kind = command_class(record["command"]).recorded_as()
-    if "output" not in {field.name for field in fields(kind)}:
+    if "output" not in {field.name for field in fields(cast(Any, kind))}:
         raise SemanifoldError(f"semanifold {shown(record['command'], 40)} writes no run folder, so its record is not genuine.")
     arguments = trusted(command, record["arguments"])
     again = from_arguments(kind, arguments, f"The record of {command.run_folder}")
