@@ -55,7 +55,6 @@ def find_directions(command: Directions) -> int:
             say(f"{len(paths)} paths in {space} of {generator.name}, by {paths.info.method}{left_out}.")
     show(folder / SHEET)
     hint("render", f"{folder}:0", *code_words(command.model.generator), "--seed", command.start.seed)
-    hint("traverse", folder, *code_words(command.model.generator))
     return 0
 
 

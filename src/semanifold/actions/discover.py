@@ -63,7 +63,12 @@ def discover_all(many: Discoveries, searches: Sequence[Discover]) -> int:
     media.save_png(comparison(searches), path / SHEET)
     say(f"--- {len(searches)} searches")
     show(path / SHEET)
-    hint("combine", *[one.folder for one in searches[:2]], *code_words(many.model.generator), "--seed", searches[0].start.seed)
+    first, second = searches[:2]
+    words = code_words(many.model.generator)
+    if first.mask != second.mask and first.start == second.start:
+        hint("combine", first.folder, second.folder, *words)
+    else:
+        hint("transfer", first.folder, *words, "--seeds", "1-6")
     return 0
 
 

@@ -141,7 +141,7 @@ def transfer_edit(command: Transfer) -> int:
     else:
         with working(run):
             scores = write_transfer(run, command, subjects, names, t)
-        tell_transfer(edit, scores)
+        tell_transfer(edit, subjects[0], t, scores)
     show(*existing(folder, MP4, STRIP, HEAT))
     if command.latents is None:
         words = ["--path", command.path] if command.path is not None else []
@@ -178,13 +178,16 @@ def write_transfer(
     return scores
 
 
-def tell_transfer(edit: Edit, scores: dict[str, dict[str, float]]) -> None:
-    """Say how local the edit is on every picture, and where it leaks."""
+def tell_transfer(edit: Edit, first: Subject, t: torch.Tensor, scores: dict[str, dict[str, float]]) -> None:
+    """Say what changes in the first picture, how local the edit is on every one, and where it leaks."""
     facts(change=scores)
+    if seen := what_changed(first, t):
+        say(f"{edit.info.name or 'The edit'} on the first of {len(scores)} pictures: {seen}.")
     own = edit.info.locality.get("mse_ratio") if edit.info.locality else None
     ratios = {name: found["mse_ratio"] for name, found in scores.items() if found}
     if not ratios:
-        say(f"{edit.info.name or 'The edit'} on {len(scores)} pictures.")
+        if not seen:
+            say(f"{edit.info.name or 'The edit'} on {len(scores)} pictures.")
         return
     listed = ", ".join(f"{name} {ratio:.2g}" for name, ratio in ratios.items())
     here = f"; {own:.2g} at its own picture" if own else ""

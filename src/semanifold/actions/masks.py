@@ -8,7 +8,6 @@ from PIL import Image, ImageDraw
 
 from semanifold import media
 from semanifold.actions.base import facts_of, load, read_mask, start_code, start_run
-from semanifold.actions.discover import code_words
 from semanifold.actions.terminal import facts, hint, say, show
 from semanifold.commands.masks import ShowMask
 from semanifold.errors import shown
@@ -42,7 +41,7 @@ def show_masks(command: ShowMask) -> int:
         say(f"{generator.name} names no regions; read a box off the grid: box:left,top,right,bottom.")
     show(folder / SHEET)
     first = command.masks[0] if command.masks else "mouth" if regions else "box:0.3,0.6,0.7,0.9"
-    hint("discover", "--mask", first, *code_words(command.model.generator), "--seed", command.start.seed)
+    hint("discover", "--mask", first, *command.model.words, "--seed", command.start.seed)
     return 0
 
 

@@ -106,7 +106,8 @@ def play(command: Play) -> int:
     seed = picture_code(command.picture, edits, generator, edits[0].info.space)
     edit, t = choreographed(command, tracks, edits, generator, seed)
     subject = Subject(generator, seed, edit, mask_of(edit, generator, seed))
-    folder = command.output.folder("play", command.word, command.picture.seed or 0)
+    own = command.picture.seed is None and any(isinstance(edit, Lattice) and edit.seed is not None for edit in edits)
+    folder = command.output.folder("play", command.word, *[] if own else [command.picture.seed or 0])
     timeline = [Path(track) for track in command.tracks if is_file(track)]
     run = start_run(command, "play", folder, facts_of(generator), [*early.inputs(edits=places), *timeline])
     if run.finished:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import FACES
 from semanifold.commands.ranking import Rank
 from semanifold.errors import SemanifoldError
+from semanifold.faces.changes import CHANGES
 from semanifold.paths.base import PathSet
 from semanifold.ranking.groups import find_group
 from semanifold.ranking.measures import Measures, mask_locality, read_measures
@@ -50,7 +52,7 @@ def rank(command: Rank) -> int:
     named = named_paths(command, measures, found) if command.name is not None else None
     folder = command.output.out or command.measured / "rank"
     decisive = {"measured": hashlib.sha256(measures.values.tobytes()).hexdigest()[:16]}
-    run = begin_run(folder, "rank", to_arguments(command), decisive, overwrite=command.output.overwrite)
+    run = begin_run(folder, "rank", to_arguments(replace(command, name=None)), decisive, overwrite=command.output.overwrite)
     if run.finished:
         say(f"{folder} is finished already; --overwrite does it again.")
     else:
@@ -142,10 +144,18 @@ def tell(command: Rank, measures: Measures, found: dict[int, str], locality: Arr
     if not found:
         say("No path changes one attribute more than all others, and evenly enough to be named after it.")
     for k, name in sorted(found.items()):
-        say(f"path {k:<4} {name}")
+        say(f"path {k:<4} {name:<20} {meaning(name)}")
     if locality is not None and not np.isnan(locality).all():
         best = int(np.nanargmin(locality))
         say(f"Most local in {measures.mask}: {measures.names[best]}, outside/inside {locality[best]:.2g}")
+
+
+def meaning(name: str) -> str:
+    """Say what a path does that is named so: ``"yaw -"`` is a head that turns left."""
+    change, rises = CHANGES.get(name[:-2]), name.endswith("+")
+    if change is None:
+        return f"{name[:-2]} {'rises' if rises else 'falls'} along the path"
+    return f"{change.what} {change.more if rises else change.less}"
 
 
 def tell_next(command: Rank, measured: Path, measures: Measures, names: Sequence[str]) -> None:

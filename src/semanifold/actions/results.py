@@ -31,6 +31,8 @@ EDIT, PATHS, FRAMES, MP4, GIF = "edit.safetensors", "paths.safetensors", "frames
 STRIP, HEAT, PLOT, METRICS, OFFSETS, PAD = "filmstrip.png", "heatmap.png", "path.png", "metrics.json", "offsets.png", "pad.png"
 STILLS = 8
 """Frames of a filmstrip."""
+NOTHING = 1e-6
+"""A value of t nearer to the unedited picture than this is rounding."""
 MEASURED = 32
 """Frames of a film that its locality is averaged over."""
 
@@ -171,7 +173,7 @@ def write_pictures(run: Run, subject: Subject, frames: media.Frames, t: Tensor) 
     if both_ways:
         places = media.evenly(len(frames), STILLS + 1)
         first = [] if mask is None else ["seed and mask"]
-        strip = media.captioned(strip, [*first, *(f"{t[i]:+.2g}" for i in places)])
+        strip = media.captioned(strip, [*first, *("0" if abs(t[i]) < NOTHING else f"{t[i]:+.2g}" for i in places)])
     media.save_png(strip, run.path(STRIP))
     heat_map(frames, seed, mask, run.path(HEAT))
 

@@ -23,12 +23,19 @@ def leak(ratio: float) -> bool:
 
 
 def what_changed(subject: Subject, t: Tensor) -> str:
-    """Return what changes, in words, if the generator's pictures can be read; else an empty text."""
+    """Return what changes, in words, if the generator's pictures can be read; else an empty text.
+
+    A film that runs both ways from the unedited picture is described one way at a time, as its filmstrip is labelled.
+    """
     if subject.generator.world != FACES:
         return ""
     chosen = t[torch.tensor(evenly(len(t), LOOKED_AT))]
     frames = torch.cat(list(subject.pictures(chosen)))
-    return describe_change(frames, subject.picture)
+    if t.ndim > 1 or not float(t.min()) < 0 < float(t.max()):
+        return describe_change(frames, subject.picture)
+    ways = [(f"towards {float(end):+.2g} ", frames[chosen * end > 0]) for end in (t.max(), t.min())]
+    words = [(way, describe_change(part, subject.picture)) for way, part in ways]
+    return ", ".join(way + found for way, found in words if found)
 
 
 def changes_between(generator: Generator, after: Tensor, before: Tensor, most: int = 3) -> str:

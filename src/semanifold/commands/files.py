@@ -44,7 +44,7 @@ class Sample(Command):
     @property
     def folder(self) -> Path:
         """The run folder."""
-        return self.output.folder("sample", self.model.word)
+        return self.output.folder("sample", self.model.word, *[f"{self.seeds[0]}-{self.seeds[-1]}"] if self.seeds else [])
 
     def run(self) -> int:
         """Write the pictures, a contact sheet and the codes."""

@@ -47,7 +47,7 @@ def load_edit(path: str | os.PathLike[str]) -> Edit:
     try:
         header, tensors, _ = read_tensors(path)
     except SemanifoldError as error:
-        raise SemanifoldError(f"{str(error).rstrip('.')}; give the edit.safetensors of a run folder.") from error
+        raise SemanifoldError(f"{str(error).rstrip('.')}; give a run folder, or the edit.safetensors in it.") from error
     kind = header.get("kind")
     if header.get("format") != FORMAT or not isinstance(kind, str) or kind not in KINDS:
         raise SemanifoldError(f"{name} is not an edit that this version of semanifold reads; give the edit.safetensors of a run.")

@@ -106,7 +106,7 @@ def describe_change(frames: Tensor, reference: Tensor, most: int = 3) -> str:
     shut = (torch.minimum(read, usual)[:, _LIDS] < _SHUT).nonzero()
     change[shut, _BEHIND_LIDS] = 0
     least = torch.tensor([max(LEAST, CERTAIN * CHANGES[factor.name].error) for factor in FACTORS])
-    rise, fall = change.amax(0), change.amin(0)
+    rise, fall = change.amax(0).clamp(min=0), change.amin(0).clamp(max=0)
     largest = torch.maximum(rise, -fall)
     least = torch.maximum(least, SHARE * largest.max())
     columns = [i for i in largest.argsort(descending=True).tolist() if largest[i] >= least[i]][:most]
