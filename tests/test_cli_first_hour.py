@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -65,6 +66,7 @@ def test_several_masks_and_seeds_make_a_folder_each_and_one_sheet(tmp_path, caps
     with Image.open(tmp_path / "all" / "comparison.png") as sheet:
         assert sheet.height >= 4 * 150
     assert said.count("Next:") == 1
+    assert "Next: semanifold combine" not in said, "of one mask on two faces there is nothing to combine"
     first = read_record(tmp_path / "all" / folders[0])["arguments"]
     assert (first["start"]["seed"], first["offset"], first["search"]["direction"]) == (0, [], 0), "as version 0.1.0 wrote it"
 
@@ -90,6 +92,22 @@ def test_mask_draws_what_it_covers(tmp_path, capsys):
         grid, drawn = (np.asarray(sheet)[60:400, left : left + 400].astype(int) for left in (40, sheet.width // 2 + 40))
     assert np.abs(grid - drawn).max() > 50
     assert "discover --mask box:0,0,1,0.33 --generator toy.py:toy" in said
+
+
+def test_another_bundled_generator_is_not_forgotten_by_the_next_command(capsys):
+    assert cli.main(["mask", "mouth", "--generator", "analytic", "--out", "m"]) == 0
+    assert "Next: semanifold discover --mask mouth --generator analytic --seed 0" in capsys.readouterr().out
+
+
+def test_other_seeds_have_a_folder_of_their_own(tmp_path):
+    assert cli.main(["sample", "--seeds", "0-1"]) == cli.main(["sample", "--seeds", "0-2"]) == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["sample-faces-0-1", "sample-faces-0-2"]
+
+
+def test_a_film_that_runs_both_ways_is_described_one_way_at_a_time(capsys):
+    assert cli.main(["render", "faces:smile", "--seed", "7", "--seconds", "0.3", "--size", "32", "--out", "r"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"towards \+1 [^;]*the smile grows .*towards -1 [^;]*the smile fades", said)
 
 
 def test_mask_without_a_mask_shows_the_grid(tmp_path, capsys):

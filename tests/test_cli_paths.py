@@ -190,6 +190,8 @@ def test_naming_in_place_keeps_the_traversal_valid(done, monkeypatch, capsys):
     assert run("measure", "again") == 0
     assert run("rank", "again", "--name", "set.safetensors", "--no-gifs") == 0
     assert load_paths("set.safetensors").find("right") == 1
+    assert re.search(r"path 1 +right - +right falls along the path", capsys.readouterr().out)
+    assert run("rank", "again", "--no-gifs") == 0, "names are not what makes a ranking another one"
     assert run("traverse", "set.safetensors", "--seeds", "0", "--out", "again", "--no-films") == 0
     assert "finished already" in capsys.readouterr().out
     prepare(done)

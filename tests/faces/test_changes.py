@@ -54,6 +54,13 @@ def test_a_change_both_ways_is_named_both_ways() -> None:
     assert re.fullmatch(r"the mouth opens and closes \(\+\d\d %, -\d\d % of its range\)", sentence)
 
 
+def test_one_picture_changes_one_way_only() -> None:
+    """And so does a film that never comes near the reference."""
+    closed, wide, wider = (render(face(mouth_opening=value)) for value in (0.1, 0.7, 0.9))
+    assert re.fullmatch(r"the mouth opens \(\+\d\d % of its range\)", describe_change(wide, closed))
+    assert re.fullmatch(r"the mouth opens \(\+\d\d % of its range\)", describe_change(torch.cat([wide, wider]), closed))
+
+
 def test_nothing_is_said_of_what_is_not_certain() -> None:
     faces = torch.rand(60, len(FACTORS), generator=torch.Generator().manual_seed(1))
     pictures = render(faces)

@@ -161,7 +161,7 @@ def meaning(name: str) -> str:
 def tell_next(command: Rank, measured: Path, measures: Measures, names: Sequence[str]) -> None:
     """Say which command to type next: one that uses the most prominent of the names, or gives them."""
     if command.name is None:
-        hint("rank", command.measured, "--name", "named.safetensors", "--out", f"{command.measured}-named")
+        hint("rank", command.measured, "--name", "named.safetensors")
         return
     best = names[0] if names else measures.names[0]
     hint("render", f"{command.name}:{best.removesuffix(' +').removesuffix(' -')}", *model_words(measured, measures), "--seed", 7)
