@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.")  # torch's remarks about itself
     try:
         if not words or words[0] in ("-h", "--help", "help", "-V", "--version"):
-            print(f"semanifold {__version__}" if words and words[0] in ("-V", "--version") else overview())
+            print(f"semanifold {__version__}" if words and words[0] in ("-V", "--version") else overview(), flush=True)
             return 0
         with speaking(quiet=quiet, as_json=as_json):
             return run(words)

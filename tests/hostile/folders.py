@@ -126,6 +126,8 @@ PLACES: dict[str, Callable[[Path], object]] = {
 }
 """What may be where a file is expected."""
 
+LITTLE: dict[str, Any] = {"mask": "mouth", "search": {"frames": 3, "steps": 2}, "film": {"seconds": 0.1, "size": 64}}
+"""Arguments of a search that takes little, should it be done."""
 CODE: dict[str, dict[str, Any]] = {
     "generator": {"arguments": {"model": {"generator": "@in@/evil.py:g"}}},
     "generator, capitals": {"arguments": {"model": {"generator": "@in@/evil.PY:g"}}},
@@ -136,10 +138,10 @@ CODE: dict[str, dict[str, Any]] = {
     "command_line": {"command_line": ["sh", "-c", "touch canary; $(touch canary) `touch canary`"]},
     "directory": {"directory": "@in@"},
     "directory of modules": {"directory": "@in@", "command": "sample", "arguments": {"seeds": [0]}},
-    "output": {"arguments": {"mask": "mouth", "output": {"out": "@in@/elsewhere", "overwrite": True}}},
+    "output": {"arguments": LITTLE | {"output": {"out": "@in@/elsewhere", "overwrite": True}}},
     "mask": {"arguments": {"mask": "@in@/evil.py"}},
     "an address": {"arguments": {"mask": "mouth", "model": {"generator": "http://127.0.0.1:9/x.pt#sha256=" + "0" * 64}}},
-    "another command's arguments": {"command": "train"},
+    "another command's arguments": {"command": "sample"},
     "rerun of itself": {"command": "rerun", "arguments": {"run_folder": "@in@/run"}},
     "completion": {"command": "completion", "arguments": {"shell": "bash"}},
     "zoo": {"command": "zoo", "arguments": {"what": "fetch", "names": ["ada-ffhq"]}},
@@ -152,8 +154,8 @@ CODE: dict[str, dict[str, Any]] = {
     "environment of 10**5": {"environment": {f"package{i}": "1" for i in range(10**5)}},
     "10**9 frames": {"arguments": {"mask": "mouth", "search": {"frames": 10**9}}},
     "film of a year": {"arguments": {"mask": "mouth", "film": {"seconds": 3e7}}},
-    "unknown arguments": {"arguments": {"mask": "mouth", "evil": {"deep": [1]}}},
-    "iterations 10**18": {"arguments": {"mask": "mouth", "search": {"steps": 10**18}}},
+    "unknown arguments": {"arguments": LITTLE | {"evil": {"deep": [1]}}},
+    "iterations 10**18": {"arguments": LITTLE | {"search": {"frames": 3, "steps": 10**18}}},
 }  # fmt: skip
 
 

@@ -24,8 +24,6 @@ from semanifold.errors import shown
 
 MOST_SECONDS, MOST_BYTES = 10.0, 1 << 30
 """Processor time and additional memory that a command may take."""
-MOST_RERUN = 60.0
-"""Processor time of a ``rerun`` that succeeds: it is asked to do the whole work of a record again."""
 PATIENCE = 240
 """Seconds of the clock after which a command is ended: the machine may be busy."""
 IN, OUT, GOOD = "@in", "@out", "@good"
@@ -136,7 +134,7 @@ def attempt(words: Words, place: Path, good: Path, stdout: str = "") -> Outcome:
     faults = [*_faults(code, out, err, stdout)]
     if time.monotonic() - start > PATIENCE:
         faults.append("waits for ever")
-    if seconds > (MOST_RERUN if words[0] == "rerun" and code == 0 else MOST_SECONDS):
+    if seconds > MOST_SECONDS:
         faults.append(f"takes {seconds:.1f} s")
     if grown > MOST_BYTES:
         faults.append(f"takes {grown / 2**20:.0f} MB")
@@ -232,7 +230,7 @@ def _limit() -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + 3 * MOST_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(2 * MOST_RERUN), int(2 * MOST_RERUN) + 5))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(3 * MOST_SECONDS), int(3 * MOST_SECONDS) + 5))
     resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 30, 4 << 30))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(PATIENCE)

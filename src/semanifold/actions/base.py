@@ -98,11 +98,16 @@ def start_code(start: Start, generator: Generator) -> Latents:
     return truncated(generator, codes, start.truncation)
 
 
-def picture_code(picture: Picture, edits: list[Edit], generator: Generator, space: str) -> Latents:
+def own_code(edits: Sequence[Edit]) -> Latents | None:
+    """Return the code that the first of some edits was found on, if any was found on one."""
+    return next((edit.seed for edit in edits if isinstance(edit, Lattice) and edit.seed is not None), None)
+
+
+def picture_code(picture: Picture, edits: Sequence[Edit], generator: Generator, space: str) -> Latents:
     """Return the code of the picture that was asked for, or the first that one of the edits was found on."""
-    found = [edit.seed for edit in edits if isinstance(edit, Lattice) and edit.seed is not None]
-    if picture.seed is None and found:
-        code = found[0].to(generator.device, generator.dtype)
+    found = own_code(edits)
+    if picture.seed is None and found is not None:
+        code = found.to(generator.device, generator.dtype)
     else:
         code = sample(generator, (picture.seed or 0,), label=picture.label)
     code = generator.convert(code, space)

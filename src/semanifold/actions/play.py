@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from semanifold.actions.base import check_weights, facts_of, load, model_for, named_generator, picture_code, start_run
+from semanifold.actions.base import check_weights, facts_of, load, model_for, named_generator, own_code, picture_code, start_run
 from semanifold.actions.edits import code_words, existing, mask_of, named_by, on, tell_edit, tell_finished
 from semanifold.actions.results import (
     HEAT,
@@ -106,7 +106,7 @@ def play(command: Play) -> int:
     seed = picture_code(command.picture, edits, generator, edits[0].info.space)
     edit, t = choreographed(command, tracks, edits, generator, seed)
     subject = Subject(generator, seed, edit, mask_of(edit, generator, seed))
-    own = command.picture.seed is None and any(isinstance(edit, Lattice) and edit.seed is not None for edit in edits)
+    own = command.picture.seed is None and own_code(edits) is not None
     folder = command.output.folder("play", command.word, *[] if own else [command.picture.seed or 0])
     timeline = [Path(track) for track in command.tracks if is_file(track)]
     run = start_run(command, "play", folder, facts_of(generator), [*early.inputs(edits=places), *timeline])
