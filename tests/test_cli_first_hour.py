@@ -287,9 +287,11 @@ def test_what_needs_no_torch_does_not_load_it(words, code):
     assert "loaded: []" in done.stdout
 
 
-def test_what_is_finished_already_is_said_without_torch():
+def test_what_is_finished_already_is_said_without_torch(capsys):
+    capsys.readouterr()
     assert cli.main(["sample", "--seeds", "0", "--out", "s"]) == 0
     done = quickly("sample", "--seeds", "0", "--out", "s")
+    assert re.findall("Next: .*", done.stdout) == re.findall("Next: .*", capsys.readouterr().out)
     assert "s is finished already" in done.stdout
     assert "loaded: []" in done.stdout
     assert "holds another run" in quickly("sample", "--seeds", "1", "--out", "s").stderr
@@ -308,6 +310,7 @@ def test_a_finished_film_is_known_without_torch(words, other):
     assert cli.main(words) == 0
     done = quickly(*words)
     assert "f is finished already" in done.stdout
+    assert "Next: semanifold " in done.stdout
     assert "loaded: []" in done.stdout
     assert "holds another run" in quickly(*words, *other).stderr
 

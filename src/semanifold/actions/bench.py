@@ -6,10 +6,9 @@ import json
 from dataclasses import replace
 
 from semanifold.actions.base import facts_of, load, start_run
-from semanifold.actions.discover import code_words
 from semanifold.actions.terminal import facts, hint, progress_line, say, show
 from semanifold.commands import early
-from semanifold.commands.base import FACES
+from semanifold.commands.base import FACES, code_words
 from semanifold.commands.bench import Bench
 from semanifold.locality.benchmark import ROWS, run_benchmark
 from semanifold.locality.methods import METHODS

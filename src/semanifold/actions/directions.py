@@ -8,7 +8,6 @@ import torch
 
 from semanifold import media
 from semanifold.actions.base import facts_of, load, read_mask, start_code, start_run
-from semanifold.actions.discover import code_words
 from semanifold.actions.seen import changes_between
 from semanifold.actions.terminal import hint, progress_line, say, show
 from semanifold.commands.directions import Directions
@@ -54,7 +53,7 @@ def find_directions(command: Directions) -> int:
             left_out = f"; {hidden} that hardly change the picture are not on the sheet" if hidden else ""
             say(f"{len(paths)} paths in {space} of {generator.name}, by {paths.info.method}{left_out}.")
     show(folder / SHEET)
-    hint("render", f"{folder}:0", *code_words(command.model.generator), "--seed", command.start.seed)
+    hint(*command.then)
     return 0
 
 

@@ -28,6 +28,7 @@ from semanifold.actions.results import (
 )
 from semanifold.actions.seen import leak, what_changed
 from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
+from semanifold.commands.base import code_words
 from semanifold.commands.discover import Discover, Discoveries, sheet_folder
 from semanifold.edits import EditInfo, Lattice, save_edit
 from semanifold.generators.base import Generator
@@ -35,7 +36,7 @@ from semanifold.latents import Latents
 from semanifold.manifolds import ManifoldSettings, discover_manifold
 from semanifold.masks import Mask
 from semanifold.solutions import Result, Solution
-from semanifold.storage.runs import CHECKPOINT, Run, names_code, working
+from semanifold.storage.runs import CHECKPOINT, Run, working
 
 PREVIEW = "preview.png"
 SHEET = "comparison.png"
@@ -64,11 +65,10 @@ def discover_all(many: Discoveries, searches: Sequence[Discover]) -> int:
     say(f"--- {len(searches)} searches")
     show(path / SHEET)
     first, second = searches[:2]
-    words = code_words(many.model.generator)
     if first.mask != second.mask and first.start == second.start:
-        hint("combine", first.folder, second.folder, *words)
+        hint("combine", first.folder, second.folder, *code_words(many.model.generator))
     else:
-        hint("transfer", first.folder, *words, "--seeds", "1-6")
+        hint(*first.then)
     return 0
 
 
@@ -130,13 +130,8 @@ def search(command: Discover, generator: Generator, code: Latents, mask: Mask, *
     if run.record["status"] == "interrupted":
         return 130
     if last:
-        hint("transfer", command.folder, *code_words(command.model.generator), "--seeds", "1-6")
+        hint(*command.then)
     return 0
-
-
-def code_words(generator: str) -> list[str]:
-    """Return the words with which a next command finds a generator that a run folder may not name."""
-    return ["--generator", generator] if names_code(generator) else []
 
 
 def search_once(work: Work, settings: ManifoldSettings, index: int) -> Solution[Lattice]:

@@ -48,7 +48,7 @@ from semanifold.actions.results import (
 from semanifold.actions.seen import leak, what_changed
 from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
 from semanifold.commands import early
-from semanifold.commands.base import EditModel, Model
+from semanifold.commands.base import EditModel, Model, onto_others
 from semanifold.commands.edits import Combine, Render, Transfer
 from semanifold.edits import Edit, Lattice, save_edit, traced, widened
 from semanifold.errors import SemanifoldError
@@ -59,7 +59,7 @@ from semanifold.manifolds import combine, extrapolate, retime, reverse, transfer
 from semanifold.masks import Mask
 from semanifold.plots import heat_picture, mean_change
 from semanifold.storage.files import write_text
-from semanifold.storage.runs import Run, names_code, working
+from semanifold.storage.runs import Run, working
 
 
 def on(edit: Edit, code: Latents) -> Lattice:
@@ -115,7 +115,7 @@ def transfer_edit(command: Transfer) -> int:
     named = named_generator(command.model)
     edit = with_mask(find_edit(command.edit, command.path, command.space, command.layers, named), command.mask)
     model = model_for(command.model, folder_of(command.edit), edit.info.generator)
-    asked, command = command.model, replace(command, model=named_by(command.model, model))
+    command = replace(command, model=named_by(command.model, model))
     generator = named or load(model)
     check_weights(generator, [edit])
     if command.latents is not None:
@@ -143,9 +143,8 @@ def transfer_edit(command: Transfer) -> int:
             scores = write_transfer(run, command, subjects, names, t)
         tell_transfer(edit, subjects[0], t, scores)
     show(*existing(folder, MP4, STRIP, HEAT))
-    if command.latents is None:
-        words = ["--path", command.path] if command.path is not None else []
-        hint("render", command.edit, *words, *code_words(asked, model), "--seed", command.seeds[0])
+    if command.then:
+        hint(*command.then)
     return 0
 
 
@@ -211,7 +210,7 @@ def combine_edits(command: Combine) -> int:
     if named is None:
         check_one_generator(command.edits, edits)
     model = model_for(command.model, folder_of(command.edits[0]), edits[0].info.generator)
-    asked, command = command.model, replace(command, model=named_by(command.model, model))
+    command = replace(command, model=named_by(command.model, model))
     generator = named or load(model)
     check_weights(generator, edits)
     if {edit.info.space for edit in edits} == {"w", "w+"}:
@@ -231,7 +230,7 @@ def combine_edits(command: Combine) -> int:
             write_plot(run, [subject], t, umap=command.film.umap)
         tell_edit(subject, t, scores)
     show(*existing(folder, MP4, STRIP, HEAT, PAD))
-    hint("transfer", folder, *code_words(asked, model), "--seeds", "1-6")
+    hint(*onto_others(folder, command.model.generator))
     return 0
 
 
@@ -255,7 +254,7 @@ def render_edit(command: Render) -> int:
     named = named_generator(command.model)
     found = with_mask(find_edit(command.edit, command.path, command.space, command.layers, named), command.mask)
     model = model_for(command.model, folder_of(command.edit), found.info.generator)
-    asked, command = command.model, replace(command, model=named_by(command.model, model))
+    command = replace(command, model=named_by(command.model, model))
     generator = named or load(model)
     check_weights(generator, [found])
     seed = picture_code(command.picture, [found], generator, found.info.space)
@@ -276,7 +275,7 @@ def render_edit(command: Render) -> int:
             write_plot(run, [subject], t, umap=command.film.umap)
         tell_edit(subject, t, scores)
     show(*existing(folder, MP4, STRIP, HEAT))
-    hint("transfer", folder, *code_words(asked, model), "--seeds", "1-6")
+    hint(*onto_others(folder, command.model.generator))
     return 0
 
 
@@ -303,11 +302,6 @@ def tell_edit(subject: Subject, t: torch.Tensor, scores: dict[str, float]) -> No
     parts += [f"outside/inside change {scores['mse_ratio']:.2g} (mean squares)"] if scores else []
     words = "; ".join(part for part in parts if part) or "done"
     say(f"{subject.edit.info.name or 'The edit'} on {subject.generator.name}: {words}.")
-
-
-def code_words(asked: EditModel, model: Model) -> list[str]:
-    """Return the words that a next command needs to find the generator: a run folder does not name code, nor other weights."""
-    return model.words if asked.generator is not None and names_code(model.generator) else []
 
 
 def existing(folder: Path, *names: str) -> list[Path]:

@@ -53,7 +53,7 @@ def show_samples(command: Sample) -> int:
         count = len(codes)
         say(f"{count} picture{'s' * (count != 1)} of {generator.name}, each with its number below it.")
     show(folder / SHEET)
-    hint("mask", "box:0.3,0.6,0.7,0.9", *command.model.words, "--seed", command.seeds[0])
+    hint(*command.then)
     return 0
 
 

@@ -40,8 +40,7 @@ def show_masks(command: ShowMask) -> int:
     else:
         say(f"{generator.name} names no regions; read a box off the grid: box:left,top,right,bottom.")
     show(folder / SHEET)
-    first = command.masks[0] if command.masks else "mouth" if regions else "box:0.3,0.6,0.7,0.9"
-    hint("discover", "--mask", first, *command.model.words, "--seed", command.start.seed)
+    hint(*command.then)
     return 0
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from semanifold.actions.base import check_weights, facts_of, load, model_for, named_generator, own_code, picture_code, start_run
-from semanifold.actions.edits import code_words, existing, mask_of, named_by, on, tell_edit, tell_finished
+from semanifold.actions.edits import existing, mask_of, named_by, on, tell_edit, tell_finished
 from semanifold.actions.results import (
     HEAT,
     MP4,
@@ -27,6 +27,7 @@ from semanifold.actions.results import (
 )
 from semanifold.actions.terminal import hint, show
 from semanifold.commands import early
+from semanifold.commands.base import onto_others
 from semanifold.commands.play import Ease, Play
 from semanifold.edits import Edit, EditInfo, Lattice, widened
 from semanifold.edits.films import MOST_FRAMES
@@ -98,7 +99,7 @@ def play(command: Play) -> int:
     named = named_generator(command.model)
     edits: list[Edit] = [find_edit(place, generator=named) for place in places]
     model = model_for(command.model, folder_of(places[0]), edits[0].info.generator)
-    asked, command = command.model, replace(command, model=named_by(command.model, model))
+    command = replace(command, model=named_by(command.model, model))
     generator = named or load(model)
     check_weights(generator, edits)
     if {edit.info.space for edit in edits} == {"w", "w+"}:
@@ -118,7 +119,7 @@ def play(command: Play) -> int:
             write_plot(run, [subject], t, umap=command.film.umap)
         tell_edit(subject, t, scores)
     show(*existing(folder, MP4, STRIP, HEAT))
-    hint("transfer", folder, *code_words(asked, model), "--seeds", "1-6")
+    hint(*onto_others(folder, command.model.generator))
     return 0
 
 

@@ -15,7 +15,6 @@ from torch import Tensor
 from semanifold.actions import train_arguments as making
 from semanifold.actions.base import facts_of, load, read_mask, start_run
 from semanifold.actions.directions import CLOSED
-from semanifold.actions.discover import code_words
 from semanifold.actions.terminal import facts as tell_facts
 from semanifold.actions.terminal import hint, progress_line, remark, say, show
 from semanifold.actions.train_arguments import ANY
@@ -97,7 +96,7 @@ def train(command: Train) -> int:
 def end(command: Train, folder: Path) -> None:
     """Say what to open, and what to do next."""
     show(*main_files(folder))
-    hint("traverse", folder, *code_words(command.model.generator), "--seeds", "0-7", "--out", f"{folder}-walk")
+    hint(*command.then)
 
 
 def list_presets() -> int:

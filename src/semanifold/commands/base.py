@@ -15,6 +15,7 @@ from typing import Annotated
 
 from semanifold.commands.arguments import MAIN, option
 from semanifold.errors import SemanifoldError
+from semanifold.storage.run_records import names_code
 
 FACES = "faces"
 """The generator that commands use if none is named."""
@@ -25,6 +26,16 @@ BUNDLED_NAMES = ("faces", "analytic")
 def is_bundled(generator: str) -> bool:
     """Whether this names a generator that comes with the package."""
     return generator in BUNDLED_NAMES
+
+
+def code_words(generator: str | None) -> list[str]:
+    """Return the words with which a next command finds a generator that the run folder it is given may not name: own code."""
+    return ["--generator", generator] if generator is not None and names_code(generator) else []
+
+
+def onto_others(folder: Path, generator: str | None) -> tuple[object, ...]:
+    """Return the words of the command that puts the edit of a run folder onto other pictures."""
+    return ("transfer", folder, *code_words(generator), "--seeds", "1-6")
 
 
 class Command(ABC):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from semanifold.commands import early
 from semanifold.commands.arguments import GENERATOR, LAYERS, PLACE, START, flat, option
-from semanifold.commands.base import Command, Model, Output, Start
+from semanifold.commands.base import Command, Model, Output, Start, code_words
 from semanifold.errors import SemanifoldError
 
 
@@ -52,6 +52,11 @@ class Directions(Command):
         return self.output.folder("directions", self.model.word, self.method, *([self.mask] if self.mask else []))
 
     @property
+    def then(self) -> tuple[object, ...]:
+        """The words of the command to type next."""
+        return ("render", f"{self.folder}:0", *code_words(self.model.generator), "--seed", self.start.seed)
+
+    @property
     def inputs(self) -> list[Path]:
         """The files that decide the result."""
         return early.inputs(masks=[self.mask] if self.mask else [], codes=self.start.latents)
@@ -59,7 +64,7 @@ class Directions(Command):
     def run(self) -> int:
         """Find the paths, write them, and draw the sheet."""
         early.check_masks([self.mask] if self.mask else [], self.model.generator)
-        if early.finished(self, "directions", self.folder, self.inputs, ("paths.png",)):
+        if early.finished(self, "directions", self.folder, self.inputs, ("paths.png",), self.then):
             return 0
         from semanifold.actions.directions import find_directions  # noqa: PLC0415  (brings torch)
 

@@ -25,7 +25,7 @@ from semanifold.commands.arguments import (
     seed_numbers_option,
     with_defaults,
 )
-from semanifold.commands.base import Command, Film, Model, Output, Start, slug
+from semanifold.commands.base import Command, Film, Model, Output, Start, onto_others, slug
 from semanifold.errors import SemanifoldError
 from semanifold.manifolds.settings import ManifoldSettings, paper_settings
 
@@ -95,6 +95,11 @@ class Discover(Command):
         return self.output.folder(self.model.word, self.mask, self.start.word, *other)
 
     @property
+    def then(self) -> tuple[object, ...]:
+        """The words of the command to type next."""
+        return onto_others(self.folder, self.model.generator)
+
+    @property
     def inputs(self) -> list[Path]:
         """The files that decide the result."""
         return early.inputs(masks=[self.mask], codes=self.start.latents)
@@ -102,7 +107,7 @@ class Discover(Command):
     def run(self) -> int:
         """Search, then write everything."""
         early.check_masks([self.mask], self.model.generator)
-        if early.finished(self, "discover", self.folder, self.inputs, FIRST):
+        if early.finished(self, "discover", self.folder, self.inputs, FIRST, self.then):
             return 0
         from semanifold.actions.discover import discover  # noqa: PLC0415  (brings torch)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from semanifold import __version__
-from semanifold.actions.terminal import say, show
+from semanifold.actions.terminal import hint, say, show
 from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import BUNDLED_NAMES, Command, is_bundled
 from semanifold.errors import SemanifoldError, near_names, shown
@@ -43,7 +43,9 @@ def inputs(*, masks: Sequence[str] = (), codes: Path | None = None, edits: Seque
     return found
 
 
-def finished(command: Command, name: str, folder: Path, given: Sequence[Path] = (), main: Sequence[str] = ()) -> bool:
+def finished(
+    command: Command, name: str, folder: Path, given: Sequence[Path], main: Sequence[str], then: Sequence[object]
+) -> bool:
     """Say that a run is finished already, where that is sure without loading anything.
 
     It is sure if the folder holds a finished run of the same arguments and the same input files, on a generator that comes with
@@ -55,6 +57,7 @@ def finished(command: Command, name: str, folder: Path, given: Sequence[Path] = 
         folder: its run folder.
         given: its input files; see :func:`inputs`.
         main: results to open, as far as they are there.
+        then: words of the command to type next, if any.
     """
     arguments = to_arguments(command)
     output = arguments.get("output") or {}
@@ -75,6 +78,8 @@ def finished(command: Command, name: str, folder: Path, given: Sequence[Path] = 
         return False
     say(f"{folder} is finished already; --overwrite does it again.")
     show(*[folder / file for file in main if (folder / file).exists()] or [folder])
+    if then:
+        hint(*then)
     return True
 
 

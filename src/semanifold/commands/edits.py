@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from semanifold.commands import early
 from semanifold.commands.arguments import FILM, GENERATOR, LAYERS, MAIN, PLACE, START, flat, option, seed_numbers_option
-from semanifold.commands.base import Command, EditModel, Film, Output, Picture
+from semanifold.commands.base import Command, EditModel, Film, Output, Picture, code_words, onto_others
 
 FIRST = ("film.mp4", "filmstrip.png", "heatmap.png")
 """What is to be looked at first."""
@@ -50,10 +50,17 @@ class Transfer(Command):
     film: Annotated[Film, flat(FILM)] = field(default_factory=Film)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
+    @property
+    def then(self) -> tuple[object, ...]:
+        """The words of the command to type next, if it is known which pictures there are."""
+        path = ["--path", self.path] if self.path is not None else []
+        words = ("render", self.edit, *path, *code_words(self.model.generator), "--seed", self.seeds[0]) if self.seeds else ()
+        return () if self.latents is not None else words
+
     def run(self) -> int:
         """Write the films and the strips."""
         given = early.inputs(masks=[self.mask] if self.mask else [], codes=self.latents, edits=[self.edit])
-        if self.output.out is not None and early.finished(self, "transfer", self.output.out, given, FIRST):
+        if self.output.out is not None and early.finished(self, "transfer", self.output.out, given, FIRST, self.then):
             return 0
         from semanifold.actions.edits import transfer_edit  # noqa: PLC0415  (brings torch)
 
@@ -85,7 +92,8 @@ class Combine(Command):
     def run(self) -> int:
         """Write the combined edit and its film."""
         given = early.inputs(edits=self.edits)
-        if self.output.out is not None and early.finished(self, "combine", self.output.out, given, FIRST):
+        out = self.output.out
+        if out is not None and early.finished(self, "combine", out, given, FIRST, onto_others(out, self.model.generator)):
             return 0
         from semanifold.actions.edits import combine_edits  # noqa: PLC0415  (brings torch)
 
@@ -133,7 +141,8 @@ class Render(Command):
     def run(self) -> int:
         """Write the new film."""
         given = early.inputs(masks=[self.mask] if self.mask else [], edits=[self.edit])
-        if self.output.out is not None and early.finished(self, "render", self.output.out, given, FIRST):
+        out = self.output.out
+        if out is not None and early.finished(self, "render", out, given, FIRST, onto_others(out, self.model.generator)):
             return 0
         from semanifold.actions.edits import render_edit  # noqa: PLC0415  (brings torch)
 

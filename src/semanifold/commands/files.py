@@ -46,9 +46,14 @@ class Sample(Command):
         """The run folder."""
         return self.output.folder("sample", self.model.word, *[f"{self.seeds[0]}-{self.seeds[-1]}"] if self.seeds else [])
 
+    @property
+    def then(self) -> tuple[object, ...]:
+        """The words of the command to type next."""
+        return ("mask", "box:0.3,0.6,0.7,0.9", *self.model.words, "--seed", self.seeds[0]) if self.seeds else ()
+
     def run(self) -> int:
         """Write the pictures, a contact sheet and the codes."""
-        if early.finished(self, "sample", self.folder, (), ("contact.png",)):
+        if early.finished(self, "sample", self.folder, (), ("contact.png",), self.then):
             return 0
         from semanifold.actions.files import show_samples  # noqa: PLC0415  (brings torch)
 

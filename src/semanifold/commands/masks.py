@@ -8,7 +8,7 @@ from typing import Annotated
 
 from semanifold.commands import early
 from semanifold.commands.arguments import GENERATOR, PLACE, START, flat, option
-from semanifold.commands.base import Command, Model, Output, Start
+from semanifold.commands.base import Command, Model, Output, Start, is_bundled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,12 @@ class ShowMask(Command):
         return self.output.folder("mask", self.model.word, *self.masks, self.start.word)
 
     @property
+    def then(self) -> tuple[object, ...]:
+        """The words of the command to type next."""
+        mask = self.masks[0] if self.masks else "mouth" if is_bundled(self.model.generator) else "box:0.3,0.6,0.7,0.9"
+        return ("discover", "--mask", mask, *self.model.words, "--seed", self.start.seed)
+
+    @property
     def inputs(self) -> list[Path]:
         """The files that decide the result."""
         return early.inputs(masks=self.masks, codes=self.start.latents)
@@ -40,7 +46,7 @@ class ShowMask(Command):
     def run(self) -> int:
         """Draw the sheet."""
         early.check_masks(self.masks, self.model.generator)
-        if early.finished(self, "mask", self.folder, self.inputs, ("masks.png",)):
+        if early.finished(self, "mask", self.folder, self.inputs, ("masks.png",), self.then):
             return 0
         from semanifold.actions.masks import show_masks  # noqa: PLC0415  (brings torch)
 

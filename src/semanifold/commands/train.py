@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from semanifold.commands import early
 from semanifold.commands.arguments import GENERATOR, KIND, LAYERS, MAIN, PLACE, TRAINING, flat, option
-from semanifold.commands.base import Command, Model, Output
+from semanifold.commands.base import Command, Model, Output, code_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +136,12 @@ class Train(Command):
         return self.output.folder("train", self.model.word, *words)
 
     @property
+    def then(self) -> tuple[object, ...]:
+        """The words of the command to type next."""
+        walk = ("--seeds", "0-7", "--out", f"{self.folder}-walk")
+        return ("traverse", self.folder, *code_words(self.model.generator), *walk)
+
+    @property
     def inputs(self) -> list[Path]:
         """The files that decide the result."""
         return early.inputs(masks=[self.mask] if self.mask else [])
@@ -143,7 +149,9 @@ class Train(Command):
     def run(self) -> int:
         """Train, test, write everything."""
         early.check_masks([self.mask] if self.mask else [], self.model.generator)
-        if not self.presets and early.finished(self, "train", self.folder, self.inputs, ("paths.safetensors", "metrics.json")):
+        if not self.presets and early.finished(
+            self, "train", self.folder, self.inputs, ("paths.safetensors", "metrics.json"), self.then
+        ):
             return 0
         from semanifold.actions.train import list_presets, train  # noqa: PLC0415  (brings torch)
 
