@@ -44,6 +44,8 @@ GAP = 4
 VIEWABLE = 512
 CAPTION = 22
 GIF_RATE = 20
+PALETTE_FRAMES = 12
+"""Frames, evenly over a gif, that decide its palette, about."""
 
 
 def to_uint8(images: Tensor) -> Frame:
@@ -169,8 +171,10 @@ def save_gif(
     """
     size = int(min(max(*frames[0].shape[:2], 256), VIEWABLE)) if size is None else size
     halved = 2 if fps > GIF_RATE and len(frames) > 3 else 1
-    graph = "split[a][b];[a]palettegen=stats_mode=full[p];[b][p]paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
     chosen = order(len(frames), ping_pong=ping_pong)[::halved]
+    # A palette of every frame takes as long as all the rest.
+    graph = f"split[a][b];[a]select=not(mod(n\\,{len(chosen) // PALETTE_FRAMES + 1})),palettegen=stats_mode=full[p];"
+    graph += "[b][p]paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
     return _ffmpeg(frames, path, fps / halved, size, ["-filter_complex", graph, "-loop", "0", "-f", "gif"], chosen)
 
 

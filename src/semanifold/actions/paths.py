@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +66,8 @@ MEASURE = "measure"
 EVERY = 10.0
 """Seconds between two checkpoints of a measurement."""
 BUNDLED_READER = "faces"
+FILMS_AT_A_TIME = 2
+"""Paths whose films are made at the same time, each by a process of its own."""
 
 
 # ------------------------------------------------------------------------------------------------------------- traverse
@@ -133,46 +137,71 @@ def write_traversal(
     """Write all codes, pictures and films; what is there already is kept."""
     t = moments(paths.info.count, command.leap)
     edits = {k: paths[k] for k in chosen}
-    done, steps = 0, len(codes) * len(chosen) + (len(chosen) if command.films else 0)
-    with progress_line("walking the paths") as line:
-        for name, code in codes.items():
-            place = run.path(name)
-            (place / IMAGES).mkdir(parents=True, exist_ok=True)
-            with torch.no_grad():
-                save_picture(media.to_uint8(generator.images(code))[0], place / ORIGINAL, command.jpeg)
-            for k, edit in edits.items():
-                write_path(place / IMAGES / folder_name(k), walk(edit, generator, code, t, batch=command.batch), command.jpeg)
-                done += 1
-                line({"step": done, "steps": steps, "path": paths.name_of(k)})
-            write_codes(place, list(edits.values()), code, t, batch=command.batch)
-        described = {
-            "codes": list(codes),
-            "paths": list(chosen),
-            "names": [paths.name_of(k) for k in chosen],
-            "t": t.tolist(),
-            "step": paths.info.step,
-            "count": paths.info.count,
-            "leap": command.leap,
-            "space": paths.info.space,
-            "method": paths.info.method,
-            "generator": generator.name,
-            "fingerprint": generator.fingerprint,
-            "channels": generator.picture_shape[0],
-            "faces": generator.world == BUNDLED_READER,
-            "path_set": str(command.path_set.resolve() if command.path_set.exists() else command.path_set),
-            "path_set_fingerprint": run.record["facts"]["path_set_fingerprint"],
-        }
-        write_text(run.path(FACTS), json.dumps(described, indent=1) + "\n")
+    for name, code in codes.items():
+        place = run.path(name)
+        (place / IMAGES).mkdir(parents=True, exist_ok=True)
+        with torch.no_grad():
+            save_picture(media.to_uint8(generator.images(code))[0], place / ORIGINAL, command.jpeg)
+        write_codes(place, list(edits.values()), code, t, batch=command.batch)
+    described = {
+        "codes": list(codes),
+        "paths": list(chosen),
+        "names": [paths.name_of(k) for k in chosen],
+        "t": t.tolist(),
+        "step": paths.info.step,
+        "count": paths.info.count,
+        "leap": command.leap,
+        "space": paths.info.space,
+        "method": paths.info.method,
+        "generator": generator.name,
+        "fingerprint": generator.fingerprint,
+        "channels": generator.picture_shape[0],
+        "faces": generator.world == BUNDLED_READER,
+        "path_set": str(command.path_set.resolve() if command.path_set.exists() else command.path_set),
+        "path_set_fingerprint": run.record["facts"]["path_set_fingerprint"],
+    }
+    write_text(run.path(FACTS), json.dumps(described, indent=1) + "\n")
+    traversal = Traversal(run.folder, described, run.record)
+    for place in (FILMS, SUMMARIES) if command.films else ():
+        run.path(place).mkdir(exist_ok=True)
+    with films_beside(command) as make, progress_line("walking the paths") as line:
+        for i, (k, edit) in enumerate(edits.items()):
+            for j, (name, code) in enumerate(codes.items()):
+                place = run.folder / name / IMAGES / folder_name(k)
+                write_path(place, walk(edit, generator, code, t, batch=command.batch), command.jpeg)
+                line({"step": i * len(codes) + j + 1, "steps": len(edits) * len(codes), "path": paths.name_of(k)})
+            make(traversal, k)
+
+
+@contextmanager
+def films_beside(command: Traverse) -> Iterator[Callable[[Traversal, int], None]]:
+    """Give what makes the films of a path that has been walked, beside the walks of the next ones; wait for all at the end."""
+    films: list[Future[None]] = []
+
+    def make(traversal: Traversal, k: int) -> None:
         if not command.films:
             return
-        traversal = Traversal(run.folder, described, run.record)
-        for place in (FILMS, SUMMARIES):
-            run.path(place).mkdir(exist_ok=True)
-        for k in chosen:
-            films = [traversal.pictures(name, k) for name in codes]
-            write_films(run.folder, folder_name(k), films, fps=film_rate(command, len(t)), cell=command.film.size)
-            done += 1
-            line({"step": done, "steps": steps, "film": paths.name_of(k)})
+        walked = [traversal.pictures(name, k) for name in traversal.codes]
+        look = {"fps": film_rate(command, len(traversal.t)), "cell": command.film.size}
+        films.append(pool.submit(write_films, traversal.folder, folder_name(k), walked, **look))
+        for film in films:
+            if film.done():
+                film.result()  # raises what went wrong there, such as a full disk
+
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(FILMS_AT_A_TIME) as pool:
+        try:
+            torch.set_num_threads(max(threads - FILMS_AT_A_TIME, 1) if command.films else threads)  # ffmpeg needs the others
+            yield make
+            with progress_line("making the films") as line:
+                for i, film in enumerate(films):
+                    film.result()
+                    line({"step": i + 1, "steps": len(films)})
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+        finally:
+            torch.set_num_threads(threads)
 
 
 def film_rate(command: Traverse, frames: int) -> float:

@@ -75,7 +75,7 @@ def write_films(
         name: such as ``path_003``.
         films: one per code; the first :data:`ROWS` are shown.
         fps: frames per second.
-        cell: longer side of every picture; between 192 and 256 when None.
+        cell: longer side of every picture, between 192 and 256 when None; two thirds of it in the summary.
         stills: still frames per row of the summary.
     """
     wanted = [run_path / FILMS / f"{name}.mp4", run_path / FILMS / f"{name}.gif", run_path / SUMMARIES / f"{name}.gif"]
@@ -86,7 +86,8 @@ def write_films(
     cell = cell or int(min(max(*films[0][0].shape[:2], 192), 256))
     rows = [shrunk(film, cell, range(len(film))) for film in films[:ROWS]]
     grid = Film(rows, cell=cell, columns=math.ceil(math.sqrt(len(rows) * 1.3)))
-    summary = Film(rows, cell=cell, stills=stills)
+    side = max(cell * 2 // 3, 1)  # the summary has as many pictures in a row as there are stills, and one more
+    summary = Film([shrunk(row, side, range(len(row))) for row in rows], cell=side, stills=stills)
     if not wanted[0].is_file():
         media.save_mp4(grid, wanted[0], fps=fps, size=max(grid.size), ping_pong=True)
     if not wanted[1].is_file():
