@@ -79,7 +79,10 @@ from the table of R² in ``docs/faces.md``: sqrt((1 - R²) / 12), since factors 
 
 
 def describe_change(frames: Tensor, reference: Tensor, most: int = 3) -> str:
-    """Say what changes in a sequence of pictures of one of the bundled faces, the largest change first.
+    """Say what changes in a sequence of pictures of one of the bundled faces, the plainest change first.
+
+    The plainest is the largest as a multiple of the error with which the network reads the factor: what is read best is what
+    moves most of the picture, so that a head that turns comes before lips and brows that are read differently as it turns.
 
     Every factor counts where it is farthest from the reference, and only if that is farther than the attribute network errs
     (:data:`CERTAIN`) and not small beside the largest change (:data:`SHARE`). Gaze and colour of the eyes do not count while the
@@ -105,11 +108,12 @@ def describe_change(frames: Tensor, reference: Tensor, most: int = 3) -> str:
     change = read - usual
     shut = (torch.minimum(read, usual)[:, _LIDS] < _SHUT).nonzero()
     change[shut, _BEHIND_LIDS] = 0
-    least = torch.tensor([max(LEAST, CERTAIN * CHANGES[factor.name].error) for factor in FACTORS])
+    errors = torch.tensor([CHANGES[factor.name].error for factor in FACTORS])
+    least = (CERTAIN * errors).clamp(min=LEAST)
     rise, fall = change.amax(0).clamp(min=0), change.amin(0).clamp(max=0)
     largest = torch.maximum(rise, -fall)
     least = torch.maximum(least, SHARE * largest.max())
-    columns = [i for i in largest.argsort(descending=True).tolist() if largest[i] >= least[i]][:most]
+    columns = [i for i in (largest / errors).argsort(descending=True).tolist() if largest[i] >= least[i]][:most]
     words = []
     for i in columns:
         seen = max(float(least[i]), BOTH * float(largest[i]))
