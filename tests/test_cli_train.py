@@ -93,7 +93,7 @@ def test_the_run_folder_is_that_of_the_published_program_and_ours(tmp_path, caps
     assert "of 32 unseen steps the reconstructor names" in told
     names = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and "events" not in p.name}
     models = {"support_sets_init.pt", "support_sets.pt", "reconstructor.pt", "checkpoint.safetensors"}
-    plain = {"run.json", "args.json", "stats.json", "command.sh", "metrics.json", "paths.safetensors"}
+    plain = {"run.json", "args.json", "stats.json", "command.sh", "metrics.json", "paths.safetensors", "paths.png"}
     assert names == plain | {f"models/{name}" for name in models}
     assert next((folder / "tensorboard").iterdir()).name.startswith("events")
     stats = json.loads((folder / "stats.json").read_text())

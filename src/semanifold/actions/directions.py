@@ -31,7 +31,8 @@ INDEPENDENCE = 0.2
 JOINT_CODES = 128
 """Codes that decide joint axes."""
 FAINT = 0.01
-"""A path along which pictures change by less than this share of what the strongest does is left out of the sheet."""
+"""A path along which pictures change by less than this share of what the strongest does is left out of the sheet, unless what it
+changes can be said in words: a mouth is a small part of a picture."""
 
 
 def find_directions(command: Directions) -> int:
@@ -49,8 +50,9 @@ def find_directions(command: Directions) -> int:
         with working(run):
             paths = find(command, generator, code, drawn)
             save_paths(paths, run.path(PATHS))
-            hidden = draw(generator, paths, code, run.path(SHEET))
-            left_out = f"; {hidden} that hardly change the picture are not on the sheet" if hidden else ""
+            shown = draw(generator, paths, code, run.path(SHEET))
+            faint = len(paths) - len(shown)
+            left_out = f"; {faint} that hardly change the picture are not on the sheet" if faint else ""
             say(f"{len(paths)} paths in {space} of {generator.name}, by {paths.info.method}{left_out}.")
     show(folder / SHEET)
     hint(*command.then)
@@ -82,16 +84,21 @@ def closed_paths(
 
 
 @torch.no_grad()
-def draw(generator: Generator, paths: PathSet, code: Latents, path: Path) -> int:
-    """Draw a row of pictures for every path, from one end through the unedited picture to the other.
+def draw(generator: Generator, paths: PathSet, code: Latents, path: Path) -> dict[int, str]:
+    """Draw a row of pictures for every path, from one end through the unedited picture to the other, without faint paths.
 
-    Rows are named by what changes, if that can be read from the pictures. Returns how many faint paths were left out.
+    Returns the paths that are shown, each with what changes from one end to the other in words, which are also the titles of the
+    rows; empty if that cannot be read from the pictures.
     """
     t = torch.linspace(-1, 1, FRAMES)
-    pictures = [paths[k].images(generator, code, t) for k in range(len(paths))]
+    pictures = []
+    with progress_line("drawing the paths") as line:
+        for k in range(len(paths)):
+            pictures.append(paths[k].images(generator, code, t).cpu())
+            line({"step": k + 1, "steps": len(paths)})
     change = [float((p[-1] - p[0]).square().mean()) for p in pictures]
-    shown = [k for k in range(len(paths)) if change[k] >= FAINT * max(change)]
-    words = {k: changes_between(generator, pictures[k][-1:], pictures[k][:1], most=1) for k in shown}
+    words = {k: changes_between(generator, p[-1:], p[:1], most=1) for k, p in enumerate(pictures)}
+    shown = {k: words[k] for k in words if words[k] or change[k] >= FAINT * max(change)}
     sheets = [media.contact_sheet(media.to_uint8(pictures[k]), columns=FRAMES, size=CELL) for k in shown]
-    media.save_png(media.stack_rows(sheets, [f"{k}  {words[k]}".rstrip() for k in shown]), path)
-    return len(paths) - len(shown)
+    media.save_png(media.stack_rows(sheets, [f"{k}  {text}".rstrip() for k, text in shown.items()]), path)
+    return shown

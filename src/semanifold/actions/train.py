@@ -14,7 +14,7 @@ from torch import Tensor
 
 from semanifold.actions import train_arguments as making
 from semanifold.actions.base import facts_of, load, read_mask, start_run
-from semanifold.actions.directions import CLOSED
+from semanifold.actions.directions import CLOSED, SHEET, draw
 from semanifold.actions.terminal import facts as tell_facts
 from semanifold.actions.terminal import hint, progress_line, remark, say, show
 from semanifold.actions.train_arguments import ANY
@@ -247,6 +247,10 @@ class Work:
             f"path of {scores['accuracy']:.1%} (by chance {scores['chance']:.1%}); mean error of the magnitude "
             f"{scores['magnitude_error']:.3g} of {self.settings.min_magnitude:g} to {self.settings.max_magnitude:g}."
         )
+        start = self.generator.sample([0], labels=first_label(self.generator))
+        words = draw(self.generator, self.paths, self.generator.convert(start, self.paths.info.space), run.path(SHEET))
+        if named := [found for found in words.values() if found]:
+            say(f"On the picture of seed 0, {len(named)} of them change something that can be named, as the sheet shows.")
         return 0
 
     def bends(self) -> dict[str, list[float]]:
@@ -347,4 +351,4 @@ def digest_of(paths: PathSet) -> str:
 
 def main_files(folder: Path) -> list[Path]:
     """Return what to open first."""
-    return [folder / name for name in (PATHS, METRICS, records.BOARD) if (folder / name).exists()]
+    return [folder / name for name in (SHEET, PATHS, METRICS, records.BOARD) if (folder / name).exists()]

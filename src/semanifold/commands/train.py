@@ -150,7 +150,7 @@ class Train(Command):
         """Train, test, write everything."""
         early.check_masks([self.mask] if self.mask else [], self.model.generator)
         if not self.presets and early.finished(
-            self, "train", self.folder, self.inputs, ("paths.safetensors", "metrics.json"), self.then
+            self, "train", self.folder, self.inputs, ("paths.png", "paths.safetensors", "metrics.json"), self.then
         ):
             return 0
         from semanifold.actions.train import list_presets, train  # noqa: PLC0415  (brings torch)
