@@ -13,6 +13,7 @@ import numpy as np
 
 from semanifold.attributes.base import Attribute
 from semanifold.errors import shown
+from semanifold.faces.changes import CHANGES
 from semanifold.ranking.measures import Measures
 from semanifold.ranking.reports import Group
 from semanifold.ranking.scores import Array, Scores, mean
@@ -114,13 +115,19 @@ def cards(measures: Measures, scores: Scores, found: Mapping[int, str], gifs: Ma
 
 
 def prominence(found: Mapping[int, str], measures: Measures, scores: Scores) -> list[tuple[int, str]]:
-    """Return the paths that have earned a name, those that change their attribute most first."""
+    """Return the paths that have earned a name, those that change their attribute most plainly first.
+
+    That is the slope, for a factor of the bundled faces as a multiple of the error with which it is read, as in
+    :func:`~semanifold.faces.changes.describe_change`.
+    """
     names = [attribute.name for attribute in measures.attributes]
 
-    def slope(item: tuple[int, str]) -> float:
-        return abs(float(scores.slope[measures.paths.index(item[0]), names.index(item[1][:-2])]))
+    def plainness(item: tuple[int, str]) -> float:
+        name = item[1][:-2]
+        slope = abs(float(scores.slope[measures.paths.index(item[0]), names.index(name)]))
+        return slope / CHANGES[name].error if name in CHANGES else slope
 
-    return sorted(found.items(), key=slope, reverse=True)
+    return sorted(found.items(), key=plainness, reverse=True)
 
 
 def curve(values: Array, attribute: Attribute) -> str:
