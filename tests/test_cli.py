@@ -718,7 +718,9 @@ def test_a_path_is_combined_with_a_manifold_on_the_manifolds_face(set_of_paths, 
     assert cli.main(["combine", run, f"{set_of_paths}:width", "--generator", "toy.py:toy", "--out", "both"]) == 0
     both = load_edit("both/edit.safetensors")
     assert torch.equal(both.seed.values, edit.seed.values)
-    assert torch.allclose(both.offset(0.5), edit.offset(0.5) + 0.5 * torch.eye(6)[2:3], atol=1e-6)
+    path = torch.eye(6)[2:3]  # the manifold comes back to the face, and the path with it
+    assert torch.allclose(both.offset(0.5), edit.offset(0.5) + path, atol=1e-6)
+    assert torch.allclose(both.offset(1.0), torch.zeros(1, 6), atol=1e-6)
 
 
 def test_a_path_is_put_onto_other_pictures(set_of_paths):

@@ -9,7 +9,7 @@ from small_world import SmallWorld
 
 from semanifold.edits import EditInfo, Lattice, load_edit, save_edit
 from semanifold.errors import SemanifoldError
-from semanifold.manifolds import combine, extrapolate, picture_steps, retime, reverse, transfer, trim
+from semanifold.manifolds import combine, extrapolate, out_and_back, picture_steps, retime, reverse, transfer, trim
 
 WORLD = SmallWorld()
 
@@ -38,6 +38,22 @@ def test_a_pad_gives_each_path_an_axis() -> None:
     pad = combine([RISING, RETURNING], pad=True)
     assert pad.dimensions == 2
     torch.testing.assert_close(pad.offset(torch.tensor([[0.3, 0.6]])), RISING.offset(0.3) + RETURNING.offset(0.6))
+
+
+@pytest.mark.parametrize("edit", [RISING, THROUGH], ids=["rising", "through"])
+def test_a_path_goes_out_and_back_within_the_same_time(edit: Lattice) -> None:
+    swung = out_and_back(edit)
+    assert swung.info.usable == (0, 1)
+    assert not swung.offset(torch.tensor([0.0, 1.0])).any()
+    torch.testing.assert_close(swung.offset(0.5), edit.offset(1.0))
+    torch.testing.assert_close(swung.offset(0.25), edit.offset(0.5))
+    torch.testing.assert_close(swung.offset(0.25), swung.offset(0.75))
+    with pytest.raises(SemanifoldError, match="at least 3 frames"):
+        out_and_back(edit, frames=2)
+    with pytest.raises(SemanifoldError, match="an end above t = 0"):
+        out_and_back(
+            Lattice(edit.offsets.flip(0)[:1].repeat(3, 1) * 0, (torch.tensor([-1.0, -0.5, 0.0]),), edit.info, seed=edit.seed)
+        )
 
 
 def test_a_transferred_path_adds_the_same_offsets_to_another_code() -> None:

@@ -55,7 +55,7 @@ from semanifold.errors import SemanifoldError
 from semanifold.exchange import read_codes
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
-from semanifold.manifolds import combine, extrapolate, retime, reverse, transfer, trim
+from semanifold.manifolds import combine, extrapolate, out_and_back, retime, reverse, transfer, trim
 from semanifold.masks import Mask
 from semanifold.plots import heat_picture, mean_change
 from semanifold.storage.files import write_text
@@ -190,7 +190,7 @@ def tell_transfer(edit: Edit, first: Subject, t: torch.Tensor, scores: dict[str,
         return
     listed = ", ".join(f"{name} {ratio:.2g}" for name, ratio in ratios.items())
     here = f"; {own:.2g} at its own picture" if own else ""
-    say(f"Outside/inside change of {edit.info.name or 'the edit'} (mean squares): {listed}{here}.")
+    say(f"Outside of the mask, pictures change so many times as much as inside (mean squares): {listed}{here}.")
     worst = max(ratios.values())
     if leak(worst) and (own is None or worst > 3 * own):
         remark(
@@ -217,7 +217,8 @@ def combine_edits(command: Combine) -> int:
         edits = [widened(edit, generator.spaces["w+"][0]) for edit in edits]
     seed = picture_code(command.picture, edits, generator, edits[0].info.space)
     check_faces(command, edits)
-    edit = combine([on(edit, seed) for edit in edits], pad=command.pad)
+    parts = [on(edit, seed) for edit in edits]
+    edit = combine(parts if command.pad else in_step(parts), pad=command.pad)
     t = film_moments(edit, command.film, command.frames)
     folder = command.output.folder("combine", model.word, *[e.info.name for e in edits])
     subject = Subject(generator, seed, edit, mask_of(edit, generator, seed))
@@ -232,6 +233,14 @@ def combine_edits(command: Combine) -> int:
     show(*existing(folder, MP4, STRIP, HEAT, PAD))
     hint(*onto_others(folder, command.model.generator))
     return 0
+
+
+def in_step(edits: Sequence[Lattice]) -> list[Lattice]:
+    """Return the edits such that all of them come back to the unedited picture if one does."""
+    comes = [edit.knots[0][0] == 0 and comes_back(edit, edit.knots[0]) for edit in edits]
+    if not any(comes):
+        return list(edits)
+    return [edit if back or edit.knots[0][-1] <= 0 else out_and_back(edit) for edit, back in zip(edits, comes)]
 
 
 def check_faces(command: Combine, edits: Sequence[Edit]) -> None:
@@ -299,7 +308,7 @@ def tell_edit(subject: Subject, t: torch.Tensor, scores: dict[str, float]) -> No
     """Say what changes, and how local it is."""
     facts(change=scores)
     parts = [what_changed(subject, t)]
-    parts += [f"outside/inside change {scores['mse_ratio']:.2g} (mean squares)"] if scores else []
+    parts += [f"outside changes {scores['mse_ratio']:.2g} times as much as inside (mean squares)"] if scores else []
     words = "; ".join(part for part in parts if part) or "done"
     say(f"{subject.edit.info.name or 'The edit'} on {subject.generator.name}: {words}.")
 

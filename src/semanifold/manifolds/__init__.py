@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from semanifold.manifolds.steps import picture_steps as picture_steps
     from semanifold.manifolds.works import combine as combine
     from semanifold.manifolds.works import extrapolate as extrapolate
+    from semanifold.manifolds.works import out_and_back as out_and_back
     from semanifold.manifolds.works import retime as retime
     from semanifold.manifolds.works import reverse as reverse
     from semanifold.manifolds.works import transfer as transfer
@@ -27,6 +28,6 @@ _HOMES = {
     "settings": ("ManifoldSettings", "paper_settings"),
     "solve": ("discover_manifold", "discover_manifolds"),
     "steps": ("jump", "picture_steps"),
-    "works": ("combine", "extrapolate", "retime", "reverse", "transfer", "trim"),
+    "works": ("combine", "extrapolate", "out_and_back", "retime", "reverse", "transfer", "trim"),
 }
 __getattr__ = lazy_exports(__name__, _HOMES)

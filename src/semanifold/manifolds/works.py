@@ -1,4 +1,4 @@
-"""Works on paths that were found: combine, transfer, retime, trim, extrapolate, reverse; ``t = 0`` stays the unedited picture."""
+"""What can be done with paths that were found; ``t = 0`` stays the unedited picture throughout."""
 
 from __future__ import annotations
 
@@ -159,6 +159,30 @@ def reverse(edit: Lattice) -> Lattice:
     start, end = edit.info.usable
     usable = (float(knots[-1]) - end, float(knots[-1]) - start) if returns else (-end, -start)
     return Lattice(offsets.flip(0), (turned + 0.0,), replace(edit.info, usable=usable), seed=edit.seed)
+
+
+def out_and_back(edit: Lattice, *, frames: int = 33) -> Lattice:
+    """Run a path from the seed to its far end and back again within the same ``t``, as masked manifolds do by default.
+
+    Beside a manifold that opens a mouth and closes it again, a head that is turned so is farthest when the mouth is.
+
+    Args:
+        edit: a path; what it does at negative ``t`` is left out.
+        frames: number of knots.
+
+    Raises:
+        SemanifoldError: if there is nothing of the path above ``t = 0``, or too few frames.
+    """
+    path_seed(edit)
+    end = float(edit.knots[0][-1])
+    if frames < 3 or end <= 0:
+        raise SemanifoldError(
+            f"To go out and back takes at least 3 frames and an end above t = 0, but got {frames} frames and the end {end:g}."
+        )
+    turn = torch.linspace(0, 1, frames, dtype=torch.float64)
+    places = end * (1 - (2 * torch.pi * turn).cos()) / 2  # rises and falls like sin²(πt), the schedule out-and-back
+    places[-1] = 0
+    return _along(edit, places, turn * end)
 
 
 def _along(edit: Lattice, places: Tensor, knots: Tensor) -> Lattice:
