@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from semanifold.manifolds import discover_manifolds as discover_manifolds
     from semanifold.manifolds import extrapolate as extrapolate
     from semanifold.manifolds import local_directions as local_directions
-    from semanifold.manifolds import out_and_back as out_and_back
     from semanifold.manifolds import paper_settings as paper_settings
     from semanifold.manifolds import retime as retime
     from semanifold.manifolds import reverse as reverse
@@ -65,7 +64,6 @@ _HOMES = {
         "discover_manifolds",
         "extrapolate",
         "local_directions",
-        "out_and_back",
         "paper_settings",
         "retime",
         "reverse",
@@ -109,7 +107,6 @@ __all__ = [
     "load_generator",
     "load_paths",
     "local_directions",
-    "out_and_back",
     "painted",
     "paper_settings",
     "parse_mask",
