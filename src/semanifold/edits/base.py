@@ -26,7 +26,7 @@ class EditInfo:
     Attributes:
         name: short name for people, such as ``"mouth"``.
         method: how it was found, such as ``"masked manifold"``.
-        space: latent space of the codes.
+        space: latent space of the codes; :data:`WEIGHTS` for an edit of weights, which takes codes of any space.
         layers: ``(first, last + 1)`` layers of ``w+`` that move, or None for all.
         generator: name of the generator.
         fingerprint: fingerprint of its weights.
@@ -48,7 +48,7 @@ class EditInfo:
     cite: tuple[str, ...] = ()
 
 
-UNKNOWN = "unknown"
+UNKNOWN, WEIGHTS = "unknown", "weights"
 
 
 def origin(generator: str) -> str:
@@ -70,16 +70,28 @@ class Edit(ABC):
     dimensions: int = 1
 
     @abstractmethod
-    def latents(self, latents: Latents, t: Tensor | float) -> Latents:
-        """Return the edited codes; one code serves all values of ``t``.
+    def applied(self, generator: Generator, latents: Latents, t: Tensor) -> tuple[Generator, Latents]:
+        """Return the generator and the codes that make the edited pictures; neither of the given ones is changed.
+
+        An edit of codes leaves the generator alone, an edit of weights the codes.
 
         Args:
-            latents: n codes in the edit's space, or one code for all values of ``t``.
-            t: one number, ``[n]`` numbers, or ``[n, 2]`` for an edit of two dimensions.
+            generator: makes the unedited pictures, or has been through other edits already.
+            latents: n codes, or one for all values of ``t``.
+            t: ``[n]``, or ``[n, 2]`` for an edit of two dimensions.
 
         Raises:
-            SemanifoldError: if the codes are of another space or shape.
+            SemanifoldError: if the edit does not fit the generator, or the codes are of another space or shape.
         """
+
+    @property
+    @abstractmethod
+    def what_moves(self) -> str:
+        """What moves and where, for people, such as ``"w+ [12, 128]"``."""
+
+    def space(self, generator: Generator) -> str:
+        """Return the space of the codes that the edit takes."""
+        return self.info.space
 
     def images(self, generator: Generator, latents: Latents | int | Sequence[int], t: Tensor | float | Sequence[float]) -> Tensor:
         """Return the edited pictures ``[n, c, h, w]``.
@@ -89,20 +101,16 @@ class Edit(ABC):
             latents: n codes or seeds, or one for all values of ``t``.
             t: one number, ``[n]`` numbers, or ``[n, 2]`` for an edit of two dimensions.
         """
-        moments = torch.tensor(t) if isinstance(t, Sequence) else t
-        return generator.images(self.latents(as_latents(latents, generator, self.info.space), moments))
+        codes = as_latents(latents, generator, self.space(generator))
+        moments = torch.as_tensor(t, dtype=codes.values.dtype, device=codes.values.device)
+        other, moved = self.applied(generator, codes, moments.reshape(-1, 2) if self.dimensions == 2 else moments.reshape(-1))
+        return other.images(moved)
 
     def __repr__(self) -> str:
         low, high = self.info.usable
         kind = "pad" if self.dimensions == 2 else "path"
-        shape, made_for = list(self.moving_shape), shown(origin(self.info.generator), 40)
-        name = shown(self.info.name, 40)
-        return f"{type(self).__name__}({name!r}: {kind} in {self.info.space} {shape} of {made_for}, t from {low:g} to {high:g})"
-
-    @property
-    @abstractmethod
-    def moving_shape(self) -> tuple[int, ...]:
-        """Shape of the part of one code that moves."""
+        made_for, name = shown(origin(self.info.generator), 40), shown(self.info.name, 40)
+        return f"{type(self).__name__}({name!r}: {kind} in {self.what_moves} of {made_for}, t from {low:g} to {high:g})"
 
     def with_info(self, **changes: Any) -> Self:
         """Return the same path with other fields of its :class:`EditInfo`."""
@@ -118,3 +126,33 @@ class Edit(ABC):
     @abstractmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], info: EditInfo) -> Self:
         """Make the edit of a file's tensors again; ``KeyError`` if one is missing."""
+
+
+class LatentEdit(Edit):
+    """An edit that moves codes."""
+
+    @abstractmethod
+    def latents(self, latents: Latents, t: Tensor | float) -> Latents:
+        """Return the edited codes; one code serves all values of ``t``.
+
+        Args:
+            latents: n codes in the edit's space, or one code for all values of ``t``.
+            t: one number, ``[n]`` numbers, or ``[n, 2]`` for an edit of two dimensions.
+
+        Raises:
+            SemanifoldError: if the codes are of another space or shape.
+        """
+
+    @property
+    @abstractmethod
+    def moving_shape(self) -> tuple[int, ...]:
+        """Shape of the part of one code that moves."""
+
+    def applied(self, generator: Generator, latents: Latents, t: Tensor) -> tuple[Generator, Latents]:
+        """See :meth:`Edit.applied`."""
+        return generator, self.latents(latents, t)
+
+    @property
+    def what_moves(self) -> str:
+        """See :attr:`Edit.what_moves`."""
+        return f"{self.info.space} {list(self.moving_shape)}"

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from semanifold.edits.base import Edit, EditInfo, origin
+from semanifold.edits.base import EditInfo, LatentEdit, origin
 from semanifold.errors import SemanifoldError
 from semanifold.latents import Latents
 
@@ -86,7 +86,7 @@ def rbf_direction(codes: Tensor, support: Tensor, alphas: Tensor, gamma: Tensor)
     return gradient / torch.where(length > 0, length, 1)
 
 
-class Flow(Edit):
+class Flow(LatentEdit):
     """A curved path of a radial potential (arXiv:2109.13357): ``z`` moves by steps of equal length along :func:`rbf_direction`.
 
     ``t`` runs from -1 to 1 and counts ``count`` Euler steps of length ``step`` either way; within a step the way is straight, so
@@ -138,11 +138,11 @@ class Flow(Edit):
 
     @property
     def moving_shape(self) -> tuple[int, ...]:
-        """See :attr:`Edit.moving_shape`; one layer of 1 stands for layers that move alike."""
+        """See :attr:`LatentEdit.moving_shape`; one layer of 1 stands for layers that move alike."""
         return tuple(self.support.shape[1:])
 
     def latents(self, latents: Latents, t: Tensor | float) -> Latents:
-        """See :meth:`Edit.latents`; steps are shared where one code serves many values of ``t``."""
+        """See :meth:`LatentEdit.latents`; steps are shared where one code serves many values of ``t``."""
         if latents.space != self.info.space:
             raise SemanifoldError(
                 f"The path lives in space {self.info.space}, but these codes are in {latents.space}; convert them first."

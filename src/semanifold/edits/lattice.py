@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from semanifold.edits.base import Edit, EditInfo, origin
+from semanifold.edits.base import EditInfo, LatentEdit, origin
 from semanifold.errors import SemanifoldError
 from semanifold.latents import Latents
 
@@ -16,7 +16,7 @@ MOST_KNOTS = 10_000
 """Knots of a path in a file; each is a frame of its film."""
 
 
-class Lattice(Edit):
+class Lattice(LatentEdit):
     """Offsets from a seed's code on a line (or a sheet) of knots, with straight pieces between them.
 
     ``latents(l, t) = l + offset(t)`` with ``offset(0) = 0``: the seed itself belongs to every edit. A manifold found on one
@@ -52,7 +52,7 @@ class Lattice(Edit):
 
     @property
     def moving_shape(self) -> tuple[int, ...]:
-        """See :attr:`Edit.moving_shape`."""
+        """See :attr:`LatentEdit.moving_shape`."""
         return tuple(self.offsets.shape[self.dimensions :])
 
     def offset(self, t: Tensor | float) -> Tensor:
@@ -73,7 +73,7 @@ class Lattice(Edit):
         return result
 
     def latents(self, latents: Latents, t: Tensor | float) -> Latents:
-        """See :meth:`Edit.latents`."""
+        """See :meth:`LatentEdit.latents`."""
         if latents.space != self.info.space:
             raise SemanifoldError(
                 f"The edit lives in space {self.info.space}, but these codes are in {latents.space}; convert them first."

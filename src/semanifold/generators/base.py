@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,8 @@ class Generator(nn.Module, ABC):
         classes: number of classes of a class-conditional generator, else 0.
         licence: licence of the weights, as far as known.
         source: where the weights came from (path, URL or citation).
+        shares_frames: whether one code may meet several weights: features of one sample then become those of n samples at the
+            first layer whose weights differ, and what comes before is worked out once.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Generator(nn.Module, ABC):
     classes: int = 0
     licence: str = "unknown"
     source: str = "unknown"
+    shares_frames: ClassVar[bool] = True
 
     @abstractmethod
     def images(self, latents: Latents, *, size: int | None = None) -> Tensor:

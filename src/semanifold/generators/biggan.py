@@ -20,6 +20,7 @@ from semanifold.generators.convolutional import (
     doubled_conv,
     normalised,
 )
+from semanifold.generators.mixed_weight import MixedWeight
 from semanifold.generators.stylegan2_layers import drawn
 from semanifold.latents import Latents
 
@@ -163,7 +164,11 @@ class _Spectral(nn.Module):
         self.register_buffer("u", drawn(generator, shape[0]))
 
     def forward(self, x: Tensor, *, double: bool = False) -> Tensor:
-        weight = self.weight / spectral_norm(self.weight, self.u)
+        weight = self.weight
+        if isinstance(weight, MixedWeight):
+            weight = weight.scaled(1 / torch.stack([spectral_norm(weight.of(i), self.u) for i in range(len(weight))]))
+        else:
+            weight = weight / spectral_norm(weight, self.u)
         if weight.ndim == 2:
             return F.linear(x, weight, self.bias)
         if double:

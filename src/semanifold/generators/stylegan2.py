@@ -191,7 +191,7 @@ class StyleGAN2(Generator):
 
     def _fusible(self) -> bool:
         # a weight that is trained, or that functional_call has put in place, needs the operators' own derivatives
-        weights = (conv.weight for conv in self.convs)
+        weights = (layer.weight for layer in (*self.convs, *self.colours))
         frozen = all(isinstance(w, nn.Parameter) and not w.requires_grad and w.device.type == "cpu" for w in weights)
         plain = self.config.architecture != "resnet" and self.config.clamp is None
         return frozen and plain and not torch.is_autocast_enabled("cpu")

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from semanifold.generators.mixed_weight import MixedWeight
+
 SLOPE = 0.2
 """Slope of every leaky rectifier below zero."""
 
@@ -30,16 +32,18 @@ def unit_moment(x: Tensor) -> Tensor:
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + EPSILON)
 
 
-def demodulation(styles: Tensor, weight: Tensor) -> Tensor:
+def demodulation(styles: Tensor, weight: Tensor | MixedWeight) -> Tensor:
     """``d = 1 / sqrt(sum_{i,k} (s_i w_oik)^2)``, eq. 3 of arXiv:1912.04958, without a kernel per sample.
 
     Args:
         styles: ``[n, in]``.
-        weight: ``[out, in, k, k]``.
+        weight: ``[out, in, k, k]``, or one per sample.
 
     Returns:
         ``[n, out]``; the output of the shared convolution of ``s * x`` times this has the variance of one kernel per sample.
     """
+    if isinstance(weight, MixedWeight):
+        return torch.rsqrt(weight.squares(styles.square()) + EPSILON)
     return torch.rsqrt(styles.square() @ weight.square().sum((2, 3)).T + EPSILON)
 
 

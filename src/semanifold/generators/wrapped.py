@@ -9,7 +9,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -136,6 +136,8 @@ def check_steady(generator: Generator) -> None:
 
 class Wrapped(Generator):
     """The generator that :func:`wrap` makes."""
+
+    shares_frames: ClassVar[bool] = False  # a network of somebody else may look at the size of its batch
 
     def __init__(
         self,

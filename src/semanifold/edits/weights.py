@@ -1,0 +1,129 @@
+"""Edits of the weights of a generator: changes that no latent reaches (Cherepkov et al. 2021, arXiv:2011.13786)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from semanifold.edits.base import Edit, EditInfo, origin
+from semanifold.errors import SemanifoldError, shown
+from semanifold.generators.base import Generator, as_latents
+from semanifold.generators.editing import check_layers, moved, weight_of, with_weights
+from semanifold.generators.mixed_weight import MixedWeight
+from semanifold.latents import Latents
+
+DELTA = "delta."
+MOST_LAYERS = 1000
+
+
+class WeightEdit(Edit):
+    """A straight path in the weights of one layer or several: ``W + t delta``, the same for every picture.
+
+    The change is added to the raw weight, before any modulation, demodulation or normalisation of the layer. ``t = 0`` is the
+    unedited picture bit for bit.
+    """
+
+    kind: ClassVar[str] = "weights"
+
+    def __init__(self, deltas: Mapping[str, Tensor], info: EditInfo) -> None:
+        """Make the edit.
+
+        Args:
+            deltas: by layer, what ``t = 1`` adds to its weight, of the weight's shape.
+            info: what the file says about the edit.
+
+        Raises:
+            SemanifoldError: if there is no layer, or a change is not finite.
+        """
+        if not deltas or len(deltas) > MOST_LAYERS:
+            raise SemanifoldError(f"An edit of weights changes 1 to {MOST_LAYERS:,} layers, but {len(deltas)} were given.")
+        for layer, delta in deltas.items():
+            if not torch.isfinite(delta).all():
+                raise SemanifoldError(f"The change of the weight of {shown(layer, 60)} holds NaN or infinite values.")
+        self.deltas, self.info = dict(deltas), info
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers whose weights change."""
+        return tuple(self.deltas)
+
+    @property
+    def norm(self) -> float:
+        """Euclidean norm of the change at ``t = 1``, over all layers."""
+        return float(torch.stack([delta.double().square().sum() for delta in self.deltas.values()]).sum().sqrt())
+
+    @property
+    def what_moves(self) -> str:
+        """See :attr:`Edit.what_moves`."""
+        return "the weights of " + ", ".join(f"{shown(layer, 40)} {list(delta.shape)}" for layer, delta in self.deltas.items())
+
+    def space(self, generator: Generator) -> str:
+        """See :meth:`Edit.space`; codes of any space will do, and seeds become codes of the first."""
+        return next(iter(generator.spaces))
+
+    def check(self, generator: Generator) -> None:
+        """Refuse a generator that has no such layers.
+
+        Raises:
+            SemanifoldError: naming the layer, or both shapes.
+        """
+        check_layers(generator, self.layers)
+        for layer, delta in self.deltas.items():
+            shape = tuple(weight_of(generator, layer).shape)
+            if tuple(delta.shape) != shape:
+                raise SemanifoldError(
+                    f"The edit changes weights {list(delta.shape)} in {shown(layer, 60)}, but those of {generator.name} are "
+                    f"{list(shape)}; it was made for {origin(self.info.generator)}."
+                )
+
+    def applied(self, generator: Generator, latents: Latents, t: Tensor) -> tuple[Generator, Latents]:
+        """See :meth:`Edit.applied`; frames of one picture share all work before the first layer that changes."""
+        self.check(generator)
+        if len(latents) != len(t) and 1 not in (len(latents), len(t)):
+            raise SemanifoldError(f"{len(latents)} codes take one t, or {len(latents)} of them, but got {len(t)}.")
+        t = t.to(latents.values).expand(max(len(latents), len(t)))
+        if not generator.shares_frames:
+            latents = latents.with_values(latents.values.expand(len(t), *latents.values.shape[1:]))
+        index = torch.zeros(len(t), 1, dtype=torch.int64, device=t.device)
+        changes = {
+            layer: MixedWeight.along(first_kernel(generator, layer), lambda _, delta=delta: delta, index, t[:, None])
+            for layer, delta in self.deltas.items()
+        }
+        return moved(generator, changes), latents
+
+    def images(self, generator: Generator, latents: Latents | int | Sequence[int], t: Tensor | float | Sequence[float]) -> Tensor:
+        """See :meth:`Edit.images`; at ``t = 0`` the picture is the generator's own to the last bit."""
+        codes = as_latents(latents, generator, self.space(generator))
+        moments = torch.as_tensor(t, dtype=codes.values.dtype, device=codes.values.device).reshape(-1)
+        pictures = super().images(generator, codes, moments)
+        still = (moments == 0).expand(len(pictures)).nonzero().flatten()
+        if not len(still):
+            return pictures
+        plain = generator.images(codes if len(codes) == 1 else codes[still.tolist()])
+        return pictures.index_copy(0, still, plain.expand(len(still), *plain.shape[1:]))
+
+    def baked(self, generator: Generator, t: float = 1.0) -> Generator:
+        """Return the generator whose own pictures are the edited ones at a ``t``; the given one is not changed."""
+        self.check(generator)
+        return with_weights(generator, {k: weight_of(generator, k) + t * delta.to(generator.device) for k, delta in self.deltas.items()})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See :meth:`Edit.tensors`."""
+        return {DELTA + layer: delta for layer, delta in self.deltas.items()}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], info: EditInfo) -> Self:
+        """See :meth:`Edit.from_tensors`."""
+        unknown = [key for key in tensors if not key.startswith(DELTA)]
+        if unknown or not tensors:
+            raise KeyError(f"{DELTA}LAYER")
+        return cls({key.removeprefix(DELTA): value for key, value in tensors.items()}, info)
+
+
+def first_kernel(generator: Generator, layer: str) -> Tensor:
+    """Return the weight of a layer that its own changes are added to, also where other edits have added some."""
+    weight = weight_of(generator, layer)
+    return weight.kernels[0] if isinstance(weight, MixedWeight) else weight

@@ -1,0 +1,103 @@
+"""Generators with other weights: copies that share all the rest, so that nobody's generator is ever changed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.generators.base import Generator
+from semanifold.generators.mixed_weight import MixedWeight
+
+AnyGenerator = TypeVar("AnyGenerator", bound=Generator)
+
+
+def editable_layers(generator: Generator) -> dict[str, tuple[int, ...]]:
+    """Return the layers whose weights may be edited, by name, each with the shape of its weight, in the order of the modules.
+
+    These are all modules with a ``weight`` of two dimensions or more: convolutions, colour layers, linear layers such as those
+    that make styles of codes.
+    """
+    return {
+        name: tuple(module.weight.shape)  # type: ignore[union-attr]
+        for name, module in generator.named_modules()
+        if _is_editable(module)
+    }
+
+
+def weight_of(generator: Generator, layer: str) -> Tensor:
+    """Return the weight of a layer.
+
+    Raises:
+        SemanifoldError: if there is no such layer; near names are listed.
+    """
+    check_layers(generator, [layer])
+    return generator.get_submodule(layer).weight  # type: ignore[return-value]
+
+
+def check_layers(generator: Generator, layers: Sequence[str]) -> None:
+    """Refuse layers that are not there, or whose weights cannot be edited.
+
+    Raises:
+        SemanifoldError: naming the layer; near names are listed.
+    """
+    known = editable_layers(generator)
+    for layer in layers:
+        if layer not in known:
+            hint = near_names(layer, known) if known else "none of its layers has a weight that can be edited."
+            raise SemanifoldError(f"{generator.name} has no layer {shown(layer, 60)!r}: {hint}")
+
+
+def with_weights(generator: AnyGenerator, weights: Mapping[str, Tensor | MixedWeight]) -> AnyGenerator:
+    """Return another generator that has other weights in some layers and shares all other tensors with this one.
+
+    Args:
+        generator: stays as it is.
+        weights: by layer: a tensor of the shape of its weight, or one weight per sample of the batches that it will be given.
+
+    Raises:
+        SemanifoldError: if there is no such layer, or a weight has another shape or holds NaN or infinite values.
+    """
+    check_layers(generator, list(weights))
+    shared = {id(tensor): tensor for tensor in chain(generator.parameters(), generator.buffers()) if tensor is not None}
+    for module in generator.modules():  # weights that differ from sample to sample already are shared as well
+        held = module.__dict__.get("weight")
+        if isinstance(held, MixedWeight):
+            shared[id(held)] = held  # type: ignore[assignment]
+    other = copy.deepcopy(generator, shared)
+    other.__dict__.pop("fingerprint", None)
+    for layer, weight in weights.items():
+        module = other.get_submodule(layer)
+        expected = tuple(weight_of(generator, layer).shape)
+        if tuple(weight.shape) != expected:
+            raise SemanifoldError(f"The weight of {layer} is {list(expected)}, but one of {list(weight.shape)} was given.")
+        module._parameters.pop("weight", None)
+        if isinstance(weight, MixedWeight):
+            module.__dict__["weight"] = weight
+            continue
+        if not torch.isfinite(weight).all():
+            raise SemanifoldError(f"The weight that is to go into {layer} holds NaN or infinite values.")
+        module.__dict__.pop("weight", None)
+        like = weight_of(generator, layer)
+        module.weight = nn.Parameter(weight.detach().to(like.device, like.dtype), requires_grad=False)
+    return other
+
+
+def moved(generator: AnyGenerator, changes: Mapping[str, MixedWeight]) -> AnyGenerator:
+    """Return a generator with these weights per sample; those of a generator that has some already are added to them."""
+    held = {layer: generator.get_submodule(layer).__dict__.get("weight") for layer in changes}
+    return with_weights(
+        generator, {layer: before.plus(change) if (before := held[layer]) else change for layer, change in changes.items()}
+    )
+
+
+def _is_editable(module: nn.Module) -> bool:
+    weight = module._parameters.get("weight")
+    if weight is None and isinstance(module.__dict__.get("weight"), MixedWeight):
+        return True
+    return weight is not None and weight.ndim >= 2 and not isinstance(module, nn.Embedding)
