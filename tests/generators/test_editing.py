@@ -76,7 +76,9 @@ def test_every_layer_of_every_architecture_takes_one_weight_per_sample(generator
         weight = weight_of(generator, layer)
         other = moved(generator, {layer: MixedWeight.along(weight, lambda k: directions[k], index, magnitude)})
         pictures = other.images(latents)
-        wanted = by_hand(generator, layer, torch.stack([weight + m * directions[k] for k, m in zip(index[:, 0], magnitude[:, 0])]), latents)
+        wanted = by_hand(
+            generator, layer, torch.stack([weight + m * directions[k] for k, m in zip(index[:, 0], magnitude[:, 0])]), latents
+        )
         torch.testing.assert_close(pictures, wanted, **CLOSE)
         changed += bool((pictures - generator.images(latents)).abs().max() > 1e-4)
     assert changed > len(layers) / 2

@@ -108,7 +108,9 @@ class WeightEdit(Edit):
     def baked(self, generator: Generator, t: float = 1.0) -> Generator:
         """Return the generator whose own pictures are the edited ones at a ``t``; the given one is not changed."""
         self.check(generator)
-        return with_weights(generator, {k: weight_of(generator, k) + t * delta.to(generator.device) for k, delta in self.deltas.items()})
+        return with_weights(
+            generator, {k: weight_of(generator, k) + t * delta.to(generator.device) for k, delta in self.deltas.items()}
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """See :meth:`Edit.tensors`."""

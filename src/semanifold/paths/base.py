@@ -57,30 +57,15 @@ class PathSet(nn.Module, ABC):
 
     Attributes:
         info: what the file says about the set.
-        shape: shape of the part of one code that moves: ``(d,)``, or ``(layers, d)`` in ``w+``.
         kind: what files call this leaf.
     """
 
     kind: ClassVar[str]
     info: PathSetInfo
-    shape: tuple[int, ...]
 
     @abstractmethod
     def __len__(self) -> int:
         """Return K."""
-
-    @abstractmethod
-    def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
-        """Return what one step adds to the moving parts of codes; differentiable in the set's parameters.
-
-        Args:
-            moving: ``[n, *shape]`` moving parts of n codes.
-            index: ``[n]`` which path each takes, integers in 0..K-1.
-            magnitude: ``[n]`` how far, signed, in units of the latent space; times the path's scale, where a set has scales.
-
-        Returns:
-            ``[n, *shape]``.
-        """
 
     @abstractmethod
     def edit(self, index: int, info: EditInfo) -> Edit:
@@ -150,6 +135,78 @@ class PathSet(nn.Module, ABC):
         other.load_state_dict(self.state_dict(), assign=True)
         return other.train(self.training).requires_grad_(any(p.requires_grad for p in self.parameters()))
 
+    @abstractmethod
+    def moved_images(self, generator: Generator, latents: Latents, index: Tensor, magnitude: Tensor) -> Tensor:
+        """Return the pictures of :meth:`shifted_images`; ``index`` and ``magnitude`` are ``[n]`` on the device of the codes."""
+
+    @abstractmethod
+    def check_generator(self, generator: Generator) -> None:
+        """Refuse a generator that these paths do not fit.
+
+        Raises:
+            SemanifoldError: naming what is there and what is needed.
+        """
+
+    @property
+    @abstractmethod
+    def what_moves(self) -> str:
+        """What moves and where, for people, such as ``"w [512]"``."""
+
+    def space(self, generator: Generator) -> str:
+        """Return the space of the codes that the paths take."""
+        return self.info.space
+
+    def shifted_images(
+        self,
+        generator: Generator,
+        latents: Latents | int | Sequence[int],
+        index: Tensor | Sequence[int] | int | str,
+        magnitude: Tensor | Sequence[float] | float,
+    ) -> Tensor:
+        """Return the pictures ``[n, c, h, w]`` of n codes, each moved along a path by some way; differentiable in the parameters.
+
+        Args:
+            generator: makes the pictures.
+            latents: n codes or seeds.
+            index: which path each takes, ``[n]``; or one, by its index or name, for all.
+            magnitude: how far, ``[n]``, signed; or one number for all. In units of the latent space, or of the norm of the
+                weight that is added; times the path's scale, where a set has scales.
+        """
+        codes = as_latents(latents, generator, self.space(generator))
+        which = self.find(index) if isinstance(index, int | str) else index
+        device = codes.values.device
+        every = torch.as_tensor(which, device=device).expand(len(codes))
+        return self.moved_images(generator, codes, every, torch.as_tensor(magnitude).to(codes.values).expand(len(codes)))
+
+    def __repr__(self) -> str:
+        names = ", ".join(shown(name, 20) for name in list(self.info.names.values())[:3])
+        named = f", {len(self.info.names)} with names ({names}{', ...' if len(self.info.names) > 3 else ''})" if names else ""
+        made_for = shown(origin(self.info.generator), 40)
+        return f"{type(self).__name__}({len(self)} paths in {self.what_moves} of {made_for}{named})"
+
+
+class LatentPaths(PathSet):
+    """K paths of codes.
+
+    Attributes:
+        shape: shape of the part of one code that moves: ``(d,)``, or ``(layers, d)`` in ``w+``.
+    """
+
+    shape: tuple[int, ...]
+
+    @abstractmethod
+    def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
+        """Return what one step adds to the moving parts of codes; differentiable in the set's parameters.
+
+        Args:
+            moving: ``[n, *shape]`` moving parts of n codes.
+            index: ``[n]`` which path each takes, integers in 0..K-1.
+            magnitude: ``[n]`` how far, signed, in units of the latent space; times the path's scale, where a set has scales.
+
+        Returns:
+            ``[n, *shape]``.
+        """
+
     def shifted(self, latents: Latents, index: Tensor, magnitude: Tensor) -> Latents:
         """Return codes moved by one step each; ``index`` and ``magnitude`` as for :meth:`shift`.
 
@@ -166,32 +223,14 @@ class PathSet(nn.Module, ABC):
         values[:, layers] = moving + shift
         return latents.with_values(values)
 
-    def shifted_images(
-        self,
-        generator: Generator,
-        latents: Latents | int | Sequence[int],
-        index: Tensor | Sequence[int] | int | str,
-        magnitude: Tensor | Sequence[float] | float,
-    ) -> Tensor:
-        """Return the pictures ``[n, c, h, w]`` of :meth:`shifted` codes.
+    def moved_images(self, generator: Generator, latents: Latents, index: Tensor, magnitude: Tensor) -> Tensor:
+        """See :meth:`PathSet.moved_images`."""
+        return generator.images(self.shifted(latents, index, magnitude))
 
-        Args:
-            generator: makes the pictures.
-            latents: n codes or seeds.
-            index: which path each takes, ``[n]``; or one, by its index or name, for all.
-            magnitude: how far, ``[n]``; or one number for all.
-        """
-        codes = as_latents(latents, generator, self.info.space)
-        which = self.find(index) if isinstance(index, int | str) else index
-        device = codes.values.device
-        every = torch.as_tensor(which, device=device).expand(len(codes))
-        return generator.images(self.shifted(codes, every, torch.as_tensor(magnitude).to(codes.values).expand(len(codes))))
-
-    def __repr__(self) -> str:
-        names = ", ".join(shown(name, 20) for name in list(self.info.names.values())[:3])
-        named = f", {len(self.info.names)} with names ({names}{', ...' if len(self.info.names) > 3 else ''})" if names else ""
-        made_for = shown(origin(self.info.generator), 40)
-        return f"{type(self).__name__}({len(self)} paths in {self.info.space} {list(self.shape)} of {made_for}{named})"
+    @property
+    def what_moves(self) -> str:
+        """See :attr:`PathSet.what_moves`."""
+        return f"{self.info.space} {list(self.shape)}"
 
     def check(self, latents: Latents) -> None:
         """Refuse codes that these paths cannot move.

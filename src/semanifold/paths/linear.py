@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from semanifold.edits import EditInfo, Lattice
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
-from semanifold.paths.base import PathSet, PathSetInfo, info_for, moving_size
+from semanifold.paths.base import LatentPaths, PathSetInfo, info_for, moving_size
 
 Form = Literal["fc", "linear", "id", "ortho", "projective", "random"]
 FORMS = ("fc", "linear", "id", "ortho", "projective", "random")
@@ -19,7 +19,7 @@ FORMS = ("fc", "linear", "id", "ortho", "projective", "random")
 CITE = ("Voynov, Babenko 2020, Unsupervised Discovery of Interpretable Directions, arXiv:2002.03754",)
 
 
-class LinearPaths(PathSet):
+class LinearPaths(LatentPaths):
     """K directions, the same at every code: ``shift = D(magnitude * e_k)`` for a map D that may be trained.
 
     | form | D(x) | learned |
@@ -200,7 +200,7 @@ class LinearPaths(PathSet):
         return torch.matrix_exp(precise).to(skew)[:, : self.count]
 
     def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
-        """See :meth:`PathSet.shift`; the codes themselves do not matter."""
+        """See :meth:`LatentPaths.shift`; the codes themselves do not matter."""
         magnitude = (magnitude.to(self.scale) * self.scale[index]).reshape(-1, 1)
         x = magnitude.new_zeros(len(index), self.count).scatter(1, index[:, None], magnitude)
         return self.deform(x).to(moving)

@@ -13,7 +13,7 @@ from semanifold.edits import EditInfo, Flow
 from semanifold.edits.flow import rbf_direction
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
-from semanifold.paths.base import APART, PathSet, PathSetInfo, info_for, moving_codes, moving_size
+from semanifold.paths.base import APART, LatentPaths, PathSetInfo, info_for, moving_codes, moving_size
 from semanifold.paths.linear import LinearPaths, flat_directions
 
 Init = Literal["reference", "spread"]
@@ -34,7 +34,7 @@ PUBLISHED_LENGTH = 2.5
 """Mean length of the support vectors of the published start."""
 
 
-class WarpedPaths(PathSet):
+class WarpedPaths(LatentPaths):
     """K potentials of N pairs of support vectors each; a path follows the unit gradient of its potential.
 
     ``f_k(z) = sum_i a_ki exp(-g_k ||z - s_ki||^2)``; ``shift = scale_k * magnitude * grad f_k / ||grad f_k||`` (arXiv:2109.13357,
@@ -179,7 +179,7 @@ class WarpedPaths(PathSet):
         return self.support.shape[1] // 2
 
     def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
-        """See :meth:`PathSet.shift`; steps have the length ``scale * magnitude`` (in every layer, where layers move alike)."""
+        """See :meth:`LatentPaths.shift`; steps have the length ``scale * magnitude`` (in every layer, where layers move alike)."""
         support, alphas, gamma = (v.index_select(0, index) for v in (self.support, self.alphas, self.log_gamma))
         codes = (moving.mean(1) if self.shared else moving.flatten(1)).to(support) / self.unit
         lengths = magnitude.reshape(-1, 1) * self.scale.index_select(0, index)[:, None].to(magnitude)
