@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from semanifold.errors import shown
+from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
 
@@ -63,11 +63,15 @@ class Edit(ABC):
         info: what the file says about the edit.
         dimensions: number of coordinates of ``t``: 1 for a path, 2 for a pad.
         kind: what files call this leaf.
+        knots: moments ``t`` between which the edit goes on evenly: one increasing tensor per dimension, which holds 0.
+        seed: the code that the edit was found on, or is looked at on, if any.
     """
 
     kind: ClassVar[str]
     info: EditInfo
+    knots: tuple[Tensor, ...]
     dimensions: int = 1
+    seed: Latents | None = None
 
     @abstractmethod
     def applied(self, generator: Generator, latents: Latents, t: Tensor) -> tuple[Generator, Latents]:
@@ -88,6 +92,22 @@ class Edit(ABC):
     @abstractmethod
     def what_moves(self) -> str:
         """What moves and where, for people, such as ``"w+ [12, 128]"``."""
+
+    def way(self, t: Tensor) -> Tensor:
+        """Return how far the edit has gone at ``t``, as ``[n, m]`` numbers whose distances say how far apart two moments are.
+
+        Raises:
+            SemanifoldError: for an edit that goes another way from every code; trace it from one first.
+        """
+        raise SemanifoldError(f"{self.info.name} goes another way from every code; trace it from one: traced(edit, code).")
+
+    def along(self, places: Tensor, knots: Tensor) -> Self:
+        """Return the same way walked in another time: at ``knots[i]`` it is where it was at ``places[i]``; both ``[n]``.
+
+        Raises:
+            SemanifoldError: as :meth:`way`.
+        """
+        raise SemanifoldError(f"{self.info.name} goes another way from every code; trace it from one: traced(edit, code).")
 
     def space(self, generator: Generator) -> str:
         """Return the space of the codes that the edit takes."""

@@ -124,6 +124,7 @@ class Flow(LatentEdit):
             raise SemanifoldError(f"A flow takes at least 1 step of a length above 0, but got {count} of {step:g}.")
         self.support, self.alphas, self.gamma = support, alphas, gamma.reshape(())
         self.step, self.count, self.info = step, count, info
+        self.knots = (torch.arange(-count, count + 1, dtype=torch.float64) / count,)  # every Euler step
 
     def direction(self, moving: Tensor) -> Tensor:
         """Return the directions ``[n, *moving]`` at the moving parts ``[n, *moving]`` of codes, of unit length (a layer)."""

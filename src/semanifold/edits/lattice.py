@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Self
 
 import torch
@@ -72,6 +73,17 @@ class Lattice(LatentEdit):
             result = (1 - share) * result[rows, left] + share * result[rows, left + 1]
         return result
 
+    def way(self, t: Tensor) -> Tensor:
+        """See :meth:`Edit.way`."""
+        return self.offset(t).flatten(1)
+
+    def along(self, places: Tensor, knots: Tensor) -> Self:
+        """See :meth:`Edit.along`."""
+        offsets = self.offset(places.to(self.offsets))
+        offsets[knots == 0] = 0
+        info = replace(self.info, usable=(float(knots[0]), float(knots[-1])))
+        return type(self)(offsets, (knots.to(self.knots[0]),), info, seed=self.seed)
+
     def latents(self, latents: Latents, t: Tensor | float) -> Latents:
         """See :meth:`LatentEdit.latents`."""
         if latents.space != self.info.space:
@@ -96,21 +108,34 @@ class Lattice(LatentEdit):
     def tensors(self) -> dict[str, Tensor]:
         """See :meth:`Edit.tensors`."""
         held = {"offsets": self.offsets} | {f"knots.{i}": k for i, k in enumerate(self.knots)}
-        if self.seed is not None:
-            held["seed"] = self.seed.values
-            if self.seed.labels is not None:
-                held["labels"] = self.seed.labels
-        return held
+        return held | seed_tensors(self.seed)
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], info: EditInfo) -> Self:
         """See :meth:`Edit.from_tensors`."""
         knots = [tensors["knots.0"], *([tensors["knots.1"]] if "knots.1" in tensors else [])]
-        offsets, seed, labels = tensors["offsets"], tensors.get("seed"), tensors.get("labels")
+        offsets, seed = tensors["offsets"], tensors.get("seed")
         if any(each.ndim != 1 or len(each) > MOST_KNOTS for each in knots) or offsets.ndim <= len(knots):
             raise SemanifoldError(f"Knots {[list(each.shape) for each in knots]} of offsets {list(offsets.shape)} make no sense.")
         if seed is not None and seed.ndim != offsets.ndim - len(knots) + 1:
             raise SemanifoldError(f"The seed {list(seed.shape)} is no code that the offsets {list(offsets.shape)} could move.")
-        if labels is not None and (seed is None or labels.ndim != 2 or len(labels) != len(seed)):
-            raise SemanifoldError(f"Labels {list(labels.shape)} do not fit the seed.")
-        return cls(offsets, knots, info, seed=None if seed is None else Latents(seed, info.space, labels))
+        return cls(offsets, knots, info, seed=seed_of(tensors, info))
+
+
+def seed_tensors(seed: Latents | None) -> dict[str, Tensor]:
+    """Return what a file holds of the code that an edit was found on."""
+    if seed is None:
+        return {}
+    return {"seed": seed.values} | ({} if seed.labels is None else {"labels": seed.labels})
+
+
+def seed_of(tensors: Mapping[str, Tensor], info: EditInfo) -> Latents | None:
+    """Return the code that the edit of a file was found on, if it is there.
+
+    Raises:
+        SemanifoldError: if its labels make no sense.
+    """
+    seed, labels = tensors.get("seed"), tensors.get("labels")
+    if labels is not None and (seed is None or labels.ndim != 2 or len(labels) != len(seed)):
+        raise SemanifoldError(f"Labels {list(labels.shape)} do not fit the seed.")
+    return None if seed is None else Latents(seed, info.space, labels)

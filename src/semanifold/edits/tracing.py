@@ -7,15 +7,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from semanifold.edits.base import Edit
+from semanifold.edits.base import Edit, LatentEdit
 from semanifold.edits.flow import Flow
 from semanifold.edits.lattice import Lattice
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
-
-KNOTS = 33
-"""Knots of a traced edit that has no steps or knots of its own."""
 
 
 def traced(
@@ -39,6 +36,8 @@ def traced(
     Raises:
         SemanifoldError: if the edit has two dimensions, or there is not exactly one code in its space.
     """
+    if not isinstance(edit, LatentEdit):
+        raise SemanifoldError(f"{edit.info.name} moves no codes, so there is no way of codes to trace; use it as it is.")
     if edit.dimensions != 1:
         raise SemanifoldError(f"A path is traced along one t, but this edit has {edit.dimensions} dimensions.")
     latents = as_latents(latents, generator, edit.info.space)
@@ -46,6 +45,7 @@ def traced(
         raise SemanifoldError(f"A path is traced from one code at a time, but {len(latents)} were given.")
     if (edit.info.space, latents.space) == ("w", "w+"):
         edit = widened(edit, latents.values.shape[1])
+    assert isinstance(edit, LatentEdit)
     places = _knots(edit, knots).to(latents.values)
     with torch.no_grad():
         offsets = edit.latents(latents, places).values - latents.values
@@ -62,10 +62,12 @@ def widened(edit: Edit, layers: int) -> Edit:
         edit: the path.
         layers: number of layers of ``w+``.
 
+    An edit that moves no codes is returned as well.
+
     Raises:
         SemanifoldError: for a path of another space.
     """
-    if edit.info.space == "w+":
+    if edit.info.space == "w+" or not isinstance(edit, LatentEdit):
         return edit
     if edit.info.space != "w":
         raise SemanifoldError(f"{edit.info.name} lives in {edit.info.space}, and only paths of w can be carried over into w+.")
@@ -81,10 +83,8 @@ def widened(edit: Edit, layers: int) -> Edit:
 
 def _knots(edit: Edit, knots: Tensor | int | None) -> Tensor:
     """Return increasing values of ``t`` that hold 0."""
-    if knots is None and isinstance(edit, Flow):
-        return torch.arange(-edit.count, edit.count + 1, dtype=torch.float64) / edit.count
-    if knots is None and isinstance(edit, Lattice):
+    if knots is None:
         return edit.knots[0]
-    if knots is None or isinstance(knots, int):
-        knots = torch.linspace(*edit.info.usable, max(2, KNOTS if knots is None else knots), dtype=torch.float64)
+    if isinstance(knots, int):
+        knots = torch.linspace(*edit.info.usable, max(2, knots), dtype=torch.float64)
     return torch.unique(torch.cat([knots.flatten(), knots.new_zeros(1)]))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from semanifold.edits.base import Edit, EditInfo, origin
+from semanifold.edits.lattice import Lattice, seed_of
 from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator, as_latents
 from semanifold.generators.editing import check_layers, moved, weight_of, with_weights
 from semanifold.generators.mixed_weight import MixedWeight
 from semanifold.latents import Latents
 
-DELTA = "delta."
+DELTA, COURSE, SEED = "delta.", "course.", "seed."
 MOST_LAYERS = 1000
 
 
@@ -23,17 +25,26 @@ class WeightEdit(Edit):
     """A straight path in the weights of one layer or several: ``W + t delta``, the same for every picture.
 
     The change is added to the raw weight, before any modulation, demodulation or normalisation of the layer. ``t = 0`` is the
-    unedited picture bit for bit.
+    unedited picture bit for bit. With a course, ``W + course(t) delta``, the way is walked at another speed, or back again.
     """
 
     kind: ClassVar[str] = "weights"
 
-    def __init__(self, deltas: Mapping[str, Tensor], info: EditInfo) -> None:
+    def __init__(
+        self,
+        deltas: Mapping[str, Tensor],
+        info: EditInfo,
+        *,
+        course: Lattice | None = None,
+        seed: Latents | None = None,
+    ) -> None:
         """Make the edit.
 
         Args:
             deltas: by layer, what ``t = 1`` adds to its weight, of the weight's shape.
             info: what the file says about the edit.
+            course: how far the change has gone at a ``t``, as offsets ``[n, 1]`` on a line of knots; ``t`` itself when None.
+            seed: the code of the picture that it is looked at on, if any.
 
         Raises:
             SemanifoldError: if there is no layer, or a change is not finite.
@@ -43,7 +54,11 @@ class WeightEdit(Edit):
         for layer, delta in deltas.items():
             if not torch.isfinite(delta).all():
                 raise SemanifoldError(f"The change of the weight of {shown(layer, 60)} holds NaN or infinite values.")
-        self.deltas, self.info = dict(deltas), info
+        if course is not None and (course.dimensions != 1 or course.moving_shape != (1,)):
+            raise SemanifoldError(f"The course of an edit is one number on a line, not {list(course.moving_shape)}.")
+        self.deltas, self.info, self.seed = dict(deltas), info, seed
+        self.course = course or _straight(info)
+        self.knots = self.course.knots
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -54,6 +69,15 @@ class WeightEdit(Edit):
     def norm(self) -> float:
         """Euclidean norm of the change at ``t = 1``, over all layers."""
         return float(torch.stack([delta.double().square().sum() for delta in self.deltas.values()]).sum().sqrt())
+
+    def way(self, t: Tensor) -> Tensor:
+        """See :meth:`Edit.way`: the norm of the change."""
+        return self.course.offset(t) * self.norm
+
+    def along(self, places: Tensor, knots: Tensor) -> Self:
+        """See :meth:`Edit.along`."""
+        course = self.course.along(places, knots)
+        return type(self)(self.deltas, replace(self.info, usable=course.info.usable), course=course, seed=self.seed)
 
     @property
     def what_moves(self) -> str:
@@ -87,6 +111,7 @@ class WeightEdit(Edit):
         t = t.to(latents.values).expand(max(len(latents), len(t)))
         if not generator.shares_frames:
             latents = latents.with_values(latents.values.expand(len(t), *latents.values.shape[1:]))
+        t = self.course.offset(t).to(t).flatten()
         index = torch.zeros(len(t), 1, dtype=torch.int64, device=t.device)
         changes = {
             layer: MixedWeight.along(first_kernel(generator, layer), lambda _, delta=delta: delta, index, t[:, None])
@@ -96,14 +121,7 @@ class WeightEdit(Edit):
 
     def images(self, generator: Generator, latents: Latents | int | Sequence[int], t: Tensor | float | Sequence[float]) -> Tensor:
         """See :meth:`Edit.images`; at ``t = 0`` the picture is the generator's own to the last bit."""
-        codes = as_latents(latents, generator, self.space(generator))
-        moments = torch.as_tensor(t, dtype=codes.values.dtype, device=codes.values.device).reshape(-1)
-        pictures = super().images(generator, codes, moments)
-        still = (moments == 0).expand(len(pictures)).nonzero().flatten()
-        if not len(still):
-            return pictures
-        plain = generator.images(codes if len(codes) == 1 else codes[still.tolist()])
-        return pictures.index_copy(0, still, plain.expand(len(still), *plain.shape[1:]))
+        return unedited_at_zero(self, generator, latents, t, super().images)
 
     def baked(self, generator: Generator, t: float = 1.0) -> Generator:
         """Return the generator whose own pictures are the edited ones at a ``t``; the given one is not changed."""
@@ -119,10 +137,45 @@ class WeightEdit(Edit):
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], info: EditInfo) -> Self:
         """See :meth:`Edit.from_tensors`."""
-        unknown = [key for key in tensors if not key.startswith(DELTA)]
-        if unknown or not tensors:
+        deltas = {key.removeprefix(DELTA): value for key, value in tensors.items() if key.startswith(DELTA)}
+        course = {key.removeprefix(COURSE): value for key, value in tensors.items() if key.startswith(COURSE)}
+        if not deltas:
             raise KeyError(f"{DELTA}LAYER")
-        return cls({key.removeprefix(DELTA): value for key, value in tensors.items()}, info)
+        return cls(deltas, info, course=Lattice.from_tensors(course, EditInfo(usable=info.usable)), seed=_seed_of(tensors))
+
+
+def _seed_of(tensors: Mapping[str, Tensor]) -> Latents | None:
+    """Return the code of a file whose tensor says which space it is in."""
+    for key, value in tensors.items():
+        if key.startswith(SEED):
+            space = shown(key.removeprefix(SEED), 20)
+            return seed_of({"seed": value} | {k: v for k, v in tensors.items() if k == "labels"}, EditInfo(space=space))
+    return None
+
+
+def _straight(info: EditInfo) -> Lattice:
+    """Return the course on which ``t`` is how far an edit has gone."""
+    ends = [min(info.usable[0], 0.0), 0.0, max(info.usable[1], 0.0)]
+    knots = torch.tensor(sorted(set(ends))) if len(set(ends)) > 1 else torch.tensor([0.0, 1.0])
+    return Lattice(knots[:, None].clone(), [knots], EditInfo(usable=info.usable))
+
+
+def unedited_at_zero(
+    edit: Edit,
+    generator: Generator,
+    latents: Latents | int | Sequence[int],
+    t: Tensor | float | Sequence[float],
+    images: Callable[[Generator, Latents, Tensor], Tensor],
+) -> Tensor:
+    """Return the pictures of an edit, those at ``t = 0`` as the generator makes them, to the last bit."""
+    codes = as_latents(latents, generator, edit.space(generator))
+    moments = torch.as_tensor(t, dtype=codes.values.dtype, device=codes.values.device).reshape(-1)
+    pictures = images(generator, codes, moments)
+    still = (moments == 0).expand(len(pictures)).nonzero().flatten()
+    if not len(still):
+        return pictures
+    plain = generator.images(codes if len(codes) == 1 else codes[still.tolist()])
+    return pictures.index_copy(0, still, plain.expand(len(still), *plain.shape[1:]))
 
 
 def first_kernel(generator: Generator, layer: str) -> Tensor:

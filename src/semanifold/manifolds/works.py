@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from semanifold.distances import Distance, l2
 from semanifold.edits import Edit, EditInfo, Lattice
@@ -108,7 +107,7 @@ def retime(
         places.append(torch.from_numpy(np.interp(even.numpy(), (way / way[-1]).numpy(), fine.abs().numpy())) * np.sign(end))
         new_knots.append(even * end)
     order = torch.cat(new_knots).argsort()
-    return _along(edit, torch.cat(places)[order], torch.cat(new_knots)[order])
+    return edit.along(torch.cat(places)[order], torch.cat(new_knots)[order])
 
 
 def trim(generator: Generator, edit: Lattice, *, share: float = 0.1, size: int | None = None) -> Lattice:
@@ -147,7 +146,7 @@ def extrapolate(edit: Lattice, to: float) -> Lattice:
     count = max(1, round(abs(to - edge) / step))
     more = torch.linspace(edge, to, count + 1).to(knots)[1:]
     places = torch.cat([knots, more]) if ahead else torch.cat([more.flip(0), knots])
-    return _along(edit, places, places)
+    return edit.along(places, places)
 
 
 def reverse(edit: Lattice) -> Lattice:
@@ -182,15 +181,7 @@ def out_and_back(edit: Lattice, *, frames: int = 33) -> Lattice:
     turn = torch.linspace(0, 1, frames, dtype=torch.float64)
     places = end * (1 - (2 * torch.pi * turn).cos()) / 2  # rises and falls like sin²(πt), the schedule out-and-back
     places[-1] = 0
-    return _along(edit, places, turn * end)
-
-
-def _along(edit: Lattice, places: Tensor, knots: Tensor) -> Lattice:
-    """Return the path whose knots lie at these places of another."""
-    offsets = edit.offset(places.to(edit.offsets))
-    offsets[knots == 0] = 0
-    info = replace(edit.info, usable=(float(knots[0]), float(knots[-1])))
-    return Lattice(offsets, (knots.to(edit.knots[0]),), info, seed=edit.seed)
+    return edit.along(places, turn * end)
 
 
 def _joint_info(infos: Sequence[EditInfo]) -> EditInfo:

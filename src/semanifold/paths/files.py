@@ -19,6 +19,8 @@ from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet, PathSetInfo
 from semanifold.paths.linear import Form, LinearPaths
 from semanifold.paths.warped import WarpedPaths
+from semanifold.paths.weights import Form as WeightForm
+from semanifold.paths.weights import WeightPaths
 from semanifold.readings import Remark, silent
 from semanifold.storage.files import is_file
 from semanifold.storage.records import checked
@@ -31,12 +33,13 @@ UNFINISHED = "models/checkpoint.safetensors"
 """What a training that goes on, or broke off, has in its folder."""
 NAMED_PATHS = {"faces": Path(__file__).parents[1] / "faces" / "weights" / "paths64.safetensors"}
 """Sets of named paths that ship with bundled generators, by the generator's name (``scripts/make_faces_paths.py``)."""
-KINDS: dict[str, type[PathSet]] = {leaf.kind: leaf for leaf in (LinearPaths, WarpedPaths)}
+KINDS: dict[str, type[PathSet]] = {leaf.kind: leaf for leaf in (LinearPaths, WarpedPaths, WeightPaths)}
 MOST_NUMBERS = 1 << 26
 """Numbers of all directions of a set at one code, or of all codes along one path."""
 
 Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 24)]
 Shape = Annotated[list[Size], msgspec.Meta(min_length=1, max_length=4)]
+WeightShape = Annotated[list[Size], msgspec.Meta(min_length=2, max_length=5)]
 
 
 class _Linear(msgspec.Struct):
@@ -63,7 +66,22 @@ class _Warped(msgspec.Struct):
     unit: float
 
 
-OPTIONS: dict[str, type[_Linear | _Warped]] = {LinearPaths.kind: _Linear, WarpedPaths.kind: _Warped}
+class _Weights(msgspec.Struct):
+    """The options of paths in weights."""
+
+    form: WeightForm
+    count: Size
+    terms: Size
+    weights: Annotated[
+        list[tuple[Annotated[str, msgspec.Meta(max_length=255)], WeightShape]], msgspec.Meta(min_length=1, max_length=1000)
+    ]
+
+
+OPTIONS: dict[str, type[_Linear | _Warped | _Weights]] = {
+    LinearPaths.kind: _Linear,
+    WarpedPaths.kind: _Warped,
+    WeightPaths.kind: _Weights,
+}
 
 
 def save_paths(paths: PathSet, path: str | os.PathLike[str]) -> None:
@@ -141,12 +159,14 @@ def _made(header: dict[str, Any], tensors: dict[str, Tensor], name: str) -> Path
     what = f"The set of paths {name}"
     info = read_info(header.get("info"), PathSetInfo, what)
     options = checked(header.get("options"), OPTIONS[kind], what)
-    size, count = math.prod(options.shape), options.count
+    count = options.count
     if not (0 < info.step < math.inf and 1 <= info.count <= MOST_STEPS):
         raise SemanifoldError(
             f"{what} is damaged: {shown(str(info.count), 20)} steps of length {info.step:g} are none that can be walked: 1 to "
             f"{MOST_STEPS:,} of a length above 0 are."
         )
+    # directions in weights are as large as their file, and straight, but codes and steps multiply
+    size = 0 if isinstance(options, _Weights) else math.prod(options.shape)
     if max(count * size, (2 * info.count + 1) * (count + size)) > MOST_NUMBERS:
         raise SemanifoldError(
             f"{what} is damaged: {count:,} paths of {size:,} numbers and {info.count:,} steps do not fit into memory."

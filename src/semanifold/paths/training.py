@@ -105,7 +105,7 @@ def check_learnable(generator: Generator, paths: PathSet) -> None:
         SemanifoldError: if pictures cannot be differentiated.
     """
     if any(value.requires_grad for value in paths.parameters()):
-        generator.check_differentiable(generator.sample([0], paths.info.space, labels=0 if generator.classes else None))
+        generator.check_differentiable(generator.sample([0], paths.space(generator), labels=0 if generator.classes else None))
 
 
 def train_paths(
@@ -155,8 +155,8 @@ def train_paths(
     check_fits(reconstructor, len(paths), generator.picture_shape[0])
     if (settings.lambda_mask > 0) != (mask is not None):
         raise SemanifoldError("A mask and lambda-mask belong together: give both, or neither.")
-    if paths.info.space != settings.prior.space:
-        raise SemanifoldError(f"The paths live in space {paths.info.space}, but codes are drawn in {settings.prior.space}.")
+    if paths.space(generator) != settings.prior.space:
+        raise SemanifoldError(f"The paths live in space {paths.space(generator)}, but codes are drawn in {settings.prior.space}.")
     check_learnable(generator, paths)
     accelerator = accelerator or make_accelerator(generator.device.type)
     settings.share(accelerator.num_processes)

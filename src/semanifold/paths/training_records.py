@@ -121,7 +121,7 @@ class Records:
 @torch.no_grad()
 def traversal_sheet(generator: Generator, paths: PathSet, start: Latents, *, most: int = 8, frames: int = 7) -> Tensor:
     """Return a sheet ``[3, rows h, frames w]`` in [0, 1]: one row a path, ``t`` from -1 to 1, of the first few paths."""
-    codes = generator.convert(start, paths.info.space)
+    codes = generator.convert(start, paths.space(generator))
     t = torch.linspace(-1, 1, frames)
     rows = [torch.cat(list(paths[k].images(generator, codes, t)), -1) for k in range(min(most, len(paths)))]
     sheet = torch.cat(rows, -2).float().clamp(-1, 1).cpu() / 2 + 0.5

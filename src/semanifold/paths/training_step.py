@@ -150,7 +150,7 @@ class TrainingStep(nn.Module):
             magnitude: ``[n]`` how far.
         """
         (generator,) = self.frozen
-        latents = Latents(values, self.paths.info.space, labels)
+        latents = Latents(values, self.paths.space(generator), labels)
         with torch.autocast(values.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
             with torch.no_grad():
                 unshifted = generator.images(latents)

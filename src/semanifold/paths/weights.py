@@ -22,9 +22,7 @@ from semanifold.paths.base import PathSet, PathSetInfo
 Form = Literal["basis", "svd"]
 FORMS = ("basis", "svd")
 Shapes = Mapping[str, tuple[int, ...]]
-CITE = (
-    "Cherepkov, Voynov, Babenko 2021, Navigating the GAN Parameter Space for Semantic Image Editing, CVPR, arXiv:2011.13786",
-)
+CITE = ("Cherepkov, Voynov, Babenko 2021, Navigating the GAN Parameter Space for Semantic Image Editing, CVPR, arXiv:2011.13786",)
 
 
 class WeightPaths(PathSet):
@@ -95,18 +93,14 @@ class WeightPaths(PathSet):
         """
         size = sum(math.prod(shape) for shape in layers.values())
         if vectors.ndim != 2 or vectors.shape[1] != size:
-            raise SemanifoldError(
-                f"Vectors [B, {size}] are expected for {_words(layers)}, but these are {list(vectors.shape)}."
-            )
+            raise SemanifoldError(f"Vectors [B, {size}] are expected for {_words(layers)}, but these are {list(vectors.shape)}.")
         if not torch.isfinite(vectors).all() or not (vectors.norm(dim=1) > 0).all():
             raise SemanifoldError("The vectors of a basis must be finite and not zero; check where they come from.")
         coefficients = torch.eye(len(vectors)) if coefficients is None else coefficients
         return cls._filled("basis", coefficients, layers, info, basis=vectors)
 
     @classmethod
-    def from_svd(
-        cls, u: Tensor, vh: Tensor, layers: Shapes, info: PathSetInfo, *, coefficients: Tensor | None = None
-    ) -> Self:
+    def from_svd(cls, u: Tensor, vh: Tensor, layers: Shapes, info: PathSetInfo, *, coefficients: Tensor | None = None) -> Self:
         """Make a set of the singular vectors ``[k k in, r]`` and ``[r, out]`` of a layer's weight.
 
         Args:
@@ -163,9 +157,7 @@ class WeightPaths(PathSet):
         far = (magnitude * self.scale.to(magnitude)[index])[:, None]
         made = {k: self.direction(k) for k in torch.unique(index).tolist()}
         changes = {
-            layer: MixedWeight.along(
-                first_kernel(generator, layer), lambda k, layer=layer: made[k][layer], index[:, None], far
-            )
+            layer: MixedWeight.along(first_kernel(generator, layer), lambda k, layer=layer: made[k][layer], index[:, None], far)
             for layer in self.layers
         }
         return moved(generator, changes).images(latents)
@@ -231,7 +223,9 @@ def info_of(generator: Generator, **facts: Any) -> PathSetInfo:
 
 
 @torch.no_grad()
-def svd_paths(generator: Generator, layer: str, count: int | None = None, *, step: float | None = None, steps: int = 16) -> WeightPaths:
+def svd_paths(
+    generator: Generator, layer: str, count: int | None = None, *, step: float | None = None, steps: int = 16
+) -> WeightPaths:
     """Return the pairs of singular vectors of a layer's weight as paths, the largest singular values first.
 
     Args:
@@ -247,7 +241,9 @@ def svd_paths(generator: Generator, layer: str, count: int | None = None, *, ste
     weight = weight_of(generator, layer).float().cpu()
     u, s, vh = torch.linalg.svd(matrix(weight).double(), full_matrices=False)
     if count is not None and not 1 <= count <= len(s):
-        raise SemanifoldError(f"The weight of {shown(layer, 60)} has {len(s)} singular vectors, but {count} paths were asked for.")
+        raise SemanifoldError(
+            f"The weight of {shown(layer, 60)} has {len(s)} singular vectors, but {count} paths were asked for."
+        )
     step = float(weight.norm()) / 2 / steps if step is None else step
     info = info_of(generator, method=f"singular vectors of {layer}", step=step, count=steps)
     coefficients = torch.eye(count or len(s), len(s))
