@@ -12,7 +12,7 @@ from semanifold.actions.terminal import remark
 from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import EditModel, Model, Picture, Start
 from semanifold.commands.early import stamp_of
-from semanifold.edits import Edit, Lattice
+from semanifold.edits import Edit
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import read_codes
 from semanifold.generators.base import Generator
@@ -100,7 +100,12 @@ def start_code(start: Start, generator: Generator) -> Latents:
 
 def own_code(edits: Sequence[Edit]) -> Latents | None:
     """Return the code that the first of some edits was found on, if any was found on one."""
-    return next((edit.seed for edit in edits if isinstance(edit, Lattice) and edit.seed is not None), None)
+    return next((edit.seed for edit in edits if edit.seed is not None), None)
+
+
+def common_space(edits: Sequence[Edit], generator: Generator) -> str:
+    """Return the space of a code that all edits can be played on: that of the codes that move, if any."""
+    return next((edit.info.space for edit in edits if edit.info.space != WEIGHTS), edits[0].space(generator))
 
 
 def picture_code(picture: Picture, edits: Sequence[Edit], generator: Generator, space: str) -> Latents:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 from semanifold import media
 from semanifold.actions.base import (
     check_weights,
+    common_space,
     facts_of,
     load,
     model_for,
@@ -50,7 +52,7 @@ from semanifold.actions.terminal import facts, hint, progress_line, remark, say,
 from semanifold.commands import early
 from semanifold.commands.base import EditModel, Model, onto_others
 from semanifold.commands.edits import Combine, Render, Transfer
-from semanifold.edits import Edit, Lattice, save_edit, traced, widened
+from semanifold.edits import Edit, Lattice, Sum, WeightEdit, save_edit, traced, widened
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import read_codes
 from semanifold.generators.base import Generator
@@ -62,10 +64,19 @@ from semanifold.storage.files import write_text
 from semanifold.storage.runs import Run, working
 
 
-def on(edit: Edit, code: Latents) -> Lattice:
-    """Return what an edit does to one code, as offsets of the whole code: the same everywhere, but for a curved path."""
+def on(edit: Edit, code: Latents) -> Edit:
+    """Return what an edit does to one code: offsets of the whole code, or the change of weights, the same everywhere."""
+    if isinstance(edit, WeightEdit | Sum):
+        return put_on(edit, code)
     whole = isinstance(edit, Lattice) and edit.offsets.shape[edit.dimensions :] == code.values.shape[1:]
     return transfer(edit, code) if isinstance(edit, Lattice) and whole else traced(edit, code)
+
+
+def put_on(edit: WeightEdit | Sum, code: Latents) -> WeightEdit | Sum:
+    """Return an edit that is looked at on this code."""
+    other = copy(edit)
+    other.seed = code
+    return other
 
 
 def with_mask(edit: Edit, mask: str | None) -> Edit:
@@ -126,7 +137,7 @@ def transfer_edit(command: Transfer) -> int:
     else:
         codes = sample(generator, command.seeds, command.truncation, command.label)
         names = [f"seed {seed}" for seed in command.seeds]
-    codes = generator.convert(codes, edit.info.space)
+    codes = generator.convert(codes, edit.space(generator))
     edits = [on(edit, codes[i]) for i in range(len(codes))]  # refuses an edit that does not fit before anything is written
     t = film_moments(edits[0], command.film, command.frames)
     subjects = [
@@ -213,9 +224,9 @@ def combine_edits(command: Combine) -> int:
     command = replace(command, model=named_by(command.model, model))
     generator = named or load(model)
     check_weights(generator, edits)
-    if {edit.info.space for edit in edits} == {"w", "w+"}:
+    if {"w", "w+"} <= {edit.info.space for edit in edits}:
         edits = [widened(edit, generator.spaces["w+"][0]) for edit in edits]
-    seed = picture_code(command.picture, edits, generator, edits[0].info.space)
+    seed = picture_code(command.picture, edits, generator, common_space(edits, generator))
     check_faces(command, edits)
     parts = [on(edit, seed) for edit in edits]
     edit = combine(parts if command.pad else in_step(parts), pad=command.pad)
@@ -235,7 +246,7 @@ def combine_edits(command: Combine) -> int:
     return 0
 
 
-def in_step(edits: Sequence[Lattice]) -> list[Lattice]:
+def in_step(edits: Sequence[Edit]) -> list[Edit]:
     """Return the edits such that all of them come back to the unedited picture if one does."""
     comes = [edit.knots[0][0] == 0 and comes_back(edit, edit.knots[0]) for edit in edits]
     if not any(comes):
@@ -245,7 +256,7 @@ def in_step(edits: Sequence[Lattice]) -> list[Lattice]:
 
 def check_faces(command: Combine, edits: Sequence[Edit]) -> None:
     """Refuse edits that were found on several pictures, if nobody says on which they are to be played."""
-    seeds = [(place, e.seed.values) for place, e in zip(command.edits, edits) if isinstance(e, Lattice) and e.seed is not None]
+    seeds = [(place, e.seed.values) for place, e in zip(command.edits, edits) if e.seed is not None]
     if command.picture.seed is not None:
         return
     for place, other in seeds[1:]:
@@ -266,7 +277,7 @@ def render_edit(command: Render) -> int:
     command = replace(command, model=named_by(command.model, model))
     generator = named or load(model)
     check_weights(generator, [found])
-    seed = picture_code(command.picture, [found], generator, found.info.space)
+    seed = picture_code(command.picture, [found], generator, found.space(generator))
     edit = timed(command, on(found, seed), generator)
     subject = Subject(generator, seed, edit, mask_of(edit, generator, seed, strict=command.mask is not None))
     t = film_moments(edit, command.film, command.frames, command.play)
@@ -288,7 +299,7 @@ def render_edit(command: Render) -> int:
     return 0
 
 
-def timed(command: Render, edit: Lattice, generator: Generator) -> Lattice:
+def timed(command: Render, edit: Edit, generator: Generator) -> Edit:
     """Return the edit with the timing that was asked for."""
     if command.until is not None and not (math.isfinite(command.until) and abs(command.until) <= 10):
         raise SemanifoldError(f"until is a value of t, at most 10, but it is {command.until:g}; a path usually ends at 1.")

@@ -29,7 +29,7 @@ from semanifold.actions.terminal import hint, show
 from semanifold.commands import early
 from semanifold.commands.base import onto_others
 from semanifold.commands.play import Ease, Play
-from semanifold.edits import Edit, EditInfo, Lattice, widened
+from semanifold.edits import Edit, EditInfo, LatentEdit, Lattice, Sum, WeightEdit, widened
 from semanifold.edits.films import MOST_FRAMES
 from semanifold.errors import SemanifoldError, near_names, shown
 from semanifold.generators.base import Generator
@@ -102,9 +102,9 @@ def play(command: Play) -> int:
     command = replace(command, model=named_by(command.model, model))
     generator = named or load(model)
     check_weights(generator, edits)
-    if {edit.info.space for edit in edits} == {"w", "w+"}:
+    if {"w", "w+"} <= {edit.info.space for edit in edits}:
         edits = [widened(edit, generator.spaces["w+"][0]) for edit in edits]
-    seed = picture_code(command.picture, edits, generator, edits[0].info.space)
+    seed = picture_code(command.picture, edits, generator, common_space(edits, generator))
     edit, t = choreographed(command, tracks, edits, generator, seed)
     subject = Subject(generator, seed, edit, mask_of(edit, generator, seed))
     own = command.picture.seed is None and own_code(edits) is not None
@@ -182,7 +182,7 @@ def place_of(text: str, generator: str | None) -> Path:
 
 def choreographed(
     command: Play, tracks: Sequence[Track], edits: Sequence[Edit], generator: Generator, seed: Latents
-) -> tuple[Lattice, Tensor]:
+) -> tuple[Edit, Tensor]:
     """Return the sum of all edits over time as one edit, whose ``t`` runs from 0 to 1, and the ``t`` of all frames."""
     seconds = max(command.film.seconds, *(track.keys[-1][0] for track in tracks))
     count = round(seconds * command.film.fps) + 1
@@ -192,21 +192,25 @@ def choreographed(
         )
     times = torch.linspace(0, seconds, count, dtype=torch.float64)
     total = torch.zeros(count, *seed.values.shape[1:], dtype=seed.values.dtype, device=seed.values.device)
+    changes: list[tuple[WeightEdit, Tensor]] = []
     for track, edit in zip(tracks, edits, strict=True):
         strength = strengths(track, times, track.ease or command.ease)
-        lattice = on(edit, seed)
-        if lattice.dimensions != 1:
-            raise SemanifoldError(
-                f"{shown(track.edit, 60)} is a pad of two dimensions, which has no single strength; play a path."
-            )
-        total += lattice.offset(at_strength(lattice, strength)).to(total)
+        part = on(edit, seed)
+        if part.dimensions != 1 or not isinstance(part, Lattice | WeightEdit):
+            what = "a pad of two dimensions, which has" if part.dimensions != 1 else "a sum of codes and weights, which have"
+            raise SemanifoldError(f"{shown(track.edit, 60)} is {what} no single strength; play its parts.")
+        if isinstance(part, WeightEdit):
+            changes.append((part, at_strength(part, strength)))
+        else:
+            total += part.offset(at_strength(part, strength)).to(total)
     t = torch.linspace(0, 1, count)
     # an edit has the unedited picture at t = 0; a film that begins with an edited one has it just before
-    knots, offsets = (
-        (t, total)
-        if not total[0].any()
-        else (torch.cat([torch.zeros(1), 1e-4 + (1 - 1e-4) * t]), torch.cat([0 * total[:1], total]))
-    )
+    if total[0].any() or any(places[0] != 0 for _, places in changes):
+        knots = torch.cat([torch.zeros(1), 1e-4 + (1 - 1e-4) * t])
+        total = torch.cat([0 * total[:1], total])
+        changes = [(part, torch.cat([torch.zeros(1).to(places), places])) for part, places in changes]
+    else:
+        knots = t
     info = EditInfo(
         name=command.word,
         method="timeline",
@@ -216,7 +220,12 @@ def choreographed(
         mask="|".join(dict.fromkeys(f"({edit.info.mask})" for edit in edits)) if all(edit.info.mask for edit in edits) else "",
         cite=tuple(dict.fromkeys(paper for edit in edits for paper in edit.info.cite)),
     )
-    return Lattice(offsets.cpu(), [knots], info, seed=seed.to("cpu")), knots[-count:]
+    codes = Lattice(total.cpu(), [knots], info, seed=seed.to("cpu"))
+    if not changes:
+        return codes, knots[-count:]
+    parts = [codes] if any(isinstance(edit, LatentEdit) for edit in edits) else []
+    weights = [part.along(places, knots) for part, places in changes]
+    return Sum([*parts, *weights], info, seed=seed.to("cpu")), knots[-count:]
 
 
 def strengths(track: Track, times: Tensor, ease: Ease) -> Tensor:
@@ -232,14 +241,14 @@ def strengths(track: Track, times: Tensor, ease: Ease) -> Tensor:
     return values[left] + share * (values[right] - values[left])
 
 
-def at_strength(edit: Lattice, strength: Tensor) -> Tensor:
+def at_strength(edit: Edit, strength: Tensor) -> Tensor:
     """Return the ``t`` of strengths: 1 is where the edit is farthest from the unedited picture, -1 the same the other way.
 
     A path that comes back to its start is used up to its farthest point only.
     """
     low, high = edit.info.usable
     places = torch.linspace(low, high, SAMPLES)
-    size = edit.offset(places).flatten(1).norm(dim=1)
+    size = edit.way(places).norm(dim=1)
     up = float(places[torch.where(places >= 0, size, -1).argmax()]) or high
     down = float(places[torch.where(places <= 0, size, -1).argmax()]) if low < 0 else -up
-    return torch.where(strength >= 0, strength * up, -strength * down).to(edit.offsets.dtype)
+    return torch.where(strength >= 0, strength * up, -strength * down).float()

@@ -116,7 +116,7 @@ def result_folder(where: Path, verb: str, *words: object) -> Path:
     return Path("out") / slug("-".join([verb, place.stem, *map(str, words)]))
 
 
-def film_moments(edit: Lattice, film: Film, frames: int | None = None, play: Play = "auto") -> Tensor:
+def film_moments(edit: Edit, film: Film, frames: int | None = None, play: Play = "auto") -> Tensor:
     """Return the values of ``t`` of a film: those of its seconds and frames per second, or so many frames in place of these."""
     return moments(edit, frames) if frames is not None else moments_of_film(edit, film.frames, play)
 
@@ -182,9 +182,11 @@ def write_plot(run: Run, subjects: Sequence[Subject], t: Tensor, *, umap: bool =
     """Plot the codes of the path, from every picture."""
     from semanifold.plots import path_plot  # noqa: PLC0415  (brings matplotlib)
 
+    if not all(isinstance(subject.edit, Lattice) for subject in subjects):
+        return  # edits of weights move no codes
     if umap:
         remark("Drawing the map of the codes by UMAP ...")
-    codes = [subject.edit.latents(subject.seed, t).values.flatten(1).cpu().numpy() for subject in subjects]
+    codes = [subject.edit.applied(subject.generator, subject.seed, t)[1].values.flatten(1).cpu().numpy() for subject in subjects]
     colour = t if t.ndim == 1 else torch.linspace(0, 1, len(t))
     path_plot(codes, colour.numpy(), run.path(PLOT), umap=umap)
 
@@ -228,7 +230,9 @@ def measure(subject: Subject, t: Tensor) -> dict[str, float]:
 def write_exports(run: Run, subjects: Sequence[Subject], t: Tensor) -> None:
     """Write the codes of the path for other programs, those of one picture after the other; one alone is the farthest of all."""
     edit, generator = subjects[0].edit, subjects[0].generator
+    if not isinstance(edit, Lattice):
+        return  # other programs know edits of codes only
     layers = generator.spaces["w+"][0] if edit.info.space == "w" and "w+" in generator.spaces else 0
-    codes = torch.cat([subject.edit.latents(subject.seed, t).values for subject in subjects])
-    farthest = torch.cat([subject.edit.offset(t).flatten(1).norm(dim=1) for subject in subjects]).argmax()
+    codes = torch.cat([subject.edit.applied(generator, subject.seed, t)[1].values for subject in subjects])
+    farthest = torch.cat([subject.edit.way(t).norm(dim=1) for subject in subjects]).argmax()
     export_codes(run.path, slug(edit.info.name), codes, layers, shown=int(farthest))

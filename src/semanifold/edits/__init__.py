@@ -4,7 +4,20 @@ from semanifold.edits.base import Edit, EditInfo, LatentEdit
 from semanifold.edits.files import load_edit, save_edit
 from semanifold.edits.flow import Flow
 from semanifold.edits.lattice import Lattice
+from semanifold.edits.sums import Sum
 from semanifold.edits.tracing import traced, widened
 from semanifold.edits.weights import WeightEdit
 
-__all__ = ["Edit", "EditInfo", "Flow", "LatentEdit", "Lattice", "WeightEdit", "load_edit", "save_edit", "traced", "widened"]
+__all__ = [
+    "Edit",
+    "EditInfo",
+    "Flow",
+    "LatentEdit",
+    "Lattice",
+    "Sum",
+    "WeightEdit",
+    "load_edit",
+    "save_edit",
+    "traced",
+    "widened",
+]

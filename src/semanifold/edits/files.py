@@ -14,6 +14,7 @@ from torch import Tensor
 from semanifold.edits.base import Edit, EditInfo
 from semanifold.edits.flow import Flow
 from semanifold.edits.lattice import Lattice
+from semanifold.edits.sums import Sum
 from semanifold.edits.weights import WeightEdit
 from semanifold.errors import SemanifoldError, shown
 from semanifold.storage.records import checked
@@ -22,7 +23,7 @@ from semanifold.storage.tensors import read_tensors, write_tensors
 Info = TypeVar("Info", bound=Any)
 
 FORMAT = "semanifold-edit-1"
-KINDS: dict[str, type[Edit]] = {leaf.kind: leaf for leaf in (Lattice, Flow, WeightEdit)}
+KINDS: dict[str, type[Edit]] = {leaf.kind: leaf for leaf in (Lattice, Flow, WeightEdit, Sum)}
 MOST_LAYERS = 10_000
 LONGEST_NAME = 200
 LONGEST_MASK = 100_000

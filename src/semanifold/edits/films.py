@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from semanifold import media
-from semanifold.edits.lattice import Lattice
+from semanifold.edits.base import Edit
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
@@ -39,7 +39,7 @@ class Subject:
 
     generator: Generator
     seed: Latents
-    edit: Lattice
+    edit: Edit
     mask: Mask | None = None
 
     def pictures(self, t: Tensor) -> Iterator[Tensor]:
@@ -68,7 +68,7 @@ class Subject:
         return media.filmstrip(self.frames(moments(self.edit, count)), seed, self.mask_picture(), count=count, size=size)
 
 
-def moments(edit: Lattice, count: int | None = None) -> Tensor:
+def moments(edit: Edit, count: int | None = None) -> Tensor:
     """Return the values of ``t`` of a film: ``[n]`` evenly over the usable range, or ``[n, 2]`` around a pad.
 
     The walk on a pad begins and ends at the seed, and sees both coordinates: a figure of eight where the seed is in the middle,
@@ -82,7 +82,7 @@ def moments(edit: Lattice, count: int | None = None) -> Tensor:
     return torch.stack([swing(knots, laps * turn) for laps, knots in enumerate(edit.knots, 1)], dim=1)
 
 
-def moments_of_film(edit: Lattice, length: int, play: Play = "auto") -> Tensor:
+def moments_of_film(edit: Edit, length: int, play: Play = "auto") -> Tensor:
     """Return the values of ``t`` of a film of so many frames, whatever the edit's number of knots.
 
     Args:
@@ -102,7 +102,7 @@ def swing(knots: Tensor, angle: Tensor) -> Tensor:
     return low + (high - low) / 2 * (1 - angle.cos())
 
 
-def comes_back(edit: Lattice, t: Tensor) -> bool:
+def comes_back(edit: Edit, t: Tensor) -> bool:
     """Whether the film ends where it begins, so that it can be looped as it is."""
-    ends = edit.offset(t[[0, -1]])
-    return bool((ends[1] - ends[0]).norm() <= 0.05 * edit.offset(t).flatten(1).norm(dim=1).max())
+    ends = edit.way(t[[0, -1]])
+    return bool((ends[1] - ends[0]).norm() <= 0.05 * edit.way(t).norm(dim=1).max())

@@ -85,8 +85,8 @@ class WeightEdit(Edit):
         return "the weights of " + ", ".join(f"{shown(layer, 40)} {list(delta.shape)}" for layer, delta in self.deltas.items())
 
     def space(self, generator: Generator) -> str:
-        """See :meth:`Edit.space`; codes of any space will do, and seeds become codes of the first."""
-        return next(iter(generator.spaces))
+        """See :meth:`Edit.space`; codes of any space will do: that of the seed, if there is one, or the first."""
+        return next(iter(generator.spaces)) if self.seed is None else self.seed.space
 
     def check(self, generator: Generator) -> None:
         """Refuse a generator that has no such layers.
@@ -126,13 +126,30 @@ class WeightEdit(Edit):
     def baked(self, generator: Generator, t: float = 1.0) -> Generator:
         """Return the generator whose own pictures are the edited ones at a ``t``; the given one is not changed."""
         self.check(generator)
-        return with_weights(
-            generator, {k: weight_of(generator, k) + t * delta.to(generator.device) for k, delta in self.deltas.items()}
-        )
+        far, weights = float(self.course.offset(t)), {layer: weight_of(generator, layer) for layer in self.deltas}
+        changes = {layer: far * delta.to(weights[layer]) for layer, delta in self.deltas.items()}
+        return with_weights(generator, {layer: weights[layer] + changes[layer] for layer in weights})
 
     def tensors(self) -> dict[str, Tensor]:
         """See :meth:`Edit.tensors`."""
-        return {DELTA + layer: delta for layer, delta in self.deltas.items()}
+        course = {COURSE + key: value for key, value in self.course.tensors().items()}
+        return {DELTA + layer: delta for layer, delta in self.deltas.items()} | course | self.seed_tensors(self.seed)
+
+    @staticmethod
+    def seed_tensors(seed: Latents | None) -> dict[str, Tensor]:
+        """Return what a file holds of a code of any space."""
+        if seed is None:
+            return {}
+        return {SEED + seed.space: seed.values} | ({} if seed.labels is None else {"labels": seed.labels})
+
+    @staticmethod
+    def seed_from(tensors: Mapping[str, Tensor]) -> Latents | None:
+        """Return the code of a file that :meth:`seed_tensors` has written, if it is there."""
+        for key, value in tensors.items():
+            if key.startswith(SEED):
+                held = {"seed": value} | {k: v for k, v in tensors.items() if k == "labels"}
+                return seed_of(held, EditInfo(space=shown(key.removeprefix(SEED), 20)))
+        return None
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], info: EditInfo) -> Self:
@@ -141,16 +158,7 @@ class WeightEdit(Edit):
         course = {key.removeprefix(COURSE): value for key, value in tensors.items() if key.startswith(COURSE)}
         if not deltas:
             raise KeyError(f"{DELTA}LAYER")
-        return cls(deltas, info, course=Lattice.from_tensors(course, EditInfo(usable=info.usable)), seed=_seed_of(tensors))
-
-
-def _seed_of(tensors: Mapping[str, Tensor]) -> Latents | None:
-    """Return the code of a file whose tensor says which space it is in."""
-    for key, value in tensors.items():
-        if key.startswith(SEED):
-            space = shown(key.removeprefix(SEED), 20)
-            return seed_of({"seed": value} | {k: v for k, v in tensors.items() if k == "labels"}, EditInfo(space=space))
-    return None
+        return cls(deltas, info, course=Lattice.from_tensors(course, EditInfo(usable=info.usable)), seed=cls.seed_from(tensors))
 
 
 def _straight(info: EditInfo) -> Lattice:

@@ -1,0 +1,96 @@
+"""Sums of edits: several changes of codes and of weights at once, on one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from semanifold.edits.base import WEIGHTS, Edit, EditInfo
+from semanifold.edits.lattice import Lattice
+from semanifold.edits.weights import WeightEdit, unedited_at_zero
+from semanifold.errors import SemanifoldError
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+
+MOST_PARTS = 100
+
+
+class Sum(Edit):
+    """Several edits of one dimension at once, all at the same ``t``: offsets of codes add up, and so do changes of weights."""
+
+    kind: ClassVar[str] = "sum"
+
+    def __init__(self, parts: Sequence[Lattice | WeightEdit], info: EditInfo, *, seed: Latents | None = None) -> None:
+        """Join the edits.
+
+        Args:
+            parts: edits of one dimension; those of codes in the same space.
+            info: what the file says about the sum; its space is that of the codes, or ``weights`` if no codes move.
+            seed: the code of the picture that it is looked at on, if any.
+
+        Raises:
+            SemanifoldError: if there is none, or they do not fit together.
+        """
+        spaces = {part.info.space for part in parts if isinstance(part, Lattice)}
+        if not 1 <= len(parts) <= MOST_PARTS or len(spaces) > 1 or any(part.dimensions != 1 for part in parts):
+            raise SemanifoldError(
+                f"A sum takes 1 to {MOST_PARTS} edits of one dimension whose codes are in one space, but got {len(parts)} in "
+                f"{', '.join(sorted(spaces)) or 'no space'}."
+            )
+        self.parts, self.seed = tuple(parts), seed
+        self.info = replace(info, space=next(iter(spaces), WEIGHTS))
+        self.knots = (torch.unique(torch.cat([part.knots[0].double() for part in parts])),)
+
+    @property
+    def what_moves(self) -> str:
+        """See :attr:`Edit.what_moves`."""
+        return " and ".join(part.what_moves for part in self.parts)
+
+    def space(self, generator: Generator) -> str:
+        """See :meth:`Edit.space`."""
+        if self.seed is not None:
+            return self.seed.space
+        return next(iter(generator.spaces)) if self.info.space == WEIGHTS else self.info.space
+
+    def applied(self, generator: Generator, latents: Latents, t: Tensor) -> tuple[Generator, Latents]:
+        """See :meth:`Edit.applied`."""
+        for part in self.parts:
+            generator, latents = part.applied(generator, latents, t)
+        return generator, latents
+
+    def images(self, generator: Generator, latents: Latents | int | Sequence[int], t: Tensor | float | Sequence[float]) -> Tensor:
+        """See :meth:`Edit.images`; at ``t = 0`` the picture is the generator's own to the last bit."""
+        return unedited_at_zero(self, generator, latents, t, super().images)
+
+    def way(self, t: Tensor) -> Tensor:
+        """See :meth:`Edit.way`."""
+        return torch.cat([part.way(t) for part in self.parts], 1)
+
+    def along(self, places: Tensor, knots: Tensor) -> Self:
+        """See :meth:`Edit.along`."""
+        usable = (float(knots[0]), float(knots[-1]))
+        return type(self)([part.along(places, knots) for part in self.parts], replace(self.info, usable=usable), seed=self.seed)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See :meth:`Edit.tensors`."""
+        parts = {f"{i}.{key}": value for i, part in enumerate(self.parts) for key, value in part.tensors().items()}
+        return parts | ({} if self.seed is None else WeightEdit.seed_tensors(self.seed))
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], info: EditInfo) -> Self:
+        """See :meth:`Edit.from_tensors`."""
+        parts: list[Lattice | WeightEdit] = []
+        for i in range(MOST_PARTS):
+            held = {key.removeprefix(f"{i}."): value for key, value in tensors.items() if key.startswith(f"{i}.")}
+            if not held:
+                break
+            leaf = Lattice if "offsets" in held else WeightEdit
+            # codes of a sum are whole: no part knows layers of its own
+            parts.append(leaf.from_tensors(held, replace(info, layers=None)))
+        if not parts:
+            raise KeyError("0.offsets")
+        return cls(parts, info, seed=WeightEdit.seed_from(tensors))
