@@ -13,6 +13,7 @@ from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import EditModel, Model, Picture, Start
 from semanifold.commands.early import stamp_of
 from semanifold.edits import Edit
+from semanifold.edits.base import WEIGHTS
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import read_codes
 from semanifold.generators.base import Generator

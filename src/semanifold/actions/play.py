@@ -11,7 +11,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from semanifold.actions.base import check_weights, facts_of, load, model_for, named_generator, own_code, picture_code, start_run
+from semanifold.actions.base import (
+    check_weights,
+    common_space,
+    facts_of,
+    load,
+    model_for,
+    named_generator,
+    own_code,
+    picture_code,
+    start_run,
+)
 from semanifold.actions.edits import existing, mask_of, named_by, on, tell_edit, tell_finished
 from semanifold.actions.results import (
     HEAT,
