@@ -33,6 +33,7 @@ from semanifold.attributes.base import AttributeReader
 from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import Model
 from semanifold.commands.paths import USUAL, Codes, Measure, Traverse
+from semanifold.edits.base import WEIGHTS
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
@@ -89,7 +90,7 @@ def traverse(command: Traverse) -> int:
     if paths.info.fingerprint not in ("", "unknown", generator.fingerprint):
         remark(f"The paths were found on {paths.info.generator} with other weights; they may do other things here.")
     pool = read_codes_of(command.codes, generator)
-    codes = pool.codes_for(generator, paths.info.space)
+    codes = pool.codes_for(generator, paths.space(generator))
     starts: dict[str, Latents] = {}
     for i, name in enumerate(pool.names):
         starts.setdefault(name, codes[i])
@@ -281,7 +282,8 @@ def masks_of(command: Measure, traversal: Traversal) -> dict[str, Tensor]:
             f"{traversal.facts['generator']} ({traversal.facts['fingerprint']}); put the weights back, or walk again."
         )
     pool = read_pool(traversal.folder / POOL, generator)
-    codes = pool.codes_for(generator, traversal.facts["space"])
+    space = traversal.facts["space"]
+    codes = pool.codes_for(generator, next(iter(generator.spaces)) if space == WEIGHTS else space)
     rows = {name: i for i, name in enumerate(pool.names)}
     size = generator.picture_shape[1:]
     return {name: read_mask(command.mask, generator, codes[rows[name]]).at(*size).float().cpu() for name in traversal.codes}

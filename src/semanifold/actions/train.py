@@ -26,7 +26,7 @@ from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
 from semanifold.masks import Mask
 from semanifold.paths import training_records as records
-from semanifold.paths.base import PathSet
+from semanifold.paths.base import LatentPaths, PathSet
 from semanifold.paths.bending import bending
 from semanifold.paths.experiments import RECONSTRUCTOR, open_experiment, preset_of
 from semanifold.paths.files import PATHS, load_paths, save_paths
@@ -154,7 +154,7 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
             preset = preset_of(earlier.arguments, preset)
         paths.check_generator(generator)
         paths = paths.with_info(generator=generator.name, fingerprint=generator.fingerprint).requires_grad_()
-        space, k = paths.info.space, len(paths)
+        space, k = paths.space(generator), len(paths)
         facts |= {"start": digest_of(paths), "begin": begin}
         for sentence in earlier.remarks:
             remark(sentence)
@@ -248,13 +248,15 @@ class Work:
             f"{scores['magnitude_error']:.3g} of {self.settings.min_magnitude:g} to {self.settings.max_magnitude:g}."
         )
         start = self.generator.sample([0], labels=first_label(self.generator))
-        words = draw(self.generator, self.paths, self.generator.convert(start, self.paths.info.space), run.path(SHEET))
+        words = draw(self.generator, self.paths, self.generator.convert(start, self.paths.space(self.generator)), run.path(SHEET))
         if named := [found for found in words.values() if found]:
             say(f"On the picture of seed 0, {len(named)} of them change something that can be named, as the sheet shows.")
         return 0
 
     def bends(self) -> dict[str, list[float]]:
-        """Return how far each path is from a straight line: all 1 for one that is the same everywhere."""
+        """Return how far each path of codes is from a straight line: all 1 for one that is the same everywhere."""
+        if not isinstance(self.paths, LatentPaths):
+            return {}
         codes = self.generator.sample(range(BENT, BENT + BEND_CODES), labels=first_label(self.generator))
         found = asdict(bending(self.paths, self.generator.convert(codes, self.paths.info.space)))
         return {name: [round(value, 4) for value in values.tolist()] for name, values in found.items()}

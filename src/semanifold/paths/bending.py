@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
+from semanifold.edits import LatentEdit
 from semanifold.errors import SemanifoldError
 from semanifold.latents import Latents
-from semanifold.paths.base import PathSet
+from semanifold.paths.base import LatentPaths
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Bending:
 
 
 @torch.no_grad()
-def bending(paths: PathSet, latents: Latents) -> Bending:
+def bending(paths: LatentPaths, latents: Latents) -> Bending:
     """Measure how much each path of a set bends.
 
     Args:
@@ -47,9 +48,10 @@ def bending(paths: PathSet, latents: Latents) -> Bending:
     return Bending(*torch.tensor(rows).T)
 
 
-def _of_one(paths: PathSet, index: int, latents: Latents, t: Tensor) -> tuple[float, float, float]:
+def _of_one(paths: LatentPaths, index: int, latents: Latents, t: Tensor) -> tuple[float, float, float]:
     """Return the three numbers of one path; ``t`` are the moments of its steps."""
     edit = paths[index]
+    assert isinstance(edit, LatentEdit)
     ways = torch.stack([edit.latents(latents[i], t.to(latents.values)).values.flatten(1) for i in range(len(latents))])
     steps = ways[:, 1:] - ways[:, :-1]
     lengths = steps.norm(dim=-1)

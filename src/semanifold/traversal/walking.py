@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from semanifold import media
-from semanifold.edits import Edit
+from semanifold.edits import Edit, LatentEdit
 from semanifold.edits.flow import MOST_STEPS
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
@@ -66,7 +66,7 @@ def walk(edit: Edit, generator: Generator, code: Latents, t: Tensor, *, batch: i
     """
     with torch.no_grad():
         for part in t.to(code.values.device).split(batch):
-            yield edit.latents(code, part), edit.images(generator, code, part)
+            yield edit.applied(generator, code, part)[1], edit.images(generator, code, part)
 
 
 def write_path(place: Path, frames: Iterator[tuple[Latents, Tensor]], jpeg: int | None = None) -> None:
@@ -107,7 +107,8 @@ def save_picture(frame: media.Frame, stem: Path, jpeg: int | None) -> Path:
 def write_codes(folder: Path, edits: Sequence[Edit], code: Latents, t: Tensor, *, batch: int = 8) -> None:
     """Write the codes of all paths from one code, ``[K, T, ...]``, as safetensors and as WarpedGANSpace's plain tensor.
 
-    They are computed in the batches of :func:`walk`, so that they are the codes of the pictures to the last bit.
+    They are computed in the batches of :func:`walk`, so that they are the codes of the pictures to the last bit. Of edits of weights,
+    which move no codes, nothing is written.
 
     Args:
         folder: of the code.
@@ -116,11 +117,12 @@ def write_codes(folder: Path, edits: Sequence[Edit], code: Latents, t: Tensor, *
         t: T moments.
         batch: as it was in :func:`walk`.
     """
-    if (folder / CODES).is_file() and (folder / PUBLISHED_CODES).is_file():
+    moving = [edit for edit in edits if isinstance(edit, LatentEdit)]
+    if len(moving) < len(edits) or ((folder / CODES).is_file() and (folder / PUBLISHED_CODES).is_file()):
         return
     with torch.no_grad():
         parts = t.to(code.values.device).split(batch)
-        rows = [torch.cat([edit.latents(code, part).values.cpu() for part in parts]) for edit in edits]
+        rows = [torch.cat([edit.latents(code, part).values.cpu() for part in parts]) for edit in moving]
     codes = torch.stack(rows).float()
     with replacing(folder / CODES) as part:
         save_file({"codes": codes, "t": t.cpu()}, part, metadata={"space": code.space})
