@@ -143,7 +143,7 @@ def joint_paths(
     local = torch.stack(metrics)
     if not (torch.isfinite(local).all() and (local.diagonal(dim1=1, dim2=2).sum(1) > 0).all()):
         raise SemanifoldError(f"Pictures of {generator.name} do not change, or by infinite amounts; no directions can be found.")
-    frame = joint_diagonal(_logarithms(local))
+    frame = joint_diagonal(logarithms(local))
     strength = torch.einsum("ki,nij,kj->k", frame, local, frame)
     frame = frame[strength.argsort(descending=True)[:k]]
     frame = frame * frame.gather(1, frame.abs().argmax(1, keepdim=True)).sign()
@@ -157,7 +157,7 @@ def _leading(rows: Tensor, kept: int) -> Tensor:
     return torch.linalg.eigh(seen.T @ seen).eigenvectors.flip(1)[:, :kept].T.to(rows)
 
 
-def _logarithms(metrics: Tensor) -> Tensor:
+def logarithms(metrics: Tensor) -> Tensor:
     """Return the matrix logarithms of positive matrices ``[n, d, d]``, damped by :data:`DAMPING`."""
     values, vectors = torch.linalg.eigh(metrics)
     damped = values.clamp(min=0) + DAMPING * values.amax(1, keepdim=True)

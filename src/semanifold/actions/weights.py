@@ -1,0 +1,104 @@
+"""What ``semanifold weights`` and ``bake`` do."""
+
+from __future__ import annotations
+
+import math
+
+from semanifold.actions.base import check_weights, facts_of, load, model_for, named_generator, start_code, start_run
+from semanifold.actions.directions import SHEET, draw
+from semanifold.actions.results import find_edit, folder_of
+from semanifold.actions.terminal import facts, hint, progress_line, say, show
+from semanifold.commands.weights import Bake, Weights
+from semanifold.distances import distance_by_name
+from semanifold.edits import WeightEdit
+from semanifold.errors import SemanifoldError
+from semanifold.generators.base import Generator
+from semanifold.generators.editing import check_layers, editable_layers
+from semanifold.generators.loading import save_generator
+from semanifold.paths.files import PATHS, save_paths
+from semanifold.paths.weight_axes import calibrated, joint_weight_paths, masked_weight_paths
+from semanifold.paths.weight_hessian import hessian_paths
+from semanifold.paths.weights import WeightPaths, svd_paths
+from semanifold.storage.runs import working
+
+SAMPLES = 24
+
+
+def find_weights(command: Weights) -> int:
+    """Find the directions, write them, and draw the sheet."""
+    generator = load(command.model)
+    if command.method == "layers":
+        return list_layers(generator)
+    layers = command.layer or (middle_layer(generator),)
+    check_layers(generator, layers)
+    code = start_code(command.start, generator)
+    folder = command.folder
+    run = start_run(command, "weights", folder, facts_of(generator), command.inputs)
+    if run.finished:
+        say(f"{folder} is finished already; --overwrite does it again.")
+    else:
+        with working(run):
+            paths = find(command, generator, layers)
+            save_paths(paths, run.path(PATHS))
+            draw(generator, paths, code, run.path(SHEET))
+            say(f"{len(paths)} directions in {paths.what_moves} of {generator.name}, by {paths.info.method}.")
+    show(folder / SHEET)
+    hint(*command.then)
+    return 0
+
+
+def find(command: Weights, generator: Generator, layers: tuple[str, ...]) -> WeightPaths:
+    """Return the set, each path as long as it takes for a change that is seen at once."""
+    samples, seeds = command.samples or SAMPLES, [command.start.seed] if command.one else None
+    with progress_line(f"finding directions in {', '.join(layers)}") as line:
+        if command.method == "svd":
+            if len(layers) != 1:
+                raise SemanifoldError("Singular vectors are those of one layer; name one --layer.")
+            found = svd_paths(generator, layers[0], command.k)
+        elif command.method == "mask":
+            assert command.mask is not None
+            found = masked_weight_paths(generator, layers, command.mask, command.k, samples=samples, seeds=seeds, progress=line)
+        elif command.method == "joint":
+            found = joint_weight_paths(generator, layers, command.k, samples=samples, progress=line)
+        else:
+            found = hessian_paths(
+                generator, layers, command.k, distance=distance_by_name(command.distance), samples=samples, progress=line
+            )
+    with progress_line("finding how far each may go") as line:
+        return calibrated(found, generator, command.mask, seeds=seeds, progress=line)
+
+
+def middle_layer(generator: Generator) -> str:
+    """Return the convolution in the middle of a generator's layers."""
+    known = {layer: shape for layer, shape in editable_layers(generator).items() if len(shape) == 4 and shape[-1] > 1}
+    if not known:
+        raise SemanifoldError(f"{generator.name} has no convolution whose weight can be edited; name a --layer.")
+    return list(known)[len(known) // 2]
+
+
+def list_layers(generator: Generator) -> int:
+    """Say which layers have weights that can be edited."""
+    known = editable_layers(generator)
+    facts(layers={layer: list(shape) for layer, shape in known.items()})
+    for layer, shape in known.items():
+        say(f"{layer:<24} {' x '.join(map(str, shape)):<20} {math.prod(shape):,} numbers")
+    return 0
+
+
+def bake_edit(command: Bake) -> int:
+    """Write the generator with the edit inside."""
+    if not math.isfinite(command.strength):
+        raise SemanifoldError(f"strength is a finite number, such as 1 or -0.5, but it is {command.strength:g}.")
+    named = named_generator(command.model)
+    edit = find_edit(command.edit, generator=named)
+    if not isinstance(edit, WeightEdit):
+        raise SemanifoldError(f"{edit.info.name} moves codes; only an edit of weights can become a part of a generator.")
+    model = model_for(command.model, folder_of(command.edit), edit.info.generator)
+    generator = named or load(model)
+    check_weights(generator, [edit])
+    baked = edit.baked(generator, command.strength)
+    save_generator(baked, command.target, overwrite=command.overwrite)
+    facts(fingerprint=baked.fingerprint, target=str(command.target))
+    say(f"{command.target}: {generator.name} with {edit.info.name} inside, at strength {command.strength:g}.")
+    hint("sample", "--generator", command.target)
+    return 0

@@ -1,0 +1,108 @@
+"""``semanifold weights`` and ``bake``: directions in the weights of a generator, and generators with an edit inside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from semanifold.commands import early
+from semanifold.commands.arguments import GENERATOR, MAIN, PLACE, START, flat, option
+from semanifold.commands.base import Command, EditModel, Model, Output, Start, code_words
+from semanifold.errors import SemanifoldError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights(Command):
+    """Find K directions in the weights of a generator's layers, and show each in a row of pictures.
+
+    Attributes:
+        method: svd (singular vectors of the weight), hessian (what changes pictures most), joint (axes along which the picture
+            changes in ways of its own, at many pictures at once), mask (most change inside a mask for the least outside, on all
+            pictures), or layers, which lists the layers and does nothing else.
+        layer: layers whose weights move; a convolution in the middle if left out.
+        k: number of directions.
+        mask: where change is wanted, for the method mask; written as for semanifold discover.
+        distance: how pictures are compared, for the method hessian: l2, faces, lpips-alex, lpips-vgg or lpips-squeeze.
+        samples: pictures that decide; 24 if left out.
+        one: find directions for the picture that the sheet shows, and no other.
+        start: Which picture the sheet shows.
+        model: Which generator makes the pictures.
+        output: Where the results go.
+    """
+
+    method: Annotated[Literal["svd", "hessian", "joint", "mask", "layers"], option("svd|hessian|joint|mask|layers")] = field(
+        kw_only=False
+    )
+    layer: Annotated[tuple[str, ...], option("NAME ...", group=MAIN)] = ()
+    k: Annotated[int, option("K")] = 16
+    mask: Annotated[str | None, option("MASK")] = None
+    samples: Annotated[int | None, option("N")] = None
+    distance: Annotated[str, option("NAME")] = "l2"
+    one: bool = False
+    start: Annotated[Start, flat(START)] = field(default_factory=Start)
+    model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
+    output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
+
+    def __post_init__(self) -> None:
+        """Refuse a mask that means nothing, or is missing, and numbers that make no sense."""
+        if (self.mask is None) == (self.method == "mask"):
+            raise SemanifoldError(
+                "Directions inside a mask need a --mask, such as --mask mouth or --mask box:0.3,0.6,0.7,0.9."
+                if self.mask is None
+                else f"A mask means nothing to the method {self.method}; leave --mask out, or take the method mask."
+            )
+        if self.one and self.method != "mask":
+            raise SemanifoldError("Only directions inside a mask are found for one picture; leave --one out.")
+        if self.k < 1 or (self.samples is not None and not 1 <= self.samples <= 10_000):
+            raise SemanifoldError("k is at least 1, and samples are 1 to 10,000 pictures.")
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        words = [*self.layer, *([self.mask] if self.mask else []), *([self.start.seed] if self.one else [])]
+        return self.output.folder("weights", self.model.word, self.method, *words)
+
+    @property
+    def then(self) -> tuple[object, ...]:
+        """The words of the command to type next."""
+        return ("render", f"{self.folder}:0", *code_words(self.model.generator), "--seed", self.start.seed)
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that decide the result."""
+        return early.inputs(masks=[self.mask] if self.mask else [], codes=self.start.latents)
+
+    def run(self) -> int:
+        """Find the directions, write them, and draw the sheet."""
+        early.check_masks([self.mask] if self.mask else [], self.model.generator)
+        if self.method != "layers" and early.finished(self, "weights", self.folder, self.inputs, ("paths.png",), self.then):
+            return 0
+        from semanifold.actions.weights import find_weights  # noqa: PLC0415  (brings torch)
+
+        return find_weights(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bake(Command):
+    """Write a generator whose own pictures are the edited ones.
+
+    Attributes:
+        edit: run folder or edit.safetensors of an edit of weights, or one path of a set, such as set.safetensors:3.
+        target: the new file, ending in .safetensors.
+        strength: how far along the edit; 1 is its end, -1 the other.
+        overwrite: replace the target if it is there.
+        model: Which generator the edit goes into.
+    """
+
+    edit: Annotated[Path, option("EDIT")] = field(kw_only=False)
+    target: Annotated[Path, option("TARGET")] = field(kw_only=False)
+    strength: Annotated[float, option("X", group=MAIN)] = 1.0
+    overwrite: bool = False
+    model: Annotated[EditModel, flat(GENERATOR)] = field(default_factory=EditModel)
+
+    def run(self) -> int:
+        """Write the generator."""
+        from semanifold.actions.weights import bake_edit  # noqa: PLC0415  (brings torch)
+
+        return bake_edit(self)

@@ -1,0 +1,84 @@
+"""Leading eigenpairs of a large symmetric matrix that is known by its products only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Product = Callable[[Tensor], Tensor]
+"""Rows ``[b, N]`` to their products ``[b, N]`` with a symmetric matrix of no negative eigenvalue."""
+
+
+@dataclass(frozen=True)
+class Eigenpairs:
+    """What has been found so far, and all that the search needs to go on from here, bit for bit.
+
+    Attributes:
+        basis: ``[m, N]`` orthonormal rows that have been multiplied.
+        products: ``[m, N]`` their products.
+        ahead: ``[b, N]`` orthonormal rows to be multiplied next.
+        multiplied: number of rows that have been multiplied in all.
+    """
+
+    basis: Tensor
+    products: Tensor
+    ahead: Tensor
+    multiplied: int = 0
+
+    def ritz(self) -> tuple[Tensor, Tensor]:
+        """Return the eigenvalues ``[m]`` of the matrix in the basis, largest first, and their coordinates ``[m, m]`` (rows)."""
+        small = (
+            (self.basis.double() @ self.products.double().T)
+            if self.basis.dtype == torch.float64
+            else (self.basis @ self.products.T).double()
+        )
+        values, vectors = torch.linalg.eigh((small + small.T) / 2)
+        return values.flip(0), vectors.T.flip(0)
+
+    def pairs(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the k leading eigenvalues, eigenvectors ``[k, N]``, and residuals ``|H v - lambda v| / lambda_1`` ``[k]``."""
+        values, coordinates = self.ritz()
+        coordinates = coordinates[:k].to(self.basis)
+        vectors = coordinates @ self.basis
+        left = coordinates @ self.products - values[:k, None].to(self.basis) * vectors
+        return values[:k], vectors, left.norm(dim=1).double() / values[0].clamp(min=torch.finfo(torch.float64).tiny)
+
+
+def begin(size: int, block: int, like: Tensor, seed: int = 0) -> Eigenpairs:
+    """Return the state before the first product: ``block`` random orthonormal rows."""
+    drawn = torch.randn(block, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(like)
+    empty = like.new_empty(0, size)
+    return Eigenpairs(empty, empty, _orthonormal(drawn, empty))
+
+
+def step(state: Eigenpairs, product: Product, k: int, most: int) -> Eigenpairs:
+    """Multiply one block more: block Lanczos with full reorthogonalisation and a thick restart (Wu & Simon 2000).
+
+    Args:
+        state: see :class:`Eigenpairs`.
+        product: multiplies rows.
+        k: eigenpairs that are wanted.
+        most: rows that are kept; above it, what is known of the leading ``k + block`` pairs goes on alone.
+    """
+    block = len(state.ahead)
+    found = product(state.ahead)
+    basis, products = torch.cat([state.basis, state.ahead]), torch.cat([state.products, found])
+    # what the last block was turned into, apart from what is known, is where the matrix leads next
+    ahead = _orthonormal(found, basis)
+    if len(basis) + block > most:
+        # the leading vectors stay what they are; their products are known, so nothing is multiplied again
+        joined = Eigenpairs(basis, products, ahead)
+        rows = joined.ritz()[1][: min(k + block, len(basis))].to(basis)
+        basis, products = rows @ basis, rows @ products
+    return Eigenpairs(basis, products, ahead, state.multiplied + block)
+
+
+def _orthonormal(rows: Tensor, others: Tensor) -> Tensor:
+    """Return rows that are orthonormal, and orthogonal to others that are orthonormal; twice, for the rounding."""
+    for _ in range(2):
+        rows = rows - (rows @ others.T) @ others
+        rows = torch.linalg.qr(rows.T)[0].T
+    return rows

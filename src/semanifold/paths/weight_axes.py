@@ -1,0 +1,343 @@
+"""Directions in weights that are found by what they do to pictures: joint axes, and axes that stay inside a mask."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semanifold.errors import SemanifoldError
+from semanifold.generators.base import Generator
+from semanifold.generators.editing import moved, weight_of
+from semanifold.generators.mixed_weight import MixedWeight
+from semanifold.jacobians import Pictures, mean_products, pull_back, push_forward
+from semanifold.latents import Latents
+from semanifold.manifolds.directions import generalised_eigenvectors
+from semanifold.masks import Mask, as_mask
+from semanifold.paths.base import APART
+from semanifold.paths.joint import CARDOSO, joint_diagonal, logarithms
+from semanifold.paths.weights import CITE, WeightPaths, info_of
+from semanifold.progress import Progress, Watch, watching
+
+DAMPING = 1e-3
+"""Added to the change outside, as a share of the strongest change inside."""
+PROBES, CHUNK = 6, 16
+
+
+@dataclass(frozen=True)
+class WeightSpace:
+    """The weights of some layers as one vector, whose unit is the norm of the weights themselves.
+
+    Attributes:
+        generator: whose weights they are.
+        layers: names.
+    """
+
+    generator: Generator
+    layers: tuple[str, ...]
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of the weight by layer."""
+        return {layer: tuple(weight_of(self.generator, layer).shape) for layer in self.layers}
+
+    @property
+    def size(self) -> int:
+        """Numbers of all weights."""
+        return sum(map(math.prod, self.shapes.values()))
+
+    def zero(self) -> Tensor:
+        """Return ``[1, N]`` no change."""
+        return weight_of(self.generator, self.layers[0]).new_zeros(1, self.size)
+
+    def pictures_of(self, code: Latents, size: int | None) -> Pictures:
+        """Return the function from changes ``[n, N]``, in units of each weight's norm, to the pictures of one code."""
+        weights = {layer: weight_of(self.generator, layer) for layer in self.layers}
+        lengths = [math.prod(shape) for shape in self.shapes.values()]
+        units = [float(weight.norm()) for weight in weights.values()]
+
+        def pictures(changes: Tensor) -> Tensor:
+            parts = dict(zip(self.layers, changes.split(lengths, 1), strict=True))
+            index = torch.arange(len(changes), device=changes.device)[:, None]
+            mixed = {}
+            for (layer, weight), unit in zip(weights.items(), units, strict=True):
+                rows = parts[layer]
+                far = torch.full((len(changes), 1), unit, dtype=changes.dtype, device=changes.device)
+                mixed[layer] = MixedWeight.along(
+                    weight, lambda k, rows=rows, like=weight: rows[k].reshape(like.shape), index, far
+                )
+            shared = (
+                code
+                if self.generator.shares_frames
+                else code.with_values(code.values.expand(len(changes), *code.values.shape[1:]))
+            )
+            return moved(self.generator, mixed).images(shared, size=size)
+
+        return pictures
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How pictures change in a subspace of weights.
+
+    Attributes:
+        basis: ``[s, N]`` orthonormal rows.
+        inside: ``[n, s, s]`` mean products of the pictures that the rows push to, per code, inside its mask (or everywhere).
+        outside: ``[n, s, s]`` the same outside; zero without masks.
+    """
+
+    basis: Tensor
+    inside: Tensor
+    outside: Tensor
+
+
+def changes_of(
+    space: WeightSpace,
+    codes: Latents,
+    masks: Sequence[Mask] | None,
+    kept: int,
+    *,
+    size: int | None = None,
+    probes: int = PROBES,
+    chunk: int = CHUNK,
+    seed: int = 0,
+    tell: Progress,
+) -> Changes:
+    """Find the changes of weights that move pictures most (inside their masks, if any), and how they move each picture.
+
+    Random pictures are pulled back from every code to the weights (vjp; Halko et al. 2011, arXiv:0909.4061); the leading
+    singular vectors of these rows span the subspace. Each of them is then pushed forward (jvp, by central differences) at every
+    code.
+
+    Args:
+        space: which weights.
+        codes: n codes.
+        masks: one per code; None for the whole picture.
+        kept: s, dimensions of the subspace.
+        size: height and width of the pictures; their own when None.
+        probes: random pictures per code; more where ``kept`` asks for them.
+        chunk: pictures at a time.
+        seed: of the random pictures.
+        tell: gets ``step`` and ``steps``.
+
+    Raises:
+        SemanifoldError: if pictures do not change, or by infinite amounts.
+    """
+    n, zero = len(codes), space.zero()
+    probes = max(probes, math.ceil(2 * kept / n))
+    steps, done, rows = 2 * n, 0, []
+    roots = [_roots(space.generator, codes[i], None if masks is None else masks[i], size) for i in range(n)]
+    for i in range(n):
+        rows.append(pull_back(space.pictures_of(codes[i], size), zero, roots[i][0], probes, chunk, seed + i))
+        done += 1
+        tell({"step": done, "steps": steps})
+    basis = _leading_rows(torch.cat(rows), min(kept, n * probes, space.size))
+    inside, outside = [], []
+    for i in range(n):
+        pushed = push_forward(space.pictures_of(codes[i], size), zero, basis, chunk)
+        inside.append(mean_products(pushed * roots[i][0]))
+        outside.append(mean_products(pushed * roots[i][1]))
+        done += 1
+        tell({"step": done, "steps": steps})
+    found = Changes(basis, torch.stack(inside), torch.stack(outside))
+    total = found.inside.diagonal(dim1=1, dim2=2).sum()
+    if not (torch.isfinite(found.inside).all() and torch.isfinite(found.outside).all() and total > 0):
+        raise SemanifoldError(
+            f"Pictures of {space.generator.name} do not change there, or by infinite amounts; choose another layer or mask."
+        )
+    return found
+
+
+def masked_weight_paths(
+    generator: Generator,
+    layers: Sequence[str],
+    mask: str | Mask,
+    k: int = 8,
+    *,
+    samples: int = 24,
+    kept: int = 48,
+    size: int | None = None,
+    damping: float = DAMPING,
+    seed: int = 0,
+    seeds: Sequence[int] | None = None,
+    progress: Watch = None,
+) -> WeightPaths:
+    """Return directions in weights that change pictures inside a mask and leave them alone outside, the best first.
+
+    They solve ``A v = lambda (B + mu I) v`` with A and B the mean squared change inside and outside, averaged over pictures whose
+    masks are found picture by picture; so each is one direction for all pictures, where a local direction of codes holds at its
+    own picture only.
+
+    Args:
+        generator: any with weights.
+        layers: names of the layers whose weights move.
+        mask: where change is welcome; a name such as ``mouth`` is another mask on every picture.
+        k: number of directions.
+        samples: pictures that decide.
+        kept: dimensions of the subspace that is searched.
+        size: height and width of the pictures; their own when None.
+        damping: mu as a share of the strongest change inside.
+        seed: of the pictures.
+        seeds: their own numbers, instead; one alone gives directions for that picture.
+        progress: called with ``step`` and ``steps``; a bar when None, nothing when False.
+
+    Raises:
+        SemanifoldError: for layers that are not there, a mask that cannot be drawn, or pictures that do not change.
+    """
+    space = WeightSpace(generator, tuple(layers))
+    codes = codes_for(generator, samples, seed, seeds)
+    masks = [as_mask(mask, generator, codes[i]) for i in range(len(codes))]
+    with watching(progress, f"finding changes of weights inside {mask}") as tell:
+        found = changes_of(space, codes, masks, max(kept, k), size=size, seed=seed, tell=tell)
+    inside, outside = found.inside.mean(0), found.outside.mean(0)
+    top = float(torch.linalg.eigvalsh(inside)[-1])
+    _, small = generalised_eigenvectors(inside, outside + damping * top * torch.eye(len(inside)).to(inside))
+    return made(space, small[:k], found.basis, f"changes of weights inside {mask}", CITE)
+
+
+def joint_weight_paths(
+    generator: Generator,
+    layers: Sequence[str],
+    k: int = 32,
+    *,
+    samples: int = 48,
+    kept: int = 64,
+    size: int | None = 64,
+    seed: int = 0,
+    progress: Watch = None,
+) -> WeightPaths:
+    """Return directions in weights that the pictures' own changes agree on: :func:`~semanifold.paths.joint.joint_paths` of weights.
+
+    Args:
+        generator: any with weights.
+        layers: names of the layers whose weights move.
+        k: number of directions, those that change pictures most first.
+        samples: pictures whose metrics are diagonalised together.
+        kept: dimensions of the subspace in which that is done.
+        size: height and width of the pictures; their own when None.
+        seed: of the pictures.
+        progress: called with ``step`` and ``steps``; a bar when None, nothing when False.
+
+    Raises:
+        SemanifoldError: for layers that are not there, or pictures that do not change.
+    """
+    space = WeightSpace(generator, tuple(layers))
+    codes = codes_for(generator, samples, seed, None)
+    pixels = None if size is None or size >= generator.picture_shape[1] else size
+    with watching(progress, f"finding axes of the weights of {', '.join(layers)}") as tell:
+        found = changes_of(space, codes, None, max(kept, k), size=pixels, seed=seed, tell=tell)
+    frame = joint_diagonal(logarithms(found.inside))
+    strength = torch.einsum("ki,nij,kj->k", frame, found.inside, frame)
+    return made(
+        space, frame[strength.argsort(descending=True)[:k]], found.basis, "joint diagonalisation of weights", CITE + CARDOSO
+    )
+
+
+def made(space: WeightSpace, small: Tensor, basis: Tensor, method: str, cite: tuple[str, ...], steps: int = 16) -> WeightPaths:
+    """Return the set of directions that are given in a subspace ``[k, s]``; ``t = 1`` is half of the weights' own norm."""
+    rows = small.to(basis) @ basis
+    units = torch.cat(
+        [weight_of(space.generator, layer).norm().expand(math.prod(shape)) for layer, shape in space.shapes.items()]
+    )
+    vectors = rows * units.to(rows)
+    unit = float(torch.stack([weight_of(space.generator, layer).norm().square() for layer in space.layers]).sum().sqrt())
+    info = info_of(space.generator, method=method, step=unit / 2 / steps, count=steps, cite=cite)
+    return WeightPaths.from_vectors(vectors.cpu(), space.shapes, info).to(space.generator.device)
+
+
+def codes_for(generator: Generator, samples: int, seed: int, seeds: Sequence[int] | None) -> Latents:
+    """Return the codes that decide: those of seeds that people name, or random ones that nobody shows."""
+    numbers = list(seeds) if seeds is not None else [(APART + 7_000_000 + seed * samples + i) % 2**32 for i in range(samples)]
+    if not numbers:
+        raise SemanifoldError("At least one picture is needed to find directions; give one or more samples.")
+    labels = torch.arange(len(numbers)) % generator.classes if generator.classes else None
+    return generator.sample(numbers, labels=labels)
+
+
+def _roots(generator: Generator, code: Latents, mask: Mask | None, size: int | None) -> tuple[Tensor, Tensor]:
+    """Return the square roots of the weights of pixels inside and outside, each of mean 1."""
+    height, width = generator.picture_shape[1:]
+    if size is not None:
+        height, width = size, max(1, round(width * size / height))
+    if mask is None:
+        one = code.values.new_ones(1, 1, height, width)
+        return one, torch.zeros_like(one)
+    weight = mask.at(height, width).to(code.values)
+    if not 0 < float(weight.mean()) < 1:
+        raise SemanifoldError("The mask covers nothing or everything of a picture; nothing can be told apart by it.")
+    return (weight / weight.mean()).sqrt(), ((1 - weight) / (1 - weight).mean()).sqrt()
+
+
+def _leading_rows(rows: Tensor, kept: int) -> Tensor:
+    """Return the leading right singular vectors ``[kept, N]`` of rows ``[m, N]``, by the small product of the rows."""
+    products = (rows @ rows.T).double()
+    values, vectors = torch.linalg.eigh(products)
+    values, vectors = values.flip(0)[:kept], vectors.flip(1)[:, :kept]
+    sound = values > 1e-10 * values[0]
+    basis = ((vectors[:, sound] / values[sound].sqrt()).T.to(rows)) @ rows
+    return torch.linalg.qr(basis.T)[0].T
+
+
+SEEN = 0.5
+"""A change that is seen at once, as a share of the usual difference of two pictures (inside the mask, if any)."""
+FARTHEST, NEAREST, HALVINGS = 2.0, 1e-3, 10
+"""Range of norms that are tried, as shares of the norm of the weights themselves, and how often it is halved."""
+
+
+@torch.no_grad()
+def calibrated(
+    paths: WeightPaths,
+    generator: Generator,
+    mask: str | Mask | None = None,
+    *,
+    samples: int = 6,
+    level: float = SEEN,
+    seed: int = 0,
+    seeds: Sequence[int] | None = None,
+    progress: Watch = None,
+) -> WeightPaths:
+    """Return the same paths, each as long as it takes for a change that is seen at once, on average over pictures and both signs.
+
+    The change is the root mean square (inside the mask, if there is one), and ``t = 1`` is where it reaches ``level`` times the
+    usual difference of two pictures; at most twice the norm of the weights themselves.
+
+    Args:
+        paths: any in weights.
+        generator: that they are for.
+        mask: where to look; a name is another mask on every picture.
+        samples: pictures to look at.
+        level: share of the usual difference.
+        seed: of the pictures.
+        seeds: their own numbers, instead.
+        progress: called with ``step`` and ``steps``; a bar when None, nothing when False.
+    """
+    codes = codes_for(generator, samples, seed, seeds)
+    plain = generator.images(codes)
+    strangers = generator.images(codes_for(generator, 16, seed + 1, None))
+    roots = [
+        _roots(generator, codes[i], None if mask is None else as_mask(mask, generator, codes[i]), None)[0]
+        for i in range(len(codes))
+    ]
+    root = torch.cat(roots)
+    usual = torch.stack([((strangers - plain[i]) * root[i]).square().mean((1, 2, 3)).sqrt().median() for i in range(len(codes))])
+    norm = float(torch.stack([weight_of(generator, layer).norm().square() for layer in paths.layers]).sum().sqrt())
+    scale, unit = [], paths.info.step * paths.info.count
+    with watching(progress, "finding how far each path may go") as tell:
+        for k in range(len(paths)):
+            low, high = math.log(NEAREST), math.log(FARTHEST)
+            for _ in range(HALVINGS):
+                middle = (low + high) / 2
+                shares = []
+                for sign in (1.0, -1.0):
+                    far = sign * norm * math.exp(middle) / float(paths.scale[k])
+                    changed = paths.shifted_images(generator, codes, k, far)
+                    shares.append(((changed - plain) * root).square().mean((1, 2, 3)).sqrt() / usual)
+                low, high = (middle, high) if float(torch.cat(shares).mean()) < level else (low, middle)
+            scale.append(norm * math.exp((low + high) / 2) / unit)
+            tell({"step": k + 1, "steps": len(paths)})
+    other = paths.with_info()
+    other.scale = torch.tensor(scale).to(paths.scale)
+    return other

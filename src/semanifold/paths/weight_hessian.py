@@ -1,0 +1,187 @@
+"""The leading eigenvectors of the perceptual Hessian in the weights of layers (arXiv:2011.13786, section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.func import functional_call, jvp, vjp
+
+from semanifold.distances import Distance, l2
+from semanifold.eigenpairs import Eigenpairs, Product, begin, step
+from semanifold.errors import SemanifoldError
+from semanifold.generators.base import Generator
+from semanifold.generators.editing import weight_of
+from semanifold.latents import Latents
+from semanifold.paths.weight_axes import WeightSpace, codes_for
+from semanifold.paths.weights import CITE, WeightPaths, info_of
+from semanifold.progress import Watch, watching
+
+TOLERANCE = 1e-2
+"""Residual of an eigenpair, as a share of the largest eigenvalue, from which it counts as found."""
+BLOCK = 8
+
+
+def hessian_product(
+    generator: Generator,
+    layers: Sequence[str],
+    codes: Latents,
+    distance: Distance = l2,
+    *,
+    size: int | None = None,
+    batch: int = 8,
+) -> Product:
+    """Return the exact product with the Hessian at 0 of ``delta -> mean over codes of distance(G(z; W + delta), G(z; W))``.
+
+    A distance that is least at equal pictures has no slope there, so that its Hessian is ``J^T D J``, with J the Jacobian of the
+    pictures in the weights and D the Hessian of the distance in the picture: for squared differences of features ``2 J_f^T J_f``.
+    Each product takes one jvp, one product with D (double backward) and one vjp per batch of codes, and no step size.
+
+    Args:
+        generator: any with weights.
+        layers: names of the layers whose weights change.
+        codes: n codes.
+        distance: between pictures.
+        size: height and width to which pictures are resized, by nearest pixels, as the published code does; none when None.
+        batch: codes at a time; memory grows with it, not with n.
+    """
+    space = WeightSpace(generator, tuple(layers))
+    shapes = space.shapes
+    weights = {layer: weight_of(generator, layer) for layer in layers}
+    lengths = [weight.numel() for weight in weights.values()]
+    parts = [codes[list(range(i, min(i + batch, len(codes))))] for i in range(0, len(codes), batch)]
+
+    def pictures(delta: Tensor, part: Latents) -> Tensor:
+        rows = zip(shapes.items(), delta.split(lengths), strict=True)
+        held = {f"{layer}.weight": weights[layer] + row.reshape(shape) for (layer, shape), row in rows}
+        images = functional_call(generator, held, (part,))
+        return images if size is None else F.interpolate(images, (size, size))
+
+    def product(vectors: Tensor) -> Tensor:
+        zero = space.zero()[0]
+        total = torch.zeros_like(vectors)
+        for part in parts:
+            plain, back = vjp(lambda delta, part=part: pictures(delta, part), zero)
+            for i, vector in enumerate(vectors):
+                pushed = jvp(lambda delta, part=part: pictures(delta, part), (zero,), (vector,))[1]
+                total[i] += back(_curved(distance, plain.detach(), pushed.detach()))[0]
+        return total / len(codes)
+
+    return product
+
+
+def _curved(distance: Distance, plain: Tensor, direction: Tensor) -> Tensor:
+    """Return the product of a direction with the Hessian of the summed distances to the pictures themselves."""
+    with torch.enable_grad():
+        images = plain.clone().requires_grad_()
+        slope = torch.autograd.grad(distance(images, plain).sum(), images, create_graph=True)[0]
+        return torch.autograd.grad((slope * direction).sum(), images)[0]
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Leading eigenpairs of a Hessian.
+
+    Attributes:
+        values: ``[k]`` eigenvalues, largest first.
+        vectors: ``[k, N]`` eigenvectors of unit norm.
+        residuals: ``[k]`` ``|H v - lambda v| / lambda_1``.
+        products: number of products that were taken.
+    """
+
+    values: Tensor
+    vectors: Tensor
+    residuals: Tensor
+    products: int
+
+
+def leading(
+    product: Product,
+    size: int,
+    k: int,
+    like: Tensor,
+    *,
+    tolerance: float = TOLERANCE,
+    block: int = BLOCK,
+    most_products: int | None = None,
+    seed: int = 0,
+    state: Eigenpairs | None = None,
+    progress: Watch = None,
+) -> Spectrum:
+    """Find the k leading eigenpairs of a matrix.
+
+    Args:
+        product: multiplies rows.
+        size: N.
+        k: eigenpairs.
+        like: device and precision.
+        tolerance: residual from which a pair counts as found.
+        block: rows that are multiplied at a time.
+        most_products: rows that are multiplied at most; ``8 k`` and 40 more when None.
+        seed: of the first rows.
+        state: where an earlier search broke off.
+        progress: called with ``step``, ``steps`` and the first eigenvalue; a bar when None, nothing when False.
+
+    Raises:
+        SemanifoldError: if there are fewer numbers than eigenpairs, or products are not finite.
+    """
+    if not 1 <= k <= size:
+        raise SemanifoldError(f"A matrix of {size:,} rows has 1 to {size:,} eigenpairs, but {k} were asked for.")
+    block = min(block, size)
+    most = min(size, max(3 * k, k + 3 * block))
+    limit = most_products or 8 * k + 40
+    state = state or begin(size, block, like, seed)
+    with watching(progress, "finding eigenvectors of the Hessian") as tell:
+        while True:
+            state = step(state, product, k, most)
+            if not torch.isfinite(state.products).all():
+                raise SemanifoldError("The pictures change by NaN or infinite amounts with these weights; choose another layer.")
+            values, vectors, residuals = state.pairs(min(k, len(state.basis)))
+            found = int((residuals <= tolerance).sum()) if len(values) == k else 0
+            tell({"step": found, "steps": k, "largest": float(values[0]), "products": f"{state.multiplied} products"})
+            if found == k or state.multiplied >= min(limit, size) or len(state.basis) + block > size:
+                return Spectrum(values, vectors, residuals, state.multiplied)
+
+
+def hessian_paths(
+    generator: Generator,
+    layers: Sequence[str],
+    k: int = 64,
+    *,
+    distance: Distance = l2,
+    samples: int = 24,
+    size: int | None = None,
+    seed: int = 0,
+    tolerance: float = TOLERANCE,
+    batch: int = 8,
+    steps: int = 16,
+    progress: Watch = None,
+) -> WeightPaths:
+    """Return the directions in which the weights of layers change pictures most, on average over many, the strongest first.
+
+    Args:
+        generator: any with weights.
+        layers: names.
+        k: number of directions; 64 in the paper.
+        distance: between pictures; the paper takes LPIPS.
+        samples: pictures; 512 in the paper.
+        size: height and width at which pictures are compared; 64 in the published code.
+        seed: of the pictures.
+        tolerance: residual from which an eigenpair counts as found.
+        batch: pictures at a time.
+        steps: steps from ``t = 0`` to ``t = 1``.
+        progress: see :func:`leading`.
+
+    Raises:
+        SemanifoldError: for layers that are not there, or pictures that do not change.
+    """
+    space = WeightSpace(generator, tuple(layers))
+    codes = codes_for(generator, samples, seed, None)
+    product = hessian_product(generator, layers, codes, distance, size=size, batch=batch)
+    found = leading(product, space.size, k, space.zero(), tolerance=tolerance, seed=seed, progress=progress)
+    unit = float(torch.stack([weight_of(generator, layer).norm().square() for layer in layers]).sum().sqrt())
+    info = info_of(generator, method="eigenvectors of the Hessian", step=unit / 2 / steps, count=steps, cite=CITE)
+    return WeightPaths.from_vectors(found.vectors.cpu(), space.shapes, info).to(generator.device)
