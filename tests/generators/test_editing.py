@@ -8,10 +8,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 import semanifold as sm
-from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.generators.biggan import BigGAN, BigGANConfig
-from semanifold.generators.editing import editable_layers, moved, weight_of, with_weights
+from semanifold.generators.editing import editable_layers, moved, weight_of
 from semanifold.generators.mixed_weight import MixedWeight
 from semanifold.generators.proggan import ProgGAN, ProgGANConfig
 from semanifold.generators.sngan import SNGAN, SNGANConfig

@@ -24,16 +24,18 @@ from semanifold.paths.base import PathSetInfo
 from semanifold.paths.closed_form import GANSPACE, REACH, SEFA, STEPS
 from semanifold.paths.linear import CITE as LINEAR
 from semanifold.paths.linear import Form, LinearPaths
+from semanifold.paths.navigan import read_navigan
 from semanifold.paths.warped import CITE as WARPED
 from semanifold.paths.warped import WarpedPaths
+from semanifold.paths.weights import WeightPaths
 from semanifold.readings import Remark, Spaces, direction_reading, directions_in, silent
 from semanifold.storage.files import is_file, is_folder, read_bytes, write_bytes
 from semanifold.storage.records import read_settings
 from semanifold.storage.runs import RECORD
 
 KNOWN = (
-    "directions as .npy [k, d] or as a tensor .pt, GANSpace's .npz or dict, deformator_*.pt, support_sets.pt, and experiments of "
-    "WarpedGANSpace"
+    "directions as .npy [k, d] or as a tensor .pt, GANSpace's .npz or dict, deformator_*.pt, support_sets.pt, experiments of "
+    "WarpedGANSpace, and deformations, eigenvectors and checkpoints of Navigan"
 )
 """What is read, for error messages."""
 
@@ -91,14 +93,14 @@ def read_directions(
     shape: Sequence[int] | None = None,
     generator: Generator | None = None,
     remark: Remark = silent,
-) -> LinearPaths | WarpedPaths:
+) -> LinearPaths | WarpedPaths | WeightPaths:
     """Read paths that other programs wrote.
 
     Known are the boundaries of InterFaceGAN and the directions of SeFa, ReSeFa and LowRankGAN (``[k, d]`` or ``[d]``; also
     ``[k, layers, d]``, and ``[layers, d]`` for one path), the same in a dictionary of names, the ``factor.pt`` of rosinality's
     closed form, GANSpace's component files (``.npz``) and the dicts and tensors that e4e ships (``.pt``), the ``deformator_*.pt``
-    of Voynov & Babenko, the ``support_sets.pt`` of WarpedGANSpace and its whole experiment folders. What a file is called does
-    not matter. A direction goes three of its lengths to ``t = 1``, a principal component three standard deviations.
+    of Voynov & Babenko, the ``support_sets.pt`` of WarpedGANSpace and its whole experiment folders, and the deformations,
+    eigenvectors and checkpoints of Navigan. What a file is called does not matter but for eigenvectors. A direction goes three of its lengths to ``t = 1``, a principal component three standard deviations.
 
     Args:
         path: file, or folder of an experiment.
@@ -120,6 +122,8 @@ def read_directions(
         wanted = replace(wanted, path=_newest(wanted.path))
     arrays = open_arrays(wanted.path, "file of paths")
     held = arrays.tree
+    if (of_weights := read_navigan(arrays, wanted.path)) is not None:
+        return of_weights
     if isinstance(held, Mapping):
         inner = held.get("support_sets")  # a checkpoint of the training has it
         inner = inner if isinstance(inner, Mapping) else held
