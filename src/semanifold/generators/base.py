@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -127,6 +127,19 @@ class Generator(nn.Module, ABC):
         from semanifold.faces.reading import regions_of  # noqa: PLC0415  # the worlds know generators
 
         return regions_of(self, None if code is None else as_latents(code, self))
+
+    def with_weights(self, weights: Mapping[str, Tensor]) -> Self:
+        """Return another generator that has other weights in some layers and shares all other tensors with this one.
+
+        Args:
+            weights: by layer, such as ``{"convs.4": tensor}``: a tensor of the shape of its weight.
+
+        Raises:
+            SemanifoldError: if there is no such layer, or a weight has another shape or holds NaN or infinite values.
+        """
+        from semanifold.generators.editing import with_weights  # noqa: PLC0415  (it knows generators)
+
+        return with_weights(self, weights)
 
     def forward(self, latents: Latents, **options: Any) -> Tensor:
         """The same as :meth:`images`, with the same options."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
-from semanifold.generators.editing import moved, weight_of
+from semanifold.generators.editing import check_layers, moved, weight_of
 from semanifold.generators.mixed_weight import MixedWeight
 from semanifold.jacobians import Pictures, mean_products, pull_back, push_forward
 from semanifold.latents import Latents
@@ -38,6 +38,12 @@ class WeightSpace:
 
     generator: Generator
     layers: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse layers that are not there."""
+        if not self.layers:
+            raise SemanifoldError(f"At least one layer of {self.generator.name} has to be named whose weights may move.")
+        check_layers(self.generator, self.layers)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -1,0 +1,140 @@
+"""Directions in weights that are found by what they do to pictures, against the published numbers and by what they promise."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from reference import REFERENCE, agree, numbers, settings
+from torch import Tensor
+
+import semanifold as sm
+from semanifold.distances import feature_distance, l2
+from semanifold.errors import SemanifoldError
+from semanifold.generators.editing import weight_of
+from semanifold.locality.metrics import mse_ratio
+from semanifold.masks import as_mask
+from semanifold.paths.navigan import layer_name
+from semanifold.paths.weight_axes import SEEN, calibrated, joint_weight_paths, masked_weight_paths
+from semanifold.paths.weight_hessian import hessian_paths, hessian_product, leading
+
+LAYER = layer_name(settings("hessian_small")["layer_ix"])
+DISTANCES = {
+    "nearest16": lambda a, b: l2(F.interpolate(a, (16, 16)), F.interpolate(b, (16, 16))),
+    "avgpool16": lambda a, b: l2(F.avg_pool2d(a, 4), F.avg_pool2d(b, 4)),
+}
+
+
+@pytest.fixture(scope="module")
+def generator() -> sm.Generator:
+    return sm.load_generator(str(REFERENCE / "stylegan2_rosinality" / "generator.pt")).double()
+
+
+@pytest.fixture(scope="module")
+def codes() -> sm.Latents:
+    return sm.Latents(numbers("hessian_small")["zs"].double(), "z")
+
+
+@pytest.mark.parametrize("name", list(DISTANCES))
+def test_products_with_the_hessian_are_the_published_ones(name, generator, codes):
+    held = numbers("hessian_small", name)
+    product = hessian_product(generator, [LAYER], codes, DISTANCES[name], batch=5)
+    agree(product(held["probe_vectors"][:2]), held["hvp"][:2], 1e-7)
+
+
+def test_the_leading_eigenvectors_are_those_of_the_dense_hessian(generator, codes):
+    held = numbers("hessian_small", "avgpool16")
+    count = len(held["eigenvalues"])
+    product = hessian_product(generator, [LAYER], codes, DISTANCES["avgpool16"], batch=12)
+    found = leading(product, held["eigenvectors"].shape[1], count, held["eigenvectors"], tolerance=1e-4, progress=False)
+    assert found.residuals.max() <= 1e-4
+    torch.testing.assert_close(found.values, held["eigenvalues"], rtol=1e-6, atol=0)
+    cosines = torch.linalg.svdvals(found.vectors @ held["eigenvectors"].T)
+    assert torch.acos(cosines.clamp(max=1)).max() <= 1e-3
+
+
+def test_any_distance_has_its_own_hessian_and_resizing_is_the_published_one(generator, codes):
+    """Of features: the second derivative along a line, by differences."""
+    distance = feature_distance(lambda x: [F.avg_pool2d(x, 8), F.max_pool2d(x, 4).tanh()])
+    vector = torch.randn(1, weight_of(generator, LAYER).numel(), generator=torch.Generator().manual_seed(1)).double()
+    few = codes[[0, 1]]
+    curve = float((hessian_product(generator, [LAYER], few, distance)(vector) * vector).sum())
+    weight, plain = weight_of(generator, LAYER), generator.images(few)
+
+    def along(t: float) -> float:
+        other = generator.with_weights({LAYER: weight + t * vector.reshape(weight.shape)})
+        return float(distance(other.images(few), plain).mean())
+
+    step = 1e-3
+    assert curve == pytest.approx((along(step) + along(-step)) / step**2, rel=1e-3)
+    resized = hessian_product(generator, [LAYER], few, l2, size=16)(vector)
+    agree(resized, hessian_product(generator, [LAYER], few, DISTANCES["nearest16"])(vector), 1e-9)
+
+
+class Two(torch.nn.Module):
+    """Pictures whose left half comes from one channel and whose right half from another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(2, 2, 1, bias=False)
+        self.last = torch.nn.Conv2d(2, 1, 1, bias=False)
+        self.conv.weight.data = torch.tensor([[1.0, 0.0], [0.0, 1.0]])[..., None, None]
+        self.last.weight.data = torch.ones(1, 2, 1, 1)
+        ramp = torch.zeros(1, 2, 8, 8)
+        ramp[:, 0, :, :4], ramp[:, 1, :, 4:] = 1, 1
+        self.register_buffer("place", ramp)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.last(self.conv(self.place * z[:, :2, None, None])).tanh()
+
+
+@pytest.fixture
+def halves() -> sm.Generator:
+    return sm.wrap(Two(), 4, name="halves")
+
+
+def test_directions_inside_a_mask_leave_the_outside_alone_on_unseen_pictures(halves):
+    left = sm.box(0, 0, 0.5, 1)
+    paths = masked_weight_paths(halves, ["network.conv"], left, 2, samples=6, kept=4, progress=False)
+    weight = paths.direction(0)["network.conv"]
+    assert weight[:, 0].norm() > 0.999 * weight.norm(), "only what is read on the left may move"
+    for seed in (100, 101):
+        plain = halves.images(halves.sample(seed))
+        moved = paths[0].images(halves, seed, [-1.0, 1.0])
+        assert mse_ratio(moved, plain, left.at(8, 8)).max() < 1e-4
+    with pytest.raises(SemanifoldError, match="covers nothing or everything"):
+        masked_weight_paths(halves, ["network.conv"], sm.box(0, 0, 1, 1), progress=False)
+    with pytest.raises(SemanifoldError, match="At least one layer"):
+        masked_weight_paths(halves, [], left, progress=False)
+    blind = Two()
+    blind.place.zero_()
+    with pytest.raises(SemanifoldError, match="do not change"):
+        masked_weight_paths(sm.wrap(blind, 4), ["network.conv"], left, progress=False)
+
+
+def test_joint_axes_tell_the_halves_apart(halves):
+    paths = joint_weight_paths(halves, ["network.conv"], 2, samples=8, kept=4, progress=False)
+    for k in range(2):
+        columns = paths.direction(k)["network.conv"][..., 0, 0].norm(dim=0)
+        assert columns.max() > 0.999 * columns.norm(), "an axis moves one half"
+
+
+def test_a_path_ends_where_its_change_is_seen_at_once():
+    generator = sm.load_generator("faces")
+    paths = calibrated(
+        hessian_paths(generator, ["convs.5"], 2, samples=2, tolerance=0.5, progress=False),
+        generator,
+        "mouth",
+        samples=2,
+        progress=False,
+    )
+    codes = generator.sample([50, 51, 52])
+    plain, strangers = generator.images(codes), generator.images(generator.sample(range(60, 76)))
+    for k in range(2):
+        shares = []
+        for i, code in enumerate(codes):
+            inside = as_mask("mouth", generator, code).at(64, 64).sqrt()
+            usual = ((strangers - plain[i]) * inside).square().mean((1, 2, 3)).sqrt().median()
+            moved = paths[k].images(generator, code, [-1.0, 1.0])
+            shares.append(((moved - plain[i]) * inside).square().mean((1, 2, 3)).sqrt() / usual)
+        assert 0.4 * SEEN < float(torch.cat(shares).mean()) < 2.5 * SEEN
