@@ -18,6 +18,7 @@ from semanifold.actions.directions import CLOSED, SHEET, draw
 from semanifold.actions.terminal import facts as tell_facts
 from semanifold.actions.terminal import hint, progress_line, remark, say, show
 from semanifold.actions.train_arguments import ANY
+from semanifold.actions.weights import WEIGHT_KINDS
 from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import FACES
 from semanifold.commands.train import Kind, Train, Training
@@ -37,6 +38,7 @@ from semanifold.paths.reconstructor import Reconstructor, check_fits, make_recon
 from semanifold.paths.training import check_learnable, held_out_scores, leave, make_accelerator, train_paths
 from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import WarpedPaths
+from semanifold.paths.weights import WeightPaths
 from semanifold.readings import silent
 from semanifold.storage.files import write_text
 from semanifold.storage.runs import Run, earlier_run, working
@@ -171,7 +173,8 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
     )
     weight = 0.0 if mask is None else 1.0 if command.lambda_mask is None else command.lambda_mask
     along = paths is None and making.form_of(command.kind, preset) is not None
-    settings = making.settings_of(command.training, generator, preset, space, weight, along=along)
+    in_weights = isinstance(paths, WeightPaths) or (paths is None and making.kind_of(command.kind, preset) in WEIGHT_KINDS)
+    settings = making.settings_of(command.training, generator, preset, space, weight, along=along, in_weights=in_weights)
     if begin >= settings.iterations:
         raise SemanifoldError(f"{command.start_from} has done {begin} iterations already; give --iterations above that.")
     mask = mask if weight else None
@@ -302,7 +305,7 @@ class Work:
             "z_truncation": given.prior.z_truncation,
             "biggan_target_classes": list(given.prior.classes) or None,
             "stylegan2_resolution": self.generator.picture_shape[1],
-            "shift_in_w_space": paths.info.space != "z",
+            "shift_in_w_space": paths.space(self.generator) != "z",
             "num_support_sets": len(paths),
             "num_support_dipoles": warped.dipoles if warped else None,
             "learn_alphas": warped.learn_alphas if warped else None,

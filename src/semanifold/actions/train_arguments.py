@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import cast
 
 from semanifold.actions.directions import CLOSED, closed_paths
+from semanifold.actions.weights import WEIGHT_KINDS, weight_paths_to_train
 from semanifold.commands.train import Kind, Training
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
@@ -16,9 +17,12 @@ from semanifold.paths.training_draws import Prior, usual_distance
 from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import INITS, Init, warped_paths
 
-KINDS = ("warped", *FORMS, *CLOSED)
+KINDS = ("warped", *FORMS, *WEIGHT_KINDS, *CLOSED)
 ONLY_WARPED = ("dipoles", "gamma", "fixed_gammas", "learn_alphas")
 ONLY_LEARNED = ("init", "shared", "step", "steps")
+ONLY_LATENT = ("space", "layers")
+WEIGHT_MAGNITUDES = (0.5, 1.5)
+"""Least and greatest step of paths in weights, of which 1 is a change that is seen at once."""
 MOST_PAIRS = 1 << 20
 """Paths times dipoles; the largest published set has a tenth of it."""
 ANY = Preset("any generator", space=None, dipoles=32, init="spread", differences=True)
@@ -30,6 +34,7 @@ def kind_of(asked: Kind, preset: Preset) -> str:
     if kind not in KINDS:
         raise SemanifoldError(f"There is no kind of paths {kind!r}: {near_names(kind, KINDS)}")
     foreign = () if kind == "warped" else ONLY_WARPED if kind in FORMS else (*ONLY_WARPED, *ONLY_LEARNED)
+    foreign = (*foreign, *ONLY_LATENT) if kind in WEIGHT_KINDS else (*foreign, "layer")
     useless = [f"--{name.replace('_', '-')}" for name in foreign if getattr(asked, name) not in (None, False)]
     if useless:
         raise SemanifoldError(f"{', '.join(useless)} means nothing to {kind} paths; leave it out.")
@@ -55,6 +60,8 @@ def form_of(asked: Kind, preset: Preset) -> str | None:
 def place_of(asked: Kind, generator: Generator, preset: Preset) -> tuple[str, int]:
     """Return the space of the paths and how many there are."""
     space = asked.space or ("w+" if asked.layers else preset.space) or default_space(generator)
+    if kind_of(asked, preset) in WEIGHT_KINDS:
+        space = next(iter(generator.spaces))  # where pictures are drawn
     k = preset.k if asked.k is None else asked.k
     if k < 1:
         raise SemanifoldError(f"A set has at least 1 path, but k is {k}.")
@@ -77,6 +84,8 @@ def make_paths(asked: Kind, generator: Generator, preset: Preset, seed: int, alo
     kind, (space, k) = kind_of(asked, preset), place_of(asked, generator, preset)
     if kind in CLOSED and along is not None:
         return along
+    if kind in WEIGHT_KINDS:
+        return weight_paths_to_train(generator, kind, asked.layer or (), k, seed)
     init = start_of(asked, preset)
     traced = {
         "step": preset.step if asked.step is None else asked.step,
@@ -102,11 +111,19 @@ def make_paths(asked: Kind, generator: Generator, preset: Preset, seed: int, alo
 
 
 def settings_of(
-    training: Training, generator: Generator, preset: Preset, space: str, lambda_mask: float, *, along: bool = False
+    training: Training,
+    generator: Generator,
+    preset: Preset,
+    space: str,
+    lambda_mask: float,
+    *,
+    along: bool = False,
+    in_weights: bool = False,
 ) -> TrainingSettings:
     """Return the plain settings; magnitudes that nobody gave are a tenth to three tenths of the usual distance of codes.
 
-    Paths ``along`` directions with scales take twice the magnitudes and a smaller rate, where these are not given.
+    Paths ``along`` directions with scales take twice the magnitudes and a smaller rate, where these are not given; paths in weights
+    take :data:`WEIGHT_MAGNITUDES`.
     """
     if training.pictures_every < 1 or training.test_draws < 1:
         raise SemanifoldError("pictures-every and test-draws must be at least 1.")
@@ -118,6 +135,9 @@ def settings_of(
     if preset is ANY and None in (training.min_magnitude, training.max_magnitude):
         usual = usual_distance(generator, prior)
         preset = replace(preset, min_magnitude=round(0.1 * usual, 6), max_magnitude=round(0.3 * usual, 6))
+    if in_weights:
+        low, high = WEIGHT_MAGNITUDES
+        preset = replace(preset, min_magnitude=low, max_magnitude=high)
     if along:
         low, high = (ALONG_REACH * value for value in (preset.min_magnitude, preset.max_magnitude))
         preset = replace(preset, paths_lr=ALONG_RATE * preset.paths_lr, min_magnitude=low, max_magnitude=high)

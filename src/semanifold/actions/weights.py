@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+
+import torch
 
 from semanifold.actions.base import check_weights, facts_of, load, model_for, named_generator, start_code, start_run
 from semanifold.actions.directions import SHEET, draw
@@ -22,6 +25,9 @@ from semanifold.paths.weights import WeightPaths, svd_paths
 from semanifold.storage.runs import working
 
 SAMPLES = 24
+TERMS, STEPS = 64, 16
+WEIGHT_KINDS = ("weights-svd", "weights-hessian")
+"""Sets in weights that can be trained (arXiv:2011.13786, sections 3.1 and 3.3)."""
 
 
 def find_weights(command: Weights) -> int:
@@ -66,6 +72,32 @@ def find(command: Weights, generator: Generator, layers: tuple[str, ...]) -> Wei
             )
     with progress_line("finding how far each may go") as line:
         return calibrated(found, generator, command.mask, seeds=seeds, progress=line)
+
+
+def weight_paths_to_train(generator: Generator, kind: str, layers: tuple[str, ...], k: int, seed: int) -> WeightPaths:
+    """Return K random combinations of singular vectors, or of the 64 (or K) leading eigenvectors of the Hessian, to be trained.
+
+    A magnitude of 1 is a change that is seen at once.
+    """
+    chosen = layers or (middle_layer(generator),)
+    if kind == "weights-svd":
+        if len(chosen) != 1:
+            raise SemanifoldError("Singular vectors are those of one layer; name one --layer.")
+        basis = svd_paths(generator, chosen[0])
+    else:
+        check_layers(generator, chosen)
+        terms = min(max(k, TERMS), sum(math.prod(editable_layers(generator)[layer]) for layer in chosen))
+        with progress_line("finding eigenvectors of the Hessian") as line:
+            basis = hessian_paths(generator, chosen, terms, samples=SAMPLES, progress=line)
+    draw = torch.Generator().manual_seed(seed)
+    coefficients = torch.randn(k, len(basis), generator=draw)
+    info = replace(basis.info, method=f"trained {kind}", step=1 / STEPS, count=STEPS)
+    make = {"svd": lambda: WeightPaths.from_svd(basis.u, basis.vh, basis.layers, info, coefficients=coefficients)}
+    make["basis"] = lambda: WeightPaths.from_vectors(basis.basis, basis.layers, info, coefficients=coefficients)
+    with progress_line("finding how far each may go") as line:
+        made = calibrated(make[basis.form]().to(generator.device), generator, samples=3, progress=line)
+    made.coefficients.requires_grad_()
+    return made
 
 
 def middle_layer(generator: Generator) -> str:

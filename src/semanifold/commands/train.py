@@ -16,14 +16,15 @@ class Kind:
     """Which paths to learn; what is left out comes from the preset (--presets lists them).
 
     Attributes:
-        paths: warped, a form of linear ones (ortho, linear, projective, fc), or a set that is not trained but measured
-            (id, random, pca, sefa, joint).
+        paths: warped, a form of linear ones (ortho, linear, projective, fc), combinations of directions in the weights of a layer
+            (weights-svd, weights-hessian), or a set that is not trained but measured (id, random, pca, sefa, joint).
         k: number of paths.
         dipoles: pairs of support vectors of a warped path.
         init: start of warped paths: reference (as published, nearly straight) or spread; of linear ones: random. Warped, linear
             and projective ones can also start along the directions of a closed form: joint, pca, sefa.
         space: latent space in which the paths live.
         layers: first and last layer of w+ that move.
+        layer: layers whose weights move, for weights-svd and weights-hessian; a convolution in the middle if left out.
         shared: move all these layers alike, as in w.
         gamma: width of all potentials, one over a squared length.
         fixed_gammas: do not learn the widths.
@@ -38,6 +39,7 @@ class Kind:
     init: Annotated[str | None, option("NAME")] = None
     space: Annotated[str | None, option("NAME")] = None
     layers: Annotated[tuple[int, int] | None, LAYERS] = None
+    layer: Annotated[tuple[str, ...] | None, option("NAME ...")] = None
     shared: bool = False
     gamma: Annotated[float | None, option("G")] = None
     fixed_gammas: bool = False

@@ -140,7 +140,12 @@ def changes_of(
         rows.append(pull_back(space.pictures_of(codes[i], size), zero, roots[i][0], probes, chunk, seed + i))
         done += 1
         tell({"step": done, "steps": steps})
-    basis = _leading_rows(torch.cat(rows), min(kept, n * probes, space.size))
+    pulled = torch.cat(rows)
+    if not (torch.isfinite(pulled).all() and pulled.any()):
+        raise SemanifoldError(
+            f"Pictures of {space.generator.name} do not change there, or by infinite amounts; choose another layer or mask."
+        )
+    basis = _leading_rows(pulled, min(kept, n * probes, space.size))
     inside, outside = [], []
     for i in range(n):
         pushed = push_forward(space.pictures_of(codes[i], size), zero, basis, chunk)
@@ -148,13 +153,7 @@ def changes_of(
         outside.append(mean_products(pushed * roots[i][1]))
         done += 1
         tell({"step": done, "steps": steps})
-    found = Changes(basis, torch.stack(inside), torch.stack(outside))
-    total = found.inside.diagonal(dim1=1, dim2=2).sum()
-    if not (torch.isfinite(found.inside).all() and torch.isfinite(found.outside).all() and total > 0):
-        raise SemanifoldError(
-            f"Pictures of {space.generator.name} do not change there, or by infinite amounts; choose another layer or mask."
-        )
-    return found
+    return Changes(basis, torch.stack(inside), torch.stack(outside))
 
 
 def masked_weight_paths(
