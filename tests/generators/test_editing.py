@@ -38,7 +38,7 @@ def network() -> nn.Module:
 
 
 GENERATORS = {
-    "skip": lambda: small(),
+    "skip": small,
     "resnet": lambda: small("resnet"),
     "orig, clamped": lambda: small("orig", 2.0),
     "proggan": lambda: ProgGAN(ProgGANConfig(6, (5, 4))),
@@ -73,7 +73,7 @@ def test_every_layer_of_every_architecture_takes_one_weight_per_sample(generator
     for layer, shape in layers.items():
         directions = torch.randn(2, *shape, generator=draw).double()
         weight = weight_of(generator, layer)
-        other = moved(generator, {layer: MixedWeight.along(weight, lambda k: directions[k], index, magnitude)})
+        other = moved(generator, {layer: MixedWeight.along(weight, directions.__getitem__, index, magnitude)})
         pictures = other.images(latents)
         wanted = by_hand(
             generator, layer, torch.stack([weight + m * directions[k] for k, m in zip(index[:, 0], magnitude[:, 0])]), latents

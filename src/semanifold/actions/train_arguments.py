@@ -122,8 +122,8 @@ def settings_of(
 ) -> TrainingSettings:
     """Return the plain settings; magnitudes that nobody gave are a tenth to three tenths of the usual distance of codes.
 
-    Paths ``along`` directions with scales take twice the magnitudes and a smaller rate, where these are not given; paths in weights
-    take :data:`WEIGHT_MAGNITUDES`.
+    Paths ``along`` directions with scales take twice the magnitudes and a smaller rate, where these are not given; paths in
+    weights take :data:`WEIGHT_MAGNITUDES`.
     """
     if training.pictures_every < 1 or training.test_draws < 1:
         raise SemanifoldError("pictures-every and test-draws must be at least 1.")

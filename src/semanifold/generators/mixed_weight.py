@@ -215,8 +215,8 @@ class MixedWeight:
         if function in DIVIDING and isinstance(args[0], MixedWeight):
             return args[0] / args[1]
         raise SemanifoldError(
-            f"The weight of this layer cannot be edited: its module uses it in {getattr(function, '__name__', function)}, which is "
-            "not known to be linear; choose another layer."
+            f"The weight of this layer cannot be edited: its module uses it in {getattr(function, '__name__', function)}, which "
+            "is not known to be linear; choose another layer."
         )
 
 

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from semanifold.distances import Distance, l2
-from semanifold.edits import Lattice
+from semanifold.edits import Edit
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 
 
-def path_seed(edit: Lattice) -> Latents:
+def path_seed(edit: Edit) -> Latents:
     """Return the code that a path was found on.
 
     Raises:
@@ -26,7 +26,7 @@ def path_seed(edit: Lattice) -> Latents:
 
 
 def picture_steps(
-    generator: Generator, edit: Lattice, t: Tensor, *, distance: Distance = l2, size: int | None = None, chunk: int = 8
+    generator: Generator, edit: Edit, t: Tensor, *, distance: Distance = l2, size: int | None = None, chunk: int = 8
 ) -> Tensor:
     """Return the square roots ``[n - 1]`` of the distances between consecutive pictures of a path on its own seed.
 
@@ -42,14 +42,15 @@ def picture_steps(
     steps, last = [], None
     with torch.no_grad():
         for part in t.split(chunk):
-            pictures = generator.images(edit.latents(seed, part), size=size)
+            other, moved = edit.applied(generator, seed, part)
+            pictures = other.images(moved, size=size)
             chain = pictures if last is None else torch.cat([last, pictures])
             steps.append(distance(chain[1:], chain[:-1]).sqrt())
             last = pictures[-1:]
     return torch.cat(steps)
 
 
-def jump(generator: Generator, edit: Lattice, *, size: int | None = None, chunk: int = 8) -> float:
+def jump(generator: Generator, edit: Edit, *, size: int | None = None, chunk: int = 8) -> float:
     """Return the longest step between the pictures at a path's knots over the mean one."""
     steps = picture_steps(generator, edit, edit.knots[0], size=size, chunk=chunk)
     return float(steps.max() / steps.mean().clamp(min=1e-12))

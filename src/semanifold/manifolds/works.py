@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
 from semanifold.manifolds.steps import path_seed, picture_steps
 
+AnyEdit = TypeVar("AnyEdit", bound=Edit)
 SAMPLES = 4
 """Pictures a frame that a path is measured with."""
 
@@ -84,8 +86,8 @@ def transfer(edit: Lattice, latents: Latents | int, generator: Generator | None 
 
 
 def retime(
-    generator: Generator, edit: Lattice, *, frames: int | None = None, distance: Distance = l2, size: int | None = None
-) -> Lattice:
+    generator: Generator, edit: AnyEdit, *, frames: int | None = None, distance: Distance = l2, size: int | None = None
+) -> AnyEdit:
     """Walk the same way in steps that look even: equal distance between consecutive pictures.
 
     Each side of the seed is timed on its own, so that ``t = 0`` stays where it is.
@@ -107,7 +109,7 @@ def retime(
             continue
         side = max(1, round((count - 1) * abs(end) / float(knots[-1] - knots[0])))
         fine = torch.linspace(0, end, SAMPLES * side + 1, dtype=torch.float64)
-        steps = picture_steps(generator, edit, fine.to(edit.offsets), distance=distance, size=size).double().cpu()
+        steps = picture_steps(generator, edit, fine.to(edit.knots[0]), distance=distance, size=size).double().cpu()
         # A little of plain time keeps the inverse defined where the picture stands still.
         steps = steps + 1e-3 * steps.mean().clamp(min=1e-12)
         way = torch.cat([torch.zeros(1, dtype=torch.float64), steps.cumsum(0)])
@@ -118,7 +120,7 @@ def retime(
     return edit.along(torch.cat(places)[order], torch.cat(new_knots)[order])
 
 
-def trim(generator: Generator, edit: Lattice, *, share: float = 0.1, size: int | None = None) -> Lattice:
+def trim(generator: Generator, edit: AnyEdit, *, share: float = 0.1, size: int | None = None) -> AnyEdit:
     """Cut a path where the picture saturates: ends whose steps are shorter than a share of the longest one go.
 
     Args:
@@ -133,11 +135,10 @@ def trim(generator: Generator, edit: Lattice, *, share: float = 0.1, size: int |
     zero = int((knots == 0).nonzero()[0])
     first, last = min(alive[0], zero), max(alive[-1] + 1, zero)
     kept = slice(first, last + 1)
-    info = replace(edit.info, usable=(float(knots[first]), float(knots[last])))
-    return Lattice(edit.offsets[kept], (knots[kept],), info, seed=edit.seed)
+    return edit.along(knots[kept], knots[kept])
 
 
-def extrapolate(edit: Lattice, to: float) -> Lattice:
+def extrapolate(edit: AnyEdit, to: float) -> AnyEdit:
     """Lengthen a path in the direction of its last step, at its last spacing, until ``t`` reaches ``to``.
 
     A ``to`` below the first knot lengthens the other end.
@@ -157,18 +158,18 @@ def extrapolate(edit: Lattice, to: float) -> Lattice:
     return edit.along(places, places)
 
 
-def reverse(edit: Lattice) -> Lattice:
+def reverse(edit: AnyEdit) -> AnyEdit:
     """Run a path backwards: one that returns to the seed from its other end, any other towards negative ``t``."""
     path_seed(edit)
-    knots, offsets = edit.knots[0], edit.offsets
-    returns = bool(offsets[-1].abs().max() == 0) and float(knots[0]) == 0
+    knots = edit.knots[0]
+    returns = float(edit.way(knots[-1:]).abs().max()) == 0 and float(knots[0]) == 0
     turned = (knots[-1] - knots if returns else -knots).flip(0)
     start, end = edit.info.usable
     usable = (float(knots[-1]) - end, float(knots[-1]) - start) if returns else (-end, -start)
-    return Lattice(offsets.flip(0), (turned + 0.0,), replace(edit.info, usable=usable), seed=edit.seed)
+    return edit.along(knots.flip(0), turned + 0.0).with_info(usable=usable)
 
 
-def out_and_back(edit: Lattice, *, frames: int = 33) -> Lattice:
+def out_and_back(edit: AnyEdit, *, frames: int = 33) -> AnyEdit:
     """Run a path from the seed to its far end and back again within the same ``t``, as masked manifolds do by default.
 
     Beside a manifold that opens a mouth and closes it again, a head that is turned so is farthest when the mouth is.

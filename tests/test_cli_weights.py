@@ -1,0 +1,201 @@
+"""The commands about weights, end to end: found, played, combined, timed, baked, walked, trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from semanifold import cli, media
+from semanifold.edits import Sum, WeightEdit, load_edit
+from semanifold.generators.loading import load_generator, save_generator
+from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.paths.files import load_paths
+from semanifold.paths.weights import WeightPaths
+
+SHORT = ("--seconds", "0.5", "--fps", "8")
+BOX = "box:0.2,0.2,0.8,0.8"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small StyleGAN2 in it."""
+    place = tmp_path_factory.mktemp("weights")
+    save_generator(
+        StyleGAN2(StyleGAN2Config(16, 6, 6, (5, 4, 4), mapping_layers=2), name="small", seed=3), place / "g.safetensors"
+    )
+    return place
+
+
+@pytest.fixture(autouse=True)
+def _here(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+
+
+def run(*words: object) -> int:
+    return cli.main([str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def found(folder) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run("weights", "svd", "--layer", "convs.2", "--k", 3, "--generator", "g.safetensors", "--out", "svd") == 0
+    return folder / "svd"
+
+
+@pytest.mark.parametrize("method", ["mask", "joint", "hessian", "one"])
+def test_directions_are_found_and_the_next_command_plays_one(method, capsys):
+    words = {
+        "mask": ["mask", "--mask", BOX],
+        "joint": ["joint"],
+        "hessian": ["hessian"],
+        "one": ["mask", "--mask", BOX, "--one"],
+    }[method]
+    assert (
+        run(
+            "weights",
+            *words,
+            "--layer",
+            "convs.2",
+            "convs.3",
+            "--k",
+            2,
+            "--samples",
+            3,
+            "--generator",
+            "g.safetensors",
+            "--out",
+            method,
+        )
+        == 0
+    )
+    said = capsys.readouterr().out
+    assert "2 directions in the weights of convs.2 [4, 4, 3, 3], convs.3 [4, 4, 3, 3] of small" in said
+    paths = load_paths(method)
+    assert isinstance(paths, WeightPaths)
+    assert len(paths) == 2
+    assert f"Next: semanifold render {method}:0 --seed 0" in said
+    assert run("render", f"{method}:0", "--seed", 0, *SHORT, "--out", f"{method}-film") == 0
+    edit = load_edit(f"{method}-film/edit.safetensors")
+    assert isinstance(edit, WeightEdit)
+    assert set(edit.layers) == {"convs.2", "convs.3"}
+    assert (
+        run(
+            "weights",
+            *words,
+            "--layer",
+            "convs.2",
+            "convs.3",
+            "--k",
+            2,
+            "--samples",
+            3,
+            "--generator",
+            "g.safetensors",
+            "--out",
+            method,
+        )
+        == 0
+    )
+    assert "finished already" in capsys.readouterr().out
+
+
+def test_edits_of_weights_and_codes_are_combined_played_and_carried_over(found, capsys):
+    model = ("--generator", "g.safetensors")
+    assert run("directions", "pca", "--k", 2, *model, "--out", "pca") == 0
+    assert run("combine", "svd:1", "pca:0", "--seed", 4, *model, *SHORT, "--out", "both") == 0
+    both = load_edit("both/edit.safetensors")
+    assert isinstance(both, Sum)
+    generator = load_generator("g.safetensors")
+    alone = load_paths("svd")[1].baked(generator, 0.5)
+    codes = load_paths("pca")[0].latents(generator.sample(4, "w"), 0.5)
+    torch.testing.assert_close(both.images(generator, generator.sample(4, "w"), [0.5]), alone.images(codes), rtol=1e-4, atol=1e-4)
+    assert run("render", "both", "--even", "--reverse", *SHORT, "--out", "even") == 0
+    assert run("transfer", "both", "--seeds", "1-2", *SHORT, "--mask", BOX, "--out", "others") == 0
+    assert (
+        run("play", "svd:1=0:0,0.5:1", "pca:0=0:0,0.5:-1", "--seed", 4, *model, "--fps", 8, "--seconds", 0.5, "--out", "film")
+        == 0
+    )
+    frames = media.FrameFolder(Path("film/frames"))
+    last = load_paths("svd")[1].baked(generator, 1).images(load_paths("pca")[0].latents(generator.sample(4, "w"), -1.0))
+    assert abs(frames[len(frames) - 1].astype(int) - media.to_uint8(last)[0].astype(int)).max() <= 1
+    assert run("combine", "svd:1", "pca:0", "--seed", 4, "--pad", *model, "--out", "no") == 2
+    assert "edits of weights are combined without it" in capsys.readouterr().err
+    assert not Path("no").exists()
+
+
+def test_a_generator_with_an_edit_inside_makes_the_edited_pictures(found, capsys):
+    assert run("bake", "svd:2", "baked.safetensors", "--strength", -0.5, "--generator", "g.safetensors") == 0
+    assert "Next: semanifold sample --generator baked.safetensors" in capsys.readouterr().out
+    baked, plain = load_generator("baked.safetensors"), load_generator("g.safetensors")
+    wanted = load_paths("svd")[2].images(plain, 5, [-0.5])
+    torch.testing.assert_close(baked.images(baked.sample(5)), wanted, rtol=1e-4, atol=1e-5)
+    for words, sentence in {
+        ("bake", "svd:2", "baked.safetensors", "--generator", "g.safetensors"): "exists already",
+        ("bake", "svd:2", "baked.pt", "--generator", "g.safetensors"): "must end in .safetensors",
+        ("bake", "svd:2", "new.safetensors", "--strength", "nan", "--generator", "g.safetensors"): "finite number",
+        ("bake", "faces:smile", "new.safetensors"): "moves codes",
+        (
+            "bake",
+            "svd:2",
+            "new.safetensors",
+            "--generator",
+            "faces",
+        ): "The edit changes weights [4, 4, 3, 3] in convs.2, but those",
+    }.items():
+        assert run(*words) == 2
+        assert sentence in capsys.readouterr().err
+    assert not Path("new.safetensors").exists()
+
+
+def test_the_paths_are_walked(found):
+    assert run("traverse", "svd", "--generator", "g.safetensors", "--seeds", "0-1", "--steps", 3, "--out", "walk") == 0
+    assert not list(Path("walk").glob("*/codes.safetensors")), "no codes move"
+    assert len(list(Path("walk").glob("*/paths_images/path_002/*.png"))) == 14
+
+
+def test_combinations_of_directions_are_trained(capsys):
+    words = ("train", "--generator", "g.safetensors", "--k", 3, "--iterations", 4, "--batch", 4, "--test-draws", 16)
+    assert run(*words, "--kind", "weights-svd", "--layer", "convs.2", "--out", "learned") == 0
+    paths = load_paths("learned")
+    assert isinstance(paths, WeightPaths)
+    assert (paths.form, len(paths)) == ("svd", 3)
+    assert Path("learned/paths.png").exists()
+    assert run(*words, "--kind", "weights-hessian", "--layer", "convs.2", "colours.1", "--out", "learned2") == 0
+    assert load_paths("learned2").what_moves == "the weights of convs.2 [4, 4, 3, 3], colours.1 [3, 4, 1, 1]"
+    for extra, sentence in {
+        ("--kind", "weights-svd", "--space", "w"): "--space means nothing to weights-svd paths",
+        ("--kind", "warped", "--layer", "convs.2"): "--layer means nothing to warped paths",
+        ("--kind", "weights-svd", "--layer", "conv2"): "has no layer 'conv2'",
+        ("--kind", "weights-svd", "--layer", "convs.1", "convs.2"): "name one --layer",
+    }.items():
+        assert run(*words, *extra, "--out", "no") == 2
+        assert sentence in capsys.readouterr().err
+    assert not Path("no").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("svd", "--layer", "convs"), "has no layer 'convs'"),
+        (("svd", "--layer", "convs.1", "convs.2"), "name one --layer"),
+        (("svd", "--layer", "convs.2", "--k", 99), "has 4 singular vectors"),
+        (("svd", "--k", 0), "k is at least 1"),
+        (("mask",), "need a --mask"),
+        (("svd", "--mask", BOX), "A mask means nothing to the method svd"),
+        (("joint", "--one"), "leave --one out"),
+        (("joint", "--samples", 0), "samples are 1 to 10,000"),
+        (("hessian", "--distance", "l3"), "There is no distance 'l3'"),
+    ],
+)
+def test_nonsense_is_refused_and_nothing_is_left(words, sentence, capsys):
+    assert run("weights", *words, "--generator", "g.safetensors", "--out", "nonsense") == 2
+    assert sentence in capsys.readouterr().err
+    assert not Path("nonsense").exists()
+
+
+def test_the_layers_are_listed(capsys):
+    assert run("weights", "layers", "--generator", "g.safetensors") == 0
+    assert "convs.2                  4 x 4 x 3 x 3        144 numbers" in capsys.readouterr().out
