@@ -100,7 +100,8 @@ def read_directions(
     ``[k, layers, d]``, and ``[layers, d]`` for one path), the same in a dictionary of names, the ``factor.pt`` of rosinality's
     closed form, GANSpace's component files (``.npz``) and the dicts and tensors that e4e ships (``.pt``), the ``deformator_*.pt``
     of Voynov & Babenko, the ``support_sets.pt`` of WarpedGANSpace and its whole experiment folders, and the deformations,
-    eigenvectors and checkpoints of Navigan. What a file is called does not matter but for eigenvectors. A direction goes three of its lengths to ``t = 1``, a principal component three standard deviations.
+    eigenvectors and checkpoints of Navigan. What a file is called does not matter but for eigenvectors. A direction goes three
+    of its lengths to ``t = 1``, a principal component three standard deviations.
 
     Args:
         path: file, or folder of an experiment.

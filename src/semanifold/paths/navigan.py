@@ -65,7 +65,8 @@ def read_navigan(arrays: Arrays, path: Path) -> WeightPaths | None:
         found = _EIGENVECTORS.match(path.name)
         if found is None:
             raise SemanifoldError(
-                f"{name} looks like Navigan's eigenvectors, whose layer is told by their name; call it eigenvectors_layer3_NAME.pt."
+                f"{name} looks like Navigan's eigenvectors, whose layer is told by their name; "
+                "call it eigenvectors_layer3_NAME.pt."
             )
         (vectors,) = arrays.tensors([held])
         return _basis(_vectors(vectors, name), int(found[1]), _shape(vectors), "eigenvectors of the Hessian", REACH[HESSIAN])
@@ -89,8 +90,8 @@ def _trained(arrays: Arrays, held: Mapping[Any, Any], prefix: str, index: int, k
     beside = sorted(p for p in path.parent.glob(f"eigenvectors_layer{index}_*.pt") if is_file(p))[:MOST_LAYERS]
     if len(beside) != 1:
         raise SemanifoldError(
-            f"{name} holds coefficients of eigenvectors, but not these; put the one file eigenvectors_layer{index}_NAME.pt that it was "
-            f"trained with into its folder, which holds {len(beside)} of that name."
+            f"{name} holds coefficients of eigenvectors, but not these; put the one file eigenvectors_layer{index}_NAME.pt that it "
+            f"was trained with into its folder, which holds {len(beside)} of that name."
         )
     basis = read_navigan(open_arrays(beside[0], "file of eigenvectors"), beside[0])
     if basis is None or basis.form != "basis":

@@ -179,7 +179,7 @@ class WarpedPaths(LatentPaths):
         return self.support.shape[1] // 2
 
     def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
-        """See :meth:`LatentPaths.shift`; steps have the length ``scale * magnitude`` (in every layer, where layers move alike)."""
+        """See :meth:`LatentPaths.shift`; steps have the length ``scale * magnitude`` (in each layer, where layers move alike)."""
         support, alphas, gamma = (v.index_select(0, index) for v in (self.support, self.alphas, self.log_gamma))
         codes = (moving.mean(1) if self.shared else moving.flatten(1)).to(support) / self.unit
         lengths = magnitude.reshape(-1, 1) * self.scale.index_select(0, index)[:, None].to(magnitude)

@@ -214,7 +214,7 @@ def joint_weight_paths(
     seed: int = 0,
     progress: Watch = None,
 ) -> WeightPaths:
-    """Return directions in weights that the pictures' own changes agree on: :func:`~semanifold.paths.joint.joint_paths` of weights.
+    """Return directions in weights that the pictures' own changes agree on: :func:`~semanifold.paths.joint.joint_paths` there.
 
     Args:
         generator: any with weights.

@@ -116,8 +116,8 @@ class WeightPaths(PathSet):
         rows, columns = matrix_shape(next(iter(layers.values()))) if layers else (0, 0)
         if u.ndim != 2 or vh.ndim != 2 or (u.shape[0], vh.shape[1]) != (rows, columns) or u.shape[1] != vh.shape[0]:
             raise SemanifoldError(
-                f"Singular vectors [{rows}, r] and [r, {columns}] are expected for {_words(layers)}, but these are {list(u.shape)} "
-                f"and {list(vh.shape)}."
+                f"Singular vectors [{rows}, r] and [r, {columns}] are expected for {_words(layers)}, but these are "
+                f"{list(u.shape)} and {list(vh.shape)}."
             )
         coefficients = torch.eye(len(vh)) if coefficients is None else coefficients
         return cls._filled("svd", coefficients, layers, info, u=u, vh=vh)

@@ -107,8 +107,8 @@ def save_picture(frame: media.Frame, stem: Path, jpeg: int | None) -> Path:
 def write_codes(folder: Path, edits: Sequence[Edit], code: Latents, t: Tensor, *, batch: int = 8) -> None:
     """Write the codes of all paths from one code, ``[K, T, ...]``, as safetensors and as WarpedGANSpace's plain tensor.
 
-    They are computed in the batches of :func:`walk`, so that they are the codes of the pictures to the last bit. Of edits of weights,
-    which move no codes, nothing is written.
+    They are computed in the batches of :func:`walk`, so that they are the codes of the pictures to the last bit. Of edits of
+    weights, which move no codes, nothing is written.
 
     Args:
         folder: of the code.
