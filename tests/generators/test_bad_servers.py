@@ -62,7 +62,9 @@ def refusal(url: str, folder: Path, sha256: str | None = None) -> str:
     with pytest.raises(SemanifoldError) as raised:
         fetching.download(url, folder / "file", sha256)
     words = str(raised.value)
-    assert "\n" not in words and words.isprintable() and len(words) < 700
+    assert "\n" not in words
+    assert words.isprintable()
+    assert len(words) < 700
     assert not (folder / "file").exists()
     return words
 

@@ -122,7 +122,7 @@ def sample(
     if not seeds:
         raise SemanifoldError("There is no seed; give at least one number after --seeds.")
     classes = (label,) if isinstance(label, int) else label or ()
-    labels = torch.tensor([classes[i % len(classes)] for i in range(len(seeds))]) if classes else None
+    labels = [classes[i % len(classes)] for i in range(len(seeds))] if classes else None
     return truncated(generator, generator.sample(seeds, labels=labels), truncation)
 
 

@@ -170,8 +170,8 @@ class Film:
 
     def __post_init__(self) -> None:
         """Refuse a film that no player shows."""
-        if not 0 < self.fps <= 240:
-            raise SemanifoldError(f"fps is the number of frames per second, between 0 and 240, but it is {self.fps:g}.")
+        if not 0.1 <= self.fps <= 240:
+            raise SemanifoldError(f"fps is the number of frames per second, between 0.1 and 240, but it is {self.fps:g}.")
         if not 0 < self.seconds <= 600:
             raise SemanifoldError(f"seconds is the length of the film, between 0 and 600, but it is {self.seconds:g}.")
         if not 1 <= self.loops <= 1000:

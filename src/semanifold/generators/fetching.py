@@ -89,8 +89,8 @@ def download(url: str, path: Path, sha256: str | None = None) -> str:
         if sha256 not in (None, found):
             _forget(part)
             raise SemanifoldError(
-                f"{shown(url, 200)} has the SHA-256 {found}, but {sha256} was expected: the file there was changed or the hash is wrong; "
-                "the download was deleted."
+                f"{shown(url, 200)} has the SHA-256 {found}, but {sha256} was expected: the file there was changed or the hash "
+                "is wrong; the download was deleted."
             )
         os.replace(part, path)
         _forget(part)
