@@ -15,12 +15,11 @@ from typing import Annotated
 
 from semanifold.commands.arguments import MAIN, option
 from semanifold.errors import SemanifoldError
+from semanifold.faces.names import BUNDLED_NAMES
 from semanifold.storage.run_records import names_code
 
 FACES = "faces"
 """The generator that commands use if none is named."""
-BUNDLED_NAMES = ("faces", "analytic")
-"""The generators that come with the package, both of the world of faces."""
 
 
 def is_bundled(generator: str) -> bool:

@@ -23,7 +23,8 @@ from semanifold.generators.checkpoints import Value
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.closed_form import GANSPACE, REACH, SEFA, STEPS
 from semanifold.paths.linear import CITE as LINEAR
-from semanifold.paths.linear import Form, LinearPaths
+from semanifold.paths.linear import LinearPaths
+from semanifold.paths.presets import Form
 from semanifold.paths.warped import CITE as WARPED
 from semanifold.paths.warped import WarpedPaths
 from semanifold.readings import Remark, Spaces, direction_reading, directions_in, silent
