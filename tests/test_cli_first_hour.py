@@ -299,6 +299,7 @@ def quickly(*words: str) -> subprocess.CompletedProcess[str]:
         (["train", "--presets"], 0),
         (["train", "--preset", "none"], 2),
         (["train", "--kind", "none"], 2),
+        (["bench", "locality", "--mask", "mouht"], 2),
     ],
 )
 def test_what_needs_no_torch_does_not_load_it(words, code):

@@ -6,6 +6,7 @@ Nothing here brings torch, so that help, refusals and "finished already" are qui
 
 from __future__ import annotations
 
+import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -188,4 +189,7 @@ def slug(text: str) -> str:
     """Return a name that every file system takes; what joins masks is spelled out."""
     for sign, word in {"~": "-not-", "|": "-or-", "&": "-and-"}.items():
         text = text.replace(sign, word)
-    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:80].strip("-.") or "run"
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")
+    if len(name) > 80:  # what is cut off tells two runs apart
+        name = f"{name[:71].strip('-.')}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
+    return name or "run"

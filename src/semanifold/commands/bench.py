@@ -68,7 +68,7 @@ class Bench(Command):
 
     def run(self) -> int:
         """Print the table, and write it with its figure."""
-        early.check_masks(self.masks, self.model.generator)
+        early.check_masks(self.settings.masks, self.model.generator)
         from semanifold.actions.bench import bench  # noqa: PLC0415  (brings torch)
 
         return bench(self)
