@@ -616,6 +616,18 @@ def test_a_mask_and_its_complement_go_to_different_folders():
     assert names[1] == "faces-not-mouth-7"
 
 
+def test_long_masks_go_to_different_folders():
+    corners = [f"0.{i},0.{i + 1}" for i in range(100, 140)]
+    names = [slug(f"faces-polygon:{' '.join(points)}-{seed}") for points in (corners, corners[:-1]) for seed in (1, 2)]
+    assert len(set(names)) == 4
+    assert max(map(len, names)) <= 80
+
+
+def test_a_name_that_is_too_long_for_a_folder_is_refused(capsys):
+    assert cli.main(["sample", "--seeds", "0", "--out", "a" * 300]) == 2
+    assert "cannot be a folder" in capsys.readouterr().err
+
+
 def test_importing_semanifold_is_quick_and_light():
     code = (
         "import time; began = time.process_time(); import semanifold, semanifold.cli; spent = time.process_time() - began\n"

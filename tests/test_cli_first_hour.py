@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +16,11 @@ from PIL import Image
 
 from semanifold import cli, media
 from semanifold.actions import results
-from semanifold.actions.play import at_strength, strengths, track_of
+from semanifold.actions.play import at_strength, strengths
+from semanifold.commands.timeline import track_of
 from semanifold.edits import EditInfo, Lattice, load_edit
 from semanifold.paths.base import PathSetInfo
-from semanifold.paths.files import save_paths
+from semanifold.paths.files import NAMED_PATHS, save_paths
 from semanifold.paths.linear import LinearPaths
 from semanifold.storage.runs import RECORD, read_record
 
@@ -279,6 +281,25 @@ def quickly(*words: str) -> subprocess.CompletedProcess[str]:
         (["directions", "joint", "--mask", "mouth"], 2),
         (["render"], 2),
         (["completion", "bash"], 0),
+        (["render", "none"], 2),
+        (["render", "faces:smil"], 2),
+        (["transfer", "faces:smile", "--mask", "mouht"], 2),
+        (["combine", "none", "faces:yaw"], 2),
+        (["play", "smil=0:0,1:1"], 2),
+        (["play", "none.toml"], 2),
+        (["traverse", "none"], 2),
+        (["traverse", "faces:smile"], 2),
+        (["measure", "none"], 2),
+        (["rank", "none"], 2),
+        (["rerun", "none"], 2),
+        (["inspect", "none"], 2),
+        (["convert", "none.pt", "x.safetensors"], 2),
+        (["sample", "--generator", "none.pt"], 2),
+        (["discover", "--mask", "mouth", "--generator", "none"], 2),
+        (["train", "--presets"], 0),
+        (["train", "--preset", "none"], 2),
+        (["train", "--kind", "none"], 2),
+        (["bench", "locality", "--mask", "mouht"], 2),
     ],
 )
 def test_what_needs_no_torch_does_not_load_it(words, code):
@@ -313,6 +334,54 @@ def test_a_finished_film_is_known_without_torch(words, other):
     assert "Next: semanifold " in done.stdout
     assert "loaded: []" in done.stdout
     assert "holds another run" in quickly(*words, *other).stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["render", "faces:smile", "--seed", "1", "--frames", "2"],
+        ["transfer", "faces:smile", "--seeds", "1", "--frames", "2"],
+        ["combine", "faces:smile", "faces:yaw", "--seed", "1", "--frames", "2"],
+        ["play", "smile=0:0,0.1:1"],
+    ],
+)
+def test_folders_that_are_named_after_edits_are_known_without_torch(words, capsys):
+    words += ["--size", "32"]
+    assert cli.main(words) == 0
+    done = quickly(*words)
+    assert "is finished already" in done.stdout
+    assert re.findall("Next: .*", done.stdout) == re.findall("Next: .*", capsys.readouterr().out)
+    assert "loaded: []" in done.stdout
+
+
+def test_a_finished_walk_and_measurement_are_known_until_the_set_is_touched(capsys):
+    shutil.copy(NAMED_PATHS["faces"], "set.safetensors")
+    walk = ["traverse", "set.safetensors", "--paths", "smile", "--seeds", "0", "--steps", "2", "--no-films", "--out", "w"]
+    for words in (walk, ["measure", "w"]):
+        assert cli.main(words) == 0
+        capsys.readouterr()
+        done = quickly(*words)
+        assert "is finished already" in done.stdout
+        assert "Next: semanifold " in done.stdout
+        assert "loaded: []" in done.stdout
+    os.utime("set.safetensors", (1, 1))
+    again = quickly(*walk)
+    assert "is finished already" in again.stdout
+    assert "torch" in again.stdout
+
+
+def test_a_walk_on_another_generator_ends_with_a_command_that_works(set_of_paths, capsys):
+    assert run("traverse", set_of_paths, "--seeds", "0", "--steps", "2", "--no-films", "--out", "w") == 0
+    said = capsys.readouterr().out
+    assert "walked both ways from one picture." in said
+    words = shlex.split(re.findall("Next: semanifold (.*)", said)[0])
+    assert cli.main([*words, "--frames", "3", "--size", "32"]) == 0
+
+
+def test_directions_without_a_generator_are_called_by_their_file(capsys):
+    np.save("age.npy", np.ones((1, 128), np.float32))
+    assert cli.main(["traverse", "age.npy", "--space", "w"]) == 2
+    assert "age.npy does not say for which generator it is" in capsys.readouterr().err
 
 
 def test_a_file_that_was_touched_is_looked_at_again(tmp_path):

@@ -6,7 +6,9 @@ Only the module of the command that was asked for is imported, so help and mista
 from __future__ import annotations
 
 import importlib
+import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -47,6 +49,7 @@ COMMANDS = {
 """Command, where it lives, what it does."""
 
 LONGEST_SENTENCE = 1000
+NO_MEMORY = "There is not enough memory for this; take smaller or fewer pictures, or a smaller --batch where there is one."
 QUIET, JSON = ("--quiet", "-q"), "--json"
 """What every command understands."""
 
@@ -63,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from semanifold.actions.terminal import speaking  # noqa: PLC0415  (the overview needs none of it)
 
     words, quiet, as_json = spoken(sys.argv[1:] if argv is None else argv)
+    prepare_streams()
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.")  # torch's remarks about itself
     try:
         if not words or words[0] in ("-h", "--help", "help", "-V", "--version"):
@@ -79,26 +83,58 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(words: Sequence[str]) -> int:
     """Run the command that words ask for, and say in a sentence what is wrong with them."""
-    from semanifold.actions.terminal import facts, remark  # noqa: PLC0415  (the overview needs none of it)
+    from semanifold.actions.terminal import aside, facts, remark  # noqa: PLC0415  (the overview needs none of it)
 
     facts(command=words[0])
     try:
         command = parse(words)
-        return 0 if command is None else command.run()
-    except SemanifoldError as error:
-        sentence = shown(" ".join(str(error).split()), LONGEST_SENTENCE)
+        if command is None:
+            return 0
+        check_current_folder()
+        return command.run()
+    except (SemanifoldError, MemoryError, RuntimeError) as error:
+        if not isinstance(error, SemanifoldError) and not is_out_of_memory(error):
+            raise
+        words = str(error) if isinstance(error, SemanifoldError) else NO_MEMORY
+        sentence = shown(" ".join(words.split()), LONGEST_SENTENCE)
         facts(error=sentence)
-        print(f"semanifold: {sentence}", file=sys.stderr)
+        aside(f"semanifold: {sentence}")
         return 2
     except KeyboardInterrupt:
         remark("semanifold: interrupted; the same command goes on from here where it can.")
         return 130
 
 
+def check_current_folder() -> None:
+    """Refuse to work in a folder that is gone: libraries behind PyTorch would end the process with words of their own."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise SemanifoldError("The current folder was deleted or is closed to you; change to another one, as by cd ~.") from error
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether Python or PyTorch, on any device, found no memory."""
+    return (
+        isinstance(error, MemoryError)
+        or re.search("out of memory|can't allocate memory|not enough memory", str(error)) is not None
+    )
+
+
+def prepare_streams() -> None:
+    """Make sure that printing fails for no letter, and that there is a stderr."""
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115  (as long as the process)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def no_output(error: OSError) -> int:
     """Say on stderr, if that is open, that the results cannot be printed."""
+    from semanifold.actions.terminal import aside  # noqa: PLC0415  (the overview needs none of it)
+
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (what is in its buffer would fail once more at the end)
-    print(f"semanifold: the output cannot be written ({error.strerror or error}); give it another place.", file=sys.stderr)
+    aside(f"semanifold: the output cannot be written ({error.strerror or error}); give it another place.")
     return 2
 
 

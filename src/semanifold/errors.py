@@ -26,8 +26,13 @@ def near_names(name: str, names: Iterable[str]) -> str:
     """
     every = list(names)
     close = difflib.get_close_matches(name[:200], every, n=2, cutoff=0.6)
-    hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
-    return f"{hint}There are: {', '.join(every)}."
+    begin = f"did you mean {' or '.join(map(repr, close))}? There" if close else "there"
+    return f"{begin} are: {', '.join(every)}."
+
+
+def counted(count: int, word: str) -> str:
+    """Return ``"one path"`` or ``"7 paths"``."""
+    return f"one {word}" if count == 1 else f"{count} {word}s"
 
 
 def shown(text: str, most: int = 80) -> str:

@@ -1,11 +1,14 @@
-"""Packages that only some commands need, and what is said where one is missing."""
+"""Packages of others: what is said where one is missing, and how one is kept from what lies in a stranger's folder."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
@@ -50,3 +53,34 @@ def install_command(packages: list[str]) -> list[str]:
         return [python, "-m", "pip", "install", *packages]
     backend = ["--torch-backend", "cpu"] if version("torch").endswith("+cpu") else []
     return [str(uv) if uv.is_file() else "uv", "pip", "install", "--python", python, *backend, *packages]
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw inside of this context as matplotlib does by default, whatever its settings are.
+
+    They would come from a file in the current folder, which may be a stranger's, and from the environment, and may name a size of
+    any height, or programs. They still hold for what a caller draws by itself.
+    """
+    if "matplotlib" not in sys.modules:
+        found = importlib.util.find_spec("matplotlib")
+        if os.path.lexists("matplotlibrc") and found is not None and found.origin is not None:
+            with chdir(os.path.dirname(found.origin)):
+                _import_matplotlib()
+        else:
+            _import_matplotlib()
+    import matplotlib as mpl  # noqa: PLC0415  (slow to import)
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        yield
+
+
+def _import_matplotlib() -> None:
+    """Import matplotlib, with the backend that the environment names only if there is one of this name."""
+    backend = os.environ.pop("MPLBACKEND", None)
+    mpl = importlib.import_module("matplotlib")
+    if backend is not None:
+        os.environ["MPLBACKEND"] = backend
+        with suppress(ValueError):
+            mpl.rcParams["backend"] = backend

@@ -185,8 +185,8 @@ def order(n: int, *, ping_pong: bool) -> list[int]:
 
 def _ffmpeg(frames: Frames, path: str | os.PathLike[str], fps: float, size: int, output: list[str], shown: list[int]) -> Path:
     """Feed enlarged frames in an order to the bundled ffmpeg; both sides are made even."""
-    if not 0 < fps <= 240:
-        raise SemanifoldError(f"fps is the number of frames a second, between 0 and 240, but it is {fps}.")
+    if not 0.1 <= fps <= 240:
+        raise SemanifoldError(f"fps is the number of frames per second, between 0.1 and 240, but it is {fps}.")
     if not 2 <= size <= 8192:
         raise SemanifoldError(f"size is the longer side of the film in pixels, between 2 and 8192, but it is {size}.")
     import imageio_ffmpeg  # noqa: PLC0415  (slow to import)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from semanifold.extras import missing_package
+from semanifold.extras import drawing, missing_package
 from semanifold.media import ACCENT, VIEWABLE, Frame, Frames, Picture, enlarge, save_png, show_mask
 from semanifold.storage.files import replacing
 
@@ -51,6 +51,11 @@ def heat_picture(frames: Frames, seed: Frame, mask: Picture | None, top: float |
         top: change at the end of the colour scale, as a share of the full range, so that several maps have the same one; the
             largest of this map when None.
     """
+    with drawing():
+        return _heat_picture(frames, seed, mask, top)
+
+
+def _heat_picture(frames: Frames, seed: Frame, mask: Picture | None, top: float | None) -> Frame:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (slow to import)
     from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
 
@@ -141,25 +146,36 @@ def path_plot(
     Raises:
         SemanifoldError: if umap-learn is not installed.
     """
-    from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
-
     joined = np.concatenate(list(codes))
     first = first_equals(joined)
     once = sorted(set(first))
     layouts = [principal_plane(joined[once])]
     if umap and (found := plane(joined[once])) is not None:
         layouts.append(found)
+    with drawing(), replacing(path) as part:
+        _path_figure(
+            codes, t, [layout[[once.index(i) for i in first]] for layout, _ in layouts], [how for _, how in layouts]
+        ).savefig(part, format="png")
+    return Path(path)
+
+
+def _path_figure(
+    codes: Sequence[NDArray[np.floating]], t: NDArray[np.floating], layouts: Sequence[NDArray[np.floating]], how: Sequence[str]
+) -> Figure:
+    """Draw codes side by side in several layouts ``[n, 2]``, each under how it was made."""
+    from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
+
     points = None
     figure = Figure(figsize=(5.2 * len(layouts) + 0.8, 5), dpi=120, layout="constrained")
     panels = figure.subplots(1, len(layouts), squeeze=False)[0]
-    for axes, (layout, how) in zip(panels, layouts, strict=True):
-        for placed in np.split(layout[[once.index(i) for i in first]], len(codes)):
+    for axes, layout, title in zip(panels, layouts, how, strict=True):
+        for placed in np.split(layout, len(codes)):
             axes.plot(*placed.T, color="#c8c8d0", linewidth=1.2, zorder=1)
             points = axes.scatter(*placed.T, c=t, cmap="viridis", s=46, edgecolors="white", linewidths=0.8, zorder=2)
             seed = placed[int(np.abs(t).argmin())]
             axes.scatter(*seed, s=150, facecolors="none", edgecolors=ORANGE, linewidths=2, zorder=3)
             axes.annotate("seed", seed, xytext=(10, 10), textcoords="offset points", color=ORANGE)
-        axes.set_title(how, fontsize=11, color=INK)
+        axes.set_title(title, fontsize=11, color=INK)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_aspect("equal", adjustable="datalim")
@@ -167,6 +183,4 @@ def path_plot(
         axes.margins(0.12)
     assert points is not None
     _colour_bar(figure, points, panels[-1], "t")
-    with replacing(path) as part:
-        figure.savefig(part, format="png")
-    return Path(path)
+    return figure

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.errors import SemanifoldError, counted, near_names, shown
 from semanifold.generators.arrays import Arrays, Place, spelled
 from semanifold.generators.checkpoints import Value
 
@@ -121,7 +121,7 @@ def code_reading(shape: Sequence[int], spaces: Spaces, what: str, *, space: str 
 
 def _words_of(space: str, count: int, code: Sequence[int]) -> str:
     numbers = f"{code[0]} layers of {code[1]} numbers" if len(code) == 2 else f"{math.prod(code)} numbers"
-    return f"{_counted(count, 'code')} of {space} ({numbers}{' each' if count > 1 else ''})"
+    return f"{counted(count, 'code')} of {space} ({numbers}{' each' if count > 1 else ''})"
 
 
 def _fit(shape: tuple[int, ...], code: tuple[int, ...]) -> tuple[int, int] | None:
@@ -149,7 +149,7 @@ def code_words(shape: Sequence[int], arrays: int = 1) -> str:
         return ""
     numbers = f"{shape[-1]} numbers"
     if len(shape) == 3 and shape[1] > 1:
-        return f"{_counted(shape[0], 'code')} of w+ with {shape[1]} layers of {numbers}"
+        return f"{counted(shape[0], 'code')} of w+ with {shape[1]} layers of {numbers}"
     if len(shape) == 1 or shape[0] == 1:
         return f"one code of {numbers}"
     open_question = f", or one code of w+ with {shape[0]} layers" if len(shape) == 2 else ""
@@ -232,17 +232,13 @@ def direction_reading(
         )
     space = space or named or (fits[0] if len(fits) == 1 and not layers else None)
     home = f"w+, in layers {layers[0]} to {layers[1] - 1}" if layers else space or "a space that it does not name"
-    words = f"{_counted(rows, 'path')} of {home} ({width} numbers{' each' if rows > 1 else ''})"
+    words = f"{counted(rows, 'path')} of {home} ({width} numbers{' each' if rows > 1 else ''})"
     return DirectionReading(space, (rows, *spaces[space]) if spaces and space in fits else flat, words)
 
 
 def _layered(shape: tuple[int, ...]) -> DirectionReading:
     each = f"{shape[1]} layers of {shape[2]} numbers, each in its own way"
-    return DirectionReading("w+", shape, f"{_counted(shape[0], 'path')} of w+ that move{'s' * (shape[0] == 1)} {each}")
-
-
-def _counted(count: int, word: str) -> str:
-    return f"one {word}" if count == 1 else f"{count} {word}s"
+    return DirectionReading("w+", shape, f"{counted(shape[0], 'path')} of w+ that move{'s' * (shape[0] == 1)} {each}")
 
 
 def directions_in(arrays: Arrays) -> Found | None:

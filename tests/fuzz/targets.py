@@ -23,12 +23,12 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from semanifold import cli
-from semanifold.actions.play import timeline_of, track_of
 from semanifold.attributes.onnx_descriptions import read_description
 from semanifold.commands.arguments import from_arguments, numbers_text, seed_numbers, to_arguments
 from semanifold.commands.discover import Discover
 from semanifold.commands.paths import Measure, Traverse
 from semanifold.commands.play import Play
+from semanifold.commands.timeline import timeline_of, track_of
 from semanifold.commands.train import Train
 from semanifold.edits import load_edit
 from semanifold.errors import SemanifoldError, shown

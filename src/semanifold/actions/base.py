@@ -17,12 +17,11 @@ from semanifold.edits.base import WEIGHTS
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import read_codes
 from semanifold.generators.base import Generator
-from semanifold.generators.loading import BUNDLED, load_generator
+from semanifold.generators.loading import load_generator
 from semanifold.generators.stylegan2 import StyleGAN2
 from semanifold.latents import Latents
 from semanifold.masks import Mask, parse_mask
-from semanifold.storage.files import is_file
-from semanifold.storage.runs import RECORD, Run, begin_run, generator_of, read_record
+from semanifold.storage.runs import Run, begin_run
 
 
 def device_of(name: str | None) -> str:
@@ -37,43 +36,6 @@ def load(model: Model) -> Generator:
     if channels not in (1, 3):
         raise SemanifoldError(f"{generator.name} has pictures of {channels} channels; only 1 (grey) and 3 can be shown.")
     return generator
-
-
-def recorded_model(folder: Path) -> str | None:
-    """Return the generator that a run folder was made with; None if it is no run folder, or its command takes none.
-
-    Raises:
-        SemanifoldError: if the record names a Python file: a folder never says which code is run.
-    """
-    if not is_file(folder / RECORD):
-        return None
-    record = read_record(folder)
-    model = record["arguments"].get("model")
-    if not isinstance(model, dict) or model.get("generator") is None:
-        return None
-    return generator_of(record)
-
-
-def model_for(asked: EditModel, folder: Path, made_with: str | None = None) -> Model:
-    """Return the generator to use for what lies in a folder: the one asked for, or else the one of its record.
-
-    Args:
-        asked: what was asked for.
-        folder: of the run, the edit or the paths.
-        made_with: name of the generator that an edit or a set itself names; counts if it is a bundled one.
-
-    Raises:
-        SemanifoldError: if nothing says which generator it was.
-    """
-    if asked.generator is not None:
-        return Model(generator=asked.generator, device=asked.device)
-    name = recorded_model(folder) or (made_with if made_with in BUNDLED else None)
-    if name is None:
-        known = (
-            f"was made for {made_with}" if made_with not in (None, "", "unknown") else "does not say for which generator it is"
-        )
-        raise SemanifoldError(f"{folder} {known}; name the generator's file with --generator.")
-    return Model(generator=name, device=asked.device)
 
 
 def named_generator(asked: EditModel) -> Generator | None:
@@ -128,7 +90,7 @@ def sample(
     if not seeds:
         raise SemanifoldError("There is no seed; give at least one number after --seeds.")
     classes = (label,) if isinstance(label, int) else label or ()
-    labels = torch.tensor([classes[i % len(classes)] for i in range(len(seeds))]) if classes else None
+    labels = [classes[i % len(classes)] for i in range(len(seeds))] if classes else None
     return truncated(generator, generator.sample(seeds, labels=labels), truncation)
 
 
@@ -161,7 +123,13 @@ def read_mask(text: str, generator: Generator, code: Latents) -> Mask:
 
 
 def start_run(
-    command: Any, name: str, folder: Path, facts: Mapping[str, Any], given: Sequence[Path] = (), growing: Sequence[str] = ()
+    command: Any,
+    name: str,
+    folder: Path,
+    facts: Mapping[str, Any],
+    given: Sequence[Path] = (),
+    growing: Sequence[str] = (),
+    watched: Sequence[Path] | None = (),
 ) -> Run:
     """Take a run folder for a command whose arguments name a generator.
 
@@ -172,6 +140,7 @@ def start_run(
         facts: what decides the result besides arguments and input files.
         given: input files.
         growing: arguments that may grow.
+        watched: other files that decide the result, and whose contents are among the facts; None if they are not known.
     """
     return begin_run(
         folder,
@@ -181,7 +150,7 @@ def start_run(
         overwrite=command.output.overwrite,
         growing=growing,
         inputs=given,
-        stamp=stamp_of(command.model.generator),
+        stamp=None if watched is None else stamp_of(command.model.generator, watched),
     )
 
 

@@ -22,8 +22,6 @@ from semanifold.paths.joint import joint_paths
 from semanifold.paths.linear import LinearPaths
 from semanifold.storage.runs import working
 
-CLOSED = ("joint", "pca", "sefa")
-"""Methods that need nothing but a generator."""
 SHEET = "paths.png"
 FRAMES, CELL = 7, 96
 INDEPENDENCE = 0.2

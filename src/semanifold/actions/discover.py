@@ -157,8 +157,17 @@ def search_once(work: Work, settings: ManifoldSettings, index: int) -> Solution[
 
         began = time.monotonic()
         solution = discover_manifold(
-            nothing.generator, nothing.seed, work.mask, settings, progress=progress, checkpoint=run.folder / CHECKPOINT
+            nothing.generator,
+            nothing.seed,
+            work.mask,
+            settings,
+            progress=progress,
+            checkpoint=run.folder / CHECKPOINT,
+            throw=False,
         )
+    if not solution.result.good:  # taking it up again would fail in the same way
+        (run.folder / CHECKPOINT).unlink(missing_ok=True)
+        run.remove(PREVIEW)
     edit = solution.unwrap().with_info(name=command.mask)
     seconds = round(time.monotonic() - began, 2)
     stats = {**solution.stats, "result": solution.result.name, "why": solution.result.value, "seconds": seconds}

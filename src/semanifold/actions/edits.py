@@ -18,7 +18,6 @@ from semanifold.actions.base import (
     common_space,
     facts_of,
     load,
-    model_for,
     named_generator,
     picture_code,
     read_mask,
@@ -38,11 +37,8 @@ from semanifold.actions.results import (
     comes_back,
     film_moments,
     find_edit,
-    folder_of,
     measure,
-    result_folder,
     save_film,
-    split_path,
     write_all,
     write_exports,
     write_plot,
@@ -52,6 +48,7 @@ from semanifold.actions.terminal import facts, hint, progress_line, remark, say,
 from semanifold.commands import early
 from semanifold.commands.base import EditModel, Model, onto_others
 from semanifold.commands.edits import Combine, Render, Transfer
+from semanifold.commands.places import model_for
 from semanifold.edits import Edit, Lattice, Sum, WeightEdit, save_edit, traced, widened
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import read_codes
@@ -125,7 +122,7 @@ def transfer_edit(command: Transfer) -> int:
     """Put an edit onto several pictures: films, strips, numbers."""
     named = named_generator(command.model)
     edit = with_mask(find_edit(command.edit, command.path, command.space, command.layers, named), command.mask)
-    model = model_for(command.model, folder_of(command.edit), edit.info.generator)
+    model = model_for(command.model, command.edit, edit.info.generator)
     command = replace(command, model=named_by(command.model, model))
     generator = named or load(model)
     check_weights(generator, [edit])
@@ -214,13 +211,11 @@ def tell_transfer(edit: Edit, first: Subject, t: torch.Tensor, scores: dict[str,
 
 def combine_edits(command: Combine) -> int:
     """Write the combined edit and its film."""
-    if len(command.edits) < 2:
-        raise SemanifoldError("There is nothing to combine; give at least two run folders.")
     named = named_generator(command.model)
     edits = [find_edit(path, generator=named) for path in command.edits]
     if named is None:
         check_one_generator(command.edits, edits)
-    model = model_for(command.model, folder_of(command.edits[0]), edits[0].info.generator)
+    model = model_for(command.model, command.edits[0], edits[0].info.generator)
     command = replace(command, model=named_by(command.model, model))
     generator = named or load(model)
     check_weights(generator, edits)
@@ -273,7 +268,7 @@ def render_edit(command: Render) -> int:
     """Write the new film."""
     named = named_generator(command.model)
     found = with_mask(find_edit(command.edit, command.path, command.space, command.layers, named), command.mask)
-    model = model_for(command.model, folder_of(command.edit), found.info.generator)
+    model = model_for(command.model, command.edit, found.info.generator)
     command = replace(command, model=named_by(command.model, model))
     generator = named or load(model)
     check_weights(generator, [found])
@@ -281,10 +276,7 @@ def render_edit(command: Render) -> int:
     edit = timed(command, on(found, seed), generator)
     subject = Subject(generator, seed, edit, mask_of(edit, generator, seed, strict=command.mask is not None))
     t = film_moments(edit, command.film, command.frames, command.play)
-    path = command.path or split_path(command.edit)[1]
-    words = [] if path is None else [path]
-    words += [] if path is None and command.picture.seed is None else [command.picture.seed or 0]
-    folder = command.output.out or result_folder(command.edit, "render", *words)
+    folder = command.folder
     given = early.inputs(masks=[command.mask] if command.mask else [], edits=[command.edit])
     run = start_run(command, "render", folder, facts_of(generator), given)
     if run.finished:

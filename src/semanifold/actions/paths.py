@@ -20,21 +20,20 @@ from semanifold.actions.base import (
     device_of,
     facts_of,
     load,
-    model_for,
     named_generator,
     read_mask,
-    recorded_model,
     sample,
     start_run,
 )
-from semanifold.actions.results import folder_of
 from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
 from semanifold.attributes.base import AttributeReader
 from semanifold.commands.arguments import to_arguments
-from semanifold.commands.base import Model
+from semanifold.commands.base import FACES, Model
+from semanifold.commands.early import stamp_of
 from semanifold.commands.paths import USUAL, Codes, Measure, Traverse
+from semanifold.commands.places import model_for, recorded_model
 from semanifold.edits.base import WEIGHTS
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, counted
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.paths.base import PathSet
@@ -42,7 +41,7 @@ from semanifold.pools import POOL, Pool, pool_of, read_pool, save_pool
 from semanifold.ranking.measures import METRICS, Measures, measure_frames, save_measures
 from semanifold.ranking.scores import Array
 from semanifold.storage.files import replacing, write_text
-from semanifold.storage.runs import CHECKPOINT, Run, begin_run, working
+from semanifold.storage.runs import CHECKPOINT, RECORD, Run, begin_run, working
 from semanifold.storage.tensors import read_tensors
 from semanifold.traversal import (
     FACTS,
@@ -62,8 +61,6 @@ from semanifold.traversal import (
     write_path,
 )
 
-MEASURE = "measure"
-"""Where a measurement is in the folder of its traversal."""
 EVERY = 10.0
 """Seconds between two checkpoints of a measurement."""
 BUNDLED_READER = "faces"
@@ -81,9 +78,9 @@ def traverse(command: Traverse) -> int:
     named = named_generator(command.model)
     found = load_paths(command.path_set, command.space, layers=command.layers, generator=named, remark=remark)
     paths = stretched(command, found)
-    model = model_for(command.model, folder_of(command.path_set), paths.info.generator)
-    asked = command.model
-    command = replace(command, model=replace(asked, generator=model.generator))
+    model = model_for(command.model, command.path_set, paths.info.generator)
+    asked = command
+    command = replace(command, model=replace(command.model, generator=model.generator))
     generator = named or load(model)
     paths.check_generator(generator)
     chosen = sorted({paths.find(word) for word in command.paths}) if command.paths else list(range(len(paths)))
@@ -96,8 +93,8 @@ def traverse(command: Traverse) -> int:
         starts.setdefault(name, codes[i])
     decisive = facts_of(generator) | {"path_set_fingerprint": fingerprint_of(paths), "pool": pool.hash}
     decisive |= {"step": paths.info.step, "count": paths.info.count}
-    folder = command.output.folder("traverse", command.path_set.stem, command.codes.word)
-    run = start_run(command, "traverse", folder, decisive)
+    folder, watched = command.folder, command.watched
+    run = start_run(command, "traverse", folder, decisive, watched=watched)
     if run.finished:
         say(f"{folder} is finished already; --overwrite does it again.")
     else:
@@ -105,9 +102,13 @@ def traverse(command: Traverse) -> int:
             save_pool(pool, run.path(POOL))
             write_traversal(command, run, generator, paths, chosen, starts)
         facts(paths=len(chosen), codes=len(starts))
-        say(f"{len(chosen)} paths of {generator.name}, walked both ways from {len(starts)} pictures.")
+        walked, pictures = counted(len(chosen), "path").capitalize(), counted(len(starts), "picture")
+        say(f"{walked} of {generator.name}, walked both ways from {pictures}.")
     show(*[p for p in (folder / SUMMARIES, folder / FILMS) if p.is_dir()] or [folder])
-    hint("measure", folder, *([] if generator.world == BUNDLED_READER else ["--attributes", "YOURS.py:NAME"]))
+    faces = generator.world == BUNDLED_READER
+    if not faces:
+        remark(f"To name the paths, read attributes: semanifold measure {folder} --attributes NAME|FILE.onnx|FILE.py:NAME.")
+    hint(*asked.then(faces=faces))
     return 0
 
 
@@ -224,8 +225,8 @@ def measure(command: Measure) -> int:
     decisive = {"walk": {key: traversal.record["facts"][key] for key in ("fingerprint", "path_set_fingerprint", "pool")}}
     decisive |= {key: traversal.facts[key] for key in ("paths", "step", "count", "leap")}
     decisive |= {"attribute_names": [attribute.name for attribute in attributes]}
-    folder = command.output.out or command.traversal / MEASURE
-    run = begin_run(folder, "measure", to_arguments(command), decisive, overwrite=command.output.overwrite)
+    folder, stamp = command.folder, stamp_of(FACES, [command.traversal / RECORD])
+    run = begin_run(folder, "measure", to_arguments(command), decisive, overwrite=command.output.overwrite, stamp=stamp)
     if run.finished:
         say(f"{folder} is finished already; --overwrite does it again.")
     else:
@@ -246,9 +247,10 @@ def measure(command: Measure) -> int:
             save_measures(measures, run.path)
         for sentence in measures.remarks:
             remark(sentence)
-    say(f"{len(attributes)} attributes of {len(traversal.paths)} paths, read from {len(traversal.codes)} pictures each.")
+    what, paths = counted(len(attributes), "attribute"), counted(len(traversal.paths), "path")
+    say(f"{what.capitalize()} of {paths}, read from {counted(len(traversal.codes), 'picture')} each.")
     show(folder)
-    hint("rank", folder if command.output.out else command.traversal, "--name", "named.safetensors")
+    hint(*command.then)
     return 0
 
 

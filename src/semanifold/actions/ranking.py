@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from semanifold.actions.base import recorded_model
-from semanifold.actions.paths import MEASURE
 from semanifold.actions.terminal import facts, hint, say, show
 from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import FACES
+from semanifold.commands.paths import MEASURE
+from semanifold.commands.places import recorded_model
 from semanifold.commands.ranking import Rank
 from semanifold.errors import SemanifoldError
 from semanifold.faces.changes import CHANGES

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,18 +14,17 @@ from torch import Tensor
 from semanifold import media
 from semanifold.actions.terminal import progress_line, remark
 from semanifold.commands.base import Film, slug
+from semanifold.commands.places import EDIT, check_edit, split_path
 from semanifold.edits import Edit, Lattice, load_edit, save_edit
 from semanifold.edits.films import Play, Subject, comes_back, moments, moments_of_film
-from semanifold.errors import SemanifoldError, shown
+from semanifold.errors import shown
 from semanifold.exchange import export_codes
 from semanifold.generators.base import Generator
-from semanifold.generators.loading import BUNDLED
 from semanifold.locality.metrics import inside_change, mse_ratio, outside_change, roir, ssim_outside
-from semanifold.storage.files import is_file, is_folder, write_text
-from semanifold.storage.runs import RECORD, Run
-from semanifold.storage.tensors import read_header
+from semanifold.storage.files import is_folder, write_text
+from semanifold.storage.runs import Run
 
-EDIT, PATHS, FRAMES, MP4, GIF = "edit.safetensors", "paths.safetensors", "frames", "film.mp4", "film.gif"
+FRAMES, MP4, GIF = "frames", "film.mp4", "film.gif"
 STRIP, HEAT, PLOT, METRICS, OFFSETS, PAD = "filmstrip.png", "heatmap.png", "path.png", "metrics.json", "offsets.png", "pad.png"
 STILLS = 8
 """Frames of a filmstrip."""
@@ -62,58 +59,8 @@ def find_edit(
         from semanifold.paths.files import load_paths  # noqa: PLC0415  (edits of masks need no path sets)
 
         return load_paths(place, space, layers=layers, generator=generator, remark=remark)[path]
-    shown_place = shown(str(place), 200)
-    if is_folder(place) and not is_file(place / EDIT):
-        if is_file(place / PATHS):
-            raise SemanifoldError(f"The folder {shown_place} holds a set of paths; say which one: {shown_place}:NAME, or --path.")
-        inside = sorted(p.parent.name for p in itertools.islice(place.glob(f"*/{EDIT}"), 20))
-        if inside:
-            raise SemanifoldError(
-                f"{shown_place} is a folder of runs; give one of them, such as {shown(str(place / inside[0]), 200)}."
-            )
-        raise SemanifoldError(
-            f"The folder {shown_place} holds no {EDIT}; give the folder of a finished discover, combine or transfer."
-        )
-    if is_file(place) and holds_paths(place):
-        raise SemanifoldError(f"{shown_place} is a set of paths; say which one: {shown_place}:NAME, or --path.")
+    check_edit(place)
     return load_edit(place / EDIT if is_folder(place) else place)
-
-
-def holds_paths(file: Path) -> bool:
-    """Whether a file is a set of paths of ours."""
-    try:
-        return str(read_header(file).get("format", "")).startswith("semanifold-paths")
-    except SemanifoldError:
-        return False
-
-
-def split_path(where: Path) -> tuple[Path, str | None]:
-    """Return file, folder or bundled set and, if a path of it is named after a colon, that name."""
-    head, colon, name = str(where).rpartition(":")
-    if colon and name and not exists(where) and (exists(head) or head in BUNDLED):
-        return Path(head), name
-    return where, None
-
-
-def exists(path: Path | str) -> bool:
-    """Whether there is a file or folder of this name."""
-    return is_file(path) or is_folder(path)
-
-
-def folder_of(where: Path) -> Path:
-    """Return the folder of an edit or a set: the run folder, or the one that its file is in."""
-    place, _ = split_path(where)
-    return place if is_folder(place) else place.parent
-
-
-def result_folder(where: Path, verb: str, *words: object) -> Path:
-    """Return where the results of a command on an edit go if nobody says it: beside its run folder, or into ``out``."""
-    folder, (place, _) = folder_of(where), split_path(where)
-    if is_file(folder / RECORD):
-        resolved = folder.resolve()
-        beside = resolved.parent / slug("-".join([resolved.name, verb, *map(str, words)]))
-        return beside if folder.is_absolute() else Path(os.path.relpath(beside))
-    return Path("out") / slug("-".join([verb, place.stem, *map(str, words)]))
 
 
 def film_moments(edit: Edit, film: Film, frames: int | None = None, play: Play = "auto") -> Tensor:

@@ -6,6 +6,7 @@ How it is said (:func:`speaking`) is chosen by the command line for the whole pr
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -87,7 +88,15 @@ def remark(text: str) -> None:
     """Print a line that is not the result, on stderr."""
     _speech.remarks.append(text)
     if not (_speech.quiet or _speech.as_json):
-        print(harmless(text), file=sys.stderr, flush=True)
+        aside(harmless(text))
+
+
+def aside(line: str) -> None:
+    """Print a line on stderr; one that is closed or full ends no work."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (what is in its buffer would fail once more at the end)
 
 
 def show(*paths: Path) -> None:

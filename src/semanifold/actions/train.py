@@ -14,11 +14,10 @@ from torch import Tensor
 
 from semanifold.actions import train_arguments as making
 from semanifold.actions.base import facts_of, load, read_mask, start_run
-from semanifold.actions.directions import CLOSED, SHEET, draw
+from semanifold.actions.directions import SHEET, draw
 from semanifold.actions.terminal import facts as tell_facts
 from semanifold.actions.terminal import hint, progress_line, remark, say, show
 from semanifold.actions.train_arguments import ANY
-from semanifold.actions.weights import WEIGHT_KINDS
 from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import FACES
 from semanifold.commands.train import Kind, Train, Training
@@ -32,8 +31,8 @@ from semanifold.paths.bending import bending
 from semanifold.paths.experiments import RECONSTRUCTOR, open_experiment, preset_of
 from semanifold.paths.files import PATHS, load_paths, save_paths
 from semanifold.paths.foreign import save_support_sets
-from semanifold.paths.linear import FORMS, LinearPaths
-from semanifold.paths.presets import PRESETS, Preset, find_preset
+from semanifold.paths.linear import LinearPaths
+from semanifold.paths.presets import CLOSED, FORMS, PRESETS, WEIGHT_KINDS, Preset, find_preset
 from semanifold.paths.reconstructor import Reconstructor, check_fits, make_reconstructor, save_reconstructor
 from semanifold.paths.training import check_learnable, held_out_scores, leave, make_accelerator, train_paths
 from semanifold.paths.training_step import TrainingSettings
@@ -99,16 +98,6 @@ def end(command: Train, folder: Path) -> None:
     """Say what to open, and what to do next."""
     show(*main_files(folder))
     hint(*command.then)
-
-
-def list_presets() -> int:
-    """Print the presets with what they set."""
-    names = ("paths", "k", "dipoles", "init", "space", "batch", "iterations", "min_magnitude", "max_magnitude", "reconstructor")
-    tell_facts(presets={name: asdict(preset) for name, preset in PRESETS.items()})
-    for name, preset in PRESETS.items():
-        say(f"{name:<13} {preset.about}")
-        say(" " * 14 + ", ".join(f"{key.replace('_', ' ')} {getattr(preset, key)}" for key in names))
-    return 0
 
 
 def chosen_preset(command: Train) -> Preset:

@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import cast
 
-from semanifold.actions.directions import CLOSED, closed_paths
-from semanifold.actions.weights import WEIGHT_KINDS, weight_paths_to_train
+from semanifold.actions.directions import closed_paths
+from semanifold.actions.weights import weight_paths_to_train
 from semanifold.commands.train import Kind, Training
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet, default_space
-from semanifold.paths.linear import FORMS, Form, LinearPaths, linear_paths
-from semanifold.paths.presets import ALONG_RATE, ALONG_REACH, Preset
+from semanifold.paths.linear import LinearPaths, linear_paths
+from semanifold.paths.presets import ALONG_RATE, ALONG_REACH, CLOSED, FORMS, WEIGHT_KINDS, Form, Preset, check_kind
 from semanifold.paths.training_draws import Prior, usual_distance
 from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import INITS, Init, warped_paths
 
-KINDS = ("warped", *FORMS, *WEIGHT_KINDS, *CLOSED)
 ONLY_WARPED = ("dipoles", "gamma", "fixed_gammas", "learn_alphas")
 ONLY_LEARNED = ("init", "shared", "step", "steps")
 ONLY_LATENT = ("space", "layers")
@@ -31,8 +30,7 @@ ANY = Preset("any generator", space=None, dipoles=32, init="spread", differences
 def kind_of(asked: Kind, preset: Preset) -> str:
     """Return which of :data:`KINDS` it is."""
     kind = asked.paths or preset.paths
-    if kind not in KINDS:
-        raise SemanifoldError(f"There is no kind of paths {kind!r}: {near_names(kind, KINDS)}")
+    check_kind(kind)
     foreign = () if kind == "warped" else ONLY_WARPED if kind in FORMS else (*ONLY_WARPED, *ONLY_LEARNED)
     foreign = (*foreign, *ONLY_LATENT) if kind in WEIGHT_KINDS else (*foreign, "layer")
     useless = [f"--{name.replace('_', '-')}" for name in foreign if getattr(asked, name) not in (None, False)]

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import torch
 
-from semanifold.actions.base import check_weights, facts_of, load, model_for, named_generator, start_code, start_run
+from semanifold.actions.base import check_weights, facts_of, load, named_generator, start_code, start_run
 from semanifold.actions.directions import SHEET, draw
-from semanifold.actions.results import find_edit, folder_of
+from semanifold.actions.results import find_edit
 from semanifold.actions.terminal import facts, hint, progress_line, say, show
+from semanifold.commands.places import model_for
 from semanifold.commands.weights import Bake, Weights
 from semanifold.distances import distance_by_name
 from semanifold.edits import WeightEdit
@@ -26,8 +27,6 @@ from semanifold.storage.runs import working
 
 SAMPLES = 24
 TERMS, STEPS = 64, 16
-WEIGHT_KINDS = ("weights-svd", "weights-hessian")
-"""Sets in weights that can be trained (arXiv:2011.13786, sections 3.1 and 3.3)."""
 
 
 def find_weights(command: Weights) -> int:
@@ -125,7 +124,7 @@ def bake_edit(command: Bake) -> int:
     edit = find_edit(command.edit, generator=named)
     if not isinstance(edit, WeightEdit):
         raise SemanifoldError(f"{edit.info.name} moves codes; only an edit of weights can become a part of a generator.")
-    model = model_for(command.model, folder_of(command.edit), edit.info.generator)
+    model = model_for(command.model, command.edit, edit.info.generator)
     generator = named or load(model)
     check_weights(generator, [edit])
     baked = edit.baked(generator, command.strength)

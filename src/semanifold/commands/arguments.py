@@ -25,7 +25,7 @@ from semanifold.storage.records import checked
 T = TypeVar("T")
 
 MOST_SEEDS = 10_000
-WIDEST = 100
+NARROWEST, WIDEST = 40, 100
 """Columns of the help."""
 
 # Groups of the help, in their order. The first one holds the few arguments that a user needs.
@@ -257,11 +257,11 @@ def default_text(value: Any) -> str:
 
 
 def print_help(app: App) -> None:
-    """Print the help of a command, at most :data:`WIDEST` columns wide."""
+    """Print the help of a command, :data:`NARROWEST` to :data:`WIDEST` columns wide, as the terminal is."""
     from rich.console import Console  # noqa: PLC0415  (only help is drawn)
 
     console = Console(file=sys.stdout)
-    app.help_print([], console=Console(file=sys.stdout, width=min(console.width, WIDEST)))
+    app.help_print([], console=Console(file=sys.stdout, width=max(NARROWEST, min(console.width, WIDEST))))
 
 
 def complaint(error: CycloptsError, name: str) -> str:

@@ -6,6 +6,7 @@ Nothing here brings torch, so that help, refusals and "finished already" are qui
 
 from __future__ import annotations
 
+import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,12 +16,11 @@ from typing import Annotated
 
 from semanifold.commands.arguments import MAIN, option
 from semanifold.errors import SemanifoldError
+from semanifold.faces.names import BUNDLED_NAMES
 from semanifold.storage.run_records import names_code
 
 FACES = "faces"
 """The generator that commands use if none is named."""
-BUNDLED_NAMES = ("faces", "analytic")
-"""The generators that come with the package, both of the world of faces."""
 
 
 def is_bundled(generator: str) -> bool:
@@ -170,8 +170,8 @@ class Film:
 
     def __post_init__(self) -> None:
         """Refuse a film that no player shows."""
-        if not 0 < self.fps <= 240:
-            raise SemanifoldError(f"fps is the number of frames per second, between 0 and 240, but it is {self.fps:g}.")
+        if not 0.1 <= self.fps <= 240:
+            raise SemanifoldError(f"fps is the number of frames per second, between 0.1 and 240, but it is {self.fps:g}.")
         if not 0 < self.seconds <= 600:
             raise SemanifoldError(f"seconds is the length of the film, between 0 and 600, but it is {self.seconds:g}.")
         if not 1 <= self.loops <= 1000:
@@ -189,4 +189,7 @@ def slug(text: str) -> str:
     """Return a name that every file system takes; what joins masks is spelled out."""
     for sign, word in {"~": "-not-", "|": "-or-", "&": "-and-"}.items():
         text = text.replace(sign, word)
-    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:80].strip("-.") or "run"
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")
+    if len(name) > 80:  # what is cut off tells two runs apart
+        name = f"{name[:71].strip('-.')}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
+    return name or "run"

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from semanifold.commands import early
 from semanifold.commands.arguments import GENERATOR, MAIN, PLACE, Group, flat, numbers_text, option, seed_numbers
 from semanifold.commands.base import Command, Model, Output
 from semanifold.locality.settings import LocalitySettings
@@ -67,6 +68,7 @@ class Bench(Command):
 
     def run(self) -> int:
         """Print the table, and write it with its figure."""
+        early.check_masks(self.settings.masks, self.model.generator)
         from semanifold.actions.bench import bench  # noqa: PLC0415  (brings torch)
 
         return bench(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,33 @@ from typing import Any
 from semanifold import __version__
 from semanifold.actions.terminal import hint, say, show
 from semanifold.commands.arguments import to_arguments
-from semanifold.commands.base import BUNDLED_NAMES, Command, is_bundled
+from semanifold.commands.base import FACES, Command, is_bundled
 from semanifold.errors import SemanifoldError, near_names, shown
-from semanifold.faces.names import MASK_REGIONS
+from semanifold.faces.names import BUNDLED_NAMES, MASK_REGIONS
 from semanifold.masks import Mask, box, files_in, parse_mask
-from semanifold.storage.files import is_file, is_folder
+from semanifold.storage.files import is_file, is_folder, opened
 from semanifold.storage.runs import RECORD, earlier_run, inputs_of, names_code, read_record
 
 FILES = ("edit.safetensors", "paths.safetensors")
 """What the folder of an edit or a set holds."""
+
+
+def check_there(place: Path, what: str = "file") -> None:
+    """Refuse what is neither a folder nor a regular file."""
+    if not is_folder(place):
+        with opened(place, what):
+            return
+
+
+def check_generator(generator: str) -> None:
+    """Refuse the file of a generator if there is none."""
+    if generator in BUNDLED_NAMES or "://" in generator or names_code(generator):
+        return
+    from semanifold.generators import zoo  # noqa: PLC0415  (the bundled ones need none)
+
+    if os.path.exists(generator) or generator not in zoo.table():
+        zoo.check_name(generator)
+        check_there(Path(generator))
 
 
 def check_masks(texts: Sequence[str], generator: str) -> None:
@@ -28,6 +47,7 @@ def check_masks(texts: Sequence[str], generator: str) -> None:
             raise SemanifoldError(f"There is no region {shown(name, 60)!r}: {near_names(name, MASK_REGIONS)}")
         return box(0.25, 0.25, 0.75, 0.75)
 
+    check_generator(generator)
     for text in texts:
         if not files_in(text):
             parse_mask(text, region, size=(64, 64))
@@ -44,7 +64,13 @@ def inputs(*, masks: Sequence[str] = (), codes: Path | None = None, edits: Seque
 
 
 def finished(
-    command: Command, name: str, folder: Path, given: Sequence[Path], main: Sequence[str], then: Sequence[object]
+    command: Command,
+    name: str,
+    folder: Path,
+    given: Sequence[Path],
+    main: Sequence[str],
+    then: Sequence[object],
+    watched: Sequence[Path] = (),
 ) -> bool:
     """Say that a run is finished already, where that is sure without loading anything.
 
@@ -58,6 +84,7 @@ def finished(
         given: its input files; see :func:`inputs`.
         main: results to open, as far as they are there.
         then: words of the command to type next, if any.
+        watched: files whose contents the command knows by other means; here it counts whether they have been touched.
     """
     arguments = to_arguments(command)
     output = arguments.get("output") or {}
@@ -68,8 +95,8 @@ def finished(
     if isinstance(model, dict) and model.get("generator") is None:
         recorded = record["arguments"].get("model")
         model["generator"] = recorded.get("generator") if isinstance(recorded, Mapping) else None
-    named = model.get("generator") if isinstance(model, dict) else None
-    if not isinstance(named, str) or names_code(named) or not same_generator(record, named):
+    named = model.get("generator") if isinstance(model, dict) else FACES  # without a generator only the version counts
+    if not isinstance(named, str) or names_code(named) or not same_generator(record, named, watched):
         return False
     earlier = earlier_run(folder, name, arguments)
     if earlier is None or earlier["status"] != "finished":
@@ -83,17 +110,21 @@ def finished(
     return True
 
 
-def same_generator(record: Mapping[str, Any], named: str) -> bool:
-    """Whether the generator of a run is surely the same now."""
+def same_generator(record: Mapping[str, Any], named: str, watched: Sequence[Path] = ()) -> bool:
+    """Whether the generator of a run, and other files that decide its result, are surely the same now."""
     stamp = record.get("stamp")
-    return stamp is not None and stamp == stamp_of(named)
+    return stamp is not None and stamp == stamp_of(named, watched)
 
 
-def stamp_of(named: str) -> str | None:
-    """Return what changes if a generator's weights do: our version, or size and time of its file; None if that is not known."""
-    if named in BUNDLED_NAMES:
-        return f"semanifold {__version__}"
-    if not is_file(named) or names_code(named):
-        return None
-    status = Path(named).stat()
-    return f"{status.st_size} {status.st_mtime_ns}"
+def stamp_of(named: str, watched: Sequence[Path] = ()) -> str | None:
+    """Return what changes if a generator's weights or watched files do; None if that is not known.
+
+    That is our version, or size and time of the generator's file; and size and time of each of the others.
+    """
+    parts = [f"semanifold {__version__}"] if named in BUNDLED_NAMES else []
+    for file in watched if parts else [Path(named), *watched]:
+        if not is_file(file) or names_code(str(file)):
+            return None
+        status = file.stat()
+        parts.append(f"{status.st_size} {status.st_mtime_ns}")
+    return " ".join(parts)

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from semanifold.commands import early
+from semanifold.commands import early, places
 from semanifold.commands.arguments import FILM, GENERATOR, LAYERS, MAIN, PLACE, START, flat, option, seed_numbers_option
 from semanifold.commands.base import Command, EditModel, Film, Output, Picture, code_words, onto_others
+from semanifold.errors import SemanifoldError
 
 FIRST = ("film.mp4", "filmstrip.png", "heatmap.png")
 """What is to be looked at first."""
@@ -60,8 +61,12 @@ class Transfer(Command):
     def run(self) -> int:
         """Write the films and the strips."""
         given = early.inputs(masks=[self.mask] if self.mask else [], codes=self.latents, edits=[self.edit])
-        if self.output.out is not None and early.finished(self, "transfer", self.output.out, given, FIRST, self.then):
-            return 0
+        if found := places.described(self.edit, self.path):
+            model = places.model_for(self.model, self.edit, found.generator)
+            early.check_masks([self.mask] if self.mask else [], model.generator)
+            folder = self.output.folder("transfer", model.word, found.name)
+            if early.finished(self, "transfer", folder, given, FIRST, self.then):
+                return 0
         from semanifold.actions.edits import transfer_edit  # noqa: PLC0415  (brings torch)
 
         return transfer_edit(self)
@@ -91,10 +96,15 @@ class Combine(Command):
 
     def run(self) -> int:
         """Write the combined edit and its film."""
-        given = early.inputs(edits=self.edits)
-        out = self.output.out
-        if out is not None and early.finished(self, "combine", out, given, FIRST, onto_others(out, self.model.generator)):
-            return 0
+        if len(self.edits) < 2:
+            raise SemanifoldError("There is nothing to combine; give at least two run folders.")
+        found = [place for place in map(places.described, self.edits) if place is not None]
+        if len(found) == len(self.edits):
+            model = places.model_for(self.model, self.edits[0], found[0].generator)
+            folder = self.output.folder("combine", model.word, *[place.name for place in found])
+            then = onto_others(folder, self.model.generator)
+            if early.finished(self, "combine", folder, early.inputs(edits=self.edits), FIRST, then):
+                return 0
         from semanifold.actions.edits import combine_edits  # noqa: PLC0415  (brings torch)
 
         return combine_edits(self)
@@ -138,12 +148,23 @@ class Render(Command):
     film: Annotated[Film, flat(FILM)] = field(default_factory=Film)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        path = self.path or places.split_path(self.edit)[1]
+        words = [] if path is None else [path]
+        words += [] if path is None and self.picture.seed is None else [str(self.picture.seed or 0)]
+        return self.output.out or places.result_folder(self.edit, "render", *words)
+
     def run(self) -> int:
         """Write the new film."""
         given = early.inputs(masks=[self.mask] if self.mask else [], edits=[self.edit])
-        out = self.output.out
-        if out is not None and early.finished(self, "render", out, given, FIRST, onto_others(out, self.model.generator)):
-            return 0
+        if found := places.described(self.edit, self.path):
+            model = places.model_for(self.model, self.edit, found.generator)
+            early.check_masks([self.mask] if self.mask else [], model.generator)
+            then = onto_others(self.folder, self.model.generator)
+            if early.finished(self, "render", self.folder, given, FIRST, then):
+                return 0
         from semanifold.actions.edits import render_edit  # noqa: PLC0415  (brings torch)
 
         return render_edit(self)

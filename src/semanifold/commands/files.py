@@ -53,6 +53,7 @@ class Sample(Command):
 
     def run(self) -> int:
         """Write the pictures, a contact sheet and the codes."""
+        early.check_generator(self.model.generator)
         if early.finished(self, "sample", self.folder, (), ("contact.png",), self.then):
             return 0
         from semanifold.actions.files import show_samples  # noqa: PLC0415  (brings torch)
@@ -72,6 +73,8 @@ class Inspect(Command):
 
     def run(self) -> int:
         """Print what the files are."""
+        for file in self.files:
+            early.check_there(file)
         from semanifold.actions.files import inspect_files  # noqa: PLC0415  (brings torch)
 
         return inspect_files(self)
@@ -95,6 +98,7 @@ class Convert(Command):
 
     def run(self) -> int:
         """Write the new file."""
+        early.check_generator(self.source)
         from semanifold.actions.files import convert_file  # noqa: PLC0415  (brings torch)
 
         return convert_file(self)

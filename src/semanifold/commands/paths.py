@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from semanifold.commands import early
 from semanifold.commands.arguments import FILM, GENERATOR, LAYERS, MAIN, PLACE, START, Group, flat, option, seed_numbers_option
 from semanifold.commands.base import Command, EditModel, Film, Output
-from semanifold.errors import SemanifoldError
+from semanifold.commands.places import split_path
+from semanifold.errors import SemanifoldError, shown
+from semanifold.paths.finding import FILE as PATHS
+from semanifold.paths.finding import NAMED_PATHS
+from semanifold.storage.files import is_file, is_folder, read_bytes
+from semanifold.storage.records import MOST_BYTES, parse_json
+from semanifold.storage.runs import RECORD, read_record
+
+FOLDERS = ("paths_gifs", "paths_films")
+"""What is to be looked at first, in the folder of a traversal."""
+FACTS, POOL = "traversal.json", "pool.safetensors"
+"""What a traversal says of itself, and the codes that it begins at."""
+MEASURE = "measure"
+"""Where a measurement is in the folder of its traversal."""
 
 USUAL = (0, 1, 2)
 """Seeds to begin at if nobody says others."""
@@ -83,8 +98,60 @@ class Traverse(Command):
         if self.batch < 1:
             raise SemanifoldError(f"batch is the number of pictures made at a time, at least 1, but it is {self.batch}.")
 
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.output.folder("traverse", self.path_set.stem, self.codes.word)
+
+    @property
+    def watched(self) -> list[Path] | None:
+        """The files that decide the result besides the generator's; None if they are more than are known here."""
+        files: list[Path] = []
+        for place, name in ((self.path_set, PATHS), (self.codes.pool, POOL)):
+            if place is None or str(place) in NAMED_PATHS:
+                continue
+            file = place / name if is_folder(place) else place
+            if not is_file(file):
+                return None
+            files.append(file)
+        return files
+
+    def then(self, *, faces: bool) -> tuple[object, ...]:
+        """Return the words of the command to type next: what the faces do can be read, of others a path can be looked at."""
+        if faces:
+            return ("measure", self.folder)
+        path = self.paths[0] if self.paths else "0"
+        words: list[object] = ["render", self.path_set, "--path", path]
+        words += ["--space", self.space] if self.space else []
+        words += ["--layers", f"{self.layers[0]}-{self.layers[1] - 1}"] if self.layers else []
+        words += ["--generator", self.model.generator] if self.model.generator else []
+        return (*words, "--seed", self.codes.seeds[0] if self.codes.seeds and self.codes.pool is None else 0)
+
+    @property
+    def shows_faces(self) -> bool:
+        """Whether the pictures of the finished run are bundled faces."""
+        try:
+            held = parse_json(read_bytes(self.folder / FACTS, FACTS, MOST_BYTES), FACTS)
+        except SemanifoldError:
+            return False
+        return isinstance(held, dict) and held.get("faces") is True
+
     def run(self) -> int:
         """Walk every path from every code, then make the films."""
+        place, named = split_path(self.path_set)
+        if named is not None:
+            raise SemanifoldError(
+                f"A traversal walks a set of paths; give {shown(str(place), 200)} --paths {shown(named, 60)} to walk one of them."
+            )
+        if str(self.path_set) not in NAMED_PATHS:
+            early.check_there(self.path_set, "file of paths")
+        if self.model.generator is not None:
+            early.check_generator(self.model.generator)
+        watched = self.watched
+        if watched is not None and early.finished(
+            self, "traverse", self.folder, (), FOLDERS, self.then(faces=self.shows_faces), watched
+        ):
+            return 0
         from semanifold.actions.paths import traverse  # noqa: PLC0415  (brings torch)
 
         return traverse(self)
@@ -121,8 +188,25 @@ class Measure(Command):
         if self.batch < 1:
             raise SemanifoldError(f"batch is the number of pictures read at a time, at least 1, but it is {self.batch}.")
 
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.output.out or self.traversal / MEASURE
+
+    @property
+    def then(self) -> tuple[object, ...]:
+        """The words of the command to type next."""
+        return ("rank", self.folder if self.output.out else self.traversal, "--name", "named.safetensors")
+
     def run(self) -> int:
         """Read every frame."""
+        record = read_record(self.traversal)
+        watched = [self.traversal / RECORD]
+        known = self.attributes is None or re.fullmatch(r"faces(:\w+)?", self.attributes)
+        if known and record["command"] == "traverse":
+            given = early.inputs(masks=[self.mask] if self.mask else [])
+            if early.finished(self, "measure", self.folder, given, (), self.then, watched):
+                return 0
         from semanifold.actions.paths import measure  # noqa: PLC0415  (brings torch)
 
         return measure(self)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
+from semanifold.commands import early, places
 from semanifold.commands.arguments import FILM, GENERATOR, MAIN, PLACE, START, flat, option
-from semanifold.commands.base import Command, EditModel, Film, Output, Picture
-
-Ease = Literal["smooth", "linear", "step"]
+from semanifold.commands.base import Command, EditModel, Film, Output, Picture, onto_others
+from semanifold.commands.edits import FIRST
+from semanifold.commands.timeline import Ease, timeline_of
+from semanifold.storage.files import is_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +58,21 @@ class Play(Command):
             return Path(self.tracks[0]).stem
         return "-".join(Path(track.rpartition("=")[0]).stem.rpartition(":")[2] for track in self.tracks)
 
+    def folder(self, *, own: bool) -> Path:
+        """Return the run folder; its name has no seed if the picture is the ``own`` one that an edit was found on."""
+        return self.output.folder("play", self.word, *[] if own else [self.picture.seed or 0])
+
     def run(self) -> int:
         """Make the film."""
+        command, tracks = timeline_of(self)
+        where = [places.place_of(track.edit, self.model.generator) for track in tracks]
+        found = [place for place in map(places.described, where) if place is not None]
+        if len(found) == len(where):
+            places.model_for(self.model, where[0], found[0].generator)  # refuses what nothing says the generator of
+            folder = command.folder(own=command.picture.seed is None and any(place.own for place in found))
+            files = [*early.inputs(edits=where), *(Path(track) for track in self.tracks if is_file(track))]
+            if early.finished(command, "play", folder, files, FIRST, onto_others(folder, self.model.generator)):
+                return 0
         from semanifold.actions.play import play  # noqa: PLC0415  (brings torch)
 
         return play(self)

@@ -8,7 +8,10 @@ from typing import Annotated
 
 from semanifold.commands.arguments import PLACE, flat, option
 from semanifold.commands.base import Command, Output
+from semanifold.commands.paths import MEASURE
 from semanifold.errors import SemanifoldError
+from semanifold.storage.files import is_folder
+from semanifold.storage.runs import read_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,8 @@ class Rank(Command):
 
     def run(self) -> int:
         """Score, name, and write everything."""
+        folder = self.measured / MEASURE
+        read_record(folder if is_folder(folder) else self.measured)  # refuses what is none
         from semanifold.actions.ranking import rank  # noqa: PLC0415  (brings torch)
 
         return rank(self)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from semanifold.commands.arguments import option
 from semanifold.commands.base import Command
+from semanifold.storage.runs import read_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,7 @@ class Rerun(Command):
 
     def run(self) -> int:
         """Run it and compare."""
+        read_record(self.run_folder)  # refuses what is none
         from semanifold.actions.rerun import rerun  # noqa: PLC0415  (brings torch)
 
         return rerun(self)

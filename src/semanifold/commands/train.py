@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
+from semanifold.actions.presets import list_presets
 from semanifold.commands import early
 from semanifold.commands.arguments import GENERATOR, KIND, LAYERS, MAIN, PLACE, TRAINING, flat, option
 from semanifold.commands.base import Command, Model, Output, code_words
+from semanifold.paths.presets import check_kind, find_preset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,11 +152,15 @@ class Train(Command):
 
     def run(self) -> int:
         """Train, test, write everything."""
+        if self.presets:
+            return list_presets()
         early.check_masks([self.mask] if self.mask else [], self.model.generator)
-        if not self.presets and early.finished(
-            self, "train", self.folder, self.inputs, ("paths.png", "paths.safetensors", "metrics.json"), self.then
-        ):
+        if self.preset is not None:
+            find_preset(self.preset)  # refuses what is none
+        if self.kind.paths is not None:
+            check_kind(self.kind.paths)
+        if early.finished(self, "train", self.folder, self.inputs, ("paths.png", "paths.safetensors", "metrics.json"), self.then):
             return 0
-        from semanifold.actions.train import list_presets, train  # noqa: PLC0415  (brings torch)
+        from semanifold.actions.train import train  # noqa: PLC0415  (brings torch)
 
-        return list_presets() if self.presets else train(self)
+        return train(self)

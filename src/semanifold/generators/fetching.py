@@ -6,6 +6,8 @@ import hashlib
 import http.client
 import os
 import re
+import shutil
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -21,6 +23,10 @@ from semanifold.storage.files import PART, is_file, read_bytes, write_text
 CHUNK = 1 << 20
 TIMEOUT = 30.0
 """Seconds without a byte after which a download is given up; it can be resumed."""
+SLOWEST, WINDOW = 1024, 60.0
+"""Bytes per second, over so many seconds, below which a download is given up as well."""
+MOST_BYTES, MOST_UNTOLD = 1 << 36, 1 << 33
+"""Bytes of a file whose length is told before, and of one whose length is not: no weights are larger."""
 MARK = ".mark"
 """What the file beside an unfinished download is called; it names the version that the download began with."""
 LONGEST_MARK = 4096
@@ -83,8 +89,8 @@ def download(url: str, path: Path, sha256: str | None = None) -> str:
         if sha256 not in (None, found):
             _forget(part)
             raise SemanifoldError(
-                f"{url} has the SHA-256 {found}, but {sha256} was expected: the file there was changed or the hash is wrong; "
-                "the download was deleted."
+                f"{shown(url, 200)} has the SHA-256 {found}, but {sha256} was expected: the file there was changed or the hash "
+                "is wrong; the download was deleted."
             )
         os.replace(part, path)
         _forget(part)
@@ -92,7 +98,8 @@ def download(url: str, path: Path, sha256: str | None = None) -> str:
         if isinstance(error, SemanifoldError):
             raise
         raise SemanifoldError(
-            f"{url} could not be downloaded to {path.parent}: {error}; check address and network, and try again (it resumes)."
+            f"{shown(url, 200)} could not be downloaded to {path.parent}: {shown(' '.join(str(error).split()), 200)}; check "
+            "address and network, and try again (it resumes)."
         ) from error
     return found
 
@@ -132,7 +139,8 @@ def _download(url: str, part: Path, trusting: bool) -> None:
     headers = {"User-Agent": "semanifold"} | ({"Range": f"bytes={have}-"} if have else {})
     headers |= {"If-Range": version} if have and version else {}
     try:
-        answer: Any = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+        opener = urllib.request.build_opener(_WebOnly)
+        answer: Any = opener.open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code != 416 or not have:
             raise
@@ -142,17 +150,57 @@ def _download(url: str, part: Path, trusting: bool) -> None:
         return _download(url, part, trusting)
     with answer:
         if answer.headers.get_content_type() == "text/html":
-            raise SemanifoldError(f"{url} answers with a web page instead of the file; open it in a browser to see what it says.")
+            raise SemanifoldError(
+                f"{shown(url, 200)} answers with a web page instead of the file; open it in a browser to see what it says."
+            )
         resumed = answer.status == 206
         have = have if resumed else 0
         if not resumed:
             _remember(mark, answer.headers)
-        length = answer.headers.get("Content-Length")
-        total = have + int(length) if length else None
+        total = _total(answer.headers, have)
+        if total is not None and total - have > shutil.disk_usage(part.parent).free:
+            raise SemanifoldError(
+                f"{shown(url, 200)} has {total:,} bytes, for which there is no room in {part.parent}; make room, or set "
+                "SEMANIFOLD_CACHE to a folder on another disk."
+            )
         with open(part, "ab" if resumed else "wb", opener=_through_no_link) as file:
-            _copy(answer.read, file.write, have, total, file_name(url))
+            ended = _copy(answer.read1, file.write, have, total, file_name(url))
+        if not ended:
+            _forget(part)
+            raise SemanifoldError(f"{shown(url, 200)} does not end after {MOST_UNTOLD:,} bytes, so it was given up; check it.")
         if total is not None and part.stat().st_size != total:
             raise http.client.IncompleteRead(b"", total - part.stat().st_size)
+
+
+class _WebOnly(urllib.request.HTTPRedirectHandler):
+    """Follows redirections to http and https only."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        """See the parent."""
+        if not is_url(newurl):
+            raise urllib.error.HTTPError(newurl, code, "it leads to an address that is not of the web", headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _total(headers: Any, have: int) -> int | None:
+    """Return how many bytes the whole file has; None if the answer does not say it.
+
+    Args:
+        headers: of the answer.
+        have: bytes that are there already, after which the answer goes on.
+
+    Raises:
+        ValueError: if what it says makes no sense.
+    """
+    part = re.match(r"bytes (\d+)-", headers.get("Content-Range", ""))
+    if part and int(part[1][:20]) != have:
+        raise ValueError("the answer is another part of the file than the one that was asked for")
+    length = headers.get("Content-Length")
+    if not length:
+        return None
+    if not re.fullmatch(r"[0-9]{1,15}", length) or have + int(length) > MOST_BYTES:
+        raise ValueError(f"the answer has a length that makes no sense: {length}")
+    return have + int(length)
 
 
 def _version(mark: Path) -> str:
@@ -167,11 +215,25 @@ def _through_no_link(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
-def _copy(read: Callable[[int], bytes], write: Callable[[bytes], object], have: int, total: int | None, title: str) -> None:
+def _copy(read: Callable[[int], bytes], write: Callable[[bytes], object], have: int, total: int | None, title: str) -> bool:
+    """Write what is read, with a bar, and return whether it has an end.
+
+    Raises:
+        TimeoutError: if it is sent too slowly.
+    """
+    come, begun, before = have, time.monotonic(), have
     with tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=title, leave=False) as bar:
         while chunk := read(CHUNK):
+            come += len(chunk)
+            if total is None and come > MOST_UNTOLD:
+                return False
             write(chunk)
             bar.update(len(chunk))
+            if (now := time.monotonic()) - begun > WINDOW:
+                if come - before < SLOWEST * WINDOW:
+                    raise TimeoutError(f"less than {SLOWEST} bytes per second arrive")
+                begun, before = now, come
+    return True
 
 
 def _remember(mark: Path, headers: Any) -> None:

@@ -9,14 +9,13 @@ import dataclasses
 import os
 import re
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 
-from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.errors import SemanifoldError, shown
 from semanifold.generators import zoo
 from semanifold.generators.architectures import ARCHITECTURES, FORMAT, Loadable, generator_of, identify, other_network
 from semanifold.generators.base import Generator
@@ -98,10 +97,8 @@ def load_generator(
         generator = _of_user(Path(own["file"]), own["name"])
     elif not os.path.exists(text) and text in zoo.table():
         generator = load_file(zoo.located_file(text), sha256=sha256, name=text, say=say)
-    elif not os.path.exists(text) and re.fullmatch(r"[\w-]+", text):
-        near = near_names(text, [*BUNDLED, *get_close_matches(text[:200], zoo.table(), 3)])
-        raise SemanifoldError(f"There is no file and no generator {shown(text)!r}: {near} See also semanifold zoo list.")
     else:
+        zoo.check_name(text)
         generator = load_file(text, sha256=sha256, say=say)
     try:
         if torch.device(device).type == "meta":

@@ -5,18 +5,20 @@ The files are other people's: they are downloaded from where their authors put t
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
+import re
 import shutil
 import tarfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from semanifold.errors import SemanifoldError, shown
+from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.faces.names import BUNDLED_NAMES
 from semanifold.generators.fetching import cache_folder, digest, download, file_name
 from semanifold.storage.files import PART, is_file, is_folder, write_text
 from semanifold.storage.records import read_json
@@ -95,7 +97,7 @@ def entry(name: str) -> Entry:
     """
     if name in table():
         return table()[name]
-    near = difflib.get_close_matches(name, table(), n=4, cutoff=0.5) or [known for known in table() if name.lower() in known][:4]
+    near = get_close_matches(name, table(), n=4, cutoff=0.5) or [known for known in table() if name.lower() in known][:4]
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise SemanifoldError(f"The zoo has no {shown(name)!r}: {hint}'semanifold zoo list' shows all {len(table())} names.")
 
@@ -122,6 +124,17 @@ def located(name: str) -> Path:
             raise SemanifoldError(f"{file} is not what was fetched; get it again with: semanifold zoo fetch {name}")
     files = [_folder(name) / path for path in record.files]
     return files[0] if len(files) == 1 else Path(os.path.commonpath([file.parent for file in files]))
+
+
+def check_name(text: str) -> None:
+    """Refuse a word that is neither a file, a bundled generator nor a name of the zoo; what is no word passes.
+
+    Raises:
+        SemanifoldError: with the near names.
+    """
+    if re.fullmatch(r"[\w-]+", text) and text not in BUNDLED_NAMES and not os.path.exists(text) and text not in table():
+        near = near_names(text, [*BUNDLED_NAMES, *get_close_matches(text[:200], table(), 3)])
+        raise SemanifoldError(f"There is no file and no generator {shown(text)!r}: {near} See also semanifold zoo list.")
 
 
 def located_file(name: str) -> Path:

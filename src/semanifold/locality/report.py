@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from semanifold.extras import drawing
 from semanifold.locality.methods import TITLES
 from semanifold.storage.files import replacing
 
 if TYPE_CHECKING:
-    from matplotlib.figure import SubFigure
+    from matplotlib.figure import Figure, SubFigure
 
 COLUMNS = {
     "mse_ratio": ("out/in MSE ↓", "{:.4f}"),
@@ -122,6 +123,11 @@ class Report:
         One row a method, two columns a mask: the picture at equal inside change, and where it differs from the unedited one (one
         scale a mask for all methods). Below, out/in MSE of every seed (dots) and its mean (bars).
         """
+        with drawing(), replacing(path) as part:
+            self._figure().savefig(part, format="png")
+        return Path(path)
+
+    def _figure(self) -> Figure:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (slow to import)
         from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -134,9 +140,7 @@ class Report:
         whole.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
         self._pictures(parts[0, 0])
         self._ratios(parts[1, 0])
-        with replacing(path) as part:
-            whole.savefig(part, format="png")
-        return Path(path)
+        return whole
 
     def _ratios(self, figure: SubFigure) -> None:
         masks, methods = self.masks, self.methods

@@ -13,6 +13,10 @@ Schedule = Literal["out", "through", "out-and-back", "constant"]
 MOST_STRENGTH = 10.0
 MOST_FRAMES = 10_000
 """Pictures of a manifold."""
+MOST_COUNT = 1_000_000
+"""Steps of a search, pictures held at a time, and local directions: more is a typo."""
+LEAST, MOST = 1e-9, 1e9
+"""Bounds of lengths and weights: their squares have to fit into float32."""
 SCHEDULES = ("out", "through", "out-and-back", "constant")
 DISTANCES = ("l2", "faces", "lpips-alex", "lpips-vgg", "lpips-squeeze")
 """The names of :mod:`semanifold.distances`, which brings torch; settings are read without it."""
@@ -130,16 +134,21 @@ class ManifoldSettings:
         for name, value in above.items():
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise SemanifoldError(f"{name} must be a finite number above 0, but got {value}.")
-        if not 0 < self.strength <= MOST_STRENGTH:
+            if value is not None and not LEAST <= value <= MOST:
+                raise SemanifoldError(f"{name} must lie between {LEAST:g} and {MOST:g}, but got {value}.")
+        if not LEAST <= self.strength <= MOST_STRENGTH:
             raise SemanifoldError(f"strength must be above 0 and at most {MOST_STRENGTH:g}, but it is {self.strength}.")
         if not 0 <= self.independence <= 1:
             raise SemanifoldError(f"independence must lie between 0 and 1, but got {self.independence}.")
         least = {"outside": (self.outside, 0), "tolerance": (self.tolerance, 0), "direction": (self.direction, 0)}
         for name, (value, bound) in (least | {"steps": (self.steps, 1), "chunk": (self.chunk, 1)}).items():
+            most = MOST if name in ("outside", "tolerance") else MOST_COUNT
             if not bound <= value < math.inf:
                 raise SemanifoldError(f"{name} must be at least {bound} and finite, but got {value}.")
+            if value > most:
+                raise SemanifoldError(f"{name} must be at most {most:,.0f}, but got {value}.")
         for order, weight in self.springs.items():
-            if not (1 <= order < self.frames) or not (math.isfinite(weight) and weight >= 0):
+            if not (1 <= order < self.frames) or not 0 <= weight <= MOST:
                 raise SemanifoldError(
                     f"Springs are given as order: weight with orders 1..{self.frames - 1} and weights of 0 or more, "
                     f"but got {order}: {weight}."

@@ -221,8 +221,13 @@ def paper_start(seed: Latents, settings: ManifoldSettings, shape: tuple[int, ...
 
 
 def mean_spacing(offsets: Tensor, layout: Layout) -> float:
-    """Return the mean distance between frames that springs of the lowest order join, divided by that order."""
+    """Return the mean distance between frames that springs of the lowest order join, divided by that order.
+
+    Without springs it is of no consequence, and that of a straight line.
+    """
     springs = layout.springs
+    if not len(springs.orders):
+        return float(offsets.flatten(1).norm(dim=1).max()) / layout.shape[0]
     a, b = springs.pairs.unbind(1)
     lengths = (offsets[a] - offsets[b]).flatten(1).norm(dim=1) / springs.orders.to(offsets)
     return float(lengths[springs.orders == springs.orders.min()].mean())

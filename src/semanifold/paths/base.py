@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,9 +13,10 @@ from torch import Tensor, nn
 
 from semanifold.edits import Edit, EditInfo
 from semanifold.edits.base import origin
-from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
+from semanifold.paths.finding import find_path, path_name
 
 APART = 3_000_000_000
 """First seed of the codes that sets are made from; PyTorch tells seeds apart by their last 32 bits only."""
@@ -108,25 +108,11 @@ class PathSet(nn.Module, ABC):
         Raises:
             SemanifoldError: if there is no such path; near names are listed.
         """
-        if isinstance(which, str) and re.fullmatch(r"-?[0-9]{1,18}", which):
-            which = int(which)
-        if isinstance(which, int):
-            if not -len(self) <= which < len(self):
-                raise SemanifoldError(f"There is no path {which}: the set has {len(self)} paths, 0..{len(self) - 1}.")
-            return which % len(self)
-        for exact in (True, False):
-            for index, name in self.info.names.items():
-                if which == (name if exact else name.removesuffix(" +").removesuffix(" -")):
-                    return self.find(int(index))
-        if found := re.fullmatch(r"path ([0-9]{1,18})", which):
-            return self.find(int(found[1]))
-        names = list(self.info.names.values())
-        known = near_names(which, names) if names else f"no path of the set has a name; give an index, 0..{len(self) - 1}."
-        raise SemanifoldError(f"There is no path {shown(which, 40)!r}: {known}")
+        return find_path(which, len(self), self.info.names)
 
     def name_of(self, index: int) -> str:
         """Return what a path is called."""
-        return self.info.names.get(index, f"path {index}")
+        return path_name(index, self.info.names)
 
     def with_info(self, **changes: Any) -> Self:
         """Return a set that shares the parameters of this one and says something else about itself."""

@@ -17,7 +17,10 @@ from semanifold.edits.flow import MOST_STEPS
 from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet, PathSetInfo
-from semanifold.paths.linear import Form, LinearPaths
+from semanifold.paths.finding import FILE as PATHS
+from semanifold.paths.finding import NAMED_PATHS
+from semanifold.paths.linear import LinearPaths
+from semanifold.paths.presets import Form
 from semanifold.paths.warped import WarpedPaths
 from semanifold.paths.weights import Form as WeightForm
 from semanifold.paths.weights import WeightPaths
@@ -27,12 +30,8 @@ from semanifold.storage.records import checked
 from semanifold.storage.tensors import read_header, read_tensors, write_tensors
 
 FORMAT = "semanifold-paths-1"
-PATHS = "paths.safetensors"
-"""The file of a set in the folder of a training."""
 UNFINISHED = "models/checkpoint.safetensors"
 """What a training that goes on, or broke off, has in its folder."""
-NAMED_PATHS = {"faces": Path(__file__).parents[1] / "faces" / "weights" / "paths64.safetensors"}
-"""Sets of named paths that ship with bundled generators, by the generator's name (``scripts/make_faces_paths.py``)."""
 KINDS: dict[str, type[PathSet]] = {leaf.kind: leaf for leaf in (LinearPaths, WarpedPaths, WeightPaths)}
 MOST_NUMBERS = 1 << 26
 """Numbers of all directions of a set at one code, or of all codes along one path."""

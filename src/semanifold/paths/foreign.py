@@ -23,8 +23,9 @@ from semanifold.generators.checkpoints import Value
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.closed_form import GANSPACE, REACH, SEFA, STEPS
 from semanifold.paths.linear import CITE as LINEAR
-from semanifold.paths.linear import Form, LinearPaths
+from semanifold.paths.linear import LinearPaths
 from semanifold.paths.navigan import read_navigan
+from semanifold.paths.presets import Form
 from semanifold.paths.warped import CITE as WARPED
 from semanifold.paths.warped import WarpedPaths
 from semanifold.paths.weights import WeightPaths

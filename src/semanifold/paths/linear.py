@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,7 @@ from semanifold.edits import EditInfo, Lattice
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
 from semanifold.paths.base import LatentPaths, PathSetInfo, info_for, moving_size
-
-Form = Literal["fc", "linear", "id", "ortho", "projective", "random"]
-FORMS = ("fc", "linear", "id", "ortho", "projective", "random")
+from semanifold.paths.presets import FORMS, Form
 
 CITE = ("Voynov, Babenko 2020, Unsupervised Discovery of Interpretable Directions, arXiv:2002.03754",)
 

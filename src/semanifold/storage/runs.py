@@ -136,7 +136,11 @@ def earlier_run(
     """
     folder = Path(folder)
     name = shown(str(folder), 200)
-    if folder.exists() and not folder.is_dir():
+    try:
+        there = folder.exists()
+    except OSError as error:
+        raise SemanifoldError(f"{name} cannot be a folder: {error.strerror}; give another --out.") from error
+    if there and not folder.is_dir():
         raise SemanifoldError(f"{name} is a file, but the results need a folder; give another --out.")
     if folder.is_symlink() and is_file(folder.parent / RECORD):  # a link of one's own may lead to another disk
         raise SemanifoldError(f"{name} is a link in a run folder; remove the link, or give another --out.")
@@ -146,7 +150,7 @@ def earlier_run(
             return None
         _check_same(folder, earlier, {"command": command, "arguments": arguments, "facts": earlier["facts"]}, growing)
         return earlier
-    if folder.exists() and any(entry.name != LOCK for entry in folder.iterdir()):
+    if there and any(entry.name != LOCK for entry in folder.iterdir()):
         raise SemanifoldError(f"{name} holds files that are not a run's; give another --out.")
     return None
 

@@ -6,15 +6,20 @@ import json
 import os
 import struct
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import safetensors.torch
 from safetensors import SafetensorError
-from torch import Tensor
 
 from semanifold.errors import SemanifoldError, shown
+from semanifold.lazy import LazyModule
 from semanifold.storage.files import opened, replacing
 from semanifold.storage.records import MOST_BYTES, parse_json
+
+if TYPE_CHECKING:
+    import safetensors.torch as files
+    from torch import Tensor
+else:  # headers are read without torch
+    files = LazyModule("safetensors.torch")
 
 HEADER = "semanifold"
 MOST_TENSORS = 20_000
@@ -45,7 +50,7 @@ def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], h
         plain[key] = copy.clone() if memory in seen else copy  # safetensors refuses two tensors in one memory
         seen.add(memory)
     with replacing(path) as part:
-        safetensors.torch.save_file(plain, part, metadata={HEADER: json.dumps(header)})
+        files.save_file(plain, part, metadata={HEADER: json.dumps(header)})
 
 
 def metadata_of(data: bytes, what: str) -> dict[str, str]:
@@ -106,7 +111,7 @@ def read_tensors(path: str | os.PathLike[str], what: str = "file") -> TensorFile
         data = file.read()
     metadata = metadata_of(data, name)
     try:
-        tensors = safetensors.torch.load(data)
+        tensors = files.load(data)
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise SemanifoldError(f"{name} is damaged or cut short: {shown(str(error), 120)}.") from error
     return TensorFile(header_of(metadata, name), tensors, metadata)
