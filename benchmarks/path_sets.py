@@ -33,7 +33,7 @@ from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
 from semanifold.generators.wrapped import wrap
 from semanifold.masks import parse_mask
-from semanifold.paths.base import PathSet
+from semanifold.paths.base import LatentPaths
 from semanifold.paths.closed_form import principal_paths, sefa_paths
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.joint import joint_paths
@@ -89,7 +89,14 @@ SHEETS = {
 """Magnitudes, taken twice along the joint axes, are 12 to 36 % of the usual distance of two codes, as for the faces."""
 
 
-def new_paths(generator: Generator, method: str, preset: Preset) -> PathSet:
+def loaded(place: Path) -> LatentPaths:
+    """Return a set of paths of codes."""
+    paths = load_paths(place)
+    assert isinstance(paths, LatentPaths)
+    return paths
+
+
+def new_paths(generator: Generator, method: str, preset: Preset) -> LatentPaths:
     """Return a set before training; that of a closed form is complete."""
     space, way = preset.space, {"step": preset.step, "steps": preset.steps}
     along = joint_paths(generator, space, preset.k) if method.endswith("-joint") else None
@@ -107,11 +114,11 @@ def new_paths(generator: Generator, method: str, preset: Preset) -> PathSet:
     return closed.with_info(step=preset.step, count=preset.steps)
 
 
-def trained(generator: Generator, method: str, preset: Preset, folder: Path) -> tuple[PathSet, dict[str, Any]]:
+def trained(generator: Generator, method: str, preset: Preset, folder: Path) -> tuple[LatentPaths, dict[str, Any]]:
     """Train a set and its reconstructor, or read what an earlier run has trained; return the set and its scores."""
     file, scores = folder / f"{method}.safetensors", folder / f"{method}.json"
     if file.exists() and scores.exists():
-        return load_paths(file), json.loads(scores.read_text())
+        return loaded(file), json.loads(scores.read_text())
     paths = new_paths(generator, method, preset)
     if method in ("joint", "pca", "sefa"):
         paths.requires_grad_(False)
@@ -149,7 +156,7 @@ def trained(generator: Generator, method: str, preset: Preset, folder: Path) -> 
 
 
 @torch.no_grad()
-def walked(generator: Generator, paths: PathSet, codes: int, reader: Any, masks: tuple[str, ...]) -> dict[str, Measures]:
+def walked(generator: Generator, paths: LatentPaths, codes: int, reader: Any, masks: tuple[str, ...]) -> dict[str, Measures]:
     """Return attributes and locality of all paths from some codes, for each mask (all with the same attributes)."""
     t = moments(paths.info.count)
     start = generator.sample(range(FIRST_CODE, FIRST_CODE + codes), paths.info.space)
@@ -195,7 +202,7 @@ def faces_row(generator: Generator, method: str, preset: Preset, folder: Path, c
 
 @torch.no_grad()
 def picture_of_factors(
-    generator: Generator, paths: PathSet, spread: np.ndarray, path: Path, *, rows: int = 12, seed: int = 4
+    generator: Generator, paths: LatentPaths, spread: np.ndarray, path: Path, *, rows: int = 12, seed: int = 4
 ) -> None:
     """Draw the paths that change one factor most purely, each under the name of that factor, on one face.
 
@@ -222,7 +229,7 @@ def picture_of_factors(
     media.save_png(media.stack_rows([media.contact_sheet(row, columns=len(t), size=72) for row in frames], words), path)
 
 
-def bend(generator: Generator, paths: PathSet, codes: int = 8) -> float:
+def bend(generator: Generator, paths: LatentPaths, codes: int = 8) -> float:
     """Return the mean angle between the first and the last step of the paths, in degrees."""
     start = generator.sample(range(FIRST_CODE, FIRST_CODE + codes), paths.info.space)
     ends = []
@@ -244,9 +251,7 @@ def faces(given: argparse.Namespace) -> None:
         if not file.exists():
             given.out.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(faces_row(generator, method, preset, given.out, given.codes, spread), indent=1))
-            picture_of_factors(
-                generator, load_paths(given.out / f"{method}.safetensors"), spread, given.out / f"faces-{method}.png"
-            )
+            picture_of_factors(generator, loaded(given.out / f"{method}.safetensors"), spread, given.out / f"faces-{method}.png")
         row = json.loads(file.read_text())
         local = ", ".join(f"{value:.3f}" for value in row["locality"].values())
         print(
@@ -312,7 +317,7 @@ def celeba64(given: argparse.Namespace) -> None:
         picture_of_axes(generator, paths, original, given.out / f"celeba64-{method}.png")
 
 
-def picture_of_axes(generator: Generator, paths: PathSet, chords: Tensor, path: Path) -> None:
+def picture_of_axes(generator: Generator, paths: LatentPaths, chords: Tensor, path: Path) -> None:
     """Draw the path nearest to each hidden axis, from one face, all in the direction of their axis."""
     code, t = generator.sample([FIRST_CODE], paths.info.space), torch.linspace(-1, 1, 9)
     nearest = chords.abs().argmax(0)
@@ -346,7 +351,7 @@ def sheets(given: argparse.Namespace) -> None:
 
 
 @torch.no_grad()
-def likeness(generator: Generator, paths: PathSet, codes: int = 32) -> list[float]:
+def likeness(generator: Generator, paths: LatentPaths, codes: int = 32) -> list[float]:
     """Return how alike each path changes different pictures: mean cosine between the changes from ``t = -1`` to 1."""
     start = generator.sample(range(FIRST_CODE, FIRST_CODE + codes), paths.info.space)
     found = []
@@ -357,7 +362,7 @@ def likeness(generator: Generator, paths: PathSet, codes: int = 32) -> list[floa
     return found
 
 
-def draw_paths(generator: Generator, paths: PathSet, words: dict[int, str], seeds: tuple[int, ...], path: Path) -> None:
+def draw_paths(generator: Generator, paths: LatentPaths, words: dict[int, str], seeds: tuple[int, ...], path: Path) -> None:
     """Draw the paths of the given numbers from the codes of some seeds, a row each."""
     codes, t = generator.sample(seeds, paths.info.space), torch.linspace(-1, 1, 9)
     frames = [media.to_uint8(paths[k].images(generator, codes[c], t)) for k in words for c in range(len(seeds))]
@@ -371,7 +376,7 @@ def runs(given: argparse.Namespace) -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     generator, reader = load_generator("faces"), FacesAttributes()
     for folder in given.folders:
-        paths, told = load_paths(folder), json.loads((folder / "metrics.json").read_text())
+        paths, told = loaded(folder), json.loads((folder / "metrics.json").read_text())
         print(f"{folder}: RCA {told['held_out']['accuracy']:.3f}")
         for name, start in told["bending"]["start"].items():
             ranges = (f"{np.mean(v):.3f} ({min(v):.3f} to {max(v):.3f})" for v in (start, told["bending"]["end"][name]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any, cast
 
 import torch
 
@@ -128,7 +129,7 @@ def bake_edit(command: Bake) -> int:
     generator = named or load(model)
     check_weights(generator, [edit])
     baked = edit.baked(generator, command.strength)
-    save_generator(baked, command.target, overwrite=command.overwrite)
+    save_generator(cast("Any", baked), command.target, overwrite=command.overwrite)
     facts(fingerprint=baked.fingerprint, target=str(command.target))
     say(f"{command.target}: {generator.name} with {edit.info.name} inside, at strength {command.strength:g}.")
     hint("sample", "--generator", command.target)

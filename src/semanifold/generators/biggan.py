@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -164,7 +165,7 @@ class _Spectral(nn.Module):
         self.register_buffer("u", drawn(generator, shape[0]))
 
     def forward(self, x: Tensor, *, double: bool = False) -> Tensor:
-        weight = self.weight
+        weight: Any = self.weight
         if isinstance(weight, MixedWeight):
             weight = weight.scaled(1 / torch.stack([spectral_norm(weight.of(i), self.u) for i in range(len(weight))]))
         else:

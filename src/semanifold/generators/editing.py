@@ -82,7 +82,8 @@ def with_weights(generator: AnyGenerator, weights: Mapping[str, Tensor | MixedWe
             continue
         if not torch.isfinite(weight).all():
             raise SemanifoldError(f"The weight that is to go into {layer} holds NaN or infinite values.")
-        module.__dict__.pop("weight", None)
+        if "weight" in module.__dict__:
+            del module.__dict__["weight"]
         like = weight_of(generator, layer)
         module.weight = nn.Parameter(weight.detach().to(like.device, like.dtype), requires_grad=False)
     return other

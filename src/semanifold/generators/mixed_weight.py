@@ -174,7 +174,7 @@ class MixedWeight:
 
     def __getattr__(self, name: str) -> Any:
         """Give the methods of tensors that are linear functions."""
-        method = getattr(torch.Tensor, name, None)
+        method: Any = getattr(torch.Tensor, name, None)
         if name.startswith("__") or method not in LINEAR:
             raise AttributeError(f"A weight that differs from sample to sample has no {name}.")
         return lambda *args, **options: self.mapped(lambda kernel: method(kernel, *args, **options))
@@ -202,8 +202,8 @@ class MixedWeight:
     ) -> Any:
         options = options or {}
         if function in PRODUCTS and isinstance(args[1], MixedWeight):
-            x, weight, bias, *rest = (*args, None)[: max(len(args), 3)]
-            bias = options.get("bias", bias)
+            x, weight, rest = args[0], args[1], args[3:]
+            bias = args[2] if len(args) > 2 else options.get("bias")
             more = {key: value for key, value in options.items() if key != "bias"}
             y = weight.product(lambda x, kernel: function(x, kernel, None, *rest, **more), x)
             return y if bias is None else y + (bias if function is F.linear else bias[:, None, None])

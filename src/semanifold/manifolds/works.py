@@ -21,11 +21,11 @@ SAMPLES = 4
 """Pictures a frame that a path is measured with."""
 
 
-def combine(edits: Sequence[Lattice | WeightEdit], *, pad: bool = False) -> Lattice | Sum:
+def combine(edits: Sequence[Edit], *, pad: bool = False) -> Lattice | Sum:
     """Put the results of several masks on one face (Yang et al. 2020, section 4): their offsets add, and changes of weights too.
 
     Args:
-        edits: paths of codes of one space, and edits of weights; at least two.
+        edits: paths of codes of one space (lattices), and edits of weights; at least two.
         pad: give two paths an axis each, ``offset(s, t) = a(s) + b(t)``, instead of running all at the same ``t``.
 
     Raises:
@@ -35,14 +35,19 @@ def combine(edits: Sequence[Lattice | WeightEdit], *, pad: bool = False) -> Latt
         raise SemanifoldError(
             "Combining takes a list of paths, combine([a, b]); trace edits of other kinds first: traced(edit, code)."
         )
+    of_codes = [edit for edit in edits if isinstance(edit, Lattice)]
     of_weights = [edit for edit in edits if isinstance(edit, WeightEdit)]
     if of_weights and len(edits) > 1:
         if pad:
             raise SemanifoldError("A pad is made of two paths of codes; edits of weights are combined without it.")
-        of_codes = [edit for edit in edits if isinstance(edit, Lattice)]
-        parts = [combine(of_codes)] if len(of_codes) > 1 else of_codes
+        parts = [_combined_codes(of_codes, pad=False)] if len(of_codes) > 1 else of_codes
         seed = next((edit.seed for edit in edits if edit.seed is not None), None)
-        return Sum([*parts, *of_weights], _joint_info([edit.info for edit in edits]), seed=seed)  # type: ignore[list-item]
+        return Sum([*parts, *of_weights], _joint_info([edit.info for edit in edits]), seed=seed)
+    return _combined_codes(of_codes, pad=pad)
+
+
+def _combined_codes(edits: Sequence[Lattice], *, pad: bool) -> Lattice:
+    """Return the sum of paths of codes, or the pad of two."""
     if len(edits) < 2 or (pad and len(edits) != 2):
         raise SemanifoldError(
             f"{'A pad takes exactly 2 paths' if pad else 'Combining takes at least 2 paths'}; got {len(edits)}."

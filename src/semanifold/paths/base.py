@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from semanifold.edits import Edit, EditInfo
+from semanifold.edits import Edit, EditInfo, LatentEdit
 from semanifold.edits.base import origin
 from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator, as_latents
@@ -179,6 +179,12 @@ class LatentPaths(PathSet):
     """
 
     shape: tuple[int, ...]
+
+    def __getitem__(self, which: int | str) -> LatentEdit:
+        """See :meth:`PathSet.__getitem__`."""
+        edit = super().__getitem__(which)
+        assert isinstance(edit, LatentEdit)
+        return edit
 
     @abstractmethod
     def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:

@@ -90,8 +90,8 @@ def _trained(arrays: Arrays, held: Mapping[Any, Any], prefix: str, index: int, k
     beside = sorted(p for p in path.parent.glob(f"eigenvectors_layer{index}_*.pt") if is_file(p))[:MOST_LAYERS]
     if len(beside) != 1:
         raise SemanifoldError(
-            f"{name} holds coefficients of eigenvectors, but not these; put the one file eigenvectors_layer{index}_NAME.pt that it "
-            f"was trained with into its folder, which holds {len(beside)} of that name."
+            f"{name} holds coefficients of eigenvectors, but not these; put the one file eigenvectors_layer{index}_NAME.pt that "
+            f"it was trained with into its folder, which holds {len(beside)} of that name."
         )
     basis = read_navigan(open_arrays(beside[0], "file of eigenvectors"), beside[0])
     if basis is None or basis.form != "basis":

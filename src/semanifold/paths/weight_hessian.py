@@ -64,7 +64,7 @@ def hessian_product(
         zero = space.zero()[0]
         total = torch.zeros_like(vectors)
         for part in parts:
-            plain, back = vjp(lambda delta, part=part: pictures(delta, part), zero)
+            plain, back = vjp(lambda delta, part=part: pictures(delta, part), zero)  # type: ignore[misc]
             for i, vector in enumerate(vectors):
                 pushed = jvp(lambda delta, part=part: pictures(delta, part), (zero,), (vector,))[1]
                 total[i] += back(_curved(distance, plain.detach(), pushed.detach()))[0]
