@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from semanifold.attributes.names import attribute_reader as attribute_reader
+    from semanifold.baking import bake as bake
     from semanifold.edits import Edit as Edit
     from semanifold.edits import Lattice as Lattice
     from semanifold.edits import load_edit as load_edit
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from semanifold.paths.files import load_paths as load_paths
     from semanifold.paths.joint import joint_paths as joint_paths
     from semanifold.paths.training import train_paths as train_paths
+    from semanifold.paths.weight_methods import weight_paths as weight_paths
     from semanifold.showing import film as film
     from semanifold.showing import save as save
     from semanifold.showing import show as show
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "attributes.names": ("attribute_reader",),
+    "baking": ("bake",),
     "edits": ("Edit", "Lattice", "load_edit", "traced"),
     "errors": ("SemanifoldError",),
     "generators.base": ("Generator",),
@@ -75,6 +78,7 @@ _HOMES = {
     "paths.files": ("load_paths",),
     "paths.joint": ("joint_paths",),
     "paths.training": ("train_paths",),
+    "paths.weight_methods": ("weight_paths",),
     "showing": ("film", "save", "show", "to_pil"),
     "solutions": ("Result", "Solution"),
 }
@@ -93,6 +97,7 @@ __all__ = [
     "Solution",
     "__version__",
     "attribute_reader",
+    "bake",
     "box",
     "combine",
     "convert",
@@ -120,6 +125,7 @@ __all__ = [
     "train_paths",
     "transfer",
     "trim",
+    "weight_paths",
     "wrap",
 ]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any, cast
 
 import torch
 
@@ -15,18 +14,16 @@ from semanifold.actions.terminal import facts, hint, progress_line, say, show
 from semanifold.commands.places import model_for
 from semanifold.commands.weights import Bake, Weights
 from semanifold.distances import distance_by_name
-from semanifold.edits import WeightEdit
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, editable_layers
-from semanifold.generators.loading import save_generator
 from semanifold.paths.files import PATHS, save_paths
-from semanifold.paths.weight_axes import calibrated, joint_weight_paths, masked_weight_paths
+from semanifold.paths.weight_axes import calibrated
 from semanifold.paths.weight_hessian import hessian_paths
+from semanifold.paths.weight_methods import SAMPLES, middle_layer, weight_paths
 from semanifold.paths.weights import WeightPaths, svd_paths
 from semanifold.storage.runs import working
 
-SAMPLES = 24
 TERMS, STEPS = 64, 16
 
 
@@ -54,24 +51,20 @@ def find_weights(command: Weights) -> int:
 
 
 def find(command: Weights, generator: Generator, layers: tuple[str, ...]) -> WeightPaths:
-    """Return the set, each path as long as it takes for a change that is seen at once."""
-    samples, seeds = command.samples or SAMPLES, [command.start.seed] if command.one else None
-    with progress_line(f"finding directions in {', '.join(layers)}") as line:
-        if command.method == "svd":
-            if len(layers) != 1:
-                raise SemanifoldError("Singular vectors are those of one layer; name one --layer.")
-            found = svd_paths(generator, layers[0], command.k)
-        elif command.method == "mask":
-            assert command.mask is not None
-            found = masked_weight_paths(generator, layers, command.mask, command.k, samples=samples, seeds=seeds, progress=line)
-        elif command.method == "joint":
-            found = joint_weight_paths(generator, layers, command.k, samples=samples, progress=line)
-        else:
-            found = hessian_paths(
-                generator, layers, command.k, distance=distance_by_name(command.distance), samples=samples, progress=line
-            )
-    with progress_line("finding how far each may go") as line:
-        return calibrated(found, generator, command.mask, seeds=seeds, progress=line)
+    """Return the set."""
+    assert command.method != "layers"
+    with progress_line(f"directions in {', '.join(layers)}") as line:
+        return weight_paths(
+            generator,
+            command.method,
+            layers=layers,
+            k=command.k,
+            mask=command.mask,
+            samples=command.samples or SAMPLES,
+            seeds=[command.start.seed] if command.one else None,
+            distance=distance_by_name(command.distance),
+            progress=line,
+        )
 
 
 def weight_paths_to_train(generator: Generator, kind: str, layers: tuple[str, ...], k: int, seed: int) -> WeightPaths:
@@ -100,14 +93,6 @@ def weight_paths_to_train(generator: Generator, kind: str, layers: tuple[str, ..
     return made
 
 
-def middle_layer(generator: Generator) -> str:
-    """Return the convolution in the middle of a generator's layers."""
-    known = {layer: shape for layer, shape in editable_layers(generator).items() if len(shape) == 4 and shape[-1] > 1}
-    if not known:
-        raise SemanifoldError(f"{generator.name} has no convolution whose weight can be edited; name a --layer.")
-    return list(known)[len(known) // 2]
-
-
 def list_layers(generator: Generator) -> int:
     """Say which layers have weights that can be edited."""
     known = editable_layers(generator)
@@ -119,17 +104,12 @@ def list_layers(generator: Generator) -> int:
 
 def bake_edit(command: Bake) -> int:
     """Write the generator with the edit inside."""
-    if not math.isfinite(command.strength):
-        raise SemanifoldError(f"strength is a finite number, such as 1 or -0.5, but it is {command.strength:g}.")
     named = named_generator(command.model)
     edit = find_edit(command.edit, generator=named)
-    if not isinstance(edit, WeightEdit):
-        raise SemanifoldError(f"{edit.info.name} moves codes; only an edit of weights can become a part of a generator.")
     model = model_for(command.model, command.edit, edit.info.generator)
     generator = named or load(model)
     check_weights(generator, [edit])
-    baked = edit.baked(generator, command.strength)
-    save_generator(cast("Any", baked), command.target, overwrite=command.overwrite)
+    baked = bake(edit, generator, command.target, strength=command.strength, overwrite=command.overwrite)
     facts(fingerprint=baked.fingerprint, target=str(command.target))
     say(f"{command.target}: {generator.name} with {edit.info.name} inside, at strength {command.strength:g}.")
     hint("sample", "--generator", command.target)

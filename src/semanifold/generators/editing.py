@@ -70,7 +70,8 @@ def with_weights(generator: AnyGenerator, weights: Mapping[str, Tensor | MixedWe
         if isinstance(held, MixedWeight):
             shared[id(held)] = held  # type: ignore[assignment]
     other = copy.deepcopy(generator, shared)
-    other.__dict__.pop("fingerprint", None)
+    if "fingerprint" in other.__dict__:
+        del other.__dict__["fingerprint"]  # it is that of other weights
     for layer, weight in weights.items():
         module = other.get_submodule(layer)
         expected = tuple(weight_of(generator, layer).shape)

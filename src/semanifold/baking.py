@@ -1,0 +1,37 @@
+"""Generators with an edit of their weights inside, as files."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any, cast
+
+from semanifold.edits import Edit, WeightEdit
+from semanifold.errors import SemanifoldError
+from semanifold.generators.base import Generator
+from semanifold.generators.loading import save_generator
+
+
+def bake(
+    edit: Edit, generator: Generator, path: str | os.PathLike[str], *, strength: float = 1.0, overwrite: bool = False
+) -> Generator:
+    """Write a generator whose own pictures are the edited ones, and return it; the given one is not changed.
+
+    Args:
+        edit: an edit of weights.
+        generator: that it is for.
+        path: the new file, ``.safetensors``.
+        strength: ``t`` of the edit: 1 is its end, -1 the other, and beyond is allowed.
+        overwrite: whether the file may be replaced.
+
+    Raises:
+        SemanifoldError: for an edit of codes, one that does not fit, a strength that is not finite, or a file that cannot be
+            written; nothing half-written remains.
+    """
+    if not isinstance(edit, WeightEdit):
+        raise SemanifoldError(f"{edit.info.name} moves codes; only an edit of weights can become a part of a generator.")
+    if not math.isfinite(strength):
+        raise SemanifoldError(f"strength is a finite number, such as 1 or -0.5, but it is {strength:g}.")
+    baked = edit.baked(generator, strength)
+    save_generator(cast("Any", baked), path, overwrite=overwrite)
+    return baked

@@ -1,0 +1,83 @@
+"""One door to all ways of finding directions in weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from semanifold.distances import Distance, l2
+from semanifold.errors import SemanifoldError, near_names
+from semanifold.generators.base import Generator
+from semanifold.generators.editing import check_layers, editable_layers
+from semanifold.masks import Mask
+from semanifold.paths.weight_axes import calibrated, joint_weight_paths, masked_weight_paths
+from semanifold.paths.weight_hessian import hessian_paths
+from semanifold.paths.weights import WeightPaths, svd_paths
+from semanifold.progress import Watch
+
+Method = Literal["svd", "hessian", "joint", "mask"]
+METHODS = ("svd", "hessian", "joint", "mask")
+SAMPLES = 24
+"""Pictures that decide; a wider choice costs in proportion."""
+
+
+def weight_paths(
+    generator: Generator,
+    method: Method = "mask",
+    *,
+    layers: str | Sequence[str] | None = None,
+    k: int = 16,
+    mask: str | Mask | None = None,
+    samples: int = SAMPLES,
+    seeds: Sequence[int] | None = None,
+    distance: Distance = l2,
+    progress: Watch = None,
+) -> WeightPaths:
+    """Find K directions in the weights of a generator, each as long as it takes for a change that is seen at once.
+
+    Args:
+        generator: any with weights; it is not changed.
+        method: ``svd`` (singular vectors of one weight), ``hessian`` (what changes pictures most), ``joint`` (what pictures change
+            in ways of its own) or ``mask`` (most change inside a mask for the least outside, on all pictures).
+        layers: names of the layers, such as ``"convs.4"``; the convolution in the middle when None.
+        k: number of directions.
+        mask: for the method ``mask``; a name such as ``"mouth"`` is another mask on every picture.
+        samples: pictures that decide.
+        seeds: their own numbers, instead, for the method ``mask``; one alone finds directions for that picture.
+        distance: how pictures are compared, for the method ``hessian``.
+        progress: called with ``step`` and ``steps``; a bar when None, nothing when False.
+
+    Raises:
+        SemanifoldError: for a method or layers that are not there, a mask that is missing or of no use, or pictures that do not
+            change.
+    """
+    if method not in METHODS:
+        raise SemanifoldError(f"There is no way {method!r} to find directions in weights: {near_names(method, METHODS)}")
+    if (mask is None) == (method == "mask"):
+        raise SemanifoldError("A mask is what the method 'mask' needs, such as mask='mouth', and no other takes.")
+    chosen = [layers] if isinstance(layers, str) else list(layers or [middle_layer(generator)])
+    check_layers(generator, chosen)
+    if method == "svd":
+        if len(chosen) != 1:
+            raise SemanifoldError("Singular vectors are those of one layer; name one.")
+        found = svd_paths(generator, chosen[0], k)
+    elif method == "joint":
+        found = joint_weight_paths(generator, chosen, k, samples=samples, progress=progress)
+    elif method == "hessian":
+        found = hessian_paths(generator, chosen, k, distance=distance, samples=samples, progress=progress)
+    else:
+        assert mask is not None
+        found = masked_weight_paths(generator, chosen, mask, k, samples=samples, seeds=seeds, progress=progress)
+    return calibrated(found, generator, mask, seeds=seeds, progress=progress)
+
+
+def middle_layer(generator: Generator) -> str:
+    """Return the convolution in the middle of a generator's layers.
+
+    Raises:
+        SemanifoldError: if it has none.
+    """
+    known = {layer: shape for layer, shape in editable_layers(generator).items() if len(shape) == 4 and shape[-1] > 1}
+    if not known:
+        raise SemanifoldError(f"{generator.name} has no convolution whose weight can be edited; name a layer.")
+    return list(known)[len(known) // 2]
