@@ -660,8 +660,8 @@ def test_public_names_are_few_and_all_there():
 
 ROOMS = [
     {"errors", "extras", "lazy", "storage", "progress", "__init__", "latents", "_types"},
-    {"generators", "masks", "distances", "faces", "minimise", "jacobians", "readings", "media"},
-    {"solutions", "edits"},
+    {"generators", "masks", "distances", "faces", "minimise", "jacobians", "eigenpairs", "readings", "media"},
+    {"solutions", "edits", "baking"},
     {"manifolds", "paths", "inversion"},
     {"attributes", "ranking", "locality"},
     {"plots", "exchange", "pools", "traversal", "inspecting", "showing"},

@@ -1,4 +1,4 @@
-"""Leading eigenpairs of a large symmetric matrix that is known by its products only."""
+"""Eigenpairs: the leading ones of a large symmetric matrix that is known by its products, and generalised ones of small ones."""
 
 from __future__ import annotations
 
@@ -82,3 +82,16 @@ def _orthonormal(rows: Tensor, others: Tensor) -> Tensor:
         rows = rows - (rows @ others.T) @ others
         rows = torch.linalg.qr(rows.T)[0].T
     return rows
+
+
+def generalised_eigenvectors(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eigenvalues ``[m]`` (largest first) and unit eigenvectors ``[m, m]`` (rows) of ``A v = lambda B v``, B positive."""
+    factor = torch.linalg.cholesky(b)
+    half = torch.linalg.solve_triangular(factor, a, upper=False)
+    whitened = torch.linalg.solve_triangular(factor, half.T, upper=False)
+    values, vectors = torch.linalg.eigh((whitened + whitened.T) / 2)
+    vectors = torch.linalg.solve_triangular(factor.T, vectors, upper=True).T.flip(0)
+    vectors = vectors / vectors.norm(dim=1, keepdim=True)
+    # The sign of an eigenvector means nothing; the largest entry is made positive so that runs agree.
+    largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
+    return values.flip(0), vectors * largest.sign()

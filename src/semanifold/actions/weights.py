@@ -11,6 +11,7 @@ from semanifold.actions.base import check_weights, facts_of, load, named_generat
 from semanifold.actions.directions import SHEET, draw
 from semanifold.actions.results import find_edit
 from semanifold.actions.terminal import facts, hint, progress_line, say, show
+from semanifold.baking import bake
 from semanifold.commands.places import model_for
 from semanifold.commands.weights import Bake, Weights
 from semanifold.distances import distance_by_name

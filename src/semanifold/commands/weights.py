@@ -54,6 +54,8 @@ class Weights(Command):
             )
         if self.one and self.method != "mask":
             raise SemanifoldError("Only directions inside a mask are found for one picture; leave --one out.")
+        if self.method == "svd" and len(self.layer) > 1:
+            raise SemanifoldError("Singular vectors are those of one layer; name one --layer.")
         if self.k < 1 or (self.samples is not None and not 1 <= self.samples <= 10_000):
             raise SemanifoldError("k is at least 1, and samples are 1 to 10,000 pictures.")
 

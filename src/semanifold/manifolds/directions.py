@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from semanifold.eigenpairs import generalised_eigenvectors
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator, as_latents
 from semanifold.jacobians import mean_products, pull_back, push_forward
@@ -131,16 +132,3 @@ def moving_shape(latents: Latents, layers: tuple[int, int] | None) -> tuple[int,
     if not 0 <= first < last <= shape[0]:
         raise SemanifoldError(f"There are no layers {first} to {last - 1}: this code has layers 0 to {shape[0] - 1}.")
     return (last - first, *shape[1:])
-
-
-def generalised_eigenvectors(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Return eigenvalues ``[m]`` (largest first) and unit eigenvectors ``[m, m]`` (rows) of ``A v = lambda B v``, B positive."""
-    factor = torch.linalg.cholesky(b)
-    half = torch.linalg.solve_triangular(factor, a, upper=False)
-    whitened = torch.linalg.solve_triangular(factor, half.T, upper=False)
-    values, vectors = torch.linalg.eigh((whitened + whitened.T) / 2)
-    vectors = torch.linalg.solve_triangular(factor.T, vectors, upper=True).T.flip(0)
-    vectors = vectors / vectors.norm(dim=1, keepdim=True)
-    # The sign of an eigenvector means nothing; the largest entry is made positive so that runs agree.
-    largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
-    return values.flip(0), vectors * largest.sign()

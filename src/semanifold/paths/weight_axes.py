@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from semanifold.eigenpairs import generalised_eigenvectors
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, moved, weight_of
 from semanifold.generators.mixed_weight import MixedWeight
 from semanifold.jacobians import Pictures, mean_products, pull_back, push_forward
 from semanifold.latents import Latents
-from semanifold.manifolds.directions import generalised_eigenvectors
 from semanifold.masks import Mask, as_mask
 from semanifold.paths.base import APART
 from semanifold.paths.joint import CARDOSO, joint_diagonal, logarithms

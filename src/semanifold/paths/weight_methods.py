@@ -37,8 +37,8 @@ def weight_paths(
 
     Args:
         generator: any with weights; it is not changed.
-        method: ``svd`` (singular vectors of one weight), ``hessian`` (what changes pictures most), ``joint`` (what pictures change
-            in ways of its own) or ``mask`` (most change inside a mask for the least outside, on all pictures).
+        method: ``svd`` (singular vectors of one weight), ``hessian`` (what changes pictures most), ``joint`` (axes that each
+            change pictures in a way of its own) or ``mask`` (most change inside a mask for the least outside, on all pictures).
         layers: names of the layers, such as ``"convs.4"``; the convolution in the middle when None.
         k: number of directions.
         mask: for the method ``mask``; a name such as ``"mouth"`` is another mask on every picture.
@@ -59,7 +59,7 @@ def weight_paths(
     check_layers(generator, chosen)
     if method == "svd":
         if len(chosen) != 1:
-            raise SemanifoldError("Singular vectors are those of one layer; name one.")
+            raise SemanifoldError("Singular vectors are those of one layer; name one of these.")
         found = svd_paths(generator, chosen[0], k)
     elif method == "joint":
         found = joint_weight_paths(generator, chosen, k, samples=samples, progress=progress)
