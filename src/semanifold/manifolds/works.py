@@ -10,34 +10,41 @@ import torch
 from torch import Tensor
 
 from semanifold.distances import Distance, l2
-from semanifold.edits import Edit, EditInfo, Lattice
+from semanifold.edits import Edit, EditInfo, Lattice, widened
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
 from semanifold.manifolds.steps import path_seed, picture_steps
+from semanifold.solutions import Solution
 
 SAMPLES = 4
-"""Pictures a frame that a path is measured with."""
+"""Pictures per frame that a path is measured with."""
 
 
-def combine(edits: Sequence[Lattice], *, pad: bool = False) -> Lattice:
+Path = Lattice | Solution[Lattice]
+"""A path, or the solution that holds it."""
+
+
+def combine(edits: Sequence[Path], *, pad: bool = False) -> Lattice:
     """Put the results of several masks on one face (Yang et al. 2020, section 4): their offsets add.
 
     Args:
-        edits: paths of one space; at least two.
+        edits: paths of one space, at least two; beside paths of w+, those of w move all layers alike.
         pad: give two paths an axis each, ``offset(s, t) = a(s) + b(t)``, instead of running all at the same ``t``.
 
     Raises:
         SemanifoldError: if there are too few or too many, or they do not live in one space.
     """
-    if isinstance(edits, Edit) or not all(isinstance(edit, Lattice) for edit in edits):
-        raise SemanifoldError(
-            "Combining takes a list of paths, combine([a, b]); trace edits of other kinds first: traced(edit, code)."
-        )
+    if isinstance(edits, Edit | Solution):
+        raise SemanifoldError("Combining takes a list of paths, combine([a, b]); got one.")
+    edits = [path_of(edit) for edit in edits]
     if len(edits) < 2 or (pad and len(edits) != 2):
         raise SemanifoldError(
             f"{'A pad takes exactly 2 paths' if pad else 'Combining takes at least 2 paths'}; got {len(edits)}."
         )
+    layers = {edit.offsets.shape[edit.dimensions] for edit in edits if edit.info.space == "w+"}
+    if len(layers) == 1 and {edit.info.space for edit in edits} == {"w", "w+"}:
+        edits = [path_of(widened(edit, *layers)) for edit in edits]
     shapes = {(edit.info.space, tuple(edit.offsets.shape[edit.dimensions :]), edit.dimensions) for edit in edits}
     if len(shapes) != 1 or edits[0].dimensions != 1:
         kinds = [
@@ -48,7 +55,7 @@ def combine(edits: Sequence[Lattice], *, pad: bool = False) -> Lattice:
             f"Only paths of one dimension in the same space of the same generator can be combined, but {', '.join(kinds)}."
         )
     info = _joint_info([edit.info for edit in edits])
-    seed = edits[0].seed
+    seed = next((edit.seed for edit in edits if edit.seed is not None), None)
     if pad:
         first, second = edits
         return Lattice(first.offsets[:, None] + second.offsets[None], (first.knots[0], second.knots[0]), info, seed=seed)
@@ -58,7 +65,22 @@ def combine(edits: Sequence[Lattice], *, pad: bool = False) -> Lattice:
     return Lattice(torch.stack([edit.offset(knots) for edit in edits]).sum(0), (knots,), info, seed=seed)
 
 
-def transfer(edit: Lattice, latents: Latents | int, generator: Generator | None = None) -> Lattice:
+def path_of(edit: object) -> Lattice:
+    """Return a path, or that of a solution.
+
+    Raises:
+        SemanifoldError: if it is none, or the search failed.
+    """
+    edit = edit.unwrap() if isinstance(edit, Solution) else edit
+    if not isinstance(edit, Lattice):
+        raise SemanifoldError(
+            f"A path of offsets is expected, but got a value of type {type(edit).__name__}; other edits become one "
+            "by traced(edit, code)."
+        )
+    return edit
+
+
+def transfer(edit: Path, latents: Latents | int, generator: Generator | None = None) -> Lattice:
     """Carry a path over to another face: the same offsets from another code (Yang et al. 2020, section 4).
 
     Args:
@@ -69,6 +91,7 @@ def transfer(edit: Lattice, latents: Latents | int, generator: Generator | None 
     Raises:
         SemanifoldError: if the code does not fit the edit, or there is not exactly one.
     """
+    edit = path_of(edit)
     latents = as_latents(latents, generator, edit.info.space)
     if len(latents) != 1:
         raise SemanifoldError(f"An edit is carried to one code at a time, but {len(latents)} were given.")
@@ -77,7 +100,7 @@ def transfer(edit: Lattice, latents: Latents | int, generator: Generator | None 
 
 
 def retime(
-    generator: Generator, edit: Lattice, *, frames: int | None = None, distance: Distance = l2, size: int | None = None
+    generator: Generator, edit: Path, *, frames: int | None = None, distance: Distance = l2, size: int | None = None
 ) -> Lattice:
     """Walk the same way in steps that look even: equal distance between consecutive pictures.
 
@@ -90,6 +113,7 @@ def retime(
         distance: between pictures.
         size: height and width of the pictures.
     """
+    edit = path_of(edit)
     knots = edit.knots[0].double()
     count = frames or len(knots)
     if count < 3:
@@ -101,7 +125,7 @@ def retime(
         side = max(1, round((count - 1) * abs(end) / float(knots[-1] - knots[0])))
         fine = torch.linspace(0, end, SAMPLES * side + 1, dtype=torch.float64)
         steps = picture_steps(generator, edit, fine.to(edit.offsets), distance=distance, size=size).double().cpu()
-        # A little of plain time keeps the inverse defined where the picture stands still.
+        # A little of plain time keeps the inverse defined where the picture does not change.
         steps = steps + 1e-3 * steps.mean().clamp(min=1e-12)
         way = torch.cat([torch.zeros(1, dtype=torch.float64), steps.cumsum(0)])
         even = torch.linspace(0, 1, side + 1, dtype=torch.float64)[1:]
@@ -111,7 +135,7 @@ def retime(
     return _along(edit, torch.cat(places)[order], torch.cat(new_knots)[order])
 
 
-def trim(generator: Generator, edit: Lattice, *, share: float = 0.1, size: int | None = None) -> Lattice:
+def trim(generator: Generator, edit: Path, *, share: float = 0.1, size: int | None = None) -> Lattice:
     """Cut a path where the picture saturates: ends whose steps are shorter than a share of the longest one go.
 
     Args:
@@ -120,6 +144,7 @@ def trim(generator: Generator, edit: Lattice, *, share: float = 0.1, size: int |
         share: of the longest step between consecutive pictures.
         size: height and width of the pictures.
     """
+    edit = path_of(edit)
     knots = edit.knots[0]
     steps = picture_steps(generator, edit, knots, size=size)
     alive = (steps >= share * steps.max()).nonzero().flatten().tolist()
@@ -130,11 +155,12 @@ def trim(generator: Generator, edit: Lattice, *, share: float = 0.1, size: int |
     return Lattice(edit.offsets[kept], (knots[kept],), info, seed=edit.seed)
 
 
-def extrapolate(edit: Lattice, to: float) -> Lattice:
+def extrapolate(edit: Path, to: float) -> Lattice:
     """Lengthen a path in the direction of its last step, at its last spacing, until ``t`` reaches ``to``.
 
     A ``to`` below the first knot lengthens the other end.
     """
+    edit = path_of(edit)
     path_seed(edit)
     knots = edit.knots[0]
     ahead = to > float(knots[-1])
@@ -150,8 +176,9 @@ def extrapolate(edit: Lattice, to: float) -> Lattice:
     return _along(edit, places, places)
 
 
-def reverse(edit: Lattice) -> Lattice:
+def reverse(edit: Path) -> Lattice:
     """Run a path backwards: one that returns to the seed from its other end, any other towards negative ``t``."""
+    edit = path_of(edit)
     path_seed(edit)
     knots, offsets = edit.knots[0], edit.offsets
     returns = bool(offsets[-1].abs().max() == 0) and float(knots[0]) == 0
@@ -161,7 +188,7 @@ def reverse(edit: Lattice) -> Lattice:
     return Lattice(offsets.flip(0), (turned + 0.0,), replace(edit.info, usable=usable), seed=edit.seed)
 
 
-def out_and_back(edit: Lattice, *, frames: int = 33) -> Lattice:
+def out_and_back(edit: Path, *, frames: int = 33) -> Lattice:
     """Run a path from the seed to its far end and back again within the same ``t``, as masked manifolds do by default.
 
     Beside a manifold that opens a mouth and closes it again, a head that is turned so is farthest when the mouth is.
@@ -173,6 +200,7 @@ def out_and_back(edit: Lattice, *, frames: int = 33) -> Lattice:
     Raises:
         SemanifoldError: if there is nothing of the path above ``t = 0``, or too few frames.
     """
+    edit = path_of(edit)
     path_seed(edit)
     end = float(edit.knots[0][-1])
     if frames < 3 or end <= 0:
