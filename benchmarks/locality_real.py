@@ -59,9 +59,9 @@ def main() -> None:
     settings = LocalitySettings(generator=arguments.generator, masks=tuple(arguments.masks), seeds=arguments.seeds, out=out)
     with tqdm(total=0, unit="edit") as bar:
 
-        def progress(told: dict[str, Any]) -> None:
-            bar.total, bar.n = told["steps"], told["step"]
-            bar.set_description(f"{told['mask']} {told['method']} seed {told['seed']}")
+        def progress(now: dict[str, Any]) -> None:
+            bar.total, bar.n = now["steps"], now["step"]
+            bar.set_description(f"{now['mask']} {now['method']} seed {now['seed']}")
 
         report = run_benchmark(world(arguments.generator), settings, METHODS, progress)
     for name, text in (("locality.md", report.markdown()), ("locality.json", report.json())):

@@ -135,7 +135,9 @@ def main() -> None:
     parser.add_argument("--worlds", nargs="+", default=["analytic", "faces"])
     parser.add_argument("--masks", nargs="+", default=["mouth", "eyes"], choices=BOXES)
     parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=400, help="evaluations a frame of the published procedure, which takes 4000")
+    parser.add_argument(
+        "--steps", type=int, default=400, help="evaluations per frame of the published procedure, which takes 4000"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()

@@ -376,10 +376,10 @@ def runs(given: argparse.Namespace) -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     generator, reader = load_generator("faces"), FacesAttributes()
     for folder in given.folders:
-        paths, told = loaded(folder), json.loads((folder / "metrics.json").read_text())
-        print(f"{folder}: RCA {told['held_out']['accuracy']:.3f}")
-        for name, start in told["bending"]["start"].items():
-            ranges = (f"{np.mean(v):.3f} ({min(v):.3f} to {max(v):.3f})" for v in (start, told["bending"]["end"][name]))
+        paths, said = loaded(folder), json.loads((folder / "metrics.json").read_text())
+        print(f"{folder}: RCA {said['held_out']['accuracy']:.3f}")
+        for name, start in said["bending"]["start"].items():
+            ranges = (f"{np.mean(v):.3f} ({min(v):.3f} to {max(v):.3f})" for v in (start, said["bending"]["end"][name]))
             print(f"  {name:5s} " + " -> ".join(ranges))
         ratios = mask_locality(walked(generator, paths, given.codes, reader, (given.mask,))[given.mask])[0]
         print(f"  out/in in {given.mask}: median {np.median(ratios):.3f}, best {ratios.min():.3f}, worst {ratios.max():.3f}")

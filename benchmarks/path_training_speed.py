@@ -3,7 +3,7 @@
     python benchmarks/path_training_speed.py             both settings: large (K = 200, N = 512, d = 512) and the bundled faces
     python benchmarks/path_training_speed.py --only faces --steps 5
 
-The published formulation (WarpedGANSpace, lib/trainer.py and lib/support_sets.py, told in our own words): the sets of a batch
+The published formulation (WarpedGANSpace, lib/trainer.py and lib/support_sets.py, in our own words): the sets of a batch
 are chosen by the product of a one-hot matrix with the table of all sets, the one-hot rows and the magnitudes are made in a loop
 over the samples, the generator's weights take gradients, the unshifted picture keeps its graph, and Adam is PyTorch's plain one.
 Generator, reconstructor and sizes are the same on both sides. "published" evaluates the generator as the published code does,
@@ -124,7 +124,7 @@ def published(setting: str, given: argparse.Namespace, *, textbook: bool) -> Ste
 
 
 def measure(how: str, setting: str, given: argparse.Namespace) -> dict[str, float]:
-    """Return processor seconds a step and peak memory of one formulation in this process."""
+    """Return processor seconds per step and peak memory of one formulation in this process."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     step = ours(setting, given) if how == "ours" else published(setting, given, textbook=how == "published")
     step()

@@ -32,7 +32,7 @@ class Settings:
     Attributes:
         minutes: wall-clock time of this run.
         pictures: end of the schedule, in pictures; the learning rate falls to zero there.
-        batch: pictures a step.
+        batch: pictures per step.
         rate: peak learning rate of Adam.
         seed: of weights, faces and disturbances.
         device: where to train.

@@ -54,7 +54,7 @@ class Fit:
 
     Attributes:
         minutes: wall-clock time of this run.
-        batch: pictures a step.
+        batch: pictures per step.
         rate: learning rate of Adam.
         seed: of weights and faces.
         device: where to train.
@@ -109,7 +109,7 @@ class Refine(Fit):
 
 
 WAIT, RAMP = 100, 200
-"""Steps of the refinement in which the generator stands still, and in which its steps then grow to their full length."""
+"""Steps of the refinement in which the generator does not change, and in which its steps then grow to their full length."""
 
 
 class Discriminator(nn.Module):
@@ -219,7 +219,7 @@ Parts = dict[str, nn.Module | torch.optim.Optimizer]
 
 
 def read_checkpoint(parts: Parts, path: Path, device: str) -> int:
-    """Fill the parts of a training from its checkpoint and return its step; 0 where there is none."""
+    """Fill the parts of a training from its checkpoint and return its step; 0 if there is none."""
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True, map_location=device)

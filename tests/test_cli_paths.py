@@ -251,11 +251,11 @@ def test_directions_of_w_are_put_on_layers(tmp_path):
 def test_inspect_says_what_paths_a_file_holds(tmp_path, capsys):
     np.save(tmp_path / "some.npy", np.ones((3, 7), np.float32))
     assert cli.main(["inspect", "set.safetensors", "some.npy"]) == 0
-    told = capsys.readouterr().out
-    assert "4 linear paths in z" in told
-    assert re.search(r"names +both", told)
-    assert "semanifold traverse set.safetensors\n" in told
-    assert "codes, or directions of 3 linear paths in a space that it does not name" in told
+    said = capsys.readouterr().out
+    assert "4 linear paths in z" in said
+    assert re.search(r"names +both", said)
+    assert "semanifold traverse set.safetensors\n" in said
+    assert "codes, or directions of 3 linear paths in a space that it does not name" in said
 
 
 def test_the_paths_that_come_with_a_generator_are_named_like_any_other(tmp_path):

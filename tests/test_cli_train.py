@@ -89,8 +89,8 @@ def board(folder: Path) -> "EventAccumulator":
 def test_the_run_folder_is_that_of_the_published_program_and_ours(tmp_path, capsys):
     assert train("--out", "run") == 0
     folder = tmp_path / "run"
-    told = capsys.readouterr().out
-    assert "of 32 unseen steps the reconstructor names" in told
+    said = capsys.readouterr().out
+    assert "of 32 unseen steps the reconstructor names" in said
     names = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and "events" not in p.name}
     models = {"support_sets_init.pt", "support_sets.pt", "reconstructor.pt", "checkpoint.safetensors"}
     plain = {"run.json", "args.json", "stats.json", "command.sh", "metrics.json", "paths.safetensors", "paths.png"}
@@ -220,9 +220,9 @@ def test_ctrl_c_keeps_what_there_is_and_the_same_command_ends_the_work(tmp_path,
     calls.clear()
     assert train("--out", "run") == 0
     assert calls == [8, 10, 12]
-    told = capsys.readouterr().err
-    assert "stats.json is damaged" in told
-    assert "written again" in told
+    said = capsys.readouterr().err
+    assert "stats.json is damaged" in said
+    assert "written again" in said
     assert same(tmp_path / "run", tmp_path / "whole")
     assert (tmp_path / "run" / "stats.json").read_text() == (tmp_path / "whole" / "stats.json").read_text()
 
@@ -274,19 +274,19 @@ def test_a_published_experiment_is_opened_and_resumed(published, tmp_path, capsy
         assert any("stats.json is damaged" in sentence for sentence in experiment.remarks)
     quick = ["--generator", "toy.py:toy", "--device", "cpu", "--log-every", "2", "--test-draws", "16"]
     assert train("--start-from", published, "--out", "on", quick=quick) == 0
-    told = capsys.readouterr().err
-    assert "at iteration 6" in told
-    assert "optimisers begin afresh" in told
+    said = capsys.readouterr().err
+    assert "at iteration 6" in said
+    assert "optimisers begin afresh" in said
     assert list(read_stats(tmp_path / "on" / "stats.json")) == [8, 10]
     assert cli.main(["inspect", str(published), "on"]) == 0
-    told = capsys.readouterr().out
-    assert "an experiment of training" in told
-    assert "SNGAN_MNIST" in told
-    assert "3 warped in z" in told
-    assert "iterations   6" in told
-    assert "a run of semanifold train, finished" in told
-    assert "iterations   10" in told
-    assert "semanifold traverse on" in told
+    said = capsys.readouterr().out
+    assert "an experiment of training" in said
+    assert "SNGAN_MNIST" in said
+    assert "3 warped in z" in said
+    assert "iterations   6" in said
+    assert "a run of semanifold train, finished" in said
+    assert "iterations   10" in said
+    assert "semanifold traverse on" in said
     arguments = json.loads((tmp_path / "on" / "args.json").read_text())
     assert (arguments["min_shift_magnitude"], arguments["max_shift_magnitude"], arguments["batch_size"]) == (0.15, 0.25, 8)
     assert arguments["z_truncation"] is None
@@ -309,11 +309,11 @@ def test_learned_paths_start_along_the_axes_of_a_closed_form(kind, tmp_path):
     assert train("--kind", kind, "--init", "joint", "--out", "learned", "--iterations", "2") == 0
     assert train("--kind", "joint", "--out", "closed", "--iterations", "2") == 0
     assert train("--out", "plain", "--iterations", "2") == 0
-    told = {name: read_record(tmp_path / name)["facts"]["settings"] for name in ("learned", "closed", "plain")}
-    assert told["learned"]["paths_lr"] == pytest.approx(ALONG_RATE * told["plain"]["paths_lr"])
+    said = {name: read_record(tmp_path / name)["facts"]["settings"] for name in ("learned", "closed", "plain")}
+    assert said["learned"]["paths_lr"] == pytest.approx(ALONG_RATE * said["plain"]["paths_lr"])
     for name in ("learned", "closed"):
-        assert told[name]["min_magnitude"] == pytest.approx(2 * told["plain"]["min_magnitude"])
-        assert told[name]["max_magnitude"] == pytest.approx(2 * told["plain"]["max_magnitude"])
+        assert said[name]["min_magnitude"] == pytest.approx(2 * said["plain"]["min_magnitude"])
+        assert said[name]["max_magnitude"] == pytest.approx(2 * said["plain"]["max_magnitude"])
     learned, closed = (load_paths(tmp_path / name / "paths.safetensors") for name in ("learned", "closed"))
     start = torch.randn(16, 4, generator=torch.Generator().manual_seed(1))
     for k in range(3):
@@ -411,9 +411,9 @@ def test_with_a_mask_paths_do_not_start_along_axes_of_the_whole_picture():
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(words, says, tmp_path, capsys):
     assert train("--out", "run", *words) == 2
-    told = capsys.readouterr().err.strip().splitlines()
-    assert len(told) == 1
-    assert re.search(says, told[0]), told
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert re.search(says, said[0]), said
     assert not (tmp_path / "run").exists()
 
 

@@ -52,9 +52,9 @@ def test_a_pool_survives_its_file_and_keeps_its_names(tmp_path):
 
 def test_inspect_counts_the_codes_of_a_published_pool(tmp_path, capsys):
     assert main(["inspect", str(published(tmp_path / "ProgGAN_3", torch.ones(3, 5)))]) == 0
-    told = capsys.readouterr().out
-    assert "a pool of 3 codes" in told
-    assert "ProgGAN\n" in told
+    said = capsys.readouterr().out
+    assert "a pool of 3 codes" in said
+    assert "ProgGAN\n" in said
 
 
 def test_names_depend_on_the_code_its_space_and_label_and_on_nothing_else():

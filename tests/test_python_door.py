@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import semanifold as sm
+from semanifold.edits import EditInfo
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator, as_latents
 from semanifold.generators.loading import FACES
@@ -149,3 +150,34 @@ def test_things_say_in_one_line_what_they_are(world: SmallWorld, faces: Generato
     assert repr(paths) == "LinearPaths(4 paths in z [6] of small, 1 with names (smile +))"
     assert repr(sm.box(0, 0, 1, 0.5)) == "Mask('box:0,0,1,0.5')"
     assert all("\n" not in repr(thing) for thing in (faces, solution, paths, paths[0], solution.value))
+
+
+def test_paths_of_w_and_w_plus_are_combined_as_on_the_command_line() -> None:
+    knots = torch.tensor([0.0, 0.5, 1.0])
+    narrow = sm.Lattice(torch.rand(3, 4) * knots[:, None], (knots,), EditInfo(name="yaw", space="w"))
+    code = sm.Latents(torch.zeros(1, 2, 4), "w+")
+    wide = sm.Lattice(torch.rand(3, 2, 4) * knots[:, None, None], (knots,), EditInfo(name="mouth", space="w+"), seed=code)
+    both = sm.combine([narrow, Solution(wide, Result.CONVERGED)])
+    assert both.info.space == "w+"
+    assert both.seed is code, "the only picture that is known"
+    torch.testing.assert_close(both.offset(0.5), narrow.offset(0.5)[:, None] + wide.offset(0.5))
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda thing: sm.transfer(thing, sm.Latents(torch.zeros(1, 4), "w")),
+        lambda thing: sm.retime(SmallWorld(), thing),
+        lambda thing: sm.trim(SmallWorld(), thing),
+        lambda thing: sm.extrapolate(thing, 2.0),
+        sm.reverse,
+        lambda thing: sm.combine([thing, thing]),
+    ],
+)
+def test_works_on_paths_take_solutions_and_refuse_the_rest(work: Any) -> None:
+    knots = torch.tensor([0.0, 0.5, 1.0])
+    path = sm.Lattice(torch.zeros(3, 4), (knots,), EditInfo(space="w"))
+    with pytest.raises(SemanifoldError, match="A path of offsets is expected, but got a value of type int"):
+        work(3)
+    with pytest.raises(SemanifoldError, match="infinite"):
+        work(Solution(path, Result.DIVERGED))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
+import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -214,6 +217,23 @@ def test_a_bar_appears_before_a_first_step_that_takes_long(monkeypatch: pytest.M
     with progress.ProgressBar("thinking", visible=True) as bar:
         bar.appearing.join(5)
         assert "thinking" in screen.getvalue()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals")
+def test_a_terminal_without_a_size_gets_its_bars() -> None:
+    code = (
+        "import time; from semanifold import progress; progress.PATIENCE = 0.01\n"
+        "with progress.ProgressBar('thinking') as bar:\n"
+        "    for step in range(1, 6): bar({'step': step, 'steps': 5}); time.sleep(0.25)\n"
+    )
+    screen, terminal = os.openpty()  # its size is 0 x 0
+    with subprocess.Popen([sys.executable, "-c", code], stderr=terminal) as child:
+        assert child.wait(60) == 0
+    drawn = os.read(screen, 1 << 16).decode()
+    os.close(screen)
+    os.close(terminal)
+    assert "thinking" in drawn
+    assert re.search(r"[1-5]/5 ", drawn)
 
 
 def test_a_notebook_gets_its_bars(monkeypatch: pytest.MonkeyPatch) -> None:

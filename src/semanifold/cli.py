@@ -49,7 +49,7 @@ COMMANDS = {
 """Command, where it lives, what it does."""
 
 LONGEST_SENTENCE = 1000
-NO_MEMORY = "There is not enough memory for this; take smaller or fewer pictures, or a smaller --batch where there is one."
+NO_MEMORY = "There is not enough memory for this; take smaller or fewer pictures, or a smaller --batch if the command has one."
 QUIET, JSON = ("--quiet", "-q"), "--json"
 """What every command understands."""
 

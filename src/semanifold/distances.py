@@ -20,7 +20,7 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 """``(images [n, c, h, w], reference [1 or n, c, h, w]) -> [n]``, 0 for equal pictures; pictures nominally in [-1, 1]."""
 
 Features = Callable[[Tensor], Sequence[Tensor]]
-"""``images [n, c, h, w] -> feature maps [n, c_l, h_l, w_l]``, one a layer."""
+"""``images [n, c, h, w] -> feature maps [n, c_l, h_l, w_l]``, one per layer."""
 
 BACKBONES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
 NAMES = ("l2", "faces", *(f"lpips-{net}" for net in BACKBONES))

@@ -329,7 +329,7 @@ def contact_sheet(frames: Frames, labels: Sequence[str] = (), *, columns: int | 
 
     Args:
         frames: the pictures.
-        labels: one a picture, or none at all.
+        labels: one per picture, or none at all.
         columns: pictures a row; about as many as rows when None, a few more where it does not come out even.
         size: longer side of each picture.
     """

@@ -29,7 +29,7 @@ Precondition = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Descent:
-    """Where a descent stands.
+    """The state of a descent.
 
     Attributes:
         x: the point.
@@ -58,7 +58,7 @@ def lbfgs_step(
 
     Args:
         function: what falls.
-        state: where the descent stands.
+        state: of the descent.
         history: number of moves that the inverse Hessian is built of.
         line_search: whether steps satisfy the strong Wolfe conditions; without, every step after the first has length one, as
             in ``torch.optim.LBFGS`` by default.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ Progress = Callable[[dict[str, Any]], None]
 Watch = Progress | bool | None
 """What a function takes as ``progress``: a callback of one's own, False for silence, or None (or True) for a bar."""
 
+USUAL_SIZE = (80, 24)
 PATIENCE = 1.0
 """Seconds of work before a bar appears."""
 
@@ -24,6 +26,15 @@ def in_notebook() -> bool:
     """Whether this is a notebook, whose output can show a bar although it is no terminal."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return any(base.__name__ == "ZMQInteractiveShell" for base in type(shell).__mro__)
+
+
+def assumed_size() -> os.terminal_size | None:
+    """Return the size to take for a terminal that does not say its own, as some containers do not; else None."""
+    try:
+        found = os.get_terminal_size(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):
+        return None
+    return None if all(found) else os.terminal_size((found.columns or USUAL_SIZE[0], found.lines or USUAL_SIZE[1]))
 
 
 @contextmanager
@@ -62,13 +73,16 @@ class ProgressBar:
         self.title, self.lines, self.tenth = shown(title, 60), lines, 0
         notebook = in_notebook()
         visible = (notebook or sys.stderr.isatty()) if visible is None else visible
+        size = None if notebook else assumed_size()
         self.bar = tqdm(
             desc=self.title,
             file=sys.stdout if notebook else sys.stderr,  # what notebooks get on stderr looks like an error
             leave=False,
             disable=not visible,
             delay=PATIENCE,
-            dynamic_ncols=True,
+            dynamic_ncols=size is None,
+            ncols=size and size.columns,
+            nrows=size and size.lines,
             mininterval=0.2,
             bar_format="{desc} ...",  # until the number of steps is known
         )

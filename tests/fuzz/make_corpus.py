@@ -141,10 +141,10 @@ def our_files(generator: StyleGAN2) -> None:
     grid = torch.randn(3, 3, layers, width)
     grid[0, 0] = 0
     save_edit(Lattice(grid, [knots, knots], info), CORPUS / "edits" / "pad.safetensors")
-    told = PathSetInfo(method="x", space="z", generator="tiny", names={0: "smile +"}, count=4, cite=("a",))
-    warped = WarpedPaths.create(2, 3, (4,), told, seed=0)
+    said = PathSetInfo(method="x", space="z", generator="tiny", names={0: "smile +"}, count=4, cite=("a",))
+    warped = WarpedPaths.create(2, 3, (4,), said, seed=0)
     save_paths(warped, CORPUS / "paths" / "warped.safetensors")
-    save_paths(LinearPaths("ortho", 2, (4,), told), CORPUS / "paths" / "linear.safetensors")
+    save_paths(LinearPaths("ortho", 2, (4,), said), CORPUS / "paths" / "linear.safetensors")
     save_edit(warped[0], CORPUS / "edits" / "flow.safetensors")
     save_pool(pool_of(generator.sample([0, 1]), generator, (0, 1)), CORPUS / "pools" / "pool.safetensors")
 

@@ -47,9 +47,9 @@ def same(path: Path, expected: Tensor = PLAIN, tolerance: float = 1e-6) -> list[
     remarks: list[str] = []
     generator: Any = load_generator(path, say=remarks.append)
     assert (pictures(generator) - expected).abs().max() <= tolerance * expected.abs().max()
-    told = inspect_file(path)
-    assert told.usable
-    assert told.notes.get("remarks", "") == " ".join(remarks)
+    said = inspect_file(path)
+    assert said.usable
+    assert said.notes.get("remarks", "") == " ".join(remarks)
     converted = convert(path, path.with_suffix(".safetensors"), overwrite=True)
     assert torch.equal(pictures(converted), pictures(generator))  # type: ignore[arg-type]
     return remarks

@@ -217,24 +217,24 @@ def test_own_code(tmp_path: Path) -> None:
 
 def test_inspection_of_generators(tmp_path: Path) -> None:
     write_nvidia(tmp_path / "snapshot.pkl", ada_state(CONDITIONAL[0]))
-    told = inspect_file(tmp_path / "snapshot.pkl")
+    said = inspect_file(tmp_path / "snapshot.pkl")
     config = VARIANTS[CONDITIONAL[0]]
     asked, channels = config["init_kwargs"], config["channels"]
     size, colours, w = asked["img_resolution"], asked["img_channels"], asked["w_dim"]
-    assert (told.architecture, told.resolution, told.channels) == ("StyleGAN2 generator", size, colours)
-    assert told.classes == asked["c_dim"]
-    assert told.latents == {"z": (asked["z_dim"],), "w": (w,), "w+": (config["num_ws"], w)}
-    assert told.usable
-    assert told.fingerprint == load_generator(tmp_path / "snapshot.pkl").fingerprint
-    assert ("synthesis.b4.const", (channels["4"], 4, 4), "float32") in told.tensors
-    text = str(told)
+    assert (said.architecture, said.resolution, said.channels) == ("StyleGAN2 generator", size, colours)
+    assert said.classes == asked["c_dim"]
+    assert said.latents == {"z": (asked["z_dim"],), "w": (w,), "w+": (config["num_ws"], w)}
+    assert said.usable
+    assert said.fingerprint == load_generator(tmp_path / "snapshot.pkl").fingerprint
+    assert ("synthesis.b4.const", (channels["4"], 4, 4), "float32") in said.tensors
+    text = str(said)
     for words in (
         "StyleGAN2",
         "stylegan2-ada-pytorch",
         "G_ema",
         f"{colours} x {size} x {size}",
-        told.sha256,
-        told.fingerprint or "-",
+        said.sha256,
+        said.fingerprint or "-",
         "--generator",
     ):
         assert words in text
@@ -253,12 +253,12 @@ def test_inspection_of_everything_else(folder: Path, known: dict[str, str]) -> N
     for path in sorted(folder.rglob("*")):
         if not path.is_file():
             continue
-        told = inspect_file(path)
-        assert told.usable == (path.suffix != ".json" and str(path.parent.name) in USABLE), path
-        assert str(told)
+        said = inspect_file(path)
+        assert said.usable == (path.suffix != ".json" and str(path.parent.name) in USABLE), path
+        assert str(said)
         for mark, words in known.items():
             if mark in str(path.relative_to(folder)) and path.suffix in (".pt", ".pth", ".npy"):
-                assert words in told.holds, path
+                assert words in said.holds, path
                 seen.add(mark)
     assert seen == set(known)
 
@@ -269,9 +269,9 @@ def test_inspection_of_edits_and_arrays(tmp_path: Path) -> None:
     from semanifold.edits import EditInfo, Lattice, save_edit
 
     save_edit(Lattice(torch.zeros(2, 4), [torch.tensor([0.0, 1.0])], EditInfo(name="mouth")), tmp_path / "edit.safetensors")
-    told = inspect_file(tmp_path / "edit.safetensors")
-    assert "edit of semanifold, 'mouth'" in told.holds
-    assert told.notes["method"] == "unknown"
+    said = inspect_file(tmp_path / "edit.safetensors")
+    assert "edit of semanifold, 'mouth'" in said.holds
+    assert said.notes["method"] == "unknown"
     with pytest.raises(SemanifoldError, match="edit"):
         load_generator(tmp_path / "edit.safetensors")
     np.savez(tmp_path / "projected_w.npz", w=np.zeros((1, 18, 512), np.float32))

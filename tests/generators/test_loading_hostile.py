@@ -58,12 +58,12 @@ def refused(path: Path, words: str = ".") -> str:
     start = time.process_time()
     with pytest.raises(SemanifoldError, match=words) as raised:
         load_generator(path)
-    told = str(inspect_file(path)) if path.is_file() else ""
+    said = str(inspect_file(path)) if path.is_file() else ""
     assert time.process_time() - start < 20
     sentence = str(raised.value)
     assert "\n" not in sentence
     assert len(sentence) < 600
-    assert "\x1b" not in sentence + told
+    assert "\x1b" not in sentence + said
     return sentence
 
 

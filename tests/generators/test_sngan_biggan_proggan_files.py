@@ -42,12 +42,12 @@ def state_of(name: str) -> dict[str, Tensor]:
 
 @every_file
 def test_inspection(name: str) -> None:
-    told = inspect_file(FILES[name])
-    assert (told.architecture, told.resolution, told.channels, told.classes, dict(told.latents)) == told_of(name)
-    assert told.usable
-    assert told.fingerprint == load_generator(FILES[name]).fingerprint
-    assert ("of the old form" in told.format) == (name == "proggan")
-    assert told.architecture.removesuffix(" generator") in str(told)
+    said = inspect_file(FILES[name])
+    assert (said.architecture, said.resolution, said.channels, said.classes, dict(said.latents)) == told_of(name)
+    assert said.usable
+    assert said.fingerprint == load_generator(FILES[name]).fingerprint
+    assert ("of the old form" in said.format) == (name == "proggan")
+    assert said.architecture.removesuffix(" generator") in str(said)
 
 
 @every_file
@@ -259,10 +259,10 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     path = written(tmp_path / "biggan", {})
     assert cli.main(["convert", str(path), str(tmp_path / "ours.safetensors")]) == 0
     assert cli.main(["inspect", str(path), str(tmp_path / "ours.safetensors")]) == 0
-    told = capsys.readouterr().out
+    said = capsys.readouterr().out
     fingerprint = SMALL["biggan"]().fingerprint
-    assert told.count(fingerprint) == 3
-    assert told.count("classes      5") == 2
+    assert said.count(fingerprint) == 3
+    assert said.count("classes      5") == 2
     ours = ["--generator", str(tmp_path / "ours.safetensors"), "--seeds", "0", "1", "--out", str(tmp_path / "run")]
     assert cli.main(["sample", *ours]) == 2
     assert "5 classes" in capsys.readouterr().err

@@ -71,11 +71,11 @@ def test_where_nothing_is_local_the_inside_changes_all_the_same() -> None:
 
 
 def test_a_first_stage_that_is_repeated_counts_towards_the_most_steps() -> None:
-    world, told = Leaky(), []
+    world, said = Leaky(), []
     settings = ManifoldSettings(space="z", frames=5, steps=10, schedule="out", tolerance=0.0)
-    stats = discover_manifold(world, world.sample([4]), box(0, 0.5, 1, 1), settings, progress=told.append).stats
+    stats = discover_manifold(world, world.sample([4]), box(0, 0.5, 1, 1), settings, progress=said.append).stats
     assert stats["steps"] > 10, "here c is made smaller, so that the first stage comes again"
-    assert all(now["step"] <= now["steps"] for now in told)
+    assert all(now["step"] <= now["steps"] for now in said)
 
 
 def test_the_published_method_needs_the_published_objective() -> None:

@@ -5,11 +5,11 @@ import scipy.linalg
 import torch
 from small_world import SmallWorld
 
+from semanifold.eigenpairs import generalised_eigenvectors
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.manifolds import local_directions
-from semanifold.manifolds.directions import generalised_eigenvectors
 from semanifold.manifolds.layout import layout_of
 from semanifold.manifolds.metric import Metric, metric_of, preconditioner
 from semanifold.manifolds.settings import ManifoldSettings

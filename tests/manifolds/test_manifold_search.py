@@ -126,14 +126,14 @@ def test_chunks_do_not_change_what_is_found() -> None:
 
 
 def test_progress_tells_terms_evaluations_and_a_preview() -> None:
-    told = []
+    said = []
     world = SmallWorld()
-    solution = discover_manifold(world, world.sample([4]), LOWER, QUICK, progress=told.append)
-    assert [now["step"] for now in told if now["stage"] == 0][:3] == [0, 1, 2]
-    assert all(a["evaluations"] < b["evaluations"] for a, b in pairwise(told))
-    assert told[-1]["objective"] == solution.stats["objective"]
-    assert {"inside", "outside", "spring", "steps"} <= told[0].keys()
-    assert world.images(told[0]["edit"].latents(world.sample([4]), 0.5)).shape == (1, 1, 16, 16)
+    solution = discover_manifold(world, world.sample([4]), LOWER, QUICK, progress=said.append)
+    assert [now["step"] for now in said if now["stage"] == 0][:3] == [0, 1, 2]
+    assert all(a["evaluations"] < b["evaluations"] for a, b in pairwise(said))
+    assert said[-1]["objective"] == solution.stats["objective"]
+    assert {"inside", "outside", "spring", "steps"} <= said[0].keys()
+    assert world.images(said[0]["edit"].latents(world.sample([4]), 0.5)).shape == (1, 1, 16, 16)
 
 
 def test_it_stops_by_itself_and_says_why() -> None:
@@ -191,13 +191,13 @@ def test_a_killed_search_resumes_to_the_same_bits(tmp_path: Path) -> None:
     done = subprocess.run(arguments, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["search.safetensors"]
-    told = []
+    said = []
     world, threads = SmallWorld(), torch.get_num_threads()
     torch.set_num_threads(1)
-    resumed = discover_manifold(world, world.sample([4]), LOWER, QUICK, progress=told.append, checkpoint=checkpoint)
+    resumed = discover_manifold(world, world.sample([4]), LOWER, QUICK, progress=said.append, checkpoint=checkpoint)
     whole = discover_manifold(world, world.sample([4]), LOWER, QUICK)
     torch.set_num_threads(threads)
-    assert told[0]["step"] == 15
+    assert said[0]["step"] == 15
     assert torch.equal(resumed.value.offsets, whole.value.offsets)
     assert resumed.stats == whole.stats
     assert resumed.result is whole.result

@@ -32,9 +32,9 @@ def directions(paths: LinearPaths | WarpedPaths) -> torch.Tensor:
 
 @real_directions
 def test_real_boundaries_tell_their_space() -> None:
-    told = {path.name: load_paths(path).info.space for path in sorted(DIRECTIONS.glob("interfacegan_*.npy"))}
-    assert set(told.values()) == {"z", "w"}
-    assert all((space == "w") == name.endswith("_w_boundary.npy") for name, space in told.items())
+    said = {path.name: load_paths(path).info.space for path in sorted(DIRECTIONS.glob("interfacegan_*.npy"))}
+    assert set(said.values()) == {"z", "w"}
+    assert all((space == "w") == name.endswith("_w_boundary.npy") for name, space in said.items())
 
 
 @real_directions

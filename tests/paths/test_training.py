@@ -328,9 +328,9 @@ def test_two_processes_give_the_curve_of_one_with_the_whole_batch(tmp_path: Path
         for i in range(2)
     ]
     one = curves(tmp_path / "one")
-    told = [rank.communicate(timeout=300) for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], told[0][1][-2000:] + told[1][1][-2000:]
-    answer = json.loads(told[0][0].strip().splitlines()[-1])
+    said = [rank.communicate(timeout=300) for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], said[0][1][-2000:] + said[1][1][-2000:]
+    answer = json.loads(said[0][0].strip().splitlines()[-1])
     assert answer["processes"] == 2
     for name, value in one.items():
         ours, theirs = torch.tensor(value), torch.tensor(answer["found"][name])

@@ -168,7 +168,7 @@ def _texts(table: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def _numbers(table: Mapping[str, Any], key: str, count: int | None = None) -> tuple[float, ...]:
-    """Return the finite numbers under a key, one or ``count`` of them; none where there is no such key."""
+    """Return the finite numbers under a key, one or ``count`` of them; none if there is no such key."""
     value = table.get(key, [])
     values = value if isinstance(value, list) else [value]
     if not all(_is_number(v) for v in values):

@@ -126,7 +126,7 @@ def surest_box(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
     """
     score = scores.reshape(*scores.shape[:2], -1)[..., -1]
     if score.shape != boxes.shape[:2]:
-        raise SemanifoldError(f"There are {boxes.shape[1]} boxes a picture, but the scores have shape {list(scores.shape)}.")
+        raise SemanifoldError(f"There are {boxes.shape[1]} boxes per picture, but the scores have shape {list(scores.shape)}.")
     best, cell = score.max(1)
     left, top, right, bottom = boxes[torch.arange(len(boxes)), cell].unbind(1)
     found = torch.stack([right - left, bottom - top, (left + right) / 2, (top + bottom) / 2], 1)

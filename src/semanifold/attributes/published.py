@@ -59,7 +59,7 @@ class Views:
         return best_faces(self.detector(normalised(blue_first, MEAN_BGR, (1.0, 1.0, 1.0))))
 
     def crops(self, padding: float, size: int) -> Tensor:
-        """Return the faces ``[n, 3, size, size]``, RGB in [0, 1]; the whole square where there is none.
+        """Return the faces ``[n, 3, size, size]``, RGB in [0, 1]; the whole square if there is none.
 
         The box is widened by ``padding`` times its own width and height on every side, then by :data:`MARGINS`, and kept inside
         of the picture.
@@ -280,7 +280,7 @@ def published_reader(
     | ``au`` | au_12_Lip_Corner_Puller and eleven others, 0..5 | FAN-AU |
     | ``celeba`` | celeba_bangs, _eyeglasses, _beard, _smiling, _age | Talk-to-Edit's ResNet-50 |
 
-    All but ``identity`` and ``celeba`` look at the surest face and have no value (NaN) where there is none.
+    All but ``identity`` and ``celeba`` look at the surest face and have no value (NaN) if there is none.
 
     Args:
         names: the names above, single attributes such as ``"yaw"``, or ``"published"`` for everything.

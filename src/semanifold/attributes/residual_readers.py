@@ -55,7 +55,7 @@ class Hopenet(Trunk):
     def __init__(self) -> None:
         super().__init__(Bottleneck, (3, 4, 6, 3))
         self.fc_yaw, self.fc_pitch, self.fc_roll = (nn.Linear(self.width, BINS) for _ in range(3))
-        self.fc_finetune = nn.Linear(self.width + 3, 3)  # stands in the published file; nothing uses it
+        self.fc_finetune = nn.Linear(self.width + 3, 3)  # is in the published file; nothing uses it
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits ``[n, 3, 66]`` (yaw, pitch, roll) of RGB faces ``[n, 3, 224, 224]``, normalised as for ImageNet."""

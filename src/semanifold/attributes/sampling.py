@@ -48,7 +48,7 @@ def shorter_side(pictures: Tensor, size: int, antialias: bool = True) -> Tensor:
 
 
 def cut_out(pictures: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """Return the middle squares of boxes, one a picture, resized with anti-aliasing ``[n, c, size, size]``.
+    """Return the middle squares of boxes, one per picture, resized with anti-aliasing ``[n, c, size, size]``.
 
     Boxes need not lie on whole pixels, so the result changes continuously as a box moves; every picture has its own box and all
     are cut out at once, by two products with the matrices of :func:`weights`. Beyond the border the border's pixels go on.

@@ -160,16 +160,32 @@ def parse(kind: type[T], name: str, words: Sequence[str]) -> T | None:
         raise SemanifoldError(f"{complaint(error, name)}; see semanifold {name} --help.") from None
 
 
+FORMER = {
+    "--steps": ("--iterations",),
+    "--chunk": ("--batch",),
+    "--eps": ("--step",),
+    "--noise-seed": ("--draw-seed",),
+    "--label": ("--class",),
+    "--classes": ("--class",),
+    "--paths": ("--kind",),
+    "--level": ("--inside",),
+    "--masks": ("--mask",),
+    "--paper-steps": ("--paper-iterations",),
+}
+"""What options of version 0.1.0 are called now, in commands that have them."""
+
+
 def refuse_unknown(app: App, words: Sequence[str]) -> None:
     """Refuse options that a command does not have, before anything else that may be wrong with its words."""
     known = [name for argument in app.assemble_argument_collection() for name in argument.names]
     for word in itertools.takewhile(lambda word: word != "--", words):
         called = word.partition("=")[0]
         if re.match(r"--[A-Za-z]", called) and called not in (*known, "--help"):
-            near = difflib.get_close_matches(called[:100], known, n=2, cutoff=0.6)
-            meant = f"; did you mean {' or '.join(near)}?" if near else ";"
+            near = [name for name in FORMER.get(called, ()) if name in known]
+            near = near or difflib.get_close_matches(called[:100], known, n=2, cutoff=0.6)
+            meant = f"; did you mean {' or '.join(near)}? See" if near else "; see"
             command = app.name[0].removeprefix("semanifold ")
-            raise SemanifoldError(f"{command} has no option {shown(called, 40)}{meant} See {app.name[0]} --help.")
+            raise SemanifoldError(f"{command} has no option {shown(called, 40)}{meant} {app.name[0]} --help.")
 
 
 def parser(kind: type[Any], name: str) -> App:

@@ -95,7 +95,7 @@ def moments_of_film(edit: Edit, length: int, play: Play = "auto") -> Tensor:
 
 
 def swing(knots: Tensor, angle: Tensor) -> Tensor:
-    """Return where a swing over an axis of a pad stands at angles: about 0 if that is inside, else from the first knot on."""
+    """Return where a swing over an axis of a pad is at angles: about 0 if that is inside, else from the first knot on."""
     low, high = float(knots[0]), float(knots[-1])
     if low < 0 < high:
         return (low + high) / 2 + (high - low) / 2 * angle.sin()

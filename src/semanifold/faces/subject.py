@@ -41,7 +41,7 @@ class Pose:
         Args:
             x: horizontal position on the unturned face.
             y: vertical position on the unturned face.
-            lift: how far the point stands out of the ellipsoid.
+            lift: how far the point sticks out of the ellipsoid.
 
         Returns:
             The position x, y [n, 1, 1] in the picture, and the horizontal scale (1 on the unturned face).

@@ -42,7 +42,7 @@ class Generator(nn.Module, ABC):
         picture_shape: ``(channels, height, width)``.
         classes: number of classes of a class-conditional generator, else 0.
         licence: licence of the weights, as far as known.
-        source: where the weights came from (path, URL or citation).
+        source: where the weights are from (path, URL or citation).
         shares_frames: whether one code may meet several weights: features of one sample then become those of n samples at the
             first layer whose weights differ, and what comes before is worked out once.
     """
@@ -68,7 +68,7 @@ class Generator(nn.Module, ABC):
         """Carry codes over into another space of this generator (``z`` to ``w`` to ``w+``); differentiable.
 
         Raises:
-            SemanifoldError: where there is no such way (``w`` back to ``z``).
+            SemanifoldError: if there is no such way (``w`` back to ``z``).
         """
         self.check_space(space)
         if latents.space == space:

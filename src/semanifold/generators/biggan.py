@@ -98,7 +98,7 @@ class BigGAN(Generator):
         Args:
             config: sizes.
             name: what people call it.
-            source: where the weights came from.
+            source: where the weights are from.
             licence: licence of the weights.
             seed: seed of the random weights.
         """
@@ -125,9 +125,9 @@ class BigGAN(Generator):
         self.check_shape(latents)
         n, config = len(latents), self.config
         if latents.labels is None or tuple(latents.labels.shape) != (n, self.classes):
-            came = "none" if latents.labels is None else list(latents.labels.shape)
+            found = "none" if latents.labels is None else list(latents.labels.shape)
             raise SemanifoldError(
-                f"{self.name} has {self.classes} classes; codes of z need labels [{n}, {self.classes}], but got {came}; "
+                f"{self.name} has {self.classes} classes; codes of z need labels [{n}, {self.classes}], but got {found}; "
                 "sample(seeds, labels=...) gives them."
             )
         classes = latents.labels @ self.embedding

@@ -36,7 +36,7 @@ SUPPORTED = {
 
 
 def read_arguments(folder: Path) -> dict[str, Any]:
-    """Read :data:`BESIDE` in a folder; an empty dictionary where there is none.
+    """Read :data:`BESIDE` in a folder; an empty dictionary if there is none.
 
     Raises:
         SemanifoldError: if it cannot be read, or asks for a network that is not supported.
@@ -130,6 +130,6 @@ def _config(state: Mapping[str, Tensor], blocks: int, arguments: Mapping[str, An
     )
     for key, value in (("shared_dim", embedding), ("hier", hierarchical)):
         if arguments.get(key, value) != value:
-            told = shown(json.dumps(arguments[key]), 40)
-            raise SemanifoldError(f"{BESIDE} beside the weights says {key} = {told}, but the weights say {value}; take it away.")
+            said = shown(json.dumps(arguments[key]), 40)
+            raise SemanifoldError(f"{BESIDE} beside the weights says {key} = {said}, but the weights say {value}; take it away.")
     return config

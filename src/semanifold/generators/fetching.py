@@ -26,7 +26,7 @@ TIMEOUT = 30.0
 SLOWEST, WINDOW = 1024, 60.0
 """Bytes per second, over so many seconds, below which a download is given up as well."""
 MOST_BYTES, MOST_UNTOLD = 1 << 36, 1 << 33
-"""Bytes of a file whose length is told before, and of one whose length is not: no weights are larger."""
+"""Bytes of a file whose length is known before, and of one whose length is not: no weights are larger."""
 MARK = ".mark"
 """What the file beside an unfinished download is called; it names the version that the download began with."""
 LONGEST_MARK = 4096

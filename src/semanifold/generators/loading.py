@@ -252,7 +252,7 @@ def save_generator(
         path: the new file, ``.safetensors``.
         half: store 16-bit floats, half the size; they are loaded as float32.
         overwrite: whether the file may be replaced.
-        original_sha256: SHA-256 of the file that the weights came from.
+        original_sha256: SHA-256 of the file that the weights are from.
 
     Raises:
         SemanifoldError: if the weights are not finite or the file cannot be written; nothing half-written remains.

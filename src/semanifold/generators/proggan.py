@@ -72,7 +72,7 @@ class ProgGAN(Generator):
         Args:
             config: sizes.
             name: what people call it.
-            source: where the weights came from.
+            source: where the weights are from.
             licence: licence of the weights.
             seed: seed of the random weights.
         """

@@ -119,7 +119,7 @@ class StyleGAN2(Generator):
         Args:
             config: sizes and architecture.
             name: what people call it.
-            source: where the weights came from.
+            source: where the weights are from.
             licence: licence of the weights.
             seed: seed of the random weights and noise maps.
         """

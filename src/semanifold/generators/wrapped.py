@@ -59,7 +59,7 @@ def wrap(
             ``lambda codes, labels: network(codes, labels.argmax(1))``); 0 for one that takes codes only.
         name: what people call it, in files and messages; better given, since it is otherwise made of the class or function.
         licence: licence of the weights.
-        source: where the weights came from.
+        source: where the weights are from.
 
     Raises:
         SemanifoldError: if the network does not take such codes, does not return pictures, or not always the same ones.
@@ -175,9 +175,9 @@ class Wrapped(Generator):
                 "check the latent shape."
             ) from error
         if not isinstance(picture, Tensor) or picture.ndim != 4 or len(picture) != 1 or not picture.numel():
-            came = list(picture.shape) if isinstance(picture, Tensor) else type(picture).__name__
+            found = list(picture.shape) if isinstance(picture, Tensor) else type(picture).__name__
             raise SemanifoldError(
-                f"{self.name} must return pictures [n, c, h, w], but for one code it returned {came}; wrap a function that does."
+                f"{self.name} must return pictures [n, c, h, w], but for one code it returned {found}; wrap a function that does."
             )
         if not picture.is_floating_point() or picture.layout != torch.strided or picture.is_meta:
             kind = "meta" if picture.is_meta else str(picture.dtype if picture.layout == torch.strided else picture.layout)

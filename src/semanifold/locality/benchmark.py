@@ -153,7 +153,7 @@ def measure_method(world: World, problem: Problem, method: Callable[[Problem], l
 
 
 def measure(world: World, problem: Problem, candidate: Candidate, t: Tensor) -> dict[str, Any]:
-    """Return every metric of one candidate, each the mean over the sides that reach the level; None where there is no value."""
+    """Return every metric of one candidate, each the mean over the sides that reach the level; None if there is no value."""
     reached = ~t.isnan()
     names = ("mse_ratio", "roir", "perceptual", "localization", "ssim", "truth", "localization_layers", "changes", "picture")
     if not reached.any():

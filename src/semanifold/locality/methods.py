@@ -159,7 +159,7 @@ def out_and_back(edit: Lattice) -> tuple[Lattice, Lattice]:
 
 @lru_cache(maxsize=4)
 def _principal(world: World, top: int) -> Tensor:
-    """Return GANSpace's directions ``[top, d]``: of w where there is one, else by regression from the first layer's features."""
+    """Return GANSpace's directions ``[top, d]``: of w if there is one, else by regression from the first layer's features."""
     generator = world.generator
     if "w" in generator.spaces:
         return principal_directions(generator.sample(range(SAMPLES), "w").values, top)

@@ -1,4 +1,4 @@
-"""Where a search stands, as a value that can be written to a file and read back bit for bit."""
+"""The state of a search, as a value that can be written to a file and read back bit for bit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FORMAT = "semanifold-search-2"
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a search stands between two steps.
+    """The state of a search between two steps.
 
     Attributes:
         stage: index of the stage.

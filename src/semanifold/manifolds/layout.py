@@ -37,7 +37,7 @@ class Layout:
         held: ``[n]`` whether a frame is the seed's own code and does not move.
         springs: what joins the frames.
         centred: whether the seed is in the middle.
-        lead: whether the seed stands before the first frame, being none of them.
+        lead: whether the seed comes before the first frame and is none of them.
     """
 
     shape: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""What a search for a masked manifold can be told; the signature is the configuration."""
+"""What a search for a masked manifold can be set; the signature is the configuration."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def discover_manifold(
         distance: used in place of ``settings.distance``.
         progress: called after each step with ``step``, ``steps``, ``stage``, ``inside``, ``outside``, ``spring``, ``objective``,
             ``evaluations`` (pictures made and differentiated so far, of any size; half of those only made) and ``edit``, the
-            path as it stands: a preview. The first call is at step 0, with the start. A bar when None, nothing when False.
+            path as it is: a preview. The first call is at step 0, with the start. A bar when None, nothing when False.
         checkpoint: a file that the search is saved to every few steps, and taken up from if it is there.
         throw: raise if the search failed; otherwise the solution's ``result`` says so.
 
@@ -391,7 +391,7 @@ class _Search:
         return refine(before.spread(free), before.shape, after.shape, closed=self.settings.closed)[after.free].contiguous()
 
     def report(self, standing: Standing) -> dict[str, Any]:
-        """Return what the progress callback is told."""
+        """Return what the progress callback gets."""
         stages = self.stages()
         return {
             "step": standing.step,

@@ -273,7 +273,7 @@ def _pictures(generator: Generator, codes: Latents, size: int | None) -> Tensor:
 
 
 def _at(inside: Tensor, values: Tensor, offset: float, short: float = 1.0) -> Tensor:
-    """Return ``values`` where ``inside`` first reaches c along a walk from nought, by straight lines.
+    """Return ``values`` where ``inside`` first reaches c along a walk from 0, by straight lines.
 
     If it never does, the last value, multiplied by ``short`` for each time that c is farther than what was reached.
     """

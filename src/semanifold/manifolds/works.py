@@ -4,54 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 import torch
 
 from semanifold.distances import Distance, l2
-from semanifold.edits import Edit, EditInfo, Lattice, Sum, WeightEdit
+from semanifold.edits import Edit, EditInfo, Lattice, Sum, WeightEdit, widened
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
 from semanifold.manifolds.steps import path_seed, picture_steps
+from semanifold.solutions import Solution
 
-AnyEdit = TypeVar("AnyEdit", bound=Edit)
 SAMPLES = 4
-"""Pictures a frame that a path is measured with."""
+"""Pictures per frame that a path is measured with."""
 
 
-def combine(edits: Sequence[Edit], *, pad: bool = False) -> Lattice | Sum:
+Path = Edit | Solution[Lattice]
+"""A path, or the solution that holds it."""
+
+
+def combine(edits: Sequence[Path], *, pad: bool = False) -> Lattice | Sum:
     """Put the results of several masks on one face (Yang et al. 2020, section 4): their offsets add, and changes of weights too.
 
     Args:
-        edits: paths of codes of one space (lattices), and edits of weights; at least two.
+        edits: at least two paths of codes of one space (beside paths of w+, those of w move all layers alike) or of weights.
         pad: give two paths an axis each, ``offset(s, t) = a(s) + b(t)``, instead of running all at the same ``t``.
 
     Raises:
         SemanifoldError: if there are too few or too many, or they do not live in one space.
     """
-    if isinstance(edits, Edit) or not all(isinstance(edit, Lattice | WeightEdit) for edit in edits):
-        raise SemanifoldError(
-            "Combining takes a list of paths, combine([a, b]); trace edits of other kinds first: traced(edit, code)."
-        )
-    of_codes = [edit for edit in edits if isinstance(edit, Lattice)]
-    of_weights = [edit for edit in edits if isinstance(edit, WeightEdit)]
-    if of_weights and len(edits) > 1:
-        if pad:
-            raise SemanifoldError("A pad is made of two paths of codes; edits of weights are combined without it.")
-        parts = [_combined_codes(of_codes, pad=False)] if len(of_codes) > 1 else of_codes
-        seed = next((edit.seed for edit in edits if edit.seed is not None), None)
-        return Sum([*parts, *of_weights], _joint_info([edit.info for edit in edits]), seed=seed)
-    return _combined_codes(of_codes, pad=pad)
+    if isinstance(edits, Edit | Solution):
+        raise SemanifoldError("Combining takes a list of paths, combine([a, b]); got one.")
+    paths = [path_of(edit) for edit in edits]
+    of_codes = [edit for edit in paths if isinstance(edit, Lattice)]
+    of_weights = [edit for edit in paths if isinstance(edit, WeightEdit)]
+    if len(of_codes) + len(of_weights) < len(paths):
+        raise SemanifoldError("A sum of codes and weights is combined by its parts; give these.")
+    if not of_weights or len(paths) < 2:
+        return _combined_codes(of_codes, pad=pad)
+    if pad:
+        raise SemanifoldError("A pad is made of two paths of codes; edits of weights are combined without it.")
+    parts = [_combined_codes(of_codes, pad=False)] if len(of_codes) > 1 else of_codes
+    seed = next((edit.seed for edit in paths if edit.seed is not None), None)
+    return Sum([*parts, *of_weights], _joint_info([edit.info for edit in paths]), seed=seed)
 
 
-def _combined_codes(edits: Sequence[Lattice], *, pad: bool) -> Lattice:
+def _combined_codes(edits: list[Lattice], *, pad: bool) -> Lattice:
     """Return the sum of paths of codes, or the pad of two."""
     if len(edits) < 2 or (pad and len(edits) != 2):
         raise SemanifoldError(
             f"{'A pad takes exactly 2 paths' if pad else 'Combining takes at least 2 paths'}; got {len(edits)}."
         )
+    layers = {edit.offsets.shape[edit.dimensions] for edit in edits if edit.info.space == "w+"}
+    if len(layers) == 1 and {edit.info.space for edit in edits} == {"w", "w+"}:
+        edits = [lattice_of(widened(edit, *layers)) for edit in edits]
     shapes = {(edit.info.space, tuple(edit.offsets.shape[edit.dimensions :]), edit.dimensions) for edit in edits}
     if len(shapes) != 1 or edits[0].dimensions != 1:
         kinds = [
@@ -62,7 +69,7 @@ def _combined_codes(edits: Sequence[Lattice], *, pad: bool) -> Lattice:
             f"Only paths of one dimension in the same space of the same generator can be combined, but {', '.join(kinds)}."
         )
     info = _joint_info([edit.info for edit in edits])
-    seed = edits[0].seed
+    seed = next((edit.seed for edit in edits if edit.seed is not None), None)
     if pad:
         first, second = edits
         return Lattice(first.offsets[:, None] + second.offsets[None], (first.knots[0], second.knots[0]), info, seed=seed)
@@ -72,7 +79,34 @@ def _combined_codes(edits: Sequence[Lattice], *, pad: bool) -> Lattice:
     return Lattice(torch.stack([edit.offset(knots) for edit in edits]).sum(0), (knots,), info, seed=seed)
 
 
-def transfer(edit: Lattice, latents: Latents | int, generator: Generator | None = None) -> Lattice:
+def path_of(edit: object) -> Lattice | WeightEdit | Sum:
+    """Return a path that can be combined and timed, or that of a solution.
+
+    Raises:
+        SemanifoldError: if it is none, or the search failed.
+    """
+    edit = edit.unwrap() if isinstance(edit, Solution) else edit
+    if not isinstance(edit, Lattice | WeightEdit | Sum):
+        raise SemanifoldError(
+            f"A path of offsets or of weights is expected, but got a value of type {type(edit).__name__}; other edits become one "
+            "by traced(edit, code)."
+        )
+    return edit
+
+
+def lattice_of(edit: object) -> Lattice:
+    """Return a path of codes, or that of a solution.
+
+    Raises:
+        SemanifoldError: if it is none, or the search failed.
+    """
+    path = path_of(edit)
+    if not isinstance(path, Lattice):
+        raise SemanifoldError(f"{path.info.name} changes weights, the same on every picture; use it as it is.")
+    return path
+
+
+def transfer(edit: Path, latents: Latents | int, generator: Generator | None = None) -> Lattice:
     """Carry a path over to another face: the same offsets from another code (Yang et al. 2020, section 4).
 
     Args:
@@ -83,6 +117,7 @@ def transfer(edit: Lattice, latents: Latents | int, generator: Generator | None 
     Raises:
         SemanifoldError: if the code does not fit the edit, or there is not exactly one.
     """
+    edit = lattice_of(edit)
     latents = as_latents(latents, generator, edit.info.space)
     if len(latents) != 1:
         raise SemanifoldError(f"An edit is carried to one code at a time, but {len(latents)} were given.")
@@ -91,8 +126,8 @@ def transfer(edit: Lattice, latents: Latents | int, generator: Generator | None 
 
 
 def retime(
-    generator: Generator, edit: AnyEdit, *, frames: int | None = None, distance: Distance = l2, size: int | None = None
-) -> AnyEdit:
+    generator: Generator, edit: Path, *, frames: int | None = None, distance: Distance = l2, size: int | None = None
+) -> Lattice | WeightEdit | Sum:
     """Walk the same way in steps that look even: equal distance between consecutive pictures.
 
     Each side of the seed is timed on its own, so that ``t = 0`` stays where it is.
@@ -104,6 +139,7 @@ def retime(
         distance: between pictures.
         size: height and width of the pictures.
     """
+    edit = path_of(edit)
     knots = edit.knots[0].double()
     count = frames or len(knots)
     if count < 3:
@@ -115,7 +151,7 @@ def retime(
         side = max(1, round((count - 1) * abs(end) / float(knots[-1] - knots[0])))
         fine = torch.linspace(0, end, SAMPLES * side + 1, dtype=torch.float64)
         steps = picture_steps(generator, edit, fine.to(edit.knots[0]), distance=distance, size=size).double().cpu()
-        # A little of plain time keeps the inverse defined where the picture stands still.
+        # A little of plain time keeps the inverse defined where the picture does not change.
         steps = steps + 1e-3 * steps.mean().clamp(min=1e-12)
         way = torch.cat([torch.zeros(1, dtype=torch.float64), steps.cumsum(0)])
         even = torch.linspace(0, 1, side + 1, dtype=torch.float64)[1:]
@@ -125,7 +161,7 @@ def retime(
     return edit.along(torch.cat(places)[order], torch.cat(new_knots)[order])
 
 
-def trim(generator: Generator, edit: AnyEdit, *, share: float = 0.1, size: int | None = None) -> AnyEdit:
+def trim(generator: Generator, edit: Path, *, share: float = 0.1, size: int | None = None) -> Lattice | WeightEdit | Sum:
     """Cut a path where the picture saturates: ends whose steps are shorter than a share of the longest one go.
 
     Args:
@@ -134,6 +170,7 @@ def trim(generator: Generator, edit: AnyEdit, *, share: float = 0.1, size: int |
         share: of the longest step between consecutive pictures.
         size: height and width of the pictures.
     """
+    edit = path_of(edit)
     knots = edit.knots[0]
     steps = picture_steps(generator, edit, knots, size=size)
     alive = (steps >= share * steps.max()).nonzero().flatten().tolist()
@@ -143,11 +180,12 @@ def trim(generator: Generator, edit: AnyEdit, *, share: float = 0.1, size: int |
     return edit.along(knots[kept], knots[kept])
 
 
-def extrapolate(edit: AnyEdit, to: float) -> AnyEdit:
+def extrapolate(edit: Path, to: float) -> Lattice | WeightEdit | Sum:
     """Lengthen a path in the direction of its last step, at its last spacing, until ``t`` reaches ``to``.
 
     A ``to`` below the first knot lengthens the other end.
     """
+    edit = path_of(edit)
     path_seed(edit)
     knots = edit.knots[0]
     ahead = to > float(knots[-1])
@@ -163,8 +201,9 @@ def extrapolate(edit: AnyEdit, to: float) -> AnyEdit:
     return edit.along(places, places)
 
 
-def reverse(edit: AnyEdit) -> AnyEdit:
+def reverse(edit: Path) -> Lattice | WeightEdit | Sum:
     """Run a path backwards: one that returns to the seed from its other end, any other towards negative ``t``."""
+    edit = path_of(edit)
     path_seed(edit)
     knots = edit.knots[0]
     returns = float(edit.way(knots[-1:]).abs().max()) == 0 and float(knots[0]) == 0
@@ -174,7 +213,7 @@ def reverse(edit: AnyEdit) -> AnyEdit:
     return edit.along(knots.flip(0), turned + 0.0).with_info(usable=usable)
 
 
-def out_and_back(edit: AnyEdit, *, frames: int = 33) -> AnyEdit:
+def out_and_back(edit: Path, *, frames: int = 33) -> Lattice | WeightEdit | Sum:
     """Run a path from the seed to its far end and back again within the same ``t``, as masked manifolds do by default.
 
     Beside a manifold that opens a mouth and closes it again, a head that is turned so is farthest when the mouth is.
@@ -186,6 +225,7 @@ def out_and_back(edit: AnyEdit, *, frames: int = 33) -> AnyEdit:
     Raises:
         SemanifoldError: if there is nothing of the path above ``t = 0``, or too few frames.
     """
+    edit = path_of(edit)
     path_seed(edit)
     end = float(edit.knots[0][-1])
     if frames < 3 or end <= 0:

@@ -235,10 +235,10 @@ class LatentPaths(PathSet):
                 f"The paths live in space {self.info.space}, but these codes are in {latents.space}; convert them first."
             )
         layers = slice(*self.info.layers) if self.info.layers else slice(None)
-        came = tuple(latents.values[:, layers].shape[1:])
-        if came != self.shape:
+        got = tuple(latents.values[:, layers].shape[1:])
+        if got != self.shape:
             raise SemanifoldError(
-                f"The paths move codes of shape {self.shape}, but these are {came}; they were made for "
+                f"The paths move codes of shape {self.shape}, but these are {got}; they were made for "
                 f"{origin(self.info.generator)}."
             )
 
@@ -258,7 +258,7 @@ class LatentPaths(PathSet):
 
 
 def default_space(generator: Generator) -> str:
-    """Return the space that paths live in unless a person says otherwise: ``w`` where there is one, else the first."""
+    """Return the space that paths live in unless a person says otherwise: ``w`` if there is one, else the first."""
     return "w" if "w" in generator.spaces else next(iter(generator.spaces))
 
 
@@ -291,7 +291,7 @@ def info_for(
 
 
 def moving_codes(generator: Generator, info: PathSetInfo, count: int, *, seed: int = 0) -> Tensor:
-    """Return the moving parts ``[count, *shape]`` of random codes of a set's space; of the first class where there are classes.
+    """Return the moving parts ``[count, *shape]`` of random codes of a set's space; of the first class if there are classes.
 
     Their seeds lie far from those that people choose, so that a set made from them does not know the codes that it is shown on.
     """

@@ -174,7 +174,7 @@ def principal_paths(
 
     Args:
         generator: any.
-        space: of the paths; ``w`` where there is one, else the first, when None.
+        space: of the paths; ``w`` if there is one, else the first, when None.
         k: number of paths.
         layers: layers ``(first, last + 1)`` of ``w+`` that move.
         samples: random codes; a quarter of them where features are needed.
@@ -205,7 +205,7 @@ def sefa_paths(
         generator: any whose first layer takes the whole code.
         k: number of paths.
         layers: layers ``(first, last + 1)`` of ``w+`` of a StyleGAN2, whose affines count and which move.
-        space: of the paths; when None ``w+`` where layers are named, else ``w`` where there is one, else the first.
+        space: of the paths; when None ``w+`` where layers are named, else ``w`` if there is one, else the first.
 
     Raises:
         SemanifoldError: if there is no such layer, or fewer than k directions.

@@ -90,7 +90,7 @@ def joint_paths(
 
     Args:
         generator: any.
-        space: of the paths; ``w`` where there is one, else the first, when None.
+        space: of the paths; ``w`` if there is one, else the first, when None.
         k: number of paths, those that change the picture most first.
         layers: layers ``(first, last + 1)`` of ``w+`` that move.
         samples: codes whose metrics are taken; each costs two pictures for every direction.

@@ -269,7 +269,7 @@ def linear_paths(
 
     Args:
         generator: whose codes move.
-        space: of the codes; ``w`` where there is one, else the first, when None.
+        space: of the codes; ``w`` if there is one, else the first, when None.
         count: K, number of paths.
         form: see :class:`LinearPaths`.
         layers: layers ``(first, last + 1)`` of ``w+`` that move; all when None.
@@ -304,7 +304,7 @@ def flat_directions(along: LinearPaths, count: int, shape: tuple[int, ...], *, s
         SemanifoldError: if there are not as many, of that shape.
     """
     if (len(along), *along.shape) != (count, *shape):
-        came = f"{len(along)} of {list(along.shape)}"
-        raise SemanifoldError(f"{count} directions of shape {list(shape)} to start along are expected, but got {came}.")
+        found = f"{len(along)} of {list(along.shape)}"
+        raise SemanifoldError(f"{count} directions of shape {list(shape)} to start along are expected, but got {found}.")
     rows = along.directions().cpu().float()
     return nn.functional.normalize(rows.mean(1) if shared else rows.flatten(1), dim=1)

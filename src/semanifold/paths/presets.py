@@ -32,7 +32,7 @@ class Preset:
         generator: bundled generator, or empty where a file must be given.
         paths: kind of paths: ``warped``, a form of linear ones (``ortho``, ``linear``, ...), or a ready-made set.
         k: number of paths.
-        dipoles: N, pairs of support vectors a warped path.
+        dipoles: N, pairs of support vectors per warped path.
         init: start of warped paths, ``reference`` or ``spread``, or of any: the directions of a closed form, such as ``joint``.
         init_codes: codes whose pictures decide the joint axes that paths start along; fewer take less time and err more.
         space: latent space; None for the generator's own choice.
@@ -41,7 +41,7 @@ class Preset:
         reconstructor: ``lenet`` or ``resnet``.
         reconstructor_size: height and width that pictures are brought to first; None leaves them.
         differences: begin with a reconstructor that sees the difference of the two pictures.
-        batch: samples an iteration.
+        batch: samples per iteration.
         iterations: steps of the optimisers.
         paths_lr: learning rate of the paths.
         reconstructor_lr: learning rate of the reconstructor.

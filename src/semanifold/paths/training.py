@@ -43,7 +43,7 @@ UNSEEN = 0x5EED
 
 @dataclass(frozen=True)
 class Report:
-    """Where a training stands, for people.
+    """How far a training is, for people.
 
     Attributes:
         iteration: iterations done.
@@ -86,7 +86,7 @@ def make_accelerator(device: str | None = None) -> Accelerator:
         from accelerate import Accelerator  # noqa: PLC0415  (slow to import)
     except ImportError as error:
         raise missing_package("Training", "accelerate", "train") from error
-    # without a GPU it must be told, or several processes would each take themselves for the only one
+    # without a GPU it must know of them, or several processes would each take themselves for the only one
     alone = device is None and not (torch.cuda.is_available() or torch.backends.mps.is_available())
     return Accelerator(cpu=alone or device == "cpu")
 
@@ -274,7 +274,7 @@ class Training:
         return Report(self.iteration, self.settings.iterations, dict(zip(STATS, means)), self.history())
 
     def standing(self) -> dict[str, Any]:
-        """Return where it stands, and the two numbers of the last report that a person watches."""
+        """Return how far it is, and the two numbers of the last report that a person watches."""
         last = dict(zip(STATS, self.rows[-1][1:])) if self.rows else {}
         numbers = {"accuracy": last["accuracy"], "loss": last["total_loss"]} if last else {}
         return {"step": self.iteration, "steps": self.settings.iterations, **numbers}

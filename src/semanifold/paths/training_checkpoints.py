@@ -1,4 +1,4 @@
-"""Where a training stands, in files that can be read back bit for bit; the one before is kept."""
+"""The state of a training, in files that can be read back bit for bit; the one before is kept."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PREVIOUS = "checkpoint.previous.safetensors"
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a training stands between two iterations.
+    """The state of a training between two iterations.
 
     Attributes:
         iteration: iterations done.
@@ -81,8 +81,8 @@ def load_checkpoint(folder: Path, key: str | None = None) -> Standing | None:
                 f"The checkpoint {place} belongs to a training with another generator, paths or settings; give another "
                 "--out, or --overwrite."
             )
-        told = f"{problems[0]}; going on from the previous one, iteration {header.iteration}." if problems else ""
-        return Standing(header.iteration, tensors, told)
+        said = f"{problems[0]}; going on from the previous one, iteration {header.iteration}." if problems else ""
+        return Standing(header.iteration, tensors, said)
     if problems:
         raise SemanifoldError(f"{' and '.join(problems)}; delete the checkpoints to begin anew, or give another --out.")
     return None

@@ -1,4 +1,4 @@
-"""What one iteration of the training computes, and what it can be told."""
+"""What one iteration of the training computes, and its settings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TrainingSettings:
         min_magnitude: least length of a step, in units of the latent space.
         max_magnitude: greatest length of a step.
         iterations: steps of the optimisers.
-        batch: samples an iteration, of all processes together.
+        batch: samples per iteration, of all processes together.
         accumulate: parts that a batch is worked through in, one after the other, to save memory.
         lambda_cls: weight of naming the path (cross-entropy).
         lambda_reg: weight of measuring the magnitude (mean absolute error).

@@ -129,7 +129,7 @@ class WarpedPaths(LatentPaths):
 
         Args:
             count: K, number of paths.
-            dipoles: N, pairs of support vectors a path.
+            dipoles: N, pairs of support vectors per path.
             shape: of the part of one code that moves.
             info: what the file says about the set.
             init: ``"reference"`` as published, which is nearly linear at the start, or ``"spread"``: see :func:`spread_support`.
@@ -175,7 +175,7 @@ class WarpedPaths(LatentPaths):
 
     @property
     def dipoles(self) -> int:
-        """N, pairs of support vectors a path."""
+        """N, pairs of support vectors per path."""
         return self.support.shape[1] // 2
 
     def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
@@ -295,9 +295,9 @@ def warped_paths(
 
     Args:
         generator: whose codes move.
-        space: of the codes; ``w`` where there is one, else the first, when None.
+        space: of the codes; ``w`` if there is one, else the first, when None.
         count: K, number of paths.
-        dipoles: N, pairs of support vectors a path.
+        dipoles: N, pairs of support vectors per path.
         layers: layers ``(first, last + 1)`` of ``w+`` that move; all when None.
         shared: whether these layers move alike, as in ``w``.
         init: see :meth:`WarpedPaths.create`.

@@ -112,7 +112,7 @@ def in_csv(text: str) -> str:
 
 
 def table(corner: str, attributes: Sequence[str], paths: Sequence[int], scores: Array, *, digits: int = 3) -> str:
-    """Return a CSV table: a row a path, a column an attribute; empty where there is no number."""
+    """Return a CSV table: a row per path, a column per attribute; empty if there is no number."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([corner, *map(in_csv, attributes)])
@@ -170,7 +170,7 @@ def markdown(group: Group, measures: Measures, top: int, gifs: Mapping[int, str]
 
 
 def as_json(measures: Measures, groups: Sequence[Group], found: Mapping[int, str], locality: Array | None, level: float) -> str:
-    """Return everything that a ranking found as JSON; null where there is no number."""
+    """Return everything that a ranking found as JSON; null if there is no number."""
 
     def rows(scores: Array) -> list[Any]:
         return [[None if np.isnan(v) else round(float(v), 9) for v in row] for row in scores]

@@ -134,7 +134,7 @@ def shares(slope: Array) -> Array:
 def correlations(values: Array, steps: Array) -> Array:
     """Return Pearson's correlation of every code ``[codes, paths, attributes]``, of the values as they were read.
 
-    0 where an attribute stands still (its spread is below rounding), NaN where fewer than three frames have a value.
+    0 where an attribute does not change (its spread is below rounding), NaN where fewer than three frames have a value.
     """
     a, s, n = _centred(values, steps)
     spread = np.sqrt((a * a).sum(2))
@@ -148,7 +148,7 @@ def monotonicities(values: Array, attributes: Sequence[Attribute], t: Array) -> 
     """Return net change over total variation of every code ``[codes, paths, attributes]``: 1 for an attribute that only rises.
 
     ``sum(d) / sum(|d|)`` over the differences d of neighbouring frames that have a value: -1 only falls, 0 ends where it began
-    (or stands still). Relative attributes are followed outwards from ``t = 0``, both ways together.
+    (or does not change). Relative attributes are followed outwards from ``t = 0``, both ways together.
     """
     values = np.asarray(values, dtype=np.float64)
     outwards = np.sign(t[1:] + t[:-1])[:, None] if len(t) else np.zeros((0, 1))

@@ -81,7 +81,7 @@ class Run:
     lock: FolderLock | None = field(default=None, compare=False)
 
     def path(self, name: str) -> Path:
-        """Return the path of a result that is about to be written, once its name stands in ``run.json``.
+        """Return the path of a result that is about to be written, once its name is in ``run.json``.
 
         Raises:
             SemanifoldError: if the name leads out of the folder, or a link there does, which a stranger may have left.

@@ -19,7 +19,7 @@ SPACE, BAR, TRACK = 8, 10, (226, 226, 230)
 
 
 class Film:
-    """Films of several codes along one path, as one film: a row a code, still frames at its left, and a bar that shows ``t``.
+    """Films of several codes along one path, as one film: a row per code, still frames at its left, and a bar that shows ``t``.
 
     With stills it is WarpedGANSpace's summarising gif. A frame is made when it is asked for.
     """
@@ -28,10 +28,10 @@ class Film:
         """Lay the film out.
 
         Args:
-            films: one a code, all of one length.
+            films: one per code, all of one length.
             stills: still frames at the left of every row, evenly over the path; none in a grid.
             cell: longer side of every picture.
-            columns: moving pictures a row, where there are no stills.
+            columns: moving pictures per row, if there are no stills.
         """
         self.films, self.cell, self.columns = films, cell, 1 if stills else min(columns, len(films))
         first = media.enlarge(films[0][0], cell)
@@ -105,7 +105,7 @@ def small_film(films: Sequence[media.Frames], path: Path, *, most: int = 11) -> 
     """Write a gif of at most four codes side by side and a few frames, small enough to go into a page.
 
     Args:
-        films: one a code.
+        films: one per code.
         path: the file.
         most: frames one way.
     """
