@@ -71,7 +71,7 @@ def with_weights(generator: AnyGenerator, weights: Mapping[str, Tensor | MixedWe
             shared[id(held)] = held  # type: ignore[assignment]
     other = copy.deepcopy(generator, shared)
     if "fingerprint" in other.__dict__:
-        del other.__dict__["fingerprint"]  # it is that of other weights
+        del other.fingerprint  # it is that of other weights
     for layer, weight in weights.items():
         module = other.get_submodule(layer)
         expected = tuple(weight_of(generator, layer).shape)

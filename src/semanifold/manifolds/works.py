@@ -88,7 +88,7 @@ def path_of(edit: object) -> Lattice | WeightEdit | Sum:
     edit = edit.unwrap() if isinstance(edit, Solution) else edit
     if not isinstance(edit, Lattice | WeightEdit | Sum):
         raise SemanifoldError(
-            f"A path of offsets or of weights is expected, but got a value of type {type(edit).__name__}; other edits become one "
+            f"A path of offsets is expected, but got a value of type {type(edit).__name__}; other edits become one "
             "by traced(edit, code)."
         )
     return edit
