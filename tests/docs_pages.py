@@ -22,6 +22,7 @@ SHORTER = {
     "render": "--frames 3 --size 32 --seconds 0.2",
     "play": "--size 32 --fps 4",
     "directions": "--k 4",
+    "weights": "--k 2 --samples 2",
     "train": "--k 4 --iterations 2 --batch 2 --save-every 2 --log-every 1 --test-draws 8 --reconstructor lenet",
     "traverse": "--seeds 0-1 --steps 2 --size 32 --seconds 0.2",
     "bench": "--seeds 0 --mask mouth --methods random --top 1",

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 import torch
 
+from semanifold.actions import weights
 from semanifold.actions.directions import closed_paths
 from semanifold.generators.biggan import BigGAN, BigGANConfig
 from semanifold.generators.stylegan2 import StyleGAN2
@@ -20,6 +21,8 @@ from semanifold.paths.files import save_paths
 from semanifold.paths.joint import joint_paths
 from semanifold.paths.presets import PRESETS, Preset
 from semanifold.paths.warped import warped_paths
+from semanifold.paths.weight_axes import calibrated
+from semanifold.paths.weight_hessian import hessian_paths
 
 NAMES = ("smile", "yaw", "age", "pitch")
 """Names of paths that the docs use."""
@@ -63,6 +66,10 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     usually(patch, joint_paths, samples=4, size=8)
     usually(patch, closed_paths, codes=4)
     usually(patch, ManifoldSettings.__init__, steps=2)
+    usually(patch, hessian_paths, tolerance=0.5)
+    usually(patch, calibrated, samples=2)
+    patch.setattr(weights, "TERMS", 4)
+    patch.setattr(weights, "SAMPLES", 2)
     for name, preset in PRESETS.items():
         patch.setitem(cast("dict[str, Preset]", PRESETS), name, replace(preset, init_codes=4))
 
