@@ -97,6 +97,8 @@ def load_generator(
         generator = _of_user(Path(own["file"]), own["name"])
     elif not os.path.exists(text) and text in zoo.table():
         generator = load_file(zoo.located_file(text), sha256=sha256, name=text, say=say)
+    elif text.endswith(".py"):
+        raise SemanifoldError(f"{shown(text, 200)} is Python code; say which generator in it: {shown(text, 200)}:NAME.")
     else:
         zoo.check_name(text)
         generator = load_file(text, sha256=sha256, say=say)
