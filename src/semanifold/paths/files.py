@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from semanifold.edits.files import check_numbers, last_line, read_info
-from semanifold.edits.flow import MOST_STEPS
 from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet, PathSetInfo
@@ -141,11 +140,6 @@ def _made(header: dict[str, Any], tensors: dict[str, Tensor], name: str) -> Path
     info = read_info(header.get("info"), PathSetInfo, what)
     options = checked(header.get("options"), OPTIONS[kind], what)
     size, count = math.prod(options.shape), options.count
-    if not (0 < info.step < math.inf and 1 <= info.count <= MOST_STEPS):
-        raise SemanifoldError(
-            f"{what} is damaged: {shown(str(info.count), 20)} steps of length {info.step:g} are none that can be walked: 1 to "
-            f"{MOST_STEPS:,} of a length above 0 are."
-        )
     if max(count * size, (2 * info.count + 1) * (count + size)) > MOST_NUMBERS:
         raise SemanifoldError(
             f"{what} is damaged: {count:,} paths of {size:,} numbers and {info.count:,} steps do not fit into memory."
