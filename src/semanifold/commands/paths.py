@@ -99,7 +99,7 @@ class Traverse(Command):
             raise SemanifoldError(f"jpeg is a quality of 1 to 95, but it is {self.jpeg}; leave it out for pictures without loss.")
         if not 1 <= self.batch <= MOST_PICTURES:
             raise SemanifoldError(
-                f"batch is the number of pictures made at a time, 1 to {MOST_PICTURES:,}, but it is {self.batch}."
+                f"batch is the number of pictures made at a time, at least 1 and at most {MOST_PICTURES}, but it is {self.batch}."
             )
 
     @property
@@ -191,7 +191,7 @@ class Measure(Command):
         """Refuse numbers that make no sense."""
         if not 1 <= self.batch <= MOST_PICTURES:
             raise SemanifoldError(
-                f"batch is the number of pictures read at a time, 1 to {MOST_PICTURES:,}, but it is {self.batch}."
+                f"batch is the number of pictures read at a time, at least 1 and at most {MOST_PICTURES}, but it is {self.batch}."
             )
 
     @property

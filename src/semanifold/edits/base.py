@@ -9,12 +9,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from semanifold.errors import shown
+from semanifold.errors import SemanifoldError, of_type, shown
 from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
 
@@ -89,8 +90,15 @@ class Edit(ABC):
             latents: n codes or seeds, or one for all values of ``t``.
             t: one number, ``[n]`` numbers, or ``[n, 2]`` for an edit of two dimensions.
         """
-        moments = torch.tensor(t) if isinstance(t, Sequence) else t
-        return generator.images(self.latents(as_latents(latents, generator, self.info.space), moments))
+        codes = as_latents(latents, generator, self.info.space)
+        of_type(t, (Real, Sequence, Tensor), "t is a number, or several")
+        try:
+            moments = t if isinstance(t, Real) else torch.as_tensor(t)
+            if isinstance(moments, Tensor) and (moments.is_meta or moments.layout != torch.strided or moments.is_complex()):
+                raise ValueError("it does not hold plain numbers")
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise SemanifoldError(f"t is a number, or several, but {shown(repr(t), 40)} was given.") from error
+        return generator.images(self.latents(codes, moments))
 
     def __repr__(self) -> str:
         low, high = self.info.usable

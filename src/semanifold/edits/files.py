@@ -14,7 +14,7 @@ from torch import Tensor
 from semanifold.edits.base import Edit, EditInfo
 from semanifold.edits.flow import Flow
 from semanifold.edits.lattice import Lattice
-from semanifold.errors import SemanifoldError, shown
+from semanifold.errors import SemanifoldError, of_type, shown
 from semanifold.storage.records import checked
 from semanifold.storage.tensors import read_tensors, write_tensors
 
@@ -43,6 +43,7 @@ def load_edit(path: str | os.PathLike[str]) -> Edit:
     Raises:
         SemanifoldError: if the file is missing, is not an edit, is damaged, or was written by a newer semanifold.
     """
+    of_type(path, (str, os.PathLike), "An edit is a file")
     name = shown(os.fspath(path), 200)
     try:
         header, tensors, _ = read_tensors(path)

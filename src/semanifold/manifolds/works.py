@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +12,13 @@ from torch import Tensor
 
 from semanifold.distances import Distance, l2
 from semanifold.edits import Edit, EditInfo, Lattice, widened
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, of_type
 from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
 from semanifold.manifolds.steps import path_seed, picture_steps
 from semanifold.solutions import Solution
 
+MOST_EDITS = 1000
 SAMPLES = 4
 """Pictures per frame that a path is measured with."""
 
@@ -37,7 +39,8 @@ def combine(edits: Sequence[Path], *, pad: bool = False) -> Lattice:
     """
     if isinstance(edits, Edit | Solution):
         raise SemanifoldError("Combining takes a list of paths, combine([a, b]); got one.")
-    edits = [path_of(edit) for edit in edits]
+    of_type(edits, Iterable, "Combining takes a list of paths, combine([a, b])")
+    edits = [path_of(edit) for edit in itertools.islice(edits, MOST_EDITS)]
     if len(edits) < 2 or (pad and len(edits) != 2):
         raise SemanifoldError(
             f"{'A pad takes exactly 2 paths' if pad else 'Combining takes at least 2 paths'}; got {len(edits)}."

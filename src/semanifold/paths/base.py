@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from semanifold.edits import Edit, EditInfo
 from semanifold.edits.base import origin
 from semanifold.edits.flow import MOST_STEPS
-from semanifold.errors import SemanifoldError, shown
+from semanifold.errors import SemanifoldError, of_type, shown
 from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
 from semanifold.paths.finding import find_path, path_name
@@ -55,7 +55,7 @@ class PathSetInfo:
         """Refuse steps that cannot be walked."""
         if not (0 < self.step <= LONGEST_STEP and 1 <= self.count <= MOST_STEPS):
             raise SemanifoldError(
-                f"A path is walked in 1 to {MOST_STEPS:,} steps of a length above 0, at most {LONGEST_STEP:,}, but "
+                f"A path takes at least 1 step, at most {MOST_STEPS:,}, of a length above 0, at most {LONGEST_STEP:,}, but "
                 f"{shown(str(self.count), 20)} steps of {self.step:g} were given."
             )
 
@@ -134,6 +134,7 @@ class PathSet(nn.Module, ABC):
         Raises:
             SemanifoldError: if there is no such path; near names are listed.
         """
+        of_type(which, (int, str), "A path is called by its number or its name")
         return find_path(which, len(self), self.info.names)
 
     def name_of(self, index: int) -> str:

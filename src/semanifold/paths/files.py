@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from semanifold.edits.files import check_numbers, last_line, read_info
-from semanifold.errors import SemanifoldError, shown
+from semanifold.errors import SemanifoldError, of_type, shown
 from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet, PathSetInfo
 from semanifold.paths.finding import FILE as PATHS
@@ -97,6 +97,7 @@ def load_paths(
     Raises:
         SemanifoldError: if there is no such file, it is damaged, holds no paths, or two readings fit.
     """
+    of_type(path, (str, os.PathLike), "A set of paths is a file, a folder or the name of a generator")
     path = NAMED_PATHS.get(os.fspath(path)) or Path(path)
     if is_file(path / PATHS):
         path /= PATHS

@@ -185,7 +185,9 @@ def make_reconstructor(
     if paths < 1 or channels < 1:
         raise SemanifoldError(f"A reconstructor needs at least 1 path and 1 channel, but got {paths} and {channels}.")
     if size is not None and not 32 <= size <= LARGEST:
-        raise SemanifoldError(f"A reconstructor looks at pictures of 32 to {LARGEST} pixels, but got the size {size}.")
+        raise SemanifoldError(
+            f"A reconstructor looks at pictures of at least 32 pixels and at most {LARGEST}, but got the size {size}."
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         made = KINDS[kind.lower()](paths, channels, size)

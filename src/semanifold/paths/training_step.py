@@ -20,7 +20,7 @@ from semanifold.paths.training_draws import Draw, Prior
 STATS = ("accuracy", "classification_loss", "regression_loss", "mask_loss", "total_loss")
 """What every iteration is measured by, in the order of :attr:`Losses.row`."""
 
-MOST_SAMPLES, MOST_ITERATIONS = 1 << 16, 100_000_000
+MOST_SAMPLES, MOST_ITERATIONS = 1 << 20, 100_000_000
 """Samples of a batch, and steps: a typo would otherwise end without memory, after a minute, or never."""
 MOST_WEIGHT, MOST_RATE = 1e6, 10.0
 """Largest weight and length, whose squares have to fit into float32, and largest learning rate."""
@@ -87,7 +87,7 @@ class TrainingSettings:
         for name in ("lambda_cls", "lambda_reg", "lambda_mask", "paths_lr", "reconstructor_lr"):
             most = MOST_RATE if name.endswith("_lr") else MOST_WEIGHT
             if not 0 <= getattr(self, name) <= most:
-                raise SemanifoldError(f"{name} must lie between 0 and {most:,.0f}, but got {getattr(self, name):g}.")
+                raise SemanifoldError(f"{name} must be 0 or more, and at most {most:,.0f}, but got {getattr(self, name):g}.")
         if not 0 <= self.decay <= 1:
             raise SemanifoldError(f"decay is a share of the iterations, 0 to 1, but got {self.decay:g}.")
         if self.precision not in ("float32", "bf16"):

@@ -152,7 +152,7 @@ class WarpedPaths(PathSet):
         if along is not None and init != "spread":
             raise SemanifoldError(f'Paths that begin along directions have the start "spread", not {init!r}.')
         if gamma is not None and not 1e-9 <= gamma <= 1e9:
-            raise SemanifoldError(f"Gamma is one over a squared length and lies between 1e-9 and 1e9, but got {gamma:g}.")
+            raise SemanifoldError(f"Gamma is one over a squared length, above 0 (from 1e-9 to 1e9), but got {gamma:g}.")
         size = moving_size(shape, info, shared=shared)
         unit = 1.0
         if init == "reference":
