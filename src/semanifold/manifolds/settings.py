@@ -112,7 +112,7 @@ class ManifoldSettings:
             ("chunk", self.chunk),
             *(("the order of a spring", k) for k in self.springs),
         ):
-            if not isinstance(count, int):
+            if not isinstance(count, int) or isinstance(count, bool):
                 raise SemanifoldError(f"{name} must be a whole number, but got {shown(repr(count), 60)}.")
         if self.frames < 3:
             raise SemanifoldError(f"A manifold needs at least 3 frames, but got {self.frames}.")
