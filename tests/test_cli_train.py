@@ -441,3 +441,16 @@ def test_help_imports_nothing_heavy():
     code += "print([m for m in ('accelerate', 'tensorboard', 'torchvision', 'transformers') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_finished_training_of_a_file_goes_on_if_more_iterations_are_asked_for(tmp_path, capsys):
+    save_generator(StyleGAN2(StyleGAN2Config(32, 4, 4, (4,) * 4, mapping_layers=1)), tmp_path / "g.safetensors")
+    quick = [word if word != "toy.py:toy" else "g.safetensors" for word in QUICK]
+    assert train("--out", "t", "--iterations", "1", quick=quick) == 0
+    assert train("--out", "t", "--iterations", "2", quick=quick) == 0
+    assert read_record(tmp_path / "t")["arguments"]["training"]["iterations"] == 2
+    capsys.readouterr()
+    assert train("--out", "t", "--iterations", "2", quick=quick) == 0
+    assert "finished already" in capsys.readouterr().out
+    assert train("--out", "t", "--iterations", "1", quick=quick) == 2
+    assert "iterations 2 instead of 1" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from semanifold.paths.presets import PRESETS
 from semanifold.traversal import moments
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "hostile_files.py"
-MOST, KINDS = 110, 26
+MOST, KINDS = 114, 27
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from semanifold import cli
-from semanifold.plots import heat_picture, path_plot
+from semanifold.plots import heat_picture, path_plot, plane
 
 SEMANIFOLD = f"{sys.executable} -m semanifold"
 
@@ -94,6 +95,27 @@ def test_settings_of_matplotlib_in_the_folder_are_not_read(settings: str | None,
     frames = np.random.default_rng(0).integers(0, 255, (3, 16, 16, 3), np.uint8)
     assert found.stdout.split() == [str(heat_picture(frames, frames[0], None).sum())]
     assert not (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize("settings", [True, False])
+def test_settings_of_numba_in_the_folder_are_not_read(settings: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places: list[str] = []
+
+    class UMAP:
+        def __init__(self, **options: object) -> None:
+            places.append(os.getcwd())
+
+        def fit_transform(self, codes: np.ndarray) -> np.ndarray:
+            places.append(os.getcwd())
+            return codes[:, :2]
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=UMAP))
+    monkeypatch.chdir(tmp_path)
+    if settings:
+        (tmp_path / ".numba_config.yaml").write_text("cache_dir: .")
+    assert plane(np.eye(9)) is not None
+    assert (str(tmp_path) in places) is not settings
+    assert os.getcwd() == str(tmp_path)
 
 
 def test_settings_of_the_caller_are_left_alone(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
 
 class SemanifoldError(ValueError):
@@ -14,7 +15,22 @@ class SemanifoldError(ValueError):
     """
 
 
-def near_names(name: str, names: Iterable[str]) -> str:
+def of_type(value: Any, kinds: type | tuple[type, ...], what: str) -> None:
+    """Refuse a value of a wrong type, a truth value in place of a number among them.
+
+    Args:
+        value: what a caller gave.
+        kinds: types that it may have.
+        what: what is expected, as the beginning of a sentence: ``"A path is the name of a file"``.
+
+    Raises:
+        SemanifoldError: if it has none of them.
+    """
+    if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
+        raise SemanifoldError(f"{what}, but a value of type {shown(type(value).__name__, 40)} was given.")
+
+
+def near_names(name: Any, names: Iterable[str]) -> str:
     """Return ``"did you mean 'a' or 'b'? "`` for close names, and always the list of all names.
 
     Args:
@@ -25,7 +41,7 @@ def near_names(name: str, names: Iterable[str]) -> str:
         A hint to append to an error message, such as ``"did you mean 'mouth'? There are: eyes, mouth."``.
     """
     every = list(names)
-    close = difflib.get_close_matches(name[:200], every, n=2, cutoff=0.6)
+    close = difflib.get_close_matches(str(name)[:200], every, n=2, cutoff=0.6)
     begin = f"did you mean {' or '.join(map(repr, close))}? There" if close else "there"
     return f"{begin} are: {', '.join(every)}."
 

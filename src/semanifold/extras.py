@@ -8,7 +8,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager, suppress
+from contextlib import chdir, contextmanager, nullcontext, suppress
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
@@ -56,6 +56,14 @@ def install_command(packages: list[str]) -> list[str]:
 
 
 @contextmanager
+def apart_from(file: str, package: str) -> Iterator[None]:
+    """Work in the folder of a package if the current one, which may be a stranger's, holds settings that it would read."""
+    found = importlib.util.find_spec(package) if os.path.lexists(file) else None
+    with chdir(os.path.dirname(found.origin)) if found is not None and found.origin is not None else nullcontext():
+        yield
+
+
+@contextmanager
 def drawing() -> Iterator[None]:
     """Draw inside of this context as matplotlib does by default, whatever its settings are.
 
@@ -63,11 +71,7 @@ def drawing() -> Iterator[None]:
     any height, or programs. They still hold for what a caller draws by itself.
     """
     if "matplotlib" not in sys.modules:
-        found = importlib.util.find_spec("matplotlib")
-        if os.path.lexists("matplotlibrc") and found is not None and found.origin is not None:
-            with chdir(os.path.dirname(found.origin)):
-                _import_matplotlib()
-        else:
+        with apart_from("matplotlibrc", "matplotlib"):
             _import_matplotlib()
     import matplotlib as mpl  # noqa: PLC0415  (slow to import)
 

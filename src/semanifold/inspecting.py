@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from semanifold.errors import SemanifoldError, shown
+from semanifold.errors import SemanifoldError, of_type, shown
 from semanifold.generators.arrays import open_arrays
 from semanifold.generators.base import Generator
 from semanifold.generators.inspecting import Inspection, inspect_file
@@ -38,6 +38,7 @@ def inspect(path: str | os.PathLike[str], generator: Generator | None = None) ->
     Raises:
         SemanifoldError: if there is nothing of that name, it cannot be read, or it is a folder of other things.
     """
+    of_type(path, (str, os.PathLike), "A file or a folder is looked into")
     if is_folder(path):
         return inspect_folder(Path(path))
     report = inspect_file(path)

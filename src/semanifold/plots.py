@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from semanifold.extras import drawing, missing_package
+from semanifold.extras import apart_from, drawing, missing_package
 from semanifold.media import ACCENT, VIEWABLE, Frame, Frames, Picture, enlarge, save_png, show_mask
 from semanifold.storage.files import replacing
 
@@ -98,7 +98,8 @@ def plane(codes: NDArray[np.floating]) -> tuple[NDArray[np.floating], str] | Non
     if len(codes) < 8:
         return None
     try:
-        with warnings.catch_warnings():
+        # numba takes settings from the current folder, among them where it finds code that it compiled before
+        with warnings.catch_warnings(), apart_from(".numba_config.yaml", "numba"):
             warnings.simplefilter("ignore")  # umap warns that a fixed seed means one thread
             from umap import UMAP  # noqa: PLC0415  (slow to import, and an extra)
 

@@ -6,6 +6,7 @@ import base64
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +19,7 @@ from torch import Tensor
 from semanifold import media
 from semanifold.edits import Edit, Lattice, save_edit, traced, widened
 from semanifold.edits.films import CHUNK, Subject, comes_back, moments_of_film
-from semanifold.errors import SemanifoldError, shown
+from semanifold.errors import SemanifoldError, of_type, shown
 from semanifold.generators.base import Generator, as_latents
 from semanifold.generators.seeds import seed_numbers
 from semanifold.latents import Latents
@@ -115,7 +116,9 @@ def film(
     Raises:
         SemanifoldError: if the edit does not fit the picture, or the generator or the picture is missing.
     """
-    if not (0 < seconds <= 600 and 0 < fps <= 240):
+    for number in (seconds, fps):
+        of_type(number, Real, "Seconds and frames per second are numbers")
+    if not (0 < seconds <= 600 and 0.1 <= fps <= 240):
         raise SemanifoldError(f"A film lasts up to 600 seconds of up to 240 frames, not {seconds:g} seconds of {fps:g} frames.")
     subject = subject_of(edit, generator, code)
     t = moments_of_film(subject.edit, max(2, round(seconds * fps)))
@@ -224,6 +227,7 @@ def save(thing: Any, path: str | os.PathLike[str], *, fps: float | None = None) 
     Raises:
         SemanifoldError: if this cannot be written so.
     """
+    of_type(path, (str, os.PathLike), "The second argument is the name of a file")
     path = Path(path)
     writer = WRITERS.get(path.suffix.lower())
     name = shown(path.name, 60)

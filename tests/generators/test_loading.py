@@ -295,3 +295,9 @@ def test_a_1024_pixel_snapshot_loads_in_seconds(tmp_path: Path) -> None:
     generator = load_generator(tmp_path / "big.pkl")
     assert time.perf_counter() - start < 30
     assert generator.picture_shape == (3, 1024, 1024)
+
+
+def test_a_python_file_without_a_name_is_asked_for_one(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("g = 3\n")
+    with pytest.raises(SemanifoldError, match=r"mine\.py is Python code; say which generator in it: .*mine\.py:NAME"):
+        load_generator(tmp_path / "mine.py")

@@ -11,6 +11,7 @@ from semanifold.actions.base import facts_of, load, read_mask, start_code, start
 from semanifold.actions.seen import changes_between
 from semanifold.actions.terminal import hint, progress_line, say, show
 from semanifold.commands.directions import Directions
+from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.manifolds.coordinates import natural_coordinates
@@ -65,6 +66,8 @@ def find(command: Directions, generator: Generator, code: Latents, drawn: Latent
         moving = moving_shape(code, command.layers)
         natural = natural_coordinates(generator, code, moving, INDEPENDENCE)
         found = local_directions(generator, code, mask, command.k, layers=command.layers, coordinates=natural)
+        if len(found) < command.k:
+            raise SemanifoldError(f"There are {len(found)} local directions here, but k is {command.k}; give a smaller --k.")
         return local_paths(generator, found.vectors, code.space, command.layers)
     return closed_paths(command.method, generator, code.space, command.k, command.layers)
 

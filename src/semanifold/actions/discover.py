@@ -6,8 +6,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import torch
 
 from semanifold import media
@@ -31,11 +32,13 @@ from semanifold.actions.terminal import facts, hint, progress_line, remark, say,
 from semanifold.commands.base import code_words
 from semanifold.commands.discover import Discover, Discoveries, sheet_folder
 from semanifold.edits import EditInfo, Lattice, save_edit
+from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.manifolds import ManifoldSettings, discover_manifold
 from semanifold.masks import Mask
 from semanifold.solutions import Result, Solution
+from semanifold.storage.records import checked
 from semanifold.storage.runs import CHECKPOINT, Run, working
 
 PREVIEW = "preview.png"
@@ -85,6 +88,19 @@ def comparison(searches: Sequence[Discover]) -> media.Image.Image:
         with media.Image.open(one.folder / STRIP) as strip:
             rows.append(strip.convert("RGB"))
     return media.stack_rows(rows, [called(one) for one in searches])
+
+
+Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+
+
+class Statistics(msgspec.Struct, frozen=True):
+    """What ``run.json`` says of a finished search, and is read when a run is taken up."""
+
+    result: Literal["CONVERGED", "STEPS"]
+    offset: Annotated[float, msgspec.Meta(gt=0)]
+    steps: Count
+    evaluations: Count
+    seconds: Annotated[float, msgspec.Meta(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -141,7 +157,9 @@ def search_once(work: Work, settings: ManifoldSettings, index: int) -> Solution[
     done: list[dict[str, Any]] = run.record.get("searches", [])
     if index < len(done) and (run.folder / file).is_file():
         edit = find_edit(run.folder / file)
-        assert isinstance(edit, Lattice)
+        checked(done[index], Statistics, f"The run.json of {shown(str(run.folder), 200)}")
+        if not isinstance(edit, Lattice):
+            raise SemanifoldError(f"{shown(str(run.folder / file), 200)} is not what a search finds; give another --out.")
         return Solution(edit, Result[done[index]["result"]], done[index])
     title = f"{command.mask}, c = {settings.offset:g}" if settings.offset else command.mask
     previewed = -1

@@ -127,10 +127,9 @@ def stretched(command: Traverse, paths: PathSet) -> PathSet:
     """Return the set with the steps that were asked for."""
     steps = paths.info.count if command.steps is None else command.steps
     eps = paths.info.step if command.eps is None else command.eps
-    if steps < 1 or not 0 < eps < float("inf"):
-        raise SemanifoldError(f"A path takes at least 1 step of a length above 0, but {steps} steps of {eps:g} were asked for.")
+    paths = paths if (steps, eps) == (paths.info.count, paths.info.step) else paths.with_info(step=eps, count=steps)
     moments(steps, command.leap)
-    return paths if (steps, eps) == (paths.info.count, paths.info.step) else paths.with_info(step=eps, count=steps)
+    return paths
 
 
 def write_traversal(

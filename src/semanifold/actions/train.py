@@ -20,7 +20,7 @@ from semanifold.actions.terminal import hint, progress_line, remark, say, show
 from semanifold.actions.train_arguments import ANY
 from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import FACES
-from semanifold.commands.train import Kind, Train, Training
+from semanifold.commands.train import GROWING, Kind, Train, Training
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
@@ -50,8 +50,6 @@ BENT, BEND_CODES = 4_000_000, 16
 """Codes that the bending of paths is measured at: the first seed, how many."""
 SUPPORT_SETS, FIRST_SETS = "support_sets.pt", "support_sets_init.pt"
 DIRECTIONS = "directions_init.safetensors"
-GROWING = ("iterations",)
-"""Arguments whose larger value goes on with a finished training."""
 
 
 def train(command: Train) -> int:

@@ -24,6 +24,7 @@ WEIGHT_MAGNITUDES = (0.5, 1.5)
 """Least and greatest step of paths in weights, of which 1 is a change that is seen at once."""
 MOST_PAIRS = 1 << 20
 """Paths times dipoles; the largest published set has a tenth of it."""
+MOST_DRAWS = 1_000_000
 ANY = Preset("any generator", space=None, dipoles=32, init="spread", differences=True)
 
 
@@ -125,6 +126,8 @@ def settings_of(
     """
     if training.pictures_every < 1 or training.test_draws < 1:
         raise SemanifoldError("pictures-every and test-draws must be at least 1.")
+    if training.test_draws > MOST_DRAWS:
+        raise SemanifoldError(f"A test makes at most {MOST_DRAWS:,} pairs of pictures, but test-draws is {training.test_draws}.")
     cut = preset.z_truncation if training.z_truncation is None else training.z_truncation
     prior = Prior(space, cut, training.truncation, training.classes or preset.classes)
     prior.check(generator)

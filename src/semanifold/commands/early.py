@@ -15,6 +15,7 @@ from semanifold.errors import SemanifoldError, near_names, shown
 from semanifold.faces.names import BUNDLED_NAMES, MASK_REGIONS
 from semanifold.masks import Mask, box, files_in, parse_mask
 from semanifold.storage.files import is_file, is_folder, opened
+from semanifold.storage.run_records import differences
 from semanifold.storage.runs import RECORD, earlier_run, inputs_of, names_code, read_record
 
 FILES = ("edit.safetensors", "paths.safetensors")
@@ -71,6 +72,7 @@ def finished(
     main: Sequence[str],
     then: Sequence[object],
     watched: Sequence[Path] = (),
+    growing: Sequence[str] = (),
 ) -> bool:
     """Say that a run is finished already, where that is sure without loading anything.
 
@@ -85,6 +87,7 @@ def finished(
         main: results to open, as far as they are there.
         then: words of the command to type next, if any.
         watched: files whose contents the command knows by other means; here it counts whether they have been touched.
+        growing: arguments of which a larger value goes on with a finished run.
     """
     arguments = to_arguments(command)
     output = arguments.get("output") or {}
@@ -98,8 +101,10 @@ def finished(
     named = model.get("generator") if isinstance(model, dict) else FACES  # without a generator only the version counts
     if not isinstance(named, str) or names_code(named) or not same_generator(record, named, watched):
         return False
-    earlier = earlier_run(folder, name, arguments)
+    earlier = earlier_run(folder, name, arguments, growing=growing)
     if earlier is None or earlier["status"] != "finished":
+        return False
+    if growing and any(differences(earlier, {**earlier, "arguments": arguments})):
         return False
     if inputs_of(arguments, list(given)).get("inputs") != earlier["facts"].get("inputs"):
         return False

@@ -27,6 +27,8 @@ MEASURE = "measure"
 
 USUAL = (0, 1, 2)
 """Seeds to begin at if nobody says others."""
+MOST_PICTURES = 10_000
+"""Pictures at a time: more is a typo."""
 WALK = Group("How to walk", sort_key=3)
 
 
@@ -95,8 +97,10 @@ class Traverse(Command):
         """Refuse numbers that make no sense."""
         if self.jpeg is not None and not 1 <= self.jpeg <= 95:
             raise SemanifoldError(f"jpeg is a quality of 1 to 95, but it is {self.jpeg}; leave it out for pictures without loss.")
-        if self.batch < 1:
-            raise SemanifoldError(f"batch is the number of pictures made at a time, at least 1, but it is {self.batch}.")
+        if not 1 <= self.batch <= MOST_PICTURES:
+            raise SemanifoldError(
+                f"batch is the number of pictures made at a time, at least 1 and at most {MOST_PICTURES}, but it is {self.batch}."
+            )
 
     @property
     def folder(self) -> Path:
@@ -185,8 +189,10 @@ class Measure(Command):
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense."""
-        if self.batch < 1:
-            raise SemanifoldError(f"batch is the number of pictures read at a time, at least 1, but it is {self.batch}.")
+        if not 1 <= self.batch <= MOST_PICTURES:
+            raise SemanifoldError(
+                f"batch is the number of pictures read at a time, at least 1 and at most {MOST_PICTURES}, but it is {self.batch}."
+            )
 
     @property
     def folder(self) -> Path:

@@ -53,6 +53,11 @@ class Rank(Command):
         if not self.least_lead >= 1:
             raise SemanifoldError(f"least-lead is a factor of at least 1, but it is {self.least_lead:g}.")
 
+        if self.level is not None and not 0 < self.level <= 2:
+            raise SemanifoldError(
+                f"inside is a root mean square change of pictures in -1..1, above 0 and at most 2, but it is {self.level:g}."
+            )
+
     def run(self) -> int:
         """Score, name, and write everything."""
         folder = self.measured / MEASURE

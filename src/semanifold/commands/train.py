@@ -12,6 +12,9 @@ from semanifold.commands.arguments import GENERATOR, KIND, LAYERS, MAIN, PLACE, 
 from semanifold.commands.base import Command, Model, Output, code_words
 from semanifold.paths.presets import check_kind, find_preset
 
+GROWING = ("iterations",)
+"""Arguments whose larger value goes on with a finished training."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
@@ -159,7 +162,15 @@ class Train(Command):
             find_preset(self.preset)  # refuses what is none
         if self.kind.paths is not None:
             check_kind(self.kind.paths)
-        if early.finished(self, "train", self.folder, self.inputs, ("paths.png", "paths.safetensors", "metrics.json"), self.then):
+        if early.finished(
+            self,
+            "train",
+            self.folder,
+            self.inputs,
+            ("paths.png", "paths.safetensors", "metrics.json"),
+            self.then,
+            growing=GROWING,
+        ):
             return 0
         from semanifold.actions.train import train  # noqa: PLC0415  (brings torch)
 

@@ -9,12 +9,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError, shown
+from semanifold.errors import SemanifoldError, of_type, shown
 from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
 
@@ -122,9 +123,25 @@ class Edit(ABC):
             t: one number, ``[n]`` numbers, or ``[n, 2]`` for an edit of two dimensions.
         """
         codes = as_latents(latents, generator, self.space(generator))
-        moments = torch.as_tensor(t, dtype=codes.values.dtype, device=codes.values.device)
-        other, moved = self.applied(generator, codes, moments.reshape(-1, 2) if self.dimensions == 2 else moments.reshape(-1))
+        moments = self.moments(t, codes)
+        other, moved = self.applied(generator, codes, moments)
         return other.images(moved)
+
+    def moments(self, t: Tensor | float | Sequence[float], codes: Latents) -> Tensor:
+        """Return values of ``t`` as ``[n]``, or ``[n, 2]`` for an edit of two dimensions, beside these codes.
+
+        Raises:
+            SemanifoldError: if they are no plain numbers.
+        """
+        of_type(t, (Real, Sequence, Tensor), "t is a number, or several")
+        try:
+            moments = torch.as_tensor(t)
+            if moments.is_meta or moments.layout != torch.strided or moments.is_complex():
+                raise ValueError("it does not hold plain numbers")
+            moments = moments.to(codes.values)
+            return moments.reshape(-1, 2) if self.dimensions == 2 else moments.reshape(-1)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise SemanifoldError(f"t is a number, or several, but {shown(repr(t), 40)} was given.") from error
 
     def __repr__(self) -> str:
         low, high = self.info.usable

@@ -16,7 +16,7 @@ from semanifold.edits.flow import Flow
 from semanifold.edits.lattice import Lattice
 from semanifold.edits.sums import Sum
 from semanifold.edits.weights import WeightEdit
-from semanifold.errors import SemanifoldError, shown
+from semanifold.errors import SemanifoldError, of_type, shown
 from semanifold.storage.records import checked
 from semanifold.storage.tensors import read_tensors, write_tensors
 
@@ -45,6 +45,7 @@ def load_edit(path: str | os.PathLike[str]) -> Edit:
     Raises:
         SemanifoldError: if the file is missing, is not an edit, is damaged, or was written by a newer semanifold.
     """
+    of_type(path, (str, os.PathLike), "An edit is a file")
     name = shown(os.fspath(path), 200)
     try:
         header, tensors, _ = read_tensors(path)

@@ -63,6 +63,8 @@ class Lattice(LatentEdit):
         """
         t = torch.as_tensor(t, dtype=self.offsets.dtype, device=self.offsets.device)
         t = t.reshape(-1, self.dimensions)
+        if not torch.isfinite(t).all():
+            raise SemanifoldError("t holds NaN or infinite values; 0 is the unedited picture, and 1 usually all of the edit.")
         result = self.offsets.expand(len(t), *self.offsets.shape)
         for axis, given in enumerate(self.knots):
             knots = given.to(t)

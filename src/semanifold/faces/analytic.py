@@ -88,13 +88,13 @@ class AnalyticFaces(Generator):
     def images(self, latents: Latents, *, size: int | None = None) -> Tensor:
         """Return the pictures ``[n, 3, size, size]`` of codes in either space, in [-1, 1]; any size is exact."""
         self.check_shape(latents)
-        return render(self.convert(latents, "factors").values, size or self.picture_shape[-1])
+        return render(self.convert(latents, "factors").values, self.picture_shape[-1] if size is None else size)
 
     def convert(self, latents: Latents, space: str) -> Latents:
         """Carry codes from ``z`` over to ``factors``; differentiable. There is no way back."""
+        self.check_shape(latents)
         if (latents.space, space) != ("z", "factors"):
             return super().convert(latents, space)
-        self.check_shape(latents)
         matrices = [cast(Tensor, turn) for turn in self.turns]
         return Latents(_mapped(latents.values, matrices, self.offset), "factors", latents.labels)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, of_type
 from semanifold.faces import features, head
 from semanifold.faces.shapes import Canvas, bezier, paint
 from semanifold.faces.subject import Subject
@@ -18,6 +18,8 @@ _FEATURES = (
     features.in_window(features.eyes, -0.8, -0.5, 0.8, 0.45),
     features.in_window(features.brows, -0.8, -0.7, 0.8, 0.1),
 )
+
+LARGEST = 8192
 
 
 def render(factors: Tensor, size: int = 64) -> Tensor:
@@ -37,8 +39,9 @@ def render(factors: Tensor, size: int = 64) -> Tensor:
     Raises:
         SemanifoldError: if the shape or type of the factors is wrong or the size too small.
     """
-    if size < 8:
-        raise SemanifoldError(f"The size of a face must be at least 8 pixels, but this is {size}.")
+    of_type(size, int, "The size of a face is a whole number of pixels")
+    if not 8 <= size <= LARGEST:
+        raise SemanifoldError(f"The size of a face must be at least 8 pixels and at most {LARGEST}, but this is {size}.")
     subject = Subject.of(factors)
     canvas = Canvas.square(size, factors)
     picture = head.background(canvas, subject)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.errors import SemanifoldError, near_names, of_type, shown
 from semanifold.generators import seeds as seeds_
 from semanifold.latents import Latents
 from semanifold.media import as_html, contact_sheet, to_uint8
@@ -92,6 +92,8 @@ class Generator(nn.Module, ABC):
         drawn = torch.stack([self.draw(seed) for seed in seeds_.seed_numbers(seeds)])
         first = next(iter(self.spaces))
         latents = Latents(drawn.to(self.device, self.dtype), first, self._labels(labels, len(drawn)))
+        if space is not None:
+            self.check_space(space)
         return self.convert(latents, space or first)
 
     def sample_like(self, code: Latents, seeds: int | Sequence[int], space: str | None = None) -> Latents:
@@ -176,8 +178,9 @@ class Generator(nn.Module, ABC):
 
     def check_space(self, space: str) -> None:
         """Refuse a space that this generator does not have."""
+        of_type(space, str, "A latent space is given by its name")
         if space not in self.spaces:
-            raise SemanifoldError(f"{self.name} has no latent space {space!r}: {near_names(space, self.spaces)}")
+            raise SemanifoldError(f"{self.name} has no latent space {shown(space, 40)!r}: {near_names(space, self.spaces)}")
 
     def check_differentiable(self, code: Latents) -> None:
         """Refuse a generator whose pictures do not depend on a code in a way that can be differentiated.
@@ -281,6 +284,11 @@ def as_latents(latents: Latents | int | Sequence[int], generator: Generator | No
     Raises:
         SemanifoldError: for anything else, and for seeds without a generator.
     """
+    if generator is not None and not isinstance(generator, Generator):
+        raise SemanifoldError(
+            f"A generator is expected, as by load_generator or wrap, but a value of type {shown(type(generator).__name__, 40)} "
+            "was given."
+        )
     if isinstance(latents, Latents):
         same = generator is None or (latents.values.device, latents.values.dtype) == (generator.device, generator.dtype)
         return latents if same or generator is None else latents.to(generator.device, generator.dtype)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from semanifold.errors import SemanifoldError, shown
+from semanifold.errors import SemanifoldError, of_type, shown
 from semanifold.generators import zoo
 from semanifold.generators.architectures import ARCHITECTURES, FORMAT, Loadable, generator_of, identify, other_network
 from semanifold.generators.base import Generator
@@ -85,6 +85,11 @@ def load_generator(
     Raises:
         SemanifoldError: saying what the file is, what was expected, and what to do. No code from a file ever runs.
     """
+    of_type(
+        path_or_name,
+        (str, os.PathLike),
+        "A generator is the name of one, a file or an address; semanifold.wrap takes a module or a function",
+    )
     text = os.fspath(path_or_name)
     own = re.fullmatch(r"(?P<file>.+\.py):(?P<name>[A-Za-z_]\w*)", text)
     if sha256 and (text in BUNDLED or own):
@@ -97,6 +102,8 @@ def load_generator(
         generator = _of_user(Path(own["file"]), own["name"])
     elif not os.path.exists(text) and text in zoo.table():
         generator = load_file(zoo.located_file(text), sha256=sha256, name=text, say=say)
+    elif text.endswith(".py"):
+        raise SemanifoldError(f"{shown(text, 200)} is Python code; say which generator in it: {shown(text, 200)}:NAME.")
     else:
         zoo.check_name(text)
         generator = load_file(text, sha256=sha256, say=say)
@@ -104,8 +111,11 @@ def load_generator(
         if torch.device(device).type == "meta":
             raise RuntimeError("it holds no numbers")
         return generator.to(device=device, dtype=dtype)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise SemanifoldError(f"{generator.name} cannot be moved to {device} as {dtype}: {first_line(error)}.") from error
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
+        where, kind = shown(str(device)), shown(str(dtype))
+        raise SemanifoldError(
+            f"{generator.name} cannot be moved to {where} as {kind}: {shown(first_line(error), 200)}."
+        ) from error
 
 
 def load_file(path: str | os.PathLike[str], *, sha256: str | None = None, name: str | None = None, say: Say = silent) -> Loadable:

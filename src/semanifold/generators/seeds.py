@@ -7,6 +7,7 @@ hash of the whole number.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -28,13 +29,17 @@ def seed_numbers(seeds: Any) -> list[int]:
     Raises:
         SemanifoldError: for none, too many, and for what is no whole number.
     """
+    if isinstance(seeds, Tensor) and (seeds.layout != torch.strided or seeds.is_meta):
+        raise SemanifoldError("Seeds are whole numbers, but a sparse or meta tensor was given.")
     if isinstance(seeds, (Tensor, np.ndarray)):
         seeds = seeds.tolist()
     if isinstance(seeds, (str, bytes)) or not hasattr(seeds, "__iter__"):
         seeds = [seeds]
     if isinstance(seeds, Sequence) and len(seeds) > MOST_SEEDS:
         raise SemanifoldError(f"At most {MOST_SEEDS:,} codes are drawn at once, but {len(seeds):,} seeds were given.")
-    numbers = [seed_number(seed) for seed in seeds]
+    numbers = [seed_number(seed) for seed in itertools.islice(seeds, MOST_SEEDS + 1)]
+    if len(numbers) > MOST_SEEDS:
+        raise SemanifoldError(f"At most {MOST_SEEDS:,} codes are drawn at once, but more seeds were given.")
     if not numbers:
         raise SemanifoldError("There is no seed; give at least one whole number, such as 7 or [7, 8].")
     return numbers

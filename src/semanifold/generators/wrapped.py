@@ -117,10 +117,11 @@ def check_steady(generator: Generator) -> None:
         alone = generator.images(codes[0])
         try:
             pair, again = generator.images(codes), generator.images(codes)
-        except Exception as error:  # anything may go wrong in a network of somebody else
-            raise SemanifoldError(f"{generator.name} takes one code, but not two at once: {first_line(error)}.") from error
-    if len(pair) != 2 or len(again) != 2:
-        raise SemanifoldError(f"{generator.name} must return one picture per code, but for 2 codes it returned {len(pair)}.")
+        except SemanifoldError as error:
+            if error.__cause__ is None:
+                raise
+            why = first_line(error.__cause__)
+            raise SemanifoldError(f"{generator.name} takes one code, but not two at once: {why}.") from error
     scale = float(alone.abs().max()) or 1.0
     if float((again - pair).abs().max()) > SAME * scale:
         raise SemanifoldError(
@@ -198,6 +199,28 @@ class Wrapped(Generator):
             raise SemanifoldError(f"{self.name} has {self.classes} classes; its codes need labels [n, {self.classes}].")
         return self.network(codes, latents.labels.clone())
 
+    def _checked(self, latents: Latents) -> Tensor:
+        """Return what the network makes of codes, if it is what it made of the first one: it may do anything at a later call.
+
+        Raises:
+            SemanifoldError: if it fails, or returns anything else.
+        """
+        try:
+            pictures = self._called(latents)
+        except SemanifoldError:
+            raise
+        except Exception as error:  # anything may go wrong in a network of somebody else
+            raise SemanifoldError(f"{self.name} failed at {len(latents)} codes: {first_line(error)}.") from error
+        if not isinstance(pictures, Tensor) or tuple(pictures.shape) != (len(latents), *self.picture_shape):
+            came = list(pictures.shape) if isinstance(pictures, Tensor) else type(pictures).__name__
+            raise SemanifoldError(
+                f"{self.name} must return one picture per code, each {list(self.picture_shape)} as the first one, but for "
+                f"{len(latents)} codes it returned {came}."
+            )
+        if not pictures.is_floating_point() or pictures.layout != torch.strided or pictures.is_meta:
+            raise SemanifoldError(f"{self.name} must return plain tensors of floating numbers, as it did at first.")
+        return pictures
+
     def draw(self, seed: int) -> Tensor:
         """See :meth:`Generator.draw`; normal or uniform in [-1, 1]."""
         if self.prior == "normal":
@@ -208,7 +231,7 @@ class Wrapped(Generator):
         """See :meth:`Generator.images`; smaller pictures are area averages, of height ``size`` and width in proportion."""
         self.check_shape(latents)
         low, high = self.pixel_range
-        pictures = self._called(latents).to(latents.values.dtype)
+        pictures = self._checked(latents).to(latents.values.dtype)
         if (low, high) != (-1, 1):
             pictures = (pictures - low) * (2 / (high - low)) - 1
         return averaged(pictures, size, self.name)
@@ -230,7 +253,7 @@ def _copy(module: nn.Module) -> nn.Module:
         ) from error
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of PyTorch's sometimes long messages; the kind of the error where it says nothing."""
     return shown(str(error).strip().partition("\n")[0].rstrip("."), 200) or type(error).__name__
 

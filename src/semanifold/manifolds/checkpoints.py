@@ -18,13 +18,16 @@ from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.manifolds.metric import Metric
-from semanifold.manifolds.settings import ManifoldSettings
+from semanifold.manifolds.settings import LEAST, MOST, ManifoldSettings
 from semanifold.masks import Mask
 from semanifold.minimise import Descent, Evaluation
 from semanifold.storage.records import checked
 from semanifold.storage.tensors import read_tensors, write_tensors
 
 FORMAT = "semanifold-search-2"
+TERMS = {"inside", "outside", "spring", "objective"}
+"""What :class:`~semanifold.manifolds.objective.Objective` tells."""
+MOST_SHRUNK = 100
 
 
 @dataclass(frozen=True)
@@ -169,15 +172,18 @@ def check_standing(standing: Standing, path: str, points: Sequence[tuple[int, ..
     """
     best, metric = standing.best, standing.metric
     tensors = [best, standing.descent.x, standing.descent.at.gradient, *standing.descent.moves, *standing.descent.turns]
-    tensors += [] if metric is None else [metric.axes, metric.stiffness, metric.barred]
+    measured = [] if metric is None else [metric.axes, metric.stiffness, metric.barred]
+    tensors += measured
     sizes = (standing.offset, standing.sigma)
     fits = (
         standing.stage < len(points)
         and tuple(best.shape) == tuple(points[standing.stage])
         and all(tensor.dtype == like.dtype for tensor in tensors)
-        and bool(torch.isfinite(best).all())
-        and all(0 < size < math.inf for size in sizes)
-        and {"inside", "outside"} <= standing.descent.at.terms.keys()
+        and all(bool(torch.isfinite(tensor).all()) for tensor in (best, *measured))
+        and all(LEAST <= size <= MOST for size in sizes)
+        and standing.descent.at.terms.keys() == TERMS
+        and 0 <= standing.outside < math.inf
+        and standing.shrunk <= MOST_SHRUNK
         and bool(standing.recent)
     )
     if not fits:
@@ -195,6 +201,8 @@ def _fit(tensors: Mapping[str, Tensor], moves: Sequence[Tensor], turns: Sequence
     if len(metric) not in (0, 3) or not all(t.is_floating_point() for t in tensors.values()):
         return False
     width = tensors["x"][0].numel()
-    return not metric or (
-        [t.ndim for t in metric] == [2, 1, 2] and metric[0].shape == (len(metric[1]), width) and metric[2].shape[1] == width
-    )
+    if not metric:
+        return True
+    axes, stiffness, barred = metric
+    shapes = [t.ndim for t in metric] == [2, 1, 2] and axes.shape == (len(stiffness), width) and barred.shape[1] == width
+    return shapes and len(stiffness) > 0

@@ -67,7 +67,7 @@ def local_directions(
         generator: the generator.
         latents: one code, or its seed; directions are in its space.
         mask: what is to change, or its text.
-        k: number of directions.
+        k: number of directions; fewer are returned if there are fewer.
         layers: layers of ``w+`` that may move.
         size: height and width of the pictures.
         damping: mu as a share of the strongest change inside; larger prefers short ways to clean ones.
@@ -79,6 +79,8 @@ def local_directions(
     Raises:
         SemanifoldError: if more than one code is given, or the mask or the code has no influence on the picture.
     """
+    if k < 1:
+        raise SemanifoldError(f"k is the number of local directions, at least 1, but it is {k}.")
     latents = as_latents(latents, generator)
     mask = as_mask(mask, generator, latents)
     shape = moving_shape(latents, layers)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any, Literal
 
-from semanifold.errors import SemanifoldError, near_names
+from semanifold.errors import SemanifoldError, near_names, of_type, shown
 
 Schedule = Literal["out", "through", "out-and-back", "constant"]
 MOST_STRENGTH = 10.0
@@ -20,6 +21,20 @@ LEAST, MOST = 1e-9, 1e9
 SCHEDULES = ("out", "through", "out-and-back", "constant")
 DISTANCES = ("l2", "faces", "lpips-alex", "lpips-vgg", "lpips-squeeze")
 """The names of :mod:`semanifold.distances`, which brings torch; settings are read without it."""
+
+TYPES: tuple[tuple[str, type, str], ...] = (
+    *((name, str, "given by its name") for name in ("space", "distance", "schedule", "ends", "objective", "method")),
+    *(
+        (name, Real, "a number")
+        for name in ("offset", "strength", "sigma", "alpha", "outside", "independence", "damping", "tolerance")
+    ),
+    *((name, int, "a whole number") for name in ("dims", "direction", "seed")),
+    *((name, bool, "True or False") for name in ("closed", "flip", "coarse")),
+    ("springs", Mapping, "given as {order: weight}"),
+)
+"""Types of fields, and what they are in words."""
+OPEN = ("space", "offset", "sigma")
+"""Fields that may be left open by None."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +105,15 @@ class ManifoldSettings:
         Raises:
             SemanifoldError: naming the field, what was given and what is expected.
         """
+        self._check_types()
         for name, count in (
             ("frames", self.frames),
             ("steps", self.steps),
             ("chunk", self.chunk),
             *(("the order of a spring", k) for k in self.springs),
         ):
-            if not isinstance(count, int):
-                raise SemanifoldError(f"{name} must be a whole number, but got {count!r}.")
+            if not isinstance(count, int) or isinstance(count, bool):
+                raise SemanifoldError(f"{name} must be a whole number, but got {shown(repr(count), 60)}.")
         if self.frames < 3:
             raise SemanifoldError(f"A manifold needs at least 3 frames, but got {self.frames}.")
         if self.frames ** (2 if self.dims == 2 else 1) > MOST_FRAMES:
@@ -120,7 +136,7 @@ class ManifoldSettings:
             ("distance", self.distance, DISTANCES),
         ):
             if given not in known:
-                raise SemanifoldError(f"There is no {name} {given!r}: {near_names(given, known)}")
+                raise SemanifoldError(f"There is no {name} {shown(given, 60)!r}: {near_names(given, known)}")
         if self.method == "paper" and self.objective != "paper":
             raise SemanifoldError(
                 "The published method takes the published objective only; give objective='paper' as well, or method='staged'."
@@ -128,6 +144,12 @@ class ManifoldSettings:
         if self.method == "paper" and (self.direction or self.flip):
             raise SemanifoldError("The published method starts at random; leave direction and flip out, or give method='staged'.")
         self._check_numbers()
+
+    def _check_types(self) -> None:
+        for name, kinds, words in TYPES:
+            given = getattr(self, name)
+            if given is not None or name not in OPEN:
+                of_type(given, kinds, f"{name} is {words}")
 
     def _check_numbers(self) -> None:
         above = {"sigma": self.sigma, "offset": self.offset, "alpha": self.alpha, "damping": self.damping}

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from semanifold.distances import Distance, l2
 from semanifold.edits import Edit
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, of_type
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 
@@ -18,6 +18,7 @@ def path_seed(edit: Edit) -> Latents:
     Raises:
         SemanifoldError: if the edit is a pad, or does not know its seed.
     """
+    of_type(edit, Edit, "This works on a path that was found by a search")
     if edit.dimensions != 1:
         raise SemanifoldError("This works on paths of one dimension, but the edit is a pad of two.")
     if edit.seed is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +11,13 @@ import torch
 
 from semanifold.distances import Distance, l2
 from semanifold.edits import Edit, EditInfo, Lattice, Sum, WeightEdit, widened
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, of_type
 from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
 from semanifold.manifolds.steps import path_seed, picture_steps
 from semanifold.solutions import Solution
 
+MOST_EDITS = 1000
 SAMPLES = 4
 """Pictures per frame that a path is measured with."""
 
@@ -36,7 +38,8 @@ def combine(edits: Sequence[Path], *, pad: bool = False) -> Lattice | Sum:
     """
     if isinstance(edits, Edit | Solution):
         raise SemanifoldError("Combining takes a list of paths, combine([a, b]); got one.")
-    paths = [path_of(edit) for edit in edits]
+    of_type(edits, Iterable, "Combining takes a list of paths, combine([a, b])")
+    paths = [path_of(edit) for edit in itertools.islice(edits, MOST_EDITS)]
     of_codes = [edit for edit in paths if isinstance(edit, Lattice)]
     of_weights = [edit for edit in paths if isinstance(edit, WeightEdit)]
     if len(of_codes) + len(of_weights) < len(paths):

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from semanifold.errors import SemanifoldError, shown
+from semanifold.errors import SemanifoldError, of_type, shown
 from semanifold.lazy import is_torch
 from semanifold.masks.base import QUOTED, Mask, Regions, all_of, any_of, box, ellipse, polygon
 from semanifold.masks.painting import Channel, painted, path_of
@@ -77,6 +77,8 @@ def parse_mask(
     if is_torch(regions, "nn.Module"):
         generator = cast("Generator", regions)
         regions, size = generator.regions(code), size or generator.picture_shape[1:]
+    elif regions is not None and not callable(regions):
+        of_type(regions, (), "Regions are those of a generator, or a function")
     return _Parser(text, regions, size).whole()
 
 

@@ -13,11 +13,14 @@ from torch import Tensor, nn
 
 from semanifold.edits import Edit, EditInfo, LatentEdit
 from semanifold.edits.base import origin
-from semanifold.errors import SemanifoldError, shown
+from semanifold.edits.flow import MOST_STEPS
+from semanifold.errors import SemanifoldError, of_type, shown
 from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
 from semanifold.paths.finding import find_path, path_name
 
+LONGEST_STEP = 1_000_000
+"""Length of a step: its square has to fit into float32."""
 APART = 3_000_000_000
 """First seed of the codes that sets are made from; PyTorch tells seeds apart by their last 32 bits only."""
 
@@ -47,6 +50,14 @@ class PathSetInfo:
     count: int = 16
     names: Mapping[int, str] = field(default_factory=dict)
     cite: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse steps that cannot be walked."""
+        if not (0 < self.step <= LONGEST_STEP and 1 <= self.count <= MOST_STEPS):
+            raise SemanifoldError(
+                f"A path takes at least 1 step, at most {MOST_STEPS:,}, of a length above 0, at most {LONGEST_STEP:,}, but "
+                f"{shown(str(self.count), 20)} steps of {self.step:g} were given."
+            )
 
 
 class PathSet(nn.Module, ABC):
@@ -108,6 +119,7 @@ class PathSet(nn.Module, ABC):
         Raises:
             SemanifoldError: if there is no such path; near names are listed.
         """
+        of_type(which, (int, str), "A path is called by its number or its name")
         return find_path(which, len(self), self.info.names)
 
     def name_of(self, index: int) -> str:

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from semanifold.edits.files import check_numbers, last_line, read_info
-from semanifold.edits.flow import MOST_STEPS
-from semanifold.errors import SemanifoldError, shown
+from semanifold.errors import SemanifoldError, of_type, shown
 from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet, PathSetInfo
 from semanifold.paths.finding import FILE as PATHS
@@ -116,6 +115,7 @@ def load_paths(
     Raises:
         SemanifoldError: if there is no such file, it is damaged, holds no paths, or two readings fit.
     """
+    of_type(path, (str, os.PathLike), "A set of paths is a file, a folder or the name of a generator")
     path = NAMED_PATHS.get(os.fspath(path)) or Path(path)
     if is_file(path / PATHS):
         path /= PATHS
@@ -159,11 +159,6 @@ def _made(header: dict[str, Any], tensors: dict[str, Tensor], name: str) -> Path
     info = read_info(header.get("info"), PathSetInfo, what)
     options = checked(header.get("options"), OPTIONS[kind], what)
     count = options.count
-    if not (0 < info.step < math.inf and 1 <= info.count <= MOST_STEPS):
-        raise SemanifoldError(
-            f"{what} is damaged: {shown(str(info.count), 20)} steps of length {info.step:g} are none that can be walked: 1 to "
-            f"{MOST_STEPS:,} of a length above 0 are."
-        )
     # directions in weights are as large as their file, and straight, but codes and steps multiply
     size = 0 if isinstance(options, _Weights) else math.prod(options.shape)
     if max(count * size, (2 * info.count + 1) * (count + size)) > MOST_NUMBERS:

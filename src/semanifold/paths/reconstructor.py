@@ -19,6 +19,9 @@ from semanifold.generators.containers import read
 from semanifold.generators.inert import TensorRecord, UnreadableError
 from semanifold.storage.files import replacing
 
+LARGEST = 4096
+"""Height and width of the pictures that a reconstructor looks at: more is a typo."""
+
 
 class Reconstructor(nn.Module, ABC):
     """``(picture, shifted picture) -> (which path, how far)`` (Voynov & Babenko 2020, arXiv:2002.03754, section 3).
@@ -181,8 +184,10 @@ def make_reconstructor(
         raise SemanifoldError(f"There is no reconstructor {kind!r}: {near_names(kind.lower(), KINDS)}")
     if paths < 1 or channels < 1:
         raise SemanifoldError(f"A reconstructor needs at least 1 path and 1 channel, but got {paths} and {channels}.")
-    if size is not None and size < 32:
-        raise SemanifoldError(f"A reconstructor looks at pictures of at least 32 pixels, but got the size {size}.")
+    if size is not None and not 32 <= size <= LARGEST:
+        raise SemanifoldError(
+            f"A reconstructor looks at pictures of at least 32 pixels and at most {LARGEST}, but got the size {size}."
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         made = KINDS[kind.lower()](paths, channels, size)

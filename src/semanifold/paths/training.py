@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, shown
 from semanifold.extras import missing_package
 from semanifold.generators.base import Generator
 from semanifold.masks import Mask
@@ -307,6 +307,11 @@ class Training:
             remark(found.damaged)
         held = found.tensors
         check_tensors(held, self._weights(), moments_of(self.optimisers), folder)
+        if found.iteration > self.settings.iterations:
+            raise SemanifoldError(
+                f"The checkpoint in {shown(str(folder), 200)} is said to be of iteration {found.iteration}, beyond the last one; "
+                "delete it to begin anew, or give another --out."
+            )
         for name, module in (("paths", self.paths), ("reconstructor", self.reconstructor)):
             module.load_state_dict(under(held, f"{name}."))
             optimiser = self.optimisers[name]

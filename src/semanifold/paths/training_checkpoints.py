@@ -94,20 +94,31 @@ def check_tensors(held: Mapping[str, Tensor], must: Mapping[str, Tensor], may: M
     Args:
         held: as read.
         must: tensors of the same names, shapes and types that it must hold; of ``history`` only the columns count.
-        may: those that it may hold besides.
+        may: those that it may hold besides: all moments of a parameter, or none.
         folder: where from.
 
     Raises:
-        SemanifoldError: naming a tensor that is missing or different.
+        SemanifoldError: naming a tensor that is missing, different or unknown, or a log that makes no sense.
     """
-    for key, value in (dict(must) | {key: value for key, value in may.items() if key in held}).items():
-        found = held.get(key)
-        first = 1 if key == "history" else 0
-        if found is None or found.dtype != value.dtype or found.ndim != value.ndim or found.shape[first:] != value.shape[first:]:
-            raise SemanifoldError(
-                f"The checkpoint in {shown(str(folder), 200)} does not fit this training (its tensor {shown(key, 60)} is missing "
-                "or different); delete it to begin anew, or give another --out."
-            )
+    begun = {key.rpartition(".")[0] for key in held if key in may}
+    expected = dict(must) | {key: value for key, value in may.items() if key.rpartition(".")[0] in begun}
+    wrong = [key for key, value in expected.items() if key not in held or not _alike(held[key], value, key == "history")]
+    wrong += [key for key in held if key not in expected]
+    if not wrong:
+        numbers = torch.cat([held["history"][:, 0], held["sums"][-1:].double()])  # iterations
+        if not bool(((numbers >= 0) & (numbers < 1 << 53)).all()) or not bool(torch.isfinite(held["history"]).all()):
+            wrong = ["history" if numbers[-1] >= 0 else "sums"]
+    if wrong:
+        raise SemanifoldError(
+            f"The checkpoint in {shown(str(folder), 200)} does not fit this training (its tensor {shown(wrong[0], 60)} is "
+            "missing or different); delete it to begin anew, or give another --out."
+        )
+
+
+def _alike(found: Tensor, value: Tensor, any_length: bool) -> bool:
+    """Whether a tensor has the type and shape of another one, but for its length if that may be any."""
+    first = int(any_length)
+    return found.dtype == value.dtype and found.ndim == value.ndim and found.shape[first:] == value.shape[first:]
 
 
 def moments_of(optimisers: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,8 +20,10 @@ from semanifold.paths.training_draws import Draw, Prior
 STATS = ("accuracy", "classification_loss", "regression_loss", "mask_loss", "total_loss")
 """What every iteration is measured by, in the order of :attr:`Losses.row`."""
 
-MOST_SAMPLES = 1 << 20
-"""Samples of a batch: a typo in its size would otherwise end without memory, after a minute."""
+MOST_SAMPLES, MOST_ITERATIONS = 1 << 20, 100_000_000
+"""Samples of a batch, and steps: a typo would otherwise end without memory, after a minute, or never."""
+MOST_WEIGHT, MOST_RATE = 1e6, 10.0
+"""Largest weight and length, whose squares have to fit into float32, and largest learning rate."""
 
 
 @dataclass(frozen=True)
@@ -71,19 +72,22 @@ class TrainingSettings:
         Raises:
             SemanifoldError: naming the field, what was given and what is expected.
         """
-        if not 0 <= self.min_magnitude <= self.max_magnitude < math.inf or self.max_magnitude == 0:
+        if not 0 <= self.min_magnitude <= self.max_magnitude <= MOST_WEIGHT or self.max_magnitude == 0:
             raise SemanifoldError(
-                f"Magnitudes range from a smallest length of 0 or more to a larger one, but got {self.min_magnitude:g} to "
-                f"{self.max_magnitude:g}."
+                f"Magnitudes range from a smallest length of 0 or more to a larger one, at most {MOST_WEIGHT:,.0f}, but got "
+                f"{self.min_magnitude:g} to {self.max_magnitude:g}."
             )
         for name in ("iterations", "batch", "accumulate", "log_every", "save_every"):
             if getattr(self, name) < 1:
                 raise SemanifoldError(f"{name} must be at least 1, but got {getattr(self, name)}.")
+        if self.iterations > MOST_ITERATIONS:
+            raise SemanifoldError(f"A training has at most {MOST_ITERATIONS:,} iterations, but got {self.iterations}.")
         if self.batch > MOST_SAMPLES:
             raise SemanifoldError(f"A batch has at most {MOST_SAMPLES:,} samples, but got {self.batch}.")
         for name in ("lambda_cls", "lambda_reg", "lambda_mask", "paths_lr", "reconstructor_lr"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise SemanifoldError(f"{name} must be 0 or more, but got {getattr(self, name):g}.")
+            most = MOST_RATE if name.endswith("_lr") else MOST_WEIGHT
+            if not 0 <= getattr(self, name) <= most:
+                raise SemanifoldError(f"{name} must be 0 or more, and at most {most:,.0f}, but got {getattr(self, name):g}.")
         if not 0 <= self.decay <= 1:
             raise SemanifoldError(f"decay is a share of the iterations, 0 to 1, but got {self.decay:g}.")
         if self.precision not in ("float32", "bf16"):

@@ -151,8 +151,8 @@ class WarpedPaths(LatentPaths):
             raise SemanifoldError(f"There is no initialisation {init!r}: {near_names(init, INITS)}")
         if along is not None and init != "spread":
             raise SemanifoldError(f'Paths that begin along directions have the start "spread", not {init!r}.')
-        if gamma is not None and not 0 < gamma < math.inf:
-            raise SemanifoldError(f"Gamma is one over a squared length and lies above 0, but got {gamma:g}.")
+        if gamma is not None and not 1e-9 <= gamma <= 1e9:
+            raise SemanifoldError(f"Gamma is one over a squared length, above 0 (from 1e-9 to 1e9), but got {gamma:g}.")
         size = moving_size(shape, info, shared=shared)
         unit = 1.0
         if init == "reference":
