@@ -1,7 +1,7 @@
 """How local directions in weights are on pictures that no search has seen, by layer and mask.
 
 ``python benchmarks/weight_locality.py [--mask mouth eyes] [--layer convs.4 convs.5]`` prints a table in Markdown: mean (and
-median) outside/inside mean squared change of the three leading directions, both signs, on seeds 0 to 7, where the root mean square
+median) outside/inside mean squared change of the three leading directions, both signs, on seeds 0 to 7, where the mean square
 inside is 0.35 of the usual difference of two faces, as in the locality benchmark.
 """
 
