@@ -93,7 +93,7 @@ class Edit(ABC):
         codes = as_latents(latents, generator, self.info.space)
         of_type(t, (Real, Sequence, Tensor), "t is a number, or several")
         try:
-            moments = t if isinstance(t, Real) else torch.as_tensor(t)
+            moments = t if isinstance(t, int | float) else torch.as_tensor(t)
             if isinstance(moments, Tensor) and (moments.is_meta or moments.layout != torch.strided or moments.is_complex()):
                 raise ValueError("it does not hold plain numbers")
         except (TypeError, ValueError, RuntimeError) as error:
