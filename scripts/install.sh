@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # install.sh PYTHON ARGUMENT...: `uv pip install ARGUMENT...` under constraints.txt into the environment of this Python, with a CPU
-# build of PyTorch where there is no NVIDIA card: it takes a fifth of the room.
+# build of PyTorch if there is no NVIDIA card: it takes a fifth of the space.
 set -euo pipefail
 python=$1
 shift

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from semanifold.errors import SemanifoldError, of_type, shown
+from semanifold.errors import SemanifoldError, counted, of_type, shown
 from semanifold.generators.arrays import open_arrays
 from semanifold.generators.base import Generator
 from semanifold.generators.inspecting import Inspection, inspect_file
@@ -107,7 +107,7 @@ def inspect_folder(path: Path) -> Inspection:
         notes["command"] = shlex.join(map(str, record.get("command_line", ())))
         notes["results"] = ", ".join(name for name in map(str, record.get("files", ())) if (path / name).exists())
     elif codes:
-        held = f"a pool of {len(codes)} codes of WarpedGANSpace"
+        held = f"a pool of {counted(len(codes), 'code')} of WarpedGANSpace"
         advice = f"Walk from them: semanifold traverse PATHS --pool {path}"
     elif (path / ARGS).is_file() or (path / MODELS).is_dir():
         held, advice = "an experiment of training", "It holds no paths that can be walked."
@@ -129,4 +129,6 @@ def inspect_folder(path: Path) -> Inspection:
     files = [file for file in islice(path.rglob("*"), MOST_FILES) if file.is_file()]
     size = sum(file.stat().st_size for file in files)
     words = {name: shown(text.strip(), 400) for name, text in notes.items() if text}
-    return Inspection(shown(str(path), 200), f"folder of {len(files)} files", size, "", held, False, advice, notes=words)
+    return Inspection(
+        shown(str(path), 200), f"folder of {counted(len(files), 'file')}", size, "", held, False, advice, notes=words
+    )

@@ -11,7 +11,7 @@ from semanifold.actions.base import facts_of, load, read_mask, start_code, start
 from semanifold.actions.seen import changes_between
 from semanifold.actions.terminal import hint, progress_line, say, show
 from semanifold.commands.directions import Directions
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, counted
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.manifolds.coordinates import natural_coordinates
@@ -52,7 +52,7 @@ def find_directions(command: Directions) -> int:
             shown = draw(generator, paths, code, run.path(SHEET))
             faint = len(paths) - len(shown)
             left_out = f"; {faint} that hardly change the picture are not on the sheet" if faint else ""
-            say(f"{len(paths)} paths in {space} of {generator.name}, by {paths.info.method}{left_out}.")
+            say(f"{counted(len(paths), 'path').capitalize()} in {space} of {generator.name}, by {paths.info.method}{left_out}.")
     show(folder / SHEET)
     hint(*command.then)
     return 0

@@ -48,9 +48,9 @@ from semanifold.actions.terminal import facts, hint, progress_line, remark, say,
 from semanifold.commands import early
 from semanifold.commands.base import EditModel, Model, onto_others
 from semanifold.commands.edits import Combine, Render, Transfer
-from semanifold.commands.places import model_for
+from semanifold.commands.places import check_one_generator, model_for
 from semanifold.edits import Edit, Lattice, Sum, WeightEdit, save_edit, traced, widened
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, counted
 from semanifold.exchange import read_codes
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
@@ -100,19 +100,6 @@ def named_by(asked: EditModel, model: Model) -> EditModel:
 def tell_finished(run: Run) -> None:
     """Say that nothing had to be done."""
     say(f"{run.folder} is finished already; --overwrite does it again.")
-
-
-def check_one_generator(places: Sequence[Path], edits: Sequence[Edit]) -> None:
-    """Refuse edits of several generators, if nobody says on which they are to be played."""
-    known = [
-        (place, edit.info) for place, edit in zip(places, edits, strict=True) if edit.info.fingerprint not in ("", "unknown")
-    ]
-    for place, info in known[1:]:
-        if info.fingerprint != known[0][1].fingerprint:
-            raise SemanifoldError(
-                f"{known[0][0]} was found on {known[0][1].generator} ({known[0][1].fingerprint}), but {place} on "
-                f"{info.generator} ({info.fingerprint}); combine edits of one generator, or name one with --generator."
-            )
 
 
 # ------------------------------------------------------------------------------------------------------------- transfer
@@ -189,12 +176,13 @@ def tell_transfer(edit: Edit, first: Subject, t: torch.Tensor, scores: dict[str,
     """Say what changes in the first picture, how local the edit is on every one, and where it leaks."""
     facts(change=scores)
     if seen := what_changed(first, t):
-        say(f"{edit.info.name or 'The edit'} on the first of {len(scores)} pictures: {seen}.")
+        pictures = f"{'the first of ' if len(scores) > 1 else ''}{counted(len(scores), 'picture')}"
+        say(f"{edit.info.name or 'The edit'} on {pictures}: {seen}.")
     own = edit.info.locality.get("mse_ratio") if edit.info.locality else None
     ratios = {name: found["mse_ratio"] for name, found in scores.items() if found}
     if not ratios:
         if not seen:
-            say(f"{edit.info.name or 'The edit'} on {len(scores)} pictures.")
+            say(f"{edit.info.name or 'The edit'} on {counted(len(scores), 'picture')}.")
         return
     listed = ", ".join(f"{name} {ratio:.2g}" for name, ratio in ratios.items())
     here = f"; {own:.2g} at its own picture" if own else ""
@@ -214,7 +202,7 @@ def combine_edits(command: Combine) -> int:
     named = named_generator(command.model)
     edits = [find_edit(path, generator=named) for path in command.edits]
     if named is None:
-        check_one_generator(command.edits, edits)
+        check_one_generator(command.edits, [edit.info for edit in edits])
     model = model_for(command.model, command.edits[0], edits[0].info.generator)
     command = replace(command, model=named_by(command.model, model))
     generator = named or load(model)

@@ -21,7 +21,7 @@ from semanifold.actions.train_arguments import ANY
 from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import FACES
 from semanifold.commands.train import GROWING, Kind, Train, Training
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, counted
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
 from semanifold.masks import Mask
@@ -197,7 +197,7 @@ class Work:
         bends = {"start": self.bends()} if run is not None else {}
         keeper = self.begin_records(run, how) if run is not None else None
         accelerator.wait_for_everyone()
-        line = progress_line(f"training {len(self.paths)} paths on {self.generator.name}") if run is not None else None
+        line = progress_line(f"training {counted(len(self.paths), 'path')} on {self.generator.name}") if run is not None else None
         try:
             done = train_paths(
                 self.generator,
@@ -233,8 +233,9 @@ class Work:
         write_text(run.path(METRICS), json.dumps(found, indent=2) + "\n")
         tell_facts(held_out=scores, iterations=done.iteration)
         say(
-            f"{len(self.paths)} paths on {self.generator.name}: of {scores['draws']} unseen steps the reconstructor names the "
-            f"path of {scores['accuracy']:.1%} (by chance {scores['chance']:.1%}); mean error of the magnitude "
+            f"{counted(len(self.paths), 'path').capitalize()} on {self.generator.name}: of {scores['draws']} unseen steps the "
+            f"reconstructor names the path of {scores['accuracy']:.1%} (by chance {scores['chance']:.1%}); "
+            f"mean error of the magnitude "
             f"{scores['magnitude_error']:.3g} of {self.settings.min_magnitude:g} to {self.settings.max_magnitude:g}."
         )
         start = self.generator.sample([0], labels=first_label(self.generator))

@@ -99,7 +99,9 @@ class Combine(Command):
         if len(self.edits) < 2:
             raise SemanifoldError("There is nothing to combine; give at least two run folders.")
         found = [place for place in map(places.described, self.edits) if place is not None]
-        if len(found) == len(self.edits) and len({place.generator for place in found}) == 1:  # others are refused below
+        if len(found) == len(self.edits):
+            if self.model.generator is None:
+                places.check_one_generator(self.edits, found)
             model = places.model_for(self.model, self.edits[0], found[0].generator)
             folder = self.output.folder("combine", model.word, *[place.name for place in found])
             then = onto_others(folder, self.model.generator)

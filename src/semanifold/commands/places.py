@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from semanifold.commands.base import EditModel, Model, slug
 from semanifold.commands.early import check_there
@@ -29,11 +30,13 @@ class Place:
     Attributes:
         name: of the edit.
         generator: name of the generator that it was made for; empty if it does not say.
+        fingerprint: of that generator's weights; empty if it does not say.
         own: whether it was found on one picture, as manifolds are, and not paths of a set.
     """
 
     name: str
     generator: str
+    fingerprint: str
     own: bool = False
 
 
@@ -59,19 +62,54 @@ def described(where: Path, path: str | None = None) -> Place | None:
     except SemanifoldError:  # damaged, or another program's: who reads all of it can say more
         return None
     if path is None:
-        return Place(_text(header, "name"), _text(header, "generator"), own=header.get("kind") != "flow")
+        own = header.get("kind") != "flow"
+        return Place(_text(header, "name"), _text(header, "generator"), _text(header, "fingerprint"), own)
     info, options = header.get("info"), header.get("options")
     held, count = (info, options.get("count")) if isinstance(info, dict) and isinstance(options, dict) else ({}, None)
     names = held.get("names")
     if not isinstance(count, int) or not isinstance(names, dict):
         return None
     known = {int(key): shown(str(name), 100) for key, name in names.items() if key.isdecimal() and len(key) < 10}
-    return Place(path_name(find_path(path, count, known), known), _text(held, "generator"))
+    name = path_name(find_path(path, count, known), known)
+    return Place(name, _text(held, "generator"), _text(held, "fingerprint"))
 
 
 def _text(header: Mapping[str, object], key: str) -> str:
     value = header.get(key)
     return shown(value, 200) if isinstance(value, str) else ""
+
+
+class Origin(Protocol):
+    """What an edit, or its header, says about the generator that it was found on."""
+
+    @property
+    def generator(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Of its weights."""
+        ...
+
+
+def check_one_generator(where: Sequence[Path], origins: Sequence[Origin]) -> None:
+    """Refuse edits of several generators, if nobody says on which they are to be played.
+
+    Args:
+        where: the edits, as they were typed.
+        origins: of each.
+
+    Raises:
+        SemanifoldError: naming two of them.
+    """
+    known = [(place, info) for place, info in zip(where, origins, strict=True) if info.fingerprint not in ("", "unknown")]
+    for place, info in known[1:]:
+        if info.fingerprint != known[0][1].fingerprint:
+            raise SemanifoldError(
+                f"{known[0][0]} was found on {known[0][1].generator} ({known[0][1].fingerprint}), but {place} on "
+                f"{info.generator} ({info.fingerprint}); combine edits of one generator, or name one with --generator."
+            )
 
 
 def check_edit(place: Path) -> None:
