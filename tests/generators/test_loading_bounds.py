@@ -289,7 +289,7 @@ types.FunctionType multiprocessing.util.spawnv_passfds
 HONEST = """
 builtins.set builtins.complex collections.Counter pathlib.PosixPath datetime.datetime torch.bfloat16 models.Generator
 code.models.Generator numpy.random._pickle.__generator_ctor functools.partial torch.serialization._get_layout
-__main__.Generator _codecs.encode training.networks.Generator
+__main__.Generator _codecs.encode training.networks.Generator http.HTTPStatus
 """
 
 

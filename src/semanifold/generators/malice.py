@@ -35,7 +35,7 @@ MODULES = frozenset(_MODULES.split())
 BUILTINS = frozenset(_BUILTINS.split())
 """Built-in functions that run text, reach into objects or open files."""
 
-HARMLESS = frozenset({("_codecs", "encode"), ("_io", "BytesIO")})
+HARMLESS = frozenset({("_codecs", "encode"), ("_io", "BytesIO"), ("http", "HTTPStatus"), ("http", "HTTPMethod")})
 """Names in those modules that honest files do mention."""
 
 
