@@ -186,6 +186,8 @@ def test_combinations_of_directions_are_trained(capsys):
         (("mask",), "need a --mask"),
         (("svd", "--mask", BOX), "A mask means nothing to the method svd"),
         (("joint", "--one"), "leave --one out"),
+        (("mask", "--mask", BOX, "--one", "--latents", "x.npy"), "leave --latents out"),
+        (("svd", "--distance", "faces"), "leave --distance out"),
         (("joint", "--samples", 0), "samples are 1 to 10,000"),
         (("hessian", "--distance", "l3"), "There is no distance 'l3'"),
     ],

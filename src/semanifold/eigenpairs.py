@@ -30,11 +30,7 @@ class Eigenpairs:
 
     def ritz(self) -> tuple[Tensor, Tensor]:
         """Return the eigenvalues ``[m]`` of the matrix in the basis, largest first, and their coordinates ``[m, m]`` (rows)."""
-        small = (
-            (self.basis.double() @ self.products.double().T)
-            if self.basis.dtype == torch.float64
-            else (self.basis @ self.products.T).double()
-        )
+        small = (self.basis @ self.products.T).double()
         values, vectors = torch.linalg.eigh((small + small.T) / 2)
         return values.flip(0), vectors.T.flip(0)
 

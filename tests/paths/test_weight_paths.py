@@ -208,6 +208,18 @@ def test_changes_of_codes_and_of_weights_add_up(tmp_path):
     torch.testing.assert_close(load_edit(tmp_path / "sum.safetensors").images(generator, codes, [0.5]), pictures[1:])
 
 
+def test_two_changes_of_the_same_weights_add_up():
+    """Also of different distances, and the demodulation sees their sum."""
+    generator = small()
+    paths = svd_paths(generator, "convs.2", 3)
+    both = combine([paths[0], paths[2], two_layers(generator)[0]])
+    codes = generator.sample([4, 5])
+    pictures = both.images(generator, codes, [0.5, -1.0])
+    for i, t in enumerate((0.5, -1.0)):
+        other = two_layers(generator)[0].baked(paths[2].baked(paths[0].baked(generator, t), t), t)
+        torch.testing.assert_close(pictures[i : i + 1], other.images(codes[i]), rtol=1e-4, atol=1e-5)
+
+
 def test_what_makes_no_sense_is_refused():
     generator = small()
     shape = {"convs.2": tuple(weight_of(generator, "convs.2").shape)}
@@ -219,6 +231,8 @@ def test_what_makes_no_sense_is_refused():
     with pytest.raises(SemanifoldError, match="goes nowhere"):
         WeightPaths.from_vectors(torch.ones(2, 144), shape, info_of(generator), coefficients=torch.zeros(2, 2))
     edit = WeightEdit({"convs.2": torch.ones(4, 4, 3, 3)}, EditInfo(space="weights"))
+    with pytest.raises(SemanifoldError, match="t is a number"):
+        edit.images(generator, 1, "far")  # type: ignore[arg-type]
     with pytest.raises(SemanifoldError, match="2 codes take one t"):
         edit.images(generator, [1, 2], [0.1, 0.2, 0.3])
 

@@ -86,10 +86,12 @@ def weight_paths_to_train(generator: Generator, kind: str, layers: tuple[str, ..
     draw = torch.Generator().manual_seed(seed)
     coefficients = torch.randn(k, len(basis), generator=draw)
     info = replace(basis.info, method=f"trained {kind}", step=1 / STEPS, count=STEPS)
-    make = {"svd": lambda: WeightPaths.from_svd(basis.u, basis.vh, basis.layers, info, coefficients=coefficients)}
-    make["basis"] = lambda: WeightPaths.from_vectors(basis.basis, basis.layers, info, coefficients=coefficients)
+    if basis.form == "svd":
+        made = WeightPaths.from_svd(basis.u, basis.vh, basis.layers, info, coefficients=coefficients)
+    else:
+        made = WeightPaths.from_vectors(basis.basis, basis.layers, info, coefficients=coefficients)
     with progress_line("finding how far each may go") as line:
-        made = calibrated(make[basis.form]().to(generator.device), generator, samples=3, progress=line)
+        made = calibrated(made.to(generator.device), generator, samples=3, progress=line)
     made.coefficients.requires_grad_()
     return made
 

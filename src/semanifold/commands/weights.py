@@ -56,6 +56,10 @@ class Weights(Command):
             raise SemanifoldError("Only directions inside a mask are found for one picture; leave --one out.")
         if self.method == "svd" and len(self.layer) > 1:
             raise SemanifoldError("Singular vectors are those of one layer; name one --layer.")
+        if self.one and self.start.latents is not None:
+            raise SemanifoldError("Directions for one picture are found for that of a --seed; leave --latents out.")
+        if self.distance != "l2" and self.method != "hessian":
+            raise SemanifoldError(f"A distance means nothing to the method {self.method}; leave --distance out.")
         if self.k < 1 or (self.samples is not None and not 1 <= self.samples <= 10_000):
             raise SemanifoldError("k is at least 1, and samples are 1 to 10,000 pictures.")
 

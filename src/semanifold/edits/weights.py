@@ -177,7 +177,7 @@ def unedited_at_zero(
 ) -> Tensor:
     """Return the pictures of an edit, those at ``t = 0`` as the generator makes them, to the last bit."""
     codes = as_latents(latents, generator, edit.space(generator))
-    moments = torch.as_tensor(t, dtype=codes.values.dtype, device=codes.values.device).reshape(-1)
+    moments = edit.moments(t, codes)
     pictures = images(generator, codes, moments)
     still = (moments == 0).expand(len(pictures)).nonzero().flatten()
     if not len(still):
