@@ -55,6 +55,11 @@ class WeightSpace:
         """Numbers of all weights."""
         return sum(map(math.prod, self.shapes.values()))
 
+    @property
+    def norm(self) -> float:
+        """Euclidean norm of all weights."""
+        return float(torch.stack([weight_of(self.generator, layer).norm().square() for layer in self.layers]).sum().sqrt())
+
     def zero(self) -> Tensor:
         """Return ``[1, N]`` no change."""
         return weight_of(self.generator, self.layers[0]).new_zeros(1, self.size)
@@ -248,7 +253,7 @@ def made(space: WeightSpace, small: Tensor, basis: Tensor, method: str, cite: tu
         [weight_of(space.generator, layer).norm().expand(math.prod(shape)) for layer, shape in space.shapes.items()]
     )
     vectors = rows * units.to(rows)
-    unit = float(torch.stack([weight_of(space.generator, layer).norm().square() for layer in space.layers]).sum().sqrt())
+    unit = space.norm
     info = info_of(space.generator, method=method, step=unit / 2 / steps, count=steps, cite=cite)
     return WeightPaths.from_vectors(vectors.cpu(), space.shapes, info).to(space.generator.device)
 
@@ -328,7 +333,7 @@ def calibrated(
     ]
     root = torch.cat(roots)
     usual = torch.stack([((strangers - plain[i]) * root[i]).square().mean((1, 2, 3)).sqrt().median() for i in range(len(codes))])
-    norm = float(torch.stack([weight_of(generator, layer).norm().square() for layer in paths.layers]).sum().sqrt())
+    norm = WeightSpace(generator, tuple(paths.layers)).norm
     scale, unit = [], paths.info.step * paths.info.count
     with watching(progress, "finding how far each path may go") as tell:
         for k in range(len(paths)):

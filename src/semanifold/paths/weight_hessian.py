@@ -182,7 +182,6 @@ def hessian_paths(
     codes = codes_for(generator, samples, seed, None)
     product = hessian_product(generator, layers, codes, distance, size=size, batch=batch)
     found = leading(product, space.size, k, space.zero(), tolerance=tolerance, seed=seed, progress=progress)
-    unit = float(torch.stack([weight_of(generator, layer).norm().square() for layer in layers]).sum().sqrt())
     method = f"eigenvectors of the Hessian (residuals up to {float(found.residuals.max()):.1g} of the largest eigenvalue)"
-    info = info_of(generator, method=method, step=unit / 2 / steps, count=steps, cite=CITE)
+    info = info_of(generator, method=method, step=space.norm / 2 / steps, count=steps, cite=CITE)
     return WeightPaths.from_vectors(found.vectors.cpu(), space.shapes, info).to(generator.device)
