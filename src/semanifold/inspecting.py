@@ -87,7 +87,7 @@ def _as_paths(path: Path, generator: Generator | None) -> tuple[PathSet | None, 
     except SemanifoldError as error:
         words = str(error)
     try:
-        return load_paths(path, "w"), " --space z|w|w+", words
+        return load_paths(path, "w"), " --space z|w|w+|s", words
     except SemanifoldError:
         return None, "", words
 

@@ -22,10 +22,15 @@ Spaces = Mapping[str, tuple[int, ...]]
 Remark = Callable[[str], None]
 """Takes a sentence for the user, such as the one that says how an array was read."""
 
-CODE_KEYS = ("w", "latents", "latent", "seed", "w+", "w_plus", "wp", "projected_w", "latent_code", "values", "z")
+CODE_KEYS = ("w", "latents", "latent", "seed", "w+", "w_plus", "wp", "projected_w", "latent_code", "values", "z", "s", "styles")
 """Names under which files keep codes, the best first: ``projected_w.npz`` says ``w``, rosinality's projector ``latent``,
 our edits say ``seed`` and our pools ``values``."""
-KEYS_OF_W = ("w", "w+", "w_plus", "wp", "projected_w")
+SPACES_OF_KEYS = {
+    **dict.fromkeys(("w", "w+", "w_plus", "wp", "projected_w"), ("w", "w+")),
+    **dict.fromkeys(("s", "styles"), ("s",)),
+    "z": ("z",),
+}
+"""Spaces that the names of codes stand for."""
 
 
 def silent(_: str) -> None:
@@ -104,10 +109,11 @@ def code_reading(shape: Sequence[int], spaces: Spaces, what: str, *, space: str 
     if not fits:
         expected = ", ".join(f"{list(code)} in {name}" for name, code in asked.items())
         raise SemanifoldError(f"{what} holds codes of shape {list(shape)}, but [n, ...] of {expected} is expected.")
-    if len(fits) > 1 and key in (*KEYS_OF_W, "z"):
-        fits = [fit for fit in fits if (fit[0] == "z") == (key == "z")] or fits
+    if len(fits) > 1 and key in SPACES_OF_KEYS:
+        fits = [fit for fit in fits if fit[0] in SPACES_OF_KEYS[key]] or fits
     best = min(rank for _, rank, _ in fits)
-    chosen, others = ([fit for fit in fits if (fit[1] == best) is same] for same in (True, False))
+    # layers in one row read no better than a code of s that has as many numbers
+    chosen, others = ([fit for fit in fits if (fit[1] == best or best > 0) is same] for same in (True, False))
     if len(chosen) > 1:
         names = " and ".join(name for name, _, _ in chosen)
         raise SemanifoldError(f"The codes of {what} fit the spaces {names}; say which with --latents-space.")
@@ -222,9 +228,15 @@ def direction_reading(
             f"{what} does not say which latent space its paths live in: take {one} with --space w+ "
             f'(space="w+" in Python), or {many}.'
         )
-    if code and width == math.prod(code) and space in (None, "w+") and named is None:
-        return _layered((rows, *code))
     fits = [name for name, each in (spaces or {}).items() if math.prod(each) == width and name != "w+"]
+    in_one_row = bool(code) and width == math.prod(code) and named is None
+    if in_one_row and (space == "w+" or (space is None and not fits)):
+        return _layered((rows, *code))
+    if in_one_row and space is None:
+        raise SemanifoldError(
+            f"{what} holds directions of {width} numbers, as codes of {' and '.join([*fits, 'w+'])} have; say which with --space "
+            '(space="..." in Python).'
+        )
     if spaces is not None and not fits and not (space or named or layers):
         known = ", ".join(f"{list(each)} in {name}" for name, each in spaces.items())
         raise SemanifoldError(

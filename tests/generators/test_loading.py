@@ -223,7 +223,7 @@ def test_inspection_of_generators(tmp_path: Path) -> None:
     size, colours, w = asked["img_resolution"], asked["img_channels"], asked["w_dim"]
     assert (said.architecture, said.resolution, said.channels) == ("StyleGAN2 generator", size, colours)
     assert said.classes == asked["c_dim"]
-    assert said.latents == {"z": (asked["z_dim"],), "w": (w,), "w+": (config["num_ws"], w)}
+    assert said.latents == {"z": (asked["z_dim"],), "w": (w,), "w+": (config["num_ws"], w), "s": said.latents["s"]}
     assert said.usable
     assert said.fingerprint == load_generator(tmp_path / "snapshot.pkl").fingerprint
     assert ("synthesis.b4.const", (channels["4"], 4, 4), "float32") in said.tensors

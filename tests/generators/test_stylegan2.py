@@ -16,7 +16,8 @@ ARCHITECTURES = ["skip", "resnet", "orig"]
 
 
 def make(architecture: str = "skip", *, double: bool = True, seed: int = 0, **changes: object) -> StyleGAN2:
-    config = StyleGAN2Config(32, 7, 6, (10, 8, 6, 4), mapping_layers=2, architecture=architecture, **changes)
+    sizes = {"size": 32, "z_dim": 7, "w_dim": 6, "channels": (10, 8, 6, 4), "mapping_layers": 2}
+    config = StyleGAN2Config(**(sizes | changes), architecture=architecture)
     generator = StyleGAN2(config, name="small", seed=seed)
     draw = torch.Generator().manual_seed(seed + 100)
     state = {  # biases, noise strengths and the mean start at zero, where a mistake in them would not show

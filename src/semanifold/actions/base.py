@@ -16,7 +16,7 @@ from semanifold.edits import Edit
 from semanifold.edits.base import WEIGHTS
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import read_codes
-from semanifold.generators.base import Generator
+from semanifold.generators.base import Generator, search_space
 from semanifold.generators.loading import load_generator
 from semanifold.generators.stylegan2 import StyleGAN2
 from semanifold.latents import Latents
@@ -108,11 +108,11 @@ def truncated(generator: Generator, codes: Latents, truncation: float, cutoff: i
 
 
 def working_space(generator: Generator, space: str | None) -> str:
-    """Return the space to search in: the one asked for, or the generator's richest one that is a latent space."""
-    if space is not None:
-        generator.check_space(space)
-        return space
-    return [name for name in generator.spaces if name != "factors"][-1]
+    """Return the space to search in: the one asked for, or :func:`search_space`."""
+    if space is None:
+        return search_space(generator)
+    generator.check_space(space)
+    return space
 
 
 def read_mask(text: str, generator: Generator, code: Latents) -> Mask:

@@ -61,8 +61,12 @@ class Generator(nn.Module, ABC):
 
         Args:
             latents: n codes.
-            size: height and width of a smaller picture for coarse work; the native size when None.
+            size: height of a smaller picture for coarse work, whose width is in proportion; the native size when None.
         """
+
+    def coarse_size(self, size: int) -> int | None:
+        """Return the least height of at least ``size`` that :meth:`images` makes pictures of; None for their own."""
+        return size if size < self.picture_shape[1] else None
 
     def convert(self, latents: Latents, space: str) -> Latents:
         """Carry codes over into another space of this generator (``z`` to ``w`` to ``w+``); differentiable.
@@ -271,6 +275,11 @@ def _as_tensor(labels: Any) -> Tensor:
         return torch.as_tensor(labels)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise SemanifoldError(f"A label is the number of a class, such as 3, but {shown(repr(labels), 40)} was given.") from error
+
+
+def search_space(generator: Generator) -> str:
+    """Return the space that masked changes are looked for in unless a person says otherwise: ``w+``, or else the first."""
+    return "w+" if "w+" in generator.spaces else next(iter(generator.spaces))
 
 
 def as_latents(latents: Latents | int | Sequence[int], generator: Generator | None, space: str | None = None) -> Latents:

@@ -38,7 +38,8 @@ class Inspection:
         usable: whether :func:`~semanifold.generators.loading.load_generator` loads it.
         advice: what to do with it, one sentence.
         architecture: the network that its weights belong to, such as ``"StyleGAN2 generator"``, or None.
-        resolution: height and width of the pictures in pixels, or None.
+        resolution: height of the pictures in pixels, or None.
+        width: their width.
         channels: channels of the pictures, or None.
         classes: number of classes of a class-conditional generator, else 0.
         latents: latent spaces and the shape of a code in each.
@@ -57,6 +58,7 @@ class Inspection:
     advice: str
     architecture: str | None = None
     resolution: int | None = None
+    width: int | None = None
     channels: int | None = None
     classes: int = 0
     latents: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -68,7 +70,7 @@ class Inspection:
     def __str__(self) -> str:
         rows = [("file", f"{shown(self.path, 200)} ({_amount(self.size)})"), ("format", self.format), ("holds", self.holds)]
         if self.resolution:
-            rows.append(("pictures", f"{self.channels} x {self.resolution} x {self.resolution}"))
+            rows.append(("pictures", f"{self.channels} x {self.resolution} x {self.width}"))
         if self.latents:
             rows.append(("latents", ", ".join(f"{space} {' x '.join(map(str, shape))}" for space, shape in self.latents.items())))
         if self.classes:
@@ -125,13 +127,14 @@ def _network(path: str | os.PathLike[str], contents: Contents, held: Held, netwo
         holds = f"{kind} that cannot be loaded" if network else kind or "an unknown network"
         return facts | {"holds": holds + part, "usable": False, "advice": str(error)}
     layout = OWN if network is None else network.architecture.layouts.get(network.layout, OWN)
-    channels, resolution, _ = generator.picture_shape
+    channels, resolution, width = generator.picture_shape
     notes = {"source": generator.source, "licence": generator.licence}
     return facts | {
         "holds": f"{kind} of {layout}{part}",
         "usable": True,
         "advice": f"Use it with --generator {os.fspath(path)}",
         "resolution": resolution,
+        "width": width,
         "channels": channels,
         "classes": generator.classes,
         "latents": dict(generator.spaces),

@@ -243,22 +243,27 @@ def _convolve_back(g: Tensor, weight: Tensor, *, up: bool) -> Tensor:
 
 
 def fused_pictures(
-    start: Tensor, convs: Sequence[StyledConv], colours: Sequence[Colour], ws: Tensor, maps: Sequence[Tensor | None]
+    start: Tensor,
+    convs: Sequence[StyledConv],
+    colours: Sequence[Colour],
+    styles: Sequence[Tensor],
+    tints: Sequence[Tensor],
+    maps: Sequence[Tensor | None],
 ) -> Tensor:
     """Pictures of a skip generator (one colour layer a resolution) or of a plain stack (one at the end).
 
     Args:
-        start: ``[n, c, 4, 4]`` the constant, channels last in memory.
+        start: ``[n, c, h, w]`` the constant, channels last in memory.
         convs: the convolutions to run; every second one, from the second on, doubles the size.
         colours: colour layers, of every resolution or of the last alone.
-        ws: ``[n, layers, w]`` codes.
+        styles: ``[n, in]`` of each convolution.
+        tints: ``[n, in]`` styles of each colour layer.
         maps: one noise map per convolution, or None.
 
     Returns:
         ``[n, colours, h, w]``.
     """
     skip = len(colours) > 1
-    styles = [conv.affine(ws[:, i]) for i, conv in enumerate(convs)]
     x, picture = start * styles[0][..., None, None], None
     for i, conv in enumerate(convs):
         last = i == len(convs) - 1
@@ -267,12 +272,13 @@ def fused_pictures(
         scale = math.sqrt(2) * demodulated
         a, b = _offsets(conv, maps[i], demodulated)
         rest = [] if last else [scale * styles[i + 1]]
-        colour = colours[i // 2 if skip else 0]
+        place = i // 2 if skip else 0
+        colour = colours[place]
         if coloured:
-            rest.append(_colour_matrix(colour, ws[:, i + 1], scale))
+            rest.append(_colour_matrix(colour, tints[place], scale))
         _, *out = Layer(conv.weight, conv.up, not last, coloured).pair()(x, a, b, *rest)
         if coloured:
-            added = out.pop().mT.unflatten(-1, (conv.size, conv.size)) + colour.bias[:, None, None]
+            added = out.pop().mT.unflatten(-1, conv.size) + colour.bias[:, None, None]
             picture = added if picture is None else upsample(picture) + added
         x = out[0] if out else x
     assert picture is not None
@@ -283,13 +289,13 @@ def _offsets(conv: StyledConv, noise: Tensor | None, demodulated: Tensor) -> tup
     """``(s n + b) / d`` as a product of ``[n or 1, hw, 2]`` and ``[n, 2, c]``."""
     if noise is None:
         noise = torch.zeros_like(conv.noise)
-    noise = noise.reshape(-1, conv.size**2)
+    noise = noise.reshape(-1, conv.size[0] * conv.size[1])
     a = torch.stack([noise, torch.ones_like(noise)], -1)
     b = torch.stack([conv.noise_strength.expand_as(conv.bias), conv.bias])
     return a, b / demodulated[:, None]
 
 
-def _colour_matrix(colour: Colour, w: Tensor, scale: Tensor) -> Tensor:
+def _colour_matrix(colour: Colour, tint: Tensor, scale: Tensor) -> Tensor:
     """The 1 x 1 kernel of every sample, ``[n, c, colours]``, features still to be scaled."""
-    styles = colour.affine(w) * scale / math.sqrt(colour.weight.shape[1])
+    styles = tint * scale / math.sqrt(colour.weight.shape[1])
     return styles[..., None] * colour.weight[:, :, 0, 0].T

@@ -115,13 +115,22 @@ class Mapping(nn.Module):
 class StyledConv(nn.Module):
     """A modulated 3 x 3 convolution, noise, bias and leaky rectifier; doubles the size first when ``up``.
 
+    Its style ``affine(w)`` is worked out before, since a code of s brings it along.
     The first weights have unit variance; the gain ``1 / sqrt(9 in)`` of the paper's code cancels in the demodulation.
     """
 
     noise: Tensor
 
     def __init__(
-        self, inputs: int, outputs: int, w_dim: int, size: int, generator: torch.Generator, *, up: bool, clamp: float | None
+        self,
+        inputs: int,
+        outputs: int,
+        w_dim: int,
+        size: tuple[int, int],
+        generator: torch.Generator,
+        *,
+        up: bool,
+        clamp: float | None,
     ) -> None:
         super().__init__()
         self.up, self.clamp, self.size = up, clamp, size
@@ -129,11 +138,10 @@ class StyledConv(nn.Module):
         self.weight = nn.Parameter(drawn(generator, outputs, inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.noise_strength = nn.Parameter(torch.zeros(()))
-        self.register_buffer("noise", drawn(generator, size, size))
+        self.register_buffer("noise", drawn(generator, *size))
 
-    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, gain: float = 1.0) -> Tensor:
-        """``[n, in, h, h]`` features and ``[n, w]`` codes to ``[n, out, size, size]``; ``noise`` is broadcast over channels."""
-        styles = self.affine(w)
+    def forward(self, x: Tensor, styles: Tensor, noise: Tensor | None, gain: float = 1.0) -> Tensor:
+        """``[n, in, h, w]`` features and ``[n, in]`` styles to ``[n, out, *size]``; ``noise`` is broadcast over channels."""
         scale = demodulation(styles, self.weight)
         x = x * styles[:, :, None, None]
         if self.up:
@@ -157,9 +165,9 @@ class Colour(nn.Module):
         self.weight = nn.Parameter(drawn(generator, colours, inputs, 1, 1))
         self.bias = nn.Parameter(torch.zeros(colours))
 
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """``[n, in, h, h]`` features and ``[n, w]`` codes to ``[n, colours, h, h]``."""
-        styles = self.affine(w) / math.sqrt(self.weight.shape[1])
+    def forward(self, x: Tensor, styles: Tensor) -> Tensor:
+        """``[n, in, h, w]`` features and ``[n, in]`` styles to ``[n, colours, h, w]``."""
+        styles = styles / math.sqrt(self.weight.shape[1])
         x = F.conv2d(x * styles[:, :, None, None], self.weight, self.bias)
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
@@ -172,5 +180,5 @@ class Bypass(nn.Module):
         self.weight = nn.Parameter(drawn(generator, outputs, inputs, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[n, in, h, h]`` to ``[n, out, 2h, 2h]``, scaled by ``sqrt(1/2)`` which keeps the variance of the sum."""
+        """``[n, in, h, w]`` to ``[n, out, 2h, 2w]``, scaled by ``sqrt(1/2)`` which keeps the variance of the sum."""
         return upsample(F.conv2d(x, self.weight * math.sqrt(0.5 / self.weight.shape[1])))

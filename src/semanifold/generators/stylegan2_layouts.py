@@ -79,14 +79,14 @@ def from_rosinality(state: Mapping[str, Tensor], latent_avg: Tensor | None = Non
             f"mapping.layers.{depth}", take(f"style.{depth + 1}.weight", None, None), take(f"style.{depth + 1}.bias", None)
         )
         depth += 1
-    out["const"] = take("input.input", 1, None, 4, 4)[0]
+    out["const"] = take("input.input", 1, None, None, None)[0]
     for i, theirs in enumerate(["conv1", *[f"convs.{j}" for j in range(2 * blocks)]]):
         out |= _modulated(
             take, f"convs.{i}", f"{theirs}.conv", "modulation.", take(f"{theirs}.conv.weight", 1, None, None, 3, 3)[0]
         )
         out[f"convs.{i}.bias"] = take(f"{theirs}.activate.bias", None)
         out[f"convs.{i}.noise_strength"] = take(f"{theirs}.noise.weight", 1)[0]
-    out |= _noise_maps(take, [f"noises.noise_{i}" for i in range(2 * blocks + 1)])
+    out |= _noise_maps(take, [f"noises.noise_{i}" for i in range(2 * blocks + 1)], out["const"])
     for i, theirs in enumerate(["to_rgb1", *[f"to_rgbs.{j}" for j in range(blocks)]]):
         out |= _modulated(
             take, f"colours.{i}", f"{theirs}.conv", "modulation.", take(f"{theirs}.conv.weight", 1, None, None, 1, 1)[0]
@@ -126,7 +126,7 @@ def from_ada(
         SemanifoldError: naming the tensor that is missing, left over, wrong or NaN.
     """
     take = Source(state, "stylegan2-ada", KIND)
-    out: dict[str, Tensor] = {"const": take("synthesis.b4.const", None, 4, 4)}
+    out: dict[str, Tensor] = {"const": take("synthesis.b4.const", None, None, None)}
     if take.has("mapping.w_avg"):
         out["w_avg"] = take("mapping.w_avg", None)
     if take.has("mapping.embed.weight"):
@@ -154,7 +154,7 @@ def from_ada(
             bypasses += 1
         size *= 2
     _check_filters(take, ".resample_filter")
-    out |= _noise_maps(take, maps)
+    out |= _noise_maps(take, maps, out["const"])
     return _finished(out, take, say, clamp=clamp, z_dim=z_dim)
 
 
@@ -169,7 +169,7 @@ def from_genforce(state: Mapping[str, Tensor], *, say: Say = silent) -> Translat
         SemanifoldError: naming the tensor that is missing, left over, wrong or NaN.
     """
     take = Source(state, "genforce", KIND)
-    out = {"w_avg": take("truncation.w_avg", None), "const": take("synthesis.early_layer.const", 1, None, 4, 4)[0]}
+    out = {"w_avg": take("truncation.w_avg", None), "const": take("synthesis.early_layer.const", 1, None, None, None)[0]}
     joint = take.has("mapping.label_weight")
     if joint:
         out |= _bare_embedding(take("mapping.label_weight", None, None))
@@ -186,7 +186,7 @@ def from_genforce(state: Mapping[str, Tensor], *, say: Say = silent) -> Translat
             out |= _offset(take, f"colours.{colours}", f"synthesis.output{i}", kernel)
             colours += 1
     _check_filters(take, ".kernel")
-    out |= _noise_maps(take, [f"synthesis.layer{i}.noise" for i in range(count)])
+    out |= _noise_maps(take, [f"synthesis.layer{i}.noise" for i in range(count)], out["const"])
     return _finished(out, take, say, joint_norm=joint)
 
 
@@ -202,7 +202,7 @@ def from_tensorflow(variables: Mapping[str, Any], *, say: Say = silent) -> Trans
         SemanifoldError: naming the variable that is missing, left over, wrong or NaN.
     """
     take = Source({_plain(key): value for key, value in variables.items() if _plain(key) != "lod"}, "TensorFlow", KIND)
-    out: dict[str, Tensor] = {"const": take("4x4/Const/const", 1, None, 4, 4)[0]}
+    out: dict[str, Tensor] = {"const": take("4x4/Const/const", 1, None, None, None)[0]}
     if take.has("dlatent_avg"):
         out["w_avg"] = take("dlatent_avg", None)
     joint = take.has("LabelConcat/weight")
@@ -229,7 +229,7 @@ def from_tensorflow(variables: Mapping[str, Any], *, say: Say = silent) -> Trans
             out[f"bypasses.{bypasses}.weight"] = take(f"{block}/Skip/weight", 1, 1, None, None).permute(3, 2, 0, 1)
             bypasses += 1
         size *= 2
-    out |= _noise_maps(take, [f"noise{i}" for i in range(index)])
+    out |= _noise_maps(take, [f"noise{i}" for i in range(index)], out["const"])
     return _finished({key: value.contiguous() for key, value in out.items()}, take, say, joint_norm=joint)
 
 
@@ -262,16 +262,22 @@ def _modulated(take: Source, ours: str, theirs: str, affine: str, weight: Tensor
     return {f"{ours}.weight": weight} | _linear(f"{ours}.affine", weights, take(f"{theirs}.{affine}bias", weight.shape[1]))
 
 
-def _noise_maps(take: Source, names: Sequence[str]) -> dict[str, Tensor]:
-    """Take the noise map of each convolution; none if the file has none."""
+def _noise_maps(take: Source, names: Sequence[str], const: Tensor) -> dict[str, Tensor]:
+    """Take the noise map of each convolution, in the proportions of the constant; none if the file has none."""
     if not any(map(take.has, names)):
         return {}
     out: dict[str, Tensor] = {}
     for i, name in enumerate(names):
-        size = 4 << (i + 1) // 2
+        size = _noise_size(const, i)
         lead = (1, 1) if take.axes(name) == 4 else ()
-        out[f"convs.{i}.noise"] = take(name, *lead, size, size).reshape(size, size)
+        out[f"convs.{i}.noise"] = take(name, *lead, *size).reshape(size)
     return out
+
+
+def _noise_size(const: Tensor, index: int) -> tuple[int, int]:
+    """Return height and width of the noise map of a convolution."""
+    height, width = const.shape[-2:]
+    return height << (index + 1) // 2, width << (index + 1) // 2
 
 
 def _finished(
@@ -289,7 +295,8 @@ def _finished(
     blocks = (sum(re.fullmatch(r"convs\.\d+\.weight", key) is not None for key in state) + 1) // 2
     if not depth or blocks < 2:
         raise SemanifoldError(f"The weights hold {depth} mapping layers and {blocks} resolutions, too few for a StyleGAN2.")
-    if 2 << blocks > LARGEST:
+    sides = state["const"].shape[-2:]
+    if max(sides) << (blocks - 1) > LARGEST:
         raise SemanifoldError(f"The weights hold {blocks} resolutions, but pictures have {LARGEST} pixels at most.")
     coloured = sum(re.fullmatch(r"colours\.\d+\.weight", key) is not None for key in state)
     if not coloured:
@@ -306,7 +313,7 @@ def _finished(
     if embed is not None and first.shape[1] <= embed.shape[0]:
         raise SemanifoldError(f"The embedding of the classes has {embed.shape[0]} numbers, which leaves none for z.")
     config = StyleGAN2Config(
-        size=2 << blocks,
+        size=sides[0] << (blocks - 1),
         z_dim=first.shape[1] - (0 if embed is None else embed.shape[0]),
         w_dim=last.shape[0],
         channels=tuple(state[f"convs.{2 * i}.weight"].shape[0] for i in range(blocks)),
@@ -317,6 +324,7 @@ def _finished(
         colours=state["colours.0.weight"].shape[0],
         architecture="skip" if coloured == blocks else "resnet" if "bypasses.0.weight" in state else "orig",
         clamp=clamp,
+        const=(sides[0], sides[1]),
     )
     return config, state | _drawn_noise(state, 2 * blocks - 1, say) | _estimated_mean(config, state, say)
 
@@ -329,8 +337,8 @@ def _drawn_noise(state: Mapping[str, Tensor], count: int, say: Say) -> dict[str,
     if used:
         say(f"it has no noise maps; they are drawn from the seed {NOISE_SEED}")
     draw, like = torch.Generator().manual_seed(NOISE_SEED), state["const"]
-    sizes = [4 << (i + 1) // 2 for i in range(count)]
-    maps = [torch.randn(size, size, generator=draw) if used else torch.zeros(size, size) for size in sizes]
+    sizes = [_noise_size(like, i) for i in range(count)]
+    maps = [torch.randn(size, generator=draw) if used else torch.zeros(size) for size in sizes]
     return {f"convs.{i}.noise": noise.to(like) for i, noise in enumerate(maps)}
 
 

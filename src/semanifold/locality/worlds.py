@@ -23,7 +23,7 @@ from semanifold.faces.factors import FACTORS
 from semanifold.faces.reading import face_regions
 from semanifold.faces.regions import MASK_REGIONS
 from semanifold.faces.renderer import render
-from semanifold.generators.base import Generator
+from semanifold.generators.base import Generator, search_space
 from semanifold.latents import Latents
 from semanifold.locality.metrics import ChangeMap, feature_change_map
 from semanifold.locality.truth import Truth, calibrate
@@ -78,7 +78,7 @@ def world_of(generator: Generator, masks: tuple[str, ...]) -> World:
     seed = generator.sample([0])
     for name in masks:
         face_mask(generator, seed, name)
-    space = "w+" if "w+" in generator.spaces else next(iter(generator.spaces))
+    space = search_space(generator)
     truth = None
     if isinstance(generator, AnalyticFaces):
         truth = exact_truth(generator)

@@ -15,7 +15,7 @@ from semanifold.distances import Distance, distance_by_name
 from semanifold.edits import EditInfo, Lattice
 from semanifold.edits.films import Subject
 from semanifold.errors import SemanifoldError
-from semanifold.generators.base import Generator, as_latents
+from semanifold.generators.base import Generator, as_latents, search_space
 from semanifold.latents import Latents
 from semanifold.manifolds.checkpoints import Standing, check_standing, load_standing, save_standing, search_key
 from semanifold.manifolds.coordinates import PLAIN, Coordinates, natural_coordinates
@@ -150,7 +150,7 @@ class _Search:
         if len(latents) != 1:
             raise SemanifoldError(f"A manifold belongs to one seed, but got {len(latents)} codes; search once for each.")
         generator.check(latents)
-        space = settings.space or ("w+" if "w+" in generator.spaces else next(iter(generator.spaces)))
+        space = settings.space or search_space(generator)
         seed = generator.convert(latents, space)
         seed = seed.with_values(seed.values.detach())
         moving = moving_shape(seed, settings.layers)
@@ -177,10 +177,10 @@ class _Search:
         if s.method == "paper":
             return [Stage(s.frames, None, 0.0, s.steps)]
         native = min(self.generator.picture_shape[1:])
-        small = max(SMALLEST_SIZE, native // 4)
+        small = self.generator.coarse_size(max(SMALLEST_SIZE, native // 4))
         few = min(s.frames, max(5, (s.frames + 2) // 3 | 1)) if s.objective == "smooth" else s.frames
         widths = WIDTHS[s.objective]
-        first = Stage(few, small if small < native else None, widths[0], max(1, round(COARSE_STEPS * s.steps)))
+        first = Stage(few, small, widths[0], max(1, round(COARSE_STEPS * s.steps)))
         if not s.coarse:
             first = replace(first, frames=s.frames, size=None)
         left = max(1, s.steps - first.steps)

@@ -14,6 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.generators.stylegan2 import StyleGAN2
+from semanifold.generators.styles import spread_rows
 from semanifold.latents import Latents
 from semanifold.paths.base import PathSetInfo, default_space, info_for, moving_codes
 from semanifold.paths.linear import LinearPaths
@@ -37,8 +38,7 @@ def principal_directions(codes: Tensor, top: int) -> Tensor:
 
     GANSpace's rule for style-based generators: PCA of w over random z (Härkönen et al. 2020, arXiv:2004.02546, section 2.2).
     """
-    centred = (codes - codes.mean(0)).double()
-    return _leading(centred.T @ centred, top).to(codes.dtype)
+    return leading_rows(codes - codes.mean(0), top).to(codes.dtype)
 
 
 def regressed_directions(codes: Tensor, features: Tensor, top: int) -> Tensor:
@@ -68,6 +68,16 @@ def sefa_directions(weights: Sequence[Tensor], top: int) -> Tensor:
     stacked = torch.cat([w.flatten(1) for w in weights]).double()
     stacked = stacked / stacked.norm(dim=1, keepdim=True).clamp(min=1e-12)
     return _leading(stacked.T @ stacked, top).to(weights[0].dtype)
+
+
+def leading_rows(rows: Tensor, top: int) -> Tensor:
+    """Return the leading eigenvectors ``[top, d]`` of ``rows^T rows``, by the smaller of the two products of ``[n, d]``."""
+    rows = rows.double()
+    if len(rows) >= rows.shape[1]:
+        return _leading(rows.T @ rows, top)
+    values, vectors = torch.linalg.eigh(rows @ rows.T)
+    scale = values[-top:].clamp(min=torch.finfo(values.dtype).tiny).sqrt()
+    return ((vectors[:, -top:] / scale).T @ rows).flip(0)
 
 
 def _leading(symmetric: Tensor, top: int) -> Tensor:
@@ -169,8 +179,9 @@ def principal_paths(
 ) -> LinearPaths:
     """Return GANSpace's directions as a set of paths; ``t = 1`` is three standard deviations of each.
 
-    The principal components of w where the space is ``w`` or ``w+``, all chosen layers moving alike; in other spaces the
-    directions that explain those of the first layer's features best (arXiv:2004.02546, sections 2.2 and 2.3).
+    The principal components of w where the space is ``w`` or ``w+``, all chosen layers moving alike, and those of s in ``s``, of
+    which there are as many as w has dimensions; in other spaces the directions that explain those of the first layer's features
+    best (arXiv:2004.02546, sections 2.2 and 2.3).
 
     Args:
         generator: any.
@@ -184,6 +195,11 @@ def principal_paths(
     """
     shape, info = info_for(generator, space, layers, method="principal components", cite=GANSPACE)
     check_count(k, min(direction_size(info, shape), samples - 1), generator)
+    if info.space == "s":
+        w = moving_codes(generator, PathSetInfo(space="w"), samples)
+        check_count(k, w.shape[1], generator)
+        found = leading_rows(spread_rows(generator, w), k).to(w)
+        return sized(found, generator.convert(Latents(w, "w"), "s").values, info)
     if info.space in ("w", "w+"):
         codes = moving_codes(generator, info, samples)
         return sized(principal_directions(_narrow(codes), k), codes, info)
@@ -211,6 +227,10 @@ def sefa_paths(
         SemanifoldError: if there is no such layer, or fewer than k directions.
     """
     space = space or ("w+" if layers else default_space(generator))
+    if isinstance(generator, StyleGAN2) and space == "s":
+        raise SemanifoldError(
+            "SeFa's directions are those that the maps from w to s stretch most, so none are in s; take w or w+."
+        )
     shape, info = info_for(generator, space, layers, method="SeFa", cite=SEFA)
     if isinstance(generator, StyleGAN2) and space != "z":
         weights = style_weights(generator, layers or (0, generator.spaces["w+"][0]))

@@ -12,12 +12,15 @@ from semanifold.generators.base import Generator
 from semanifold.jacobians import Pictures, mean_products, pull_back, push_forward
 from semanifold.latents import Latents, root_of_covariance
 from semanifold.paths.base import APART, info_for, moving_codes
-from semanifold.paths.closed_form import SAMPLES, check_count, direction_size, sized
+from semanifold.paths.closed_form import SAMPLES, check_count, direction_size, leading_rows, sized
 from semanifold.paths.linear import LinearPaths
 from semanifold.progress import Watch, watching
 
 LEAST = 32
 """Directions that are told apart at least, even where fewer paths are wanted."""
+
+MOST_ROWS = 2048
+"""Random pictures pulled back, at most, that tell the directions in which pictures change most."""
 
 DAMPING = 1e-3
 """Added to a local metric before its logarithm, as a share of its largest eigenvalue."""
@@ -86,7 +89,8 @@ def joint_paths(
     them, tells axes apart only by their strength; many also tell apart axes that are equally strong on average.
 
     In ``w`` and ``w+`` (all chosen layers moving alike) the space is whitened first, so that axes are uncorrelated among random
-    codes. Spaces of more than 32 (or k) dimensions are first cut to those in which pictures change most on average.
+    codes; in ``s`` every channel is measured in its own standard deviation. Spaces of more than 32 (or k) dimensions are first
+    cut to those in which pictures change most on average.
 
     Args:
         generator: any.
@@ -94,7 +98,7 @@ def joint_paths(
         k: number of paths, those that change the picture most first.
         layers: layers ``(first, last + 1)`` of ``w+`` that move.
         samples: codes whose metrics are taken; each costs two pictures for every direction.
-        size: height and width of the pictures, at most.
+        size: height of the pictures, about; their own if it is smaller.
         chunk: pictures at a time.
         seed: of the codes.
         progress: called with ``step`` and ``steps`` after every code, before which come the batches that cut the space.
@@ -108,16 +112,21 @@ def joint_paths(
     usual = moving_codes(generator, info, SAMPLES)
     styled = info.space in ("w", "w+") and "w" in generator.spaces
     flat = usual if usual.ndim == 2 else usual[:, 0] if styled else usual.flatten(1)
-    root = root_of_covariance(flat).to(usual) if styled else torch.eye(flat.shape[1]).to(usual)
+    root = root_of_covariance(flat).to(usual) if styled else None
+    scale = flat.std(0) if info.space == "s" else flat.new_ones(())
+
+    def offsets_of(u: Tensor) -> Tensor:
+        return scale * u if root is None else u @ root
+
     first = (APART + (1 + seed) * 2 * SAMPLES) % 2**32
     codes = generator.sample(range(first, first + samples), info.space, labels=0 if generator.classes else None)
-    pixels = min(size, generator.picture_shape[1])
+    pixels = generator.coarse_size(size)
 
     def pictures_of(base: Latents) -> Pictures:
         """Return pictures of one code, or one for each row, moved by rows ``[n, d]`` of whitened offsets."""
 
         def pictures(u: Tensor) -> Tensor:
-            offsets = u @ root
+            offsets = offsets_of(u)
             offsets = offsets[:, None] if styled and len(shape) == 2 else offsets.reshape(-1, *shape)
             code = base if len(base) > 1 else base.with_values(base.values.expand(len(u), *base.values.shape[1:]))
             return generator.images(code.moved(offsets, layers), size=pixels)
@@ -126,8 +135,8 @@ def joint_paths(
 
     zero = flat.new_zeros(1, flat.shape[1])
     kept = min(flat.shape[1], max(k, LEAST))
-    batches = 0 if kept == flat.shape[1] else math.ceil(4 * flat.shape[1] / chunk)
-    basis, rows, metrics = torch.eye(flat.shape[1]).to(zero), [], []
+    batches = 0 if kept == flat.shape[1] else math.ceil(min(4 * flat.shape[1], MOST_ROWS) / chunk)
+    basis, rows, metrics = torch.eye(kept, flat.shape[1]).to(zero), [], []
     with watching(progress, f"finding axes of {generator.name}") as tell:
         for step in range(batches + samples):
             if step < batches:
@@ -136,7 +145,7 @@ def joint_paths(
                 rows.append(pull_back(pictures_of(part), zero, zero.new_ones(()), len(part), len(part), seed + step))
             else:
                 if step == batches and rows:
-                    basis = _leading(torch.cat(rows), kept)
+                    basis = leading_rows(torch.cat(rows), kept).to(zero)
                 code = codes[step - batches : step - batches + 1]
                 metrics.append(mean_products(push_forward(pictures_of(code), zero, basis, chunk)))
             tell({"step": step + 1, "steps": batches + samples})
@@ -147,14 +156,8 @@ def joint_paths(
     strength = torch.einsum("ki,nij,kj->k", frame, local, frame)
     frame = frame[strength.argsort(descending=True)[:k]]
     frame = frame * frame.gather(1, frame.abs().argmax(1, keepdim=True)).sign()
-    directions = frame.to(zero) @ basis @ root
+    directions = offsets_of(frame.to(zero) @ basis)
     return sized(directions if styled else directions.reshape(k, *shape), usual, info)
-
-
-def _leading(rows: Tensor, kept: int) -> Tensor:
-    """Return the directions ``[kept, d]`` in which pictures change most, by random pictures that were pulled back ``[n, d]``."""
-    seen = rows.double()
-    return torch.linalg.eigh(seen.T @ seen).eigenvectors.flip(1)[:, :kept].T.to(rows)
 
 
 def logarithms(metrics: Tensor) -> Tensor:

@@ -17,6 +17,10 @@ from semanifold.paths.presets import FORMS, Form
 CITE = ("Voynov, Babenko 2020, Unsupervised Discovery of Interpretable Directions, arXiv:2002.03754",)
 
 
+MOST_TURNED = 4096
+"""Dimensions of a space that is turned as a whole, by a square matrix of them."""
+
+
 class LinearPaths(LatentPaths):
     """K directions, the same at every code: ``shift = D(magnitude * e_k)`` for a map D that may be trained.
 
@@ -83,6 +87,11 @@ class LinearPaths(LatentPaths):
         if form in ("id", "ortho", "random") and count > self.outputs:
             raise SemanifoldError(
                 f"Directions of the form {form} are orthogonal: at most {self.outputs} fit here, but {count} were asked for."
+            )
+        if form == "ortho" and self.outputs > MOST_TURNED:
+            raise SemanifoldError(
+                f"Paths of the form ortho turn a space of {MOST_TURNED} dimensions at most, but here it has {self.outputs}; take "
+                "the form linear or random."
             )
         self._make(seed, random_init=random_init)
         self.scale: Tensor

@@ -236,7 +236,7 @@ def joint_weight_paths(
     """
     space = WeightSpace(generator, tuple(layers))
     codes = codes_for(generator, samples, seed, None)
-    pixels = None if size is None or size >= generator.picture_shape[1] else size
+    pixels = None if size is None else generator.coarse_size(size)
     with watching(progress, f"finding axes of the weights of {', '.join(layers)}") as tell:
         found = changes_of(space, codes, None, max(kept, k), size=pixels, seed=seed, tell=tell)
     frame = joint_diagonal(logarithms(found.inside))
