@@ -142,7 +142,7 @@ def test_codes_of_another_precision_are_cast_at_the_door(world: SmallWorld) -> N
 
 def test_things_say_in_one_line_what_they_are(world: SmallWorld, faces: Generator) -> None:
     solution = sm.discover_manifold(world, 4, LOWER, QUICK)
-    assert repr(faces) == "StyleGAN2('faces': z [32], w [128], w+ [10, 128] -> 3 x 64 x 64)"
+    assert repr(faces) == "StyleGAN2('faces': z [32], w [128], w+ [10, 128], s [2256] -> 3 x 64 x 64)"
     assert repr(solution.value).startswith("Lattice('box:0,0.5,1,1': path in w+ [3, 2] of small, t from ")
     assert repr(solution).startswith("Solution(Lattice(")
     assert "STEPS: steps 3" in repr(solution)

@@ -17,6 +17,7 @@ from semanifold.latents import Latents
 from semanifold.manifolds.coordinates import natural_coordinates
 from semanifold.manifolds.directions import local_directions, moving_shape
 from semanifold.paths.base import PathSet, default_space
+from semanifold.paths.channels import channel_paths
 from semanifold.paths.closed_form import local_paths, principal_paths, sefa_paths
 from semanifold.paths.files import PATHS, save_paths
 from semanifold.paths.joint import joint_paths
@@ -38,7 +39,7 @@ def find_directions(command: Directions) -> int:
     """Find the paths, write them, and draw the sheet."""
     generator = load(command.model)
     drawn = start_code(command.start, generator)
-    space = command.space or ("w+" if command.layers else default_space(generator))
+    space = "s" if command.method == "channels" else command.space or ("w+" if command.layers else default_space(generator))
     generator.check_space(space)
     code = generator.convert(drawn, space)
     folder = command.folder
@@ -69,6 +70,9 @@ def find(command: Directions, generator: Generator, code: Latents, drawn: Latent
         if len(found) < command.k:
             raise SemanifoldError(f"There are {len(found)} local directions here, but k is {command.k}; give a smaller --k.")
         return local_paths(generator, found.vectors, code.space, command.layers)
+    if command.method == "channels":
+        with progress_line("channels at one picture after the other") as line:
+            return channel_paths(generator, command.channels, command.k, mask=command.mask, progress=line)
     return closed_paths(command.method, generator, code.space, command.k, command.layers)
 
 

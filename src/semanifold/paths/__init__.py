@@ -9,6 +9,7 @@ from semanifold.lazy import lazy_exports
 if TYPE_CHECKING:
     from semanifold.paths.base import PathSet as PathSet
     from semanifold.paths.base import PathSetInfo as PathSetInfo
+    from semanifold.paths.channels import channel_paths as channel_paths
     from semanifold.paths.closed_form import local_paths as local_paths
     from semanifold.paths.closed_form import principal_paths as principal_paths
     from semanifold.paths.closed_form import sefa_paths as sefa_paths
@@ -29,6 +30,7 @@ _HOMES = {
         "PathSet",
         "PathSetInfo",
     ),
+    "channels": ("channel_paths",),
     "closed_form": (
         "local_paths",
         "principal_paths",

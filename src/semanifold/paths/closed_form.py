@@ -272,8 +272,8 @@ def _narrow(codes: Tensor) -> Tensor:
     return codes if codes.ndim == 2 else codes[:, 0]
 
 
-def sized(vectors: Tensor, codes: Tensor, info: PathSetInfo) -> LinearPaths:
-    """Make a set whose paths go three standard deviations of the codes ``[n, *shape]`` along them, layer by layer, to ``t = 1``.
+def sized(vectors: Tensor, codes: Tensor, info: PathSetInfo, reach: float = REACH) -> LinearPaths:
+    """Make a set whose paths go ``reach`` standard deviations of the codes ``[n, *shape]`` along them, by layer, to ``t = 1``.
 
     Vectors ``[k, d]`` of codes ``[n, layers, d]`` move all layers alike.
     """
@@ -284,7 +284,7 @@ def sized(vectors: Tensor, codes: Tensor, info: PathSetInfo) -> LinearPaths:
     else:
         deviations = torch.einsum("nld,kld->nkl", codes.flatten(2), units.flatten(2)).var(0).sum(-1).sqrt()
     largest = deviations.max().clamp(min=1e-8)
-    info = replace(info, step=REACH * float(largest) / STEPS, count=STEPS)
+    info = replace(info, step=reach * float(largest) / STEPS, count=STEPS)
     layers = codes.shape[1] if shared else None
     scale = (deviations / largest).clamp(min=1e-3)
     made = LinearPaths.from_vectors(vectors, info, scale=scale.float().cpu(), layers=layers)

@@ -140,7 +140,7 @@ def changes_of(
     n, zero = len(codes), space.zero()
     probes = max(probes, math.ceil(2 * kept / n))
     steps, done, rows = 2 * n, 0, []
-    roots = [_roots(space.generator, codes[i], None if masks is None else masks[i], size) for i in range(n)]
+    roots = [roots_of(space.generator, codes[i], None if masks is None else masks[i], size) for i in range(n)]
     for i in range(n):
         rows.append(pull_back(space.pictures_of(codes[i], size), zero, roots[i][0], probes, chunk, seed + i))
         done += 1
@@ -267,7 +267,7 @@ def codes_for(generator: Generator, samples: int, seed: int, seeds: Sequence[int
     return generator.sample(numbers, labels=labels)
 
 
-def _roots(generator: Generator, code: Latents, mask: Mask | None, size: int | None) -> tuple[Tensor, Tensor]:
+def roots_of(generator: Generator, code: Latents, mask: Mask | None, size: int | None) -> tuple[Tensor, Tensor]:
     """Return the square roots of the weights of pixels inside and outside, each of mean 1."""
     height, width = generator.picture_shape[1:]
     if size is not None:
@@ -328,7 +328,7 @@ def calibrated(
     plain = generator.images(codes)
     strangers = generator.images(codes_for(generator, 16, seed + 1, None))
     roots = [
-        _roots(generator, codes[i], None if mask is None else as_mask(mask, generator, codes[i]), None)[0]
+        roots_of(generator, codes[i], None if mask is None else as_mask(mask, generator, codes[i]), None)[0]
         for i in range(len(codes))
     ]
     root = torch.cat(roots)
