@@ -21,6 +21,7 @@ from semanifold.latents import Latents
 from semanifold.paths.experiments import open_experiment
 from semanifold.paths.files import load_paths
 from semanifold.pools import read_pool
+from semanifold.readings import code_reading, direction_reading
 
 LAYERS, WIDTH = 6, 4
 ROWS = torch.arange(LAYERS * WIDTH, dtype=torch.float32).reshape(LAYERS, WIDTH) + 1
@@ -289,3 +290,21 @@ def test_what_lies_beside_an_experiment_is_bounded(tmp_path: Path) -> None:
         (tmp_path / "args.json").write_text(words)
         with pytest.raises(SemanifoldError):
             load_paths(tmp_path)
+
+
+def test_styles_beside_codes_of_w_plus_in_one_row() -> None:
+    spaces = {"z": (5,), "w": (6,), "w+": (4, 6), "s": (24,)}
+    for shape in ((24,), (3, 24)):
+        with pytest.raises(SemanifoldError, match=r"fit the spaces w\+ and s"):
+            code_reading(shape, spaces, "x")
+        assert code_reading(shape, spaces, "x", key="w").space == "w+"
+        assert code_reading(shape, spaces, "x", key="s").space == "s"
+        assert code_reading(shape, spaces, "x", space="s").space == "s"
+        with pytest.raises(SemanifoldError, match="say which with --space"):
+            direction_reading(shape, "x", spaces=spaces)
+        assert direction_reading(shape, "x", spaces=spaces, space="s").space == "s"
+        assert direction_reading(shape, "x", spaces=spaces, space="w+").shape[-2:] == (4, 6)
+    spaces["s"] = (30,)
+    assert code_reading((3, 30), spaces, "x").space == "s"
+    assert direction_reading((3, 30), "x", spaces=spaces).space == "s"
+    assert code_reading((3, 24), spaces, "x").space == "w+"

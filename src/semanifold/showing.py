@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from semanifold import media
-from semanifold.edits import Edit, Lattice, save_edit, traced, widened
+from semanifold.edits import Edit, Lattice, in_styles, save_edit, traced, widened
 from semanifold.edits.films import CHUNK, Subject, comes_back, moments_of_film
 from semanifold.errors import SemanifoldError, of_type, shown
 from semanifold.generators.base import Generator, as_latents
@@ -144,6 +144,8 @@ def subject_of(edit: Edit | Solution[Any], generator: Generator | None, code: La
     code = edit.seed if code is None and isinstance(edit, Lattice) else code
     if edit.info.space == "w" and isinstance(code, Latents) and code.space == "w+":
         edit = widened(edit, code.values.shape[1])
+    if generator is not None and isinstance(code, Latents) and code.space == "s":
+        edit = in_styles(edit, generator)
     generator, seed = _picture(edit.info.name, generator, code, edit.info.space)
     lattice = edit if isinstance(edit, Lattice) else traced(edit, seed)
     lattice.latents(seed, torch.zeros(lattice.dimensions))  # refuses codes that do not fit

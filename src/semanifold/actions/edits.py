@@ -49,7 +49,7 @@ from semanifold.commands import early
 from semanifold.commands.base import EditModel, Model, onto_others
 from semanifold.commands.edits import Combine, Render, Transfer
 from semanifold.commands.places import check_one_generator, model_for
-from semanifold.edits import Edit, Lattice, Sum, WeightEdit, save_edit, traced, widened
+from semanifold.edits import Edit, Lattice, Sum, WeightEdit, in_one_space, save_edit, traced
 from semanifold.errors import SemanifoldError, counted
 from semanifold.exchange import read_codes
 from semanifold.generators.base import Generator
@@ -207,8 +207,7 @@ def combine_edits(command: Combine) -> int:
     command = replace(command, model=named_by(command.model, model))
     generator = named or load(model)
     check_weights(generator, edits)
-    if {"w", "w+"} <= {edit.info.space for edit in edits}:
-        edits = [widened(edit, generator.spaces["w+"][0]) for edit in edits]
+    edits = in_one_space(edits, generator)
     seed = picture_code(command.picture, edits, generator, common_space(edits, generator))
     check_faces(command, edits)
     parts = [on(edit, seed) for edit in edits]

@@ -35,7 +35,7 @@ from semanifold.commands.base import onto_others
 from semanifold.commands.places import model_for, place_of
 from semanifold.commands.play import Play
 from semanifold.commands.timeline import LONGEST, Ease, Track, timeline_of
-from semanifold.edits import Edit, EditInfo, LatentEdit, Lattice, Sum, WeightEdit, widened
+from semanifold.edits import Edit, EditInfo, LatentEdit, Lattice, Sum, WeightEdit, in_one_space
 from semanifold.edits.films import MOST_FRAMES
 from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
@@ -57,8 +57,7 @@ def play(command: Play) -> int:
     command = replace(command, model=named_by(command.model, model))
     generator = named or load(model)
     check_weights(generator, edits)
-    if {"w", "w+"} <= {edit.info.space for edit in edits}:
-        edits = [widened(edit, generator.spaces["w+"][0]) for edit in edits]
+    edits = in_one_space(edits, generator)
     seed = picture_code(command.picture, edits, generator, common_space(edits, generator))
     edit, t = choreographed(command, tracks, edits, generator, seed)
     subject = Subject(generator, seed, edit, mask_of(edit, generator, seed))

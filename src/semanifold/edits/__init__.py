@@ -5,7 +5,7 @@ from semanifold.edits.files import load_edit, save_edit
 from semanifold.edits.flow import Flow
 from semanifold.edits.lattice import Lattice
 from semanifold.edits.sums import Sum
-from semanifold.edits.tracing import traced, widened
+from semanifold.edits.tracing import in_one_space, in_styles, traced, widened
 from semanifold.edits.weights import WeightEdit
 
 __all__ = [
@@ -16,6 +16,8 @@ __all__ = [
     "Lattice",
     "Sum",
     "WeightEdit",
+    "in_one_space",
+    "in_styles",
     "load_edit",
     "save_edit",
     "traced",

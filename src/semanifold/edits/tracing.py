@@ -1,7 +1,8 @@
-"""Tracing: what any path does to one code, as a lattice of offsets; and paths of ``w`` in ``w+``."""
+"""Tracing: what any path does to one code, as a lattice of offsets; and paths of ``w`` in ``w+``, and of both in ``s``."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -79,6 +80,54 @@ def widened(edit: Edit, layers: int) -> Edit:
     offsets = edit.offsets.unsqueeze(-2).expand(*edit.offsets.shape[:-1], layers, -1)
     seed = edit.seed and Latents(edit.seed.values.unsqueeze(1).expand(-1, layers, -1), "w+", edit.seed.labels)
     return Lattice(offsets, edit.knots, info, seed=seed)
+
+
+def in_styles(edit: Edit, generator: Generator) -> Edit:
+    """Return a path of ``w`` or ``w+`` as one of ``s``; a path of ``s`` and an edit that moves no codes are returned as they are.
+
+    Styles are affine in ``w+``, so the same offsets of styles are right at every code. Now the path can also start at any code
+    of ``s``, and be combined with single channels.
+
+    Args:
+        edit: the path.
+        generator: a StyleGAN2, whose maps from w to styles are used.
+
+    Raises:
+        SemanifoldError: for a path of another space, or a curved one, which has to be traced before.
+    """
+    if edit.info.space == "s" or not isinstance(edit, LatentEdit):
+        return edit
+    if edit.info.space not in ("w", "w+"):
+        raise SemanifoldError(f"{edit.info.name} lives in {edit.info.space}, and only paths of w and w+ can be carried into s.")
+    if not isinstance(edit, Lattice):
+        raise SemanifoldError(
+            f"{edit.info.name} goes another way from every code; trace it from one (traced, or semanifold render) before it is "
+            "carried into s."
+        )
+    shape, dimensions = generator.spaces[edit.info.space], edit.dimensions
+    zero = Latents(torch.zeros(1, *shape, device=generator.device, dtype=generator.dtype), edit.info.space)
+    grid = edit.offsets.shape[:dimensions]
+    moving = edit.offsets.flatten(0, dimensions - 1).to(zero.values)
+    layers = edit.info.layers if moving.shape[1:] != shape else None
+    with torch.no_grad():
+        offsets = generator.convert(zero.moved(moving, layers), "s").values - generator.convert(zero, "s").values
+        seed = edit.seed and generator.convert(edit.seed.to(zero.values.device, zero.values.dtype), "s")
+    info = replace(edit.info, space="s", layers=None)
+    return Lattice(offsets.reshape(*grid, -1).to(edit.offsets), edit.knots, info, seed=seed)
+
+
+def in_one_space(edits: Sequence[Edit], generator: Generator) -> list[Edit]:
+    """Return paths of ``w``, ``w+`` and ``s`` in the widest of these spaces that there is among them; others as they are.
+
+    Raises:
+        SemanifoldError: for a curved path beside one of ``s``.
+    """
+    spaces = {edit.info.space for edit in edits}
+    if "s" in spaces and spaces & {"w", "w+"}:
+        return [in_styles(edit, generator) if edit.info.space in ("w", "w+") else edit for edit in edits]
+    if {"w", "w+"} <= spaces:
+        return [widened(edit, generator.spaces["w+"][0]) for edit in edits]
+    return list(edits)
 
 
 def _knots(edit: Edit, knots: Tensor | int | None) -> Tensor:
