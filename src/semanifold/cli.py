@@ -190,4 +190,5 @@ def parse(words: Sequence[str]) -> Command | None:
     from semanifold.commands import arguments  # noqa: PLC0415  (not needed for the overview)
 
     name, *rest = words or ["help"]
+    rest = arguments.inputs_for_seeds(rest)
     return arguments.parse(command_class(name).parsed_as(rest), name, rest)

@@ -31,7 +31,7 @@ def device_of(name: str | None) -> str:
 
 def load(model: Model) -> Generator:
     """Return the generator that was asked for, on its device."""
-    generator = load_generator(model.generator, device=device_of(model.device), say=remark)
+    generator = load_generator(model.generator, device=device_of(model.device), inputs=model.inputs, say=remark)
     channels = generator.picture_shape[0]
     if channels not in (1, 3):
         raise SemanifoldError(f"{generator.name} has pictures of {channels} channels; only 1 (grey) and 3 can be shown.")
@@ -40,7 +40,7 @@ def load(model: Model) -> Generator:
 
 def named_generator(asked: EditModel) -> Generator | None:
     """Return the generator if it was named; what is to be edited may then be read with its help."""
-    return None if asked.generator is None else load(Model(generator=asked.generator, device=asked.device))
+    return None if asked.generator is None else load(Model(generator=asked.generator, inputs=asked.inputs, device=asked.device))
 
 
 def check_weights(generator: Generator, edits: list[Edit]) -> None:
@@ -156,4 +156,5 @@ def start_run(
 
 def facts_of(generator: Generator) -> dict[str, Any]:
     """Return the facts about a generator that decide a result."""
-    return {"generator": generator.name, "fingerprint": generator.fingerprint, "source": generator.source}
+    facts = {"generator": generator.name, "fingerprint": generator.fingerprint, "source": generator.source}
+    return facts | ({} if generator.inputs is None else {"inputs_of_generator": generator.inputs.digest})

@@ -273,10 +273,11 @@ def masks_of(command: Measure, traversal: Traversal) -> dict[str, Tensor]:
     """Return the mask ``[1, 1, h, w]`` of every code; regions of the bundled faces are elsewhere on every face."""
     if command.mask is None:
         return {}
-    named = command.generator or recorded_model(traversal.folder)
+    made_with = recorded_model(traversal.folder)
+    named = command.generator or (made_with and made_with.generator)
     if named is None:
         raise SemanifoldError(f"{traversal.folder} does not say which generator it shows; name it with --generator.")
-    generator = load(Model(generator=named, device=command.device))
+    generator = load(Model(generator=named, inputs=made_with and made_with.inputs, device=command.device))
     if generator.fingerprint != traversal.facts["fingerprint"]:
         raise SemanifoldError(
             f"{named} is {generator.name} ({generator.fingerprint}) now, but {traversal.folder} shows "

@@ -11,7 +11,6 @@ import numpy as np
 
 from semanifold.actions.terminal import facts, hint, say, show
 from semanifold.commands.arguments import to_arguments
-from semanifold.commands.base import FACES
 from semanifold.commands.paths import MEASURE
 from semanifold.commands.places import recorded_model
 from semanifold.commands.ranking import Rank
@@ -172,8 +171,8 @@ def model_words(measured: Path, measures: Measures) -> list[str]:
     for folder in (measured.parent, Path(str(measures.facts.get("folder")))):
         if (folder / RECORD).is_file():
             try:
-                name = recorded_model(folder)
+                model = recorded_model(folder)
             except SemanifoldError:
                 return ["--generator", "YOURS.py:NAME"]
-            return [] if name in (None, FACES) else ["--generator", str(name)]
+            return [] if model is None else model.words
     return []

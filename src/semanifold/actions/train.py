@@ -61,7 +61,7 @@ def train(command: Train) -> int:
         generator = load(command.model)
     else:
         said = remark if main else silent
-        generator = load_generator(command.model.generator, device=accelerator.device, say=said)
+        generator = load_generator(command.model.generator, device=accelerator.device, inputs=command.model.inputs, say=said)
     folder = command.folder
     resumed = (
         main

@@ -20,11 +20,15 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.exceptions import CoercionError, MissingArgumentError, UnknownOptionError, UnusedCliTokensError
 
 from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.storage.files import is_file, is_folder
+from semanifold.storage.input_files import input_files
 from semanifold.storage.records import checked
 
 T = TypeVar("T")
 
 MOST_SEEDS = 10_000
+SEED = r"(-?\d{1,25})(?:-(\d{1,25}))?"
+"""A seed, or the first and the last of several."""
 NARROWEST, WIDEST = 40, 100
 """Columns of the help."""
 
@@ -80,7 +84,7 @@ def flat(group: Group) -> Parameter:
 def seed_numbers(words: Sequence[str]) -> tuple[int, ...]:
     """Return the numbers of ``["0-3", "8,9"]``."""
     parts = [part for word in words for part in word.split(",")]
-    found = [re.fullmatch(r"(-?\d{1,25})(?:-(\d{1,25}))?", part) for part in parts]
+    found = [re.fullmatch(SEED, part) for part in parts]
     if not all(found):
         wrong = next(part for part, match in zip(parts, found) if not match)
         raise ValueError(f"seeds are numbers and ranges, such as 7 or 0-15, but got {shown(wrong, 30)!r}")
@@ -88,6 +92,31 @@ def seed_numbers(words: Sequence[str]) -> tuple[int, ...]:
     if sum(len(r) if r.stop - r.start <= MOST_SEEDS else MOST_SEEDS + 1 for r in ranges) > MOST_SEEDS:
         raise ValueError(f"at most {MOST_SEEDS} seeds fit into one run, but got {shown(' '.join(words), 60)!r}")
     return tuple(seed for numbers in ranges for seed in numbers)
+
+
+def inputs_for_seeds(words: Sequence[str]) -> list[str]:
+    """Return words in which a file or folder after ``--seed(s)`` has become ``--inputs`` and the numbers of its files.
+
+    Raises:
+        SemanifoldError: if the folder holds no picture.
+    """
+    found: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        option, equals, value = word.partition("=")
+        value = value if equals else next(rest, None) if option in ("--seed", "--seeds") else None
+        if (
+            option not in ("--seed", "--seeds")
+            or value is None
+            or re.fullmatch(SEED, value)
+            or not (is_file(value) or is_folder(value))
+        ):
+            found += [word] if equals or value is None else [word, value]
+            continue
+        files, _ = input_files(Path(value))
+        numbers = numbers_text(tuple(range(len(files)))) if option == "--seeds" else "0"
+        found += ["--inputs", value, option, numbers]
+    return found
 
 
 def numbers_text(numbers: tuple[int, ...]) -> str:

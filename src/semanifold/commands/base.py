@@ -63,10 +63,13 @@ class Model:
     Attributes:
         generator: a bundled name (faces, analytic), a name of the zoo, a file of weights, an address with its hash
             (https://...#sha256=...), or your own file.py:name, which is run.
+        inputs: folder of label maps or photos, or one file, for a generator that makes pictures of them; seeds number its files.
+            A folder after --seeds, or a file after --seed, means the same.
         device: cpu, cuda, cuda:1, mps; if left out the first GPU, or the CPU if there is no GPU.
     """
 
     generator: Annotated[str, option("NAME|FILE|URL", group=MAIN)] = FACES
+    inputs: Annotated[Path | None, option("FOLDER")] = None
     device: Annotated[str | None, option("NAME")] = None
 
     @property
@@ -80,7 +83,8 @@ class Model:
     @property
     def words(self) -> list[str]:
         """The words that name this generator to another command; none for the default."""
-        return [] if self.generator == FACES else ["--generator", self.generator]
+        inputs = [] if self.inputs is None else ["--inputs", str(self.inputs)]
+        return [] if self.generator == FACES else ["--generator", self.generator, *inputs]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +93,12 @@ class EditModel:
 
     Attributes:
         generator: as for discover; if left out the one that the run or the edit was made with.
+        inputs: as for discover; if left out those of that run.
         device: cpu, cuda, cuda:1, mps; if left out the first GPU, or the CPU if there is no GPU.
     """
 
     generator: Annotated[str | None, option("NAME|FILE|URL", group=MAIN)] = None
+    inputs: Annotated[Path | None, option("FOLDER")] = None
     device: Annotated[str | None, option("NAME")] = None
 
 

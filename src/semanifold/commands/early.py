@@ -12,12 +12,14 @@ from semanifold.actions.terminal import hint, say, show
 from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import FACES, Command, is_bundled
 from semanifold.errors import SemanifoldError, near_names, shown
-from semanifold.faces.names import BUNDLED_NAMES, MASK_REGIONS
+from semanifold.faces.names import BUNDLED_NAMES, LABELS, MASK_REGIONS
 from semanifold.masks import Mask, box, files_in, parse_mask
 from semanifold.storage.files import is_file, is_folder, opened
 from semanifold.storage.run_records import differences
 from semanifold.storage.runs import RECORD, earlier_run, inputs_of, names_code, read_record
 
+MAPS = "facemaps"
+"""The bundled generator that makes pictures of label maps."""
 FILES = ("edit.safetensors", "paths.safetensors")
 """What the folder of an edit or a set holds."""
 
@@ -44,8 +46,9 @@ def check_masks(texts: Sequence[str], generator: str) -> None:
     """Refuse masks that cannot be read, or name a region that a bundled generator does not have."""
 
     def region(name: str) -> Mask:
-        if is_bundled(generator) and name not in MASK_REGIONS:
-            raise SemanifoldError(f"There is no region {shown(name, 60)!r}: {near_names(name, MASK_REGIONS)}")
+        known = (*MASK_REGIONS, *LABELS, *[f"label{i}" for i in range(len(LABELS))]) if generator == MAPS else MASK_REGIONS
+        if is_bundled(generator) and name not in known:
+            raise SemanifoldError(f"There is no region {shown(name, 60)!r}: {near_names(name, dict.fromkeys(known))}")
         return box(0.25, 0.25, 0.75, 0.75)
 
     check_generator(generator)
@@ -95,11 +98,12 @@ def finished(
         return False
     record = read_record(folder)
     model = arguments.get("model")
+    recorded = record["arguments"].get("model")
+    with_inputs = any(isinstance(each, Mapping) and each.get("inputs") for each in (model, recorded))  # they may have changed
     if isinstance(model, dict) and model.get("generator") is None:
-        recorded = record["arguments"].get("model")
         model["generator"] = recorded.get("generator") if isinstance(recorded, Mapping) else None
     named = model.get("generator") if isinstance(model, dict) else FACES  # without a generator only the version counts
-    if not isinstance(named, str) or names_code(named) or not same_generator(record, named, watched):
+    if with_inputs or not isinstance(named, str) or names_code(named) or not same_generator(record, named, watched):
         return False
     earlier = earlier_run(folder, name, arguments, growing=growing)
     if earlier is None or earlier["status"] != "finished":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -191,8 +191,8 @@ def place_of(text: str, generator: str | None) -> Path:
     raise SemanifoldError(f"There is no edit {shown(text, 100)!r}; give a run folder, an edit file or SET:NAME.")
 
 
-def recorded_model(folder: Path) -> str | None:
-    """Return the generator that a run folder was made with; None if it is no run folder, or its command takes none.
+def recorded_model(folder: Path) -> Model | None:
+    """Return the generator that a run folder was made with and its inputs; None if it is no run folder, or takes none.
 
     Raises:
         SemanifoldError: if the record names a Python file: a folder never says which code is run.
@@ -203,7 +203,8 @@ def recorded_model(folder: Path) -> str | None:
     model = record["arguments"].get("model")
     if not isinstance(model, dict) or model.get("generator") is None:
         return None
-    return generator_of(record)
+    inputs = model.get("inputs")
+    return Model(generator=generator_of(record), inputs=Path(inputs) if isinstance(inputs, str) else None)
 
 
 def model_for(asked: EditModel, where: Path, made_with: str | None = None) -> Model:
@@ -218,10 +219,13 @@ def model_for(asked: EditModel, where: Path, made_with: str | None = None) -> Mo
         SemanifoldError: if nothing says which generator it was.
     """
     if asked.generator is not None:
-        return Model(generator=asked.generator, device=asked.device)
-    name = recorded_model(folder_of(where)) or (made_with if made_with in BUNDLED_NAMES else None)
+        return Model(generator=asked.generator, inputs=asked.inputs, device=asked.device)
+    found = recorded_model(folder_of(where))
+    if found is not None:
+        return replace(found, inputs=asked.inputs or found.inputs, device=asked.device)
+    name = made_with if made_with in BUNDLED_NAMES else None
     if name is None:
         unknown = made_with in (None, "", "unknown")
         known = "does not say for which generator it is" if unknown else f"was made for {made_with}"
         raise SemanifoldError(f"{shown(str(where), 200)} {known}; name the generator's file with --generator.")
-    return Model(generator=name, device=asked.device)
+    return Model(generator=name, inputs=asked.inputs, device=asked.device)

@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError, near_names, shown
-from semanifold.generators import biggan_layout, proggan, sngan, stylegan2_layouts
+from semanifold.generators import biggan_layout, pix2pixhd, proggan, sngan, stylegan2_layouts
 from semanifold.generators.biggan import BigGAN, BigGANConfig
 from semanifold.generators.checkpoints import Held, Weights, materialised, place_of, read_header
 from semanifold.generators.containers import Contents
+from semanifold.generators.inputs import read_options
+from semanifold.generators.pix2pixhd import Pix2PixHD, Pix2PixHDConfig
 from semanifold.generators.proggan import ProgGAN, ProgGANConfig
 from semanifold.generators.sngan import SNGAN, SNGANConfig
 from semanifold.generators.states import Say, assembled
@@ -26,7 +28,7 @@ from semanifold.storage.records import checked
 FORMAT = "semanifold-generator-1"
 OWN = "semanifold"
 
-Loadable = StyleGAN2 | BigGAN | ProgGAN | SNGAN
+Loadable = StyleGAN2 | BigGAN | ProgGAN | SNGAN | Pix2PixHD
 """A generator that files hold; every one has a ``config``, a frozen dataclass of plain values."""
 
 State = dict[str, Tensor]
@@ -184,13 +186,24 @@ ARCHITECTURES = (
         config=SNGANConfig,
         make=SNGAN,
     ),
+    Architecture(
+        name="pix2pixhd",
+        kind="pix2pixHD",
+        title="a pix2pixHD generator",
+        layouts={"published": "NVIDIA pix2pixHD, or pytorch-CycleGAN-and-pix2pix"},
+        mark=pix2pixhd.MARK.pattern,
+        recognise=_by_key("published", pix2pixhd.MARK),
+        translate=lambda found: pix2pixhd.from_published(found.state, read_options(found.folder), say=found.say),
+        config=Pix2PixHDConfig,
+        make=Pix2PixHD,
+        depth=pix2pixhd.layers_in,
+    ),
 )
 """Every network that can be loaded; a new one is one more row."""
 
 OTHERS = [
     ("a StyleGAN3 generator", r"synthesis\.input\.freqs"),
     ("a BigGAN-deep generator", r"blocks\.\d+\.\d+\.conv4\.weight"),
-    ("a pix2pixHD generator", r"model(\d+_\d+)?\.\d+\.conv_block\.\d+\.weight"),
     ("a StyleGAN1 generator", r"(.*/)?\d+x\d+/(\w+/)?StyleMod/weight"),
     ("a StyleGAN2 discriminator", r"b4\.out\.weight|final_linear\.\d+\.weight|.*4x4/MinibatchStddev.*|Output/weight"),
     ("a BigGAN discriminator", r"embed\.u0"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -15,12 +16,14 @@ from torch import Tensor, nn
 
 from semanifold.errors import SemanifoldError, near_names, of_type, shown
 from semanifold.generators import seeds as seeds_
+from semanifold.generators.seeds import Seeds
 from semanifold.latents import Latents
 from semanifold.media import as_html, contact_sheet, to_uint8
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from semanifold.generators.inputs import Inputs
     from semanifold.masks import Regions
 
 PATIENCE = 0.5
@@ -43,6 +46,7 @@ class Generator(nn.Module, ABC):
         classes: number of classes of a class-conditional generator, else 0.
         licence: licence of the weights, as far as known.
         source: where the weights are from (path, URL or citation).
+        inputs: what the seeds of a generator that makes pictures of pictures number, such as label maps; None for all others.
         shares_frames: whether one code may meet several weights: features of one sample then become those of n samples at the
             first layer whose weights differ, and what comes before is worked out once.
     """
@@ -53,6 +57,7 @@ class Generator(nn.Module, ABC):
     classes: int = 0
     licence: str = "unknown"
     source: str = "unknown"
+    inputs: Inputs | None = None
     shares_frames: ClassVar[bool] = True
 
     @abstractmethod
@@ -81,7 +86,7 @@ class Generator(nn.Module, ABC):
 
     def sample(
         self,
-        seeds: int | Sequence[int],
+        seeds: Seeds,
         space: str | None = None,
         *,
         labels: Tensor | Sequence[int] | int | None = None,
@@ -89,10 +94,13 @@ class Generator(nn.Module, ABC):
         """Draw one code per seed, independent of the batch size, the device and the global random state.
 
         Args:
-            seeds: one whole number per code, of any size; distinct ones give distinct codes.
+            seeds: one whole number per code, of any size; distinct ones give distinct codes. For a generator that makes pictures
+                of pictures, a file or a folder of inputs may take their place; see :meth:`codes_in`.
             space: the space that the result lives in; the first of :attr:`spaces` when None.
             labels: for a class-conditional generator: one class index for all, ``[n]`` indices, or ``[n, classes]`` weights.
         """
+        if isinstance(seeds, (str, os.PathLike)):
+            return self.convert(self.codes_in(seeds), space or next(iter(self.spaces)))
         drawn = torch.stack([self.draw(seed) for seed in seeds_.seed_numbers(seeds)])
         first = next(iter(self.spaces))
         latents = Latents(drawn.to(self.device, self.dtype), first, self._labels(labels, len(drawn)))
@@ -116,6 +124,31 @@ class Generator(nn.Module, ABC):
     def draw(self, seed: int) -> Tensor:
         """Return one code of the first space for one seed, float32 on the CPU; standard normal unless a leaf says otherwise."""
         return seeds_.normal(seed, next(iter(self.spaces.values())))
+
+    def codes_in(self, place: str | os.PathLike[str]) -> Latents:
+        """Return the codes of the inputs in a file or a folder, in the order of their names.
+
+        Raises:
+            SemanifoldError: for a generator that takes none, such as one that draws pictures from seeds.
+        """
+        raise SemanifoldError(
+            f"{self.name} draws its pictures from seeds, which are whole numbers such as 7, but "
+            f"{shown(repr(os.fspath(place)), 60)} was given."
+        )
+
+    def with_folder(self, place: str | os.PathLike[str], *, say: Callable[[str], object]) -> Generator:
+        """Return the same generator with the inputs in a folder for its seeds to number.
+
+        Args:
+            place: the folder, or one file.
+            say: gets what was assumed.
+
+        Raises:
+            SemanifoldError: for a generator that takes none, and for inputs that do not fit.
+        """
+        raise SemanifoldError(
+            f"{self.name} draws its pictures from seeds, and takes no inputs such as label maps; leave them out."
+        )
 
     @property
     def world(self) -> str | None:
@@ -282,11 +315,11 @@ def search_space(generator: Generator) -> str:
     return "w+" if "w+" in generator.spaces else next(iter(generator.spaces))
 
 
-def as_latents(latents: Latents | int | Sequence[int], generator: Generator | None, space: str | None = None) -> Latents:
+def as_latents(latents: Latents | int | Sequence[int] | str, generator: Generator | None, space: str | None = None) -> Latents:
     """Return codes in any of their forms: themselves, on the generator's device and in its precision, or the codes of seeds.
 
     Args:
-        latents: codes, a seed, or several seeds.
+        latents: codes, a seed, several seeds, or a file or folder of inputs for a generator that makes pictures of pictures.
         generator: the generator; None for a function that got none, which then cannot take seeds.
         space: the space of the codes that seeds become; the generator's first when None.
 
@@ -301,6 +334,8 @@ def as_latents(latents: Latents | int | Sequence[int], generator: Generator | No
     if isinstance(latents, Latents):
         same = generator is None or (latents.values.device, latents.values.dtype) == (generator.device, generator.dtype)
         return latents if same or generator is None else latents.to(generator.device, generator.dtype)
+    if isinstance(latents, (str, os.PathLike)) and generator is not None:
+        return generator.sample(latents, space)
     if isinstance(latents, Tensor) and latents.is_floating_point():
         raise SemanifoldError("These codes do not say in which space they are; give Latents(values, 'w') or another space.")
     seeds = seeds_.seed_numbers(latents)

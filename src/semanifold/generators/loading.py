@@ -24,6 +24,7 @@ from semanifold.generators.containers import Contents, read
 from semanifold.generators.fetching import fetch, is_url
 from semanifold.generators.inert import UnreadableError
 from semanifold.generators.own_files import from_own_file
+from semanifold.generators.pix2pixhd import Pix2PixHD
 from semanifold.generators.states import Say, silent
 from semanifold.generators.wrapped import Wrapped, check_steady, first_line
 from semanifold.storage.files import is_folder
@@ -52,7 +53,17 @@ def _faces() -> Generator:
     return load_file(FACES, name="faces")
 
 
-BUNDLED: dict[str, Callable[[], Generator]] = {"faces": _faces, "analytic": _analytic}
+FACE_MAPS = FACES.with_name("facemaps64.safetensors")
+
+
+def _face_maps() -> Generator:
+    from semanifold.faces.label_maps import FaceMaps  # noqa: PLC0415  # as above
+
+    made = load_file(FACE_MAPS, name="facemaps")
+    return made.with_inputs(FaceMaps()) if isinstance(made, Pix2PixHD) else made
+
+
+BUNDLED: dict[str, Callable[[], Generator]] = {"faces": _faces, "analytic": _analytic, "facemaps": _face_maps}
 """Generators that come with the package, by name; see each one's function for what it is."""
 
 
@@ -62,6 +73,7 @@ def load_generator(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     sha256: str | None = None,
+    inputs: str | os.PathLike[str] | None = None,
     say: Say = silent,
 ) -> Generator:
     """Return a frozen generator of a file, an address or a bundled name. Sizes and conditioning are read from the file.
@@ -73,13 +85,15 @@ def load_generator(
             - a name of the zoo (``semanifold zoo list``) whose file has been fetched;
             - a file: rosinality ``.pt``, also inside of pSp's and e4e's; NVIDIA ``.pkl`` of stylegan2-ada-pytorch, of stylegan3's
               StyleGAN2 or of the TensorFlow StyleGAN2; genforce's StyleGAN2 ``.pth``; BigGAN-PyTorch's ``G_ema.pth``,
-              ``generator.pt`` of an SN-GAN, ``.pth`` of a Progressive GAN; a checkpoint of a training, a whole module or a state
-              dict of one of these (``.pt``, ``.pth``, ``.safetensors``), whatever else is in it; our own ``.safetensors``;
+              ``generator.pt`` of an SN-GAN, ``.pth`` of a Progressive GAN, ``latest_net_G.pth`` of pix2pixHD; a checkpoint of a
+              training, a whole module or a state dict of one of these (``.pt``, ``.pth``, ``.safetensors``), whatever else is in
+              it; our own ``.safetensors``;
             - ``https://...#sha256=HEX``, downloaded once into the cache folder and verified;
             - ``file.py:name``, your own generator (see :func:`semanifold.generators.wrapped.wrap`). This runs the file.
         device: where it shall lie.
         dtype: precision of its weights.
         sha256: SHA-256 that the file must have; needed for an address that does not carry it.
+        inputs: folder of label maps, or of photos, that the seeds of a generator of pictures number, in the order of their names.
         say: gets a sentence about whatever the file lacks and was drawn, and about what was left out.
 
     Raises:
@@ -107,6 +121,8 @@ def load_generator(
     else:
         zoo.check_name(text)
         generator = load_file(text, sha256=sha256, say=say)
+    if inputs is not None:
+        generator = generator.with_folder(inputs, say=say)
     try:
         if torch.device(device).type == "meta":
             raise RuntimeError("it holds no numbers")
@@ -244,7 +260,15 @@ def _place(text: str) -> Path:
         return Path(text)
     if text == "analytic":
         raise SemanifoldError("The generator analytic has no weights to write; it is a formula.")
-    return FACES if text == "faces" else zoo.located_file(text) if text in zoo.table() else Path(text)
+    return (
+        FACES
+        if text == "faces"
+        else FACE_MAPS
+        if text == "facemaps"
+        else zoo.located_file(text)
+        if text in zoo.table()
+        else Path(text)
+    )
 
 
 def save_generator(

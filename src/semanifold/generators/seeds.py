@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import operator
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ import torch
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError, shown
+
+Seeds = int | Sequence[int] | str | os.PathLike[str]
+"""One seed or several; for a generator that makes pictures of pictures also a file or a folder of them."""
 
 SMALL = 1 << 32
 """Seeds below this, from 0 on, are PyTorch's own."""

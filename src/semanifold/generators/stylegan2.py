@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from semanifold.errors import SemanifoldError, near_names, of_type, shown
 from semanifold.generators.base import Generator
+from semanifold.generators.seeds import Seeds
 from semanifold.generators.states import assembled
 from semanifold.generators.stylegan2_config import StyleGAN2Config, layer_table
 from semanifold.generators.stylegan2_fused import fused_pictures
@@ -257,7 +258,7 @@ class StyleGAN2(Generator):
 
     def sample(
         self,
-        seeds: int | Sequence[int],
+        seeds: Seeds,
         space: str | None = None,
         *,
         labels: Tensor | Sequence[int] | int | None = None,
@@ -267,7 +268,7 @@ class StyleGAN2(Generator):
         """Draw one code per seed; see :meth:`Generator.sample`.
 
         Args:
-            seeds: one integer a code.
+            seeds: one whole number per code.
             space: space of the result; without it z, or what :meth:`truncate` returns.
             labels: class index or ``[n, classes]`` weights.
             truncation: psi of :meth:`truncate`.
