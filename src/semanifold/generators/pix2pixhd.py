@@ -225,9 +225,8 @@ class Pix2PixHD(Generator):
             if known is not None and name in MASK_REGIONS:
                 return known(name)
             if name not in names:
-                raise SemanifoldError(
-                    f"{self.name} has no label {shown(name, 40)!r}: {near_names(name, [*names, *MASK_REGIONS] if known else names)}"
-                )
+                every = names if known is None else [*names, *MASK_REGIONS]
+                raise SemanifoldError(f"{self.name} has no label {shown(name, 40)!r}: {near_names(name, every)}")
             if code is None:
                 raise SemanifoldError("A label lies elsewhere in every map; say whose it is by a seed or a code.")
             one = self.sample(code) if isinstance(code, int) else code
