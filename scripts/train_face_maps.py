@@ -1,10 +1,10 @@
 """Train the bundled pix2pixHD, which draws faces from label maps, and write its weights.
 
-    python scripts/train_face_maps.py --minutes 8    # the same command goes on where it stopped
+    python scripts/train_face_maps.py --minutes 30   # the same command goes on where it stopped
 
 Label maps and pictures come from the renderer: colours and light are always the same, so that a map decides its picture, and the
 network learns it by regression (mean absolute difference, more where the small parts are, and the difference between neighbours).
-Seeded and resumable; one core makes some 40 pictures per second.
+Seeded and resumable; one core makes some 30 pictures per second.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Training:
         export: file to write.
     """
 
-    minutes: float = 8.0
-    pictures: int = 20_000
+    minutes: float = 30.0
+    pictures: int = 50_000
     batch: int = 16
     rate: float = 2e-3
     seed: int = 0
