@@ -9,20 +9,30 @@ from typing import Any, cast
 from semanifold.edits import Edit, WeightEdit
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
-from semanifold.generators.loading import save_generator
+from semanifold.generators.loading import Layout, save_generator
+from semanifold.generators.states import Say, silent
 
 
 def bake(
-    edit: Edit, generator: Generator, path: str | os.PathLike[str], *, strength: float = 1.0, overwrite: bool = False
+    edit: Edit,
+    generator: Generator,
+    path: str | os.PathLike[str],
+    *,
+    strength: float = 1.0,
+    layout: Layout | None = None,
+    overwrite: bool = False,
+    say: Say = silent,
 ) -> Generator:
     """Write a generator whose own pictures are the edited ones, and return it; the given one is not changed.
 
     Args:
         edit: an edit of weights.
         generator: that it is for.
-        path: the new file, ``.safetensors``.
+        path: the new file, ``.safetensors``, or ``.pt`` for other programs.
         strength: ``t`` of the edit: 1 is its end, -1 the other, and beyond is allowed.
+        layout: how the tensors are called; see :func:`~semanifold.generators.loading.save_generator`.
         overwrite: whether the file may be replaced.
+        say: gets what the other program needs to be told.
 
     Raises:
         SemanifoldError: for an edit of codes, one that does not fit, a strength that is not finite, or a file that cannot be
@@ -33,5 +43,5 @@ def bake(
     if not math.isfinite(strength):
         raise SemanifoldError(f"strength is a finite number, such as 1 or -0.5, but it is {strength:g}.")
     baked = edit.baked(generator, strength)
-    save_generator(cast("Any", baked), path, overwrite=overwrite)
+    save_generator(cast("Any", baked), path, layout=layout, overwrite=overwrite, say=say)
     return baked

@@ -91,7 +91,9 @@ def inspect_files(command: Inspect) -> int:
 
 def convert_file(command: Convert) -> int:
     """Write the new file."""
-    generator = convert(command.source, command.target, half=command.half, overwrite=command.overwrite, say=remark)
+    generator = convert(
+        command.source, command.target, half=command.half, layout=command.layout, overwrite=command.overwrite, say=remark
+    )
     words = f"{generator.name}, {generator.picture_shape[1]} pixels, {command.target.stat().st_size / 2**20:.1f} MB"
     facts(fingerprint=generator.fingerprint, target=str(command.target))
     say(f"{command.target}: {words}, fingerprint {generator.fingerprint}")

@@ -10,7 +10,7 @@ import torch
 from semanifold.actions.base import check_weights, facts_of, load, named_generator, start_code, start_run
 from semanifold.actions.directions import SHEET, draw
 from semanifold.actions.results import find_edit
-from semanifold.actions.terminal import facts, hint, progress_line, say, show
+from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
 from semanifold.baking import bake
 from semanifold.commands.places import model_for
 from semanifold.commands.weights import Bake, Weights
@@ -112,7 +112,9 @@ def bake_edit(command: Bake) -> int:
     model = model_for(command.model, command.edit, edit.info.generator)
     generator = named or load(model)
     check_weights(generator, [edit])
-    baked = bake(edit, generator, command.target, strength=command.strength, overwrite=command.overwrite)
+    baked = bake(
+        edit, generator, command.target, strength=command.strength, layout=command.layout, overwrite=command.overwrite, say=remark
+    )
     facts(fingerprint=baked.fingerprint, target=str(command.target))
     say(f"{command.target}: {generator.name} with {edit.info.name} inside, at strength {command.strength:g}.")
     hint("sample", "--generator", command.target)

@@ -86,14 +86,17 @@ class Convert(Command):
 
     Attributes:
         source: file or address of the weights, or a name of the zoo; not your own file.py:name, which only your code can build.
-        target: the new file, ending in .safetensors.
+        target: the new file, ending in .safetensors, or in .pt for other programs.
         half: store 16-bit numbers: half the size, and pictures that differ in the third digit.
+        layout: how the tensors are called; semanifold for .safetensors and rosinality (stylegan2-pytorch) for .pt if left out;
+            nvidia is the state dict of stylegan2-ada-pytorch.
         overwrite: replace the target if it is there.
     """
 
     source: Annotated[str, option("SOURCE")] = field(kw_only=False)
     target: Annotated[Path, option("TARGET")] = field(kw_only=False)
     half: Annotated[bool, option(group=MAIN)] = False
+    layout: Annotated[Literal["semanifold", "rosinality", "nvidia"] | None, option(group=MAIN)] = None
     overwrite: bool = False
 
     def run(self) -> int:

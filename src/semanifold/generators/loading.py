@@ -10,12 +10,14 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
 
-from semanifold.errors import SemanifoldError, of_type, shown
+from semanifold.errors import SemanifoldError, near_names, of_type, shown
 from semanifold.generators import zoo
 from semanifold.generators.architectures import ARCHITECTURES, FORMAT, Loadable, generator_of, identify, other_network
 from semanifold.generators.base import Generator
@@ -26,9 +28,14 @@ from semanifold.generators.inert import UnreadableError
 from semanifold.generators.own_files import from_own_file
 from semanifold.generators.pix2pixhd import Pix2PixHD
 from semanifold.generators.states import Say, silent
+from semanifold.generators.stylegan2 import StyleGAN2
+from semanifold.generators.stylegan2_export import as_nvidia, as_rosinality
 from semanifold.generators.wrapped import Wrapped, check_steady, first_line
-from semanifold.storage.files import is_folder
+from semanifold.storage.files import is_folder, replacing
 from semanifold.storage.tensors import write_tensors
+
+Layout = Literal["semanifold", "rosinality", "nvidia"]
+"""How the tensors of a file are called."""
 
 EXPECTED = (
     f"weights of {', '.join(row.kind for row in ARCHITECTURES)} are expected (.pt, .pth, .pkl or .safetensors), "
@@ -225,6 +232,7 @@ def convert(
     target: str | os.PathLike[str],
     *,
     half: bool = False,
+    layout: Layout | None = None,
     overwrite: bool = False,
     sha256: str | None = None,
     say: Say = silent,
@@ -233,8 +241,9 @@ def convert(
 
     Args:
         source: file, address or name of the weights.
-        target: the new file, ``.safetensors``.
+        target: the new file, ``.safetensors``, or ``.pt`` for other programs.
         half: store 16-bit floats, half the size; the pictures are then no longer exactly the same.
+        layout: see :func:`save_generator`.
         overwrite: whether ``target`` may be replaced.
         sha256: SHA-256 that the source must have.
         say: gets a sentence about whatever the source lacks and was drawn, and about what was left out.
@@ -242,7 +251,7 @@ def convert(
     Raises:
         SemanifoldError: if the source cannot be read or the target cannot be written; nothing half-written remains.
     """
-    _check_target(Path(target), overwrite)
+    _check_target(Path(target), overwrite, layout)
     text = os.fspath(source)
     path, digest = fetch(text, sha256) if is_url(text) else (_place(text), sha256)
     contents = _verified(path, digest)
@@ -250,7 +259,7 @@ def convert(
     if not read_header(contents):
         generator.source = text
     original = shown(str(read_header(contents).get("original_sha256", contents.sha256)))
-    save_generator(generator, target, half=half, overwrite=overwrite, original_sha256=original)
+    save_generator(generator, target, half=half, layout=layout, overwrite=overwrite, original_sha256=original, say=say)
     return load_file(target)
 
 
@@ -276,17 +285,23 @@ def save_generator(
     path: str | os.PathLike[str],
     *,
     half: bool = False,
+    layout: Layout | None = None,
     overwrite: bool = False,
     original_sha256: str = "",
+    say: Say = silent,
 ) -> None:
     """Write a generator as safetensors; its header holds the configuration, name, source and licence.
 
     Args:
         generator: the generator.
-        path: the new file, ``.safetensors``.
+        path: the new file, ``.safetensors``, or ``.pt`` for other programs.
         half: store 16-bit floats, half the size; they are loaded as float32.
+        layout: how the tensors are called: ``"semanifold"``, the only one that holds the configuration and the default for
+            ``.safetensors``; of a StyleGAN2 also ``"rosinality"``, the ``.pt`` of rosinality/stylegan2-pytorch and the default
+            for ``.pt``, or ``"nvidia"``, the state dict of stylegan2-ada-pytorch.
         overwrite: whether the file may be replaced.
         original_sha256: SHA-256 of the file that the weights are from.
+        say: gets what the other program needs to be told.
 
     Raises:
         SemanifoldError: if the weights are not finite or the file cannot be written; nothing half-written remains.
@@ -296,8 +311,17 @@ def save_generator(
     if row is None:
         kinds = ", ".join(row.kind for row in ARCHITECTURES)
         raise SemanifoldError(f"{type(generator).__name__} cannot be saved as safetensors; these generators can: {kinds}.")
-    _check_target(path, overwrite)
-    state = {
+    layout = _check_target(path, overwrite, layout)
+
+    def told(words: str) -> None:
+        say(f"{shown(str(path), 200)}: {words}.")
+
+    beside: dict[str, Any] = {}
+    if layout != "semanifold":
+        if not isinstance(generator, StyleGAN2):
+            raise SemanifoldError(f"{generator.name} is a {row.kind}; only a StyleGAN2 can be written in the layout {layout}.")
+        beside = as_rosinality(generator, say=told) if layout == "rosinality" else {"g_ema": as_nvidia(generator, say=told)}
+    state: dict[str, Tensor] = beside.pop("g_ema", None) or {
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in generator.state_dict().items()
     }
     state = {key: value.half() if half else value for key, value in state.items()}
@@ -316,19 +340,34 @@ def save_generator(
         "original_sha256": original_sha256,
     }
     try:
-        write_tensors(path, state, header)
+        if path.suffix != ".safetensors":
+            with replacing(path) as part:
+                torch.save({"g_ema": state, **beside} if beside else state, part)
+        elif layout == "nvidia":
+            with replacing(path) as part:
+                save_file(state, part)
+        else:
+            write_tensors(path, state, header)
     except (OSError, ValueError, SafetensorError) as error:
         why = shown(first_line(error))
         raise SemanifoldError(f"{shown(str(path), 200)} cannot be written: {why}; choose another name or folder.") from error
 
 
-def _check_target(path: Path, overwrite: bool) -> None:
+def _check_target(path: Path, overwrite: bool, layout: Layout | None) -> Layout:
+    """Refuse a file that cannot be written in this layout, and return the layout."""
     name = shown(str(path), 200)
-    if path.suffix != ".safetensors":
-        raise SemanifoldError(f"The target {name} must end in .safetensors, the format that semanifold writes.")
+    if layout is not None and layout not in get_args(Layout):
+        raise SemanifoldError(f"There is no layout {shown(str(layout), 40)!r}: {near_names(str(layout), get_args(Layout))}")
+    if path.suffix not in (".safetensors", ".pt", ".pth"):
+        raise SemanifoldError(f"The target {name} must end in .safetensors, or in .pt for other programs.")
+    chosen: Layout = layout or ("semanifold" if path.suffix == ".safetensors" else "rosinality")
+    if chosen == ("rosinality" if path.suffix == ".safetensors" else "semanifold"):
+        end = ".pt" if chosen == "rosinality" else ".safetensors"
+        raise SemanifoldError(f"The layout {chosen} is written to files that end in {end}, but the target is {name}.")
     if not is_folder(path.parent):
         raise SemanifoldError(f"There is no folder {shown(str(path.parent), 200)} to write {shown(path.name)} to; make it first.")
     if is_folder(path):
         raise SemanifoldError(f"{name} is a folder; give the name of a new file.")
     if os.path.lexists(path) and not overwrite:
         raise SemanifoldError(f"{name} exists already; choose another name, or --overwrite (overwrite=True).")
+    return chosen
