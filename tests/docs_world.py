@@ -21,8 +21,8 @@ from semanifold.paths.files import save_paths
 from semanifold.paths.joint import joint_paths
 from semanifold.paths.presets import PRESETS, Preset
 from semanifold.paths.warped import warped_paths
-from semanifold.paths.weight_axes import calibrated
 from semanifold.paths.weight_hessian import hessian_paths
+from semanifold.paths.weight_ranges import calibrated
 
 NAMES = ("smile", "yaw", "age", "pitch")
 """Names of paths that the docs use."""

@@ -134,7 +134,7 @@ def test_a_generator_with_an_edit_inside_makes_the_edited_pictures(found, capsys
     torch.testing.assert_close(baked.images(baked.sample(5)), wanted, rtol=1e-4, atol=1e-5)
     for words, sentence in {
         ("bake", "svd:2", "baked.safetensors", "--generator", "g.safetensors"): "exists already",
-        ("bake", "svd:2", "baked.pt", "--generator", "g.safetensors"): "must end in .safetensors",
+        ("bake", "svd:2", "baked.npz", "--generator", "g.safetensors"): "must end in .safetensors",
         ("bake", "svd:2", "new.safetensors", "--strength", "nan", "--generator", "g.safetensors"): "finite number",
         ("bake", "faces:smile", "new.safetensors"): "moves codes",
         (

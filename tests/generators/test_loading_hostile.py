@@ -296,7 +296,6 @@ def test_unreadable_places(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ("pix2pixhd_global", "pix2pixHD.*not load yet"),
         ("stylegan3_t_1024", "StyleGAN3.*not load yet"),
         ("stylegan3_r_1024", "StyleGAN3.*not load yet"),
     ],
@@ -308,7 +307,7 @@ def test_other_networks(model: str, words: str, tmp_path: Path) -> None:
     save_file(state, tmp_path / "x.safetensors")
     write_nvidia(tmp_path / "x.pkl", state)
     for file in ("x.pt", "x.safetensors", "x.pkl"):
-        assert "StyleGAN2, BigGAN, Progressive GAN, SN-GAN are expected" in refused(tmp_path / file, words)
+        assert "StyleGAN2, BigGAN, Progressive GAN, SN-GAN, pix2pixHD are expected" in refused(tmp_path / file, words)
 
 
 def test_a_discriminator(tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from semanifold.generators.editing import weight_of
 from semanifold.locality.metrics import mse_ratio
 from semanifold.masks import as_mask
 from semanifold.paths.navigan import layer_name
-from semanifold.paths.weight_axes import SEEN, calibrated, joint_weight_paths, masked_weight_paths
+from semanifold.paths.weight_axes import joint_weight_paths, masked_weight_paths
 from semanifold.paths.weight_hessian import hessian_paths, hessian_product, leading
+from semanifold.paths.weight_ranges import SEEN, Walk, calibrated
+from semanifold.paths.weights import svd_paths
 
 LAYER = layer_name(settings("hessian_small")["layer_ix"])
 DISTANCES = {
@@ -117,6 +119,75 @@ def test_joint_axes_tell_the_halves_apart(halves):
     for k in range(2):
         columns = paths.direction(k)["network.conv"][..., 0, 0].norm(dim=0)
         assert columns.max() > 0.999 * columns.norm(), "an axis moves one half"
+
+
+def test_a_search_goes_on_where_it_broke_off(generator, codes, tmp_path):
+    """Bit for bit, from the state that was written last; the state of another search is refused."""
+    ways = {"samples": 2, "batch": 2, "tolerance": 1e-3}
+    whole = hessian_paths(generator, [LAYER], 6, progress=False, **ways)
+
+    def stop(told: dict) -> None:
+        if told["products"].startswith("16"):
+            raise KeyboardInterrupt
+
+    state = tmp_path / "state.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        hessian_paths(generator, [LAYER], 6, checkpoint=state, every=0, progress=stop, **ways)
+    again = hessian_paths(generator, [LAYER], 6, checkpoint=state, progress=False, **ways)
+    assert torch.equal(again.basis, whole.basis)
+    assert again.info.measured == whole.info.measured
+    values = again.info.measured["eigenvalue"]
+    assert list(values) == sorted(values, reverse=True)
+    assert max(again.info.measured["residual"]) <= 1e-3
+    for wrong in ({"k": 5}, {"samples": 3}):
+        with pytest.raises(SemanifoldError, match="of another search"):
+            hessian_paths(generator, [LAYER], **{"k": 6, "checkpoint": state, "progress": False, **ways, **wrong})
+    state.write_bytes(b"nothing")
+    with pytest.raises(SemanifoldError, match=r"state\.safetensors"):
+        hessian_paths(generator, [LAYER], 6, checkpoint=state, progress=False, **ways)
+
+
+class Slider(torch.nn.Module):
+    """A square whose brightness is the weight of a convolution; half of it is squashed at 1, as by a hyperbolic tangent."""
+
+    def __init__(self, squash: bool) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(1, 1, 1, bias=False)
+        torch.nn.init.constant_(self.conv.weight, 0.5)
+        self.squash = squash
+
+    def forward(self, z: Tensor) -> Tensor:
+        seen = self.conv(z.reshape(-1, 1, 4, 4))
+        return (4 * seen).tanh() if self.squash else seen
+
+
+def test_a_range_ends_where_pictures_stop_changing():
+    sets = {}
+    for squash in (False, True):
+        sliders = sm.wrap(Slider(squash), (16,))
+        sets[squash] = calibrated(svd_paths(sliders, "network.conv", 1), sliders, samples=2, progress=False)
+    even, squashed = (sets[squash].info.measured for squash in (False, True))
+    assert even["evenness"][0] > 0.99, "a linear layer is an even slider"
+    assert squashed["evenness"][0] < 0.9
+    assert sets[True][0].info.usable == (squashed["low"][0], squashed["high"][0])
+    norms, one = torch.tensor([1.0, 2.0, 4.0, 8.0], dtype=torch.float64), torch.ones(4, 1, dtype=torch.float64)
+    growing = norms[:, None]
+    assert Walk(growing, growing, 0 * one).end(norms) == 8, "nothing ends it"
+    assert Walk(growing.clamp(max=2), growing, 0 * one).end(norms) == 2, "the change stalls at 2"
+    assert Walk(growing, growing, growing / 4).end(norms) == pytest.approx(4), "the manifold is left at 4"
+
+
+def test_a_range_ends_where_pictures_are_no_longer_the_generators_own():
+    """Pictures of faces whose weights are driven far are no faces: the range of the first singular vector is short."""
+    generator = sm.load_generator("faces")
+    paths = calibrated(svd_paths(generator, "convs.4", 1), generator, samples=2, progress=False)
+    low, high = paths[0].info.usable
+    assert low < -0.05
+    assert high > 0.05
+    assert min(-low, high) < 0.95
+    assert max(-low, high) >= 1 - 1e-6, "t = 1 is no farther than the farther end"
+    seen = paths.shifted_images(generator, 9, 0, high * paths.info.step * paths.info.count)
+    torch.testing.assert_close(paths[0].images(generator, 9, [high]), seen, rtol=1e-3, atol=1e-3)
 
 
 def test_a_path_ends_where_its_change_is_seen_at_once():

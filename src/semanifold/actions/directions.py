@@ -99,7 +99,8 @@ def draw(generator: Generator, paths: PathSet, code: Latents, path: Path) -> dic
     pictures = []
     with progress_line("drawing the paths") as line:
         for k in range(len(paths)):
-            pictures.append(paths[k].images(generator, code, t).cpu())
+            low, high = paths.info.usable(k)
+            pictures.append(paths[k].images(generator, code, torch.where(t < 0, -low * t, high * t)).cpu())
             line({"step": k + 1, "steps": len(paths)})
     change = [float((p[-1] - p[0]).square().mean()) for p in pictures]
     words = {k: changes_between(generator, p[-1:], p[:1], most=1) for k, p in enumerate(pictures)}

@@ -45,6 +45,7 @@ from semanifold.actions.results import (
 )
 from semanifold.actions.seen import leak, what_changed
 from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
+from semanifold.actions.weights import beyond
 from semanifold.commands import early
 from semanifold.commands.base import EditModel, Model, onto_others
 from semanifold.commands.edits import Combine, Render, Transfer
@@ -285,6 +286,8 @@ def timed(command: Render, edit: Edit, generator: Generator) -> Edit:
     if command.trim:
         edit = trim(generator, edit)
     if command.until is not None:
+        if isinstance(edit, WeightEdit):
+            beyond(edit, command.until)
         edit = extrapolate(edit, command.until)
     if command.even:
         edit = retime(generator, edit)

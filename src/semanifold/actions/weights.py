@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -15,15 +16,16 @@ from semanifold.baking import bake
 from semanifold.commands.places import model_for
 from semanifold.commands.weights import Bake, Weights
 from semanifold.distances import distance_by_name
+from semanifold.edits import Edit
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, editable_layers
 from semanifold.paths.files import PATHS, save_paths
-from semanifold.paths.weight_axes import calibrated
 from semanifold.paths.weight_hessian import hessian_paths
 from semanifold.paths.weight_methods import SAMPLES, middle_layer, weight_paths
+from semanifold.paths.weight_ranges import calibrated
 from semanifold.paths.weights import WeightPaths, svd_paths
-from semanifold.storage.runs import working
+from semanifold.storage.runs import CHECKPOINT, working
 
 TERMS, STEPS = 64, 16
 
@@ -42,16 +44,17 @@ def find_weights(command: Weights) -> int:
         say(f"{folder} is finished already; --overwrite does it again.")
     else:
         with working(run):
-            paths = find(command, generator, layers)
+            paths = find(command, generator, layers, run.folder / CHECKPOINT)
             save_paths(paths, run.path(PATHS))
             draw(generator, paths, code, run.path(SHEET))
             say(f"{len(paths)} directions in {paths.what_moves} of {generator.name}, by {paths.info.method}.")
+            tell_ranges(paths)
     show(folder / SHEET)
     hint(*command.then)
     return 0
 
 
-def find(command: Weights, generator: Generator, layers: tuple[str, ...]) -> WeightPaths:
+def find(command: Weights, generator: Generator, layers: tuple[str, ...], checkpoint: Path) -> WeightPaths:
     """Return the set."""
     assert command.method != "layers"
     with progress_line(f"directions in {', '.join(layers)}") as line:
@@ -64,8 +67,25 @@ def find(command: Weights, generator: Generator, layers: tuple[str, ...]) -> Wei
             samples=command.samples or SAMPLES,
             seeds=[command.start.seed] if command.one else None,
             distance=distance_by_name(command.distance),
+            checkpoint=checkpoint,
             progress=line,
         )
+
+
+def tell_ranges(paths: WeightPaths) -> None:
+    """Say how far the directions may go, and how evenly pictures change along them."""
+    measured = paths.info.measured
+    facts(**measured)
+    even = sorted(measured["evenness"])
+    low, high = (f"{min(measured[end]):.2g} to {max(measured[end]):.2g}" for end in ("low", "high"))
+    say(f"They may be used down to t = {low} and up to {high}; evenness {even[0]:.2g} to {even[-1]:.2g} (1 is even).")
+
+
+def beyond(edit: Edit, t: float) -> None:
+    """Say so if a t lies outside of the range in which an edit's pictures stay good."""
+    low, high = edit.info.usable
+    if not low <= t <= high:
+        remark(f"t = {t:g} lies outside of the usable range of {edit.info.name}, {low:.2g} to {high:.2g}; pictures may break.")
 
 
 def weight_paths_to_train(generator: Generator, kind: str, layers: tuple[str, ...], k: int, seed: int) -> WeightPaths:
@@ -91,7 +111,7 @@ def weight_paths_to_train(generator: Generator, kind: str, layers: tuple[str, ..
     else:
         made = WeightPaths.from_vectors(basis.basis, basis.layers, info, coefficients=coefficients)
     with progress_line("finding how far each may go") as line:
-        made = calibrated(made.to(generator.device), generator, samples=3, progress=line)
+        made = calibrated(made.to(generator.device), generator, samples=3, progress=line).with_info(measured={})
     made.coefficients.requires_grad_()
     return made
 
@@ -112,6 +132,7 @@ def bake_edit(command: Bake) -> int:
     model = model_for(command.model, command.edit, edit.info.generator)
     generator = named or load(model)
     check_weights(generator, [edit])
+    beyond(edit, command.strength)
     baked = bake(
         edit, generator, command.target, strength=command.strength, layout=command.layout, overwrite=command.overwrite, say=remark
     )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PATIENCE = 0.5
 """Seconds after which no further picture is drawn for a notebook."""
 
-WORLDS = {"774e8664b4613bdb": "faces"}
+WORLDS = {"774e8664b4613bdb": "faces", "043235c345a259a4": "faces"}
 """Worlds whose truth is known, by the fingerprint of the bundled weights that show them."""
 
 

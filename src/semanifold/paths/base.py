@@ -38,6 +38,8 @@ class PathSetInfo:
         step: length of one step in the latent space; the magnitude that a path is traced in.
         count: steps from ``t = 0`` to ``t = 1``.
         names: what paths are called, ``"smile +"``, by their index; a path without a name is called ``path 12``.
+        measured: numbers per path, by what they are: ``low`` and ``high`` (the usable range of t), ``evenness`` (smallest over
+            largest speed in it), ``eigenvalue``, ``residual``.
         cite: papers to cite.
     """
 
@@ -49,6 +51,7 @@ class PathSetInfo:
     step: float = 0.2
     count: int = 16
     names: Mapping[int, str] = field(default_factory=dict)
+    measured: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     cite: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -58,6 +61,11 @@ class PathSetInfo:
                 f"A path takes at least 1 step, at most {MOST_STEPS:,}, of a length above 0, at most {LONGEST_STEP:,}, but "
                 f"{shown(str(self.count), 20)} steps of {self.step:g} were given."
             )
+
+    def usable(self, index: int) -> tuple[float, float]:
+        """Return the range of t in which a path's pictures keep changing and stay good, as far as it was measured."""
+        ends = [self.measured.get(name) for name in ("low", "high")]
+        return (-1.0, 1.0) if None in ends else (ends[0][index], ends[1][index])  # type: ignore[index]  # both are there
 
 
 class PathSet(nn.Module, ABC):
@@ -104,7 +112,7 @@ class PathSet(nn.Module, ABC):
                 layers=info.layers,
                 generator=info.generator,
                 fingerprint=info.fingerprint,
-                usable=(-1.0, 1.0),
+                usable=info.usable(index),
                 cite=info.cite,
             ),
         )

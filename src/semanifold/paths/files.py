@@ -32,6 +32,8 @@ FORMAT = "semanifold-paths-1"
 UNFINISHED = "models/checkpoint.safetensors"
 """What a training that goes on, or broke off, has in its folder."""
 KINDS: dict[str, type[PathSet]] = {leaf.kind: leaf for leaf in (LinearPaths, WarpedPaths, WeightPaths)}
+MOST_T = 1000.0
+"""Ends of the usable range of a path."""
 MOST_NUMBERS = 1 << 26
 """Numbers of all directions of a set at one code, or of all codes along one path."""
 
@@ -165,6 +167,10 @@ def _made(header: dict[str, Any], tensors: dict[str, Tensor], name: str) -> Path
         raise SemanifoldError(
             f"{what} is damaged: {count:,} paths of {size:,} numbers and {info.count:,} steps do not fit into memory."
         )
+    if any(len(numbers) != count for numbers in info.measured.values()) or not all(
+        -MOST_T <= low <= 0 <= high <= MOST_T for low, high in map(info.usable, range(count))
+    ):
+        raise SemanifoldError(f"{what} is damaged: what was measured of its paths makes no sense.")
     if not all(0 <= index < count for index in info.names):
         raise SemanifoldError(f"{what} is damaged: it names paths that it does not have.")
     info = replace(info, names={index: shown(text, 100) for index, text in info.names.items()})

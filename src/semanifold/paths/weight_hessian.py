@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,14 +15,19 @@ from torch.func import functional_call, jvp, vjp
 
 from semanifold.distances import Distance, l2
 from semanifold.eigenpairs import Eigenpairs, Product, begin, step
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import weight_of
 from semanifold.latents import Latents
 from semanifold.paths.weight_axes import WeightSpace, codes_for
 from semanifold.paths.weights import CITE, WeightPaths, info_of
 from semanifold.progress import Watch, watching
+from semanifold.storage.files import is_file
+from semanifold.storage.tensors import read_tensors, write_tensors
 
+FORMAT = "semanifold-eigenpairs-1"
+SAVE_EVERY = 30.0
+"""Seconds between two writings of the state of a search."""
 TOLERANCE = 1e-2
 """Residual of an eigenpair, as a share of the largest eigenvalue, from which it counts as found."""
 BLOCK = 8
@@ -109,6 +117,7 @@ def leading(
     most_products: int | None = None,
     seed: int = 0,
     state: Eigenpairs | None = None,
+    keep: Callable[[Eigenpairs], None] | None = None,
     progress: Watch = None,
 ) -> Spectrum:
     """Find the k leading eigenpairs of a matrix.
@@ -122,7 +131,8 @@ def leading(
         block: rows that are multiplied at a time.
         most_products: rows that are multiplied at most; ``8 k`` and 40 more when None.
         seed: of the first rows.
-        state: where an earlier search broke off.
+        state: where an earlier search broke off; it goes on bit for bit.
+        keep: gets the state after every block.
         progress: called with ``step``, ``steps`` and the first eigenvalue; a bar when None, nothing when False.
 
     Raises:
@@ -139,6 +149,8 @@ def leading(
             state = step(state, product, k, most)
             if not torch.isfinite(state.products).all():
                 raise SemanifoldError("The pictures change by NaN or infinite amounts with these weights; choose another layer.")
+            if keep is not None:
+                keep(state)
             values, vectors, residuals = state.pairs(min(k, len(state.basis)))
             found = int((residuals <= tolerance).sum()) if len(values) == k else 0
             tell({"step": found, "steps": k, "largest": float(values[0]), "products": f"{state.multiplied} products"})
@@ -158,6 +170,8 @@ def hessian_paths(
     tolerance: float = TOLERANCE,
     batch: int = 8,
     steps: int = 16,
+    checkpoint: str | os.PathLike[str] | None = None,
+    every: float = SAVE_EVERY,
     progress: Watch = None,
 ) -> WeightPaths:
     """Return the directions in which the weights of layers change pictures most, on average over many, the strongest first.
@@ -173,15 +187,71 @@ def hessian_paths(
         tolerance: residual from which an eigenpair counts as found.
         batch: pictures at a time.
         steps: steps from ``t = 0`` to ``t = 1``.
+        checkpoint: file that keeps the state of the search, which goes on from there, bit for bit.
+        every: seconds between two writings of it.
         progress: see :func:`leading`.
 
+    Returns:
+        The set; ``info.measured`` has the ``eigenvalue`` and the ``residual`` of every direction.
+
     Raises:
-        SemanifoldError: for layers that are not there, or pictures that do not change.
+        SemanifoldError: for layers that are not there, pictures that do not change, or the checkpoint of another search.
     """
     space = WeightSpace(generator, tuple(layers))
     codes = codes_for(generator, samples, seed, None)
     product = hessian_product(generator, layers, codes, distance, size=size, batch=batch)
-    found = leading(product, space.size, k, space.zero(), tolerance=tolerance, seed=seed, progress=progress)
+    what = [generator.fingerprint, *layers, k, samples, size, seed, tolerance, batch, getattr(distance, "__qualname__", distance)]
+    key = hashlib.sha256(repr(what).encode()).hexdigest()[:32]
+    before = None if checkpoint is None else read_state(checkpoint, key, space.zero())
+    keep = None if checkpoint is None else _keeper(checkpoint, key, every)
+    found = leading(
+        product, space.size, k, space.zero(), tolerance=tolerance, seed=seed, state=before, keep=keep, progress=progress
+    )
+    measured = {"eigenvalue": tuple(found.values.tolist()), "residual": tuple(found.residuals.tolist())}
     method = f"eigenvectors of the Hessian (residuals up to {float(found.residuals.max()):.1g} of the largest eigenvalue)"
-    info = info_of(generator, method=method, step=space.norm / 2 / steps, count=steps, cite=CITE)
+    info = info_of(generator, method=method, step=space.norm / 2 / steps, count=steps, cite=CITE, measured=measured)
     return WeightPaths.from_vectors(found.vectors.cpu(), space.shapes, info).to(generator.device)
+
+
+def write_state(state: Eigenpairs, path: str | os.PathLike[str], key: str) -> None:
+    """Write the state of a search as safetensors, whole or not at all."""
+    tensors = {"basis": state.basis, "products": state.products, "ahead": state.ahead}
+    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_tensors(path, held, {"format": FORMAT, "key": key, "multiplied": state.multiplied})
+
+
+def read_state(path: str | os.PathLike[str], key: str, like: Tensor) -> Eigenpairs | None:
+    """Read the state of a search; None if there is no such file.
+
+    Args:
+        path: the file.
+        key: digest of everything that decides the search.
+        like: ``[1, N]``: size, device and precision.
+
+    Raises:
+        SemanifoldError: if the file is damaged, or belongs to another search.
+    """
+    if not is_file(path):
+        return None
+    name, (header, tensors, _) = shown(os.fspath(path), 200), read_tensors(path)
+    sizes = [tensors[part].shape if part in tensors else None for part in ("basis", "products", "ahead")]
+    count = header.get("multiplied")
+    sound = sizes[0] == sizes[1] and all(size is not None and len(size) == 2 and size[1] == like.shape[1] for size in sizes)
+    if not sound or header.get("format") != FORMAT or header.get("key") != key or not isinstance(count, int):
+        raise SemanifoldError(f"The checkpoint {name} is damaged, or of another search; remove it to begin again.")
+    # copied into memory of their own: a file's tensors may be badly aligned, and products are then rounded otherwise
+    basis, products, ahead = (tensors[part].clone().to(like) for part in ("basis", "products", "ahead"))
+    return Eigenpairs(basis, products, ahead, count)
+
+
+def _keeper(path: str | os.PathLike[str], key: str, every: float) -> Callable[[Eigenpairs], None]:
+    """Return what writes a state, but not too often."""
+    last = time.monotonic()
+
+    def keep(state: Eigenpairs) -> None:
+        nonlocal last
+        if time.monotonic() - last >= every:
+            write_state(state, path, key)
+            last = time.monotonic()
+
+    return keep

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Literal
 
@@ -10,8 +11,9 @@ from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, editable_layers
 from semanifold.masks import Mask
-from semanifold.paths.weight_axes import calibrated, joint_weight_paths, masked_weight_paths
+from semanifold.paths.weight_axes import joint_weight_paths, masked_weight_paths
 from semanifold.paths.weight_hessian import hessian_paths
+from semanifold.paths.weight_ranges import calibrated
 from semanifold.paths.weights import WeightPaths, svd_paths
 from semanifold.progress import Watch
 
@@ -31,6 +33,7 @@ def weight_paths(
     samples: int = SAMPLES,
     seeds: Sequence[int] | None = None,
     distance: Distance = l2,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: Watch = None,
 ) -> WeightPaths:
     """Find K directions in the weights of a generator, each as long as it takes for a change that is seen at once.
@@ -45,6 +48,7 @@ def weight_paths(
         samples: pictures that decide.
         seeds: their own numbers, instead, for the method ``mask``; one alone finds directions for that picture.
         distance: how pictures are compared, for the method ``hessian``.
+        checkpoint: file that keeps the state of a search of the method ``hessian``, which goes on from there.
         progress: called with ``step`` and ``steps``; a bar when None, nothing when False.
 
     Raises:
@@ -64,7 +68,7 @@ def weight_paths(
     elif method == "joint":
         found = joint_weight_paths(generator, chosen, k, samples=samples, progress=progress)
     elif method == "hessian":
-        found = hessian_paths(generator, chosen, k, distance=distance, samples=samples, progress=progress)
+        found = hessian_paths(generator, chosen, k, distance=distance, samples=samples, checkpoint=checkpoint, progress=progress)
     else:
         assert mask is not None
         found = masked_weight_paths(generator, chosen, mask, k, samples=samples, seeds=seeds, progress=progress)

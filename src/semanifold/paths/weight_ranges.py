@@ -1,0 +1,217 @@
+"""How far directions in weights may go: where a change is seen at once, and where pictures stop being the generator's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from semanifold.generators.base import Generator
+from semanifold.latents import Latents
+from semanifold.masks import Mask, as_mask
+from semanifold.paths.weight_axes import WeightSpace, codes_for, roots_of
+from semanifold.paths.weights import WeightPaths
+from semanifold.progress import Watch, watching
+
+SEEN = 0.5
+"""A change that is seen at once, as a share of the usual difference of two pictures (inside the mask, if any)."""
+NEAREST, FARTHEST, NORMS = 2.0**-7, 2.0, 12
+"""The norms that are tried, as shares of the norm of the weights themselves: 12 from 1/128 to 2, each 1.66 times the last."""
+MOST_T = 2.0
+"""No path is used beyond this t, twice the change that is seen at once."""
+OWN, UNSEEN, COMPONENTS, SIDE = 96, 32, 48, 32
+"""Pictures of the generator that span its manifold, others that say how far its own lie off it, dimensions, and their side."""
+OFF = 0.5
+"""Share of the other pictures that lie closer to the manifold than the farthest that counts as being on it."""
+STALLED = 0.2
+"""A change has come to its end where the next step adds less than this share of what steps have added so far."""
+
+
+@dataclass(frozen=True)
+class Manifold:
+    """The pictures that a generator makes, as the span of some of them at a small size.
+
+    Attributes:
+        mean: ``[d]``.
+        axes: ``[components, d]`` orthonormal rows.
+        others: ``[n, d]`` what the span leaves over of pictures that did not make it, squared.
+        size: height and width at which pictures are compared.
+    """
+
+    mean: Tensor
+    axes: Tensor
+    others: Tensor
+    size: tuple[int, int]
+
+    def left(self, pictures: Tensor) -> Tensor:
+        """Return what the span leaves over of pictures ``[n, c, h, w]``, squared: ``[n, d]``."""
+        rows = small(pictures, self.size).flatten(1) - self.mean
+        return (rows - (rows @ self.axes.T) @ self.axes).square()
+
+
+def small(pictures: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return area averages of pictures, as they are shown: clamped to [-1.2, 1.2], so that a burst of light stays finite."""
+    return F.adaptive_avg_pool2d(pictures.clamp(-1.2, 1.2), size)
+
+
+def manifold_of(generator: Generator, seed: int) -> Manifold:
+    """Return the manifold of a generator's pictures: the leading principal components of some of them."""
+    height, width = generator.picture_shape[1:]
+    size = (min(SIDE, height), max(1, round(min(SIDE, height) * width / height)))
+    codes = codes_for(generator, OWN + UNSEEN, seed, None)
+    chunks = [small(generator.images(codes[list(range(i, min(i + 8, len(codes))))]), size) for i in range(0, len(codes), 8)]
+    rows = torch.cat(chunks).flatten(1)
+    mean = rows[:OWN].mean(0)
+    axes = torch.linalg.svd(rows[:OWN] - mean, full_matrices=False)[2][:COMPONENTS]
+    made = Manifold(mean, axes, rows[:0], size)
+    return Manifold(mean, axes, made.left(rows[OWN:].unflatten(1, (-1, *size))), size)
+
+
+@torch.no_grad()
+def calibrated(
+    paths: WeightPaths,
+    generator: Generator,
+    mask: str | Mask | None = None,
+    *,
+    samples: int = 6,
+    level: float = SEEN,
+    seed: int = 0,
+    seeds: Sequence[int] | None = None,
+    progress: Watch = None,
+) -> WeightPaths:
+    """Return the same paths, each as long as it takes for a change that is seen at once, with the range in which it is of use.
+
+    Each path is walked both ways through :data:`NORMS` norms at a few pictures. Three things are read from that:
+
+    1. ``t = 1`` is where the root mean square change (inside the mask, if there is one) reaches ``level`` times the usual
+       difference of two pictures, on average over pictures and both signs; at most twice the norm of the weights themselves,
+       and no farther than the farther end of the range.
+    2. The range ends, for each sign by itself, where half of the pictures have left the generator's manifold, or where the change
+       hardly grows any more, or at ``t = 2``. A picture has left the manifold if the 48 leading principal components of 96 of the
+       generator's own pictures leave more of it over (inside the mask) than of half of the others, and
+       half as much again as of the unedited one.
+    3. The evenness is the smallest over the largest speed (change per norm) within that range: 1 for an even slider.
+
+    Args:
+        paths: any in weights.
+        generator: that they are for.
+        mask: where to look; a name is another mask on every picture.
+        samples: pictures to look at.
+        level: share of the usual difference.
+        seed: of the pictures.
+        seeds: their own numbers, instead.
+        progress: called with ``step`` and ``steps``; a bar when None, nothing when False.
+
+    Returns:
+        The set; ``info.measured`` has ``low``, ``high`` (the range of t) and ``evenness`` of every path.
+    """
+    codes = codes_for(generator, samples, seed, seeds)
+    masks = [None if mask is None else as_mask(mask, generator, codes[i]) for i in range(len(codes))]
+    with watching(progress, "finding how far each path may go") as tell:
+        look = Look.at(generator, codes, masks, seed)
+        norm = WeightSpace(generator, tuple(paths.layers)).norm
+        norms = norm * torch.logspace(math.log2(NEAREST), math.log2(FARTHEST), NORMS, base=2, dtype=torch.float64)
+        scale, lows, highs, evens = [], [], [], []
+        for k in range(len(paths)):
+            walks = [look.walk(paths, generator, k, sign * norms / float(paths.scale[k])) for sign in (1.0, -1.0)]
+            seen = _crossing(norms, torch.stack([walk.change for walk in walks]).mean((0, 2)), level)
+            ends = [walk.end(norms) for walk in walks]
+            unit = min(seen, max(ends))
+            ends = [min(end / unit, MOST_T) for end in ends]
+            speeds = torch.cat([walk.speeds(norms)[: int((norms <= end * unit).sum())] for walk, end in zip(walks, ends)])
+            scale.append(unit / (paths.info.step * paths.info.count))
+            highs.append(ends[0])
+            lows.append(-ends[1])
+            evens.append(float(speeds.min() / speeds.max()) if len(speeds) and speeds.max() > 0 else 1.0)
+            tell({"step": k + 1, "steps": len(paths)})
+    measured = {**paths.info.measured, "low": tuple(lows), "high": tuple(highs), "evenness": tuple(evens)}
+    other = paths.with_info(measured=measured)
+    other.scale = torch.tensor(scale).to(paths.scale)
+    return other
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One way of one path, at n norms and m pictures.
+
+    Attributes:
+        change: ``[n, m]`` root mean square change since the unedited picture, over the usual difference.
+        step: ``[n, m]`` the same since the norm before.
+        off: ``[n, m]`` what the manifold leaves over, over what it may leave.
+    """
+
+    change: Tensor
+    step: Tensor
+    off: Tensor
+
+    def end(self, norms: Tensor) -> float:
+        """Return the norm at which the way ends."""
+        away = self.off.median(1).values
+        left = _crossing(norms, away.cummax(0).values, 1.0) if float(away[-1]) > 1 else float(norms[-1])
+        grown = self.change.mean(1)
+        added = (grown.diff() / norms.diff()) / (grown[:-1] / norms[:-1]).clamp(min=1e-12)
+        stalled = (added < STALLED).nonzero()
+        return min(left, float(norms[int(stalled[0])]) if len(stalled) else math.inf)
+
+    def speeds(self, norms: Tensor) -> Tensor:
+        """Return the change per norm ``[n]`` of each step, on average over pictures."""
+        return self.step.mean(1) / norms.diff(prepend=norms.new_zeros(1))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What walks are looked at with: codes, their pictures ``[m, c, h, w]``, weights of pixels, usual differences, limits."""
+
+    codes: Latents
+    plain: Tensor
+    root: Tensor
+    usual: Tensor
+    manifold: Manifold
+    limits: Tensor
+
+    @classmethod
+    def at(cls, generator: Generator, codes: Latents, masks: list[Mask | None], seed: int) -> Look:
+        """Look at some codes, each with its mask, if any; ``seed`` decides the other pictures that they are compared with."""
+        plain = generator.images(codes)
+        strangers = generator.images(codes_for(generator, 16, seed + 1, None))
+        root = torch.cat([roots_of(generator, codes[i], mask, None)[0] for i, mask in enumerate(masks)])
+        usual = [((strangers - plain[i]) * root[i]).square().mean((1, 2, 3)).sqrt().median() for i in range(len(codes))]
+        manifold = manifold_of(generator, seed + 2)
+        look = cls(codes, plain, root, torch.stack(usual), manifold, torch.ones(len(codes)))
+        weights = look.small_weights()
+        others = (manifold.others[:, None] * weights).mean(2).quantile(OFF, dim=0)
+        own = 1.5 * (manifold.left(plain) * weights).mean(1)
+        return cls(codes, plain, root, look.usual, manifold, torch.maximum(others, own).double())
+
+    def small_weights(self) -> Tensor:
+        """Return the weights of the numbers of small pictures, ``[m, d]``."""
+        channels = self.plain.shape[1]
+        return F.adaptive_avg_pool2d(self.root.square(), self.manifold.size).expand(-1, channels, -1, -1).flatten(1)
+
+    def walk(self, paths: WeightPaths, generator: Generator, k: int, magnitudes: Tensor) -> Walk:
+        """Walk one path one way, through these magnitudes."""
+        change, step, off, before = [], [], [], self.plain
+        weights = self.small_weights()
+        for magnitude in magnitudes.tolist():
+            now = paths.shifted_images(generator, self.codes, k, magnitude)
+            change.append(((now - self.plain) * self.root).square().mean((1, 2, 3)).sqrt() / self.usual)
+            step.append(((now - before) * self.root).square().mean((1, 2, 3)).sqrt() / self.usual)
+            off.append((self.manifold.left(now) * weights).mean(1) / self.limits)
+            before = now
+        return Walk(*(torch.stack(rows).double().cpu() for rows in (change, step, off)))
+
+
+def _crossing(norms: Tensor, values: Tensor, level: float) -> float:
+    """Return the first norm at which values reach a level, along straight lines on double logarithmic paper; else the last."""
+    above = (values >= level).nonzero()
+    if not len(above):
+        return float(norms[-1])
+    i = int(above[0])
+    if i == 0:
+        return float(norms[0] * level / values[0].clamp(min=level))
+    (x0, x1), (y0, y1) = norms[i - 1 : i + 1].log().tolist(), values[i - 1 : i + 1].clamp(min=1e-12).log().tolist()
+    return math.exp(x0 + (x1 - x0) * (math.log(level) - y0) / max(y1 - y0, 1e-12))
