@@ -17,12 +17,13 @@ from semanifold.generators.biggan import BigGAN, BigGANConfig
 from semanifold.generators.stylegan2 import StyleGAN2
 from semanifold.generators.stylegan2_layouts import from_ada
 from semanifold.manifolds import ManifoldSettings
+from semanifold.paths import weight_ranges
 from semanifold.paths.files import save_paths
 from semanifold.paths.joint import joint_paths
 from semanifold.paths.presets import PRESETS, Preset
 from semanifold.paths.warped import warped_paths
+from semanifold.paths.weight_axes import joint_weight_paths, masked_weight_paths
 from semanifold.paths.weight_hessian import hessian_paths
-from semanifold.paths.weight_ranges import calibrated
 
 NAMES = ("smile", "yaw", "age", "pitch")
 """Names of paths that the docs use."""
@@ -67,7 +68,11 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     usually(patch, closed_paths, codes=4)
     usually(patch, ManifoldSettings.__init__, steps=2)
     usually(patch, hessian_paths, tolerance=0.5)
-    usually(patch, calibrated, samples=2)
+    usually(patch, joint_weight_paths, kept=8)
+    usually(patch, masked_weight_paths, kept=8)
+    usually(patch, weight_ranges.calibrated, samples=2)
+    for name, less in (("OWN", 8), ("UNSEEN", 4), ("COMPONENTS", 4), ("NORMS", 4)):
+        patch.setattr(weight_ranges, name, less)
     patch.setattr(weights, "TERMS", 4)
     patch.setattr(weights, "SAMPLES", 2)
     for name, preset in PRESETS.items():
@@ -85,7 +90,27 @@ def usually(patch: pytest.MonkeyPatch, function: Any, **values: object) -> None:
     patch.setattr(function, "__kwdefaults__", {name: defaults[name] for name in named})
 
 
+def pix2pixhd(path: Path) -> None:
+    """A small pix2pixHD, its options, and maps of labels and instances."""
+    import numpy as np
+    from PIL import Image
+    from reference import REFERENCE, settings
+
+    found = min((REFERENCE / "pix2pixhd").glob("*/latest_net_G.pth"))
+    path.write_bytes(found.read_bytes())
+    config = settings("pix2pixhd")
+    labels = config["label_nc"]
+    edges = config["variants"][found.parent.name]["define_G"]["input_nc"] > labels
+    (path.parent / "opt.txt").write_text(f"label_nc: {labels}\nno_instance: {not edges}\n")
+    for kind, most in (("label", labels), ("inst", 40)):
+        (path.parent / f"test_{kind}").mkdir()
+        for i in range(2):
+            blocks = np.random.default_rng(i).integers(0, most, (4, 8), dtype=np.uint8)
+            Image.fromarray(blocks.repeat(8, 0).repeat(8, 1)).save(path.parent / f"test_{kind}" / f"street{i}.png")
+
+
 FILES = {
+    "latest_net_G.pth": pix2pixhd,
     "ffhq.pkl": stylegan2,
     "stylegan2-ffhq-config-f.pkl": stylegan2,
     "G_ema.pth": biggan,

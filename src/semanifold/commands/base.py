@@ -61,7 +61,7 @@ class Model:
     """Which generator makes the pictures.
 
     Attributes:
-        generator: a bundled name (faces, analytic), a name of the zoo, a file of weights, an address with its hash
+        generator: a bundled name (faces, analytic, facemaps), a name of the zoo, a file of weights, an address with its hash
             (https://...#sha256=...), or your own file.py:name, which is run.
         inputs: folder of label maps or photos, or one file, for a generator that makes pictures of them; seeds number its files.
             A folder after --seeds, or a file after --seed, means the same.

@@ -27,6 +27,8 @@ OWN, UNSEEN, COMPONENTS, SIDE = 96, 32, 48, 32
 """Pictures of the generator that span its manifold, others that say how far its own lie off it, dimensions, and their side."""
 OFF = 0.5
 """Share of the other pictures that lie closer to the manifold than the farthest that counts as being on it."""
+LEAST = 0.1
+"""What is left over counts from this share of the usual difference of two pictures on."""
 STALLED = 0.2
 """A change has come to its end where the next step adds less than this share of what steps have added so far."""
 
@@ -179,13 +181,14 @@ class Look:
         plain = generator.images(codes)
         strangers = generator.images(codes_for(generator, 16, seed + 1, None))
         root = torch.cat([roots_of(generator, codes[i], mask, None)[0] for i, mask in enumerate(masks)])
-        usual = [((strangers - plain[i]) * root[i]).square().mean((1, 2, 3)).sqrt().median() for i in range(len(codes))]
+        usual = [_usual(((strangers - plain[i]) * root[i]).square().mean((1, 2, 3)).sqrt()) for i in range(len(codes))]
         manifold = manifold_of(generator, seed + 2)
         look = cls(codes, plain, root, torch.stack(usual), manifold, torch.ones(len(codes)))
         weights = look.small_weights()
         others = (manifold.others[:, None] * weights).mean(2).quantile(OFF, dim=0)
         own = 1.5 * (manifold.left(plain) * weights).mean(1)
-        return cls(codes, plain, root, look.usual, manifold, torch.maximum(others, own).double())
+        least = (LEAST * look.usual).square()  # a generator of a few pictures leaves nothing over of its own
+        return cls(codes, plain, root, look.usual, manifold, torch.maximum(torch.maximum(others, own), least).double())
 
     def small_weights(self) -> Tensor:
         """Return the weights of the numbers of small pictures, ``[m, d]``."""
@@ -203,6 +206,12 @@ class Look:
             off.append((self.manifold.left(now) * weights).mean(1) / self.limits)
             before = now
         return Walk(*(torch.stack(rows).double().cpu() for rows in (change, step, off)))
+
+
+def _usual(differences: Tensor) -> Tensor:
+    """Return the median of the differences that are not zero; 1 if all are (a generator with one picture alone)."""
+    some = differences[differences > 0]
+    return some.median() if len(some) else torch.ones_like(differences[0])
 
 
 def _crossing(norms: Tensor, values: Tensor, level: float) -> float:
