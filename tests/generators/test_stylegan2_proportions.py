@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import imageio
 import pytest
 import torch
 from checkpoint_files import write_tensorflow
 from dialects import ada, genforce, made, rosinality
+from PIL import Image
 from test_dialects import saved
 from test_stylegan2 import codes, make, plain_pictures
 
+from semanifold import cli
 from semanifold.errors import SemanifoldError
 from semanifold.generators.inspecting import inspect_file
-from semanifold.generators.loading import convert, load_generator
+from semanifold.generators.loading import convert, load_generator, save_generator
 from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.solve import discover_manifold
@@ -110,3 +113,16 @@ def test_masked_manifolds_on_wide_and_tall_pictures(const: tuple[int, int]) -> N
     solution = discover_manifold(generator, 3, "box:0.2,0.2,0.6,0.6", settings, progress=False, throw=False)
     frames = solution.value.images(generator, generator.sample(3, "w+"), torch.linspace(0, 1, 3))
     assert tuple(frames.shape[1:]) == generator.picture_shape
+
+
+def test_the_command_line_shows_wide_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_generator(make(double=False, size=16, const=(4, 8), channels=(8, 6, 4)), "wide.safetensors")
+    where = ["--generator", "wide.safetensors", "--device", "cpu"]
+    search = ["discover", "--mask", "box:0.2,0.2,0.5,0.8", "--seed", "1", "--iterations", "4", "--frames", "5", "--space", "s"]
+    assert cli.main([*search, *where, "--seconds", "0.2", "--out", "d"]) == 0
+    film = imageio.mimread("d/film.gif")
+    assert film[0].shape[1] == 2 * film[0].shape[0]
+    assert cli.main(["sample", "--seeds", "0", *where, "--out", "s"]) == 0
+    with Image.open(next(Path("s").rglob("*0.png"))) as picture:
+        assert picture.width == 2 * picture.height
