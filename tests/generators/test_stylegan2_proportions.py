@@ -80,6 +80,18 @@ def test_files_in_every_layout(const: tuple[int, int], tmp_path: Path) -> None:
         assert load_generator(path.with_suffix(".safetensors")).fingerprint == read.fingerprint
 
 
+@pytest.mark.parametrize("layout", ["rosinality", "nvidia"])
+def test_files_are_written_in_other_layouts(layout: str, tmp_path: Path) -> None:
+    generator, said = generator_of((4, 8)), []
+    save_generator(generator, tmp_path / "own.safetensors")
+    convert(tmp_path / "own.safetensors", tmp_path / "theirs.pt", layout=layout, say=said.append)
+    assert "size=16" in said[0] or "img_resolution=16" in said[0]
+    assert "starts from 4 x 8" in said[0]
+    codes = generator.sample([1, 2])
+    read = load_generator(tmp_path / "theirs.pt")
+    torch.testing.assert_close(read.images(codes), generator.images(codes), rtol=1e-5, atol=1e-5)
+
+
 def test_noise_maps_of_another_shape_are_refused(tmp_path: Path) -> None:
     state = ada(generator_of((4, 8)))
     state["synthesis.b8.conv0.noise_const"] = torch.zeros(8, 8)

@@ -66,9 +66,9 @@ def as_rosinality(generator: StyleGAN2, *, say: Say = silent) -> dict[str, objec
         out |= {f"{theirs}.conv.modulation.{part}": state[f"{ours}.affine.{part}"] for part in ("weight", "bias")}
         if i:
             out[f"{theirs}.upsample.kernel"] = 4 * _TAPS
-    arguments = f"size={config.size}, style_dim={config.w_dim}, n_mlp={config.mapping_layers}"
+    arguments = f"size={_nominal(generator)}, style_dim={config.w_dim}, n_mlp={config.mapping_layers}"
     channels = ", ".join(map(str, config.channels))
-    say(f"rosinality's Generator({arguments}) must have the channels {channels} at 4, 8, ... pixels")
+    say(f"rosinality's Generator({arguments}) must have the channels {channels} at 4, 8, ... pixels{_proportions(generator)}")
     return {"g_ema": _contiguous(out), "latent_avg": state["w_avg"].clone()}
 
 
@@ -107,13 +107,26 @@ def as_nvidia(generator: StyleGAN2, *, say: Say = silent) -> dict[str, Tensor]:
         out |= {f"{theirs}.weight": state[f"bypasses.{i}.weight"], f"{theirs}.resample_filter": _TAPS}
     clamp = "None" if config.clamp is None else f"{config.clamp:g}"
     arguments = [
-        f"z_dim={config.z_dim}", f"c_dim={config.classes}", f"w_dim={config.w_dim}", f"img_resolution={config.size}",
+        f"z_dim={config.z_dim}", f"c_dim={config.classes}", f"w_dim={config.w_dim}", f"img_resolution={_nominal(generator)}",
         f"img_channels={config.colours}", f"num_layers={config.mapping_layers}", f"architecture={config.architecture!r}",
         f"conv_clamp={clamp}",
     ]  # fmt: skip
     channels = ", ".join(map(str, config.channels))
-    say(f"NVIDIA's Generator needs {', '.join(arguments)}, and the channels {channels} at 4, 8, ... pixels")
+    say(
+        f"NVIDIA's Generator needs {', '.join(arguments)}, and the channels {channels} at 4, 8, ... pixels{_proportions(generator)}"
+    )
     return _contiguous(out)
+
+
+def _nominal(generator: StyleGAN2) -> int:
+    """Return the size that other programs count layers by: 4 pixels, doubled as often as the constant is."""
+    return 4 << (len(generator.config.channels) - 1)
+
+
+def _proportions(generator: StyleGAN2) -> str:
+    """Say that a constant is not 4 x 4, which the other programs do not expect and some of their forks do."""
+    height, width = generator.config.const
+    return "" if (height, width) == (4, 4) else f", and the constant and noise maps of a fork that starts from {height} x {width}"
 
 
 def _weights(generator: StyleGAN2) -> dict[str, Tensor]:

@@ -9,15 +9,19 @@ from torch import Tensor
 
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
+from semanifold.generators.styles import LowRank, style_root
 from semanifold.jacobians import Pictures, mean_products, pull_back, push_forward
 from semanifold.latents import Latents, root_of_covariance
-from semanifold.paths.base import APART, info_for, moving_codes
+from semanifold.paths.base import APART, PathSetInfo, info_for, moving_codes
 from semanifold.paths.closed_form import SAMPLES, check_count, direction_size, leading_rows, sized
 from semanifold.paths.linear import LinearPaths
 from semanifold.progress import Watch, watching
 
 LEAST = 32
 """Directions that are told apart at least, even where fewer paths are wanted."""
+
+INDEPENDENCE = 0.2
+"""How freely channels of s may part: at 1, each by itself, axes are less pure (``docs/measured-paths.md``)."""
 
 MOST_ROWS = 2048
 """Random pictures pulled back, at most, that tell the directions in which pictures change most."""
@@ -89,7 +93,7 @@ def joint_paths(
     them, tells axes apart only by their strength; many also tell apart axes that are equally strong on average.
 
     In ``w`` and ``w+`` (all chosen layers moving alike) the space is whitened first, so that axes are uncorrelated among random
-    codes; in ``s`` every channel is measured in its own standard deviation. Spaces of more than 32 (or k) dimensions are first
+    codes; in ``s`` channels may part by :data:`INDEPENDENCE` (see :func:`~semanifold.generators.styles.style_root`). Spaces of more than 32 (or k) dimensions are first
     cut to those in which pictures change most on average.
 
     Args:
@@ -112,11 +116,14 @@ def joint_paths(
     usual = moving_codes(generator, info, SAMPLES)
     styled = info.space in ("w", "w+") and "w" in generator.spaces
     flat = usual if usual.ndim == 2 else usual[:, 0] if styled else usual.flatten(1)
-    root = root_of_covariance(flat).to(usual) if styled else None
-    scale = flat.std(0) if info.space == "s" else flat.new_ones(())
+    root: Tensor | LowRank | None = root_of_covariance(flat).to(usual) if styled else None
+    if info.space == "s":
+        root = style_root(generator, moving_codes(generator, PathSetInfo(space="w"), SAMPLES), INDEPENDENCE)
 
     def offsets_of(u: Tensor) -> Tensor:
-        return scale * u if root is None else u @ root
+        if isinstance(root, LowRank):
+            return root.times(u)
+        return u if root is None else u @ root
 
     first = (APART + (1 + seed) * 2 * SAMPLES) % 2**32
     codes = generator.sample(range(first, first + samples), info.space, labels=0 if generator.classes else None)
