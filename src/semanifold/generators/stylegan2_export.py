@@ -112,9 +112,8 @@ def as_nvidia(generator: StyleGAN2, *, say: Say = silent) -> dict[str, Tensor]:
         f"conv_clamp={clamp}",
     ]  # fmt: skip
     channels = ", ".join(map(str, config.channels))
-    say(
-        f"NVIDIA's Generator needs {', '.join(arguments)}, and the channels {channels} at 4, 8, ... pixels{_proportions(generator)}"
-    )
+    special = f"the channels {channels} at 4, 8, ... pixels{_proportions(generator)}"
+    say(f"NVIDIA's Generator needs {', '.join(arguments)}, and {special}")
     return _contiguous(out)
 
 

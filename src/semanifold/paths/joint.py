@@ -93,8 +93,9 @@ def joint_paths(
     them, tells axes apart only by their strength; many also tell apart axes that are equally strong on average.
 
     In ``w`` and ``w+`` (all chosen layers moving alike) the space is whitened first, so that axes are uncorrelated among random
-    codes; in ``s`` channels may part by :data:`INDEPENDENCE` (see :func:`~semanifold.generators.styles.style_root`). Spaces of more than 32 (or k) dimensions are first
-    cut to those in which pictures change most on average.
+    codes; in ``s`` as well, but channels may part by :data:`INDEPENDENCE` (see
+    :func:`~semanifold.generators.styles.style_root`). Spaces of more than 32 (or k) dimensions are first cut to those in which
+    pictures change most on average.
 
     Args:
         generator: any.
