@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from semanifold import media
+from semanifold.actions.weights import weight_paths_to_train
 from semanifold.attributes.faces import FacesAttributes
 from semanifold.attributes.onnx_files import onnx_reader
 from semanifold.errors import SemanifoldError
@@ -33,7 +34,7 @@ from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
 from semanifold.generators.wrapped import wrap
 from semanifold.masks import parse_mask
-from semanifold.paths.base import LatentPaths
+from semanifold.paths.base import LatentPaths, PathSet
 from semanifold.paths.closed_form import principal_paths, sefa_paths
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.joint import joint_paths
@@ -44,6 +45,8 @@ from semanifold.paths.training import held_out_scores, train_paths
 from semanifold.paths.training_draws import Prior
 from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import warped_paths
+from semanifold.paths.weight_methods import weight_paths
+from semanifold.paths.weights import WeightPaths
 from semanifold.ranking.dependency import dependencies
 from semanifold.ranking.measures import METRICS, Measures, mask_locality, measure_frames
 from semanifold.ranking.scores import score
@@ -53,6 +56,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 ATTRIBUTES = Path(__file__).resolve().parents[1] / ".." / "shared" / "real" / "attributes"
 METHODS = ("warped", "linear", "joint", "pca", "sefa", "random", "warped-joint", "linear-joint")
 """The last two are learned ones that start along the joint axes."""
+IN_WEIGHTS = ("weights-svd", "weights-hessian", "weights-joint", "weights-svd-trained", "weights-hessian-trained")
+"""The four published ways to find directions in the weights of a layer, and joint axes there."""
+LAYER = "convs.4"
+"""Whose weights are moved."""
 FIRST_CODE = 50_000
 """Seed of the first code that paths are measured on; training draws its codes otherwise."""
 MASKS = ("mouth", "eyes", "hair")
@@ -96,8 +103,22 @@ def loaded(place: Path) -> LatentPaths:
     return paths
 
 
-def new_paths(generator: Generator, method: str, preset: Preset) -> LatentPaths:
+def new_weights(generator: Generator, method: str, layer: str, k: int) -> WeightPaths:
+    """Return a set in the weights of a layer before training; a magnitude of 1 is a change that is seen at once."""
+    if method.endswith("-trained"):
+        return weight_paths_to_train(generator, method.removesuffix("-trained"), (layer,), k, 0)
+    way: Any = method.removeprefix("weights-")
+    found = weight_paths(generator, way, layers=layer, k=k)
+    far = found.info.step * found.info.count
+    other = found.with_info(step=1 / 16, count=16)
+    other.scale = far * found.scale
+    return other
+
+
+def new_paths(generator: Generator, method: str, preset: Preset, layer: str = LAYER) -> PathSet:
     """Return a set before training; that of a closed form is complete."""
+    if method in IN_WEIGHTS:
+        return new_weights(generator, method, layer, preset.k)
     space, way = preset.space, {"step": preset.step, "steps": preset.steps}
     along = joint_paths(generator, space, preset.k) if method.endswith("-joint") else None
     if method in ("warped", "warped-joint"):
@@ -114,13 +135,15 @@ def new_paths(generator: Generator, method: str, preset: Preset) -> LatentPaths:
     return closed.with_info(step=preset.step, count=preset.steps)
 
 
-def trained(generator: Generator, method: str, preset: Preset, folder: Path) -> tuple[LatentPaths, dict[str, Any]]:
+def trained(
+    generator: Generator, method: str, preset: Preset, folder: Path, layer: str = LAYER
+) -> tuple[PathSet, dict[str, Any]]:
     """Train a set and its reconstructor, or read what an earlier run has trained; return the set and its scores."""
     file, scores = folder / f"{method}.safetensors", folder / f"{method}.json"
     if file.exists() and scores.exists():
-        return loaded(file), json.loads(scores.read_text())
-    paths = new_paths(generator, method, preset)
-    if method in ("joint", "pca", "sefa"):
+        return load_paths(file), json.loads(scores.read_text())
+    paths = new_paths(generator, method, preset, layer)
+    if method in ("joint", "pca", "sefa", *IN_WEIGHTS[:3]):
         paths.requires_grad_(False)
     reconstructor = make_reconstructor(
         preset.reconstructor,
@@ -129,7 +152,7 @@ def trained(generator: Generator, method: str, preset: Preset, folder: Path) -> 
         size=preset.reconstructor_size,
         differences=preset.differences,
     )
-    reach = 1 if method in ("warped", "linear", "random") else ALONG_REACH
+    reach = 1 if method in ("warped", "linear", "random", *IN_WEIGHTS) else ALONG_REACH
     settings = TrainingSettings(
         min_magnitude=reach * preset.min_magnitude,
         max_magnitude=reach * preset.max_magnitude,
@@ -138,7 +161,7 @@ def trained(generator: Generator, method: str, preset: Preset, folder: Path) -> 
         paths_lr=preset.paths_lr * (ALONG_RATE if method.endswith("-joint") else 1),
         reconstructor_lr=preset.reconstructor_lr,
         decay=preset.decay,
-        prior=Prior(paths.info.space),
+        prior=Prior(paths.space(generator)),
         log_every=100,
         save_every=200,
     )
@@ -156,10 +179,10 @@ def trained(generator: Generator, method: str, preset: Preset, folder: Path) -> 
 
 
 @torch.no_grad()
-def walked(generator: Generator, paths: LatentPaths, codes: int, reader: Any, masks: tuple[str, ...]) -> dict[str, Measures]:
+def walked(generator: Generator, paths: PathSet, codes: int, reader: Any, masks: tuple[str, ...]) -> dict[str, Measures]:
     """Return attributes and locality of all paths from some codes, for each mask (all with the same attributes)."""
     t = moments(paths.info.count)
-    start = generator.sample(range(FIRST_CODE, FIRST_CODE + codes), paths.info.space)
+    start = generator.sample(range(FIRST_CODE, FIRST_CODE + codes), paths.space(generator))
     shape = (codes, len(paths), len(t))
     values = np.empty((*shape, len(reader.attributes)))
     local = {mask: np.empty((*shape, len(METRICS))) for mask in masks}
@@ -169,7 +192,7 @@ def walked(generator: Generator, paths: LatentPaths, codes: int, reader: Any, ma
         size, regions = (reference.shape[2], reference.shape[3]), face_regions(generator, start[c])
         drawn = {mask: parse_mask(mask, regions, size=size).at(*size) for mask in masks}
         for k, edit in enumerate(edits):
-            pictures = generator.images(edit.latents(start[c], t))
+            pictures = edit.images(generator, start[c], t)
             values[c, k] = measure_frames(lambda rows, made=pictures: made[rows], len(t), reference, reader)[0]
             for mask, weights in drawn.items():
                 columns = [metric(pictures, reference, weights) for metric in METRICS.values()]
@@ -179,9 +202,11 @@ def walked(generator: Generator, paths: LatentPaths, codes: int, reader: Any, ma
     return {mask: Measures(values, reader.attributes, names, numbers, called, t.numpy(), local[mask]) for mask in masks}
 
 
-def faces_row(generator: Generator, method: str, preset: Preset, folder: Path, codes: int, spread: np.ndarray) -> dict[str, Any]:
+def faces_row(
+    generator: Generator, method: str, preset: Preset, folder: Path, codes: int, spread: np.ndarray, layer: str
+) -> dict[str, Any]:
     """Return everything about one set on the bundled faces."""
-    paths, scores = trained(generator, method, preset, folder)
+    paths, scores = trained(generator, method, preset, folder, layer)
     reader = FacesAttributes()
     measured = walked(generator, paths, codes, reader, MASKS)
     some = next(iter(measured.values()))
@@ -202,7 +227,7 @@ def faces_row(generator: Generator, method: str, preset: Preset, folder: Path, c
 
 @torch.no_grad()
 def picture_of_factors(
-    generator: Generator, paths: LatentPaths, spread: np.ndarray, path: Path, *, rows: int = 12, seed: int = 4
+    generator: Generator, paths: PathSet, spread: np.ndarray, path: Path, *, rows: int = 12, seed: int = 4
 ) -> None:
     """Draw the paths that change one factor most purely, each under the name of that factor, on one face.
 
@@ -211,7 +236,7 @@ def picture_of_factors(
     """
     paths = paths.with_info(step=1.8 * paths.info.step)
     reader, t = FacesAttributes(), torch.linspace(-1, 1, 9)
-    codes = generator.sample(range(FIRST_CODE, FIRST_CODE + 4), paths.info.space)
+    codes = generator.sample(range(FIRST_CODE, FIRST_CODE + 4), paths.space(generator))
     shares = []
     for k in range(len(paths)):
         read = torch.stack(
@@ -223,14 +248,16 @@ def picture_of_factors(
     best = sorted(range(len(paths)), key=lambda k: -table[k].max())
     named = {int(table[k].argmax()): k for k in reversed(best)}
     chosen = sorted(named.items(), key=lambda pair: -table[pair[1], pair[0]])[:rows]
-    shown = generator.sample([seed], paths.info.space)
+    shown = generator.sample([seed], paths.space(generator))
     frames = [media.to_uint8(paths[k].images(generator, shown, t)) for _, k in chosen]
     words = [f"{reader.attributes[a].name.replace('_', ' ')} {table[k, a]:.0%}" for a, k in chosen]
     media.save_png(media.stack_rows([media.contact_sheet(row, columns=len(t), size=72) for row in frames], words), path)
 
 
-def bend(generator: Generator, paths: LatentPaths, codes: int = 8) -> float:
-    """Return the mean angle between the first and the last step of the paths, in degrees."""
+def bend(generator: Generator, paths: PathSet, codes: int = 8) -> float:
+    """Return the mean angle between the first and the last step of the paths, in degrees; those of weights are straight."""
+    if not isinstance(paths, LatentPaths):
+        return 0.0
     start = generator.sample(range(FIRST_CODE, FIRST_CODE + codes), paths.info.space)
     ends = []
     for k in range(len(paths)):
@@ -250,8 +277,12 @@ def faces(given: argparse.Namespace) -> None:
         file = given.out / f"faces-{method}.json"
         if not file.exists():
             given.out.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(faces_row(generator, method, preset, given.out, given.codes, spread), indent=1))
-            picture_of_factors(generator, loaded(given.out / f"{method}.safetensors"), spread, given.out / f"faces-{method}.png")
+            file.write_text(
+                json.dumps(faces_row(generator, method, preset, given.out, given.codes, spread, given.layer), indent=1)
+            )
+            picture_of_factors(
+                generator, load_paths(given.out / f"{method}.safetensors"), spread, given.out / f"faces-{method}.png"
+            )
         row = json.loads(file.read_text())
         local = ", ".join(f"{value:.3f}" for value in row["locality"].values())
         print(
@@ -301,6 +332,7 @@ def celeba64(given: argparse.Namespace) -> None:
     print("method   RCA    axes found (|cosine| >= 0.9)  yaw pitch roll  best |cosine| of every axis")
     for method in given.methods:
         paths, scores = trained(generator, method, preset, folder)
+        assert isinstance(paths, LatentPaths)
         chords = torch.stack(
             [(paths[k].latents(start, 1.0).values - paths[k].latents(start, -1.0).values).mean(0) for k in range(len(paths))]
         )
@@ -343,6 +375,7 @@ def sheets(given: argparse.Namespace) -> None:
         joint = joint_paths(generator, paths.info.space, preset.k)
         paths = paths.with_info(step=joint.info.step, count=joint.info.count)  # three standard deviations, as the axes
         for kind, each in (("warped", paths), ("joint", joint)):
+            assert isinstance(each, LatentPaths)
             alike = likeness(generator, each)
             best = sorted(range(len(each)), key=lambda k: -alike[k])[:SHOWN]
             words = {k: f"path {k}, alike {alike[k]:.2f}" for k in best}
@@ -393,7 +426,8 @@ def main() -> None:
     parser.add_argument("what", choices=["faces", "celeba64", "sheets", "runs"])
     parser.add_argument("folders", nargs="*", type=Path, help="of runs: finished run folders of semanifold train")
     parser.add_argument("--mask", default="mouth", choices=MASKS, help="of runs: where change is welcome")
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=(*METHODS, *IN_WEIGHTS))
+    parser.add_argument("--layer", default=LAYER, help="of faces: whose weights are moved")
     parser.add_argument("--codes", type=int, default=16, help="codes that every path is measured on")
     parser.add_argument("--iterations", type=int, help="of every training; the preset's own when left out")
     parser.add_argument("--out", type=Path, default=Path("out/path-sets"))

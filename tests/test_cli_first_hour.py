@@ -414,3 +414,56 @@ def test_a_strangers_run_folder_runs_no_code(tmp_path, capsys):
         assert not Path("was-run").exists()
     assert cli.main(["render", "r", "--generator", "toy.py:toy", "--out", "x", *QUICK[4:]]) == 0
     assert Path("was-run").exists()
+
+
+LITTLE = ("--frames", 2, "--size", 32)
+
+
+def on_faces(*words: object) -> int:
+    return cli.main([*map(str, words)])
+
+
+def test_other_edits_and_other_pictures_have_folders_of_their_own(capsys):
+    """Paths without a name are called by their set; other seeds are in the name of the folder."""
+    for name in ("one", "two"):
+        assert on_faces("directions", "pca", "--k", 1, "--out", name) == 0
+        assert on_faces("combine", f"{name}:0", "faces:yaw", "--seed", 7, *LITTLE) == 0
+    assert Path("out/combine-faces-one-path-0-yaw").is_dir()
+    assert Path("out/combine-faces-two-path-0-yaw").is_dir()
+    assert on_faces("transfer", "one:0", "--seeds", "1-2", *LITTLE) == 0
+    assert on_faces("transfer", "one:0", "--seeds", "3", *LITTLE) == 0
+    assert Path("out/transfer-faces-one-path-0-1-2").is_dir()
+    assert Path("out/transfer-faces-one-path-0-3").is_dir()
+    capsys.readouterr()
+    assert on_faces("transfer", "one:0", "--seeds", "3", *LITTLE) == 0
+    assert "finished already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("transfer", "faces:smile", "--seeds", "6-1"), "begins with the smaller number, but got '6-1'"),
+        (("render", "faces", "--seed", 7), "faces is a set of paths; say which one, such as faces:smile"),
+        (("render", "film.mp4"), "is what an edit looks like, and no edit; give the run folder"),
+        (("render", "faces:smile", "--seconds", 0), "above 0 and at most 600"),
+    ],
+)
+def test_slips_of_a_first_hour(words, says, capsys):
+    Path("film.mp4").write_bytes(b"\0")
+    assert on_faces(*words) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_search_of_weights_that_is_done_is_not_done_again(monkeypatch, capsys):
+    """What broke off after the search, while the sheet was drawn, goes on with the sheet."""
+    from semanifold.actions import weights
+
+    words = ("weights", "svd", "--layer", "convs.8", "--k", 1, "--out", "w")
+    with monkeypatch.context() as patch:
+        patch.setattr(weights, "draw", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert on_faces(*words) == 130
+    first = Path("w/paths.safetensors").read_bytes()
+    monkeypatch.setattr(weights, "find", lambda *_: pytest.fail("it was found already"))
+    assert on_faces(*words) == 0
+    assert Path("w/paths.safetensors").read_bytes() == first
+    assert Path("w/paths.png").is_file()

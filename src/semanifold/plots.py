@@ -119,7 +119,7 @@ def principal_plane(codes: NDArray[np.floating]) -> tuple[NDArray[np.floating], 
     layout = np.zeros((len(codes), 2))
     layout[:, : min(2, len(spread))] = (left * spread)[:, :2]
     shares = (*(spread**2 / max(float((spread**2).sum()), 1e-30))[:2], 0.0)[:2]
-    return layout, f"PCA: true distances, {shares[0]:.0%} across and {shares[1]:.0%} up"
+    return layout, f"the codes by PCA: {shares[0]:.0%} of their variance across, {shares[1]:.0%} up"
 
 
 def first_equals(codes: NDArray[np.floating]) -> list[int]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import semanifold as sm
 from semanifold.errors import SemanifoldError
 from semanifold.faces import FACTORS, factor_index, factor_names, likeable_face, render
 from semanifold.faces.changes import CHANGES, describe_change
@@ -89,3 +90,19 @@ def test_pictures_of_another_shape_are_refused() -> None:
     ):
         with pytest.raises(SemanifoldError, match="one reference"):
             describe_change(frames, reference)
+
+
+def test_a_mouth_that_is_open_already_can_still_be_seen_to_gape() -> None:
+    """Factors of a generator's pictures go on beyond the ends of their range."""
+    faces = sm.load_generator("faces")
+    pictures = sm.load_paths("faces")["mouth_opening"].images(faces, 3, [0.2, 1.0])
+    assert describe_change(pictures[1:], pictures[:1]).startswith("the mouth opens")
+
+
+def test_words_can_be_those_of_one_region() -> None:
+    faces = sm.load_generator("faces")
+    pictures = sm.load_paths("faces")["yaw"].images(faces, 7, [0.0, 1.0])
+    assert "head" in describe_change(pictures[1:], pictures[:1])
+    assert "head" not in describe_change(pictures[1:], pictures[:1], region="mouth")
+    whole = describe_change(pictures[1:], pictures[:1])
+    assert describe_change(pictures[1:], pictures[:1], region="box:0,0,1,1") == whole

@@ -89,8 +89,10 @@ def closed_paths(
 
 
 @torch.no_grad()
-def draw(generator: Generator, paths: PathSet, code: Latents, path: Path) -> dict[int, str]:
+def draw(generator: Generator, paths: PathSet, code: Latents, path: Path, region: str = "") -> dict[int, str]:
     """Draw a row of pictures for every path, from one end through the unedited picture to the other, without faint paths.
+
+    Paths that move nothing outside of a named region of the face are told in words of that region alone.
 
     Returns the paths that are shown, each with what changes from one end to the other in words, which are also the titles of the
     rows; empty if that cannot be read from the pictures.
@@ -103,7 +105,7 @@ def draw(generator: Generator, paths: PathSet, code: Latents, path: Path) -> dic
             pictures.append(paths[k].images(generator, code, torch.where(t < 0, -low * t, high * t)).cpu())
             line({"step": k + 1, "steps": len(paths)})
     change = [float((p[-1] - p[0]).square().mean()) for p in pictures]
-    words = {k: changes_between(generator, p[-1:], p[:1], most=1) for k, p in enumerate(pictures)}
+    words = {k: changes_between(generator, p[-1:], p[:1], most=1, region=region) for k, p in enumerate(pictures)}
     shown = {k: words[k] for k in words if words[k] or change[k] >= FAINT * max(change)}
     sheets = [media.contact_sheet(media.to_uint8(pictures[k]), columns=FRAMES, size=CELL) for k in shown]
     media.save_png(media.stack_rows(sheets, [f"{k}  {text}".rstrip() for k, text in shown.items()]), path)

@@ -49,7 +49,7 @@ from semanifold.actions.weights import beyond
 from semanifold.commands import early
 from semanifold.commands.base import EditModel, Model, onto_others
 from semanifold.commands.edits import Combine, Render, Transfer
-from semanifold.commands.places import check_one_generator, model_for
+from semanifold.commands.places import check_one_generator, model_for, word_of
 from semanifold.edits import Edit, Lattice, Sum, WeightEdit, in_one_space, save_edit, traced
 from semanifold.errors import SemanifoldError, counted
 from semanifold.exchange import read_codes
@@ -129,7 +129,7 @@ def transfer_edit(command: Transfer) -> int:
         Subject(generator, codes[i], each, mask_of(each, generator, codes[i], strict=command.mask is not None))
         for i, each in enumerate(edits)
     ]
-    folder = command.output.folder("transfer", model.word, edit.info.name)
+    folder = command.output.folder("transfer", model.word, word_of(command.edit, command.path, edit.info.name), *command.others)
     given = early.inputs(masks=[command.mask] if command.mask else [], codes=command.latents, edits=[command.edit])
     run = start_run(command, "transfer", folder, facts_of(generator), given)
     if run.finished:
@@ -214,7 +214,8 @@ def combine_edits(command: Combine) -> int:
     parts = [on(edit, seed) for edit in edits]
     edit = combine(parts if command.pad else in_step(parts), pad=command.pad)
     t = film_moments(edit, command.film, command.frames)
-    folder = command.output.folder("combine", model.word, *[e.info.name for e in edits])
+    words = [word_of(where, None, edit.info.name) for where, edit in zip(command.edits, edits, strict=True)]
+    folder = command.output.folder("combine", model.word, *words)
     subject = Subject(generator, seed, edit, mask_of(edit, generator, seed))
     run = start_run(command, "combine", folder, facts_of(generator), early.inputs(edits=command.edits))
     if run.finished:

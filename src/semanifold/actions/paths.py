@@ -247,7 +247,7 @@ def measure(command: Measure) -> int:
         for sentence in measures.remarks:
             remark(sentence)
     what, paths = counted(len(attributes), "attribute"), counted(len(traversal.paths), "path")
-    say(f"{what.capitalize()} of {paths}, read from {counted(len(traversal.codes), 'picture')} each.")
+    say(f"{what.capitalize()} of {paths}, read along the walks from {counted(len(traversal.codes), 'picture')}.")
     show(folder)
     hint(*command.then)
     return 0

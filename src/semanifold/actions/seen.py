@@ -38,6 +38,6 @@ def what_changed(subject: Subject, t: Tensor) -> str:
     return ", ".join(way + found for way, found in words if found)
 
 
-def changes_between(generator: Generator, after: Tensor, before: Tensor, most: int = 3) -> str:
+def changes_between(generator: Generator, after: Tensor, before: Tensor, most: int = 3, region: str = "") -> str:
     """Return what is different in one picture ``[1, c, h, w]`` from another, in words; empty if it cannot be read."""
-    return describe_change(after, before, most=most) if generator.world == FACES else ""
+    return describe_change(after, before, most=most, region=region) if generator.world == FACES else ""

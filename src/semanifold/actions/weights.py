@@ -20,11 +20,12 @@ from semanifold.edits import Edit
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, editable_layers
-from semanifold.paths.files import PATHS, save_paths
+from semanifold.paths.files import PATHS, load_paths, save_paths
 from semanifold.paths.weight_hessian import hessian_paths
 from semanifold.paths.weight_methods import SAMPLES, middle_layer, weight_paths
 from semanifold.paths.weight_ranges import calibrated
 from semanifold.paths.weights import WeightPaths, svd_paths
+from semanifold.storage.files import is_file
 from semanifold.storage.runs import CHECKPOINT, working
 
 TERMS, STEPS = 64, 16
@@ -44,9 +45,14 @@ def find_weights(command: Weights) -> int:
         say(f"{folder} is finished already; --overwrite does it again.")
     else:
         with working(run):
-            paths = find(command, generator, layers, run.folder / CHECKPOINT)
-            save_paths(paths, run.path(PATHS))
-            draw(generator, paths, code, run.path(SHEET))
+            if is_file(run.folder / PATHS):  # the search was done when the sheet was not
+                found = load_paths(run.folder / PATHS)
+                assert isinstance(found, WeightPaths)
+                paths = found.to(generator.device)
+            else:
+                paths = find(command, generator, layers, run.folder / CHECKPOINT)
+                save_paths(paths, run.path(PATHS))
+            draw(generator, paths, code, run.path(SHEET), command.mask or "")
             say(f"{len(paths)} directions in {paths.what_moves} of {generator.name}, by {paths.info.method}.")
             tell_ranges(paths)
     show(folder / SHEET)

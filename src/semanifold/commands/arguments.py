@@ -88,6 +88,8 @@ def seed_numbers(words: Sequence[str]) -> tuple[int, ...]:
     if not all(found):
         wrong = next(part for part, match in zip(parts, found) if not match)
         raise ValueError(f"seeds are numbers and ranges, such as 7 or 0-15, but got {shown(wrong, 30)!r}")
+    if back := next((part for part, f in zip(parts, found) if f and f[2] and int(f[2]) < int(f[1])), None):
+        raise ValueError(f"a range of seeds begins with the smaller number, but got {shown(back, 30)!r}")
     ranges = [range(int(f[1]), int(f[2] or f[1]) + 1) for f in found if f]
     if sum(len(r) if r.stop - r.start <= MOST_SEEDS else MOST_SEEDS + 1 for r in ranges) > MOST_SEEDS:
         raise ValueError(f"at most {MOST_SEEDS} seeds fit into one run, but got {shown(' '.join(words), 60)!r}")

@@ -179,7 +179,7 @@ class Film:
         if not 0.1 <= self.fps <= 240:
             raise SemanifoldError(f"fps is the number of frames per second, between 0.1 and 240, but it is {self.fps:g}.")
         if not 0 < self.seconds <= 600:
-            raise SemanifoldError(f"seconds is the length of the film, between 0 and 600, but it is {self.seconds:g}.")
+            raise SemanifoldError(f"seconds is the length of the film, above 0 and at most 600, but it is {self.seconds:g}.")
         if not 1 <= self.loops <= 1000:
             raise SemanifoldError(f"loops is how often the film runs through, 1 to 1000, but it is {self.loops}.")
         if self.size is not None and not 16 <= self.size <= 8192:

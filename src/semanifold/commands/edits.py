@@ -7,10 +7,23 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from semanifold.commands import early, places
-from semanifold.commands.arguments import FILM, GENERATOR, LAYERS, MAIN, PLACE, START, flat, option, seed_numbers_option
+from semanifold.commands.arguments import (
+    FILM,
+    GENERATOR,
+    LAYERS,
+    MAIN,
+    PLACE,
+    START,
+    flat,
+    numbers_text,
+    option,
+    seed_numbers_option,
+)
 from semanifold.commands.base import Command, EditModel, Film, Output, Picture, code_words, onto_others
 from semanifold.errors import SemanifoldError
 
+USUAL = (1, 2, 3, 4, 5, 6)
+"""Seeds of the pictures that an edit is put on if nobody says it."""
 FIRST = ("film.mp4", "filmstrip.png", "heatmap.png")
 """What is to be looked at first."""
 
@@ -38,7 +51,7 @@ class Transfer(Command):
 
     edit: Annotated[Path, option("RUN")] = field(kw_only=False)
     path: Annotated[str | None, option("N|NAME", group=MAIN)] = None
-    seeds: Annotated[tuple[int, ...], seed_numbers_option(MAIN)] = (1, 2, 3, 4, 5, 6)
+    seeds: Annotated[tuple[int, ...], seed_numbers_option(MAIN)] = USUAL
     mask: Annotated[str | None, option("MASK", group=MAIN)] = None
     space: Annotated[str | None, option("NAME", group=START)] = None
     layers: Annotated[tuple[int, int] | None, LAYERS, option(group=START)] = None
@@ -50,6 +63,13 @@ class Transfer(Command):
     model: Annotated[EditModel, flat(GENERATOR)] = field(default_factory=EditModel)
     film: Annotated[Film, flat(FILM)] = field(default_factory=Film)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Which pictures they are, for file names, if they are not the usual ones."""
+        if self.latents is not None:
+            return (self.latents.stem,)
+        return () if self.seeds == USUAL else (numbers_text(self.seeds),)
 
     @property
     def then(self) -> tuple[object, ...]:
@@ -64,7 +84,7 @@ class Transfer(Command):
         if found := places.described(self.edit, self.path):
             model = places.model_for(self.model, self.edit, found.generator)
             early.check_masks([self.mask] if self.mask else [], model.generator)
-            folder = self.output.folder("transfer", model.word, found.name)
+            folder = self.output.folder("transfer", model.word, places.word_of(self.edit, self.path, found.name), *self.others)
             if early.finished(self, "transfer", folder, given, FIRST, self.then):
                 return 0
         from semanifold.actions.edits import transfer_edit  # noqa: PLC0415  (brings torch)
@@ -103,7 +123,8 @@ class Combine(Command):
             if self.model.generator is None:
                 places.check_one_generator(self.edits, found)
             model = places.model_for(self.model, self.edits[0], found[0].generator)
-            folder = self.output.folder("combine", model.word, *[place.name for place in found])
+            words = [places.word_of(edit, None, place.name) for edit, place in zip(self.edits, found, strict=True)]
+            folder = self.output.folder("combine", model.word, *words)
             then = onto_others(folder, self.model.generator)
             if early.finished(self, "combine", folder, early.inputs(edits=self.edits), FIRST, then):
                 return 0

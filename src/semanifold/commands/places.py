@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from semanifold.storage.files import is_file, is_folder
 from semanifold.storage.runs import RECORD, generator_of, read_record
 from semanifold.storage.tensors import read_header
 
+SHOWN = (".mp4", ".gif", ".webp", ".png", ".jpg", ".jpeg")
+"""Films and pictures, which people take for the edit."""
 EDIT = "edit.safetensors"
 """The file of an edit in its run folder."""
 
@@ -119,10 +122,14 @@ def check_edit(place: Path) -> None:
         SemanifoldError: saying what to give instead.
     """
     name = shown(str(place), 200)
+    if str(place) in NAMED_PATHS and not exists(place):
+        raise SemanifoldError(f"{name} is a set of paths; say which one, such as {name}:smile, or --path.")
     try:
         check_there(place)
     except SemanifoldError as error:
         raise SemanifoldError(f"{str(error).rstrip('.')}; give a run folder, or the edit.safetensors in it.") from error
+    if place.suffix.lower() in SHOWN:
+        raise SemanifoldError(f"{name} is what an edit looks like, and no edit; give the run folder that it is in.")
     if is_folder(place) and not is_file(place / EDIT):
         if is_file(place / PATHS):
             raise SemanifoldError(f"The folder {name} holds a set of paths; say which one: {name}:NAME, or --path.")
@@ -153,6 +160,19 @@ def split_path(where: Path) -> tuple[Path, str | None]:
 def exists(path: Path | str) -> bool:
     """Whether there is a file or folder of this name."""
     return is_file(path) or is_folder(path)
+
+
+def word_of(where: Path, path: str | None, name: str) -> str:
+    """Return what to call an edit in file names: its name, or for a path that has none the set and its number.
+
+    Args:
+        where: the edit or the set, as it was typed.
+        path: number or name of the path, if it was named apart.
+        name: of the edit, or of the path.
+    """
+    place, _ = split_path(where)
+    is_path = path is not None or split_path(where)[1] is not None
+    return f"{place.stem}-{name}" if is_path and re.fullmatch(r"path \d+", name) else name
 
 
 def folder_of(where: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,7 @@ class TimedFilm(Film):
     """What the film looks like.
 
     Attributes:
-        seconds: length of the film, if it goes on after the last moment.
+        seconds: shortest length of the film, which ends at the last moment of the tracks or later.
         fps: frames per second.
         loops: how often the film runs through.
         size: longer side of the film in pixels; if left out, small pictures are enlarged to 512.
@@ -56,7 +57,10 @@ class Play(Command):
         """What to call the film in file names."""
         if len(self.tracks) == 1 and self.tracks[0].endswith(".toml"):
             return Path(self.tracks[0]).stem
-        return "-".join(Path(track.rpartition("=")[0]).stem.rpartition(":")[2] for track in self.tracks)
+        edits = [Path(track.rpartition("=")[0]) for track in self.tracks]
+        return "-".join(
+            edit.stem.replace(":", "-") if re.search(r":\d+$", edit.stem) else edit.stem.rpartition(":")[2] for edit in edits
+        )
 
     def folder(self, *, own: bool) -> Path:
         """Return the run folder; its name has no seed if the picture is the ``own`` one that an edit was found on."""

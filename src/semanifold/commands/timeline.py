@@ -82,7 +82,10 @@ def timeline_of(command: Play) -> tuple[Play, list[Track]]:
             held = tomllib.loads(text.decode())
         except (ValueError, RecursionError) as error:
             raise SemanifoldError(f"The timeline {path} is no TOML: {shown(str(error), 100)}.") from error
-        found = checked(held, Timeline, f"The timeline {path}")
+        try:
+            found = checked(held, Timeline, f"The timeline {path}")
+        except SemanifoldError as error:  # it was typed by hand
+            raise SemanifoldError(str(error).replace(" is damaged: ", " cannot be played: ")) from error
         if not 1 <= len(found.track) <= MOST_TRACKS:
             raise SemanifoldError(f"The timeline {path} needs 1 to {MOST_TRACKS} tracks: [[track]] with edit and keys.")
         if found.seed is not None and command.picture.seed is None:

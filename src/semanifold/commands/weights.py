@@ -31,9 +31,7 @@ class Weights(Command):
         output: Where the results go.
     """
 
-    method: Annotated[Literal["svd", "hessian", "joint", "mask", "layers"], option("svd|hessian|joint|mask|layers")] = field(
-        kw_only=False
-    )
+    method: Annotated[Literal["svd", "hessian", "joint", "mask", "layers"], option("METHOD")] = field(kw_only=False)
     layer: Annotated[tuple[str, ...], option("NAME ...", group=MAIN)] = ()
     k: Annotated[int, option("K")] = 16
     mask: Annotated[str | None, option("MASK")] = None

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from semanifold.errors import SemanifoldError
 from semanifold.faces.attribute_network import attribute_network
-from semanifold.faces.factors import FACTORS, factor_index
+from semanifold.faces.factors import FACTORS, REGIONS, factor_index
 
 __all__ = ["CHANGES", "Change", "describe_change"]
 
@@ -21,6 +21,8 @@ SHARE = 0.25
 """A change that is smaller than this share of the largest one is left out."""
 BOTH = 0.5
 """A change the other way is named as well if it is at least this share of the larger one."""
+READABLE = (-0.5, 1.5)
+"""What the reader may make of a picture; a factor at the end of its range can still be seen to go on."""
 BATCH = 64
 _LIDS, _SHUT = factor_index("eye_opening"), 0.15
 _BEHIND_LIDS = [factor_index(name) for name in ("iris_hue", "gaze_x", "gaze_y")]
@@ -78,7 +80,7 @@ CHANGES: dict[str, Change] = {
 from the table of R² in ``docs/faces.md``: sqrt((1 - R²) / 12), since factors are uniform in [0, 1]."""
 
 
-def describe_change(frames: Tensor, reference: Tensor, most: int = 3) -> str:
+def describe_change(frames: Tensor, reference: Tensor, most: int = 3, region: str = "") -> str:
     """Say what changes in a sequence of pictures of one of the bundled faces, the plainest change first.
 
     The plainest is the largest as a multiple of the error with which the network reads the factor: what is read best is what
@@ -92,6 +94,7 @@ def describe_change(frames: Tensor, reference: Tensor, most: int = 3) -> str:
         frames: ``[n, 3, h, w]`` in [-1, 1], not clamped, of any size.
         reference: ``[1, 3, h, w]``, the unedited picture.
         most: how many factors to name, at most.
+        region: name those of this region of the face only, where no others can change; all if it is no region.
 
     Returns:
         Such as ``"the mouth opens (+30 % of its range), the smile grows (+12 %)"``; empty when nothing is certain to change.
@@ -112,6 +115,8 @@ def describe_change(frames: Tensor, reference: Tensor, most: int = 3) -> str:
     least = (CERTAIN * errors).clamp(min=LEAST)
     rise, fall = change.amax(0).clamp(min=0), change.amin(0).clamp(max=0)
     largest = torch.maximum(rise, -fall)
+    if region in REGIONS:
+        largest = largest * torch.tensor([factor.region == region for factor in FACTORS])
     least = torch.maximum(least, SHARE * largest.max())
     columns = [i for i in (largest / errors).argsort(descending=True).tolist() if largest[i] >= least[i]][:most]
     words = []
@@ -124,9 +129,9 @@ def describe_change(frames: Tensor, reference: Tensor, most: int = 3) -> str:
 
 @torch.no_grad()
 def _read(images: Tensor) -> Tensor:
-    """Return the factors ``[n, F]`` of pictures in [0, 1], on the CPU."""
+    """Return the factors ``[n, F]`` of pictures on the CPU, nominally in [0, 1]: beyond, a mouth that gapes goes on opening."""
     network = attribute_network(str(images.device))
-    return torch.cat([network(part.float().clamp(-1, 1)).clamp(0, 1).cpu() for part in images.split(BATCH)])
+    return torch.cat([network(part.float().clamp(-1, 1)).clamp(*READABLE).cpu() for part in images.split(BATCH)])
 
 
 def _phrase(change: Change, sides: list[float], of: str) -> str:

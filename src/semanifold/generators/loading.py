@@ -369,5 +369,5 @@ def _check_target(path: Path, overwrite: bool, layout: Layout | None) -> Layout:
     if is_folder(path):
         raise SemanifoldError(f"{name} is a folder; give the name of a new file.")
     if os.path.lexists(path) and not overwrite:
-        raise SemanifoldError(f"{name} exists already; choose another name, or --overwrite (overwrite=True).")
+        raise SemanifoldError(f"{name} exists already; choose another name, or overwrite it.")
     return chosen

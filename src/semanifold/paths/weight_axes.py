@@ -139,8 +139,11 @@ def changes_of(
     """
     n, zero = len(codes), space.zero()
     probes = max(probes, math.ceil(2 * kept / n))
-    steps, done, rows = 2 * n, 0, []
-    roots = [roots_of(space.generator, codes[i], None if masks is None else masks[i], size) for i in range(n)]
+    steps, done, rows, roots = 3 * n, 0, [], []
+    for i in range(n):
+        roots.append(roots_of(space.generator, codes[i], None if masks is None else masks[i], size))
+        done += 1
+        tell({"step": done, "steps": steps})
     for i in range(n):
         rows.append(pull_back(space.pictures_of(codes[i], size), zero, roots[i][0], probes, chunk, seed + i))
         done += 1

@@ -115,6 +115,7 @@ def calibrated(
     masks = [None if mask is None else as_mask(mask, generator, codes[i]) for i in range(len(codes))]
     with watching(progress, "finding how far each path may go") as tell:
         look = Look.at(generator, codes, masks, seed)
+        tell({"step": 1, "steps": len(paths) + 1})
         norm = WeightSpace(generator, tuple(paths.layers)).norm
         norms = norm * torch.logspace(math.log2(NEAREST), math.log2(FARTHEST), NORMS, base=2, dtype=torch.float64)
         scale, lows, highs, evens = [], [], [], []
@@ -129,7 +130,7 @@ def calibrated(
             highs.append(ends[0])
             lows.append(-ends[1])
             evens.append(float(speeds.min() / speeds.max()) if len(speeds) and speeds.max() > 0 else 1.0)
-            tell({"step": k + 1, "steps": len(paths)})
+            tell({"step": k + 2, "steps": len(paths) + 1})
     measured = {**paths.info.measured, "low": tuple(lows), "high": tuple(highs), "evenness": tuple(evens)}
     other = paths.with_info(measured=measured)
     other.scale = torch.tensor(scale).to(paths.scale)
