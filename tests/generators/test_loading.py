@@ -31,7 +31,7 @@ from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from semanifold.latents import Latents
 
 ROSINALITY = REFERENCE / "stylegan2_rosinality" / "generator.pt"
-USABLE = {"stylegan2_ada", "stylegan2_rosinality", "biggan", "proggan", "sngan_mnist", "sngan_anime"}
+USABLE = {"stylegan2_ada", "stylegan2_rosinality", "biggan", "proggan", "sngan_mnist", "sngan_anime", "pix2pixhd"}
 SMALL = StyleGAN2Config(size=8, z_dim=4, w_dim=4, channels=(4, 4), mapping_layers=2)
 
 
@@ -155,7 +155,7 @@ def test_half_precision_storage(tmp_path: Path) -> None:
 
 
 def test_targets_that_cannot_be_written(tmp_path: Path) -> None:
-    for target, words in [("x.pt", "must end in"), ("no/x.safetensors", "no folder"), (".", "must end in")]:
+    for target, words in [("x.pkl", "must end in"), ("no/x.safetensors", "no folder"), (".", "must end in")]:
         with pytest.raises(SemanifoldError, match=words):
             save_generator(small(), tmp_path / target)
     (tmp_path / "taken.safetensors").mkdir()
@@ -243,7 +243,16 @@ def test_inspection_of_generators(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("folder", "known"),
     [
-        (REFERENCE, {"biggan/G_": "BigGAN", "proggan/": "Progressive", "sngan_": "SN-GAN", "/support_sets.pt": "support sets"}),
+        (
+            REFERENCE,
+            {
+                "biggan/G_": "BigGAN",
+                "proggan/": "Progressive",
+                "sngan_": "SN-GAN",
+                "pix2pixhd/": "pix2pixHD",
+                "/support_sets.pt": "support sets",
+            },
+        ),
         pytest.param(REAL, {"resefa": "512 latent", "smile.pt": "512 latent"}, marks=needs_real()),
     ],
 )
@@ -255,7 +264,8 @@ def test_inspection_of_everything_else(folder: Path, known: dict[str, str]) -> N
             continue
         said = inspect_file(path)
         trained = path.parent.name == "weight_deformation" and path.name.startswith("checkpoint_")  # with its generator inside
-        assert said.usable == (trained or (path.suffix != ".json" and str(path.parent.name) in USABLE)), path
+        whole = USABLE & {path.parent.name, path.parent.parent.name}
+        assert said.usable == bool(trained or (path.suffix != ".json" and whole)), path
         assert str(said)
         for mark, words in known.items():
             if mark in str(path.relative_to(folder)) and path.suffix in (".pt", ".pth", ".npy"):
