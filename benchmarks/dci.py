@@ -110,7 +110,7 @@ def row(generator: Generator, space: str, codes: Array, factors: Array, pictures
     ends = units.reshape(-1, *generator.spaces[space])
     result["single"], result["singles reached"] = purest(generator, ends, begin, spread)
     paths = joint_paths(generator, space, AXES, progress=False)
-    ends = torch.stack([edit.latents(begin[0], 1.0).values[0] - begin.values[0] for edit in paths])
+    ends = torch.stack([paths[k].latents(begin[0], 1.0).values[0] - begin.values[0] for k in range(len(paths))])
     result["axes"], result["axes reached"] = purest(generator, ends, begin, spread)
     return result
 

@@ -467,3 +467,19 @@ def test_a_search_of_weights_that_is_done_is_not_done_again(monkeypatch, capsys)
     assert on_faces(*words) == 0
     assert Path("w/paths.safetensors").read_bytes() == first
     assert Path("w/paths.png").is_file()
+
+
+def test_amplitudes_are_shown_side_by_side(capsys):
+    """An amplitude of 2 shows at half of the way what the path itself shows at its end."""
+    from PIL import Image
+
+    words = ("render", "faces:yaw", "--seed", 3, "--frames", 3, "--size", 64, "--out", "wide")
+    assert on_faces(*words, "--amplitudes", 0.5, 1, 2) == 0
+    assert "amplitudes.mp4" in capsys.readouterr().out
+    with Image.open("wide/amplitudes.png") as strip:
+        assert strip.height > 3 * 128
+    assert Path("wide/amplitudes.mp4").stat().st_size > 1000
+    for wrong in (["0"], ["nan"], ["1000"], ["1"] * 17):
+        assert on_faces(*words[:-1], "other", "--amplitudes", *wrong) == 2
+        assert "amplitudes" in capsys.readouterr().err
+    assert not Path("other").exists()

@@ -61,6 +61,8 @@ from semanifold.plots import heat_picture, mean_change
 from semanifold.storage.files import write_text
 from semanifold.storage.runs import Run, working
 
+AMPLITUDES = ("amplitudes.mp4", "amplitudes.png")
+
 
 def on(edit: Edit, code: Latents) -> Edit:
     """Return what an edit does to one code: offsets of the whole code, or the change of weights, the same everywhere."""
@@ -273,11 +275,29 @@ def render_edit(command: Render) -> int:
     else:
         with working(run):
             scores = write_all(run, subject, t, command.film, play=command.play)
+            if command.amplitudes:
+                write_amplitudes(run, command, subject, t)
             write_plot(run, [subject], t, umap=command.film.umap)
         tell_edit(subject, t, scores)
-    show(*existing(folder, MP4, STRIP, HEAT))
+    show(*existing(folder, MP4, STRIP, HEAT, *AMPLITUDES))
     hint(*onto_others(folder, command.model.generator))
     return 0
+
+
+def write_amplitudes(run: Run, command: Render, subject: Subject, t: torch.Tensor) -> None:
+    """Write a film of several amplitudes side by side, and a strip with a row for each; as far apart as their numbers say."""
+    films = []
+    with progress_line("amplitudes") as line:
+        for number, far in enumerate(command.amplitudes, 1):
+            films.append(subject.frames(far * t))
+            line({"step": number, "steps": len(command.amplitudes)})
+    grid = media.grid_film(films)
+    size = command.film.size or max(grid.shape[1:3])
+    loops = comes_back(subject.edit, t)
+    media.save_mp4(grid, run.path(AMPLITUDES[0]), fps=command.film.fps, size=size, ping_pong=not loops, loops=command.film.loops)
+    seed = media.to_uint8(subject.picture)[0]
+    rows = [media.filmstrip(film, seed, subject.mask_picture(), size=128) for film in films]
+    media.save_png(media.stack_rows(rows, [f"{far:g} x" for far in command.amplitudes]), run.path(AMPLITUDES[1]))
 
 
 def timed(command: Render, edit: Edit, generator: Generator) -> Edit:

@@ -22,6 +22,7 @@ from semanifold.commands.arguments import (
 from semanifold.commands.base import Command, EditModel, Film, Output, Picture, code_words, onto_others
 from semanifold.errors import SemanifoldError
 
+MOST_AMPLITUDES = 16
 USUAL = (1, 2, 3, 4, 5, 6)
 """Seeds of the pictures that an edit is put on if nobody says it."""
 FIRST = ("film.mp4", "filmstrip.png", "heatmap.png")
@@ -148,6 +149,7 @@ class Render(Command):
         trim: leave out the parts at the ends where the picture hardly changes any more.
         reverse: play it backwards.
         until: lengthen the path in the direction of its last step to this t; found paths end at 1.
+        amplitudes: also play it so many times as far, such as 0.5 1 2, in one film side by side and one strip.
         play: once through, back and forth, or whichever makes the film loop without a jump.
         picture: Which picture to show.
         model: Which generator makes the pictures.
@@ -165,6 +167,7 @@ class Render(Command):
     trim: Annotated[bool, option(group=FILM)] = False
     reverse: Annotated[bool, option(group=FILM)] = False
     until: Annotated[float | None, option("T", group=FILM)] = None
+    amplitudes: Annotated[tuple[float, ...], option("X ...", group=FILM)] = ()
     play: Annotated[Literal["auto", "once", "ping-pong"], option(group=FILM)] = "auto"
     picture: Annotated[Picture, flat(START)] = field(default_factory=Picture)
     model: Annotated[EditModel, flat(GENERATOR)] = field(default_factory=EditModel)
@@ -181,6 +184,10 @@ class Render(Command):
 
     def run(self) -> int:
         """Write the new film."""
+        if len(self.amplitudes) > MOST_AMPLITUDES or not all(0 < abs(x) <= 100 for x in self.amplitudes):
+            raise SemanifoldError(
+                f"amplitudes are at most {MOST_AMPLITUDES} numbers, from -100 to 100 and not 0, such as 0.5 1 2."
+            )
         given = early.inputs(masks=[self.mask] if self.mask else [], edits=[self.edit])
         if found := places.described(self.edit, self.path):
             model = places.model_for(self.model, self.edit, found.generator)
