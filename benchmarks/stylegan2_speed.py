@@ -39,9 +39,9 @@ def textbook_filter(x: Tensor, up: int, before: int, after: int) -> Tensor:
 
 
 def textbook_conv(x: Tensor, weight: Tensor, styles: Tensor, *, up: bool, demodulate: bool) -> Tensor:
-    """One grouped convolution with a kernel per sample."""
+    """One grouped convolution with a kernel per sample; the weight itself may be one per sample, ``[n, out, in, k, k]``."""
     n, c, h, w = x.shape
-    o, i, k, _ = weight.shape
+    o, i, k, _ = weight.shape[-4:]
     kernel = weight * styles[:, None, :, None, None]
     if demodulate:
         kernel = kernel * torch.rsqrt(kernel.square().sum((2, 3, 4)) + 1e-8)[:, :, None, None, None]
