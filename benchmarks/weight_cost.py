@@ -40,7 +40,7 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from stylegan2_speed import CHANNELS, textbook_conv, textbook_pictures
+from stylegan2_speed import textbook_conv, textbook_pictures
 from torch import Tensor
 from torch.func import functional_call
 
@@ -220,7 +220,7 @@ class Setting:
     """A generator, paths and one batch."""
 
     def __init__(self, given: argparse.Namespace) -> None:
-        widths = tuple(min(given.width, CHANNELS[4 << i]) for i in range(int(math.log2(given.size)) - 1))
+        widths = tuple(min(given.width, 16384 // (4 << i)) for i in range(int(math.log2(given.size)) - 1))  # as config E
         self.generator = StyleGAN2(StyleGAN2Config(given.size, 512, 512, widths))
         self.layer, n = given.layer, given.batch
         self.weight = weight_of(self.generator, self.layer).detach()

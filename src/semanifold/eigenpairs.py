@@ -35,12 +35,16 @@ class Eigenpairs:
         return values.flip(0), vectors.T.flip(0)
 
     def pairs(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the k leading eigenvalues, eigenvectors ``[k, N]``, and residuals ``|H v - lambda v| / lambda_1`` ``[k]``."""
+        """Return the k leading eigenvalues, eigenvectors ``[k, N]``, and residuals ``|H v - lambda v| / lambda`` ``[k]``.
+
+        Eigenvalues below the rounding of products, the root of the precision times the largest one, count as that.
+        """
         values, coordinates = self.ritz()
         coordinates = coordinates[:k].to(self.basis)
         vectors = coordinates @ self.basis
         left = coordinates @ self.products - values[:k, None].to(self.basis) * vectors
-        return values[:k], vectors, left.norm(dim=1).double() / values[0].clamp(min=torch.finfo(torch.float64).tiny)
+        floor = max(float(values[0]) * torch.finfo(self.basis.dtype).eps ** 0.5, torch.finfo(torch.float64).tiny)
+        return values[:k], vectors, left.norm(dim=1).double() / values[:k].clamp(min=floor)
 
 
 def begin(size: int, block: int, like: Tensor, seed: int = 0) -> Eigenpairs:

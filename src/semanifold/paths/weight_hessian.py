@@ -29,7 +29,7 @@ FORMAT = "semanifold-eigenpairs-1"
 SAVE_EVERY = 30.0
 """Seconds between two writings of the state of a search."""
 TOLERANCE = 1e-2
-"""Residual of an eigenpair, as a share of the largest eigenvalue, from which it counts as found."""
+"""Residual of an eigenpair, as a share of its eigenvalue, from which it counts as found."""
 BLOCK = 8
 
 
@@ -96,7 +96,7 @@ class Spectrum:
     Attributes:
         values: ``[k]`` eigenvalues, largest first.
         vectors: ``[k, N]`` eigenvectors of unit norm.
-        residuals: ``[k]`` ``|H v - lambda v| / lambda_1``.
+        residuals: ``[k]`` ``|H v - lambda v| / lambda``.
         products: number of products that were taken.
     """
 
@@ -208,7 +208,7 @@ def hessian_paths(
         product, space.size, k, space.zero(), tolerance=tolerance, seed=seed, state=before, keep=keep, progress=progress
     )
     measured = {"eigenvalue": tuple(found.values.tolist()), "residual": tuple(found.residuals.tolist())}
-    method = f"eigenvectors of the Hessian (residuals up to {float(found.residuals.max()):.1g} of the largest eigenvalue)"
+    method = f"eigenvectors of the Hessian (residuals up to {float(found.residuals.max()):.1g} of the eigenvalue)"
     info = info_of(generator, method=method, step=space.norm / 2 / steps, count=steps, cite=CITE, measured=measured)
     return WeightPaths.from_vectors(found.vectors.cpu(), space.shapes, info).to(generator.device)
 
