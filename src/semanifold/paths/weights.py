@@ -138,24 +138,33 @@ class WeightPaths(PathSet):
     def __len__(self) -> int:
         return self.count
 
-    def flat(self, k: int) -> Tensor:
-        """Return ``D_k`` of unit norm, the weights of all layers one after the other ``[N]``; differentiable."""
+    def directions(self, numbers: Sequence[int]) -> list[dict[str, Tensor]]:
+        """Return ``D_k`` of unit norm by layer, for some k; differentiable in the coefficients.
+
+        A basis may be larger than all else, so that it is gone through once for all of them.
+        """
+        chosen = self.coefficients[list(numbers)]
         if self.form == "basis":
-            row = self.coefficients[k] @ self.basis
+            rows = (chosen @ self.basis).unbind()
         else:
-            row = unmatrix((self.u * self.coefficients[k]) @ self.vh, next(iter(self.layers.values()))).flatten()
-        return row / row.norm()
+            shape = next(iter(self.layers.values()))
+            rows = [unmatrix((self.u * each) @ self.vh, shape).flatten() for each in chosen]
+        lengths = [math.prod(shape) for shape in self.layers.values()]
+        return [
+            {layer: part.reshape(shape) for (layer, shape), part in zip(self.layers.items(), (row / row.norm()).split(lengths))}
+            for row in rows
+        ]
 
     def direction(self, k: int) -> dict[str, Tensor]:
         """Return ``D_k`` of unit norm by layer; differentiable in the coefficients."""
-        parts = self.flat(k).split([math.prod(shape) for shape in self.layers.values()])
-        return {layer: part.reshape(shape) for (layer, shape), part in zip(self.layers.items(), parts)}
+        return self.directions([k])[0]
 
     def moved_images(self, generator: Generator, latents: Latents, index: Tensor, magnitude: Tensor) -> Tensor:
         """See :meth:`PathSet.moved_images`; each direction is made once, however many samples take it."""
         self.check_generator(generator)
         far = (magnitude * self.scale.to(magnitude)[index])[:, None]
-        made = {k: self.direction(k) for k in torch.unique(index).tolist()}
+        numbers = torch.unique(index).tolist()
+        made = dict(zip(numbers, self.directions(numbers), strict=True))
         changes = {
             layer: MixedWeight.along(first_kernel(generator, layer), lambda k, layer=layer: made[k][layer], index[:, None], far)
             for layer in self.layers
