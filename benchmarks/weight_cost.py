@@ -49,9 +49,10 @@ from semanifold.eigenpairs import Eigenpairs, Product
 from semanifold.generators.editing import weight_of
 from semanifold.generators.loading import load_generator
 from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.generators.stylegan2_layers import StyledConv
 from semanifold.latents import Latents
 from semanifold.paths.reconstructor import make_reconstructor
-from semanifold.paths.weight_hessian import hessian_product, leading
+from semanifold.paths.weight_hessian import TOLERANCE, hessian_product, leading
 from semanifold.paths.weights import WeightPaths, info_of
 
 SMALL = Path(__file__).resolve().parents[1] / "tests" / "data" / "reference" / "stylegan2_rosinality" / "generator.pt"
@@ -109,7 +110,7 @@ def textbook_until(values: Tensor, k: int, share: float, angle: float, known: di
     return None
 
 
-def ours(values: Tensor, k: int, tolerance: float | None) -> list[Found]:
+def ours(values: Tensor, k: int, tolerance: float = TOLERANCE) -> list[Found]:
     """Judge the vectors after every block of our search, which ends by itself."""
     seen: list[Found] = []
 
@@ -117,8 +118,7 @@ def ours(values: Tensor, k: int, tolerance: float | None) -> list[Found]:
         if len(state.basis) >= k:
             seen.append(found(state.pairs(k)[1], values, 2 * state.multiplied))
 
-    ways = {} if tolerance is None else {"tolerance": tolerance}
-    leading(lambda rows: rows * values, len(values), k, values[None], keep=keep, progress=False, **ways)
+    leading(lambda rows: rows * values, len(values), k, values[None], keep=keep, progress=False, tolerance=tolerance)
     return seen
 
 
@@ -187,7 +187,7 @@ def cost_table(quick: bool) -> None:
     )
     for words, values in every:
         known = {ITERATIONS: textbook(values, k, ITERATIONS)}
-        end, curve = ours(values, k, None)[-1], ours(values, k, 1e-6)
+        end, curve = ours(values, k)[-1], ours(values, k, 1e-6)
         goals = (
             *((f"captured ≥ {share}", share, math.inf) for share in CAPTURED),
             (f"angle of {ITERATIONS} power iterations", 0.0, known[ITERATIONS].angle),
@@ -198,19 +198,12 @@ def cost_table(quick: bool) -> None:
             slow = textbook_until(values, k, share, angle, known)
             fast = next((f for f in curve if f.captured >= share and f.angle <= angle), None)
             if fast is None:
-                print(f"| {words} | {goal} | not reached by ours |", flush=True)
+                print(f"| {words} | {goal} | not reached by ours |")
                 continue
-            cells = (
-                (f"more than {MOST_ITERATIONS}", "", f"{fast.evaluations:,}", "")
-                if slow is None
-                else (
-                    slow[0],
-                    f"{slow[1].evaluations:,}",
-                    f"{fast.evaluations:,}",
-                    f"{slow[1].evaluations / fast.evaluations:.1f}",
-                )
-            )
-            print(f"| {words} | {goal} | {fast.angle:.1g} | {fast.captured:.6f} | {' | '.join(map(str, cells))} |", flush=True)
+            most = f"above {MOST_ITERATIONS:,}" if slow is None else slow
+            much = 2 * k * (slow or MOST_ITERATIONS)
+            numbers = f"{most} | {much:,} | {fast.evaluations:,} | {much / fast.evaluations:.1f}"
+            print(f"| {words} | {goal} | {fast.angle:.1g} | {fast.captured:.6f} | {numbers} |", flush=True)
 
 
 # --- training step ----------------------------------------------------------------------------------------------------
@@ -251,7 +244,7 @@ class Setting:
             if way == "ours":
                 moved = self.paths.moved_images(self.generator, self.codes, self.index, self.magnitude)
             elif way == PLAIN:
-                learned = self.generator.get_submodule(self.layer).bias.detach().requires_grad_()
+                learned = cast(StyledConv, self.generator.get_submodule(self.layer)).bias.detach().requires_grad_()
                 held = {f"{self.layer}.weight": self.weight, f"{self.layer}.bias": learned}
                 moved = functional_call(self.generator, held, (self.codes,))
             else:
@@ -286,7 +279,7 @@ class Setting:
     def kernel_per_sample(self, kernels: Tensor) -> Tensor:
         """Return the pictures of our generator whose edited layer is one grouped convolution."""
         other = self.generator.with_weights({self.layer: self.weight})
-        conv = other.get_submodule(self.layer)
+        conv = cast(StyledConv, other.get_submodule(self.layer))
 
         def forward(x: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
             x = textbook_conv(x, kernels, styles, up=conv.up, demodulate=True) + noise * conv.noise_strength
