@@ -62,6 +62,8 @@ MOST_ITERATIONS = 5000
 ANGLES, CAPTURED = (0.1, 0.01, 0.001), (0.99, 0.999, 0.9999)
 WAYS = ("published", "stacked", "grouped", "ours")
 PLAIN = "nothing moved"
+NOISE = 50
+"""MB of extra memory below which no ratio is given."""
 
 
 # --- leading eigenvectors ---------------------------------------------------------------------------------------------
@@ -339,11 +341,17 @@ def step_table(given: argparse.Namespace) -> None:
         f"{setting.paths.basis.nbytes / 2**20:.0f} MB, and a step where nothing moves has a peak of {peaks[PLAIN]} MB.\n"
     )
     print("| way | s per step | times ours | peak MB | extra MB | times ours |\n|---|---:|---:|---:|---:|---:|")
-    least = max(peaks["ours"] - peaks[PLAIN], 1)
+    least = peaks["ours"] - peaks[PLAIN]
     for way in WAYS:
         ratio = statistics.median(a / b for a, b in zip(clock[way], clock["ours"]))
         extra = peaks[way] - peaks[PLAIN]
-        cells = (f"{statistics.median(clock[way]):.2f}", f"{ratio:.1f}", peaks[way], extra, f"{extra / least:.1f}")
+        cells = (
+            f"{statistics.median(clock[way]):.2f}",
+            f"{ratio:.1f}",
+            peaks[way],
+            extra,
+            f"{extra / least:.1f}" if least >= NOISE else "",
+        )
         print(f"| {way} | {' | '.join(map(str, cells))} |", flush=True)
 
 
