@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from hostile import files_of_arrays, files_of_ours, files_pickled, folders, masks_and_words, numbers  # noqa: E402
+from hostile import files_of_arrays, files_of_ours, files_pickled, folders, label_maps, masks_and_words, numbers  # noqa: E402
 from hostile.goods import make_goods  # noqa: E402
 from hostile.trials import Hostile, Outcome, Words, try_all, warm_up  # noqa: E402
 
@@ -65,6 +65,7 @@ def everything(good: Path) -> list[Hostile]:
         *folders.inputs(good),
         *masks_and_words.inputs(),
         *numbers.inputs(),
+        *label_maps.inputs(),
     ]
 
 

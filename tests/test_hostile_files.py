@@ -18,7 +18,7 @@ from semanifold.paths.presets import PRESETS
 from semanifold.traversal import moments
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "hostile_files.py"
-MOST, KINDS = 114, 27
+MOST, KINDS = 120, 30
 
 
 @pytest.fixture(scope="module")

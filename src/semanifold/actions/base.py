@@ -12,7 +12,7 @@ from semanifold.actions.terminal import remark
 from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import EditModel, Model, Picture, Start
 from semanifold.commands.early import stamp_of
-from semanifold.edits import Edit
+from semanifold.edits import Edit, Sum, WeightEdit
 from semanifold.edits.base import WEIGHTS
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import read_codes
@@ -44,7 +44,11 @@ def named_generator(asked: EditModel) -> Generator | None:
 
 
 def check_weights(generator: Generator, edits: list[Edit]) -> None:
-    """Say so if an edit was found with other weights."""
+    """Say so if an edit was found with other weights, and refuse one that changes weights that are not there."""
+    for edit in edits:
+        for part in edit.parts if isinstance(edit, Sum) else [edit]:
+            if isinstance(part, WeightEdit):
+                part.check(generator)
     for edit in edits:
         if edit.info.fingerprint not in ("", "unknown", generator.fingerprint):
             remark(f"The edit {edit.info.name or 'without a name'} was found with other weights; it may look different here.")
