@@ -192,7 +192,7 @@ def test_path_plot_without_umap_shows_pca_alone(tmp_path, monkeypatch):
     with pytest.raises(SemanifoldError, match="umap-learn"):
         plots.plane(codes)
     layout, how = plots.principal_plane(codes)
-    assert how == "PCA: true distances, 100% across and 0% up"
+    assert how == "the codes by PCA: 100% of their variance across, 0% up"
     steps = np.diff(layout[:, 0])
     assert np.allclose(steps, steps[0], rtol=0.05), "the first axis of a straight path is the path itself"
     plots.path_plot([codes], np.arange(12.0), tmp_path / "path.png")

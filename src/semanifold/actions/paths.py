@@ -273,7 +273,7 @@ def masks_of(command: Measure, traversal: Traversal) -> dict[str, Tensor]:
     """Return the mask ``[1, 1, h, w]`` of every code; regions of the bundled faces are elsewhere on every face."""
     if command.mask is None:
         return {}
-    made_with = recorded_model(traversal.folder)
+    made_with = None if command.generator else recorded_model(traversal.folder)
     named = command.generator or (made_with and made_with.generator)
     if named is None:
         raise SemanifoldError(f"{traversal.folder} does not say which generator it shows; name it with --generator.")
