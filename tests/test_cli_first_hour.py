@@ -454,6 +454,30 @@ def test_slips_of_a_first_hour(words, says, capsys):
     assert says in capsys.readouterr().err
 
 
+def test_words_behind_two_dashes_are_left_alone():
+    from semanifold.commands.arguments import inputs_for_seeds
+
+    Path("maps").mkdir()
+    words = ["mask", "--seed", "7", "--", "--seed", "maps"]
+    assert inputs_for_seeds(words) == words
+    Path("maps/a.png").write_bytes(b"")
+    assert inputs_for_seeds(["--seeds", "maps"]) == inputs_for_seeds(["--seeds=maps"]) == ["--inputs", "maps", "--seeds", "0"]
+
+
+def test_a_set_of_another_kind_is_not_taken_for_what_was_found(monkeypatch, capsys):
+    """A folder may have come from anywhere: what lies there counts only if this command can have written it."""
+    from semanifold.actions import weights
+
+    words = ("weights", "svd", "--layer", "convs.8", "--k", 1, "--out", "w")
+    with monkeypatch.context() as patch:
+        patch.setattr(weights, "draw", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert on_faces(*words) == 130
+    assert on_faces("directions", "pca", "--k", 1, "--out", "pca") == 0
+    Path("w/paths.safetensors").write_bytes(Path("pca/paths.safetensors").read_bytes())
+    assert on_faces(*words) == 0
+    assert "convs.8" in capsys.readouterr().out
+
+
 def test_a_search_of_weights_that_is_done_is_not_done_again(monkeypatch, capsys):
     """What broke off after the search, while the sheet was drawn, goes on with the sheet."""
     from semanifold.actions import weights

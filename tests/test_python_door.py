@@ -13,7 +13,7 @@ import semanifold as sm
 from semanifold.edits import EditInfo
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator, as_latents
-from semanifold.generators.loading import FACES
+from semanifold.generators.loading import SHIPPED
 from semanifold.manifolds import discover_manifolds, local_directions
 from semanifold.masks import as_mask, box
 from semanifold.paths.base import info_for
@@ -104,7 +104,7 @@ def test_the_regions_of_the_faces_are_asked_of_the_generator(faces: Generator) -
 
 def test_regions_belong_to_weights_not_to_a_name(tmp_path: Path, faces: Generator) -> None:
     copy = tmp_path / "other.safetensors"
-    copy.write_bytes(FACES.read_bytes())
+    copy.write_bytes(SHIPPED["faces"].read_bytes())
     renamed = sm.load_generator(copy)
     assert (renamed.name, renamed.world) == ("faces", "faces")
     weights = {key: value.clone() for key, value in faces.state_dict().items()}

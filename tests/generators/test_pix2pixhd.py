@@ -102,7 +102,8 @@ def test_photos_to_photos(tmp_path: Path) -> None:
     assert generator.regions(0) is None
     code = generator.sample(0)
     torch.testing.assert_close(code.values[0], torch.from_numpy(pixels).permute(2, 0, 1) / 127.5 - 1)
-    torch.testing.assert_close(generator.images(code), model.with_inputs(generator.inputs).images(code))  # type: ignore[arg-type]
+    assert generator.inputs is not None
+    torch.testing.assert_close(generator.images(code), model.with_inputs(generator.inputs).images(code))
 
 
 def as_published(model: Pix2PixHD) -> dict[str, Tensor]:
@@ -184,7 +185,7 @@ def test_round_trip_and_regions(weights: Path, tmp_path: Path) -> None:
     for name, words in (("f", "has no label 'f'"), ("label5", "has no label")):
         with pytest.raises(SemanifoldError, match=words):
             regions(name)
-    other = generator.with_weights({"colours": torch.zeros_like(generator.colours.weight)})  # type: ignore[union-attr]
+    other = generator.with_weights({"colours": torch.zeros(3, 2, 7, 7)})
     assert torch.equal(other.sample(1).values, code.values)
     assert generator.images(code).std() > 0.01
 
@@ -243,6 +244,11 @@ def test_on_the_command_line(
     assert "has no maps of instances" in capsys.readouterr().err
     run("transfer", "found:1", "--seeds", "my maps", "--seconds", 0.4, "--fps", 10, "--out", "onto")
     assert json.loads(Path("onto/run.json").read_text())["arguments"]["model"]["inputs"] == "my maps"
+    run("traverse", "found", "--seeds", "my maps", "--steps", 1, "--no-films", "--out", "walk")
+    (tmp_path / "light.py").write_text("def light(images):\n    return images.mean((1, 2, 3))\n")
+    measure = ("measure", "walk", "--mask", "a", "--attributes", "light.py:light")
+    run(*measure, "--out", "measured")
+    run(*measure, "--generator", weights, "--out", "measured again")  # whose inputs are those of the walk
     run("bake", "found:0", "baked.safetensors")
     assert isinstance(load_generator("baked.safetensors"), Pix2PixHD)
     assert main(["sample", "--generator", str(weights), "--seeds", "0-3"]) == 2

@@ -59,7 +59,7 @@ def test_another_learning_rate_is_scaled(tmp_path: Path) -> None:
     generator = StyleGAN2(config, seed=3)
     codes = generator.sample([1, 2])
     for name, layout in (("a.pt", None), ("b.pt", "nvidia"), ("c.safetensors", "nvidia")):
-        save_generator(generator, tmp_path / name, layout=layout)  # type: ignore[arg-type]
+        save_generator(generator, tmp_path / name, layout=layout)
         again = load_generator(tmp_path / name)
         torch.testing.assert_close(again.images(codes), generator.images(codes), rtol=1e-4, atol=1e-5)
 
@@ -96,7 +96,7 @@ def test_wrong_targets(tmp_path: Path) -> None:
         ("a.pkl", None, "must end in"), ("a.pt", "genforce", "no layout"),
     ):  # fmt: skip
         with pytest.raises(SemanifoldError, match=words):
-            save_generator(generator, tmp_path / name, layout=layout)  # type: ignore[arg-type]
+            save_generator(generator, tmp_path / name, layout=layout)
     with pytest.raises(SemanifoldError, match="only a StyleGAN2 can be written"):
         convert(REFERENCE / "proggan" / "generator.pth", tmp_path / "x.pt")
     assert not list(tmp_path.iterdir())

@@ -31,7 +31,7 @@ from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import FACES, Model
 from semanifold.commands.early import stamp_of
 from semanifold.commands.paths import USUAL, Codes, Measure, Traverse
-from semanifold.commands.places import model_for, recorded_model
+from semanifold.commands.places import model_for, recorded_inputs, recorded_model
 from semanifold.edits.base import WEIGHTS
 from semanifold.errors import SemanifoldError, counted
 from semanifold.generators.base import Generator
@@ -273,11 +273,12 @@ def masks_of(command: Measure, traversal: Traversal) -> dict[str, Tensor]:
     """Return the mask ``[1, 1, h, w]`` of every code; regions of the bundled faces are elsewhere on every face."""
     if command.mask is None:
         return {}
-    made_with = None if command.generator else recorded_model(traversal.folder)
-    named = command.generator or (made_with and made_with.generator)
+    named, inputs = command.generator, recorded_inputs(traversal.folder)
+    if named is None and (made_with := recorded_model(traversal.folder)):
+        named = made_with.generator
     if named is None:
         raise SemanifoldError(f"{traversal.folder} does not say which generator it shows; name it with --generator.")
-    generator = load(Model(generator=named, inputs=made_with and made_with.inputs, device=command.device))
+    generator = load(Model(generator=named, inputs=inputs, device=command.device))
     if generator.fingerprint != traversal.facts["fingerprint"]:
         raise SemanifoldError(
             f"{named} is {generator.name} ({generator.fingerprint}) now, but {traversal.folder} shows "

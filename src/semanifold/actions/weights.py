@@ -45,11 +45,8 @@ def find_weights(command: Weights) -> int:
         say(f"{folder} is finished already; --overwrite does it again.")
     else:
         with working(run):
-            if is_file(run.folder / PATHS):  # the search was done when the sheet was not
-                found = load_paths(run.folder / PATHS)
-                assert isinstance(found, WeightPaths)
-                paths = found.to(generator.device)
-            else:
+            paths = found_before(run.folder / PATHS, generator)  # the search may have been done when the sheet was not
+            if paths is None:
                 paths = find(command, generator, layers, run.folder / CHECKPOINT)
                 save_paths(paths, run.path(PATHS))
             draw(generator, paths, code, run.path(SHEET), command.mask or "")
@@ -76,6 +73,15 @@ def find(command: Weights, generator: Generator, layers: tuple[str, ...], checkp
             checkpoint=checkpoint,
             progress=line,
         )
+
+
+def found_before(file: Path, generator: Generator) -> WeightPaths | None:
+    """Return the directions that an earlier run of the same command has found, measured and written; None if there are none."""
+    held = load_paths(file) if is_file(file) else None
+    if not isinstance(held, WeightPaths) or "evenness" not in held.info.measured:
+        return None
+    held.check_generator(generator)
+    return held.to(generator.device)
 
 
 def tell_ranges(paths: WeightPaths) -> None:

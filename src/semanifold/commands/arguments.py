@@ -102,8 +102,9 @@ def inputs_for_seeds(words: Sequence[str]) -> list[str]:
     Raises:
         SemanifoldError: if the folder holds no picture.
     """
+    end = words.index("--") if "--" in words else len(words)
     found: list[str] = []
-    rest = iter(words)
+    rest = iter(words[:end])
     for word in rest:
         option, equals, value = word.partition("=")
         value = value if equals else next(rest, None) if option in ("--seed", "--seeds") else None
@@ -118,7 +119,7 @@ def inputs_for_seeds(words: Sequence[str]) -> list[str]:
         files, _ = input_files(Path(value))
         numbers = numbers_text(tuple(range(len(files)))) if option == "--seeds" else "0"
         found += ["--inputs", value, option, numbers]
-    return found
+    return [*found, *words[end:]]
 
 
 def numbers_text(numbers: tuple[int, ...]) -> str:

@@ -223,8 +223,14 @@ def recorded_model(folder: Path) -> Model | None:
     model = record["arguments"].get("model")
     if not isinstance(model, dict) or model.get("generator") is None:
         return None
-    inputs = model.get("inputs")
-    return Model(generator=generator_of(record), inputs=Path(inputs) if isinstance(inputs, str) else None)
+    return Model(generator=generator_of(record), inputs=recorded_inputs(folder))
+
+
+def recorded_inputs(folder: Path) -> Path | None:
+    """Return the inputs of the generator that a run folder was made with, whatever generator that was; None if it had none."""
+    model = read_record(folder)["arguments"].get("model") if is_file(folder / RECORD) else None
+    inputs = model.get("inputs") if isinstance(model, dict) else None
+    return Path(inputs) if isinstance(inputs, str) else None
 
 
 def model_for(asked: EditModel, where: Path, made_with: str | None = None) -> Model:

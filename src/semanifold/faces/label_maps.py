@@ -9,7 +9,7 @@ from torch import Tensor
 
 from semanifold.faces import features, head
 from semanifold.faces.analytic import LATENT_SIZE, factors_from_latents
-from semanifold.faces.factors import FACTORS, factor_index, likeable_face
+from semanifold.faces.factors import factor_index, likeable_face
 from semanifold.faces.names import LABELS
 from semanifold.faces.shapes import Canvas
 from semanifold.faces.subject import Subject
@@ -97,6 +97,3 @@ class FaceMaps:
         """Return the map of the face of a seed, one channel per label: ``[labels, height, width]``."""
         labels = label_map(factors_from_latents(seeds.normal(seed, (LATENT_SIZE,))[None]), self.size[0])[0]
         return torch.nn.functional.one_hot(labels, len(LABELS)).permute(2, 0, 1).float()
-
-
-assert {factor.name for factor in FACTORS} >= {*COLOURS, *_MARKED}

@@ -49,24 +49,27 @@ def _analytic() -> Generator:
     return AnalyticFaces()
 
 
-FACES = Path(__file__).parents[1] / "faces" / "weights" / "faces64.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "faces" / "weights"
+SHIPPED = {"faces": WEIGHTS / "faces64.safetensors", "facemaps": WEIGHTS / "facemaps64.safetensors"}
+"""Files of the generators that come with the package."""
+
+
+def _shipped(name: str) -> Loadable:
+    if not SHIPPED[name].exists():
+        raise SemanifoldError(
+            f"The weights of the generator '{name}' are not in this installation; use 'analytic', or install again."
+        )
+    return load_file(SHIPPED[name], name=name)
 
 
 def _faces() -> Generator:
-    if not FACES.exists():
-        raise SemanifoldError(
-            "The weights of the generator 'faces' are not in this installation; use 'analytic', or install again."
-        )
-    return load_file(FACES, name="faces")
-
-
-FACE_MAPS = FACES.with_name("facemaps64.safetensors")
+    return _shipped("faces")
 
 
 def _face_maps() -> Generator:
-    from semanifold.faces.label_maps import FaceMaps  # noqa: PLC0415  # as above
+    from semanifold.faces.label_maps import FaceMaps  # noqa: PLC0415  # a generator that is not asked for costs nothing
 
-    made = load_file(FACE_MAPS, name="facemaps")
+    made = _shipped("facemaps")
     return made.with_inputs(FaceMaps()) if isinstance(made, Pix2PixHD) else made
 
 
@@ -269,15 +272,9 @@ def _place(text: str) -> Path:
         return Path(text)
     if text == "analytic":
         raise SemanifoldError("The generator analytic has no weights to write; it is a formula.")
-    return (
-        FACES
-        if text == "faces"
-        else FACE_MAPS
-        if text == "facemaps"
-        else zoo.located_file(text)
-        if text in zoo.table()
-        else Path(text)
-    )
+    if text in SHIPPED:
+        return SHIPPED[text]
+    return zoo.located_file(text) if text in zoo.table() else Path(text)
 
 
 def save_generator(

@@ -136,7 +136,7 @@ class StyleGAN2(Generator):
             parts = latents.values.split([layer.channels for layer in self.layers], dim=-1)
             return {layer.name: part for layer, part in zip(layers, parts)}
         ws = self.convert(latents, "w+").values
-        return {layer.name: self.get_submodule(layer.name).affine(ws[:, layer.index]) for layer in layers}  # type: ignore[operator]
+        return {layer.name: self.get_submodule(layer.name).affine(ws[:, layer.index]) for layer in layers}  # type: ignore[operator]  # each has one
 
     def _fusible(self) -> bool:
         # a weight that is trained, or that functional_call has put in place, needs the operators' own derivatives

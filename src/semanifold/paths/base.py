@@ -64,8 +64,8 @@ class PathSetInfo:
 
     def usable(self, index: int) -> tuple[float, float]:
         """Return the range of t in which a path's pictures keep changing and stay good, as far as it was measured."""
-        ends = [self.measured.get(name) for name in ("low", "high")]
-        return (-1.0, 1.0) if None in ends else (ends[0][index], ends[1][index])  # type: ignore[index]  # both are there
+        low, high = self.measured.get("low"), self.measured.get("high")
+        return (-1.0, 1.0) if low is None or high is None else (low[index], high[index])
 
 
 class PathSet(nn.Module, ABC):

@@ -285,7 +285,10 @@ def roots_of(generator: Generator, code: Latents, mask: Mask | None, size: int |
 
 
 def _leading_rows(rows: Tensor, kept: int) -> Tensor:
-    """Return the leading right singular vectors ``[kept, N]`` of rows ``[m, N]``, by the small product of the rows."""
+    """Return the leading right singular vectors ``[kept, N]`` of rows ``[m, N]``, by the small product of the rows.
+
+    In their own precision, since each is as long as all weights of some layers.
+    """
     products = (rows @ rows.T).double()
     values, vectors = torch.linalg.eigh(products)
     values, vectors = values.flip(0)[:kept], vectors.flip(1)[:, :kept]
