@@ -45,7 +45,7 @@ def real_generator(name: str) -> Generator:
 
 def world(name: str) -> World:
     masks = MASKS[name] | {f"~{key}": ~mask for key, mask in MASKS[name].items()}
-    return replace(world_of(real_generator(name), ()), mask=lambda _, key: masks[key])
+    return replace(world_of(real_generator(name), ()), masks=masks)
 
 
 def main() -> None:
@@ -53,10 +53,19 @@ def main() -> None:
     parser.add_argument("--generator", choices=sorted(MASKS), default="celeba32")
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--masks", nargs="+", default=["mouth", "eyes", "hair", "~eyes"])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS))
+    parser.add_argument("--layer", help="whose weights move; the convolution in the middle if left out")
     parser.add_argument("--out", type=Path, default=None)
     arguments = parser.parse_args()
     out = arguments.out or Path("out") / f"locality-{arguments.generator}"
-    settings = LocalitySettings(generator=arguments.generator, masks=tuple(arguments.masks), seeds=arguments.seeds, out=out)
+    settings = LocalitySettings(
+        generator=arguments.generator,
+        masks=tuple(arguments.masks),
+        seeds=arguments.seeds,
+        methods=tuple(arguments.methods),
+        layer=arguments.layer,
+        out=out,
+    )
     with tqdm(total=0, unit="edit") as bar:
 
         def progress(now: dict[str, Any]) -> None:

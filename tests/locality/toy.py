@@ -58,4 +58,4 @@ LEFT = box(0, 0, 0.5, 1)
 
 
 def left_world(generator: Generator) -> World:
-    return World(generator, next(iter(generator.spaces)), lambda _latents, _name: Mask("left", LEFT.paint))
+    return World(generator, next(iter(generator.spaces)), {"left": Mask("left", LEFT.paint)})

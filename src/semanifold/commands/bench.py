@@ -42,6 +42,7 @@ class Locality(LocalitySettings):
     methods: Annotated[tuple[str, ...], option("NAME ...")] = LocalitySettings.methods
     level: Annotated[float, option("SHARE", name="--inside")] = LocalitySettings.level
     paper_steps: Annotated[int, option("N", name="--paper-iterations")] = LocalitySettings.paper_steps
+    layer: Annotated[str | None, option("NAME")] = None
     generator: Annotated[str, HIDDEN] = "faces"
     manifold: Annotated[ManifoldSettings, HIDDEN] = field(default_factory=ManifoldSettings)
     out: Annotated[Path, HIDDEN] = Path("out/locality")

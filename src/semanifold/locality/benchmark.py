@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,13 +18,16 @@ import torch
 from torch import Tensor
 
 from semanifold import __version__
+from semanifold.edits import Edit
 from semanifold.errors import SemanifoldError, shown
+from semanifold.generators.base import Generator
+from semanifold.generators.editing import check_layers
 from semanifold.generators.loading import load_generator
 from semanifold.latents import Latents
 from semanifold.locality import metrics
 from semanifold.locality.baselines import layer_features, typical_distance
-from semanifold.locality.matching import Candidate, match, side_codes, side_images
-from semanifold.locality.methods import METHODS, Problem
+from semanifold.locality.matching import Candidate, match, of_sides, side_images
+from semanifold.locality.methods import LAYERED, METHODS, Problem
 from semanifold.locality.report import Report
 from semanifold.locality.settings import LocalitySettings
 from semanifold.locality.truth import own_factors, pixel_effects, pixel_weights, truth_share
@@ -37,6 +40,8 @@ from semanifold.storage.records import checked, parse_json
 ROWS = "locality.jsonl"
 MOST_BYTES = 1 << 28
 """Bytes of the file of rows; a row with pictures of 1024 x 1024 has 13 million."""
+ROUNDING = 1e-5
+"""Features that change by less than this share of their norm do not change; their last digits depend on the size of a batch."""
 
 
 QUICK = LocalitySettings(
@@ -84,8 +89,10 @@ def run_benchmark(
         progress: as in :func:`locality_benchmark`.
     """
     settings.out.mkdir(parents=True, exist_ok=True)
-    path, key = settings.out / ROWS, _key(world, settings)
-    rows = _stored(path, key)
+    if settings.layer is not None:
+        check_layers(world.generator, [settings.layer])
+    path, keys = settings.out / ROWS, {method: _key(world, settings, method) for method in settings.methods}
+    rows = _stored(path, keys)
     tasks = [(m, s, n) for m in settings.masks for s in settings.faces for n in settings.methods]
     reach = typical_distance(world.generator, world.space)
     problem: Problem | None = None
@@ -96,7 +103,13 @@ def run_benchmark(
             continue
         if problem is None or (problem.mask, problem.number) != (mask, number):
             problem = make_problem(world, settings, mask, number, reach)
-        row = {"key": key, "mask": mask, "seed": number, "method": method, **measure_method(world, problem, methods[method])}
+        row = {
+            "key": keys[method],
+            "mask": mask,
+            "seed": number,
+            "method": method,
+            **measure_method(world, problem, methods[method]),
+        }
         rows[mask, number, method] = row
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
@@ -120,7 +133,20 @@ def make_problem(world: World, settings: LocalitySettings, mask: str, number: in
         own = generator.images(seed)
         others = generator.images(generator.sample(range(10_000, 10_064), world.space))
     level = settings.level * float(metrics.inside_change(others, own, picture).square().mean().sqrt())
-    return Problem(world, seed, number, mask, shape, picture, reach, level, settings.top, settings.manifold, settings.paper_steps)
+    return Problem(
+        world,
+        seed,
+        number,
+        mask,
+        shape,
+        picture,
+        reach,
+        level,
+        settings.top,
+        settings.manifold,
+        settings.paper_steps,
+        settings.layer,
+    )
 
 
 def measure_method(world: World, problem: Problem, method: Callable[[Problem], list[Candidate]]) -> dict[str, Any]:
@@ -160,18 +186,18 @@ def measure(world: World, problem: Problem, candidate: Candidate, t: Tensor) -> 
         return dict.fromkeys(names)
     sides = [side for side, ok in zip(candidate.sides, reached.tolist(), strict=True) if ok]
     pictures = side_images(world.generator, problem.seed, sides, t[reached])
-    codes = problem.seed.with_values(side_codes(problem.seed, sides, t[reached]))
     with torch.no_grad():
         reference = world.generator.images(problem.seed)
     pair, mask = (pictures, reference), problem.picture
-    layers = _layer_scores(world, problem, codes)
+    layers = _layer_scores(world, problem, sides, t[reached])
+    scores = [score for score in layers.values() if score is not None]
     perceptual = None if world.perceptual is None else metrics.perceptual_outside(*pair, mask, world.perceptual)
-    truth = _truth(world, problem, codes, pictures, reference)
+    truth = _truth(world, problem, sides, t[reached], *pair)
     return {
         "mse_ratio": _mean(metrics.mse_ratio(*pair, mask)),
         "roir": _mean(metrics.roir(*pair, mask)),
         "perceptual": _mean(perceptual),
-        "localization": sum(layers.values()) / len(layers) if layers else None,
+        "localization": sum(scores) / len(scores) if scores else None,
         "ssim": _mean(metrics.ssim_outside(*pair, mask)),
         "truth": _mean(truth[0]),
         "localization_layers": layers,
@@ -182,7 +208,7 @@ def measure(world: World, problem: Problem, candidate: Candidate, t: Tensor) -> 
     }
 
 
-def _ratios(world: World, problem: Problem, sides: list[Any], t: Tensor) -> Tensor:
+def _ratios(world: World, problem: Problem, sides: Sequence[Edit], t: Tensor) -> Tensor:
     reached = ~t.isnan()
     ratios = torch.full_like(t, torch.nan)
     if reached.any():
@@ -194,14 +220,26 @@ def _ratios(world: World, problem: Problem, sides: list[Any], t: Tensor) -> Tens
     return ratios
 
 
-def _layer_scores(world: World, problem: Problem, codes: Latents) -> dict[str, float]:
-    edited, plain = layer_features(world.generator, codes), layer_features(world.generator, problem.seed)
-    scores = {str(size): metrics.localization_score(edited[size], plain[size], problem.picture) for size in plain}
-    return {size: float(score.mean()) for size, score in scores.items()}
+def _layer_scores(world: World, problem: Problem, sides: Sequence[Edit], t: Tensor) -> dict[str, float | None]:
+    """Return the localization score of the last map of every height; None where the edits change nothing but rounding."""
+    plain = layer_features(world.generator, problem.seed)
+    if not plain:
+        return {}
+
+    def scores(generator: Generator, codes: Latents, _rows: list[int]) -> Tensor:
+        edited, found = layer_features(generator, codes), []
+        for size, before in plain.items():
+            changed = (edited[size] - before).flatten(1).norm(dim=1) > ROUNDING * before.norm()
+            score = metrics.localization_score(edited[size], before, problem.picture)
+            found.append(score.masked_fill(~changed, torch.nan))
+        return torch.stack(found, 1)
+
+    found = of_sides(world.generator, problem.seed, sides, t, scores)
+    return {str(size): _mean(column) for size, column in zip(plain, found.unbind(1), strict=True)}
 
 
 def _truth(
-    world: World, problem: Problem, codes: Latents, pictures: Tensor, reference: Tensor
+    world: World, problem: Problem, sides: Sequence[Edit], t: Tensor, pictures: Tensor, reference: Tensor
 ) -> tuple[Tensor | None, list[float]]:
     """Return the truth share ``[n]`` and the mean weighted change of every factor."""
     truth = world.truth
@@ -210,7 +248,8 @@ def _truth(
     before = truth.factors(problem.seed, reference)
     effects = pixel_effects(before, truth.render)
     own, weights = own_factors(problem.mask, problem.picture, effects), pixel_weights(effects)
-    change = truth.factors(codes, pictures) - before
+    after = of_sides(world.generator, problem.seed, sides, t, lambda _, codes, rows: truth.factors(codes, pictures[rows]))
+    change = after - before
     return truth_share(change, weights, own, truth.noise), ((change.abs() * weights).mean(0)).tolist()
 
 
@@ -226,12 +265,12 @@ def _packed(pictures: Tensor) -> dict[str, Any]:
     return {"shape": list(values.shape), "bytes": base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()}
 
 
-def _key(world: World, settings: LocalitySettings) -> str:
+def _key(world: World, settings: LocalitySettings, method: str) -> str:
     """Name the weights and the settings that a row depends on, so that a changed run does not reuse old rows."""
-    free = replace(settings, masks=("mouth",), seeds=1, methods=("random",), out=Path())
-    text = json.dumps(
-        [__version__, world.generator.fingerprint, world.space, {**asdict(free), "out": ""}], default=str, sort_keys=True
-    )
+    free = asdict(replace(settings, masks=("mouth",), seeds=1, methods=("random",), out=Path())) | {"out": ""}
+    if free["layer"] is None or method not in LAYERED:
+        del free["layer"]
+    text = json.dumps([__version__, world.generator.fingerprint, world.space, free], default=str, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -277,7 +316,7 @@ class Row(msgspec.Struct, frozen=True):
     picture: PackedPictures | None = None
 
 
-def _stored(path: Path, key: str) -> dict[tuple[str, int, str], dict[str, Any]]:
+def _stored(path: Path, keys: Mapping[str, str]) -> dict[tuple[str, int, str], dict[str, Any]]:
     """Read the rows that are there; damaged ones are left out, and measured again, and a last line that was cut off removed.
 
     Raises:
@@ -298,6 +337,6 @@ def _stored(path: Path, key: str) -> dict[tuple[str, int, str], dict[str, Any]]:
             checked(row, Row, "The row")
         except SemanifoldError:
             continue
-        if row["key"] == key:
+        if row["key"] == keys.get(row["method"]):
             rows[row["mask"], row["seed"], row["method"]] = row
     return rows

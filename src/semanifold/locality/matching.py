@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from semanifold.edits import EditInfo, Lattice
+from semanifold.edits import Edit, EditInfo, Lattice
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.locality.metrics import inside_change
@@ -23,12 +23,12 @@ class Candidate:
 
     Attributes:
         name: which of the method's edits it is, such as ``"component 3, layers 4-8"``.
-        sides: paths with ``t`` in [0, 1], all starting at the seed: both signs of a direction, both ends of a path, or the rays
+        sides: edits with ``t`` in [0, 1], all starting at the seed: both signs of a direction, both ends of a path, or the rays
             to the frames of a manifold. A method is judged by the mean over all of them.
     """
 
     name: str
-    sides: tuple[Lattice, ...]
+    sides: tuple[Edit, ...]
 
 
 def ray(offset: Tensor, space: str, name: str) -> Lattice:
@@ -51,29 +51,72 @@ def line(direction: Tensor, reach: float, space: str, name: str) -> Candidate:
     return Candidate(name, (ray(step, space, name), ray(-step, space, name)))
 
 
+def both_signs(edit: Edit, reach: float, name: str) -> Candidate:
+    """Return both signs of a straight edit as a candidate, whose :meth:`~semanifold.edits.Edit.way` goes as far as ``reach``."""
+    knots = torch.tensor([0.0, 1.0])
+    ends = knots * (reach / float(edit.way(knots).diff(dim=0).norm()))
+    return Candidate(name, (edit.along(ends, knots), edit.along(-ends, knots)))
+
+
 def moved_norm(offset: Tensor) -> float:
     """Return the norm of an offset ``[d]``, or the root mean square norm over the moving layers of ``[layers, d]``."""
     norms = offset.reshape(-1, offset.shape[-1]).norm(dim=-1)
     return float(norms[norms > 0].square().mean().sqrt())
 
 
-def side_images(generator: Generator, seed: Latents, sides: Sequence[Lattice], t: Tensor, *, batch: int = 64) -> Tensor:
+def side_images(generator: Generator, seed: Latents, sides: Sequence[Edit], t: Tensor) -> Tensor:
     """Return the pictures ``[n, c, h, w]`` of n sides, each at its own ``t`` ``[n]``."""
-    codes = seed.with_values(side_codes(seed, sides, t))
-    with torch.no_grad():
-        return torch.cat([generator.images(codes[slice(i, i + batch)]) for i in range(0, len(sides), batch)])
+    return of_sides(generator, seed, sides, t, lambda other, codes, _: other.images(codes))
 
 
-def side_codes(seed: Latents, sides: Sequence[Lattice], t: Tensor) -> Tensor:
-    """Return the codes ``[n, *shape]`` of n sides, each at its own ``t`` ``[n]``."""
-    offsets = torch.cat([side.offset(step) for side, step in zip(sides, t, strict=True)])
-    return seed.values + offsets.to(seed.values)
+@torch.no_grad()
+def of_sides(
+    generator: Generator,
+    seed: Latents,
+    sides: Sequence[Edit],
+    t: Tensor,
+    measure: Callable[[Generator, Latents, list[int]], Tensor],
+) -> Tensor:
+    """Return what a function makes of n sides, each at its own ``t`` ``[n]``: one row per side ``[n, ...]``.
+
+    Args:
+        generator: makes the unedited picture.
+        seed: one code.
+        sides: paths that start at it.
+        t: how far each has gone.
+        measure: makes m rows of a generator, m codes, and the numbers of their sides.
+    """
+    batches = list(_batches(generator, seed, sides, t))
+    parts = [measure(other, codes, rows) for rows, other, codes in batches]
+    order = torch.tensor([row for rows, *_ in batches for row in rows]).argsort()
+    joined = torch.cat(parts)
+    return joined[order.to(joined.device)]
+
+
+def _batches(
+    generator: Generator, seed: Latents, sides: Sequence[Edit], t: Tensor, *, batch: int = 64
+) -> Iterator[tuple[list[int], Generator, Latents]]:
+    """Return the numbers of the sides, with the generator and the codes that make their pictures, as few at a time as possible.
+
+    Edits that leave the generator as it is are made together, whatever kind they are; any other makes its picture alone.
+    """
+    together: list[int] = []
+    values: list[Tensor] = []
+    for row, side in enumerate(sides):
+        other, codes = side.applied(generator, seed, t[row : row + 1])
+        if other is generator:
+            together.append(row)
+            values.append(codes.values)
+        else:
+            yield [row], other, codes
+    for i in range(0, len(together), batch):
+        yield together[i : i + batch], generator, seed.with_values(torch.cat(values[i : i + batch]))
 
 
 def match(
     generator: Generator,
     seed: Latents,
-    sides: Sequence[Lattice],
+    sides: Sequence[Edit],
     mask: Tensor,
     level: float,
     *,
@@ -97,7 +140,8 @@ def match(
     Returns:
         ``t`` in (0, 1] a side ``[n]``; NaN where a side never reaches the level.
     """
-    reference = side_images(generator, seed, sides[:1], torch.zeros(1))
+    with torch.no_grad():
+        reference = generator.images(seed)
     n = len(sides)
     low, high = torch.zeros(n), torch.full((n,), torch.nan)
     low_change, high_change = torch.zeros(n), torch.full((n,), torch.nan)

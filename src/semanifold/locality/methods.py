@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from semanifold.edits import EditInfo, Lattice
+from semanifold.errors import SemanifoldError
 from semanifold.generators.stylegan2 import StyleGAN2
 from semanifold.latents import Latents
 from semanifold.locality.baselines import (
@@ -21,7 +22,7 @@ from semanifold.locality.baselines import (
     sefa_directions,
     style_weights,
 )
-from semanifold.locality.matching import Candidate, line, moved_norm, ray
+from semanifold.locality.matching import Candidate, both_signs, line, moved_norm, ray
 from semanifold.locality.published import published_manifold
 from semanifold.locality.worlds import World
 from semanifold.manifolds.directions import local_directions
@@ -29,6 +30,11 @@ from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.solve import discover_manifold
 from semanifold.masks import Mask
 from semanifold.paths.closed_form import early_features
+from semanifold.paths.weight_axes import WeightSpace, joint_weight_paths, masked_weight_paths
+from semanifold.paths.weight_methods import SAMPLES as WEIGHT_SAMPLES
+from semanifold.paths.weight_methods import middle_layer
+from semanifold.paths.weight_ranges import FARTHEST
+from semanifold.paths.weights import WeightPaths
 
 SAMPLES = 4096
 """Codes that the principal components are taken of."""
@@ -38,6 +44,12 @@ RANDOM = 8
 
 LOCAL = 5
 """Generalised eigenvectors that the oracle may choose from, in each space."""
+
+OTHER = 20_000
+"""The face whose local directions are tried on another one has a seed higher by this."""
+
+LAYERS = {"faces": "convs.5"}
+"""Layers whose weights move, by world: those whose directions are the most local. The convolution in the middle of others."""
 
 MARGIN = 1.1
 """Our manifold is asked for a little more squared change than is compared, so that its path crosses the level."""
@@ -59,6 +71,7 @@ class Problem:
         top: components that an oracle may choose from.
         manifold: settings of our manifolds; space and c are set here.
         paper_steps: L-BFGS iterations of the published algorithm (its code takes 4000); it keeps its best.
+        layer: layer whose weights move; see :data:`LAYERS` when None.
     """
 
     world: World
@@ -72,6 +85,7 @@ class Problem:
     top: int
     manifold: ManifoldSettings
     paper_steps: int
+    layer: str | None = None
 
 
 Method = Callable[[Problem], list[Candidate]]
@@ -109,15 +123,69 @@ def eigen(problem: Problem) -> list[Candidate]:
 
     In w+ it is solved there and, one direction for all layers as in the source, in w.
     """
+    return _local_lines(problem, problem.number, problem.seed, problem.shape)
+
+
+def eigen_other(problem: Problem) -> list[Candidate]:
+    """The directions of :func:`eigen` that were found at another face, under its own mask, tried on this one."""
+    world, number = problem.world, problem.number + OTHER
+    other = world.generator.sample([number], world.space)
+    return _local_lines(problem, number, other, world.mask(other, problem.mask))
+
+
+def _local_lines(problem: Problem, number: int, code: Latents, mask: Mask) -> list[Candidate]:
     world, shape = problem.world, tuple(problem.seed.values.shape[1:])
-    found = local_directions(world.generator, problem.seed, problem.shape, LOCAL, damping=problem.manifold.damping).vectors
+    found = local_directions(world.generator, code, mask, LOCAL, damping=problem.manifold.damping).vectors
     lines = [line(d, problem.reach, world.space, f"{world.space} {i + 1}") for i, d in enumerate(found)]
     if world.space == "w+":
-        seed = world.generator.sample([problem.number], "w")
-        found = local_directions(world.generator, seed, problem.shape, LOCAL, damping=problem.manifold.damping).vectors
+        code = world.generator.sample([number], "w")
+        found = local_directions(world.generator, code, mask, LOCAL, damping=problem.manifold.damping).vectors
         wide = [on_layers(d, (0, shape[0]), shape[0]) for d in found]
         lines += [line(d, problem.reach, "w+", f"w {i + 1}") for i, d in enumerate(wide)]
     return lines
+
+
+def weights(problem: Problem) -> list[Candidate]:
+    """The direction in weights that stays inside the mask best, found once for all faces, on others; without an oracle.
+
+    None where the generator has no convolution whose weight can be edited.
+    """
+    layer = layer_of(problem)
+    return [] if layer is None else _masked_weights(problem.world, layer, problem.mask)
+
+
+def weights_plain(problem: Problem) -> list[Candidate]:
+    """Joint axes of the same weights, which no mask has guided, with an oracle as in :func:`ganspace`."""
+    layer = layer_of(problem)
+    return [] if layer is None else _joint_weights(problem.world, layer, problem.top)
+
+
+def layer_of(problem: Problem) -> str | None:
+    """Return the layer whose weights move; None if there is none."""
+    generator = problem.world.generator
+    try:
+        return problem.layer or LAYERS.get(generator.world or "") or middle_layer(generator)
+    except SemanifoldError:
+        return None
+
+
+@lru_cache(maxsize=8)
+def _masked_weights(world: World, layer: str, mask: str) -> list[Candidate]:
+    shape = world.masks.get(mask, mask)
+    paths = masked_weight_paths(world.generator, [layer], shape, 1, samples=WEIGHT_SAMPLES, progress=False)
+    return _weight_candidates(world, paths)
+
+
+@lru_cache(maxsize=2)
+def _joint_weights(world: World, layer: str, top: int) -> list[Candidate]:
+    paths = joint_weight_paths(world.generator, [layer], top, samples=WEIGHT_SAMPLES, progress=False)
+    return _weight_candidates(world, paths)
+
+
+def _weight_candidates(world: World, paths: WeightPaths) -> list[Candidate]:
+    """Return both signs of every path, as far as twice the norm of the weights themselves."""
+    reach = FARTHEST * WeightSpace(world.generator, tuple(paths.layers)).norm
+    return [both_signs(paths[k], reach, f"{', '.join(paths.layers)} {k + 1}") for k in range(len(paths))]
 
 
 def paper(problem: Problem) -> list[Candidate]:
@@ -172,16 +240,25 @@ METHODS: dict[str, Method] = {
     "random": random,
     "ganspace": ganspace,
     "sefa": sefa,
+    "weights-plain": weights_plain,
+    "eigen-other": eigen_other,
+    "weights": weights,
     "eigen": eigen,
     "paper": paper,
     "ours": ours,
 }
-"""All methods, in the order of the table."""
+"""All methods, in the order of the table: those whose edits are the same for every face, then those that search at each."""
+
+LAYERED = ("weights", "weights-plain")
+"""Those that depend on the layer whose weights move."""
 
 TITLES = {
     "random": "random directions",
     "ganspace": "GANSpace (best of {top})",
     "sefa": "SeFa (best of {top})",
+    "weights-plain": "weights of a layer, joint axes (best of {top})",
+    "eigen-other": "generalised eigenproblem of another face (best of 5)",
+    "weights": "weights of a layer, guided by the mask",
     "eigen": "generalised eigenproblem, ReSeFa (best of 5)",
     "paper": "masked manifold, published algorithm",
     "ours": "masked manifold, ours",

@@ -9,7 +9,7 @@ from pathlib import Path
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.manifolds.settings import ManifoldSettings
 
-METHOD_NAMES = ("random", "ganspace", "sefa", "eigen", "paper", "ours")
+METHOD_NAMES = ("random", "ganspace", "sefa", "weights-plain", "eigen-other", "weights", "eigen", "paper", "ours")
 """The methods of :mod:`semanifold.locality.methods`, which brings torch."""
 MOST_SEEDS = 10_000
 
@@ -30,6 +30,8 @@ class LocalitySettings:
         manifold: settings of our manifolds, by default what everybody gets; the benchmark sets space, schedule and c. The
             published algorithm is given as many frames.
         paper_steps: L-BFGS iterations of the published algorithm; its own code takes 4000.
+        layer: layer whose weights the methods weights and weights-plain move; convs.5 of the bundled faces, and the convolution
+            in the middle of another generator, when None. Without a convolution these methods are left out.
         out: folder of the results; a run that was cut short goes on from there.
     """
 
@@ -41,6 +43,7 @@ class LocalitySettings:
     top: int = 20
     manifold: ManifoldSettings = field(default_factory=ManifoldSettings)
     paper_steps: int = 400
+    layer: str | None = None
     out: Path = Path("out/locality")
 
     def __post_init__(self) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import redirect_stdout, suppress
-from dataclasses import dataclass
-from functools import cache, partial
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -41,7 +41,7 @@ class World:
     Attributes:
         generator: makes the pictures.
         space: latent space of the edits.
-        mask: ``(face, name) -> mask`` of one seed.
+        masks: masks that are the same on every picture, by name; other names are read as a person types them, on each picture.
         truth: where the factors come from, or None.
         perceptual: spatial perceptual distance, or None where no weights are at hand.
         perceptual_name: what it is, for the table.
@@ -51,11 +51,15 @@ class World:
 
     generator: Generator
     space: str
-    mask: Callable[[Latents, str], Mask]
+    masks: Mapping[str, Mask] = field(default_factory=dict)
     truth: Truth | None = None
     perceptual: ChangeMap | None = None
     perceptual_name: str = "none"
     first_weights: Tensor | None = None
+
+    def mask(self, face: Latents, name: str) -> Mask:
+        """Return the mask of a name on one picture."""
+        return self.masks[name] if name in self.masks else face_mask(self.generator, face, name)
 
 
 def world_of(generator: Generator, masks: tuple[str, ...]) -> World:
@@ -88,7 +92,7 @@ def world_of(generator: Generator, masks: tuple[str, ...]) -> World:
     if "w" not in generator.spaces:
         with suppress(SemanifoldError):
             weights = first_weights(generator, space)
-    return World(generator, space, partial(face_mask, generator), truth, *perceptual_map(), weights)
+    return World(generator, space, {}, truth, *perceptual_map(), weights)
 
 
 def face_mask(generator: Generator, seed: Latents, name: str) -> Mask:
