@@ -55,7 +55,7 @@ def test_components_are_tried_on_all_layers_and_on_each_resolution() -> None:
     assert found[0].name == "component 1, all layers"
     last = found[-1]
     assert last.name == "component 2, layers 4-4"
-    offset = last.sides[1].offset(1.0)[0]
+    offset = last.sides[1].way(torch.tensor([1.0])).reshape(5, 3)
     assert torch.equal(offset[4], torch.tensor([0.0, -2.0, 0.0]))
     assert offset[:4].abs().max() == 0
     assert moved_norm(offset) == pytest.approx(2.0)

@@ -59,3 +59,29 @@ LEFT = box(0, 0, 0.5, 1)
 
 def left_world(generator: Generator) -> World:
     return World(generator, next(iter(generator.spaces)), {"left": Mask("left", LEFT.paint)})
+
+
+class ToyWeights(Generator):
+    """Patterns on either half, each as strong as a product of two sums of codes, and a convolution that gives them colours.
+
+    The codes that leave a half alone are others at every code; the weights of the colours that do are always the same.
+    """
+
+    name = "toy-weights"
+    spaces = {"z": (5,)}  # noqa: RUF012
+    picture_shape = (3, 16, 16)
+
+    def __init__(self) -> None:
+        super().__init__()
+        draw = torch.Generator().manual_seed(1)
+        place = (torch.arange(16) - torch.tensor([[3.5], [12.5]])).abs() < 3
+        self.register_buffer("patterns", torch.randn(8, 16, 16, generator=draw) * place.repeat(4, 1)[:, None])
+        self.register_buffer("sums", torch.randn(2, 8, 5, generator=draw))
+        self.colours = nn.Conv2d(8, 3, 1, bias=False)
+        self.colours.weight.data.normal_(std=0.3, generator=draw)
+        self.freeze()
+
+    def images(self, latents: Latents, *, size: int | None = None) -> Tensor:
+        self.check(latents)
+        a, b = torch.einsum("skz,nz->snk", self.get_buffer("sums"), latents.values)
+        return torch.tanh(self.colours((a * b)[:, :, None, None] * self.get_buffer("patterns")) * 0.3)

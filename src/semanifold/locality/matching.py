@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -52,10 +53,18 @@ def line(direction: Tensor, reach: float, space: str, name: str) -> Candidate:
 
 
 def both_signs(edit: Edit, reach: float, name: str) -> Candidate:
-    """Return both signs of a straight edit as a candidate, whose :meth:`~semanifold.edits.Edit.way` goes as far as ``reach``."""
-    knots = torch.tensor([0.0, 1.0])
-    ends = knots * (reach / float(edit.way(knots).diff(dim=0).norm()))
-    return Candidate(name, (edit.along(ends, knots), edit.along(-ends, knots)))
+    """Return both signs of a straight edit as a candidate, slow at first: at ``t`` it has gone ``reach t^2``.
+
+    So it comes by small changes as well, where it is not known how long a way is usual.
+
+    Args:
+        edit: the edit.
+        reach: how far ``t = 1`` lies from the seed, in the unit of the edit's :meth:`~semanifold.edits.Edit.way`.
+        name: name of the candidate.
+    """
+    unit = float(edit.way(torch.tensor([0.0, 1.0])).diff(dim=0).norm())
+    knots = torch.tensor([0.0, *(2.0**i for i in range(round(math.log2(FIRST)), 1))])
+    return Candidate(name, tuple(edit.along(end / unit * knots.square(), knots) for end in (reach, -reach)))
 
 
 def moved_norm(offset: Tensor) -> float:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from semanifold.edits import EditInfo, Lattice
 from semanifold.errors import SemanifoldError
+from semanifold.generators.editing import editable_layers
 from semanifold.generators.stylegan2 import StyleGAN2
 from semanifold.latents import Latents
 from semanifold.locality.baselines import (
@@ -163,8 +164,12 @@ def weights_plain(problem: Problem) -> list[Candidate]:
 def layer_of(problem: Problem) -> str | None:
     """Return the layer whose weights move; None if there is none."""
     generator = problem.world.generator
+    known = editable_layers(generator)
+    preferred = problem.layer or LAYERS.get(generator.world or "")
+    if preferred in known:
+        return preferred
     try:
-        return problem.layer or LAYERS.get(generator.world or "") or middle_layer(generator)
+        return middle_layer(generator)
     except SemanifoldError:
         return None
 
@@ -178,7 +183,7 @@ def _masked_weights(world: World, layer: str, mask: str) -> list[Candidate]:
 
 @lru_cache(maxsize=2)
 def _joint_weights(world: World, layer: str, top: int) -> list[Candidate]:
-    paths = joint_weight_paths(world.generator, [layer], top, samples=WEIGHT_SAMPLES, progress=False)
+    paths = joint_weight_paths(world.generator, [layer], top, samples=WEIGHT_SAMPLES, kept=2 * top, progress=False)
     return _weight_candidates(world, paths)
 
 
