@@ -43,9 +43,9 @@ def real_generator(name: str) -> Generator:
     return real_generators.REAL[name]()
 
 
-def world(name: str) -> World:
+def world(name: str, layer: str | None) -> World:
     masks = MASKS[name] | {f"~{key}": ~mask for key, mask in MASKS[name].items()}
-    return replace(world_of(real_generator(name), ()), masks=masks)
+    return replace(world_of(real_generator(name), (), layer), masks=masks)
 
 
 def main() -> None:
@@ -72,7 +72,7 @@ def main() -> None:
             bar.total, bar.n = now["steps"], now["step"]
             bar.set_description(f"{now['mask']} {now['method']} seed {now['seed']}")
 
-        report = run_benchmark(world(arguments.generator), settings, METHODS, progress)
+        report = run_benchmark(world(arguments.generator, arguments.layer), settings, METHODS, progress)
     for name, text in (("locality.md", report.markdown()), ("locality.json", report.json())):
         write_text(out / name, text)
     report.figure(out / "locality.png")

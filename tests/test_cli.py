@@ -480,6 +480,16 @@ BAD = {
     "benchmark that is none": ["bench", "speed"],
     "benchmark of a region that is none": ["bench", "locality", "--generator", "toy.py:toy", "--mask", "mouth"],
     "benchmark of no component": ["bench", "locality", "--generator", "toy.py:toy", "--mask", MOUTH, "--top", "0"],
+    "benchmark of a layer that is none": [
+        "bench",
+        "locality",
+        "--generator",
+        "toy.py:toy",
+        "--mask",
+        MOUTH,
+        "--layer",
+        "nowhere",
+    ],
     "benchmark into a file": ["bench", "locality", "--generator", "toy.py:toy", "--mask", MOUTH, "--out", "toy.py"],
     "benchmark among foreign files": ["bench", "locality", "--generator", "toy.py:toy", "--mask", MOUTH, "--out", "folder"],
 }

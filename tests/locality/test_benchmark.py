@@ -60,6 +60,11 @@ def test_known_axes_get_their_known_scores(tmp_path: Path) -> None:
     assert goals["best_baseline"] == "ganspace"
 
 
+def test_our_other_method_is_no_baseline(tmp_path: Path) -> None:
+    report = run(tmp_path, {**AXES, "weights": axis(0)}, methods=("ganspace", "weights", "ours"))
+    assert report.summary()["left"]["best_baseline"] == "ganspace"
+
+
 def test_the_oracle_takes_the_best_candidate_that_reaches_the_level(tmp_path: Path) -> None:
     def several(problem: Problem) -> list[Candidate]:
         return [c for number in (1, 2, 0, 3) for c in axis(number)(problem)]

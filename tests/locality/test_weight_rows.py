@@ -23,7 +23,7 @@ from semanifold.locality.benchmark import ROWS, LocalitySettings, make_problem, 
 from semanifold.locality.matching import both_signs, of_sides, ray, side_images
 from semanifold.locality.methods import METHODS
 from semanifold.locality.report import Report
-from semanifold.locality.worlds import World
+from semanifold.locality.worlds import World, world_of
 
 WEIGHTS = ("weights-plain", "weights")
 
@@ -155,6 +155,8 @@ def test_features_before_the_layer_have_no_score(tmp_path: Path) -> None:
 
 
 def test_a_layer_that_is_not_there_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    with pytest.raises(SemanifoldError, match="did you mean 'second'"):
+        world_of(ToyConv(), (), "secnd")
     with pytest.raises(SemanifoldError, match="did you mean 'second'"):
         run(ToyConv(), tmp_path, layer="secnd")
     assert not (tmp_path / ROWS).exists()

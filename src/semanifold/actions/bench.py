@@ -22,7 +22,7 @@ TABLE, NUMBERS, FIGURE = "locality.md", "locality.json", "locality.png"
 def bench(command: Bench) -> int:
     """Print the table, and write it with its figure."""
     generator = load(command.model)
-    world = world_of(generator, command.settings.masks)
+    world = world_of(generator, command.settings.masks, command.settings.layer)
     folder = command.output.folder("locality", *([] if command.model.generator == FACES else [command.model.word]))
     run = start_run(command, "bench", folder, facts_of(generator), early.inputs(masks=command.settings.masks))
     if run.finished:

@@ -21,7 +21,6 @@ from semanifold import __version__
 from semanifold.edits import Edit
 from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
-from semanifold.generators.editing import check_layers
 from semanifold.generators.loading import load_generator
 from semanifold.latents import Latents
 from semanifold.locality import metrics
@@ -69,7 +68,7 @@ def locality_benchmark(settings: LocalitySettings | None = None, progress: Watch
             A bar when None, nothing when False.
     """
     settings = settings or LocalitySettings()
-    world = world_of(load_generator(settings.generator), settings.masks)
+    world = world_of(load_generator(settings.generator), settings.masks, settings.layer)
     with watching(progress, "measuring locality") as tell:
         return run_benchmark(world, settings, METHODS, tell)
 
@@ -89,8 +88,6 @@ def run_benchmark(
         progress: as in :func:`locality_benchmark`.
     """
     settings.out.mkdir(parents=True, exist_ok=True)
-    if settings.layer is not None:
-        check_layers(world.generator, [settings.layer])
     path, keys = settings.out / ROWS, {method: _key(world, settings, method) for method in settings.methods}
     rows = _stored(path, keys)
     tasks = [(m, s, n) for m in settings.masks for s in settings.faces for n in settings.methods]

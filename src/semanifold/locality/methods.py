@@ -164,10 +164,11 @@ def weights_plain(problem: Problem) -> list[Candidate]:
 def layer_of(problem: Problem) -> str | None:
     """Return the layer whose weights move; None if there is none."""
     generator = problem.world.generator
-    known = editable_layers(generator)
-    preferred = problem.layer or LAYERS.get(generator.world or "")
-    if preferred in known:
-        return preferred
+    if problem.layer is not None:
+        return problem.layer
+    usual = LAYERS.get(generator.world or "")
+    if usual in editable_layers(generator):
+        return usual
     try:
         return middle_layer(generator)
     except SemanifoldError:

@@ -30,6 +30,8 @@ COLUMNS = {
 """Metric → title with direction, and format."""
 
 OURS = "ours"
+OWN = (OURS, "weights")
+"""Methods of this library; the others are baselines."""
 TRUTH_GOAL, RATIO_GOAL = 0.8, 0.5
 
 
@@ -70,7 +72,7 @@ class Report:
         found = {}
         for mask in self.masks if OURS in self.methods else []:
             ours = self.mean(mask, OURS, "mse_ratio")
-            others = {m: self.mean(mask, m, "mse_ratio") for m in self.methods if m != OURS}
+            others = {m: self.mean(mask, m, "mse_ratio") for m in self.methods if m not in OWN}
             known = {m: value for m, value in others.items() if value is not None}
             best = min(known, key=known.__getitem__, default=None)
             quotient = None if ours is None or best is None else ours / known[best]
@@ -148,7 +150,7 @@ class Report:
         for axis, mask in zip(axes, masks):
             for i, method in enumerate(methods):
                 values = [row["mse_ratio"] for row in self._rows(mask, method) if row["mse_ratio"] is not None]
-                colour = "tab:orange" if method == OURS else "tab:blue"
+                colour = "tab:orange" if method in OWN else "tab:blue"
                 axis.plot([max(v, 1e-6) for v in values], [i] * len(values), "o", ms=4, alpha=0.5, color=colour, mew=0)
                 if values:
                     axis.plot([max(float(np.mean(values)), 1e-6)], [i], "|", ms=16, mew=2.5, color=colour)

@@ -24,6 +24,7 @@ from semanifold.faces.reading import face_regions
 from semanifold.faces.regions import MASK_REGIONS
 from semanifold.faces.renderer import render
 from semanifold.generators.base import Generator, search_space
+from semanifold.generators.editing import check_layers
 from semanifold.latents import Latents
 from semanifold.locality.metrics import ChangeMap, feature_change_map
 from semanifold.locality.truth import Truth, calibrate
@@ -62,7 +63,7 @@ class World:
         return self.masks[name] if name in self.masks else face_mask(self.generator, face, name)
 
 
-def world_of(generator: Generator, masks: tuple[str, ...]) -> World:
+def world_of(generator: Generator, masks: tuple[str, ...], layer: str | None = None) -> World:
     """Return a generator as a world to measure on, with everything that is known of it.
 
     The exact faces bring their factors, the bundled StyleGAN2 has them read from its pictures; of others none are known. Edits
@@ -71,14 +72,17 @@ def world_of(generator: Generator, masks: tuple[str, ...]) -> World:
     Args:
         generator: any that is not class-conditional.
         masks: the masks that it will be measured with, as a person types them.
+        layer: the layer whose weights are to move, if it is named.
 
     Raises:
-        SemanifoldError: for a class-conditional generator, or a mask that cannot be read.
+        SemanifoldError: for a class-conditional generator, a mask that cannot be read, or a layer that is not there.
     """
     if generator.classes:
         raise SemanifoldError(
             f"{generator.name} is class-conditional, but the benchmark compares faces of one kind; give another."
         )
+    if layer is not None:
+        check_layers(generator, [layer])
     seed = generator.sample([0])
     for name in masks:
         face_mask(generator, seed, name)
