@@ -22,8 +22,9 @@ from semanifold.paths.files import save_paths
 from semanifold.paths.joint import joint_paths
 from semanifold.paths.presets import PRESETS, Preset
 from semanifold.paths.warped import warped_paths
-from semanifold.paths.weight_axes import joint_weight_paths, masked_weight_paths
+from semanifold.paths.weight_axes import joint_weight_paths
 from semanifold.paths.weight_hessian import hessian_paths
+from semanifold.paths.weight_masked import masked_weight_paths
 
 NAMES = ("smile", "yaw", "age", "pitch")
 """Names of paths that the docs use."""
@@ -70,6 +71,7 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     usually(patch, hessian_paths, tolerance=0.5)
     usually(patch, joint_weight_paths, kept=8)
     usually(patch, masked_weight_paths, kept=8)
+    patch.setattr(weights, "REFINEMENT", 1)
     usually(patch, weight_ranges.calibrated, samples=2)
     for name, less in (("OWN", 8), ("UNSEEN", 4), ("COMPONENTS", 4), ("NORMS", 4)):
         patch.setattr(weight_ranges, name, less)

@@ -15,8 +15,9 @@ from semanifold.generators.editing import weight_of
 from semanifold.locality.metrics import mse_ratio
 from semanifold.masks import as_mask
 from semanifold.paths.navigan import layer_name
-from semanifold.paths.weight_axes import joint_weight_paths, masked_weight_paths
+from semanifold.paths.weight_axes import joint_weight_paths
 from semanifold.paths.weight_hessian import hessian_paths, hessian_product, leading
+from semanifold.paths.weight_masked import masked_weight_paths
 from semanifold.paths.weight_ranges import SEEN, Walk, calibrated
 from semanifold.paths.weights import svd_paths
 
@@ -112,6 +113,29 @@ def test_directions_inside_a_mask_leave_the_outside_alone_on_unseen_pictures(hal
     blind.place.zero_()
     with pytest.raises(SemanifoldError, match="do not change"):
         masked_weight_paths(sm.wrap(blind, 4), ["network.conv"], left, progress=False)
+
+
+def test_refinement_lowers_what_changes_outside_on_unseen_pictures(generator):
+    mask = sm.box(0, 0, 0.4, 1)
+    generator = generator.float()
+    rough, fine = (
+        masked_weight_paths(generator, [LAYER], mask, 2, samples=6, kept=6, refine=steps, progress=False) for steps in (0, 40)
+    )
+
+    def outside(paths: sm.PathSet) -> float:
+        codes = generator.sample([100, 101, 102, 103])
+        found = []
+        for k in range(2):
+            moved = paths.shifted_images(generator, codes, k, 0.3 * float(weight_of(generator, LAYER).norm()))
+            found.append(mse_ratio(moved, generator.images(codes), mask.at(*generator.picture_shape[1:])).mean())
+        return float(torch.stack(found).mean())
+
+    assert outside(fine) < 0.7 * outside(rough)
+    for paths in (rough, fine):
+        assert len(paths.info.measured["outside_inside"]) == 2
+    assert sum(fine.info.measured["outside_inside"]) < sum(rough.info.measured["outside_inside"])
+    for one, other in zip(rough, fine, strict=True):
+        assert float((one.deltas[LAYER] * other.deltas[LAYER]).sum()) > 0.3 * one.norm * other.norm, "still the same change"
 
 
 def test_joint_axes_tell_the_halves_apart(halves):

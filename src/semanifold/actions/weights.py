@@ -22,6 +22,7 @@ from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, editable_layers
 from semanifold.paths.files import PATHS, load_paths, save_paths
 from semanifold.paths.weight_hessian import hessian_paths
+from semanifold.paths.weight_masked import REFINEMENT
 from semanifold.paths.weight_methods import SAMPLES, middle_layer, weight_paths
 from semanifold.paths.weight_ranges import calibrated
 from semanifold.paths.weights import WeightPaths, svd_paths
@@ -69,6 +70,7 @@ def find(command: Weights, generator: Generator, layers: tuple[str, ...], checkp
             mask=command.mask,
             samples=command.samples or SAMPLES,
             seeds=[command.start.seed] if command.one else None,
+            refine=REFINEMENT if command.refine is None else command.refine,
             distance=distance_by_name(command.distance),
             checkpoint=checkpoint,
             progress=line,
@@ -88,6 +90,9 @@ def tell_ranges(paths: WeightPaths) -> None:
     """Say how far the directions may go, and how evenly pictures change along them."""
     measured = paths.info.measured
     facts(**measured)
+    if ratios := measured.get("outside_inside"):
+        span = f"{min(ratios):.2g} to {max(ratios):.2g}"
+        say(f"Outside of the mask, the pictures that decide change {span} times as much as inside (mean squares).")
     even = sorted(measured["evenness"])
     low, high = (f"{min(measured[end]):.2g} to {max(measured[end]):.2g}" for end in ("low", "high"))
     say(f"They may be used down to t = {low} and up to {high}; evenness {even[0]:.2g} to {even[-1]:.2g} (1 is even).")

@@ -31,7 +31,8 @@ from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.solve import discover_manifold
 from semanifold.masks import Mask
 from semanifold.paths.closed_form import early_features
-from semanifold.paths.weight_axes import WeightSpace, joint_weight_paths, masked_weight_paths
+from semanifold.paths.weight_axes import WeightSpace, joint_weight_paths
+from semanifold.paths.weight_masked import masked_weight_paths
 from semanifold.paths.weight_methods import SAMPLES as WEIGHT_SAMPLES
 from semanifold.paths.weight_methods import middle_layer
 from semanifold.paths.weight_ranges import FARTHEST

@@ -39,7 +39,7 @@ class PathSetInfo:
         count: steps from ``t = 0`` to ``t = 1``.
         names: what paths are called, ``"smile +"``, by their index; a path without a name is called ``path 12``.
         measured: numbers per path, by what they are: ``low`` and ``high`` (the usable range of t), ``evenness`` (smallest over
-            largest speed in it), ``eigenvalue``, ``residual``.
+            largest speed in it), ``eigenvalue``, ``residual``, ``outside_inside`` (ratio of squared changes of a mask's sides).
         cite: papers to cite.
     """
 

@@ -1,4 +1,4 @@
-"""Directions in weights that are found by what they do to pictures: joint axes, and axes that stay inside a mask."""
+"""Directions in weights that are found by what they do to pictures: the subspace in which they are looked for, and joint axes."""
 
 from __future__ import annotations
 
@@ -9,21 +9,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semanifold.eigenpairs import generalised_eigenvectors
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, moved, weight_of
 from semanifold.generators.mixed_weight import MixedWeight
 from semanifold.jacobians import Pictures, mean_products, pull_back, push_forward
 from semanifold.latents import Latents
-from semanifold.masks import Mask, as_mask
+from semanifold.masks import Mask
 from semanifold.paths.base import APART
 from semanifold.paths.joint import CARDOSO, joint_diagonal, logarithms
 from semanifold.paths.weights import CITE, WeightPaths, info_of
 from semanifold.progress import Progress, Watch, watching
 
-DAMPING = 1e-3
-"""Added to the change outside, as a share of the strongest change inside."""
 PROBES, CHUNK = 6, 16
 
 
@@ -66,28 +63,33 @@ class WeightSpace:
 
     def pictures_of(self, code: Latents, size: int | None) -> Pictures:
         """Return the function from changes ``[n, N]``, in units of each weight's norm, to the pictures of one code."""
-        weights = {layer: weight_of(self.generator, layer) for layer in self.layers}
-        lengths = [math.prod(shape) for shape in self.shapes.values()]
-        units = [float(weight.norm()) for weight in weights.values()]
 
         def pictures(changes: Tensor) -> Tensor:
-            parts = dict(zip(self.layers, changes.split(lengths, 1), strict=True))
             index = torch.arange(len(changes), device=changes.device)[:, None]
-            mixed = {}
-            for (layer, weight), unit in zip(weights.items(), units, strict=True):
-                rows = parts[layer]
-                far = torch.full((len(changes), 1), unit, dtype=changes.dtype, device=changes.device)
-                mixed[layer] = MixedWeight.along(
-                    weight, lambda k, rows=rows, like=weight: rows[k].reshape(like.shape), index, far
-                )
             shared = (
                 code
                 if self.generator.shares_frames
                 else code.with_values(code.values.expand(len(changes), *code.values.shape[1:]))
             )
-            return moved(self.generator, mixed).images(shared, size=size)
+            return self._moved(changes, index, changes.new_ones(len(changes), 1)).images(shared, size=size)
 
         return pictures
+
+    def pictures_along(self, change: Tensor, codes: Latents, far: Tensor, size: int | None = None) -> Tensor:
+        """Return the pictures of n codes, moved ``far`` times ``[n]`` along one change ``[N]``; differentiable in the change."""
+        index = torch.zeros(len(codes), 1, dtype=torch.int64, device=change.device)
+        return self._moved(change[None], index, far[:, None]).images(codes, size=size)
+
+    def _moved(self, changes: Tensor, index: Tensor, far: Tensor) -> Generator:
+        """Return the generator in which sample i has moved ``far[i]`` times along ``changes[index[i]]``."""
+        parts = changes.split([math.prod(shape) for shape in self.shapes.values()], 1)
+        mixed = {}
+        for layer, rows in zip(self.layers, parts, strict=True):
+            weight = weight_of(self.generator, layer)
+            mixed[layer] = MixedWeight.along(
+                weight, lambda k, rows=rows, like=weight: rows[k].reshape(like.shape), index, far * weight.norm()
+            )
+        return moved(self.generator, mixed)
 
 
 @dataclass(frozen=True)
@@ -162,53 +164,6 @@ def changes_of(
         done += 1
         tell({"step": done, "steps": steps})
     return Changes(basis, torch.stack(inside), torch.stack(outside))
-
-
-def masked_weight_paths(
-    generator: Generator,
-    layers: Sequence[str],
-    mask: str | Mask,
-    k: int = 8,
-    *,
-    samples: int = 24,
-    kept: int = 48,
-    size: int | None = None,
-    damping: float = DAMPING,
-    seed: int = 0,
-    seeds: Sequence[int] | None = None,
-    progress: Watch = None,
-) -> WeightPaths:
-    """Return directions in weights that change pictures inside a mask and leave them alone outside, the best first.
-
-    They solve ``A v = lambda (B + mu I) v`` with A and B the mean squared change inside and outside, averaged over pictures whose
-    masks are found picture by picture; so each is one direction for all pictures, where a local direction of codes holds at its
-    own picture only.
-
-    Args:
-        generator: any with weights.
-        layers: names of the layers whose weights move.
-        mask: where change is welcome; a name such as ``mouth`` is another mask on every picture.
-        k: number of directions.
-        samples: pictures that decide.
-        kept: dimensions of the subspace that is searched.
-        size: height and width of the pictures; their own when None.
-        damping: mu as a share of the strongest change inside.
-        seed: of the pictures.
-        seeds: their own numbers, instead; one alone gives directions for that picture.
-        progress: called with ``step`` and ``steps``; a bar when None, nothing when False.
-
-    Raises:
-        SemanifoldError: for layers that are not there, a mask that cannot be drawn, or pictures that do not change.
-    """
-    space = WeightSpace(generator, tuple(layers))
-    codes = codes_for(generator, samples, seed, seeds)
-    masks = [as_mask(mask, generator, codes[i]) for i in range(len(codes))]
-    with watching(progress, f"finding changes of weights inside {mask}") as tell:
-        found = changes_of(space, codes, masks, max(kept, k), size=size, seed=seed, tell=tell)
-    inside, outside = found.inside.mean(0), found.outside.mean(0)
-    top = float(torch.linalg.eigvalsh(inside)[-1])
-    _, small = generalised_eigenvectors(inside, outside + damping * top * torch.eye(len(inside)).to(inside))
-    return made(space, small[:k], found.basis, f"changes of weights inside {mask}", CITE)
 
 
 def joint_weight_paths(

@@ -11,8 +11,9 @@ from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, editable_layers
 from semanifold.masks import Mask
-from semanifold.paths.weight_axes import joint_weight_paths, masked_weight_paths
+from semanifold.paths.weight_axes import joint_weight_paths
 from semanifold.paths.weight_hessian import hessian_paths
+from semanifold.paths.weight_masked import REFINEMENT, masked_weight_paths
 from semanifold.paths.weight_ranges import calibrated
 from semanifold.paths.weights import WeightPaths, svd_paths
 from semanifold.progress import Watch
@@ -32,6 +33,7 @@ def weight_paths(
     mask: str | Mask | None = None,
     samples: int = SAMPLES,
     seeds: Sequence[int] | None = None,
+    refine: int = REFINEMENT,
     distance: Distance = l2,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: Watch = None,
@@ -47,6 +49,7 @@ def weight_paths(
         mask: for the method ``mask``; a name such as ``"mouth"`` is another mask on every picture.
         samples: pictures that decide.
         seeds: their own numbers, instead, for the method ``mask``; one alone finds directions for that picture.
+        refine: steps per direction that lower what it changes outside, for the method ``mask``; 0 for none.
         distance: how pictures are compared, for the method ``hessian``.
         checkpoint: file that keeps the state of a search of the method ``hessian``, which goes on from there.
         progress: called with ``step`` and ``steps``; a bar when None, nothing when False.
@@ -71,7 +74,7 @@ def weight_paths(
         found = hessian_paths(generator, chosen, k, distance=distance, samples=samples, checkpoint=checkpoint, progress=progress)
     else:
         assert mask is not None
-        found = masked_weight_paths(generator, chosen, mask, k, samples=samples, seeds=seeds, progress=progress)
+        found = masked_weight_paths(generator, chosen, mask, k, samples=samples, seeds=seeds, refine=refine, progress=progress)
     return calibrated(found, generator, mask, seeds=seeds, progress=progress)
 
 

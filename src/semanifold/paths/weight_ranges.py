@@ -180,11 +180,10 @@ class Look:
     def at(cls, generator: Generator, codes: Latents, masks: list[Mask | None], seed: int) -> Look:
         """Look at some codes, each with its mask, if any; ``seed`` decides the other pictures that they are compared with."""
         plain = generator.images(codes)
-        strangers = generator.images(codes_for(generator, 16, seed + 1, None))
         root = torch.cat([roots_of(generator, codes[i], mask, None)[0] for i, mask in enumerate(masks)])
-        usual = [_usual(((strangers - plain[i]) * root[i]).square().mean((1, 2, 3)).sqrt()) for i in range(len(codes))]
+        usual = usual_changes(generator, plain, root, seed)
         manifold = manifold_of(generator, seed + 2)
-        look = cls(codes, plain, root, torch.stack(usual), manifold, torch.ones(len(codes)))
+        look = cls(codes, plain, root, usual, manifold, torch.ones(len(codes)))
         weights = look.small_weights()
         others = (manifold.others[:, None] * weights).mean(2).quantile(OFF, dim=0)
         own = 1.5 * (manifold.left(plain) * weights).mean(1)
@@ -209,10 +208,19 @@ class Look:
         return Walk(*(torch.stack(rows).double().cpu() for rows in (change, step, off)))
 
 
-def _usual(differences: Tensor) -> Tensor:
-    """Return the median of the differences that are not zero; 1 if all are (a generator with one picture alone)."""
-    some = differences[differences > 0]
-    return some.median() if len(some) else torch.ones_like(differences[0])
+def usual_changes(generator: Generator, plain: Tensor, root: Tensor, seed: int, size: int | None = None) -> Tensor:
+    """Return the usual root mean square differences ``[m]`` of pictures to 16 others, under the roots of their pixels' weights.
+
+    The median of those that are not zero; 1 if all are (a generator with one picture alone).
+    """
+    codes = codes_for(generator, 16, seed + 1, None)
+    others = torch.cat([generator.images(codes[i], size=size) for i in range(len(codes))])
+    usual = []
+    for picture, weights in zip(plain, root, strict=True):
+        differences = ((others - picture) * weights).square().mean((1, 2, 3)).sqrt()
+        some = differences[differences > 0]
+        usual.append(some.median() if len(some) else torch.ones_like(differences[0]))
+    return torch.stack(usual)
 
 
 def _crossing(norms: Tensor, values: Tensor, level: float) -> float:
