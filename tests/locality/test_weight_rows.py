@@ -113,8 +113,8 @@ def test_masked_directions_are_found_once_and_not_on_the_faces_of_the_benchmark(
     monkeypatch.setattr(methods, "masked_weight_paths", watched)
     run(ToyConv(), tmp_path, ("weights",), seeds=3)
     assert len(calls) == 1
-    assert len(set(drawn)) == methods.WEIGHT_SAMPLES
-    assert min(drawn) > 10_000
+    assert len(set(drawn)) >= methods.WEIGHT_SAMPLES
+    assert not set(drawn) & set(range(3))
 
 
 def test_another_layer_measures_only_the_rows_of_weights_again(tmp_path: Path) -> None:
