@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import torch
 
 from semanifold import cli, media
 from semanifold.edits import Sum, WeightEdit, load_edit
+from semanifold.generators.editing import weight_of
 from semanifold.generators.loading import load_generator, save_generator
 from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.paths.carried import carried
 from semanifold.paths.files import load_paths
 from semanifold.paths.weights import WeightPaths
 
@@ -165,7 +168,31 @@ def test_combinations_of_directions_are_trained(capsys):
     assert Path("learned/paths.png").exists()
     assert run(*words, "--kind", "weights-hessian", "--layer", "convs.2", "colours.1", "--out", "learned2") == 0
     assert load_paths("learned2").what_moves == "the weights of convs.2 [4, 4, 3, 3], colours.1 [3, 4, 1, 1]"
+    # the presets as published: magnitudes are norms of the change, in the layer of the recipe
+    published = (*words, "--preset", "navigan-hessian", "--layer", "convs.2", "--reconstructor", "lenet")
+    assert run(*published, "--reconstructor-size", 32, "--out", "learned3") == 0
+    edit = load_paths("learned3")[0]
+    assert isinstance(edit, WeightEdit)
+    assert edit.norm == pytest.approx(60, rel=1e-5)
+    settings = json.loads(Path("learned3/run.json").read_text())["facts"]["settings"]
+    assert (settings["min_magnitude"], settings["max_magnitude"], settings["lambda_reg"]) == (15, 60, 0.25)
+    assert run(*words, "--kind", "weights-hessian", "--basis", "svd", "--out", "no") == 2
+    assert "holds no directions in weights that can be combined" in capsys.readouterr().err
+    assert (
+        run("weights", "joint", "--layer", "convs.2", "--k", 2, "--samples", 2, "--generator", "g.safetensors", "--out", "axes")
+        == 0
+    )
+    assert run(*words, "--kind", "weights-hessian", "--basis", "axes", "--out", "learned4") == 0
+    combined, axes = load_paths("learned4"), load_paths("axes")
+    span = torch.stack([axes[k].deltas["convs.2"].flatten() for k in range(2)])
+    one = combined[2].deltas["convs.2"].flatten()
+    rest = one - span.T @ torch.linalg.lstsq(span.T, one[:, None]).solution[:, 0]
+    assert rest.norm() < 1e-4 * one.norm(), "combinations of the given directions and nothing else"
+    capsys.readouterr()
     for extra, sentence in {
+        ("--kind", "weights-hessian", "--basis", "axes", "--layer", "convs.2"): "layers of a --basis are its own",
+        ("--kind", "weights-svd", "--basis", "axes"): "--basis means nothing to weights-svd paths",
+        ("--kind", "weights-hessian", "--basis", "nowhere"): "nowhere",
         ("--kind", "weights-svd", "--space", "w"): "--space means nothing to weights-svd paths",
         ("--kind", "warped", "--layer", "convs.2"): "--layer means nothing to warped paths",
         ("--kind", "weights-svd", "--layer", "conv2"): "has no layer 'conv2'",
@@ -174,6 +201,52 @@ def test_combinations_of_directions_are_trained(capsys):
         assert run(*words, *extra, "--out", "no") == 2
         assert sentence in capsys.readouterr().err
     assert not Path("no").exists()
+
+
+def test_edits_are_carried_to_a_child_of_the_generator_on_request_only(found, capsys):
+    parent = load_generator("g.safetensors")
+    torch.manual_seed(0)
+    near = {layer: weight_of(parent, layer) * (1 + 0.1 * torch.randn(1)) for layer in ("convs.2", "convs.3")}
+    child = parent.with_weights(near)
+    save_generator(child, "child.safetensors", overwrite=True)
+    kinship = f"was found on small ({parent.fingerprint}), not on small ({child.fingerprint})"
+    on = ("--generator", "child.safetensors")
+    for words in (
+        ("render", "svd:0", *on, "--seed", 1, *SHORT),
+        ("transfer", "svd:0", *on, "--seeds", "1-2", *SHORT),
+        ("play", "svd:0=0:0,1:1", *on, "--seed", 1, *SHORT),
+        ("traverse", "svd", *on, "--seeds", "1-2", "--no-films"),
+        ("bake", "svd:0", "no", *on),
+    ):
+        place = () if words[0] == "bake" else ("--out", "no")
+        assert run(*words, *place) == 2
+        said = capsys.readouterr().err
+        assert kinship in said
+        assert "--force" in said
+        assert not Path("no").exists()
+    assert run("render", "svd:0", *on, "--seed", 1, *SHORT, "--force", "--out", "carried") == 0
+    said = capsys.readouterr().err
+    assert kinship in said
+    assert "4 pictures change" in said
+    measured = carried(load_paths("svd")[0], child)
+    assert measured.words in said
+    assert load_edit("carried/edit.safetensors").info.fingerprint == child.fingerprint
+    assert run("transfer", "carried", "--seeds", "1-2", *SHORT, "--out", "on") == 0, "it is an edit of the child from then on"
+    assert run("traverse", "svd", *on, "--seeds", "1-2", "--no-films", "--force", "--out", "walk") == 0
+    assert kinship in capsys.readouterr().err
+
+
+def test_what_an_edit_does_elsewhere_is_measured():
+    parent = load_generator("g.safetensors")
+    path = load_paths("svd")[0]
+    mine, off = carried(path, parent), carried(path.with_info(usable=(-40.0, 40.0)), parent)
+    assert mine.t == path.info.usable
+    assert all(small < large for small, large in zip(mine.change, off.change, strict=True))
+    assert sum(mine.off) < sum(off.off)
+    assert mine.outside_inside is None
+    top = carried(path.with_info(mask="box:0,0,1,0.5"), parent)
+    assert top.outside_inside is not None
+    assert all(0 < ratio < 100 for ratio in top.outside_inside)
 
 
 @pytest.mark.parametrize(

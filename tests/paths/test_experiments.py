@@ -140,6 +140,11 @@ def test_the_published_presets_have_the_published_numbers() -> None:
         assert (p.init, p.paths_lr, p.reconstructor_lr, p.decay) == ("reference", 1e-4, 1e-4, 0.0)
     assert PRESETS["biggan"].classes == (239,)
     assert (PRESETS["stylegan2"].space, PRESETS["stylegan2"].z_truncation) == ("w", 0.7)
+    for name, expected in {"navigan-svd": (300.0, 3500.0, 0.0025), "navigan-hessian": (15.0, 60.0, 0.25)}.items():
+        p = PRESETS[name]
+        assert (p.min_magnitude, p.max_magnitude, p.lambda_reg) == expected
+        assert (p.k, p.layer, p.norms, p.reconstructor, p.reconstructor_size) == (64, "convs.4", True, "resnet", 256)
+        assert (p.batch, p.iterations, p.paths_lr, p.reconstructor_lr, p.decay) == (32, 100_000, 1e-4, 1e-4, 0.0)
 
 
 def test_steps_of_the_faces_preset_can_be_seen() -> None:

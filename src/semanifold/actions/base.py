@@ -13,7 +13,7 @@ from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import EditModel, Model, Picture, Start
 from semanifold.commands.early import stamp_of
 from semanifold.edits import Edit, Sum, WeightEdit
-from semanifold.edits.base import WEIGHTS
+from semanifold.edits.base import WEIGHTS, origin
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import read_codes
 from semanifold.generators.base import Generator, search_space
@@ -21,6 +21,7 @@ from semanifold.generators.loading import load_generator
 from semanifold.generators.stylegan2 import StyleGAN2
 from semanifold.latents import Latents
 from semanifold.masks import Mask, parse_mask
+from semanifold.paths.carried import carried
 from semanifold.storage.runs import Run, begin_run
 
 
@@ -43,16 +44,28 @@ def named_generator(asked: EditModel) -> Generator | None:
     return None if asked.generator is None else load(Model(generator=asked.generator, inputs=asked.inputs, device=asked.device))
 
 
-def check_weights(generator: Generator, edits: list[Edit]) -> None:
-    """Say so if an edit was found with other weights, and refuse one that changes weights that are not there."""
-    for edit in edits:
-        for part in edit.parts if isinstance(edit, Sum) else [edit]:
-            if isinstance(part, WeightEdit):
-                part.check(generator)
-    for edit in edits:
-        if edit.info.fingerprint not in ("", "unknown", generator.fingerprint):
-            remark(f"The edit {edit.info.name or 'without a name'} was found with other weights; it may look different here.")
-            return
+def fitting(generator: Generator, edits: Sequence[Edit], *, force: bool = False) -> list[Edit]:
+    """Return edits as those of a generator; refuse what was found with other weights, or with ``force`` say what it does here.
+
+    Raises:
+        SemanifoldError: if an edit changes weights that are not there, or was found with other weights, naming both generators.
+    """
+    return [_fitting(generator, edit, force=force) for edit in edits]
+
+
+def _fitting(generator: Generator, edit: Edit, *, force: bool) -> Edit:
+    """See :func:`fitting`."""
+    for part in edit.parts if isinstance(edit, Sum) else [edit]:
+        if isinstance(part, WeightEdit):
+            part.check(generator)
+    if edit.info.fingerprint in ("", "unknown", generator.fingerprint):
+        return edit
+    both = f"{origin(edit.info.generator)} ({edit.info.fingerprint}), not on {generator.name} ({generator.fingerprint})"
+    name = edit.info.name or "The edit"
+    if not force:
+        raise SemanifoldError(f"{name} was found on {both}; --force takes it all the same, and says what it does there.")
+    remark(f"{name} was found on {both}: {carried(edit, generator).words}.")
+    return edit.with_info(generator=generator.name, fingerprint=generator.fingerprint)
 
 
 def start_code(start: Start, generator: Generator) -> Latents:

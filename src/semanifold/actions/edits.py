@@ -14,9 +14,9 @@ from PIL import Image
 
 from semanifold import media
 from semanifold.actions.base import (
-    check_weights,
     common_space,
     facts_of,
+    fitting,
     load,
     named_generator,
     picture_code,
@@ -115,7 +115,7 @@ def transfer_edit(command: Transfer) -> int:
     model = model_for(command.model, command.edit, edit.info.generator)
     command = replace(command, model=named_by(command.model, model))
     generator = named or load(model)
-    check_weights(generator, [edit])
+    (edit,) = fitting(generator, [edit], force=command.model.force)
     if command.latents is not None:
         codes = truncated(
             generator, read_codes(command.latents, generator, command.latents_space, remark=remark), command.truncation
@@ -209,8 +209,7 @@ def combine_edits(command: Combine) -> int:
     model = model_for(command.model, command.edits[0], edits[0].info.generator)
     command = replace(command, model=named_by(command.model, model))
     generator = named or load(model)
-    check_weights(generator, edits)
-    edits = in_one_space(edits, generator)
+    edits = in_one_space(fitting(generator, edits, force=command.model.force), generator)
     seed = picture_code(command.picture, edits, generator, common_space(edits, generator))
     check_faces(command, edits)
     parts = [on(edit, seed) for edit in edits]
@@ -262,7 +261,7 @@ def render_edit(command: Render) -> int:
     model = model_for(command.model, command.edit, found.info.generator)
     command = replace(command, model=named_by(command.model, model))
     generator = named or load(model)
-    check_weights(generator, [found])
+    (found,) = fitting(generator, [found], force=command.model.force)
     seed = picture_code(command.picture, [found], generator, found.space(generator))
     edit = timed(command, on(found, seed), generator)
     subject = Subject(generator, seed, edit, mask_of(edit, generator, seed, strict=command.mask is not None))

@@ -19,6 +19,7 @@ from semanifold import media
 from semanifold.actions.base import (
     device_of,
     facts_of,
+    fitting,
     load,
     named_generator,
     read_mask,
@@ -63,6 +64,8 @@ from semanifold.traversal import (
 
 EVERY = 10.0
 """Seconds between two checkpoints of a measurement."""
+TRIED = 3
+"""Paths that are looked at if they were found with other weights."""
 BUNDLED_READER = "faces"
 FILMS_AT_A_TIME = 2
 """Paths whose films are made at the same time, each by a process of its own."""
@@ -84,8 +87,9 @@ def traverse(command: Traverse) -> int:
     generator = named or load(model)
     paths.check_generator(generator)
     chosen = sorted({paths.find(word) for word in command.paths}) if command.paths else list(range(len(paths)))
-    if paths.info.fingerprint not in ("", "unknown", generator.fingerprint):
-        remark(f"The paths were found on {paths.info.generator} with other weights; they may do other things here.")
+    fitting(generator, [paths[k] for k in chosen[:TRIED]], force=command.model.force)
+    if command.model.force:
+        paths = paths.with_info(generator=generator.name, fingerprint=generator.fingerprint)
     pool = read_codes_of(command.codes, generator)
     codes = pool.codes_for(generator, paths.space(generator))
     starts: dict[str, Latents] = {}

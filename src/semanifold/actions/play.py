@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from semanifold.actions.base import (
-    check_weights,
     common_space,
     facts_of,
+    fitting,
     load,
     named_generator,
     own_code,
@@ -56,8 +56,7 @@ def play(command: Play) -> int:
     model = model_for(command.model, places[0], edits[0].info.generator)
     command = replace(command, model=named_by(command.model, model))
     generator = named or load(model)
-    check_weights(generator, edits)
-    edits = in_one_space(edits, generator)
+    edits = in_one_space(fitting(generator, edits, force=command.model.force), generator)
     seed = picture_code(command.picture, edits, generator, common_space(edits, generator))
     edit, t = choreographed(command, tracks, edits, generator, seed)
     subject = Subject(generator, seed, edit, mask_of(edit, generator, seed))

@@ -8,18 +8,21 @@ from typing import cast
 from semanifold.actions.directions import closed_paths
 from semanifold.actions.weights import weight_paths_to_train
 from semanifold.commands.train import Kind, Training
-from semanifold.errors import SemanifoldError, near_names
+from semanifold.errors import SemanifoldError, near_names, shown
 from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet, default_space
+from semanifold.paths.files import load_paths
 from semanifold.paths.linear import LinearPaths, linear_paths
 from semanifold.paths.presets import ALONG_RATE, ALONG_REACH, CLOSED, FORMS, WEIGHT_KINDS, Form, Preset, check_kind
 from semanifold.paths.training_draws import Prior, usual_distance
 from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import INITS, Init, warped_paths
+from semanifold.paths.weights import WeightPaths
 
 ONLY_WARPED = ("dipoles", "gamma", "fixed_gammas", "learn_alphas")
 ONLY_LEARNED = ("init", "shared", "step", "steps")
 ONLY_LATENT = ("space", "layers")
+ONLY_WEIGHTS = ("layer", "basis")
 WEIGHT_MAGNITUDES = (0.5, 1.5)
 """Least and greatest step of paths in weights, of which 1 is a change that is seen at once."""
 MOST_PAIRS = 1 << 20
@@ -33,7 +36,8 @@ def kind_of(asked: Kind, preset: Preset) -> str:
     kind = asked.paths or preset.paths
     check_kind(kind)
     foreign = () if kind == "warped" else ONLY_WARPED if kind in FORMS else (*ONLY_WARPED, *ONLY_LEARNED)
-    foreign = (*foreign, *ONLY_LATENT) if kind in WEIGHT_KINDS else (*foreign, "layer")
+    foreign = (*foreign, *(ONLY_LATENT if kind in WEIGHT_KINDS else ONLY_WEIGHTS))
+    foreign = (*foreign, "basis") if kind == "weights-svd" else foreign
     useless = [f"--{name.replace('_', '-')}" for name in foreign if getattr(asked, name) not in (None, False)]
     if useless:
         raise SemanifoldError(f"{', '.join(useless)} means nothing to {kind} paths; leave it out.")
@@ -84,7 +88,10 @@ def make_paths(asked: Kind, generator: Generator, preset: Preset, seed: int, alo
     if kind in CLOSED and along is not None:
         return along
     if kind in WEIGHT_KINDS:
-        return weight_paths_to_train(generator, kind, asked.layer or (), k, seed)
+        layers = asked.layer or ((preset.layer,) if preset.layer else ())
+        basis = None if asked.basis is None else read_basis(asked, generator)
+        far = preset.max_magnitude if preset.norms else None
+        return weight_paths_to_train(generator, kind, layers, k, seed, basis=basis, far=far)
     init = start_of(asked, preset)
     traced = {
         "step": preset.step if asked.step is None else asked.step,
@@ -109,6 +116,21 @@ def make_paths(asked: Kind, generator: Generator, preset: Preset, seed: int, alo
     )
 
 
+def read_basis(asked: Kind, generator: Generator) -> WeightPaths:
+    """Return the directions whose combinations are learned."""
+    assert asked.basis is not None
+    if asked.layer:
+        raise SemanifoldError("The layers of a --basis are its own; leave --layer out.")
+    basis = load_paths(asked.basis)
+    if not isinstance(basis, WeightPaths) or basis.form != "basis":
+        raise SemanifoldError(
+            f"{shown(str(asked.basis), 200)} holds no directions in weights that can be combined; semanifold weights hessian "
+            "(or joint, mask) writes such a set."
+        )
+    basis.check_generator(generator)
+    return basis.to(generator.device)
+
+
 def settings_of(
     training: Training,
     generator: Generator,
@@ -131,12 +153,22 @@ def settings_of(
     cut = preset.z_truncation if training.z_truncation is None else training.z_truncation
     prior = Prior(space, cut, training.truncation, training.classes or preset.classes)
     prior.check(generator)
-    names = ("iterations", "batch", "min_magnitude", "max_magnitude", "paths_lr", "reconstructor_lr", "decay", "save_every")
+    names = (
+        "iterations",
+        "batch",
+        "min_magnitude",
+        "max_magnitude",
+        "paths_lr",
+        "reconstructor_lr",
+        "decay",
+        "save_every",
+        "lambda_reg",
+    )
     given = {name: getattr(training, name) for name in names}
     if preset is ANY and None in (training.min_magnitude, training.max_magnitude):
         usual = usual_distance(generator, prior)
         preset = replace(preset, min_magnitude=round(0.1 * usual, 6), max_magnitude=round(0.3 * usual, 6))
-    if in_weights:
+    if in_weights and not preset.norms:
         low, high = WEIGHT_MAGNITUDES
         preset = replace(preset, min_magnitude=low, max_magnitude=high)
     if along:
@@ -147,7 +179,6 @@ def settings_of(
         **given,
         accumulate=training.accumulate,
         lambda_cls=training.lambda_cls,
-        lambda_reg=training.lambda_reg,
         lambda_mask=lambda_mask,
         prior=prior,
         precision=training.precision,

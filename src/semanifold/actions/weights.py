@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from semanifold.actions.base import check_weights, facts_of, load, named_generator, start_code, start_run
+from semanifold.actions.base import facts_of, fitting, load, named_generator, start_code, start_run
 from semanifold.actions.directions import SHEET, draw
 from semanifold.actions.results import find_edit
 from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
@@ -105,32 +105,56 @@ def beyond(edit: Edit, t: float) -> None:
         remark(f"t = {t:g} lies outside of the usable range of {edit.info.name}, {low:.2g} to {high:.2g}; pictures may break.")
 
 
-def weight_paths_to_train(generator: Generator, kind: str, layers: tuple[str, ...], k: int, seed: int) -> WeightPaths:
+def weight_paths_to_train(
+    generator: Generator,
+    kind: str,
+    layers: tuple[str, ...],
+    k: int,
+    seed: int,
+    *,
+    basis: WeightPaths | None = None,
+    far: float | None = None,
+) -> WeightPaths:
     """Return K random combinations of singular vectors, or of the 64 (or K) leading eigenvectors of the Hessian, to be trained.
 
-    A magnitude of 1 is a change that is seen at once.
+    Args:
+        generator: whose weights move.
+        kind: ``weights-svd`` or ``weights-hessian``.
+        layers: whose weights they are; the convolution in the middle if empty.
+        k: K.
+        seed: of the combinations.
+        basis: directions to combine in place of the eigenvectors.
+        far: norm of the change at ``t = 1``; a magnitude is a norm then, and else 1 where a change is seen at once.
     """
-    chosen = layers or (middle_layer(generator),)
-    if kind == "weights-svd":
-        if len(chosen) != 1:
-            raise SemanifoldError("Singular vectors are those of one layer; name one --layer.")
-        basis = svd_paths(generator, chosen[0])
-    else:
-        check_layers(generator, chosen)
-        terms = min(max(k, TERMS), sum(math.prod(editable_layers(generator)[layer]) for layer in chosen))
-        with progress_line("finding eigenvectors of the Hessian") as line:
-            basis = hessian_paths(generator, chosen, terms, samples=SAMPLES, progress=line)
+    if basis is None:
+        basis = basis_to_combine(generator, kind, layers or (middle_layer(generator),), k)
     draw = torch.Generator().manual_seed(seed)
     coefficients = torch.randn(k, len(basis), generator=draw)
-    info = replace(basis.info, method=f"trained {kind}", step=1 / STEPS, count=STEPS)
+    info = replace(basis.info, method=f"trained {kind}", step=(far or 1) / STEPS, count=STEPS, names={}, measured={})
     if basis.form == "svd":
         made = WeightPaths.from_svd(basis.u, basis.vh, basis.layers, info, coefficients=coefficients)
     else:
-        made = WeightPaths.from_vectors(basis.basis, basis.layers, info, coefficients=coefficients)
-    with progress_line("finding how far each may go") as line:
-        made = calibrated(made.to(generator.device), generator, samples=3, progress=line).with_info(measured={})
+        vectors = basis.coefficients @ basis.basis
+        vectors = vectors / vectors.norm(dim=1, keepdim=True)
+        made = WeightPaths.from_vectors(vectors, basis.layers, info, coefficients=coefficients)
+    made = made.to(generator.device)
+    if far is None:
+        with progress_line("finding how far each may go") as line:
+            made = calibrated(made, generator, samples=3, progress=line).with_info(measured={})
     made.coefficients.requires_grad_()
     return made
+
+
+def basis_to_combine(generator: Generator, kind: str, layers: tuple[str, ...], k: int) -> WeightPaths:
+    """Return the singular vectors of a layer's weight, or the leading eigenvectors of the Hessian."""
+    if kind == "weights-svd":
+        if len(layers) != 1:
+            raise SemanifoldError("Singular vectors are those of one layer; name one --layer.")
+        return svd_paths(generator, layers[0])
+    check_layers(generator, layers)
+    terms = min(max(k, TERMS), sum(math.prod(editable_layers(generator)[layer]) for layer in layers))
+    with progress_line("finding eigenvectors of the Hessian") as line:
+        return hessian_paths(generator, layers, terms, samples=SAMPLES, progress=line)
 
 
 def list_layers(generator: Generator) -> int:
@@ -148,7 +172,7 @@ def bake_edit(command: Bake) -> int:
     edit = find_edit(command.edit, generator=named)
     model = model_for(command.model, command.edit, edit.info.generator)
     generator = named or load(model)
-    check_weights(generator, [edit])
+    (edit,) = fitting(generator, [edit], force=command.model.force)
     beyond(edit, command.strength)
     baked = bake(
         edit, generator, command.target, strength=command.strength, layout=command.layout, overwrite=command.overwrite, say=remark

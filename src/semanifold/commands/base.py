@@ -94,11 +94,13 @@ class EditModel:
     Attributes:
         generator: as for discover; if left out the one that the run or the edit was made with.
         inputs: as for discover; if left out those of that run.
+        force: take a generator with other weights than the edit was found with, such as a fine-tuned one.
         device: cpu, cuda, cuda:1, mps; if left out the first GPU, or the CPU if there is no GPU.
     """
 
     generator: Annotated[str | None, option("NAME|FILE|URL", group=MAIN)] = None
     inputs: Annotated[Path | None, option("FOLDER")] = None
+    force: bool = False
     device: Annotated[str | None, option("NAME")] = None
 
 

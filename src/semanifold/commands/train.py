@@ -30,6 +30,8 @@ class Kind:
         space: latent space in which the paths live.
         layers: first and last layer of w+ that move.
         layer: layers whose weights move, for weights-svd and weights-hessian; a convolution in the middle if left out.
+        basis: directions in weights whose combinations are learned, for weights-hessian, such as a folder of semanifold weights;
+            leading eigenvectors are found if left out.
         shared: move all these layers alike, as in w.
         gamma: width of all potentials, one over a squared length.
         fixed_gammas: do not learn the widths.
@@ -45,6 +47,7 @@ class Kind:
     space: Annotated[str | None, option("NAME")] = None
     layers: Annotated[tuple[int, int] | None, LAYERS] = None
     layer: Annotated[tuple[str, ...] | None, option("NAME ...")] = None
+    basis: Annotated[Path | None, option("SET")] = None
     shared: bool = False
     gamma: Annotated[float | None, option("G")] = None
     fixed_gammas: bool = False
@@ -92,7 +95,7 @@ class Training:
     reconstructor_lr: Annotated[float | None, option("RATE")] = None
     decay: Annotated[float | None, option("SHARE")] = None
     lambda_cls: Annotated[float, option("X")] = 1.0
-    lambda_reg: Annotated[float, option("X")] = 0.25
+    lambda_reg: Annotated[float | None, option("X")] = None
     precision: Literal["float32", "bf16"] = "float32"
     truncation: Annotated[float, option("PSI")] = 1.0
     z_truncation: Annotated[float | None, option("T")] = None
@@ -110,7 +113,8 @@ class Train(Command):
 
     Attributes:
         preset: settings to begin from: faces, faces-quick, faces-linear, or those published for mnist, animefaces, biggan,
-            proggan, stylegan2 (with --generator FILE). The bundled faces have theirs if it is left out.
+            proggan, stylegan2, navigan-svd, navigan-hessian (with --generator FILE). The bundled faces have theirs if it is left
+            out.
         quick: the preset of three minutes for the bundled faces.
         presets: list the presets with their settings, and do nothing else.
         mask: where change is welcome (mouth, box:0.3,0.6,0.7,0.9, ...); change elsewhere is penalised.
@@ -151,7 +155,7 @@ class Train(Command):
     @property
     def inputs(self) -> list[Path]:
         """The files that decide the result."""
-        return early.inputs(masks=[self.mask] if self.mask else [])
+        return early.inputs(masks=[self.mask] if self.mask else [], edits=[self.kind.basis] if self.kind.basis else [])
 
     def run(self) -> int:
         """Train, test, write everything."""

@@ -38,6 +38,8 @@ class Preset:
         space: latent space; None for the generator's own choice.
         min_magnitude: least length of a step, in units of the latent space.
         max_magnitude: greatest length of a step.
+        layer: layer whose weights move; a convolution in the middle if empty.
+        norms: magnitudes of directions in weights are norms of the change, as published; else 1 is a change that is seen at once.
         reconstructor: ``lenet`` or ``resnet``.
         reconstructor_size: height and width that pictures are brought to first; None leaves them.
         differences: begin with a reconstructor that sees the difference of the two pictures.
@@ -45,6 +47,7 @@ class Preset:
         iterations: steps of the optimisers.
         paths_lr: learning rate of the paths.
         reconstructor_lr: learning rate of the reconstructor.
+        lambda_reg: weight of measuring the magnitude.
         decay: last share of the iterations, in which the rates fall to 0.
         z_truncation: cut of the coordinates of z.
         classes: classes to draw from.
@@ -63,6 +66,8 @@ class Preset:
     space: str | None = "z"
     min_magnitude: float = 0.15
     max_magnitude: float = 0.25
+    layer: str = ""
+    norms: bool = False
     reconstructor: str = "resnet"
     reconstructor_size: int | None = None
     differences: bool = False
@@ -70,6 +75,7 @@ class Preset:
     iterations: int = 100_000
     paths_lr: float = 1e-4
     reconstructor_lr: float = 1e-4
+    lambda_reg: float = 0.25
     decay: float = 0.0
     z_truncation: float | None = None
     classes: tuple[int, ...] = ()
@@ -97,6 +103,20 @@ FACES = Preset(
     step=0.25,
     steps=12,
     save_every=100,
+)
+
+NAVIGAN = Preset(
+    "StyleGAN2 of LSUN cars, 512 px, combinations of singular vectors of a weight",
+    paths="weights-svd",
+    k=64,
+    min_magnitude=300.0,
+    max_magnitude=3500.0,
+    layer="convs.4",
+    norms=True,
+    reconstructor_size=256,
+    batch=32,
+    iterations=100_000,
+    lambda_reg=0.0025,
 )
 
 PRESETS: Mapping[str, Preset] = {
@@ -145,13 +165,22 @@ PRESETS: Mapping[str, Preset] = {
         step=0.15,
         steps=20,
     ),
+    "navigan-svd": NAVIGAN,
+    "navigan-hessian": replace(
+        NAVIGAN,
+        about="StyleGAN2 of LSUN cars, 512 px, combinations of eigenvectors of the Hessian",
+        paths="weights-hessian",
+        min_magnitude=15.0,
+        max_magnitude=60.0,
+        lambda_reg=0.25,
+    ),
     "faces": FACES,
     "faces-quick": replace(
         FACES, about="the bundled faces, warped paths in w; three minutes on a laptop", init_codes=16, dipoles=16, iterations=250
     ),
     "faces-linear": replace(FACES, about="the bundled faces, straight paths in w; minutes on a laptop", paths="projective"),
 }
-"""By name; the first five are those of WarpedGANSpace's scripts (its table of hyper-parameters)."""
+"""By name; the first five are those of WarpedGANSpace's scripts (its table of hyper-parameters), the next two Navigan's."""
 
 
 def check_kind(name: str) -> None:

@@ -60,12 +60,13 @@ def small(pictures: Tensor, size: tuple[int, int]) -> Tensor:
     return F.adaptive_avg_pool2d(pictures.clamp(-1.2, 1.2), size)
 
 
-def manifold_of(generator: Generator, seed: int) -> Manifold:
-    """Return the manifold of a generator's pictures: the leading principal components of some of them."""
+def manifold_of(generator: Generator, seed: int, pixels: int | None = None) -> Manifold:
+    """Return the manifold of a generator's pictures, made ``pixels`` high: the leading principal components of some of them."""
     height, width = generator.picture_shape[1:]
     size = (min(SIDE, height), max(1, round(min(SIDE, height) * width / height)))
     codes = codes_for(generator, OWN + UNSEEN, seed, None)
-    chunks = [small(generator.images(codes[list(range(i, min(i + 8, len(codes))))]), size) for i in range(0, len(codes), 8)]
+    parts = [codes[list(range(i, min(i + 8, len(codes))))] for i in range(0, len(codes), 8)]
+    chunks = [small(generator.images(part, size=pixels), size) for part in parts]
     rows = torch.cat(chunks).flatten(1)
     mean = rows[:OWN].mean(0)
     axes = torch.linalg.svd(rows[:OWN] - mean, full_matrices=False)[2][:COMPONENTS]
@@ -177,12 +178,15 @@ class Look:
     limits: Tensor
 
     @classmethod
-    def at(cls, generator: Generator, codes: Latents, masks: list[Mask | None], seed: int) -> Look:
-        """Look at some codes, each with its mask, if any; ``seed`` decides the other pictures that they are compared with."""
-        plain = generator.images(codes)
-        root = torch.cat([roots_of(generator, codes[i], mask, None)[0] for i, mask in enumerate(masks)])
-        usual = usual_changes(generator, plain, root, seed)
-        manifold = manifold_of(generator, seed + 2)
+    def at(cls, generator: Generator, codes: Latents, masks: list[Mask | None], seed: int, size: int | None = None) -> Look:
+        """Look at some codes, each with its mask, if any; ``seed`` decides the other pictures that they are compared with.
+
+        Pictures are ``size`` high, as the generator makes them when None.
+        """
+        plain = generator.images(codes, size=size)
+        root = torch.cat([roots_of(generator, codes[i], mask, size)[0] for i, mask in enumerate(masks)])
+        usual = usual_changes(generator, plain, root, seed, size)
+        manifold = manifold_of(generator, seed + 2, size)
         look = cls(codes, plain, root, usual, manifold, torch.ones(len(codes)))
         weights = look.small_weights()
         others = (manifold.others[:, None] * weights).mean(2).quantile(OFF, dim=0)
@@ -195,15 +199,22 @@ class Look:
         channels = self.plain.shape[1]
         return F.adaptive_avg_pool2d(self.root.square(), self.manifold.size).expand(-1, channels, -1, -1).flatten(1)
 
+    def change(self, now: Tensor, before: Tensor) -> Tensor:
+        """Return the root mean square change ``[m]`` between two states of the pictures, over the usual difference."""
+        return ((now - before) * self.root).square().mean((1, 2, 3)).sqrt() / self.usual
+
+    def off(self, now: Tensor) -> Tensor:
+        """Return what the manifold leaves over of the pictures ``[m]``, over what it may leave."""
+        return (self.manifold.left(now) * self.small_weights()).mean(1) / self.limits
+
     def walk(self, paths: WeightPaths, generator: Generator, k: int, magnitudes: Tensor) -> Walk:
         """Walk one path one way, through these magnitudes."""
         change, step, off, before = [], [], [], self.plain
-        weights = self.small_weights()
         for magnitude in magnitudes.tolist():
             now = paths.shifted_images(generator, self.codes, k, magnitude)
-            change.append(((now - self.plain) * self.root).square().mean((1, 2, 3)).sqrt() / self.usual)
-            step.append(((now - before) * self.root).square().mean((1, 2, 3)).sqrt() / self.usual)
-            off.append((self.manifold.left(now) * weights).mean(1) / self.limits)
+            change.append(self.change(now, self.plain))
+            step.append(self.change(now, before))
+            off.append(self.off(now))
             before = now
         return Walk(*(torch.stack(rows).double().cpu() for rows in (change, step, off)))
 
