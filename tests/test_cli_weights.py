@@ -124,6 +124,16 @@ def test_edits_of_weights_and_codes_are_combined_played_and_carried_over(found, 
     frames = media.FrameFolder(Path("film/frames"))
     last = load_paths("svd")[1].baked(generator, 1).images(load_paths("pca")[0].latents(generator.sample(4, "w"), -1.0))
     assert abs(frames[len(frames) - 1].astype(int) - media.to_uint8(last)[0].astype(int)).max() <= 1
+    # what was combined is combined, and played, again
+    assert run("combine", "both", "svd:2", *model, *SHORT, "--out", "three") == 0
+    three = load_edit("three/edit.safetensors")
+    more = load_paths("svd")[2].baked(alone, 0.5)
+    torch.testing.assert_close(three.images(generator, generator.sample(4, "w"), [0.5]), more.images(codes), rtol=1e-4, atol=1e-4)
+    whole = ("--fps", 8, "--seconds", 0.5, "--out", "film2")
+    assert run("play", "both=0:0,0.5:1", *model, *whole) == 0
+    frames = media.FrameFolder(Path("film2/frames"))
+    last = both.images(generator, generator.sample(4, "w"), [1.0])
+    assert abs(frames[len(frames) - 1].astype(int) - media.to_uint8(last)[0].astype(int)).max() <= 1
     assert run("combine", "svd:1", "pca:0", "--seed", 4, "--pad", *model, "--out", "no") == 2
     assert "edits of weights are combined without it" in capsys.readouterr().err
     assert not Path("no").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import re
 from itertools import pairwise
@@ -288,12 +289,43 @@ def test_frames_are_measured_in_any_batch_alike():
     assert np.allclose(one[0], other[0], equal_nan=True)
     assert np.isnan(one[0][:, 0]).tolist() == [False] * 5 + [True, False]
     assert one[0][3, 1] == 0
-    assert one[1] is not None
-    assert other[1] is not None
-    assert np.allclose(one[1], other[1], equal_nan=True)
-    assert np.allclose(one[1][:, 0], inside_change(pictures, reference, mask))
-    assert np.allclose(one[1][:, 1], outside_change(pictures, reference, mask))
+    assert one.locality is not None
+    assert other.locality is not None
+    assert np.allclose(one.locality, other.locality, equal_nan=True)
+    assert np.allclose(one.locality[:, 0], inside_change(pictures, reference, mask))
+    assert np.allclose(one.locality[:, 1], outside_change(pictures, reference, mask))
     assert measure_frames(lambda rows: pictures[rows], 7, reference, Brightness())[1] is None
+    assert one.evenness == pytest.approx(other.evenness)
+
+
+def test_evenness_is_the_smallest_over_the_largest_step_of_the_picture():
+    ramp = torch.tensor([0.0, 0.1, 0.2, 0.4, 0.5])[:, None, None, None].expand(5, 3, 4, 4)
+    assert measure_frames(lambda rows: ramp[rows], 5, ramp[:1], Brightness(), batch=2).evenness == pytest.approx(0.5)
+    still = torch.zeros(5, 3, 4, 4)
+    assert math.isnan(measure_frames(lambda rows: still[rows], 5, still[:1], Brightness()).evenness)
+
+
+def test_evenness_is_kept_and_ranked(tmp_path):
+    measures = measured(random_values(codes=2, paths=2), evenness=np.array([[0.5, np.nan], [0.7, np.nan]]))
+    save_measures(measures, lambda name: tmp_path / name)
+    again = read_measures(tmp_path)
+    assert again.evenness is not None
+    assert measures.evenness is not None
+    assert np.array_equal(again.evenness, measures.evenness, equal_nan=True)
+    scores = score(measures.values, measures.attributes)
+    group = Group("all", tuple(a.name for a in measures.attributes), scores)
+    report = json.loads(as_json(measures, [group], {}, None, 0.0))
+    assert report["evenness"] == [pytest.approx(0.6), None]
+    text = page(measures, scores, [group], {0: f"{measures.attributes[0].name} +"}, {})
+    assert "evenness 0.60" in text
+    facts = json.loads((tmp_path / "measures.json").read_text())
+    for wrong in ([[0.5]], [[2.0, 0.5]] * 2, "much"):
+        (tmp_path / "measures.json").write_text(json.dumps(facts | {"evenness": wrong}))
+        with pytest.raises(SemanifoldError, match="evenness"):
+            read_measures(tmp_path)
+    del facts["evenness"]
+    (tmp_path / "measures.json").write_text(json.dumps(facts))
+    assert read_measures(tmp_path).evenness is None, "as version 0.1.0 wrote them"
 
 
 def local_measures(ratios: list[float], reach: list[float]) -> Measures:
@@ -486,7 +518,7 @@ def test_infinite_readings_are_no_readings():
         def read(self, images, reference):
             return torch.tensor([[torch.inf], [1.0], [-torch.inf]])[: len(images)]
 
-    values, _ = measure_frames(lambda rows: torch.zeros(3, 3, 4, 4)[rows], 3, torch.zeros(1, 3, 4, 4), Odd())
+    values, _, _ = measure_frames(lambda rows: torch.zeros(3, 3, 4, 4)[rows], 3, torch.zeros(1, 3, 4, 4), Odd())
     assert np.isnan(values[:, 0]).tolist() == [True, False, True]
 
 

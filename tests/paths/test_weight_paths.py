@@ -12,7 +12,7 @@ from reference import GRADIENTS, REFERENCE, agree, numbers, settings
 from torch import Tensor
 
 import semanifold as sm
-from semanifold.edits import EditInfo, Sum, WeightEdit, load_edit, save_edit
+from semanifold.edits import EditInfo, Sum, WeightEdit, in_one_space, load_edit, save_edit
 from semanifold.errors import SemanifoldError
 from semanifold.generators.editing import weight_of
 from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
@@ -205,7 +205,24 @@ def test_changes_of_codes_and_of_weights_add_up(tmp_path):
     other = two_layers(generator)[1].baked(weights[0].baked(generator, 0.5), 0.5)
     torch.testing.assert_close(pictures[1:], other.images(codes.with_values(codes.values + 0.5)), rtol=1e-4, atol=1e-5)
     save_edit(both, tmp_path / "sum.safetensors")
-    torch.testing.assert_close(load_edit(tmp_path / "sum.safetensors").images(generator, codes, [0.5]), pictures[1:])
+    again = load_edit(tmp_path / "sum.safetensors")
+    torch.testing.assert_close(again.images(generator, codes, [0.5]), pictures[1:])
+    more = combine([again, weights[1]])
+    torch.testing.assert_close(
+        more.images(generator, codes, [0.5]), weights[1].baked(other, 0.5).images(codes.with_values(codes.values + 0.5))
+    )
+    # beside a path of w+, the codes of a sum are carried there
+    wide = sm.Lattice(torch.stack([torch.zeros(7, 6), torch.ones(7, 6)]), [torch.tensor([0.0, 1.0])], EditInfo(space="w+"))
+    layers = generator.spaces["w+"][0]
+    wide = sm.Lattice(wide.offsets[:, :layers], wide.knots, wide.info)
+    twice = combine(in_one_space([again, wide], generator))
+    assert twice.info.space == "w+"
+    torch.testing.assert_close(
+        twice.images(generator, generator.convert(codes, "w+"), [0.5]),
+        other.images(codes.with_values(codes.values + 1.0)),
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
 def test_two_changes_of_the_same_weights_add_up():

@@ -234,7 +234,7 @@ def measure(command: Measure) -> int:
         say(f"{folder} is finished already; --overwrite does it again.")
     else:
         with working(run):
-            values, locality = read_frames(command, run, traversal, reader, masks)
+            values, locality, evenness = read_frames(command, run, traversal, reader, masks)
             where = {**traversal.facts, "folder": str(command.traversal.resolve())}
             measures = Measures(
                 values=values,
@@ -244,6 +244,7 @@ def measure(command: Measure) -> int:
                 names=tuple(traversal.facts["names"]),
                 t=np.array(traversal.t),
                 locality=locality,
+                evenness=evenness,
                 mask=command.mask or "",
                 facts={key: value for key, value in where.items() if key not in ("codes", "paths", "names", "t")},
             )
@@ -298,7 +299,7 @@ def masks_of(command: Measure, traversal: Traversal) -> dict[str, Tensor]:
 
 def read_frames(
     command: Measure, run: Run, traversal: Traversal, reader: AttributeReader, masks: dict[str, Tensor]
-) -> tuple[Array, Array | None]:
+) -> tuple[Array, Array | None, Array]:
     """Return the arrays of :class:`Measures`, going on from a checkpoint if there is one."""
     device = device_of(command.device)
     channels = int(traversal.facts["channels"])
@@ -313,7 +314,7 @@ def read_frames(
                 files = traversal.pictures(code, traversal.paths[k])
                 reference = files.tensor(slice(middle, middle + 1), channels).to(device)
                 mask = masks[code].to(device) if masks else None
-                found, local = measure_frames(
+                found, local, even = measure_frames(
                     lambda rows, files=files: files.tensor(rows, channels).to(device),
                     len(files),
                     reference,
@@ -324,13 +325,14 @@ def read_frames(
                 state["values"][c, k] = torch.from_numpy(found)
                 if local is not None:
                     state["locality"][c, k] = torch.from_numpy(local)
+                state["evenness"][c, k] = even
                 state["done"][c, k] = True
             if time.monotonic() - saved > EVERY:
                 saved = time.monotonic()
                 with replacing(run.folder / CHECKPOINT) as part:
                     save_file(state, part)
             line({"step": number + 1, "steps": len(units), "path": traversal.facts["names"][k]})
-    return state["values"].numpy(), state["locality"].numpy() if masks else None
+    return state["values"].numpy(), state["locality"].numpy() if masks else None, state["evenness"].numpy()
 
 
 def begin(path: Path, sizes: tuple[int, int, int], width: int) -> dict[str, Tensor]:
@@ -338,6 +340,7 @@ def begin(path: Path, sizes: tuple[int, int, int], width: int) -> dict[str, Tens
     fresh = {
         "values": torch.full((*sizes, width), torch.nan, dtype=torch.float64),
         "locality": torch.full((*sizes, len(METRICS)), torch.nan, dtype=torch.float64),
+        "evenness": torch.full(sizes[:2], torch.nan, dtype=torch.float64),
         "done": torch.zeros(sizes[:2], dtype=torch.bool),
     }
     if path.is_file():

@@ -35,7 +35,8 @@ from semanifold.commands.base import onto_others
 from semanifold.commands.places import model_for, place_of
 from semanifold.commands.play import Play
 from semanifold.commands.timeline import LONGEST, Ease, Track, timeline_of
-from semanifold.edits import Edit, EditInfo, LatentEdit, Lattice, Sum, WeightEdit, in_one_space
+from semanifold.edits import Edit, EditInfo, Lattice, Sum, WeightEdit, in_one_space
+from semanifold.edits.base import WEIGHTS
 from semanifold.edits.films import MOST_FRAMES
 from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
@@ -92,13 +93,14 @@ def choreographed(
     for track, edit in zip(tracks, edits, strict=True):
         strength = strengths(track, times, track.ease or command.ease)
         part = on(edit, seed)
-        if part.dimensions != 1 or not isinstance(part, Lattice | WeightEdit):
-            what = "a pad of two dimensions, which has" if part.dimensions != 1 else "a sum of codes and weights, which have"
-            raise SemanifoldError(f"{shown(track.edit, 60)} is {what} no single strength; play its parts.")
-        if isinstance(part, WeightEdit):
-            changes.append((part, at_strength(part, strength)))
-        else:
-            total += part.offset(at_strength(part, strength)).to(total)
+        if part.dimensions != 1:
+            raise SemanifoldError(f"{shown(track.edit, 60)} is a pad of two dimensions, which has no single strength.")
+        places = at_strength(part, strength)
+        for leaf in part.parts if isinstance(part, Sum) else [part]:
+            if isinstance(leaf, WeightEdit):
+                changes.append((leaf, places))
+            elif isinstance(leaf, Lattice):
+                total += leaf.offset(places).to(total)
     t = torch.linspace(0, 1, count)
     # an edit has the unedited picture at t = 0; a film that begins with an edited one has it just before
     if total[0].any() or any(places[0] != 0 for _, places in changes):
@@ -119,7 +121,7 @@ def choreographed(
     codes = Lattice(total.cpu(), [knots], info, seed=seed.to("cpu"))
     if not changes:
         return codes, knots[-count:]
-    parts = [codes] if any(isinstance(edit, LatentEdit) for edit in edits) else []
+    parts = [codes] if any(edit.info.space != WEIGHTS for edit in edits) else []
     weights = [part.along(places, knots) for part, places in changes]
     return Sum([*parts, *weights], info, seed=seed.to("cpu")), knots[-count:]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -11,6 +11,8 @@ from torch import Tensor
 from semanifold.edits.base import Edit, LatentEdit
 from semanifold.edits.flow import Flow
 from semanifold.edits.lattice import Lattice
+from semanifold.edits.sums import Sum
+from semanifold.edits.weights import WeightEdit
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator, as_latents
 from semanifold.latents import Latents
@@ -63,11 +65,13 @@ def widened(edit: Edit, layers: int) -> Edit:
         edit: the path.
         layers: number of layers of ``w+``.
 
-    An edit that moves no codes is returned as well.
+    An edit that moves no codes is returned as well, and a sum with its parts carried over.
 
     Raises:
         SemanifoldError: for a path of another space.
     """
+    if isinstance(edit, Sum):
+        return _sum_of(edit, lambda part: widened(part, layers))
     if edit.info.space == "w+" or not isinstance(edit, LatentEdit):
         return edit
     if edit.info.space != "w":
@@ -95,6 +99,8 @@ def in_styles(edit: Edit, generator: Generator) -> Edit:
     Raises:
         SemanifoldError: for a path of another space, or a curved one, which has to be traced before.
     """
+    if isinstance(edit, Sum):
+        return _sum_of(edit, lambda part: in_styles(part, generator))
     if edit.info.space == "s" or not isinstance(edit, LatentEdit):
         return edit
     if edit.info.space not in ("w", "w+"):
@@ -114,6 +120,12 @@ def in_styles(edit: Edit, generator: Generator) -> Edit:
         seed = edit.seed and generator.convert(edit.seed.to(zero.values.device, zero.values.dtype), "s")
     info = replace(edit.info, space="s", layers=None)
     return Lattice(offsets.reshape(*grid, -1).to(edit.offsets), edit.knots, info, seed=seed)
+
+
+def _sum_of(edit: Sum, carry: Callable[[Edit], Edit]) -> Sum:
+    """Return a sum with its parts carried over to another space; the code that it is looked at on stays behind."""
+    parts = [carry(part) for part in edit.parts]
+    return Sum([part for part in parts if isinstance(part, Lattice | WeightEdit)], edit.info)
 
 
 def in_one_space(edits: Sequence[Edit], generator: Generator) -> list[Edit]:

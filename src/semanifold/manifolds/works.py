@@ -39,18 +39,17 @@ def combine(edits: Sequence[Path], *, pad: bool = False) -> Lattice | Sum:
     if isinstance(edits, Edit | Solution):
         raise SemanifoldError("Combining takes a list of paths, combine([a, b]); got one.")
     of_type(edits, Iterable, "Combining takes a list of paths, combine([a, b])")
-    paths = [path_of(edit) for edit in itertools.islice(edits, MOST_EDITS)]
+    given = [path_of(edit) for edit in itertools.islice(edits, MOST_EDITS)]
+    paths = [part for edit in given for part in (edit.parts if isinstance(edit, Sum) else [edit])]
     of_codes = [edit for edit in paths if isinstance(edit, Lattice)]
     of_weights = [edit for edit in paths if isinstance(edit, WeightEdit)]
-    if len(of_codes) + len(of_weights) < len(paths):
-        raise SemanifoldError("A sum of codes and weights is combined by its parts; give these.")
-    if not of_weights or len(paths) < 2:
+    if not of_weights or len(given) < 2:
         return _combined_codes(of_codes, pad=pad)
     if pad:
         raise SemanifoldError("A pad is made of two paths of codes; edits of weights are combined without it.")
     parts = [_combined_codes(of_codes, pad=False)] if len(of_codes) > 1 else of_codes
-    seed = next((edit.seed for edit in paths if edit.seed is not None), None)
-    return Sum([*parts, *of_weights], _joint_info([edit.info for edit in paths]), seed=seed)
+    seed = next((edit.seed for edit in given if edit.seed is not None), None)
+    return Sum([*parts, *of_weights], _joint_info([edit.info for edit in given]), seed=seed)
 
 
 def _combined_codes(edits: list[Lattice], *, pad: bool) -> Lattice:

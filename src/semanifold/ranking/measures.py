@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,6 +20,7 @@ from semanifold.attributes.base import Attribute, AttributeReader
 from semanifold.errors import SemanifoldError, shown
 from semanifold.locality.metrics import inside_change, mse_ratio, outside_change, roir, ssim_outside
 from semanifold.ranking.ranges import fitted, remarks
+from semanifold.ranking.scores import mean
 from semanifold.storage.files import opened, read_bytes, replacing, write_text
 from semanifold.storage.records import MOST_BYTES, checked, parse_json
 
@@ -54,6 +55,8 @@ class Measures:
         names: what the paths are called, in the order of ``paths``.
         t: ``[T]`` moments.
         locality: ``[codes, paths, T, metrics]`` in the order of :data:`METRICS`, or None where no mask was given.
+        evenness: ``[codes, paths]`` smallest over largest change of the picture from one frame to the next, 1 for a slider that
+            changes it evenly; NaN where it does not change. None for measures of an earlier version.
         mask: the mask as the user wrote it.
         facts: of the traversal: generator, space, step, count and where it lies.
     """
@@ -65,6 +68,7 @@ class Measures:
     names: tuple[str, ...]
     t: Array
     locality: Array | None = None
+    evenness: Array | None = None
     mask: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -78,11 +82,27 @@ class Measures:
             )
         if self.locality is not None and self.locality.shape != (*sizes, len(METRICS)):
             raise SemanifoldError(f"The locality array {list(self.locality.shape)} does not fit the attributes' {list(sizes)}.")
+        if self.evenness is not None and self.evenness.shape != sizes[:2]:
+            raise SemanifoldError(f"The evenness {list(self.evenness.shape)} does not fit the attributes' {list(sizes)}.")
 
     @property
     def remarks(self) -> list[str]:
         """What a user should know about the ranges of the attributes, a sentence each."""
         return remarks(self.values, self.attributes)
+
+
+class FrameMeasures(NamedTuple):
+    """What is measured of the frames of one path.
+
+    Attributes:
+        values: ``[T, attributes]``.
+        locality: ``[T, metrics]``, or None without a mask.
+        evenness: see :class:`Measures`.
+    """
+
+    values: Array
+    locality: Array | None
+    evenness: float
 
 
 def measure_frames(
@@ -93,8 +113,8 @@ def measure_frames(
     mask: Tensor | None = None,
     *,
     batch: int = 16,
-) -> tuple[Array, Array | None]:
-    """Return the attributes ``[T, attributes]`` of the frames of one path, and their locality ``[T, metrics]``.
+) -> FrameMeasures:
+    """Return the attributes of the frames of one path, their locality, and how evenly the picture changes.
 
     Args:
         pictures: gives the frames of a slice, ``[n, c, h, w]`` in [-1, 1].
@@ -107,15 +127,27 @@ def measure_frames(
     batch = max(1, min(batch, MOST_PIXELS // (reference.shape[2] * reference.shape[3])))
     rows: list[Tensor] = []
     local: list[Tensor] = []
+    steps: list[Tensor] = []
+    last: Tensor | None = None
     with torch.no_grad():
         for first in range(0, count, batch):
             part = pictures(slice(first, min(first + batch, count)))
             found = reader.read(part, reference).double().cpu()
             rows.append(found.where(found.isfinite(), torch.nan))
+            along = part if last is None else torch.cat([last, part])
+            steps.append(along.diff(dim=0).square().mean((1, 2, 3)).sqrt().double().cpu())
+            last = part[-1:]
             if mask is not None:
                 columns = [metric(part, reference, mask) for metric in METRICS.values()]
                 local.append(torch.stack(columns, dim=1).double().cpu())
-    return torch.cat(rows).numpy(), torch.cat(local).numpy() if local else None
+    change = torch.cat(steps)
+    even = float(change.min() / change.max()) if len(change) and change.max() > 0 else math.nan
+    return FrameMeasures(torch.cat(rows).numpy(), torch.cat(local).numpy() if local else None, even)
+
+
+def mean_evenness(measures: Measures) -> Array | None:
+    """Return the evenness of every path ``[paths]``, on average over the codes on which the picture changes."""
+    return None if measures.evenness is None else mean(measures.evenness)
 
 
 def mask_locality(measures: Measures, level: float | None = None) -> tuple[Array, float]:
@@ -175,9 +207,14 @@ def save_measures(measures: Measures, place: Callable[[str], Path]) -> None:
         "t": measures.t.tolist(),
         "mask": measures.mask,
         "metrics": list(METRICS) if measures.locality is not None else [],
+        "evenness": [] if measures.evenness is None else [list(map(_or_null, row)) for row in measures.evenness.tolist()],
         "traversal": dict(measures.facts),
     }
     write_text(place(FACTS), json.dumps(described, indent=1) + "\n")
+
+
+def _or_null(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _save_array(array: Array, path: Path) -> None:
@@ -215,6 +252,7 @@ class MeasuresRecord(msgspec.Struct, frozen=True):
     mask: str
     metrics: list[str]
     traversal: WalkRecord
+    evenness: list[list[Annotated[float, msgspec.Meta(ge=0, le=1)] | None]] = []
 
     def __post_init__(self) -> None:
         """Refuse what no ranking can read."""
@@ -227,6 +265,8 @@ class MeasuresRecord(msgspec.Struct, frozen=True):
         for a in self.attributes:
             if not (math.isfinite(a.low) and math.isfinite(a.high) and a.low < a.high and 0 < len(a.name) <= 200):
                 raise ValueError(f"the attribute {shown(a.name)!r} needs a short name and a finite range, the smaller end first")
+        if self.evenness and [len(row) for row in self.evenness] != [len(self.paths)] * len(self.codes):
+            raise ValueError("'evenness' is a number for every path on every code")
         if self.metrics not in ([], list(METRICS)):
             raise ValueError(f"'metrics' are {list(METRICS)} or none")
 
@@ -256,6 +296,7 @@ def read_measures(folder: str | os.PathLike[str]) -> Measures:
         names=tuple(shown(name, 200) for name in held.names),
         t=np.array(held.t, dtype=np.float64),
         locality=_read_array(folder / LOCALITY, (*sizes, len(METRICS)), ratios=True) if held.metrics else None,
+        evenness=np.array(held.evenness, dtype=np.float64) if held.evenness else None,
         mask=shown(held.mask, 200),
         facts=described["traversal"] | {key: word for key, word in words.items() if key not in ("path_set", "folder")},
     )

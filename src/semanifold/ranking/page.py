@@ -14,7 +14,7 @@ import numpy as np
 from semanifold.attributes.base import Attribute
 from semanifold.errors import shown
 from semanifold.faces.changes import CHANGES
-from semanifold.ranking.measures import Measures
+from semanifold.ranking.measures import Measures, mean_evenness
 from semanifold.ranking.reports import Group
 from semanifold.ranking.scores import Array, Scores, mean
 
@@ -45,11 +45,13 @@ def page(
     """
     called = {k: found.get(k, name) for k, name in zip(measures.paths, measures.names, strict=True)}
     names = [name if name == f"path {k}" else f"{k} · {shown(name, 200)}" for k, name in called.items()]
+    even = mean_evenness(measures)
     data = {
         "paths": measures.paths,
         "names": names,
         "groups": [{"name": g.name, "attributes": g.attributes, **_scores(g.scores)} for g in groups],
         "locality": None if locality is None else _numbers(locality),
+        "evenness": None if even is None else _numbers(even),
         "gifs": {str(k): "data:image/gif;base64," + base64.b64encode(gif).decode() for k, gif in gifs.items()},
     }
     facts = measures.facts
@@ -95,11 +97,13 @@ def cards(measures: Measures, scores: Scores, found: Mapping[int, str], gifs: Ma
             "the tables below show what the paths do.</p></section>"
         )
     names = [attribute.name for attribute in measures.attributes]
-    made = []
+    made, even = [], mean_evenness(measures)
     for k, name in prominence(found, measures, scores):
         i, column = measures.paths.index(k), names.index(name[:-2])
         image = f'<img data-gif="{k}" alt="{text_of(name)}">' if k in gifs else ""
         numbers = f"path {k} · Pearson {scores.pearson[i, column]:+.2f} · share {scores.share[i, column]:.0%}"
+        if even is not None and not np.isnan(even[i]):
+            numbers += f" · evenness {even[i]:.2f}"
         if (old := measures.names[i]) not in (name, f"path {k}"):
             numbers += f" · was {old}"
         made.append(
@@ -109,7 +113,8 @@ def cards(measures: Measures, scores: Scores, found: Mapping[int, str], gifs: Ma
         )
     words = (
         "Each changes one attribute clearly more than any other, and evenly. The curve is this attribute along the path, a thin "
-        "line for every code; the bars show the largest changes from one end to the other, as a share of the attribute's range."
+        "line for every code; the bars show the largest changes from one end to the other, as a share of the attribute's range. "
+        "Evenness is the smallest over the largest change of the picture from one frame to the next."
     )
     return f'<section><h2>Paths with a name</h2><p>{words}</p><div class="cards">{"".join(made)}</div></section>'
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from semanifold.errors import shown
-from semanifold.ranking.measures import Measures
+from semanifold.ranking.measures import Measures, mean_evenness
 from semanifold.ranking.scores import Array, Scores, order
 from semanifold.storage.files import write_text
 
@@ -196,6 +196,8 @@ def as_json(measures: Measures, groups: Sequence[Group], found: Mapping[int, str
         "traversal": dict(measures.facts),
         "groups": ranked,
     }
+    if (even := mean_evenness(measures)) is not None:
+        report["evenness"] = [None if np.isnan(v) else round(float(v), 9) for v in even]
     if locality is not None:
         finite = [i for i in np.argsort(locality, kind="stable") if not np.isnan(locality[i])]
         report["locality"] = {
