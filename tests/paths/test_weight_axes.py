@@ -9,7 +9,7 @@ from reference import REFERENCE, agree, numbers, settings
 from torch import Tensor
 
 import semanifold as sm
-from semanifold.distances import feature_distance, l2
+from semanifold.distances import BACKBONES, feature_distance, l2, lpips_from
 from semanifold.errors import SemanifoldError
 from semanifold.generators.editing import weight_of
 from semanifold.locality.metrics import mse_ratio
@@ -36,6 +36,26 @@ def generator() -> sm.Generator:
 @pytest.fixture(scope="module")
 def codes() -> sm.Latents:
     return sm.Latents(numbers("hessian_small")["zs"].double(), "z")
+
+
+@pytest.mark.parametrize("net", BACKBONES)
+def test_lpips_has_the_hessian_that_differences_along_a_line_have(net, generator, codes):
+    """Of every backbone, with random weights of its own; LPIPS is bent only where a rectifier switches."""
+    lpips = pytest.importorskip("lpips")
+    torch.manual_seed(0)
+    distance = lpips_from(lpips.LPIPS(net=net, pnet_rand=True, verbose=False).double())
+    weight, few = weight_of(generator, LAYER), codes[[0, 1]]
+    plain = generator.images(few)
+    vectors = torch.randn(2, weight.numel(), generator=torch.Generator().manual_seed(1)).double()
+    product = hessian_product(generator, [LAYER], few, distance)(vectors)
+    assert float(product[0] @ vectors[1]) == pytest.approx(float(product[1] @ vectors[0]), rel=1e-9)
+
+    def along(t: float) -> float:
+        other = generator.with_weights({LAYER: weight + t * vectors[0].reshape(weight.shape)})
+        return float(distance(other.images(few), plain).mean())
+
+    step = 1e-5
+    assert float(product[0] @ vectors[0]) == pytest.approx((along(step) + along(-step)) / step**2, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", list(DISTANCES))
