@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from semanifold.edits.base import UNKNOWN
 from semanifold.errors import SemanifoldError, counted, of_type, shown
 from semanifold.generators.arrays import open_arrays
 from semanifold.generators.base import Generator
@@ -15,7 +16,9 @@ from semanifold.generators.inspecting import Inspection, inspect_file
 from semanifold.paths.base import PathSet
 from semanifold.paths.experiments import open_experiment
 from semanifold.paths.files import load_paths
+from semanifold.paths.navigan import REACH
 from semanifold.paths.training_records import ARGS, MODELS
+from semanifold.paths.weights import WeightPaths
 from semanifold.pools import PUBLISHED
 from semanifold.readings import code_words, codes_in, reading_of_codes
 from semanifold.storage.files import is_folder
@@ -42,7 +45,21 @@ def inspect(path: str | os.PathLike[str], generator: Generator | None = None) ->
     if is_folder(path):
         return inspect_folder(Path(path))
     report = inspect_file(path)
-    return report if report.usable or not report.tensors else _with_readings(report, generator)
+    if not report.usable:
+        return _with_readings(report, generator) if report.tensors else report
+    return _with_directions(report) if any(mark in words for words in report.notes.values() for mark in REACH) else report
+
+
+def _with_directions(report: Inspection) -> Inspection:
+    """Return what is said of a generator that comes with directions in its weights, as a training of Navigan's writes it."""
+    paths, _, words = _as_paths(Path(report.path), None)
+    if paths is None:
+        return replace(report, notes=dict(report.notes) | {"as paths": words})
+    return replace(
+        report,
+        holds=f"{report.holds}, with {counted(len(paths), 'path')} in {paths.what_moves}",
+        advice=f"{report.advice}; its paths: semanifold render {report.path}:0 --generator {report.path}",
+    )
 
 
 def _with_readings(report: Inspection, generator: Generator | None) -> Inspection:
@@ -54,10 +71,14 @@ def _with_readings(report: Inspection, generator: Generator | None) -> Inspectio
     notes = dict(report.notes) | {name: text for name, text in (("as codes", codes), ("as paths", words)) if codes and text}
     if paths is not None:
         held = "codes, or directions of " if codes and paths.kind == "linear" else ""
-        space = "a space that it does not name" if option else paths.info.space
-        held += f"{len(paths)} {paths.kind} path{'s' * (len(paths) != 1)} in {space}"
         names = paths.info.names.values()
         notes |= {"names": shown(", ".join(names), 400)} if names else {}
+        if isinstance(paths, WeightPaths):
+            model = "" if paths.info.fingerprint != UNKNOWN else " --generator FILE"
+            held = f"{counted(len(paths), 'path')} in {paths.what_moves}"
+            return replace(report, holds=held, advice=f"As paths: semanifold render {report.path}:0{model}", notes=notes)
+        space = "a space that it does not name" if option else paths.info.space
+        held += f"{len(paths)} {paths.kind} path{'s' * (len(paths) != 1)} in {space}"
         return replace(report, holds=held, advice=f"As paths: semanifold traverse {report.path}{option}", notes=notes)
     if codes:
         advice = f"As codes: semanifold discover MASK --latents {report.path}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 
 import pytest
@@ -88,6 +89,22 @@ def test_saved_deformations_are_read_as_long_as_they_are_and_written_again(kind,
     theirs = torch.load(FOLDER / f"deformation_{kind}.pt", weights_only=True)
     assert again["layer_ix"] == theirs["layer_ix"]
     torch.testing.assert_close(again["shift"], theirs["shift"])
+
+
+def test_files_of_navigan_are_told_apart_when_they_are_inspected(tmp_path):
+    folder = REFERENCE / "weight_deformation"
+    said = {file.name: sm.inspect(file) for file in folder.glob("*.pt")}
+    assert said["deformation_svd_rectification.pt"].holds == "one path in the weights of convs.4 [8, 8, 3, 3]"
+    assert said["deformation_svd_rectification.pt"].advice.endswith(":0 --generator FILE")
+    assert said["eigenvectors_layer3_small.pt"].holds == "6 paths in the weights of convs.4 [8, 8, 3, 3]"
+    for kind in ("svd", "hessian"):
+        trained = said[f"checkpoint_{kind}_rectification.pt"]
+        assert trained.usable
+        assert re.search(r"generator.*, with \d+ paths in the weights of convs.4", trained.holds)
+        assert f"semanifold render {trained.path}:0 --generator {trained.path}" in trained.advice
+    alone = tmp_path / "checkpoint.pt"
+    shutil.copy(folder / "checkpoint_hessian_rectification.pt", alone)
+    assert "eigenvectors" in sm.inspect(alone).notes["as paths"]
 
 
 def test_a_checkpoint_without_its_eigenvectors_says_what_is_missing(tmp_path):
