@@ -6,7 +6,7 @@ unedited picture outside. It prints what is left of the edit's change there, how
 share of the edit's change, and how far it went: the root mean square of its way in coordinates in which codes are about
 standard normal, so that two random codes are 1.4 apart. Codes may go anywhere, however unusual. An edit of codes, such as
 the second one, is a control. ``--draw`` draws frames of each edit from the seed to its t, and the nearest pictures that
-codes make.
+codes make; with ``--on 1 2 3`` only the edits on these faces, a row each.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from semanifold.minimise import Evaluation, begin, lbfgs_step
 
 STEPS = 150
 """Of L-BFGS."""
-FRAMES, CELL = 6, 96
+FRAMES, CELL, SHOWN = 6, 96, 128
 SPACES = ("w", "w+")
 
 
@@ -104,6 +104,16 @@ def row_of(edit: Edit, generator: Generator, seed: int, t: float, found: Mapping
     return media.contact_sheet(media.to_uint8(pictures), labels, columns=len(labels), size=CELL)
 
 
+def sheet_of(edits: Sequence[tuple[Edit, float]], generator: Generator, seeds: Sequence[int]) -> Image.Image:
+    """Return rows of one face each: as it is, and as each edit makes it."""
+    rows = []
+    for seed in seeds:
+        pictures = [film(edit, generator, seed, [t]) for edit, t in edits]
+        plain = generator.images(generator.sample(seed))
+        rows.append(media.contact_sheet(media.to_uint8(torch.cat([plain, *pictures])), columns=len(edits) + 1, size=SHOWN))
+    return media.stack_rows(rows, [""] * len(rows))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("edits", nargs="+", metavar="EDIT=T", help="an edit, or a set and the number of a path, and a t")
@@ -112,8 +122,13 @@ def main() -> None:
     parser.add_argument("--spaces", nargs="+", default=list(SPACES), help="of codes")
     parser.add_argument("--steps", type=int, default=STEPS, help="of a search")
     parser.add_argument("--draw", type=Path, help="file for the pictures")
+    parser.add_argument("--on", nargs="+", type=int, metavar="SEED", help="only draw what the edits make of these faces")
     given = parser.parse_args()
     generator = load_generator("faces")
+    if given.on and given.draw:
+        edits = [(find_edit(Path(name)), float(t)) for name, _, t in (word.rpartition("=") for word in given.edits)]
+        media.save_png(sheet_of(edits, generator, given.on), given.draw)
+        return
     spaces, rows = {space: place_of(generator, space) for space in given.spaces}, []
     print(f"| edit | t | mask | {' | '.join(f'left by {space} | outside | way' for space in spaces)} |")
     print("|---|---:|---|" + "---:|" * 3 * len(spaces))
