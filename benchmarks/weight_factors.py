@@ -64,7 +64,7 @@ FAR = torch.tensor([0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0])
 """Where a walk looks, in changes of the factor over its whole range as predicted at the faces that decide."""
 SEEDS = (1, 2, 3, 7)
 OWN = " at own seed"
-PLACES = ("w", "w+", "s", f"w+{OWN}", f"s{OWN}", *(f"convs.{i}" for i in range(9)), "convs", "colours", f"convs{OWN}")
+PLACES = ("w", "w+", "s", f"w+{OWN}", *(f"convs.{i}" for i in range(9)), "convs")
 ERRORS = torch.tensor([CHANGES[factor.name].error for factor in FACTORS])
 
 
@@ -368,6 +368,9 @@ def report(rows: Sequence[dict[str, Any]]) -> str:
         ratios = [f"{float((weight / code).log().mean().exp()):.2f}" for (code, _), (weight, _) in found]
         cells = [cell for i, ratio in enumerate(ratios) for cell in (*means[2 * i : 2 * i + 2], ratio)]
         lines.append("| mean (of ratios: geometric) | " + " | ".join(cells) + " |")
+    lines += ["", f"| factor, at {BUDGETS[0]:g} | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
+    for f, factor in enumerate(FACTORS):
+        lines.append(f"| {factor.name} | " + " | ".join(f"{float(each[f].mean()):.2f}" for each in tables[0]) + " |")
     return "\n".join(lines)
 
 

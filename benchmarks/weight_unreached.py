@@ -32,7 +32,7 @@ from semanifold.minimise import Evaluation, begin, lbfgs_step
 
 STEPS = 150
 """Of L-BFGS."""
-FRAMES, CELL, SHOWN = 6, 96, 128
+FRAMES, CELL, SHOWN = 6, 96, 112
 SPACES = ("w", "w+")
 
 
