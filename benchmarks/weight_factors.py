@@ -163,7 +163,7 @@ class Face:
 
 
 def reader() -> AttributeNetwork:
-    """Return the network that reads factors, also beyond [0, 1]: it reads too little there, never too much (see the docs)."""
+    """Return the network that reads factors, also beyond [0, 1]: there it reads too little rather than too much."""
     return attribute_network()
 
 
