@@ -72,6 +72,7 @@ def find(command: Weights, generator: Generator, layers: tuple[str, ...], checkp
             seeds=[command.start.seed] if command.one else None,
             refine=REFINEMENT if command.refine is None else command.refine,
             distance=distance_by_name(command.distance),
+            size=command.size,
             checkpoint=checkpoint,
             progress=line,
         )

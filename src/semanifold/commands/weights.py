@@ -25,6 +25,7 @@ class Weights(Command):
         mask: where change is wanted, for the method mask; written as for semanifold discover.
         distance: how pictures are compared, for the method hessian: l2, faces, lpips-alex, lpips-vgg or lpips-squeeze.
         samples: pictures that decide; 24 if left out.
+        size: height of these pictures, for all methods but svd; their own if left out (64 for joint).
         refine: steps that lower what a direction changes outside of the mask; 60 if left out, 0 for none, more are better.
         one: find directions for the picture that the sheet shows, and no other.
         start: Which picture the sheet shows.
@@ -37,6 +38,7 @@ class Weights(Command):
     k: Annotated[int, option("K")] = 16
     mask: Annotated[str | None, option("MASK")] = None
     samples: Annotated[int | None, option("N")] = None
+    size: Annotated[int | None, option("PIXELS")] = None
     refine: Annotated[int | None, option("STEPS")] = None
     distance: Annotated[str, option("NAME")] = "l2"
     one: bool = False
@@ -60,6 +62,8 @@ class Weights(Command):
             raise SemanifoldError("Directions for one picture are found for that of a --seed; leave --latents out.")
         if self.distance != "l2" and self.method != "hessian":
             raise SemanifoldError(f"A distance means nothing to the method {self.method}; leave --distance out.")
+        if self.size is not None and self.method in ("svd", "layers"):
+            raise SemanifoldError(f"No pictures decide for the method {self.method}; leave --size out.")
         if self.refine is not None and (self.method != "mask" or not 0 <= self.refine <= 100_000):
             raise SemanifoldError("Directions inside a mask are refined, by 0 to 100,000 steps each; leave --refine out.")
         if self.k < 1 or (self.samples is not None and not 1 <= self.samples <= 10_000):

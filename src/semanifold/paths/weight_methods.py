@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from semanifold.distances import Distance, l2
-from semanifold.errors import SemanifoldError, near_names
+from semanifold.errors import SemanifoldError, near_names, shown
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, editable_layers
 from semanifold.masks import Mask
@@ -20,6 +20,7 @@ from semanifold.progress import Watch
 
 Method = Literal["svd", "hessian", "joint", "mask"]
 METHODS = ("svd", "hessian", "joint", "mask")
+MOST_SIDE, JOINT_SIZE = 4096, 64
 SAMPLES = 24
 """Pictures that decide; a wider choice costs in proportion."""
 
@@ -35,6 +36,7 @@ def weight_paths(
     seeds: Sequence[int] | None = None,
     refine: int = REFINEMENT,
     distance: Distance = l2,
+    size: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: Watch = None,
 ) -> WeightPaths:
@@ -51,6 +53,8 @@ def weight_paths(
         seeds: their own numbers, instead, for the method ``mask``; one alone finds directions for that picture.
         refine: steps per direction that lower what it changes outside, for the method ``mask``; 0 for none.
         distance: how pictures are compared, for the method ``hessian``.
+        size: height in pixels of the pictures that decide, not for the method ``svd``; ``hessian`` resizes them, the others
+            take the least from there on that the generator makes. Their own when None, but 64 for ``joint``.
         checkpoint: file that keeps the state of a search of the method ``hessian``, which goes on from there.
         progress: called with ``step`` and ``steps``; a bar when None, nothing when False.
 
@@ -62,6 +66,8 @@ def weight_paths(
         raise SemanifoldError(f"There is no way {method!r} to find directions in weights: {near_names(method, METHODS)}")
     if (mask is None) == (method == "mask"):
         raise SemanifoldError("A mask is what the method 'mask' needs, such as mask='mouth', and no other takes.")
+    if size is not None and not 1 <= size <= MOST_SIDE:
+        raise SemanifoldError(f"Pictures that decide are 1 to {MOST_SIDE:,} pixels high, but size is {shown(str(size), 20)}.")
     chosen = [layers] if isinstance(layers, str) else list(layers or [middle_layer(generator)])
     check_layers(generator, chosen)
     if method == "svd":
@@ -69,12 +75,16 @@ def weight_paths(
             raise SemanifoldError("Singular vectors are those of one layer; name one of these.")
         found = svd_paths(generator, chosen[0], k)
     elif method == "joint":
-        found = joint_weight_paths(generator, chosen, k, samples=samples, progress=progress)
+        found = joint_weight_paths(generator, chosen, k, samples=samples, size=size or JOINT_SIZE, progress=progress)
     elif method == "hessian":
-        found = hessian_paths(generator, chosen, k, distance=distance, samples=samples, checkpoint=checkpoint, progress=progress)
+        found = hessian_paths(
+            generator, chosen, k, distance=distance, samples=samples, size=size, checkpoint=checkpoint, progress=progress
+        )
     else:
         assert mask is not None
-        found = masked_weight_paths(generator, chosen, mask, k, samples=samples, seeds=seeds, refine=refine, progress=progress)
+        pixels = None if size is None else generator.coarse_size(size)
+        facts = {"samples": samples, "size": pixels, "seeds": seeds, "refine": refine, "progress": progress}
+        found = masked_weight_paths(generator, chosen, mask, k, **facts)
     return calibrated(found, generator, mask, seeds=seeds, progress=progress)
 
 
