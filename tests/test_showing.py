@@ -115,7 +115,7 @@ def test_a_film_loops_and_is_played_by_a_notebook(world: Generator, found: Solut
     told: list[dict[str, Any]] = []
     again = sm.film(found.value, world, 4, seconds=0.5, fps=20, progress=told.append)
     assert np.array_equal(np.stack(again.frames), np.stack(film.frames))
-    assert told[-1] == {"step": 10, "steps": 10}
+    assert {key: value for key, value in told[-1].items() if key != "part"} == {"step": 10, "steps": 10}
     for given in ({"seconds": 0}, {"fps": -1}, {"seconds": float("nan")}):
         with pytest.raises(sm.SemanifoldError, match="A film lasts"):
             sm.film(found, **given)
@@ -208,6 +208,17 @@ def test_bars_are_drawn_where_somebody_looks(monkeypatch: pytest.MonkeyPatch, wo
     drawn = len(screen.getvalue())
     sm.discover_manifold(world, 4, LOWER, QUICK)
     assert len(screen.getvalue()) == drawn
+
+
+def test_work_of_several_parts_is_shown_from_the_start_of_each():
+    said: list[str] = []
+    with progress.ProgressBar("directions", visible=False, lines=said.append) as bar:
+        for title in ("finding", "refining"):
+            with watching(bar, title) as tell:
+                for step in range(1, 11):
+                    tell({"step": step, "steps": 10})
+    assert said[9:11] == ["directions: 10 of 10", "directions: 1 of 10, refining"]
+    assert said[-1] == "directions: 10 of 10, refining"
 
 
 def test_a_bar_appears_before_a_first_step_that_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:

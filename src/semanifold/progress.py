@@ -39,14 +39,14 @@ def assumed_size() -> os.terminal_size | None:
 
 @contextmanager
 def watching(progress: Watch, title: str) -> Iterator[Progress]:
-    """Give the callback that a function reports to.
+    """Give the callback that a function reports to; one of the caller's own also gets the title, as ``part``.
 
     Args:
         progress: what the function was given.
         title: of the bar, which is drawn on terminals and in notebooks only, and taken away at the end, also after an error.
     """
     if callable(progress):
-        yield progress
+        yield lambda report: progress({"part": title, **report})
     elif progress is False:
         yield lambda report: None
     else:
@@ -71,6 +71,8 @@ class ProgressBar:
         from tqdm import tqdm  # noqa: PLC0415  (what needs no bar should start quickly)
 
         self.title, self.lines, self.tenth = shown(title, 60), lines, 0
+        self.part: object = None
+        self.later = False
         notebook = in_notebook()
         visible = (notebook or sys.stderr.isatty()) if visible is None else visible
         size = None if notebook else assumed_size()
@@ -92,9 +94,17 @@ class ProgressBar:
             self.appearing.start()
 
     def __call__(self, report: Mapping[str, Any]) -> None:
-        """Show one step: ``step`` of ``steps``, and the words and numbers of the report."""
+        """Show one step: ``step`` of ``steps``, and the words and numbers of the report.
+
+        Work of several parts, each with its own ``part``, begins anew with each, and says which it is from the second on.
+        """
+        part = report.get("part", self.part)
+        if part != self.part:
+            self.later = self.part is not None
+            self.part, self.tenth = part, 0
+            self.bar.reset()
         step, steps = int(report["step"]), max(int(report["steps"]), 1)
-        words = [value for value in report.values() if isinstance(value, str)]
+        words = [value for key, value in report.items() if isinstance(value, str) and (self.later or key != "part")]
         words += [f"{key} {value:.3g}" for key, value in report.items() if isinstance(value, float)]
         numbers = shown(", ".join(words), 120)
         if not self.bar.disable:
