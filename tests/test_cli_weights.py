@@ -67,7 +67,8 @@ def test_directions_are_found_and_the_next_command_plays_one(method, capsys):
             2,
             "--samples",
             3,
-            *(() if method == "one" else ("--size", 8)),
+            "--size",
+            8,
             "--generator",
             "g.safetensors",
             "--out",
@@ -96,6 +97,8 @@ def test_directions_are_found_and_the_next_command_plays_one(method, capsys):
             2,
             "--samples",
             3,
+            "--size",
+            8,
             "--generator",
             "g.safetensors",
             "--out",
@@ -180,13 +183,13 @@ def test_combinations_of_directions_are_trained(capsys):
     assert run(*words, "--kind", "weights-hessian", "--layer", "convs.2", "colours.1", "--out", "learned2") == 0
     assert load_paths("learned2").what_moves == "the weights of convs.2 [4, 4, 3, 3], colours.1 [3, 4, 1, 1]"
     # the presets as published: magnitudes are norms of the change, in the layer of the recipe
-    published = (*words, "--preset", "navigan-hessian", "--layer", "convs.2", "--reconstructor", "lenet")
+    published = (*words, "--preset", "navigan-svd", "--layer", "convs.2", "--reconstructor", "lenet")
     assert run(*published, "--reconstructor-size", 32, "--out", "learned3") == 0
     edit = load_paths("learned3")[0]
     assert isinstance(edit, WeightEdit)
-    assert edit.norm == pytest.approx(60, rel=1e-5)
+    assert edit.norm == pytest.approx(3500, rel=1e-5)
     settings = json.loads(Path("learned3/run.json").read_text())["facts"]["settings"]
-    assert (settings["min_magnitude"], settings["max_magnitude"], settings["lambda_reg"]) == (15, 60, 0.25)
+    assert (settings["min_magnitude"], settings["max_magnitude"], settings["lambda_reg"]) == (300, 3500, 0.0025)
     assert run(*words, "--kind", "weights-hessian", "--basis", "svd", "--out", "no") == 2
     assert "holds no directions in weights that can be combined" in capsys.readouterr().err
     assert (
@@ -243,7 +246,7 @@ def test_edits_are_carried_to_a_child_of_the_generator_on_request_only(found, ca
     assert measured.words in said
     assert load_edit("carried/edit.safetensors").info.fingerprint == child.fingerprint
     assert run("transfer", "carried", "--seeds", "1-2", *SHORT, "--out", "on") == 0, "it is an edit of the child from then on"
-    assert run("traverse", "svd", *on, "--seeds", "1-2", "--no-films", "--force", "--out", "walk") == 0
+    assert run("traverse", "svd", *on, "--seeds", "1-2", "--no-films", "--force", "--out", "carried-walk") == 0
     assert kinship in capsys.readouterr().err
 
 

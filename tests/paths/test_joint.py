@@ -77,7 +77,8 @@ def test_layers_of_a_style_generator_move_alike_and_repeat() -> None:
     generator = StyleGAN2(SMALL)
     seen: list[dict[str, int]] = []
     paths = joint_paths(generator, "w+", 3, (1, 3), samples=6, progress=seen.append)
-    assert (paths.info.method, paths.info.layers, seen[-1]) == ("joint diagonalisation", (1, 3), {"step": 6, "steps": 6})
+    whole = {"part": "finding axes of stylegan2", "step": 6, "steps": 6}
+    assert (paths.info.method, paths.info.layers, seen[-1]) == ("joint diagonalisation", (1, 3), whole)
     code = generator.sample([5], "w+")
     moved = paths[1].latents(code, 1.0).values - code.values
     assert torch.equal(moved[0, 1], moved[0, 2])
