@@ -10,11 +10,13 @@ import torch
 
 from semanifold import cli, media
 from semanifold.edits import Sum, WeightEdit, load_edit
+from semanifold.errors import SemanifoldError
 from semanifold.generators.editing import weight_of
 from semanifold.generators.loading import load_generator, save_generator
 from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from semanifold.paths.carried import carried
 from semanifold.paths.files import load_paths
+from semanifold.paths.weight_methods import weight_paths
 from semanifold.paths.weights import WeightPaths
 
 SHORT = ("--seconds", "0.5", "--fps", "8")
@@ -269,7 +271,10 @@ def test_what_an_edit_does_elsewhere_is_measured():
         (("svd", "--layer", "convs"), "has no layer 'convs'"),
         (("svd", "--layer", "convs.1", "convs.2"), "name one --layer"),
         (("svd", "--layer", "convs.2", "--k", 99), "has 4 singular vectors"),
-        (("svd", "--k", 0), "k is at least 1"),
+        (("svd", "--k", 0), "k is 1 to 1,000 directions"),
+        (("mask", "--mask", BOX, "--k", 100_000_000), "k is 1 to 1,000 directions"),
+        (("joint", "--layer", "convs.2", "--k", 145), "is a whole number from 1 to 144"),
+        (("joint", "--layer", "convs.2", "convs.1", "convs.2"), "convs.2 is named twice"),
         (("svd", "--size", 8), "No pictures decide for the method svd"),
         (("joint", "--size", 0), "1 to 4,096 pixels high"),
         (("mask",), "need a --mask"),
@@ -290,3 +295,46 @@ def test_nonsense_is_refused_and_nothing_is_left(words, sentence, capsys):
 def test_the_layers_are_listed(capsys):
     assert run("weights", "layers", "--generator", "g.safetensors") == 0
     assert "convs.2                  4 x 4 x 3 x 3        144 numbers" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"refine": "many"}, "from 0 to 100,000, but 'many' was given"),
+        ({"refine": -1}, "refine, the number of steps"),
+        ({"k": True}, "k, the number of directions"),
+        ({"k": -1}, "k, the number of directions"),
+        ({"samples": 1.5}, "The number of samples"),
+        ({"layers": 3}, "Layers are a name, or a list"),
+        ({"layers": [3]}, "has no layer '3'"),
+        ({"layers": ["convs.2", "convs.2"]}, "named twice"),
+        ({"seeds": 3}, "Seeds are a list"),
+        ({"distance": "l2"}, "A distance is a function"),
+        ({"checkpoint": 3}, "A checkpoint is the name of a file"),
+    ],
+)
+def test_directions_are_not_found_with_values_that_mean_nothing(given, sentence):
+    generator = load_generator("g.safetensors")
+    with pytest.raises(SemanifoldError, match=sentence):
+        weight_paths(generator, **{"mask": BOX, "k": 2, "samples": 2, "refine": 1, "progress": False} | given)
+
+
+def test_an_edit_is_carried_over_with_values_that_mean_something(found):
+    generator, path = load_generator("g.safetensors"), load_paths("svd")[0]
+    for values, sentence in [
+        ((3, generator), "is an edit"),
+        ((path, "g"), "to a generator"),
+        ((path, generator, 0), "from 1 to 1,000"),
+        ((path, generator, 2, "a"), "A seed is"),
+    ]:
+        with pytest.raises(SemanifoldError, match=sentence):
+            carried(*values[:2], **dict(zip(("samples", "seed"), values[2:], strict=False)))
+
+
+def test_a_pad_in_a_sum_is_named(found, capsys):
+    model = ("--generator", "g.safetensors")
+    assert run("directions", "pca", "--k", 2, *model, "--out", "pad-pca", "--seed", 1) == 0
+    assert run("combine", "pad-pca:0", "pad-pca:1", "--pad", *model, *SHORT, "--out", "pad") == 0
+    assert run("combine", "pad", "svd:0", *model, *SHORT, "--out", "pad-sum") == 2
+    assert "path 0 + path 1 is a pad; leave it out" in capsys.readouterr().err
+    assert not Path("pad-sum").exists()

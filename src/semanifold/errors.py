@@ -30,6 +30,22 @@ def of_type(value: Any, kinds: type | tuple[type, ...], what: str) -> None:
         raise SemanifoldError(f"{what}, but a value of type {shown(type(value).__name__, 40)} was given.")
 
 
+def whole_number(value: Any, least: int, most: int, what: str) -> None:
+    """Refuse what is not a whole number of a range.
+
+    Args:
+        value: what a caller gave.
+        least: smallest number that is allowed.
+        most: largest one.
+        what: what the number is, as the beginning of a sentence: ``"k, the number of paths,"``.
+
+    Raises:
+        SemanifoldError: if it is something else.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise SemanifoldError(f"{what} is a whole number from {least:,} to {most:,}, but {shown(repr(value), 40)} was given.")
+
+
 def near_names(name: Any, names: Iterable[str]) -> str:
     """Return ``"did you mean 'a' or 'b'? "`` for close names, and always the list of all names.
 

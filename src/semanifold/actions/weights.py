@@ -102,7 +102,7 @@ def tell_ranges(paths: WeightPaths) -> None:
 def beyond(edit: Edit, t: float) -> None:
     """Say so if a t lies outside of the range in which an edit's pictures stay good."""
     low, high = edit.info.usable
-    if not low <= t <= high:
+    if math.isfinite(t) and not low <= t <= high:
         remark(f"t = {t:g} lies outside of the usable range of {edit.info.name}, {low:.2g} to {high:.2g}; pictures may break.")
 
 

@@ -66,8 +66,8 @@ class Weights(Command):
             raise SemanifoldError(f"No pictures decide for the method {self.method}; leave --size out.")
         if self.refine is not None and (self.method != "mask" or not 0 <= self.refine <= 100_000):
             raise SemanifoldError("Directions inside a mask are refined, by 0 to 100,000 steps each; leave --refine out.")
-        if self.k < 1 or (self.samples is not None and not 1 <= self.samples <= 10_000):
-            raise SemanifoldError("k is at least 1, and samples are 1 to 10,000 pictures.")
+        if not 1 <= self.k <= 1000 or (self.samples is not None and not 1 <= self.samples <= 10_000):
+            raise SemanifoldError("k is 1 to 1,000 directions, and samples are 1 to 10,000 pictures.")
 
     @property
     def folder(self) -> Path:

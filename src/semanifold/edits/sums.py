@@ -12,7 +12,7 @@ from torch import Tensor
 from semanifold.edits.base import WEIGHTS, Edit, EditInfo
 from semanifold.edits.lattice import Lattice
 from semanifold.edits.weights import WeightEdit, unedited_at_zero
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 
@@ -36,11 +36,15 @@ class Sum(Edit):
             SemanifoldError: if there is none, or they do not fit together.
         """
         spaces = {part.info.space for part in parts if isinstance(part, Lattice)}
-        if not 1 <= len(parts) <= MOST_PARTS or len(spaces) > 1 or any(part.dimensions != 1 for part in parts):
-            raise SemanifoldError(
-                f"A sum takes 1 to {MOST_PARTS} edits of one dimension whose codes are in one space, but got {len(parts)} in "
-                f"{', '.join(sorted(spaces)) or 'no space'}."
-            )
+        if not 1 <= len(parts) <= MOST_PARTS:
+            raise SemanifoldError(f"A sum takes 1 to {MOST_PARTS} edits, but got {len(parts)}; combine fewer.")
+        for part in parts:
+            if part.dimensions != 1:
+                raise SemanifoldError(
+                    f"A sum takes edits of one dimension, but {shown(part.info.name, 40)} is a pad; leave it out."
+                )
+        if len(spaces) > 1:
+            raise SemanifoldError(f"A sum takes codes of one space, but got {', '.join(sorted(spaces))}.")
         self.parts, self.seed = tuple(parts), seed
         self.info = replace(info, space=next(iter(spaces), WEIGHTS))
         self.knots = (torch.unique(torch.cat([part.knots[0].double() for part in parts])),)

@@ -41,16 +41,18 @@ def weight_of(generator: Generator, layer: str) -> Tensor:
 
 
 def check_layers(generator: Generator, layers: Sequence[str]) -> None:
-    """Refuse layers that are not there, or whose weights cannot be edited.
+    """Refuse layers that are not there or are named twice, or whose weights cannot be edited.
 
     Raises:
         SemanifoldError: naming the layer; near names are listed.
     """
     known = editable_layers(generator)
-    for layer in layers:
-        if layer not in known:
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, str) or layer not in known:
             hint = near_names(layer, known) if known else "none of its layers has a weight that can be edited."
-            raise SemanifoldError(f"{generator.name} has no layer {shown(layer, 60)!r}: {hint}")
+            raise SemanifoldError(f"{generator.name} has no layer {shown(str(layer), 60)!r}: {hint}")
+        if layer in layers[:i]:
+            raise SemanifoldError(f"The layer {layer} is named twice; name each layer once.")
 
 
 def with_weights(generator: AnyGenerator, weights: Mapping[str, Tensor | MixedWeight]) -> AnyGenerator:

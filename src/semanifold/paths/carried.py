@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from semanifold.edits import Edit
-from semanifold.errors import SemanifoldError, counted
+from semanifold.errors import SemanifoldError, counted, of_type, whole_number
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.masks import Mask, as_mask
@@ -16,6 +16,7 @@ from semanifold.paths.weight_ranges import SIDE, Look
 
 SMALL = 2 * SIDE
 """Pictures are looked at in the least size from here on that a generator makes."""
+MOST_SAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,10 @@ def carried(edit: Edit, generator: Generator, *, samples: int = 4, seed: int = 0
     Raises:
         SemanifoldError: if it does not fit.
     """
+    of_type(edit, Edit, "What is carried over is an edit")
+    of_type(generator, Generator, "An edit is carried over to a generator")
+    whole_number(samples, 1, MOST_SAMPLES, "The number of samples, pictures to look at,")
+    whole_number(seed, 0, 2**32 - 1, "A seed")
     space = edit.space(generator)
     codes = codes_for(generator, samples, seed, None)
     codes = codes if codes.space == space else generator.convert(codes, space)

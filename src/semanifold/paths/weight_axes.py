@@ -139,7 +139,7 @@ def changes_of(
     Raises:
         SemanifoldError: if pictures do not change, or by infinite amounts.
     """
-    n, zero = len(codes), space.zero()
+    n, zero, kept = len(codes), space.zero(), min(kept, space.size)
     probes = max(probes, math.ceil(2 * kept / n))
     steps, done, rows, roots = 3 * n, 0, [], []
     for i in range(n):
@@ -155,7 +155,7 @@ def changes_of(
         raise SemanifoldError(
             f"Pictures of {space.generator.name} do not change there, or by infinite amounts; choose another layer or mask."
         )
-    basis = _leading_rows(pulled, min(kept, n * probes, space.size))
+    basis = _leading_rows(pulled, min(kept, n * probes))
     inside, outside = [], []
     for i in range(n):
         pushed = push_forward(space.pictures_of(codes[i], size), zero, basis, chunk)

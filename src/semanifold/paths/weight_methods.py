@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Literal
 
 from semanifold.distances import Distance, l2
-from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.errors import SemanifoldError, near_names, of_type, shown, whole_number
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, editable_layers
 from semanifold.masks import Mask
@@ -23,6 +24,7 @@ METHODS = ("svd", "hessian", "joint", "mask")
 MOST_SIDE, JOINT_SIZE = 4096, 64
 SAMPLES = 24
 """Pictures that decide; a wider choice costs in proportion."""
+MOST_PATHS, MOST_SAMPLES, MOST_STEPS = 1000, 10_000, 100_000
 
 
 def weight_paths(
@@ -64,12 +66,23 @@ def weight_paths(
     """
     if method not in METHODS:
         raise SemanifoldError(f"There is no way {method!r} to find directions in weights: {near_names(method, METHODS)}")
+    of_type(generator, Generator, "Directions are found in the weights of a generator")
+    whole_number(k, 1, MOST_PATHS, "k, the number of directions,")
+    whole_number(samples, 1, MOST_SAMPLES, "The number of samples, pictures that decide,")
+    whole_number(refine, 0, MOST_STEPS, "refine, the number of steps per direction,")
+    of_type(layers, (type(None), str, list, tuple), "Layers are a name, or a list of names")
+    of_type(seeds, (type(None), list, tuple, range), "Seeds are a list of numbers")
+    of_type(checkpoint, (type(None), str, os.PathLike), "A checkpoint is the name of a file")
+    if not callable(distance):
+        raise SemanifoldError("A distance is a function of two pictures, such as semanifold.distances.l2.")
     if (mask is None) == (method == "mask"):
         raise SemanifoldError("A mask is what the method 'mask' needs, such as mask='mouth', and no other takes.")
     if size is not None and not 1 <= size <= MOST_SIDE:
         raise SemanifoldError(f"Pictures that decide are 1 to {MOST_SIDE:,} pixels high, but size is {shown(str(size), 20)}.")
     chosen = [layers] if isinstance(layers, str) else list(layers or [middle_layer(generator)])
     check_layers(generator, chosen)
+    known = editable_layers(generator)
+    whole_number(k, 1, sum(math.prod(known[layer]) for layer in chosen), f"k, for the weights of {', '.join(chosen)},")
     if method == "svd":
         if len(chosen) != 1:
             raise SemanifoldError("Singular vectors are those of one layer; name one of these.")
