@@ -13,6 +13,7 @@ from semanifold.actions.directions import SHEET, draw
 from semanifold.actions.results import find_edit
 from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
 from semanifold.baking import bake
+from semanifold.commands.early import MAPS
 from semanifold.commands.places import model_for
 from semanifold.commands.weights import Bake, Weights
 from semanifold.distances import distance_by_name
@@ -131,7 +132,7 @@ def weight_paths_to_train(
         basis = basis_to_combine(generator, kind, layers or (middle_layer(generator),), k)
     draw = torch.Generator().manual_seed(seed)
     coefficients = torch.randn(k, len(basis), generator=draw)
-    info = replace(basis.info, method=f"trained {kind}", step=(far or 1) / STEPS, count=STEPS, names={}, measured={})
+    info = replace(basis.info, method=f"trained {kind}", step=(far or 1) / STEPS, count=STEPS, mask="", names={}, measured={})
     if basis.form == "svd":
         made = WeightPaths.from_svd(basis.u, basis.vh, basis.layers, info, coefficients=coefficients)
     else:
@@ -180,5 +181,6 @@ def bake_edit(command: Bake) -> int:
     )
     facts(fingerprint=baked.fingerprint, target=str(command.target))
     say(f"{command.target}: {generator.name} with {edit.info.name} inside, at strength {command.strength:g}.")
-    hint("sample", "--generator", command.target)
+    maps = ["--inputs", model.inputs or MAPS] if generator.inputs is not None else []
+    hint("sample", "--generator", command.target, *maps)
     return 0

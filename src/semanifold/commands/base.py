@@ -64,7 +64,7 @@ class Model:
         generator: a bundled name (faces, analytic, facemaps), a name of the zoo, a file of weights, an address with its hash
             (https://...#sha256=...), or your own file.py:name, which is run.
         inputs: folder of label maps or photos, or one file, for a generator that makes pictures of them; seeds number its files.
-            A folder after --seeds, or a file after --seed, means the same.
+            A folder after --seeds, or a file after --seed, means the same. facemaps: the maps of that bundled generator.
         device: cpu, cuda, cuda:1, mps; if left out the first GPU, or the CPU if there is no GPU.
     """
 

@@ -19,7 +19,7 @@ from semanifold.commands.arguments import (
     option,
     seed_numbers_option,
 )
-from semanifold.commands.base import Command, EditModel, Film, Output, Picture, code_words, onto_others
+from semanifold.commands.base import Command, EditModel, Film, Model, Output, Picture, code_words, onto_others
 from semanifold.errors import SemanifoldError
 
 MOST_AMPLITUDES = 16
@@ -180,6 +180,7 @@ class Render(Command):
         path = self.path or places.split_path(self.edit)[1]
         words = [] if path is None else [path]
         words += [] if path is None and self.picture.seed is None else [str(self.picture.seed or 0)]
+        words += [Model(generator=self.model.generator).word] if self.model.force and self.model.generator else []
         return self.output.out or places.result_folder(self.edit, "render", *words)
 
     def run(self) -> int:

@@ -36,7 +36,15 @@ class ShowMask(Command):
     def then(self) -> tuple[object, ...]:
         """The words of the command to type next."""
         mask = self.masks[0] if self.masks else "mouth" if is_bundled(self.model.generator) else "box:0.3,0.6,0.7,0.9"
-        return ("discover", "--mask", mask, *self.model.words, "--seed", self.start.seed)
+        of_pictures = self.model.generator == early.MAPS or self.model.inputs is not None  # there are no codes to search
+        return (
+            *(["weights", "mask"] if of_pictures else ["discover"]),
+            "--mask",
+            mask,
+            *self.model.words,
+            "--seed",
+            self.start.seed,
+        )
 
     @property
     def inputs(self) -> list[Path]:

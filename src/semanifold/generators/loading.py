@@ -73,6 +73,15 @@ def _face_maps() -> Generator:
     return made.with_inputs(FaceMaps()) if isinstance(made, Pix2PixHD) else made
 
 
+def _with_inputs(generator: Generator, inputs: str | os.PathLike[str], say: Say) -> Generator:
+    """Return a generator whose seeds number the files of a folder, or the maps of the bundled ``facemaps``."""
+    from semanifold.faces.label_maps import FaceMaps  # noqa: PLC0415  # as above
+
+    if os.fspath(inputs) != "facemaps" or os.path.exists(inputs) or not isinstance(generator, Pix2PixHD):
+        return generator.with_folder(inputs, say=say)
+    return generator.with_inputs(FaceMaps())
+
+
 BUNDLED: dict[str, Callable[[], Generator]] = {"faces": _faces, "analytic": _analytic, "facemaps": _face_maps}
 """Generators that come with the package, by name; see each one's function for what it is."""
 
@@ -103,7 +112,8 @@ def load_generator(
         device: where it shall lie.
         dtype: precision of its weights.
         sha256: SHA-256 that the file must have; needed for an address that does not carry it.
-        inputs: folder of label maps, or of photos, that the seeds of a generator of pictures number, in the order of their names.
+        inputs: folder of label maps, or of photos, that the seeds of a generator of pictures number, in the order of their names;
+            ``"facemaps"`` for the endless maps of that bundled generator, for one of its kind.
         say: gets a sentence about whatever the file lacks and was drawn, and about what was left out.
 
     Raises:
@@ -132,7 +142,7 @@ def load_generator(
         zoo.check_name(text)
         generator = load_file(text, sha256=sha256, say=say)
     if inputs is not None:
-        generator = generator.with_folder(inputs, say=say)
+        generator = _with_inputs(generator, inputs, say)
     try:
         if torch.device(device).type == "meta":
             raise RuntimeError("it holds no numbers")
@@ -366,5 +376,7 @@ def _check_target(path: Path, overwrite: bool, layout: Layout | None) -> Layout:
     if is_folder(path):
         raise SemanifoldError(f"{name} is a folder; give the name of a new file.")
     if os.path.lexists(path) and not overwrite:
-        raise SemanifoldError(f"{name} exists already; choose another name, or overwrite it.")
+        raise SemanifoldError(
+            f"{name} exists already; choose another name, or let it be overwritten (--overwrite, overwrite=True)."
+        )
     return chosen

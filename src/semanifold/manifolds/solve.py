@@ -151,6 +151,11 @@ class _Search:
             raise SemanifoldError(f"A manifold belongs to one seed, but got {len(latents)} codes; search once for each.")
         generator.check(latents)
         space = settings.space or search_space(generator)
+        if generator.inputs is not None and space == next(iter(generator.spaces)):
+            raise SemanifoldError(
+                f"{generator.name} makes pictures of label maps or photos, among which there is no path; find directions in its "
+                "weights instead: semanifold weights mask, sm.weight_paths."
+            )
         seed = generator.convert(latents, space)
         seed = seed.with_values(seed.values.detach())
         moving = moving_shape(seed, settings.layers)

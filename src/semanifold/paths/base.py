@@ -35,6 +35,7 @@ class PathSetInfo:
         layers: ``(first, last + 1)`` layers of ``w+`` that move, or None for all.
         generator: name of the generator.
         fingerprint: fingerprint of its weights; ``"unknown"`` for sets that people exchange without one.
+        mask: where the paths change pictures, as the user wrote it, if they were found inside a mask.
         step: length of one step in the latent space; the magnitude that a path is traced in.
         count: steps from ``t = 0`` to ``t = 1``.
         names: what paths are called, ``"smile +"``, by their index; a path without a name is called ``path 12``.
@@ -48,6 +49,7 @@ class PathSetInfo:
     layers: tuple[int, int] | None = None
     generator: str = "unknown"
     fingerprint: str = "unknown"
+    mask: str = ""
     step: float = 0.2
     count: int = 16
     names: Mapping[int, str] = field(default_factory=dict)
@@ -112,6 +114,7 @@ class PathSet(nn.Module, ABC):
                 layers=info.layers,
                 generator=info.generator,
                 fingerprint=info.fingerprint,
+                mask=info.mask,
                 usable=info.usable(index),
                 cite=info.cite,
             ),

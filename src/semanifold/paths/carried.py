@@ -29,7 +29,8 @@ class Carried:
         change: by end, the root mean square change (inside the mask, if any) over the usual difference of two pictures.
         off: by end, how many pictures have left those that the generator makes, by the measure of
             :func:`~semanifold.paths.weight_ranges.calibrated`.
-        outside_inside: by end, ratio of squared changes on both sides of the mask; None without one.
+        outside_inside: by end, ratio of squared changes on both sides of the mask; None without one that can be drawn.
+        masked: whether the edit has a mask.
     """
 
     t: tuple[float, ...]
@@ -37,6 +38,7 @@ class Carried:
     change: tuple[float, ...]
     off: tuple[int, ...]
     outside_inside: tuple[float, ...] | None
+    masked: bool = False
 
     @property
     def words(self) -> str:
@@ -45,6 +47,8 @@ class Carried:
         told = [f"at t = {_listed(self.t)}, {pictures} change {_listed(self.change)} times as much as two usually differ"]
         if self.outside_inside is not None:
             told.append(f"{_listed(self.outside_inside)} times as much outside of the mask as inside (mean squares)")
+        if self.masked and self.outside_inside is None:
+            told.append("its mask cannot be drawn there")
         left = " and ".join(map(str, self.off))
         return ", ".join(told) + f", and {left} of them leave the pictures that this generator makes"
 
@@ -83,7 +87,9 @@ def carried(edit: Edit, generator: Generator, *, samples: int = 4, seed: int = 0
         change.append(float(look.change(now, look.plain).mean()))
         off.append(int((look.off(now) > 1).sum()))
         ratios.append(float(((now - look.plain) * outside).square().mean() / inside))
-    return Carried(ends, len(codes), tuple(change), tuple(off), tuple(ratios) if masks[0] is not None else None)
+    return Carried(
+        ends, len(codes), tuple(change), tuple(off), tuple(ratios) if masks[0] is not None else None, bool(edit.info.mask)
+    )
 
 
 def mask_on(edit: Edit, generator: Generator, code: Latents) -> Mask | None:

@@ -86,7 +86,7 @@ def masked_weight_paths(
             rows.append(better)
             ratios.append(ratio)
     paths = made(space, torch.eye(len(rows)), torch.stack(rows), f"changes of weights inside {mask}", CITE)
-    return paths.with_info(measured={"outside_inside": tuple(ratios)})
+    return paths.with_info(mask=mask if isinstance(mask, str) else "", measured={"outside_inside": tuple(ratios)})
 
 
 @dataclass(frozen=True)
