@@ -84,6 +84,7 @@ def test_directions_are_found_and_the_next_command_plays_one(method, capsys):
     assert isinstance(paths, WeightPaths)
     assert len(paths) == 2
     assert f"Next: semanifold render {method}:0 --seed 0" in said
+    assert paths[1].info.mask == (BOX if "--mask" in words else "")
     assert run("render", f"{method}:0", "--seed", 0, *SHORT, "--out", f"{method}-film") == 0
     edit = load_edit(f"{method}-film/edit.safetensors")
     assert isinstance(edit, WeightEdit)

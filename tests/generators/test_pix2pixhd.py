@@ -22,6 +22,7 @@ from semanifold.generators.loading import load_generator, save_generator
 from semanifold.generators.pix2pixhd import SPACE, Pix2PixHD, Pix2PixHDConfig, from_published
 from semanifold.generators.states import assembled
 from semanifold.latents import Latents
+from semanifold.manifolds import discover_manifold
 
 VARIANTS = sorted(path.parent.name for path in (REFERENCE / "pix2pixhd").glob("*/latest_net_G.pth"))
 SMALL = Pix2PixHDConfig(
@@ -272,3 +273,20 @@ def test_the_bundled_one() -> None:
     error = (generator.images(code) - truth).square().mean()
     assert error < 0.02, error
     assert generator.world == "faces"
+
+
+def test_the_bundled_maps_serve_another_generator_of_their_labels(tmp_path):
+    faces = load_generator("facemaps")
+    save_generator(faces, tmp_path / "mine.safetensors")
+    with pytest.raises(SemanifoldError, match="--inputs"):
+        load_generator(tmp_path / "mine.safetensors").sample(0)
+    mine = load_generator(tmp_path / "mine.safetensors", inputs="facemaps")
+    torch.testing.assert_close(mine.images(mine.sample(3)), faces.images(faces.sample(3)))
+
+
+def test_label_maps_have_no_paths_to_search(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SemanifoldError, match="find directions in its weights"):
+        discover_manifold(load_generator("facemaps"), 0, "mouth", progress=False)
+    assert main(["mask", "mouth", "--generator", "facemaps", "--seed", "3"]) == 0
+    assert "Next: semanifold weights mask --mask mouth --generator facemaps --seed 3" in capsys.readouterr().out
