@@ -15,6 +15,15 @@ def pytest_configure() -> None:
         )
 
 
+LONGEST = ("test_docs.py", "test_hostile_files.py", "test_cli_weights.py", "test_cli_train.py", "test_cli.py")
+"""Modules that take a minute or more, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest modules: a module stays in one process, and the last one should not run alone."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 def pytest_report_header() -> list[str]:
     """Say which numbers are compared with."""
     return [f"published numbers: {REFERENCE}", f"real models: {REAL if REAL.is_dir() else f'none at {REAL}'}"]

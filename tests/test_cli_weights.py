@@ -253,7 +253,7 @@ def test_edits_are_carried_to_a_child_of_the_generator_on_request_only(found, ca
     assert kinship in capsys.readouterr().err
 
 
-def test_what_an_edit_does_elsewhere_is_measured():
+def test_what_an_edit_does_elsewhere_is_measured(found):
     parent = load_generator("g.safetensors")
     path = load_paths("svd")[0]
     mine, off = carried(path, parent), carried(path.with_info(usable=(-40.0, 40.0)), parent)
