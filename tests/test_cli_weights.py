@@ -277,7 +277,7 @@ def test_what_an_edit_does_elsewhere_is_measured(found):
         (("joint", "--layer", "convs.2", "--k", 145), "is a whole number from 1 to 144"),
         (("joint", "--layer", "convs.2", "convs.1", "convs.2"), "convs.2 is named twice"),
         (("svd", "--size", 8), "No pictures decide for the method svd"),
-        (("joint", "--size", 0), "1 to 4,096 pixels high"),
+        (("joint", "--size", 0), "from 1 to 4,096, but 0 was given"),
         (("mask",), "need a --mask"),
         (("svd", "--mask", BOX), "A mask means nothing to the method svd"),
         (("joint", "--one"), "leave --one out"),
@@ -302,6 +302,7 @@ def test_the_layers_are_listed(capsys):
     ("given", "sentence"),
     [
         ({"refine": "many"}, "from 0 to 100,000, but 'many' was given"),
+        ({"size": "x"}, "from 1 to 4,096, but 'x' was given"),
         ({"refine": -1}, "refine, the number of steps"),
         ({"k": True}, "k, the number of directions"),
         ({"k": -1}, "k, the number of directions"),

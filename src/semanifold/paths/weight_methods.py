@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from semanifold.distances import Distance, l2
-from semanifold.errors import SemanifoldError, near_names, of_type, shown, whole_number
+from semanifold.errors import SemanifoldError, near_names, of_type, whole_number
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, editable_layers
 from semanifold.masks import Mask
@@ -77,8 +77,8 @@ def weight_paths(
         raise SemanifoldError("A distance is a function of two pictures, such as semanifold.distances.l2.")
     if (mask is None) == (method == "mask"):
         raise SemanifoldError("A mask is what the method 'mask' needs, such as mask='mouth', and no other takes.")
-    if size is not None and not 1 <= size <= MOST_SIDE:
-        raise SemanifoldError(f"Pictures that decide are 1 to {MOST_SIDE:,} pixels high, but size is {shown(str(size), 20)}.")
+    if size is not None:
+        whole_number(size, 1, MOST_SIDE, "size, the height in pixels of the pictures that decide,")
     chosen = [layers] if isinstance(layers, str) else list(layers or [middle_layer(generator)])
     check_layers(generator, chosen)
     known = editable_layers(generator)
