@@ -67,19 +67,14 @@ def _faces() -> Generator:
 
 
 def _face_maps() -> Generator:
+    return _with_face_maps(_shipped("facemaps"))
+
+
+def _with_face_maps(generator: Generator) -> Generator:
+    """Return a generator whose seeds number the label maps of the bundled faces; itself if it takes no maps."""
     from semanifold.faces.label_maps import FaceMaps  # noqa: PLC0415  # a generator that is not asked for costs nothing
 
-    made = _shipped("facemaps")
-    return made.with_inputs(FaceMaps()) if isinstance(made, Pix2PixHD) else made
-
-
-def _with_inputs(generator: Generator, inputs: str | os.PathLike[str], say: Say) -> Generator:
-    """Return a generator whose seeds number the files of a folder, or the maps of the bundled ``facemaps``."""
-    from semanifold.faces.label_maps import FaceMaps  # noqa: PLC0415  # as above
-
-    if os.fspath(inputs) != "facemaps" or os.path.exists(inputs) or not isinstance(generator, Pix2PixHD):
-        return generator.with_folder(inputs, say=say)
-    return generator.with_inputs(FaceMaps())
+    return generator.with_inputs(FaceMaps()) if isinstance(generator, Pix2PixHD) else generator
 
 
 BUNDLED: dict[str, Callable[[], Generator]] = {"faces": _faces, "analytic": _analytic, "facemaps": _face_maps}
@@ -142,7 +137,8 @@ def load_generator(
         zoo.check_name(text)
         generator = load_file(text, sha256=sha256, say=say)
     if inputs is not None:
-        generator = _with_inputs(generator, inputs, say)
+        endless = os.fspath(inputs) == "facemaps" and not os.path.exists(inputs) and isinstance(generator, Pix2PixHD)
+        generator = _with_face_maps(generator) if endless else generator.with_folder(inputs, say=say)
     try:
         if torch.device(device).type == "meta":
             raise RuntimeError("it holds no numbers")
