@@ -268,7 +268,7 @@ class Study:
         pictures = place.walk(change)(face.code, torch.cat([FAR, -FAR])).clamp(-1, 1)
         read = reader()(pictures)
         elsewhere = face.elsewhere(pictures, read, factor) / float(self.looks[REGIONS.index("pose")].usual[number])
-        off = (look.manifold.left(pictures) * look.small_weights()[number]).mean(1) / look.limits[number]
+        off = look.off(pictures, number)
         return [
             {"read": _short(read[part, factor]), "elsewhere": _short(elsewhere[part]), "off": _short(off[part])}
             for part in (slice(None, len(FAR)), slice(len(FAR), None))

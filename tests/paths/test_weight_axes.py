@@ -18,7 +18,7 @@ from semanifold.paths.navigan import layer_name
 from semanifold.paths.weight_axes import joint_weight_paths
 from semanifold.paths.weight_hessian import hessian_paths, hessian_product, leading
 from semanifold.paths.weight_masked import masked_weight_paths
-from semanifold.paths.weight_ranges import SEEN, Walk, calibrated
+from semanifold.paths.weight_ranges import SEEN, Look, Walk, calibrated
 from semanifold.paths.weights import svd_paths
 
 LAYER = layer_name(settings("hessian_small")["layer_ix"])
@@ -232,6 +232,19 @@ def test_a_range_ends_where_pictures_are_no_longer_the_generators_own():
     assert max(-low, high) >= 1 - 1e-6, "t = 1 is no farther than the farther end"
     seen = paths.shifted_images(generator, 9, 0, high * paths.info.step * paths.info.count)
     torch.testing.assert_close(paths[0].images(generator, 9, [high]), seen, rtol=1e-3, atol=1e-3)
+
+
+def test_a_blurred_picture_is_not_the_generators_own():
+    """Principal components explain blur well, so that it is measured by itself: inside the mask, against other mouths."""
+    generator = sm.load_generator("faces")
+    codes = generator.sample([50, 51, 52])
+    look = Look.at(generator, codes, [as_mask("mouth", generator, code) for code in codes], 0)
+    blurred = torch.nn.functional.avg_pool2d(look.plain, 9, 1, 4)
+    assert (look.off(look.plain) < 1).all()
+    assert (look.off(blurred) > 3).all()
+    assert (look.off(blurred, 0) > 1).all(), "all three against the first"
+    mouths = torch.cat([as_mask("mouth", generator, code).at(64, 64).reshape(1, 1, 64, 64) for code in codes])
+    assert (look.off(torch.where(mouths > 0.1, look.plain, blurred)) < 1.2).all(), "sharp where it counts"
 
 
 def test_a_path_ends_where_its_change_is_seen_at_once():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,8 @@ OWN, UNSEEN, COMPONENTS, SIDE = 96, 32, 48, 32
 """Pictures of the generator that span its manifold, others that say how far its own lie off it, dimensions, and their side."""
 OFF = 0.5
 """Share of the other pictures that lie closer to the manifold than the farthest that counts as being on it."""
+BLURRED = 0.1
+"""A picture that lost half of its detail is blurred, unless more than this share of the generator's own have even less."""
 LEAST = 0.1
 """What is left over counts from this share of the usual difference of two pictures on."""
 STALLED = 0.2
@@ -40,24 +42,33 @@ class Manifold:
     Attributes:
         mean: ``[d]``.
         axes: ``[components, d]`` orthonormal rows.
-        others: ``[n, d]`` what the span leaves over of pictures that did not make it, squared.
+        others: ``[n, h w]`` what the span leaves over of pictures that did not make it.
+        details: ``[n, h w]`` :func:`detail` of all of these pictures.
         size: height and width at which pictures are compared.
     """
 
     mean: Tensor
     axes: Tensor
     others: Tensor
+    details: Tensor
     size: tuple[int, int]
 
     def left(self, pictures: Tensor) -> Tensor:
-        """Return what the span leaves over of pictures ``[n, c, h, w]``, squared: ``[n, d]``."""
+        """Return what the span leaves over of pictures ``[n, c, h, w]``: mean squares over channels ``[n, h w]``."""
         rows = small(pictures, self.size).flatten(1) - self.mean
-        return (rows - (rows @ self.axes.T) @ self.axes).square()
+        return (rows - (rows @ self.axes.T) @ self.axes).square().unflatten(1, (pictures.shape[1], -1)).mean(1)
 
 
 def small(pictures: Tensor, size: tuple[int, int]) -> Tensor:
     """Return area averages of pictures, as they are shown: clamped to [-1.2, 1.2], so that a burst of light stays finite."""
     return F.adaptive_avg_pool2d(pictures.clamp(-1.2, 1.2), size)
+
+
+def detail(pictures: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return how much detail pictures ``[n, c, h, w]`` have where: area averages ``[n, h w]`` of their squared gradients."""
+    shown = pictures.clamp(-1.2, 1.2)
+    squares = shown.diff(dim=2)[..., :-1].square() + shown.diff(dim=3)[..., :-1, :].square()
+    return F.adaptive_avg_pool2d(squares.mean(1), size).flatten(1)
 
 
 def manifold_of(generator: Generator, seed: int, pixels: int | None = None) -> Manifold:
@@ -66,12 +77,15 @@ def manifold_of(generator: Generator, seed: int, pixels: int | None = None) -> M
     size = (min(SIDE, height), max(1, round(min(SIDE, height) * width / height)))
     codes = codes_for(generator, OWN + UNSEEN, seed, None)
     parts = [codes[list(range(i, min(i + 8, len(codes))))] for i in range(0, len(codes), 8)]
-    chunks = [small(generator.images(part, size=pixels), size) for part in parts]
-    rows = torch.cat(chunks).flatten(1)
+    chunks = []
+    for part in parts:
+        pictures = generator.images(part, size=pixels)
+        chunks.append((small(pictures, size).flatten(1), detail(pictures, size)))
+    rows, details = (torch.cat(column) for column in zip(*chunks, strict=True))
     mean = rows[:OWN].mean(0)
     axes = torch.linalg.svd(rows[:OWN] - mean, full_matrices=False)[2][:COMPONENTS]
-    made = Manifold(mean, axes, rows[:0], size)
-    return Manifold(mean, axes, made.left(rows[OWN:].unflatten(1, (-1, *size))), size)
+    made = Manifold(mean, axes, details[:0], details, size)
+    return replace(made, others=made.left(rows[OWN:].unflatten(1, (-1, *size))))
 
 
 @torch.no_grad()
@@ -96,7 +110,8 @@ def calibrated(
     2. The range ends, for each sign by itself, where half of the pictures have left the generator's manifold, or where the change
        hardly grows any more, or at ``t = 2``. A picture has left the manifold if the 48 leading principal components of 96 of the
        generator's own pictures leave more of it over (inside the mask) than of half of the others, and
-       half as much again as of the unedited one.
+       half as much again as of the unedited one; or if it is blurred, which principal components explain well: it has less than
+       half of the detail (mean squared gradient) of the unedited one, and less than nine of ten of the generator's own.
     3. The evenness is the smallest over the largest speed (change per norm) within that range: 1 for an even slider.
 
     Args:
@@ -168,7 +183,17 @@ class Walk:
 
 @dataclass(frozen=True)
 class Look:
-    """What walks are looked at with: codes, their pictures ``[m, c, h, w]``, weights of pixels, usual differences, limits."""
+    """What walks are looked at with.
+
+    Attributes:
+        codes: of ``m`` pictures.
+        plain: the pictures ``[m, c, h, w]``.
+        root: roots of the weights of their pixels.
+        usual: ``[m]`` usual root mean square differences to other pictures.
+        manifold: the generator's own pictures.
+        limits: ``[m]`` what the manifold may leave over.
+        details: ``[m]`` the least detail of a picture that is not blurred.
+    """
 
     codes: Latents
     plain: Tensor
@@ -176,6 +201,7 @@ class Look:
     usual: Tensor
     manifold: Manifold
     limits: Tensor
+    details: Tensor
 
     @classmethod
     def at(cls, generator: Generator, codes: Latents, masks: list[Mask | None], seed: int, size: int | None = None) -> Look:
@@ -187,25 +213,33 @@ class Look:
         root = torch.cat([roots_of(generator, codes[i], mask, size)[0] for i, mask in enumerate(masks)])
         usual = usual_changes(generator, plain, root, seed, size)
         manifold = manifold_of(generator, seed + 2, size)
-        look = cls(codes, plain, root, usual, manifold, torch.ones(len(codes)))
+        look = cls(codes, plain, root, usual, manifold, torch.ones(len(codes)), torch.zeros(len(codes)))
         weights = look.small_weights()
         others = (manifold.others[:, None] * weights).mean(2).quantile(OFF, dim=0)
         own = 1.5 * (manifold.left(plain) * weights).mean(1)
-        least = (LEAST * look.usual).square()  # a generator of a few pictures leaves nothing over of its own
-        return cls(codes, plain, root, look.usual, manifold, torch.maximum(torch.maximum(others, own), least).double())
+        least = (LEAST * usual).square()  # a generator of a few pictures leaves nothing over of its own
+        limits = torch.maximum(torch.maximum(others, own), least).double()
+        few = (manifold.details[:, None] * weights).mean(2).quantile(BLURRED, dim=0)
+        half = 0.5 * (detail(plain, manifold.size) * weights).mean(1)
+        return replace(look, limits=limits, details=torch.minimum(few, half))
 
     def small_weights(self) -> Tensor:
-        """Return the weights of the numbers of small pictures, ``[m, d]``."""
-        channels = self.plain.shape[1]
-        return F.adaptive_avg_pool2d(self.root.square(), self.manifold.size).expand(-1, channels, -1, -1).flatten(1)
+        """Return the weights of the pixels of small pictures, ``[m, h w]``."""
+        return F.adaptive_avg_pool2d(self.root.square(), self.manifold.size).flatten(1)
 
     def change(self, now: Tensor, before: Tensor) -> Tensor:
         """Return the root mean square change ``[m]`` between two states of the pictures, over the usual difference."""
         return ((now - before) * self.root).square().mean((1, 2, 3)).sqrt() / self.usual
 
-    def off(self, now: Tensor) -> Tensor:
-        """Return what the manifold leaves over of the pictures ``[m]``, over what it may leave."""
-        return (self.manifold.left(now) * self.small_weights()).mean(1) / self.limits
+    def off(self, now: Tensor, of: int | slice = slice(None)) -> Tensor:
+        """Return how far the pictures ``[m]`` are off the manifold: above 1 if too much is left over, or too little detail.
+
+        ``of`` are the numbers of the codes that they come from; of an ``int``, all come from one.
+        """
+        weights = self.small_weights()[of]
+        left = (self.manifold.left(now) * weights).mean(-1) / self.limits[of]
+        blur = self.details[of] / (detail(now, self.manifold.size) * weights).mean(-1).clamp(min=1e-12)
+        return torch.maximum(left, blur)
 
     def walk(self, paths: WeightPaths, generator: Generator, k: int, magnitudes: Tensor) -> Walk:
         """Walk one path one way, through these magnitudes."""
