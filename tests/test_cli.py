@@ -357,6 +357,12 @@ def test_inspect_and_convert_of_a_file_of_weights(tmp_path, capsys):
     save_file({"a": torch.zeros(2, 3)}, tmp_path / "a.safetensors")
     assert cli.main(["inspect", "a.safetensors", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["reports"][0]["usable"] is False
+    assert cli.main(["inspect", "facemaps"]) == 0, "names are inspected as well"
+    said = capsys.readouterr().out
+    assert "a pix2pixHD generator" in said
+    assert said.endswith("Use it with --generator facemaps\n")
+    assert cli.main(["inspect", "analytic"]) == 2
+    assert "a formula" in capsys.readouterr().err
 
 
 # ----------------------------------------------------------------------------------------- Ctrl-C, kill and resumption

@@ -15,7 +15,7 @@ from semanifold.generators.editing import weight_of
 from semanifold.generators.loading import load_generator, save_generator
 from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from semanifold.paths.carried import carried
-from semanifold.paths.files import load_paths
+from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.weight_methods import weight_paths
 from semanifold.paths.weights import WeightPaths
 
@@ -150,6 +150,7 @@ def test_a_generator_with_an_edit_inside_makes_the_edited_pictures(found, capsys
     assert run("bake", "svd:2", "baked.safetensors", "--strength", -0.5, "--generator", "g.safetensors") == 0
     assert "Next: semanifold sample --generator baked.safetensors" in capsys.readouterr().out
     baked, plain = load_generator("baked.safetensors"), load_generator("g.safetensors")
+    assert baked.name == "baked", "it is another generator than the one that it was made of"
     wanted = load_paths("svd")[2].images(plain, 5, [-0.5])
     torch.testing.assert_close(baked.images(baked.sample(5)), wanted, rtol=1e-4, atol=1e-5)
     for words, sentence in {
@@ -168,6 +169,29 @@ def test_a_generator_with_an_edit_inside_makes_the_edited_pictures(found, capsys
         assert run(*words) == 2
         assert sentence in capsys.readouterr().err
     assert not Path("new.safetensors").exists()
+
+
+def test_a_t_beyond_the_usable_range_is_said(found, capsys):
+    model = ("--generator", "g.safetensors")
+    paths = load_paths("svd")
+    low, high = (-0.75, -0.75, -0.75), (0.5, 0.5, 0.5)
+    save_paths(paths.with_info(measured=paths.info.measured | {"low": low, "high": high}), "short.safetensors")
+    for words, t in {
+        ("render", "short.safetensors:0", "--amplitudes", 0.5, 1): None,
+        ("render", "short.safetensors:0", "--amplitudes", 0.5, 2): "-1.5",
+        ("play", "short.safetensors:0=0:0,0.5:3", "--seed", 4): "1.5",
+        ("play", "short.safetensors:0=0:0,0.5:1", "--seed", 4): None,
+        ("bake", "short.safetensors:0", "far.safetensors", "--strength", 0.9): "0.9",
+        ("bake", "short.safetensors:0", "near.safetensors"): None,
+    }.items():
+        film = () if words[0] == "bake" else (*SHORT, "--out", "beyond", "--overwrite")
+        assert run(*words, *model, *film) == 0
+        said = capsys.readouterr().err
+        assert (f"t = {t} lies outside of the usable range of path 0, -0.75 to 0.5" in said) == (t is not None), said
+    whole = load_paths("short.safetensors")[0].baked(load_generator("g.safetensors"), 0.5)
+    assert load_generator("near.safetensors").fingerprint == whole.fingerprint, "it ends where the range ends"
+    assert run("inspect", "short.safetensors") == 0
+    assert "range of t   -0.75 to 0.5, -0.75 to 0.5, -0.75 to 0.5" in capsys.readouterr().out
 
 
 def test_the_paths_are_walked(found):

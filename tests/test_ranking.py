@@ -22,7 +22,7 @@ from semanifold.errors import SemanifoldError
 from semanifold.locality.metrics import inside_change, outside_change
 from semanifold.ranking import ATTRIBUTE_GROUPS, Measures, find_group, name_paths, read_measures, score
 from semanifold.ranking.measures import METRICS, mask_locality, measure_frames, save_measures
-from semanifold.ranking.names import merged_names
+from semanifold.ranking.names import merged_names, why_unnamed
 from semanifold.ranking.page import curve, page
 from semanifold.ranking.reports import Group, as_json, markdown, table, write_group
 from semanifold.ranking.scores import correlations, mean, monotonicities, order, rescale, slopes, steps_of
@@ -248,6 +248,21 @@ def test_a_path_without_a_lead_or_a_straight_line_gets_none():
     assert name_paths(score(bent, plain()), ["a"], [0], pearson=0.1) == {0: "a +"}
     assert named([[0, 0]]) == {}
     assert named([[0.02, 0]]) == {}, "a path that changes next to nothing is named"
+
+
+def test_paths_without_a_name_say_why():
+    rows = [[1, 0.5, 0], [0.9, 0.7, 0.3], [0.02, 0, 0], [0, 0.5, 0.5], [0, 0.9, 0]]
+    values = np.concatenate([line_values(rows), line_values(rows)], 0)
+    values[:, 4, :, 1] = 0.5 + 0.3 * np.array([-1, 1, -0.8, 1, *[1] * (values.shape[2] - 4)])  # rises, and not in a line
+    scores, names, paths = score(values, plain(3)), ["a0", "a1", "a2"], range(10, 15)
+    found = name_paths(scores, names, paths)
+    assert found == {10: "a0 +"}
+    assert why_unnamed(scores, names, paths, found) == {
+        11: "changes a0, which path 10 does more purely",
+        12: "hardly changes anything",
+        13: "changes a1 and a2 about as much",
+        14: "changes a1 too unevenly",
+    }
 
 
 def test_names_never_repeat():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
 from typing import Any, cast
 
 from semanifold.edits import Edit, WeightEdit
@@ -18,7 +19,7 @@ def bake(
     generator: Generator,
     path: str | os.PathLike[str],
     *,
-    strength: float = 1.0,
+    strength: float | None = None,
     layout: Layout | None = None,
     overwrite: bool = False,
     say: Say = silent,
@@ -29,7 +30,7 @@ def bake(
         edit: an edit of weights.
         generator: that it is for.
         path: the new file, ``.safetensors``, or ``.pt`` for other programs.
-        strength: ``t`` of the edit: 1 is its end, -1 the other, and beyond is allowed.
+        strength: ``t`` of the edit, beyond its usable range as well; None is 1, or the end of that range if it is nearer.
         layout: how the tensors are called; see :func:`~semanifold.generators.loading.save_generator`.
         overwrite: whether the file may be replaced.
         say: gets what the other program needs to be told.
@@ -40,8 +41,16 @@ def bake(
     """
     if not isinstance(edit, WeightEdit):
         raise SemanifoldError(f"{edit.info.name} moves codes; only an edit of weights can become a part of a generator.")
+    if strength is None:
+        strength = full_strength(edit)
     if not math.isfinite(strength):
         raise SemanifoldError(f"strength is a finite number, such as 1 or -0.5, but it is {strength:g}.")
     baked = edit.baked(generator, strength)
+    baked.name = Path(path).stem  # as any other file is called that does not say its name
     save_generator(cast("Any", baked), path, layout=layout, overwrite=overwrite, say=say)
     return baked
+
+
+def full_strength(edit: Edit) -> float:
+    """Return the ``t`` of all of an edit: 1, or the end of its usable range if it is nearer."""
+    return min(1.0, edit.info.usable[1]) or 1.0

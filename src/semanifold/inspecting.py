@@ -13,7 +13,8 @@ from semanifold.errors import SemanifoldError, counted, of_type, shown
 from semanifold.generators.arrays import open_arrays
 from semanifold.generators.base import Generator
 from semanifold.generators.inspecting import Inspection, inspect_file
-from semanifold.paths.base import PathSet
+from semanifold.generators.loading import weights_file
+from semanifold.paths.base import PathSet, PathSetInfo
 from semanifold.paths.experiments import open_experiment
 from semanifold.paths.files import load_paths
 from semanifold.paths.navigan import REACH
@@ -35,7 +36,7 @@ def inspect(path: str | os.PathLike[str], generator: Generator | None = None) ->
     Arrays are described as the readers of codes and of paths read them.
 
     Args:
-        path: any file or folder.
+        path: any file or folder, or the name of a generator that comes with the package or was fetched.
         generator: what arrays are for, if it is known: its spaces decide between two readings.
 
     Raises:
@@ -44,7 +45,10 @@ def inspect(path: str | os.PathLike[str], generator: Generator | None = None) ->
     of_type(path, (str, os.PathLike), "A file or a folder is looked into")
     if is_folder(path):
         return inspect_folder(Path(path))
-    report = inspect_file(path)
+    file = weights_file(os.fspath(path))
+    report = inspect_file(file)
+    if file != Path(path):  # a name
+        return replace(report, advice=report.advice.replace(str(file), os.fspath(path)))
     if not report.usable:
         return _with_readings(report, generator) if report.tensors else report
     return _with_directions(report) if any(mark in words for words in report.notes.values() for mark in REACH) else report
@@ -71,8 +75,7 @@ def _with_readings(report: Inspection, generator: Generator | None) -> Inspectio
     notes = dict(report.notes) | {name: text for name, text in (("as codes", codes), ("as paths", words)) if codes and text}
     if paths is not None:
         held = "codes, or directions of " if codes and paths.kind == "linear" else ""
-        names = paths.info.names.values()
-        notes |= {"names": shown(", ".join(names), 400)} if names else {}
+        notes |= {name: shown(text, 400) for name, text in _set_notes(paths.info) if text}
         if isinstance(paths, WeightPaths):
             model = "" if paths.info.fingerprint != UNKNOWN else " --generator FILE"
             held = f"{counted(len(paths), 'path')} in {paths.what_moves}"
@@ -84,6 +87,20 @@ def _with_readings(report: Inspection, generator: Generator | None) -> Inspectio
         advice = f"As codes: semanifold discover MASK --latents {report.path}"
         return replace(report, holds=codes.partition(";")[0], advice=advice, notes=notes)
     return report
+
+
+def _set_notes(info: PathSetInfo) -> list[tuple[str, str]]:
+    """Return what the header of a file of paths says of them that a user asks for."""
+    ends = zip(info.measured.get("low", ()), info.measured.get("high", ()))
+    made_for = "" if info.generator == UNKNOWN else info.generator
+    return [
+        ("method", "" if info.method == UNKNOWN else info.method),
+        ("generator", f"{made_for} ({info.fingerprint})" if made_for and info.fingerprint != UNKNOWN else made_for),
+        ("mask", info.mask),
+        ("names", ", ".join(info.names.values())),
+        ("range of t", ", ".join(f"{low:.2g} to {high:.2g}" for low, high in ends)),
+        ("outside/in", ", ".join(f"{ratio:.2g}" for ratio in info.measured.get("outside_inside", ()))),
+    ]
 
 
 def _as_codes(path: Path, generator: Generator | None) -> str:

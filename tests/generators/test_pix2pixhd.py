@@ -235,7 +235,7 @@ def test_on_the_command_line(
     monkeypatch.chdir(tmp_path)
     maps(tmp_path / "my maps")
     run("sample", "--generator", weights, "--seeds", "my maps")
-    found = json.loads(Path("out/sample-streets-0-2/run.json").read_text())["arguments"]
+    found = json.loads(Path("out/sample-streets-my-maps-0-2/run.json").read_text())["arguments"]
     assert found["model"]["inputs"] == "my maps"
     assert found["seeds"] == [0, 1, 2]
     words = ("--generator", weights, "--layer", "enhancers.0.up", "--k", 2, "--samples", 2, "--inputs", "my maps", "--mask", "a")

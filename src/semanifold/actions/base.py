@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from semanifold.latents import Latents
 from semanifold.masks import Mask, parse_mask
 from semanifold.paths.carried import carried
 from semanifold.storage.runs import Run, begin_run
+
+ROUNDING = 1e-4
+"""A t that lies outside of a range by less than this is at its end."""
 
 
 def device_of(name: str | None) -> str:
@@ -66,6 +70,15 @@ def _fitting(generator: Generator, edit: Edit, *, force: bool) -> Edit:
         raise SemanifoldError(f"{name} was found on {both}; --force takes it all the same, and says what it does there.")
     remark(f"{name} was found on {both}: {carried(edit, generator).words}.")
     return edit.with_info(generator=generator.name, fingerprint=generator.fingerprint)
+
+
+def beyond(edit: Edit, *moments: float) -> None:
+    """Say so if some ``t`` of a film lie outside of the range in which an edit's pictures stay good."""
+    low, high = edit.info.usable
+    outside = [t for t in moments if math.isfinite(t) and not low - ROUNDING <= t <= high + ROUNDING]
+    if outside:
+        range_ = f"the usable range of {edit.info.name}, {low:.2g} to {high:.2g}"
+        remark(f"t = {max(outside, key=abs):.3g} lies outside of {range_}; pictures may break.")
 
 
 def start_code(start: Start, generator: Generator) -> Latents:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from semanifold import media
 from semanifold.actions.base import (
+    beyond,
     common_space,
     facts_of,
     fitting,
@@ -45,7 +46,6 @@ from semanifold.actions.results import (
 )
 from semanifold.actions.seen import leak, what_changed
 from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
-from semanifold.actions.weights import beyond
 from semanifold.commands import early
 from semanifold.commands.base import EditModel, Model, onto_others
 from semanifold.commands.edits import Combine, Render, Transfer
@@ -266,6 +266,8 @@ def render_edit(command: Render) -> int:
     edit = timed(command, on(found, seed), generator)
     subject = Subject(generator, seed, edit, mask_of(edit, generator, seed, strict=command.mask is not None))
     t = film_moments(edit, command.film, command.frames, command.play)
+    if edit.dimensions == 1:
+        beyond(edit, *(far * end for far in command.amplitudes for end in (float(t.min()), float(t.max()))))
     folder = command.folder
     given = early.inputs(masks=[command.mask] if command.mask else [], edits=[command.edit])
     run = start_run(command, "render", folder, facts_of(generator), given)
@@ -306,8 +308,7 @@ def timed(command: Render, edit: Edit, generator: Generator) -> Edit:
     if command.trim:
         edit = trim(generator, edit)
     if command.until is not None:
-        if isinstance(edit, WeightEdit):
-            beyond(edit, command.until)
+        beyond(edit, command.until)
         edit = extrapolate(edit, command.until)
     if command.even:
         edit = retime(generator, edit)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from semanifold.actions.base import (
+    beyond,
     common_space,
     facts_of,
     fitting,
@@ -96,6 +97,7 @@ def choreographed(
         if part.dimensions != 1:
             raise SemanifoldError(f"{shown(track.edit, 60)} is a pad of two dimensions, which has no single strength.")
         places = at_strength(part, strength)
+        beyond(part, float(places.min()), float(places.max()))
         for leaf in part.parts if isinstance(part, Sum) else [part]:
             if isinstance(leaf, WeightEdit):
                 changes.append((leaf, places))

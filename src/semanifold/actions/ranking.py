@@ -19,7 +19,7 @@ from semanifold.faces.changes import CHANGES
 from semanifold.paths.base import PathSet
 from semanifold.ranking.groups import find_group
 from semanifold.ranking.measures import Measures, mask_locality, read_measures
-from semanifold.ranking.names import merged_names, name_paths
+from semanifold.ranking.names import merged_names, name_paths, why_unnamed
 from semanifold.ranking.page import page, prominence
 from semanifold.ranking.reports import TABLES, Group, as_json, file_word, write_group
 from semanifold.ranking.scores import Array, order, score
@@ -40,13 +40,9 @@ def rank(command: Rank) -> int:
     everything = score(measures.values, measures.attributes, measures.t)
     members = {attribute for group in groups for attribute in group.attributes}
     counted = [i for i, attribute in enumerate(measures.attributes) if attribute.name in members and not attribute.relative]
-    found = name_paths(
-        everything.columns(counted),
-        [measures.attributes[i].name for i in counted],
-        measures.paths,
-        pearson=command.least_pearson,
-        lead=command.least_lead,
-    )
+    columns, names = everything.columns(counted), [measures.attributes[i].name for i in counted]
+    found = name_paths(columns, names, measures.paths, pearson=command.least_pearson, lead=command.least_lead)
+    unnamed = why_unnamed(columns, names, measures.paths, found, lead=command.least_lead)
     locality, level = mask_locality(measures, command.level) if measures.locality is not None else (None, 0.0)
     named = named_paths(command, measures, found) if command.name is not None else None
     folder = command.output.out or command.measured / "rank"
@@ -66,7 +62,7 @@ def rank(command: Rank) -> int:
         from semanifold.paths.files import save_paths  # noqa: PLC0415  (only needed here)
 
         save_paths(named, command.name or "")
-    tell(command, measures, found, locality)
+    tell(measures, found, unnamed, locality)
     show(folder / PAGE)
     tell_next(command, measured, measures, [name for _, name in prominence(found, measures, everything)])
     return 0
@@ -137,13 +133,15 @@ def films_of(
     return films
 
 
-def tell(command: Rank, measures: Measures, found: dict[int, str], locality: Array | None) -> None:
+def tell(measures: Measures, found: dict[int, str], unnamed: dict[int, str], locality: Array | None) -> None:
     """Print what was found."""
-    facts(names={str(k): name for k, name in sorted(found.items())})
+    facts(names={str(k): name for k, name in sorted(found.items())}, unnamed={str(k): why for k, why in unnamed.items()})
     if not found:
         say("No path changes one attribute more than all others, and evenly enough to be named after it.")
     for k, name in sorted(found.items()):
         say(f"path {k:<4} {name:<20} {meaning(name)}")
+    for k, why in unnamed.items() if found else ():
+        say(f"path {k:<4} {'-':<20} {why}")
     if locality is not None and not np.isnan(locality).all():
         best = int(np.nanargmin(locality))
         say(f"Most local in {measures.mask}: {measures.names[best]}, outside/inside {locality[best]:.2g}")

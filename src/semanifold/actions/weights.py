@@ -8,16 +8,15 @@ from pathlib import Path
 
 import torch
 
-from semanifold.actions.base import facts_of, fitting, load, named_generator, start_code, start_run
+from semanifold.actions.base import beyond, facts_of, fitting, load, named_generator, start_code, start_run
 from semanifold.actions.directions import SHEET, draw
 from semanifold.actions.results import find_edit
 from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
-from semanifold.baking import bake
+from semanifold.baking import bake, full_strength
 from semanifold.commands.early import MAPS
 from semanifold.commands.places import model_for
 from semanifold.commands.weights import Bake, Weights
 from semanifold.distances import distance_by_name
-from semanifold.edits import Edit
 from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, editable_layers
@@ -100,13 +99,6 @@ def tell_ranges(paths: WeightPaths) -> None:
     say(f"They may be used down to t = {low} and up to {high}; evenness {even[0]:.2g} to {even[-1]:.2g} (1 is even).")
 
 
-def beyond(edit: Edit, t: float) -> None:
-    """Say so if a t lies outside of the range in which an edit's pictures stay good."""
-    low, high = edit.info.usable
-    if math.isfinite(t) and not low <= t <= high:
-        remark(f"t = {t:g} lies outside of the usable range of {edit.info.name}, {low:.2g} to {high:.2g}; pictures may break.")
-
-
 def weight_paths_to_train(
     generator: Generator,
     kind: str,
@@ -175,12 +167,13 @@ def bake_edit(command: Bake) -> int:
     model = model_for(command.model, command.edit, edit.info.generator)
     generator = named or load(model)
     (edit,) = fitting(generator, [edit], force=command.model.force)
-    beyond(edit, command.strength)
+    strength = full_strength(edit) if command.strength is None else command.strength
     baked = bake(
-        edit, generator, command.target, strength=command.strength, layout=command.layout, overwrite=command.overwrite, say=remark
+        edit, generator, command.target, strength=strength, layout=command.layout, overwrite=command.overwrite, say=remark
     )
+    beyond(edit, strength)
     facts(fingerprint=baked.fingerprint, target=str(command.target))
-    say(f"{command.target}: {generator.name} with {edit.info.name} inside, at strength {command.strength:g}.")
+    say(f"{command.target}: {generator.name} with {edit.info.name} inside, at strength {strength:.3g}.")
     maps = ["--inputs", model.inputs or MAPS] if generator.inputs is not None else []
     hint("sample", "--generator", command.target, *maps)
     return 0

@@ -74,11 +74,12 @@ class Model:
 
     @property
     def word(self) -> str:
-        """What to call the generator in file names."""
+        """What to call the generator, and the pictures that it is given, in file names."""
         text = self.generator.partition("#")[0]
         own = re.fullmatch(r".+\.py:(\w+)", text)
         known_end = re.fullmatch(r"(.+)\.(pt|pth|pkl|safetensors)", Path(text).name)
-        return own[1] if own else known_end[1] if known_end else Path(text).name
+        word = own[1] if own else known_end[1] if known_end else Path(text).name
+        return word if self.inputs is None else f"{word}-{Path(self.inputs).stem}"
 
     @property
     def words(self) -> list[str]:

@@ -31,6 +31,13 @@ def check_there(place: Path, what: str = "file") -> None:
             return
 
 
+def is_name(generator: str) -> bool:
+    """Whether this is the name of a generator that comes with the package or lies in the zoo, and not that of a file."""
+    from semanifold.generators import zoo  # noqa: PLC0415  (the bundled ones need none)
+
+    return not os.path.exists(generator) and (is_bundled(generator) or generator in zoo.table())
+
+
 def check_generator(generator: str) -> None:
     """Refuse the file of a generator if there is none."""
     if generator in BUNDLED_NAMES or "://" in generator or names_code(generator):

@@ -66,7 +66,7 @@ class Inspect(Command):
     """Say what a file or a folder is: network, run, pool, sizes. Nothing in it is ever run.
 
     Attributes:
-        files: any files, and folders of runs, experiments and pools.
+        files: any files, folders of runs, experiments and pools, and names of generators.
     """
 
     files: Annotated[tuple[Path, ...], option("FILE ...")] = field(kw_only=False)
@@ -74,7 +74,8 @@ class Inspect(Command):
     def run(self) -> int:
         """Print what the files are."""
         for file in self.files:
-            early.check_there(file)
+            if not early.is_name(str(file)):
+                early.check_there(file)
         from semanifold.actions.files import inspect_files  # noqa: PLC0415  (brings torch)
 
         return inspect_files(self)

@@ -102,7 +102,7 @@ class Bake(Command):
     Attributes:
         edit: run folder or edit.safetensors of an edit of weights, or one path of a set, such as set.safetensors:3.
         target: the new file, ending in .safetensors, or in .pt for other programs.
-        strength: how far along the edit; 1 is its end, -1 the other.
+        strength: the t of the edit; if left out 1, or the end of its usable range if it is nearer.
         layout: how the tensors are called, as for convert.
         overwrite: replace the target if it is there.
         model: Which generator the edit goes into.
@@ -110,7 +110,7 @@ class Bake(Command):
 
     edit: Annotated[Path, option("EDIT")] = field(kw_only=False)
     target: Annotated[Path, option("TARGET")] = field(kw_only=False)
-    strength: Annotated[float, option("X", group=MAIN)] = 1.0
+    strength: Annotated[float | None, option("X", group=MAIN)] = None
     layout: Annotated[Literal["semanifold", "rosinality", "nvidia"] | None, option(group=MAIN)] = None
     overwrite: bool = False
     model: Annotated[EditModel, flat(GENERATOR)] = field(default_factory=EditModel)

@@ -262,7 +262,7 @@ def convert(
     """
     _check_target(Path(target), overwrite, layout)
     text = os.fspath(source)
-    path, digest = fetch(text, sha256) if is_url(text) else (_place(text), sha256)
+    path, digest = fetch(text, sha256) if is_url(text) else (weights_file(text), sha256)
     contents = _verified(path, digest)
     generator = from_contents(path, contents, say=say)
     if not read_header(contents):
@@ -272,12 +272,12 @@ def convert(
     return load_file(target)
 
 
-def _place(text: str) -> Path:
+def weights_file(text: str) -> Path:
     """Return the file of a bundled name, of a name of the zoo, or of a path."""
     if os.path.exists(text):
         return Path(text)
     if text == "analytic":
-        raise SemanifoldError("The generator analytic has no weights to write; it is a formula.")
+        raise SemanifoldError("The generator analytic has no weights; it is a formula.")
     if text in SHIPPED:
         return SHIPPED[text]
     return zoo.located_file(text) if text in zoo.table() else Path(text)

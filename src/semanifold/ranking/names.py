@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from semanifold.ranking.scores import Scores
+from semanifold.ranking.scores import Array, Scores
 
 LEAST_SLOPE = 0.03
 """A path that changes even its best attribute less than this (a twentieth of its range from end to end) gets no name."""
@@ -30,19 +30,61 @@ def name_paths(
         pearson: least absolute correlation.
         lead: least ratio of the steepest slope to the next.
     """
-    steep, straight = np.nan_to_num(np.abs(scores.slope)), np.nan_to_num(np.abs(scores.pearson))
-    if not steep.size:
+    if not scores.slope.size:
         return {}
-    ranked = np.sort(np.concatenate([np.zeros((len(steep), 1)), steep], axis=1), axis=1)
-    first, second = ranked[:, -1:], ranked[:, -2:-1]
-    dominant = (steep == first) & (first >= LEAST_SLOPE) & (first >= lead * second)
-    worth = np.where(dominant & (straight >= pearson), straight * np.nan_to_num(scores.share), 0.0)
+    worth = np.where(_dominant(scores, lead) & (_straight(scores) >= pearson), _straight(scores) * np.nan_to_num(scores.share), 0)
     best = worth.argmax(0)
     return {
         paths[i]: f"{attributes[column]} {'+' if scores.slope[i, column] > 0 else '-'}"
         for column, i in enumerate(best)
         if worth[i, column] > 0
     }
+
+
+def why_unnamed(
+    scores: Scores, attributes: Sequence[str], paths: Sequence[int], found: Mapping[int, str], *, lead: float = 1.25
+) -> dict[int, str]:
+    """Return why other paths have got no name from :func:`name_paths`, in words, by their index in the set.
+
+    Args:
+        scores: as for :func:`name_paths`.
+        attributes: names of the columns.
+        paths: index of every row in its set.
+        found: the names.
+        lead: least ratio of the steepest slope to the next.
+    """
+    steep, words = _steep(scores), {}
+    for i, k in enumerate(paths):
+        if k in found or not attributes:
+            continue
+        first, *rest = np.argsort(-steep[i])
+        name = attributes[first]
+        purer = next((other for other, called in found.items() if called[:-2] == name), None)
+        if steep[i, first] < LEAST_SLOPE:
+            words[k] = "hardly changes anything"
+        elif rest and steep[i, first] < lead * steep[i, rest[0]]:
+            words[k] = f"changes {name} and {attributes[rest[0]]} about as much"
+        elif purer is not None:
+            words[k] = f"changes {name}, which path {purer} does more purely"
+        else:
+            words[k] = f"changes {name} too unevenly"
+    return words
+
+
+def _steep(scores: Scores) -> Array:
+    return np.nan_to_num(np.abs(scores.slope))
+
+
+def _straight(scores: Scores) -> Array:
+    return np.nan_to_num(np.abs(scores.pearson))
+
+
+def _dominant(scores: Scores, lead: float) -> Array:
+    """Return whether an attribute's slope along a path is the steepest, by far enough: ``[K, A]`` booleans."""
+    steep = _steep(scores)
+    ranked = np.sort(np.concatenate([np.zeros((len(steep), 1)), steep], axis=1), axis=1)
+    first, second = ranked[:, -1:], ranked[:, -2:-1]
+    return (steep == first) & (first >= LEAST_SLOPE) & (first >= lead * second)
 
 
 def merged_names(before: Mapping[int, str], found: Mapping[int, str]) -> dict[int, str]:

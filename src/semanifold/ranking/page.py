@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from semanifold.attributes.base import Attribute
+from semanifold.edits.base import WEIGHTS
 from semanifold.errors import shown
 from semanifold.faces.changes import CHANGES
 from semanifold.ranking.measures import Measures, mean_evenness
@@ -58,8 +59,9 @@ def page(
     title = f"{len(measures.paths)} paths of {facts.get('generator', 'a generator')}, ranked by what they change"
     summary = (
         f"Method: {facts.get('method', 'unknown')}, space {facts.get('space', 'unknown')}. Walked from {len(measures.codes)} "
-        f"codes, {facts.get('count', 0)} steps of {facts.get('step', 0.0):.3g} either way; {len(measures.attributes)} attributes "
-        f"read from each of the {len(measures.t)} frames of a path."
+        f"codes, {facts.get('count', 0)} steps either way, each a change {facts.get('step', 0.0):.3g} long of the "
+        f"{'weights' if facts.get('space') == WEIGHTS else 'code'}; {len(measures.attributes)} attributes read "
+        f"from each of the {len(measures.t)} frames of a path."
     )
     filled = {
         "title": text_of(title),
