@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import torch
 import semanifold as sm
 from semanifold.edits import EditInfo
 from semanifold.errors import SemanifoldError
+from semanifold.faces.world import FACES
 from semanifold.generators.base import Generator, as_latents
-from semanifold.generators.loading import SHIPPED
+from semanifold.generators.loading import save_generator
 from semanifold.manifolds import discover_manifolds, local_directions
 from semanifold.masks import as_mask, box
 from semanifold.paths.base import info_for
@@ -103,18 +105,31 @@ def test_the_regions_of_the_faces_are_asked_of_the_generator(faces: Generator) -
 
 
 def test_regions_belong_to_weights_not_to_a_name(tmp_path: Path, faces: Generator) -> None:
-    copy = tmp_path / "other.safetensors"
-    copy.write_bytes(SHIPPED["faces"].read_bytes())
-    renamed = sm.load_generator(copy)
-    assert (renamed.name, renamed.world) == ("faces", "faces")
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(FACES.generators["faces"].read_bytes())
+    renamed = sm.load_generator(other)
+    assert (renamed.name, renamed.world) == ("faces", FACES)
     weights = {key: value.clone() for key, value in faces.state_dict().items()}
     weights["w_avg"] += 1
-    changed = sm.load_generator(copy)
+    changed = sm.load_generator(other)
     changed.load_state_dict(weights)
     assert changed.name == "faces"
     assert changed.world is None
     assert changed.regions(7) is None
-    assert sm.load_generator("analytic").world == "faces"
+    assert sm.load_generator("analytic").world is FACES
+
+
+def test_edited_faces_are_faces(tmp_path: Path, faces: Generator) -> None:
+    """Named regions are read from pictures, so that those of a generator with other weights in a layer have them as well."""
+    edited = faces.with_weights({"convs.4": 1.1 * faces.get_submodule("convs.4").weight})
+    assert edited.fingerprint != faces.fingerprint
+    assert edited.world is FACES
+    assert copy.deepcopy(edited).world is FACES
+    assert 0 < float(sm.parse_mask("mouth", edited, 7).at(64, 64).mean()) < 0.2
+    save_generator(edited, tmp_path / "edited.safetensors")
+    again = sm.load_generator(tmp_path / "edited.safetensors")
+    assert again.world is FACES
+    assert torch.equal(sm.parse_mask("mouth", again, 7).at(64, 64), sm.parse_mask("mouth", edited, 7).at(64, 64))
 
 
 def test_masks_in_all_forms(world: SmallWorld, tmp_path: Path) -> None:

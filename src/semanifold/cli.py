@@ -14,8 +14,8 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from semanifold import __version__
 from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.version import __version__
 
 if TYPE_CHECKING:
     from semanifold.commands.base import Command

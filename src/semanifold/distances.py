@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate
 
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.extras import missing_package
+from semanifold.worlds import worlds
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 """``(images [n, c, h, w], reference [1 or n, c, h, w]) -> [n]``, 0 for equal pictures; pictures nominally in [-1, 1]."""
@@ -23,7 +24,7 @@ Features = Callable[[Tensor], Sequence[Tensor]]
 """``images [n, c, h, w] -> feature maps [n, c_l, h_l, w_l]``, one per layer."""
 
 BACKBONES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
-NAMES = ("l2", "faces", *(f"lpips-{net}" for net in BACKBONES))
+NAMES = ("l2", *worlds(), *(f"lpips-{net}" for net in BACKBONES))
 SMALLEST_LPIPS_SIDE = 64
 
 
@@ -86,8 +87,8 @@ def distance_by_name(name: str) -> Distance:
     """
     if name == "l2":
         return l2
-    if name == "faces":
-        return feature_distance(_face_features())
+    if name in worlds():
+        return feature_distance(worlds()[name].features)
     if name.startswith("lpips-") and name in NAMES:
         return lpips_distance(name.removeprefix("lpips-"))
     raise SemanifoldError(f"There is no distance {name!r}: {near_names(name, NAMES)}")
@@ -138,11 +139,3 @@ def _fill_backbone(model: Any, path: Path, net: str) -> None:
         model.net.load_state_dict(found)
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise SemanifoldError(f"{path} does not hold torchvision's weights of {BACKBONES[net]}: {error}.") from error
-
-
-def _face_features() -> Features:
-    try:
-        from semanifold.faces.attribute_network import attribute_network  # noqa: PLC0415
-    except ImportError as error:
-        raise SemanifoldError("The bundled face network is not part of this installation; use the distance l2.") from error
-    return lambda images: attribute_network(str(images.device), images.dtype).features(images)

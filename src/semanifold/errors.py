@@ -81,3 +81,8 @@ def shown(text: str, most: int = 80) -> str:
 def _harmless(letter: str) -> bool:
     """Whether a character only shows itself: no control, no change of direction, no half of a pair, nothing unknown."""
     return letter == " " or unicodedata.category(letter) not in ("Cc", "Cf", "Cn", "Cs", "Co", "Zl", "Zp")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of PyTorch's sometimes long messages; the kind of the error where it says nothing."""
+    return shown(str(error).strip().partition("\n")[0].rstrip("."), 200) or type(error).__name__

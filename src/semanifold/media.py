@@ -6,13 +6,10 @@ generator's output or :class:`FrameFolder` reads them from disk one at a time. E
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 import math
 import os
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -67,22 +64,6 @@ def to_uint8(images: Tensor) -> Frame:
         raise SemanifoldError("The generator's pictures hold NaN; the codes lie too far out, or the weights are damaged.")
     levels = ((images.clamp(-1, 1) + 1) * 127.5).round().byte().cpu()
     return levels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy()
-
-
-def as_html(caption: str, draw: Callable[[], Image.Image]) -> str | None:
-    """Return a picture with a line of text above it for a notebook; None, for the text alone, if it cannot be drawn.
-
-    Args:
-        caption: the line; what is special in HTML is escaped.
-        draw: makes the picture.
-    """
-    try:
-        buffer = io.BytesIO()
-        draw().save(buffer, format="PNG")
-    except Exception:  # a notebook shows whatever a cell ends with: that must not fail
-        return None
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<div><code>{html.escape(caption)}</code><br><img src="data:image/png;base64,{data}"></div>'
 
 
 class FrameFolder:

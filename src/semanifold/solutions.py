@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from semanifold.errors import SemanifoldError
-from semanifold.media import as_html
+from semanifold.notebook import as_html
 
 if TYPE_CHECKING:
     from semanifold.edits.films import Subject

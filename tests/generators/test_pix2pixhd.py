@@ -17,6 +17,7 @@ from torch import Tensor
 
 from semanifold.cli import main
 from semanifold.errors import SemanifoldError
+from semanifold.faces.world import FACES
 from semanifold.generators.inputs import edges_of, label_names, one_hot
 from semanifold.generators.loading import load_generator, save_generator
 from semanifold.generators.pix2pixhd import SPACE, Pix2PixHD, Pix2PixHDConfig, from_published
@@ -272,7 +273,7 @@ def test_the_bundled_one() -> None:
     truth = render(plain_colours(factors_from_latents(torch.stack([normal(seed, (32,)) for seed in range(8)]))), 64)
     error = (generator.images(code) - truth).square().mean()
     assert error < 0.02, error
-    assert generator.world == "faces"
+    assert generator.world is FACES
 
 
 def test_the_bundled_maps_serve_another_generator_of_their_labels(tmp_path):

@@ -14,8 +14,8 @@ from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from semanifold.latents import Latents
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.foreign import read_directions
+from semanifold.paths.kinds import Form
 from semanifold.paths.linear import LinearPaths, linear_paths
-from semanifold.paths.presets import Form
 
 VARIANTS = settings("latent_deformator")["variants"]
 FORMS: tuple[Form, ...] = get_args(Form)

@@ -17,8 +17,8 @@ from semanifold.latents import Latents
 from semanifold.paths.base import PathSet, PathSetInfo
 from semanifold.paths.files import PATHS, load_paths, save_paths
 from semanifold.paths.foreign import save_support_sets
+from semanifold.paths.kinds import Form
 from semanifold.paths.linear import LinearPaths
-from semanifold.paths.presets import Form
 from semanifold.paths.warped import WarpedPaths
 
 INFO = PathSetInfo(

@@ -11,7 +11,6 @@ from semanifold.actions.base import facts_of, load, read_mask, start_code, start
 from semanifold.actions.terminal import facts, hint, say, show
 from semanifold.commands.masks import ShowMask
 from semanifold.errors import shown
-from semanifold.faces.names import MASK_REGIONS
 from semanifold.masks import Mask
 from semanifold.storage.runs import working
 
@@ -24,7 +23,7 @@ def show_masks(command: ShowMask) -> int:
     """Draw the sheet: the picture with its grid, then one tile per mask."""
     generator = load(command.model)
     code = start_code(command.start, generator)
-    regions = () if generator.regions(code) is None else MASK_REGIONS
+    regions = () if generator.world is None else generator.world.regions
     masks = [read_mask(text, generator, code) for text in command.masks or regions]
     folder = command.folder
     run = start_run(command, "mask", folder, facts_of(generator), command.inputs)

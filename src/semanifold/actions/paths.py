@@ -26,6 +26,7 @@ from semanifold.actions.base import (
     sample,
     start_run,
 )
+from semanifold.actions.seen import shows_faces
 from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
 from semanifold.attributes.base import AttributeReader
 from semanifold.commands.arguments import to_arguments
@@ -109,7 +110,7 @@ def traverse(command: Traverse) -> int:
         walked, pictures = counted(len(chosen), "path").capitalize(), counted(len(starts), "picture")
         say(f"{walked} of {generator.name}, walked both ways from {pictures}.")
     show(*[p for p in (folder / SUMMARIES, folder / FILMS) if p.is_dir()] or [folder])
-    faces = generator.world == BUNDLED_READER
+    faces = shows_faces(generator)
     if not faces:
         remark(f"To name the paths, read attributes: semanifold measure {folder} --attributes NAME|FILE.onnx|FILE.py:NAME.")
     hint(*asked.then(faces=faces))
@@ -161,7 +162,7 @@ def write_traversal(
         "generator": generator.name,
         "fingerprint": generator.fingerprint,
         "channels": generator.picture_shape[0],
-        "faces": generator.world == BUNDLED_READER,
+        "faces": shows_faces(generator),
         "path_set": str(command.path_set.resolve() if command.path_set.exists() else command.path_set),
         "path_set_fingerprint": run.record["facts"]["path_set_fingerprint"],
     }

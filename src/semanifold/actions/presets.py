@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from semanifold.actions.terminal import facts, say
-from semanifold.paths.presets import PRESETS, WEIGHT_KINDS
+from semanifold.paths.kinds import WEIGHT_KINDS
+from semanifold.paths.presets import PRESETS
 
 
 def list_presets() -> int:

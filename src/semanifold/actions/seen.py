@@ -7,14 +7,18 @@ from torch import Tensor
 
 from semanifold.actions.results import Subject
 from semanifold.faces.changes import describe_change
+from semanifold.faces.world import FACES
 from semanifold.generators.base import Generator
 from semanifold.media import evenly
 
 MOST_LEAK = 0.1
 """Outside/inside ratio of mean squares from which an edit is said to leak."""
 LOOKED_AT = 9
-FACES = "faces"
-"""The world whose factors can be read from pictures."""
+
+
+def shows_faces(generator: Generator) -> bool:
+    """Whether a generator's pictures are those whose factors the bundled network reads."""
+    return generator.world is FACES
 
 
 def leak(ratio: float) -> bool:
@@ -27,7 +31,7 @@ def what_changed(subject: Subject, t: Tensor) -> str:
 
     A film that runs both ways from the unedited picture is described one way at a time, as its filmstrip is labelled.
     """
-    if subject.generator.world != FACES:
+    if not shows_faces(subject.generator):
         return ""
     chosen = t[torch.tensor(evenly(len(t), LOOKED_AT))]
     frames = torch.cat(list(subject.pictures(chosen)))
@@ -40,4 +44,4 @@ def what_changed(subject: Subject, t: Tensor) -> str:
 
 def changes_between(generator: Generator, after: Tensor, before: Tensor, most: int = 3, region: str = "") -> str:
     """Return what is different in one picture ``[1, c, h, w]`` from another, in words; empty if it cannot be read."""
-    return describe_change(after, before, most=most, region=region) if generator.world == FACES else ""
+    return describe_change(after, before, most=most, region=region) if shows_faces(generator) else ""

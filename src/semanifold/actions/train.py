@@ -31,8 +31,9 @@ from semanifold.paths.bending import bending
 from semanifold.paths.experiments import RECONSTRUCTOR, open_experiment, preset_of
 from semanifold.paths.files import PATHS, load_paths, save_paths
 from semanifold.paths.foreign import save_support_sets
+from semanifold.paths.kinds import CLOSED, FORMS, WEIGHT_KINDS
 from semanifold.paths.linear import LinearPaths
-from semanifold.paths.presets import CLOSED, FORMS, PRESETS, WEIGHT_KINDS, Preset, find_preset
+from semanifold.paths.presets import PRESETS, Preset, find_preset
 from semanifold.paths.reconstructor import Reconstructor, check_fits, make_reconstructor, save_reconstructor
 from semanifold.paths.training import check_learnable, held_out_scores, leave, make_accelerator, train_paths
 from semanifold.paths.training_step import TrainingSettings

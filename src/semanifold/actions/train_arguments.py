@@ -12,8 +12,9 @@ from semanifold.errors import SemanifoldError, near_names, shown
 from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet, default_space
 from semanifold.paths.files import load_paths
+from semanifold.paths.kinds import CLOSED, FORMS, WEIGHT_KINDS, Form, check_kind
 from semanifold.paths.linear import LinearPaths, linear_paths
-from semanifold.paths.presets import ALONG_RATE, ALONG_REACH, CLOSED, FORMS, WEIGHT_KINDS, Form, Preset, check_kind
+from semanifold.paths.presets import ALONG_RATE, ALONG_REACH, Preset
 from semanifold.paths.training_draws import Prior, usual_distance
 from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import INITS, Init, warped_paths

@@ -14,9 +14,8 @@ from torch.nn.functional import interpolate, normalize
 
 from semanifold.attributes.base import Attribute, AttributeReader
 from semanifold.attributes.sampling import normalised, rgb
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, first_line
 from semanifold.extras import missing_package
-from semanifold.generators.wrapped import first_line
 
 DEFAULT_MODEL = "openai/clip-vit-base-patch32"
 

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from semanifold.attributes.base import Attribute, AttributeReader
-from semanifold.errors import SemanifoldError
+from semanifold.errors import SemanifoldError, first_line
 from semanifold.generators.own_files import from_own_file
-from semanifold.generators.wrapped import first_line
 
 Function = Callable[[Tensor], Tensor]
 """``images [n, c, h, w] in [-1, 1] -> [n]`` or ``[n, m]`` numbers."""

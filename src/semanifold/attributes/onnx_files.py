@@ -14,9 +14,8 @@ from torch.nn.functional import interpolate
 from semanifold.attributes.base import AttributeReader
 from semanifold.attributes.onnx_descriptions import DESCRIPTIONS, Description, read_description
 from semanifold.attributes.sampling import rgb
-from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.errors import SemanifoldError, first_line, near_names, shown
 from semanifold.extras import missing_package
-from semanifold.generators.wrapped import first_line
 from semanifold.storage.files import is_file
 
 

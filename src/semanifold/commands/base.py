@@ -16,8 +16,8 @@ from typing import Annotated
 
 from semanifold.commands.arguments import MAIN, option
 from semanifold.errors import SemanifoldError
-from semanifold.faces.names import BUNDLED_NAMES
 from semanifold.storage.run_records import names_code
+from semanifold.worlds import bundled
 
 FACES = "faces"
 """The generator that commands use if none is named."""
@@ -25,7 +25,7 @@ FACES = "faces"
 
 def is_bundled(generator: str) -> bool:
     """Whether this names a generator that comes with the package."""
-    return generator in BUNDLED_NAMES
+    return generator in bundled()
 
 
 def code_words(generator: str | None) -> list[str]:

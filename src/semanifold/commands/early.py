@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from semanifold import __version__
 from semanifold.actions.terminal import hint, say, show
 from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import FACES, Command, is_bundled
 from semanifold.errors import SemanifoldError, near_names, shown
-from semanifold.faces.names import BUNDLED_NAMES, LABELS, MASK_REGIONS
 from semanifold.masks import Mask, box, files_in, parse_mask
 from semanifold.storage.files import is_file, is_folder, opened
 from semanifold.storage.run_records import differences
 from semanifold.storage.runs import RECORD, earlier_run, inputs_of, names_code, read_record
+from semanifold.version import __version__
+from semanifold.worlds import bundled
 
 MAPS = "facemaps"
 """The bundled generator that makes pictures of label maps."""
@@ -40,7 +40,7 @@ def is_name(generator: str) -> bool:
 
 def check_generator(generator: str) -> None:
     """Refuse the file of a generator if there is none."""
-    if generator in BUNDLED_NAMES or "://" in generator or names_code(generator):
+    if generator in bundled() or "://" in generator or names_code(generator):
         return
     from semanifold.generators import zoo  # noqa: PLC0415  (the bundled ones need none)
 
@@ -51,10 +51,13 @@ def check_generator(generator: str) -> None:
 
 def check_masks(texts: Sequence[str], generator: str) -> None:
     """Refuse masks that cannot be read, or name a region that a bundled generator does not have."""
+    world = bundled().get(generator)
+    known = () if world is None else world.regions
+    if world is not None and generator == MAPS:
+        known = (*known, *world.labels, *(f"label{i}" for i in range(len(world.labels))))
 
     def region(name: str) -> Mask:
-        known = (*MASK_REGIONS, *LABELS, *[f"label{i}" for i in range(len(LABELS))]) if generator == MAPS else MASK_REGIONS
-        if is_bundled(generator) and name not in known:
+        if world is not None and name not in known:
             raise SemanifoldError(f"There is no region {shown(name, 60)!r}: {near_names(name, dict.fromkeys(known))}")
         return box(0.25, 0.25, 0.75, 0.75)
 
@@ -137,7 +140,7 @@ def stamp_of(named: str, watched: Sequence[Path] = ()) -> str | None:
 
     That is our version, or size and time of the generator's file; and size and time of each of the others.
     """
-    parts = [f"semanifold {__version__}"] if named in BUNDLED_NAMES else []
+    parts = [f"semanifold {__version__}"] if named in bundled() else []
     for file in watched if parts else [Path(named), *watched]:
         if not is_file(file) or names_code(str(file)):
             return None

@@ -13,12 +13,12 @@ from typing import Protocol
 from semanifold.commands.base import EditModel, Model, slug
 from semanifold.commands.early import check_there
 from semanifold.errors import SemanifoldError, near_names, shown
-from semanifold.faces.names import BUNDLED_NAMES
 from semanifold.paths.finding import FILE as PATHS
 from semanifold.paths.finding import NAMED_PATHS, find_path, path_name, unsigned
 from semanifold.storage.files import is_file, is_folder
 from semanifold.storage.runs import RECORD, generator_of, read_record
 from semanifold.storage.tensors import read_header
+from semanifold.worlds import bundled
 
 SHOWN = (".mp4", ".gif", ".webp", ".png", ".jpg", ".jpeg")
 """Films and pictures, which people take for the edit."""
@@ -152,7 +152,7 @@ def holds_paths(file: Path) -> bool:
 def split_path(where: Path) -> tuple[Path, str | None]:
     """Return file, folder or bundled set and, if a path of it is named after a colon, that name."""
     head, colon, name = str(where).rpartition(":")
-    if colon and name and not exists(where) and (exists(head) or head in BUNDLED_NAMES):
+    if colon and name and not exists(where) and (exists(head) or head in bundled()):
         return Path(head), name
     return where, None
 
@@ -249,7 +249,7 @@ def model_for(asked: EditModel, where: Path, made_with: str | None = None) -> Mo
     found = recorded_model(folder_of(where))
     if found is not None:
         return replace(found, inputs=asked.inputs or found.inputs, device=asked.device)
-    name = made_with if made_with in BUNDLED_NAMES else None
+    name = made_with if made_with in bundled() else None
     if name is None:
         unknown = made_with in (None, "", "unknown")
         known = "does not say for which generator it is" if unknown else f"was made for {made_with}"

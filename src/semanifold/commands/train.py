@@ -10,7 +10,8 @@ from semanifold.actions.presets import list_presets
 from semanifold.commands import early
 from semanifold.commands.arguments import GENERATOR, KIND, LAYERS, MAIN, PLACE, TRAINING, flat, option
 from semanifold.commands.base import Command, Model, Output, code_words
-from semanifold.paths.presets import check_kind, find_preset
+from semanifold.paths.kinds import check_kind
+from semanifold.paths.presets import find_preset
 
 GROWING = ("iterations",)
 """Arguments whose larger value goes on with a finished training."""

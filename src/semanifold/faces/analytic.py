@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import cast
 
 import numpy as np
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from semanifold.errors import SemanifoldError
 from semanifold.faces.factors import FACTORS
 from semanifold.faces.renderer import render
+from semanifold.faces.world import FACES
 from semanifold.generators.base import Generator
 from semanifold.latents import Latents
+from semanifold.worlds import World
 
 __all__ = ["LATENT_SIZE", "AnalyticFaces", "factors_from_latents"]
 
@@ -80,10 +82,10 @@ class AnalyticFaces(Generator):
         self.offset = nn.Parameter(torch.tensor(offset, dtype=torch.float32))
         self.freeze()
 
-    @property
-    def world(self) -> str:
+    @cached_property
+    def world(self) -> World:
         """See :attr:`Generator.world`."""
-        return "faces"
+        return FACES
 
     def images(self, latents: Latents, *, size: int | None = None) -> Tensor:
         """Return the pictures ``[n, 3, size, size]`` of codes in either space, in [-1, 1]; any size is exact."""

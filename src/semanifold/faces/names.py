@@ -6,5 +6,3 @@ LABELS: tuple[str, ...] = (
     "background", "clothes", "skin", "hair", "brows", "lids", "whites", "irises", "nose", "lips", "mouth", "teeth"
 )  # fmt: skip
 """The parts of a face in a label map, in the order of their numbers; the mouth is what lies between the lips, without teeth."""
-BUNDLED_NAMES = ("faces", "analytic", "facemaps")
-"""The generators that come with the package, all of the world of faces."""

@@ -18,7 +18,9 @@ from semanifold.errors import SemanifoldError, near_names, of_type, shown
 from semanifold.generators import seeds as seeds_
 from semanifold.generators.seeds import Seeds
 from semanifold.latents import Latents
-from semanifold.media import as_html, contact_sheet, to_uint8
+from semanifold.media import contact_sheet, to_uint8
+from semanifold.notebook import as_html
+from semanifold.worlds import World, world_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 0.5
 """Seconds after which no further picture is drawn for a notebook."""
-
-WORLDS = {"774e8664b4613bdb": "faces", "043235c345a259a4": "faces"}
-"""Worlds whose truth is known, by the fingerprint of the bundled weights that show them."""
 
 
 class Generator(nn.Module, ABC):
@@ -150,10 +149,13 @@ class Generator(nn.Module, ABC):
             f"{self.name} draws its pictures from seeds, and takes no inputs such as label maps; leave them out."
         )
 
-    @property
-    def world(self) -> str | None:
-        """Name of the world that the pictures show and whose truth is known (``"faces"``), or None; a matter of the weights."""
-        return WORLDS.get(self.fingerprint)
+    @cached_property
+    def world(self) -> World | None:
+        """The world that the pictures show, of which it is known how they are made; None of most generators.
+
+        That is a matter of the weights, not of the name; a generator with other weights in some layers shows the same world.
+        """
+        return world_of(self.fingerprint)
 
     def regions(self, code: Latents | int | None = None) -> Regions | None:
         """Return the function that finds the masks of named regions on one picture; None for a generator without such names.
@@ -161,11 +163,7 @@ class Generator(nn.Module, ABC):
         Args:
             code: the code or the seed of the picture; without it every name is refused.
         """
-        if self.world is None:
-            return None
-        from semanifold.faces.reading import regions_of  # noqa: PLC0415  # the worlds know generators
-
-        return regions_of(self, None if code is None else as_latents(code, self))
+        return None if self.world is None else self.world.masks(self, None if code is None else as_latents(code, self))
 
     def with_weights(self, weights: Mapping[str, Tensor]) -> Self:
         """Return another generator that has other weights in some layers and shares all other tensors with this one.

@@ -74,6 +74,7 @@ def with_weights(generator: AnyGenerator, weights: Mapping[str, Tensor | MixedWe
     other = copy.deepcopy(generator, shared)
     if "fingerprint" in other.__dict__:
         del other.fingerprint  # it is that of other weights
+    other.world = generator.world  # what can be read from pictures can be read from edited ones
     for layer, weight in weights.items():
         module = other.get_submodule(layer)
         expected = tuple(weight_of(generator, layer).shape)

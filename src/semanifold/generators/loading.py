@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError, near_names, of_type, shown
+from semanifold.errors import SemanifoldError, first_line, near_names, of_type, shown
 from semanifold.generators import zoo
 from semanifold.generators.architectures import ARCHITECTURES, FORMAT, Loadable, generator_of, identify, other_network
 from semanifold.generators.base import Generator
@@ -30,9 +29,10 @@ from semanifold.generators.pix2pixhd import Pix2PixHD
 from semanifold.generators.states import Say, silent
 from semanifold.generators.stylegan2 import StyleGAN2
 from semanifold.generators.stylegan2_export import as_nvidia, as_rosinality
-from semanifold.generators.wrapped import Wrapped, check_steady, first_line
+from semanifold.generators.wrapped import Wrapped, check_steady
 from semanifold.storage.files import is_folder, replacing
 from semanifold.storage.tensors import write_tensors
+from semanifold.worlds import bundled, worlds
 
 Layout = Literal["semanifold", "rosinality", "nvidia"]
 """How the tensors of a file are called."""
@@ -43,42 +43,18 @@ EXPECTED = (
 )
 
 
-def _analytic() -> Generator:
-    from semanifold.faces.analytic import AnalyticFaces  # noqa: PLC0415  # a generator that is not asked for costs nothing
-
-    return AnalyticFaces()
-
-
-WEIGHTS = Path(__file__).parents[1] / "faces" / "weights"
-SHIPPED = {"faces": WEIGHTS / "faces64.safetensors", "facemaps": WEIGHTS / "facemaps64.safetensors"}
-"""Files of the generators that come with the package."""
-
-
-def _shipped(name: str) -> Loadable:
-    if not SHIPPED[name].exists():
+def _bundled(name: str) -> Generator:
+    """Return a generator that comes with the package; one that makes pictures of label maps has those of all seeds."""
+    world = bundled()[name]
+    file = world.generators[name]
+    if file is None:
+        return world.formula(name)
+    if not file.exists():
         raise SemanifoldError(
             f"The weights of the generator '{name}' are not in this installation; use 'analytic', or install again."
         )
-    return load_file(SHIPPED[name], name=name)
-
-
-def _faces() -> Generator:
-    return _shipped("faces")
-
-
-def _face_maps() -> Generator:
-    return _with_face_maps(_shipped("facemaps"))
-
-
-def _with_face_maps(generator: Generator) -> Generator:
-    """Return a generator whose seeds number the label maps of the bundled faces; itself if it takes no maps."""
-    from semanifold.faces.label_maps import FaceMaps  # noqa: PLC0415  # a generator that is not asked for costs nothing
-
-    return generator.with_inputs(FaceMaps()) if isinstance(generator, Pix2PixHD) else generator
-
-
-BUNDLED: dict[str, Callable[[], Generator]] = {"faces": _faces, "analytic": _analytic, "facemaps": _face_maps}
-"""Generators that come with the package, by name; see each one's function for what it is."""
+    generator = load_file(file, name=name)
+    return generator.with_inputs(world.maps()) if isinstance(generator, Pix2PixHD) else generator
 
 
 def load_generator(
@@ -95,7 +71,7 @@ def load_generator(
     Args:
         path_or_name: one of
 
-            - a bundled name (:data:`BUNDLED`), such as ``"faces"``;
+            - the name of one that comes with the package: ``"faces"``, ``"analytic"`` or ``"facemaps"``;
             - a name of the zoo (``semanifold zoo list``) whose file has been fetched;
             - a file: rosinality ``.pt``, also inside of pSp's and e4e's; NVIDIA ``.pkl`` of stylegan2-ada-pytorch, of stylegan3's
               StyleGAN2 or of the TensorFlow StyleGAN2; genforce's StyleGAN2 ``.pth``; BigGAN-PyTorch's ``G_ema.pth``,
@@ -121,10 +97,10 @@ def load_generator(
     )
     text = os.fspath(path_or_name)
     own = re.fullmatch(r"(?P<file>.+\.py):(?P<name>[A-Za-z_]\w*)", text)
-    if sha256 and (text in BUNDLED or own):
+    if sha256 and (text in bundled() or own):
         raise SemanifoldError(f"A SHA-256 belongs to a file or an address, not to {shown(text, 200)!r}; leave it out.")
-    if text in BUNDLED:
-        generator = BUNDLED[text]()
+    if text in bundled():
+        generator = _bundled(text)
     elif is_url(text):
         generator = _from_address(text, sha256, say)
     elif own:
@@ -137,8 +113,11 @@ def load_generator(
         zoo.check_name(text)
         generator = load_file(text, sha256=sha256, say=say)
     if inputs is not None:
-        endless = os.fspath(inputs) == "facemaps" and not os.path.exists(inputs) and isinstance(generator, Pix2PixHD)
-        generator = _with_face_maps(generator) if endless else generator.with_folder(inputs, say=say)
+        named = bundled().get(os.fspath(inputs))
+        if named is not None and isinstance(generator, Pix2PixHD) and not os.path.exists(inputs):
+            generator = generator.with_inputs(named.maps())
+        else:
+            generator = generator.with_folder(inputs, say=say)
     try:
         if torch.device(device).type == "meta":
             raise RuntimeError("it holds no numbers")
@@ -169,7 +148,10 @@ def from_contents(path: str | os.PathLike[str], contents: Contents, *, name: str
             raise SemanifoldError(_refusal(held))
         words = {key: shown(str(header.get(key, fallback)), 200) for key, fallback in _words(path).items()}
         words |= {"name": name} if name else {}
-        return generator_of(network, contents, Path(path).parent, words, lambda words: say(f"{file}: {words}."))
+        generator = generator_of(network, contents, Path(path).parent, words, lambda words: say(f"{file}: {words}."))
+        if (world := worlds().get(str(header.get("world")))) is not None:
+            generator.world = world  # its weights were made of some that show it
+        return generator
     except SemanifoldError as error:
         raise SemanifoldError(f"{file}: {shown(str(error), 400)}") from error
     except UnreadableError as error:
@@ -276,10 +258,11 @@ def weights_file(text: str) -> Path:
     """Return the file of a bundled name, of a name of the zoo, or of a path."""
     if os.path.exists(text):
         return Path(text)
-    if text == "analytic":
-        raise SemanifoldError("The generator analytic has no weights; it is a formula.")
-    if text in SHIPPED:
-        return SHIPPED[text]
+    if text in bundled():
+        file = bundled()[text].generators[text]
+        if file is None:
+            raise SemanifoldError(f"The generator {text} has no weights; it is a formula.")
+        return file
     return zoo.located_file(text) if text in zoo.table() else Path(text)
 
 
@@ -340,6 +323,7 @@ def save_generator(
         "name": generator.name,
         "source": generator.source,
         "licence": generator.licence,
+        "world": generator.world.name if generator.world is not None else "",
         "original_sha256": original_sha256,
     }
     try:

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from semanifold.errors import SemanifoldError, near_names, shown
-from semanifold.generators.wrapped import first_line
+from semanifold.errors import SemanifoldError, first_line, near_names, shown
 from semanifold.storage.files import is_file
 
 

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semanifold.errors import SemanifoldError, near_names, shown
-from semanifold.faces.names import MASK_REGIONS
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import NORM_EPSILON, Conv, averaged
 from semanifold.generators.inputs import MOST_NUMBERS, Inputs, label_names, opened_inputs
@@ -220,12 +219,13 @@ class Pix2PixHD(Generator):
         if not self.config.labelled:
             return known
         names = label_names(self.config)
+        regions = () if self.world is None else self.world.regions
 
         def find(name: str) -> Mask:
-            if known is not None and name in MASK_REGIONS:
+            if known is not None and name in regions:
                 return known(name)
             if name not in names:
-                every = names if known is None else [*names, *MASK_REGIONS]
+                every = [*names, *regions]
                 raise SemanifoldError(f"{self.name} has no label {shown(name, 40)!r}: {near_names(name, every)}")
             if code is None:
                 raise SemanifoldError("A label lies elsewhere in every map; say whose it is by a seed or a code.")

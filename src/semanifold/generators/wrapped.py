@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from semanifold.errors import SemanifoldError, shown
+from semanifold.errors import SemanifoldError, first_line, shown
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import averaged
 from semanifold.generators.seeds import uniform
@@ -251,11 +251,6 @@ def _copy(module: nn.Module) -> nn.Module:
         raise SemanifoldError(
             f"{type(module).__name__} cannot be copied: {first_line(error)}; give a function that calls it instead."
         ) from error
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of PyTorch's sometimes long messages; the kind of the error where it says nothing."""
-    return shown(str(error).strip().partition("\n")[0].rstrip("."), 200) or type(error).__name__
 
 
 def _name_for(module: object) -> str:

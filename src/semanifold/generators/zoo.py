@@ -18,10 +18,10 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from semanifold.errors import SemanifoldError, near_names, shown
-from semanifold.faces.names import BUNDLED_NAMES
 from semanifold.generators.fetching import cache_folder, digest, download, file_name
 from semanifold.storage.files import PART, is_file, is_folder, write_text
 from semanifold.storage.records import read_json
+from semanifold.worlds import bundled
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ def check_name(text: str) -> None:
     Raises:
         SemanifoldError: with the near names.
     """
-    if re.fullmatch(r"[\w-]+", text) and text not in BUNDLED_NAMES and not os.path.exists(text) and text not in table():
-        near = near_names(text, [*BUNDLED_NAMES, *get_close_matches(text[:200], table(), 3)])
+    if re.fullmatch(r"[\w-]+", text) and text not in bundled() and not os.path.exists(text) and text not in table():
+        near = near_names(text, [*bundled(), *get_close_matches(text[:200], table(), 3)])
         raise SemanifoldError(f"There is no file and no generator {shown(text)!r}: {near} See also semanifold zoo list.")
 
 

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semanifold import __version__
 from semanifold.edits import Edit
 from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
@@ -35,6 +34,7 @@ from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.progress import Progress, Watch, watching
 from semanifold.storage.files import read_bytes, write_bytes
 from semanifold.storage.records import checked, parse_json
+from semanifold.version import __version__
 
 ROWS = "locality.jsonl"
 MOST_BYTES = 1 << 28

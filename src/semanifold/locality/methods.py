@@ -167,7 +167,7 @@ def layer_of(problem: Problem) -> str | None:
     generator = problem.world.generator
     if problem.layer is not None:
         return problem.layer
-    usual = LAYERS.get(generator.world or "")
+    usual = LAYERS.get("" if generator.world is None else generator.world.name)
     if usual in editable_layers(generator):
         return usual
     try:

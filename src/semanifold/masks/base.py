@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from semanifold.errors import SemanifoldError, shown
 from semanifold.lazy import LazyModule
+from semanifold.notebook import as_html
 
 if TYPE_CHECKING:
     import torch
@@ -117,8 +118,6 @@ class Mask:
 
     def _repr_html_(self) -> str | None:
         """Show a notebook the mask."""
-        from semanifold.media import as_html  # noqa: PLC0415  (a mask is read without it)
-
         return as_html(repr(self), self.picture)
 
 

@@ -18,8 +18,8 @@ from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet, PathSetInfo
 from semanifold.paths.finding import FILE as PATHS
 from semanifold.paths.finding import NAMED_PATHS
+from semanifold.paths.kinds import Form
 from semanifold.paths.linear import LinearPaths
-from semanifold.paths.presets import Form
 from semanifold.paths.warped import WarpedPaths
 from semanifold.paths.weights import Form as WeightForm
 from semanifold.paths.weights import WeightPaths

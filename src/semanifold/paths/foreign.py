@@ -22,10 +22,10 @@ from semanifold.generators.base import Generator
 from semanifold.generators.checkpoints import Value
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.closed_form import GANSPACE, REACH, SEFA, STEPS
+from semanifold.paths.kinds import Form
 from semanifold.paths.linear import CITE as LINEAR
 from semanifold.paths.linear import LinearPaths
 from semanifold.paths.navigan import read_navigan
-from semanifold.paths.presets import Form
 from semanifold.paths.warped import CITE as WARPED
 from semanifold.paths.warped import WarpedPaths
 from semanifold.paths.weights import WeightPaths

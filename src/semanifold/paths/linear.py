@@ -12,7 +12,7 @@ from semanifold.edits import EditInfo, Lattice
 from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
 from semanifold.paths.base import LatentPaths, PathSetInfo, info_for, moving_size
-from semanifold.paths.presets import FORMS, Form
+from semanifold.paths.kinds import FORMS, Form
 
 CITE = ("Voynov, Babenko 2020, Unsupervised Discovery of Interpretable Directions, arXiv:2002.03754",)
 

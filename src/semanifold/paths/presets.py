@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from semanifold.errors import SemanifoldError, near_names, shown
 
-Form = Literal["fc", "linear", "id", "ortho", "projective", "random"]
-FORMS = ("fc", "linear", "id", "ortho", "projective", "random")
-CLOSED = ("joint", "pca", "sefa")
-"""Methods that need nothing but a generator."""
-WEIGHT_KINDS = ("weights-svd", "weights-hessian")
-"""Sets in weights that can be trained (arXiv:2011.13786, sections 3.1 and 3.3)."""
-KINDS = ("warped", *FORMS, *WEIGHT_KINDS, *CLOSED)
-"""What a training can learn, or measure."""
 ALONG_RATE = 0.15
 """Paths that start along the directions of a closed form learn at this share of a preset's rate, so that they stay near."""
 
@@ -181,16 +172,6 @@ PRESETS: Mapping[str, Preset] = {
     "faces-linear": replace(FACES, about="the bundled faces, straight paths in w; minutes on a laptop", paths="projective"),
 }
 """By name; the first five are those of WarpedGANSpace's scripts (its table of hyper-parameters), the next two Navigan's."""
-
-
-def check_kind(name: str) -> None:
-    """Refuse what is none of :data:`KINDS`.
-
-    Raises:
-        SemanifoldError: with the near names.
-    """
-    if name not in KINDS:
-        raise SemanifoldError(f"There is no kind of paths {shown(name, 40)!r}: {near_names(name, KINDS)}")
 
 
 def find_preset(name: str) -> Preset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from semanifold.ranking.scores import Array, Scores
 
@@ -79,7 +80,7 @@ def _straight(scores: Scores) -> Array:
     return np.nan_to_num(np.abs(scores.pearson))
 
 
-def _dominant(scores: Scores, lead: float) -> Array:
+def _dominant(scores: Scores, lead: float) -> NDArray[np.bool_]:
     """Return whether an attribute's slope along a path is the steepest, by far enough: ``[K, A]`` booleans."""
     steep = _steep(scores)
     ranked = np.sort(np.concatenate([np.zeros((len(steep), 1)), steep], axis=1), axis=1)

@@ -19,7 +19,6 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from semanifold import __version__
 from semanifold.errors import SemanifoldError, shown
 from semanifold.storage.files import PART, is_file, write_text
 from semanifold.storage.locks import LOCK, FolderLock, lock_folder
@@ -36,6 +35,7 @@ from semanifold.storage.run_records import (
     read_record,
     refuse_code,
 )
+from semanifold.version import __version__
 
 __all__ = [
     "CHECKPOINT",
