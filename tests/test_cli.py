@@ -555,6 +555,7 @@ def test_bad_input_gives_one_sentence_and_writes_nothing(nonsense, capfd, words)
         (["transfer"], "transfer needs RUN;"),
         (discover("--layers", "a-b"), "--layers: layers are given as first-last"),
         (["sample", "--seeds", "0-99999999"], "at most 10000 seeds"),
+        (["sample", "--seeds", ""], "seeds are numbers and ranges, such as 7 or 0-15, but got ''"),
         (discover("--distance", "lpips-alx"), "lpips-alex"),
     ],
 )

@@ -156,7 +156,8 @@ def test_a_generator_with_an_edit_inside_makes_the_edited_pictures(found, capsys
     for words, sentence in {
         ("bake", "svd:2", "baked.safetensors", "--generator", "g.safetensors"): "exists already",
         ("bake", "svd:2", "baked.npz", "--generator", "g.safetensors"): "must end in .safetensors",
-        ("bake", "svd:2", "new.safetensors", "--strength", "nan", "--generator", "g.safetensors"): "finite number",
+        ("bake", "svd:2", "new.safetensors", "--strength", "nan", "--generator", "g.safetensors"): "-1000 to 1000",
+        ("bake", "svd:2", "new.safetensors", "--strength", "1e30", "--generator", "g.safetensors"): "-1000 to 1000",
         ("bake", "faces:smile", "new.safetensors"): "moves codes",
         (
             "bake",
@@ -194,6 +195,27 @@ def test_a_t_beyond_the_usable_range_is_said(found, capsys):
     assert "range of t   -0.75 to 0.5, -0.75 to 0.5, -0.75 to 0.5" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("damage", ["cut short", "of another search"])
+def test_a_damaged_set_of_an_unfinished_run_is_found_again(damage, tmp_path, monkeypatch, capsys):
+    words = ("weights", "svd", "--layer", "convs.2", "--k", 2, "--generator", "g.safetensors", "--out", tmp_path / "run")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("semanifold.actions.weights.draw", stop)
+        assert run(*words) == 130
+    file = tmp_path / "run" / "paths.safetensors"
+    good = file.read_bytes()
+    if damage == "cut short":
+        file.write_bytes(good[:-100])
+    else:
+        save_paths(weight_paths(load_generator("g.safetensors"), "svd", layers="convs.3", k=3, progress=False), file)
+    assert run(*words) == 0
+    assert file.read_bytes() == good
+    assert ("the directions are found again" in capsys.readouterr().err) == (damage == "cut short")
+
+
 def test_the_paths_are_walked(found):
     assert run("traverse", "svd", "--generator", "g.safetensors", "--seeds", "0-1", "--steps", 3, "--out", "walk") == 0
     assert not list(Path("walk").glob("*/codes.safetensors")), "no codes move"
@@ -229,13 +251,23 @@ def test_combinations_of_directions_are_trained(capsys):
     one = combined[2].deltas["convs.2"].flatten()
     rest = one - span.T @ torch.linalg.lstsq(span.T, one[:, None]).solution[:, 0]
     assert rest.norm() < 1e-4 * one.norm(), "combinations of the given directions and nothing else"
+    twin = StyleGAN2(StyleGAN2Config(16, 6, 6, (5, 4, 4), mapping_layers=2), name="twin", seed=4)
+    save_generator(twin, "twin.safetensors", overwrite=True)
     capsys.readouterr()
+    assert (
+        run(*words, "--kind", "weights-hessian", "--basis", "axes", "--generator", "twin.safetensors", "--out", "learned5") == 0
+    )
+    assert "was found on small, a generator with the same layers" in capsys.readouterr().err
+    assert load_paths("learned5").info.fingerprint == twin.fingerprint
     for extra, sentence in {
         ("--kind", "weights-hessian", "--basis", "axes", "--layer", "convs.2"): "layers of a --basis are its own",
         ("--kind", "weights-svd", "--basis", "axes"): "--basis means nothing to weights-svd paths",
         ("--kind", "weights-hessian", "--basis", "nowhere"): "nowhere",
         ("--kind", "weights-svd", "--space", "w"): "--space means nothing to weights-svd paths",
         ("--kind", "warped", "--layer", "convs.2"): "--layer means nothing to warped paths",
+        ("--kind", "weights-svd", "--k", 1001): "weights-svd paths has at most 1,000 of them",
+        ("--kind", "ortho", "--k", 10_001): "ortho paths has at most 10,000 of them",
+        ("--kind", "ortho", "--reconstructor", "lenet"): "at least 32 pixels, but these have 16",
         ("--kind", "weights-svd", "--layer", "conv2"): "has no layer 'conv2'",
         ("--kind", "weights-svd", "--layer", "convs.1", "convs.2"): "name one --layer",
     }.items():

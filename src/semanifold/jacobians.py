@@ -18,6 +18,9 @@ def pull_back(pictures: Pictures, zero: Tensor, root: Tensor, probes: int, chunk
     for count in _chunks(probes, chunk):
         leaf = zero.expand(count, -1).detach().requires_grad_()
         images = pictures(leaf)
+        if not images.requires_grad:  # small pictures do not depend on late layers
+            rows.append(torch.zeros_like(leaf))
+            continue
         omega = torch.randn(images.shape, generator=draws).to(images)
         rows.append(torch.autograd.grad((images * (root * omega)).sum(), leaf)[0])
     return torch.cat(rows)

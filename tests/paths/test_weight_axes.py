@@ -10,16 +10,18 @@ from torch import Tensor
 
 import semanifold as sm
 from semanifold.distances import BACKBONES, feature_distance, l2, lpips_from
+from semanifold.eigenpairs import Eigenpairs
 from semanifold.errors import SemanifoldError
 from semanifold.generators.editing import weight_of
 from semanifold.locality.metrics import mse_ratio
 from semanifold.masks import as_mask
 from semanifold.paths.navigan import layer_name
 from semanifold.paths.weight_axes import joint_weight_paths
-from semanifold.paths.weight_hessian import hessian_paths, hessian_product, leading
+from semanifold.paths.weight_hessian import hessian_paths, hessian_product, leading, read_state, write_state
 from semanifold.paths.weight_masked import masked_weight_paths
 from semanifold.paths.weight_ranges import SEEN, Look, Walk, calibrated
 from semanifold.paths.weights import svd_paths
+from semanifold.storage.tensors import read_tensors, write_tensors
 
 LAYER = layer_name(settings("hessian_small")["layer_ix"])
 DISTANCES = {
@@ -183,12 +185,57 @@ def test_a_search_goes_on_where_it_broke_off(generator, codes, tmp_path):
     values = again.info.measured["eigenvalue"]
     assert list(values) == sorted(values, reverse=True)
     assert max(again.info.measured["residual"]) <= 1e-3
+    hessian_paths(generator, [LAYER], 6, checkpoint=state, every=0, progress=False, **ways)
+    ended = hessian_paths(generator, [LAYER], 6, checkpoint=state, progress=False, **ways)
+    assert torch.equal(ended.basis, whole.basis), "a search that had ended goes no further"
     for wrong in ({"k": 5}, {"samples": 3}):
         with pytest.raises(SemanifoldError, match="of another search"):
             hessian_paths(generator, [LAYER], **{"k": 6, "checkpoint": state, "progress": False, **ways, **wrong})
     state.write_bytes(b"nothing")
-    with pytest.raises(SemanifoldError, match=r"state\.safetensors"):
+    with pytest.raises(SemanifoldError, match=r"state\.safetensors.* remove the checkpoint to begin again"):
         hessian_paths(generator, [LAYER], 6, checkpoint=state, progress=False, **ways)
+
+
+@pytest.mark.parametrize("wrong", ["nan", "no rows", "flipped", "whole numbers", "checksum", "count", "truth"])
+def test_a_damaged_state_of_a_search_is_refused(wrong, tmp_path):
+    like = torch.zeros(1, 9)
+    good = Eigenpairs(torch.eye(9)[:4], 2 * torch.eye(9)[:4], torch.eye(9)[4:6], 4)
+    write_state(good, tmp_path / "s", "key")
+    assert torch.equal(read_state(tmp_path / "s", "key", like).products, good.products)
+    basis, ahead = good.basis.clone(), good.ahead
+    if wrong == "nan":
+        basis[0, 0] = torch.nan
+    if wrong == "no rows":  # it would multiply nothing for ever
+        ahead = ahead[:0]
+    bad = Eigenpairs(basis, good.products, ahead, {"count": -1, "truth": True}.get(wrong, 4))
+    if wrong == "whole numbers":
+        bad = Eigenpairs(good.basis.long(), good.products.long(), good.ahead.long(), 4)
+    write_state(bad, tmp_path / "s", "key")
+    header, tensors, _ = read_tensors(tmp_path / "s")
+    if wrong == "flipped":
+        tensors["products"][1, 1] = 3
+    if wrong == "checksum":
+        header["crc32"] = "x"
+    write_tensors(tmp_path / "s", tensors, header)
+    with pytest.raises(SemanifoldError, match=r"damaged.*remove (it|the checkpoint) to begin again"):
+        read_state(tmp_path / "s", "key", like)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_refused(generator, tmp_path):
+    for place in (tmp_path, tmp_path / "nowhere" / "s", "a\0b/s"):
+        with pytest.raises(SemanifoldError, match="A checkpoint is a file in a folder that is there"):
+            sm.weight_paths(generator, "hessian", k=1, checkpoint=place, progress=False)
+    with pytest.raises(SemanifoldError, match="cannot be written"):
+        write_state(Eigenpairs(*3 * [torch.eye(3)], 4), tmp_path / ("x" * 300), "key")
+    with pytest.raises(SemanifoldError, match="A distance returns one number per picture"):
+        sm.weight_paths(generator, "hessian", k=1, distance=lambda *_: 0, samples=1, progress=False)
+
+
+def test_pictures_too_small_to_depend_on_a_layer_are_refused():
+    generator = sm.load_generator(str(REFERENCE / "stylegan2_rosinality" / "generator.pt"))
+    for find in (joint_weight_paths, lambda *a, **k: masked_weight_paths(*a[:2], "box:0,0,0.5,1", *a[2:], **k)):
+        with pytest.raises(SemanifoldError, match=r"do not change with the weights of convs\.5.* larger pictures"):
+            find(generator, ["convs.5"], 1, samples=1, size=4, progress=False)
 
 
 class Slider(torch.nn.Module):

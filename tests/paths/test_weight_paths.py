@@ -25,6 +25,7 @@ from semanifold.paths.training import adam
 from semanifold.paths.training_draws import Draw
 from semanifold.paths.training_step import TrainingSettings, TrainingStep, run_step
 from semanifold.paths.weights import WeightPaths, info_of, matrix, matrix_shape, svd_paths, unmatrix
+from semanifold.storage.tensors import read_tensors, write_tensors
 
 FOLDER = REFERENCE / "weight_deformation"
 CONFIG = settings("weight_deformation")
@@ -122,6 +123,33 @@ def test_a_checkpoint_without_its_eigenvectors_says_what_is_missing(tmp_path):
         layer_index("convs.0")
 
 
+@pytest.mark.parametrize("damage", ["complex", "huge", "whole numbers", "no shape"])
+@pytest.mark.parametrize("kind", ["deformation", "eigenvectors", "coefficients", "singular"])
+def test_files_of_navigan_with_other_tensors_are_refused(kind, damage, tmp_path):
+    bad = {
+        "complex": lambda x: x.to(torch.complex64),
+        "huge": lambda x: 1e38 * x,
+        "whole numbers": lambda x: x.long(),
+        "no shape": lambda _: torch.ones(()),
+    }[damage]
+    change, path = bad(torch.ones(1, 1, 4, 4, 3, 3)), tmp_path / "checkpoint.pt"
+    if kind == "deformation":
+        torch.save({"layer_ix": 1, "shift": change}, path)
+    elif kind == "eigenvectors":
+        path = tmp_path / "eigenvectors_layer1_x.pt"
+        torch.save(change, path)
+    elif kind == "coefficients":
+        torch.save(torch.ones(3, 1, 4, 4, 3, 3), tmp_path / "eigenvectors_layer1_x.pt")
+        torch.save({"generator": {"convs.1.conv.direction_to_basis_coefs": bad(torch.ones(2, 3))}}, path)
+    else:
+        held = {"u": bad(torch.ones(36, 4)), "vh": torch.ones(4, 4), "weight": torch.ones(1, 4, 4, 3, 3)}
+        held = held | {"direction_to_eigenvalues_delta": torch.ones(2, 4)}
+        held = held | ({"weight": bad(held["weight"]), "u": torch.ones(36, 4)} if damage == "no shape" else {})
+        torch.save({"generator": {f"convs.1.conv.{name}": value for name, value in held.items()}}, path)
+    with pytest.raises(SemanifoldError, match=r"damaged|expected"):
+        load_paths(path)
+
+
 def small(**changes) -> StyleGAN2:
     return StyleGAN2(StyleGAN2Config(16, 6, 6, (5, 4, 4), mapping_layers=2, **changes), seed=3)
 
@@ -206,6 +234,12 @@ def test_files_hold_paths_and_edits_of_weights(tmp_path):
         edit = load_edit(tmp_path / "edit.safetensors")
         t = [-1.0, 0.0, 0.7]
         assert torch.equal(edit.images(generator, 5, t), paths[1].images(generator, 5, t))
+    # numbers of any precision are read, also where they differ
+    file = read_tensors(tmp_path / "set.safetensors")
+    kinds = dict(zip(file.tensors, (torch.float16, torch.float64, torch.float32, torch.bfloat16), strict=True))
+    mixed = {key: value.to(kinds[key]) for key, value in file.tensors.items()}
+    write_tensors(tmp_path / "set.safetensors", mixed, file.header)
+    assert load_paths(tmp_path / "set.safetensors")[0].images(generator, 5, [0.7]).dtype == torch.float32
     with pytest.raises(SemanifoldError, match=r"those of .* are \[6, 5, 3, 3\]|has no layer|are \["):
         paths.check_generator(StyleGAN2(StyleGAN2Config(16, 6, 6, (6, 5, 5), mapping_layers=2)))
 

@@ -153,7 +153,7 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
         kind = command.training.reconstructor or preset.reconstructor
         differences = preset.differences
         reconstructor = make_reconstructor(kind, k, channels, size=size, seed=seed, differences=differences)
-    check_fits(reconstructor, k, channels)
+    check_fits(reconstructor, k, generator.picture_shape)
     if command.lambda_mask is not None and command.mask is None:
         raise SemanifoldError("lambda-mask needs a --mask.")
     mask = (

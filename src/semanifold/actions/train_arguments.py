@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import cast
 
 from semanifold.actions.directions import closed_paths
+from semanifold.actions.terminal import remark
 from semanifold.actions.weights import weight_paths_to_train
 from semanifold.commands.train import Kind, Training
+from semanifold.edits.base import UNKNOWN, origin
 from semanifold.errors import SemanifoldError, near_names, shown
 from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet, default_space
@@ -18,6 +20,7 @@ from semanifold.paths.presets import ALONG_RATE, ALONG_REACH, Preset
 from semanifold.paths.training_draws import Prior, usual_distance
 from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import INITS, Init, warped_paths
+from semanifold.paths.weight_methods import MOST_PATHS as MOST_WEIGHT_PATHS
 from semanifold.paths.weights import WeightPaths
 
 ONLY_WARPED = ("dipoles", "gamma", "fixed_gammas", "learn_alphas")
@@ -28,6 +31,8 @@ WEIGHT_MAGNITUDES = (0.5, 1.5)
 """Least and greatest step of paths in weights, of which 1 is a change that is seen at once."""
 MOST_PAIRS = 1 << 20
 """Paths times dipoles; the largest published set has a tenth of it."""
+MOST_PATHS = 10_000
+"""Paths of a set without support vectors."""
 MOST_DRAWS = 1_000_000
 ANY = Preset("any generator", space=None, dipoles=32, init="spread", differences=True)
 
@@ -64,14 +69,18 @@ def form_of(asked: Kind, preset: Preset) -> str | None:
 def place_of(asked: Kind, generator: Generator, preset: Preset) -> tuple[str, int]:
     """Return the space of the paths and how many there are."""
     space = asked.space or ("w+" if asked.layers else preset.space) or default_space(generator)
-    if kind_of(asked, preset) in WEIGHT_KINDS:
+    kind = kind_of(asked, preset)
+    if kind in WEIGHT_KINDS:
         space = next(iter(generator.spaces))  # where pictures are drawn
     k = preset.k if asked.k is None else asked.k
     if k < 1:
         raise SemanifoldError(f"A set has at least 1 path, but k is {k}.")
+    if kind != "warped" and k > (most := MOST_WEIGHT_PATHS if kind in WEIGHT_KINDS else MOST_PATHS):
+        raise SemanifoldError(f"A set of {kind} paths has at most {most:,} of them, but k is {shown(str(k), 20)}.")
     pairs = k * (preset.dipoles if asked.dipoles is None else asked.dipoles)
-    if pairs > MOST_PAIRS:
-        raise SemanifoldError(f"A set has at most {MOST_PAIRS:,} pairs of support vectors, but k times dipoles is {pairs}.")
+    if kind == "warped" and pairs > MOST_PAIRS:
+        found = shown(str(pairs), 20)
+        raise SemanifoldError(f"A set has at most {MOST_PAIRS:,} pairs of support vectors, but k times dipoles is {found}.")
     return space, k
 
 
@@ -129,7 +138,12 @@ def read_basis(asked: Kind, generator: Generator) -> WeightPaths:
             "(or joint, mask) writes such a set."
         )
     basis.check_generator(generator)
-    return basis.to(generator.device)
+    if basis.info.fingerprint not in (UNKNOWN, generator.fingerprint):
+        remark(
+            f"{shown(str(asked.basis), 200)} was found on {origin(basis.info.generator)}, a generator with the same layers; "
+            f"it may mean less on {generator.name}."
+        )
+    return basis.with_info(generator=generator.name, fingerprint=generator.fingerprint).to(generator.device)
 
 
 def settings_of(

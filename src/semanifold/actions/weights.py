@@ -46,7 +46,9 @@ def find_weights(command: Weights) -> int:
         say(f"{folder} is finished already; --overwrite does it again.")
     else:
         with working(run):
-            paths = found_before(run.folder / PATHS, generator)  # the search may have been done when the sheet was not
+            paths = found_before(
+                run.folder / PATHS, generator, layers, command.k
+            )  # the search may have been done when the sheet was not
             if paths is None:
                 paths = find(command, generator, layers, run.folder / CHECKPOINT)
                 save_paths(paths, run.path(PATHS))
@@ -78,13 +80,18 @@ def find(command: Weights, generator: Generator, layers: tuple[str, ...], checkp
         )
 
 
-def found_before(file: Path, generator: Generator) -> WeightPaths | None:
+def found_before(file: Path, generator: Generator, layers: tuple[str, ...], k: int) -> WeightPaths | None:
     """Return the directions that an earlier run of the same command has found, measured and written; None if there are none."""
-    held = load_paths(file) if is_file(file) else None
-    if not isinstance(held, WeightPaths) or "evenness" not in held.info.measured:
+    try:
+        held = load_paths(file) if is_file(file) else None
+        if not isinstance(held, WeightPaths) or "evenness" not in held.info.measured:
+            return None
+        held.check_generator(generator)
+    except SemanifoldError as error:
+        remark(f"{str(error).rstrip('.')}; the directions are found again.")
         return None
-    held.check_generator(generator)
-    return held.to(generator.device)
+    expected = (generator.fingerprint, layers, k)
+    return held.to(generator.device) if (held.info.fingerprint, tuple(held.layers), len(held)) == expected else None
 
 
 def tell_ranges(paths: WeightPaths) -> None:

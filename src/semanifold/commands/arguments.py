@@ -110,7 +110,7 @@ def inputs_for_seeds(words: Sequence[str]) -> list[str]:
         value = value if equals else next(rest, None) if option in ("--seed", "--seeds") else None
         if (
             option not in ("--seed", "--seeds")
-            or value is None
+            or not value  # no text is no name of the folder that one is in
             or re.fullmatch(SEED, value)
             or not (is_file(value) or is_folder(value))
         ):

@@ -292,6 +292,11 @@ def save_generator(
     Raises:
         SemanifoldError: if the weights are not finite or the file cannot be written; nothing half-written remains.
     """
+    of_type(path, (str, os.PathLike), "The target is the name of a file")
+    of_type(layout, (type(None), str), "A layout is a name")
+    of_type(overwrite, bool, "overwrite is True or False")
+    if not callable(say):
+        raise SemanifoldError("say is a function of one text, such as print.")
     path = Path(path)
     row = next((row for row in ARCHITECTURES if type(generator) is row.make), None)
     if row is None:

@@ -178,7 +178,8 @@ def _made(header: dict[str, Any], tensors: dict[str, Tensor], name: str) -> Path
         check_numbers(tensors, ("num_batches_tracked",))
         with torch.device("meta"):
             paths = KINDS[kind].from_options(msgspec.structs.asdict(options), info)
-        paths.load_state_dict(tensors, assign=True)
+        plain = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+        paths.load_state_dict(plain, assign=True)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
         raise SemanifoldError(f"{what} is damaged: {last_line(error)}.") from error
     return paths

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from semanifold.edits.base import UNKNOWN, WEIGHTS
+from semanifold.edits.files import check_numbers
 from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.arrays import Arrays, open_arrays
 from semanifold.generators.checkpoints import Value
@@ -80,11 +81,13 @@ def read_navigan(arrays: Arrays, path: Path) -> WeightPaths | None:
 def _trained(arrays: Arrays, held: Mapping[Any, Any], prefix: str, index: int, kind: str, path: Path) -> WeightPaths:
     """Return the directions of a checkpoint."""
     name = shown(str(path), 200)
-    (coefficients,) = (part.float() for part in arrays.tensors([held[prefix + kind]]))
+    (coefficients,) = arrays.tensors([held[prefix + kind]])
+    _check({kind: coefficients}, name)
     if kind == SVD:
         if missing := [part for part in ("u", "vh", "weight") if not isinstance(held.get(prefix + part), Value)]:
             raise SemanifoldError(f"{name} holds trained singular values, but lacks {prefix}{missing[0]}.")
         u, vh = arrays.tensors([held[prefix + "u"], held[prefix + "vh"]])
+        _check({"u": u, "vh": vh}, name)
         layers = {layer_name(index): tuple(held[prefix + "weight"].shape)[1:]}
         return WeightPaths.from_svd(u, vh, layers, _info("trained singular values", REACH[SVD]), coefficients=coefficients)
     beside = sorted(p for p in path.parent.glob(f"eigenvectors_layer{index}_*.pt") if is_file(p))[:MOST_LAYERS]
@@ -133,7 +136,16 @@ def _vectors(vectors: Tensor, name: str) -> Tensor:
         raise SemanifoldError(
             f"{name} holds {list(vectors.shape)}, but changes of a weight are expected as [n, 1, out, in, k, k]."
         )
+    _check({"changes": vectors}, name)
     return vectors.float().flatten(1)
+
+
+def _check(tensors: Mapping[str, Tensor], name: str) -> None:
+    """Refuse tensors that hold no finite numbers of a usual size."""
+    try:
+        check_numbers(tensors, ())
+    except SemanifoldError as error:
+        raise SemanifoldError(f"{name} is damaged: {error}; get a fresh copy.") from error
 
 
 def _basis(vectors: Tensor, index: int, shape: tuple[int, ...], method: str, reach: float) -> WeightPaths:

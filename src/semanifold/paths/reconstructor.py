@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import torch
@@ -31,6 +31,7 @@ class Reconstructor(nn.Module, ABC):
 
     Attributes:
         kind: what settings and files call this network.
+        least: height and width of the smallest pictures that it can look at.
         paths: K, the number of paths it tells apart.
         channels: c, colours of one picture.
         size: height and width that pictures are brought to first; None leaves them as they are.
@@ -39,6 +40,7 @@ class Reconstructor(nn.Module, ABC):
     """
 
     kind: ClassVar[str]
+    least: ClassVar[int] = 1
     paths: int
     channels: int
     size: int | None
@@ -87,6 +89,7 @@ class LeNet(Reconstructor):
     """Three convolutions of 5 x 5 and two small heads; for small pictures, of at least 32 pixels."""
 
     kind: ClassVar[str] = "lenet"
+    least: ClassVar[int] = 32
 
     def __init__(self, paths: int, channels: int, size: int | None = None) -> None:
         """Make the network with PyTorch's random weights; arguments as the attributes."""
@@ -119,11 +122,7 @@ class LeNet(Reconstructor):
 
     def features(self, pair: Tensor) -> Tensor:
         """See :meth:`Reconstructor.features`; f = 120."""
-        if min(pair.shape[-2:]) < 32:
-            raise SemanifoldError(
-                f"A LeNet reconstructor needs pictures of at least 32 pixels, but these have {min(pair.shape[-2:])}; "
-                "give it an input size of 32, or take a resnet."
-            )
+        _check_size(self, pair.shape[-2:])
         return self.feature_extractor(pair).mean((-2, -1))
 
 
@@ -255,14 +254,24 @@ def save_reconstructor(reconstructor: Reconstructor, path: str | os.PathLike[str
         part.write_bytes(buffer.getvalue())
 
 
-def check_fits(reconstructor: Reconstructor, paths: int, channels: int) -> None:
-    """Refuse a reconstructor for another number of paths or other pictures.
+def check_fits(reconstructor: Reconstructor, paths: int, picture: tuple[int, int, int]) -> None:
+    """Refuse a reconstructor for another number of paths or other pictures ``(c, h, w)``.
 
     Raises:
         SemanifoldError: naming both sizes.
     """
-    if (reconstructor.paths, reconstructor.channels) != (paths, channels):
+    if (reconstructor.paths, reconstructor.channels) != (paths, picture[0]):
         raise SemanifoldError(
             f"The reconstructor tells {reconstructor.paths} paths apart in pictures of {reconstructor.channels} channels, but "
-            f"there are {paths} paths and pictures of {channels} channels; give the one that was trained with these paths."
+            f"there are {paths} paths and pictures of {picture[0]} channels; give the one that was trained with these paths."
+        )
+    if reconstructor.size is None:
+        _check_size(reconstructor, picture[1:])
+
+
+def _check_size(reconstructor: Reconstructor, sides: Sequence[int]) -> None:
+    if min(sides) < reconstructor.least:
+        raise SemanifoldError(
+            f"A {type(reconstructor).__name__} reconstructor needs pictures of at least {reconstructor.least} pixels, but these "
+            f"have {min(sides)}; give it an input size of {reconstructor.least}, or take a resnet."
         )

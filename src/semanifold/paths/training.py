@@ -152,7 +152,7 @@ def train_paths(
     """
     settings.prior.check(generator)
     paths.check_generator(generator)
-    check_fits(reconstructor, len(paths), generator.picture_shape[0])
+    check_fits(reconstructor, len(paths), generator.picture_shape)
     if (settings.lambda_mask > 0) != (mask is not None):
         raise SemanifoldError("A mask and lambda-mask belong together: give both, or neither.")
     if paths.space(generator) != settings.prior.space:

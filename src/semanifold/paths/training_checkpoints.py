@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from torch import Tensor
 from semanifold.errors import SemanifoldError, shown
 from semanifold.storage.files import replacing
 from semanifold.storage.records import checked
-from semanifold.storage.tensors import HEADER, read_tensors
+from semanifold.storage.tensors import HEADER, checksum, read_tensors
 
 FORMAT = "semanifold-training-1"
 NEWEST = "checkpoint.safetensors"
@@ -49,7 +48,7 @@ def training_key(facts: Mapping[str, Any]) -> str:
 def save_checkpoint(folder: Path, standing: Standing, key: str) -> None:
     """Write ``checkpoint.safetensors`` whole or not at all; the one that was there becomes the previous one."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in standing.tensors.items()}
-    header = {"format": FORMAT, "key": key, "iteration": standing.iteration, "crc32": _checksum(tensors)}
+    header = {"format": FORMAT, "key": key, "iteration": standing.iteration, "crc32": checksum(tensors)}
     with replacing(folder / NEWEST) as part:
         save_file(tensors, part, metadata={HEADER: json.dumps(header)})
         if (folder / NEWEST).exists():
@@ -146,15 +145,6 @@ def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:
     header = checked(file.header, Header, "its header")
     # Copied into memory of their own: a file's tensors may be badly aligned, and BLAS then rounds otherwise.
     tensors = {name: tensor.clone() for name, tensor in file.tensors.items()}
-    if header.crc32 != _checksum(tensors):
+    if header.crc32 != checksum(tensors):
         raise SemanifoldError("its bytes have changed")
     return header, tensors
-
-
-def _checksum(tensors: Mapping[str, Tensor]) -> int:
-    total = 0
-    for name in sorted(tensors):
-        total = zlib.crc32(name.encode(), total)
-        if tensors[name].numel():
-            total = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, total)
-    return total

@@ -153,7 +153,8 @@ def changes_of(
     pulled = torch.cat(rows)
     if not (torch.isfinite(pulled).all() and pulled.any()):
         raise SemanifoldError(
-            f"Pictures of {space.generator.name} do not change there, or by infinite amounts; choose another layer or mask."
+            f"Pictures of {space.generator.name} do not change with the weights of {', '.join(space.layers)}, or by infinite "
+            "amounts; choose another layer or mask, or larger pictures."
         )
     basis = _leading_rows(pulled, min(kept, n * probes))
     inside, outside = [], []

@@ -7,9 +7,12 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
+import msgspec
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.func import functional_call, jvp, vjp
 
@@ -23,9 +26,10 @@ from semanifold.paths.weight_axes import WeightSpace, codes_for
 from semanifold.paths.weights import CITE, WeightPaths, info_of
 from semanifold.progress import Watch, watching
 from semanifold.storage.files import is_file
-from semanifold.storage.tensors import read_tensors, write_tensors
+from semanifold.storage.records import checked
+from semanifold.storage.tensors import checksum, read_tensors, write_tensors
 
-FORMAT = "semanifold-eigenpairs-1"
+FORMAT, PARTS = "semanifold-eigenpairs-1", ("basis", "products", "ahead")
 SAVE_EVERY = 30.0
 """Seconds between two writings of the state of a search."""
 TOLERANCE = 1e-2
@@ -85,7 +89,12 @@ def _curved(distance: Distance, plain: Tensor, direction: Tensor) -> Tensor:
     """Return the product of a direction with the Hessian of the summed distances to the pictures themselves."""
     with torch.enable_grad():
         images = plain.clone().requires_grad_()
-        slope = torch.autograd.grad(distance(images, plain).sum(), images, create_graph=True)[0]
+        found = distance(images, plain)
+        if not isinstance(found, Tensor) or not found.requires_grad:
+            raise SemanifoldError(
+                "A distance returns one number per picture that can be differentiated, as semanifold.distances.l2."
+            )
+        slope = torch.autograd.grad(found.sum(), images, create_graph=True)[0]
         return torch.autograd.grad((slope * direction).sum(), images)[0]
 
 
@@ -146,16 +155,17 @@ def leading(
     state = state or begin(size, block, like, seed)
     with watching(progress, "finding eigenvectors of the Hessian") as tell:
         while True:
+            if len(state.basis):  # asked before each step, so that a search that had ended goes no further
+                values, vectors, residuals = state.pairs(min(k, len(state.basis)))
+                found = int((residuals <= tolerance).sum()) if len(values) == k else 0
+                tell({"step": found, "steps": k, "largest": float(values[0]), "products": f"{state.multiplied} products"})
+                if found == k or state.multiplied >= min(limit, size) or len(state.basis) + block > size:
+                    return Spectrum(values, vectors, residuals, state.multiplied)
             state = step(state, product, k, most)
             if not torch.isfinite(state.products).all():
                 raise SemanifoldError("The pictures change by NaN or infinite amounts with these weights; choose another layer.")
             if keep is not None:
                 keep(state)
-            values, vectors, residuals = state.pairs(min(k, len(state.basis)))
-            found = int((residuals <= tolerance).sum()) if len(values) == k else 0
-            tell({"step": found, "steps": k, "largest": float(values[0]), "products": f"{state.multiplied} products"})
-            if found == k or state.multiplied >= min(limit, size) or len(state.basis) + block > size:
-                return Spectrum(values, vectors, residuals, state.multiplied)
 
 
 def hessian_paths(
@@ -214,10 +224,27 @@ def hessian_paths(
 
 
 def write_state(state: Eigenpairs, path: str | os.PathLike[str], key: str) -> None:
-    """Write the state of a search as safetensors, whole or not at all."""
-    tensors = {"basis": state.basis, "products": state.products, "ahead": state.ahead}
-    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_tensors(path, held, {"format": FORMAT, "key": key, "multiplied": state.multiplied})
+    """Write the state of a search as safetensors, whole or not at all.
+
+    Raises:
+        SemanifoldError: if it cannot be written.
+    """
+    held = {part: getattr(state, part).detach().cpu().contiguous() for part in PARTS}
+    header = {"format": FORMAT, "key": key, "multiplied": state.multiplied, "crc32": checksum(held)}
+    try:
+        write_tensors(path, held, header)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise SemanifoldError(
+            f"The checkpoint {shown(os.fspath(path), 200)} cannot be written ({shown(str(error), 80)})."
+        ) from error
+
+
+class Header(msgspec.Struct, frozen=True):
+    """The header of a state: which search it belongs to, how many rows were multiplied, and the checksum of its tensors."""
+
+    key: str
+    multiplied: Annotated[int, msgspec.Meta(ge=1, lt=1 << 53)]
+    crc32: int
 
 
 def read_state(path: str | os.PathLike[str], key: str, like: Tensor) -> Eigenpairs | None:
@@ -233,15 +260,22 @@ def read_state(path: str | os.PathLike[str], key: str, like: Tensor) -> Eigenpai
     """
     if not is_file(path):
         return None
-    name, (header, tensors, _) = shown(os.fspath(path), 200), read_tensors(path)
-    sizes = [tensors[part].shape if part in tensors else None for part in ("basis", "products", "ahead")]
-    count = header.get("multiplied")
-    sound = sizes[0] == sizes[1] and all(size is not None and len(size) == 2 and size[1] == like.shape[1] for size in sizes)
-    if not sound or header.get("format") != FORMAT or header.get("key") != key or not isinstance(count, int):
-        raise SemanifoldError(f"The checkpoint {name} is damaged, or of another search; remove it to begin again.")
+    name = shown(os.fspath(path), 200)
+    try:
+        file = read_tensors(path, "checkpoint")
+        header = checked(file.header, Header, f"The header of {name}")
+    except SemanifoldError as error:
+        raise SemanifoldError(f"{str(error).rstrip('.')}; remove the checkpoint to begin again.") from error
     # copied into memory of their own: a file's tensors may be badly aligned, and products are then rounded otherwise
-    basis, products, ahead = (tensors[part].clone().to(like) for part in ("basis", "products", "ahead"))
-    return Eigenpairs(basis, products, ahead, count)
+    held = {part: file.tensors[part].clone() for part in PARTS if part in file.tensors}
+    fits = [each.ndim == 2 and each.shape[1] == like.shape[1] and each.dtype == like.dtype for each in held.values()]
+    sound = (
+        len(held) == len(PARTS) and all(fits) and len(held["basis"]) == len(held["products"]) and 0 not in map(len, held.values())
+    )
+    sound = sound and all(bool(torch.isfinite(each).all()) for each in held.values())
+    if not sound or file.header.get("format") != FORMAT or header.key != key or header.crc32 != checksum(held):
+        raise SemanifoldError(f"The checkpoint {name} is damaged, or of another search; remove it to begin again.")
+    return Eigenpairs(*(held[part].to(like) for part in PARTS), header.multiplied)
 
 
 def _keeper(path: str | os.PathLike[str], key: str, every: float) -> Callable[[Eigenpairs], None]:

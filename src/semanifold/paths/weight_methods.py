@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from semanifold.distances import Distance, l2
-from semanifold.errors import SemanifoldError, near_names, of_type, whole_number
+from semanifold.errors import SemanifoldError, near_names, of_type, shown, whole_number
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, editable_layers
 from semanifold.masks import Mask
@@ -18,6 +18,7 @@ from semanifold.paths.weight_masked import REFINEMENT, masked_weight_paths
 from semanifold.paths.weight_ranges import calibrated
 from semanifold.paths.weights import WeightPaths, svd_paths
 from semanifold.progress import Watch
+from semanifold.storage.files import is_folder
 
 Method = Literal["svd", "hessian", "joint", "mask"]
 METHODS = ("svd", "hessian", "joint", "mask")
@@ -64,8 +65,11 @@ def weight_paths(
         SemanifoldError: for a method or layers that are not there, a mask that is missing or of no use, or pictures that do not
             change.
     """
+    of_type(method, str, "A method is a name")
     if method not in METHODS:
-        raise SemanifoldError(f"There is no way {method!r} to find directions in weights: {near_names(method, METHODS)}")
+        raise SemanifoldError(
+            f"There is no way {shown(method, 40)!r} to find directions in weights: {near_names(method, METHODS)}"
+        )
     of_type(generator, Generator, "Directions are found in the weights of a generator")
     whole_number(k, 1, MOST_PATHS, "k, the number of directions,")
     whole_number(samples, 1, MOST_SAMPLES, "The number of samples, pictures that decide,")
@@ -73,6 +77,10 @@ def weight_paths(
     of_type(layers, (type(None), str, list, tuple), "Layers are a name, or a list of names")
     of_type(seeds, (type(None), list, tuple, range), "Seeds are a list of numbers")
     of_type(checkpoint, (type(None), str, os.PathLike), "A checkpoint is the name of a file")
+    if checkpoint is not None and (is_folder(checkpoint) or not is_folder(os.path.dirname(checkpoint) or ".")):
+        raise SemanifoldError(
+            f"A checkpoint is a file in a folder that is there, but {shown(os.fspath(checkpoint), 200)!r} is not."
+        )
     if not callable(distance):
         raise SemanifoldError("A distance is a function of two pictures, such as semanifold.distances.l2.")
     if (mask is None) == (method == "mask"):

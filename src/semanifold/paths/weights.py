@@ -113,7 +113,8 @@ class WeightPaths(PathSet):
         Raises:
             SemanifoldError: if sizes disagree, or numbers are not finite.
         """
-        rows, columns = matrix_shape(next(iter(layers.values()))) if layers else (0, 0)
+        shape = next(iter(layers.values()), ())
+        rows, columns = matrix_shape(shape) if len(shape) > 1 else (0, 0)
         if u.ndim != 2 or vh.ndim != 2 or (u.shape[0], vh.shape[1]) != (rows, columns) or u.shape[1] != vh.shape[0]:
             raise SemanifoldError(
                 f"Singular vectors [{rows}, r] and [r, {columns}] are expected for {_words(layers)}, but these are "

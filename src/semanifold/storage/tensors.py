@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,9 +18,10 @@ from semanifold.storage.records import MOST_BYTES, parse_json
 
 if TYPE_CHECKING:
     import safetensors.torch as files
+    import torch
     from torch import Tensor
 else:  # headers are read without torch
-    files = LazyModule("safetensors.torch")
+    files, torch = LazyModule("safetensors.torch"), LazyModule("torch")
 
 HEADER = "semanifold"
 MOST_TENSORS = 20_000
@@ -115,3 +117,13 @@ def read_tensors(path: str | os.PathLike[str], what: str = "file") -> TensorFile
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise SemanifoldError(f"{name} is damaged or cut short: {shown(str(error), 120)}.") from error
     return TensorFile(header_of(metadata, name), tensors, metadata)
+
+
+def checksum(tensors: Mapping[str, Tensor]) -> int:
+    """Return the CRC-32 of the names and bytes of tensors in main memory, which headers keep to tell damaged ones."""
+    total = 0
+    for name in sorted(tensors):
+        total = zlib.crc32(name.encode(), total)
+        if tensors[name].numel():
+            total = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, total)
+    return total
