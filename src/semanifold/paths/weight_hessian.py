@@ -275,7 +275,8 @@ def read_state(path: str | os.PathLike[str], key: str, like: Tensor) -> Eigenpai
     sound = sound and all(bool(torch.isfinite(each).all()) for each in held.values())
     if not sound or file.header.get("format") != FORMAT or header.key != key or header.crc32 != checksum(held):
         raise SemanifoldError(f"The checkpoint {name} is damaged, or of another search; remove it to begin again.")
-    return Eigenpairs(*(held[part].to(like) for part in PARTS), header.multiplied)
+    basis, products, ahead = (held[part].to(like) for part in PARTS)
+    return Eigenpairs(basis, products, ahead, header.multiplied)
 
 
 def _keeper(path: str | os.PathLike[str], key: str, every: float) -> Callable[[Eigenpairs], None]:
