@@ -46,9 +46,8 @@ def find_weights(command: Weights) -> int:
         say(f"{folder} is finished already; --overwrite does it again.")
     else:
         with working(run):
-            paths = found_before(
-                run.folder / PATHS, generator, layers, command.k
-            )  # the search may have been done when the sheet was not
+            # the search may have been done when the sheet was not
+            paths = found_before(run.folder / PATHS, generator, layers, command.k)
             if paths is None:
                 paths = find(command, generator, layers, run.folder / CHECKPOINT)
                 save_paths(paths, run.path(PATHS))
