@@ -1,6 +1,7 @@
 """What a person does on the command line, and what they get when the input makes no sense."""
 
 import ast
+import importlib
 import io
 import itertools
 import json
@@ -9,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, get_type_hints
 
 import numpy as np
 import pytest
@@ -21,7 +24,8 @@ import semanifold
 from semanifold import cli, media
 from semanifold.actions import results
 from semanifold.commands.arguments import from_arguments, seed_numbers, to_arguments
-from semanifold.commands.base import slug
+from semanifold.commands.base import Command, slug
+from semanifold.commands.table import COMMANDS, command_class
 from semanifold.edits import Lattice, load_edit, save_edit
 from semanifold.generators.loading import save_generator
 from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
@@ -587,7 +591,7 @@ def test_a_full_disk_in_the_middle_of_a_run(tmp_path, monkeypatch, capsys):
 # -------------------------------------------------------------------------------------------------------- help and imports
 
 
-@pytest.mark.parametrize("command", list(cli.COMMANDS))
+@pytest.mark.parametrize("command", list(COMMANDS))
 def test_every_command_has_help_that_names_each_argument(command, capsys):
     assert cli.main([command, "--help"]) == 0
     text = capsys.readouterr().out
@@ -600,7 +604,7 @@ def test_every_command_has_help_that_names_each_argument(command, capsys):
 def test_the_overview_lists_every_command(capsys):
     assert cli.main([]) == 0
     text = capsys.readouterr().out
-    assert all(f"  {name} " in text for name in cli.COMMANDS)
+    assert all(f"  {name} " in text for name in COMMANDS)
     assert cli.main(["--version"]) == 0
     assert semanifold.__version__ in capsys.readouterr().out
 
@@ -688,7 +692,12 @@ ROOMS = [
     {"manifolds", "paths", "inversion"},
     {"attributes", "ranking", "locality"},
     {"plots", "exchange", "pools", "traversal", "inspecting", "showing"},
-    {"cli", "commands", "actions", "app", "sweep", "__main__", "__init__"},
+    {"terminal"},
+    {"commands"},  # requests: they name their actions, and import none
+    {"actions"},
+    {"app", "sweep"},
+    {"cli"},
+    {"__main__", "__init__"},
 ]
 """DESIGN, section 2: a module imports its own floor and the floors below."""
 APART = [{"manifolds", "paths", "inversion"}]
@@ -724,6 +733,30 @@ def test_imports_go_one_way_between_the_rooms():
         for other in imports(path) - {own}:
             assert floor[other] <= floor[own], f"{path.relative_to(SRC)} imports {other}, which lies above it"
             assert not any({own, other} <= rooms for rooms in APART), f"{path.relative_to(SRC)} imports {other}, a room apart"
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "one search"])
+def test_every_command_is_a_request_that_names_its_action(command):
+    kind = command_class("discover").recorded_as() if command == "one search" else command_class(command)
+    assert kind.run is Command.run
+    module, _, function = kind.does.partition(":")
+    answer = getattr(importlib.import_module(module), function)
+    assert answer.__module__.startswith("semanifold.actions.")
+    assert next(iter(get_type_hints(answer).values())) is kind
+
+
+def test_a_request_that_is_settled_asks_for_no_action():
+    @dataclass(frozen=True)
+    class Asked(Command):
+        does: ClassVar[str] = "semanifold.nowhere:answer"
+        done: bool
+
+        def settled(self) -> bool:
+            return self.done
+
+    assert Asked(True).run() == 0
+    with pytest.raises(ModuleNotFoundError, match="nowhere"):
+        Asked(False).run()
 
 
 @pytest.fixture

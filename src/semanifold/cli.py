@@ -1,11 +1,7 @@
-"""The command line: one table of commands; each is a class whose fields are its arguments.
-
-Only the module of the command that was asked for is imported, so help and mistakes are quick.
-"""
+"""The command line: from words to a command, and from its mistakes to a sentence and an exit code."""
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import re
@@ -14,44 +10,15 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.commands.table import COMMANDS, JSON, QUIET, command_class
+from semanifold.errors import SemanifoldError, shown
 from semanifold.version import __version__
 
 if TYPE_CHECKING:
     from semanifold.commands.base import Command
 
-COMMANDS = {
-    "demo": ("semanifold.commands.demo:Demo", "make a mouth move and a head turn, with no download, into out/demo"),
-    "sample": ("semanifold.commands.files:Sample", "show pictures of a generator, one per seed"),
-    "mask": ("semanifold.commands.masks:ShowMask", "draw a mask on a picture, before any search"),
-    "discover": (
-        "semanifold.commands.discover:Discoveries",
-        "find a smooth sequence of pictures that changes only inside a mask",
-    ),
-    "transfer": ("semanifold.commands.edits:Transfer", "put an edit that was found on one face onto others"),
-    "combine": ("semanifold.commands.edits:Combine", "play several edits of one face at the same time"),
-    "render": ("semanifold.commands.edits:Render", "make the film of an edit again, with other timing or size"),
-    "play": ("semanifold.commands.play:Play", "play several edits one after the other, over a timeline, in one film"),
-    "directions": ("semanifold.commands.directions:Directions", "find straight paths in closed form, without training"),
-    "weights": ("semanifold.commands.weights:Weights", "find directions in the weights of a layer, also inside a mask"),
-    "train": ("semanifold.commands.train:Train", "learn paths through latent space without a label"),
-    "traverse": ("semanifold.commands.paths:Traverse", "walk the paths of a set both ways from a pool of codes"),
-    "measure": ("semanifold.commands.paths:Measure", "read attributes from every picture of a traversal"),
-    "rank": ("semanifold.commands.ranking:Rank", "say what each path changes, in one page, and name the best"),
-    "zoo": ("semanifold.commands.zoo:Zoo", "list and fetch the public weights that published programs use"),
-    "inspect": ("semanifold.commands.files:Inspect", "say what a file or a folder is, without running anything in it"),
-    "convert": ("semanifold.commands.files:Convert", "write a generator's weights as safetensors"),
-    "bake": ("semanifold.commands.weights:Bake", "write a generator with an edit of its weights inside"),
-    "rerun": ("semanifold.commands.rerun:Rerun", "repeat a run from its run.json, and say whether the results are the same"),
-    "bench": ("semanifold.commands.bench:Bench", "measure how local edits are, against other methods"),
-    "completion": ("semanifold.commands.completion:Completion", "print the script that completes words in your shell"),
-}
-"""Command, where it lives, what it does."""
-
 LONGEST_SENTENCE = 1000
 NO_MEMORY = "There is not enough memory for this; take smaller or fewer pictures, or a smaller --batch if the command has one."
-QUIET, JSON = ("--quiet", "-q"), "--json"
-"""What every command understands."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 2 for a mistake in the input (one line on stderr says what to do), 130 after Ctrl-C.
     """
-    from semanifold.actions.terminal import speaking  # noqa: PLC0415  (the overview needs none of it)
+    from semanifold.terminal import speaking  # noqa: PLC0415  (the overview needs none of it)
 
     words, quiet, as_json = spoken(sys.argv[1:] if argv is None else argv)
     prepare_streams()
@@ -83,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(words: Sequence[str]) -> int:
     """Run the command that words ask for, and say in a sentence what is wrong with them."""
-    from semanifold.actions.terminal import aside, facts, remark  # noqa: PLC0415  (the overview needs none of it)
+    from semanifold.terminal import aside, facts, remark  # noqa: PLC0415  (the overview needs none of it)
 
     facts(command=words[0])
     try:
@@ -131,7 +98,7 @@ def prepare_streams() -> None:
 
 def no_output(error: OSError) -> int:
     """Say on stderr, if that is open, that the results cannot be printed."""
-    from semanifold.actions.terminal import aside  # noqa: PLC0415  (the overview needs none of it)
+    from semanifold.terminal import aside  # noqa: PLC0415  (the overview needs none of it)
 
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (what is in its buffer would fail once more at the end)
     aside(f"semanifold: the output cannot be written ({error.strerror or error}); give it another place.")
@@ -167,18 +134,6 @@ def overview() -> str:
             "The arguments of a command:  semanifold COMMAND --help",
         ]
     )
-
-
-def command_class(name: str) -> type[Command]:
-    """Return the class of a command.
-
-    Raises:
-        SemanifoldError: for an unknown command, with the near names.
-    """
-    if name not in COMMANDS:
-        raise SemanifoldError(f"There is no command {shown(name, 40)!r}: {near_names(name, COMMANDS)}")
-    module, _, kind = COMMANDS[name][0].partition(":")
-    return getattr(importlib.import_module(module), kind)
 
 
 def parse(words: Sequence[str]) -> Command | None:

@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from semanifold.cli import COMMANDS, LONGEST_SENTENCE, command_class, main
+from semanifold.cli import LONGEST_SENTENCE, main
+from semanifold.commands.table import COMMANDS, command_class
 from semanifold.errors import shown
 
 MOST_SECONDS, MOST_BYTES = 10.0, 1 << 30

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from semanifold.actions.terminal import remark
 from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import EditModel, Model, Picture, Start
 from semanifold.commands.early import stamp_of
@@ -24,6 +23,7 @@ from semanifold.latents import Latents
 from semanifold.masks import Mask, parse_mask
 from semanifold.paths.carried import carried
 from semanifold.storage.runs import Run, begin_run
+from semanifold.terminal import remark
 
 ROUNDING = 1e-4
 """A t that lies outside of a range by less than this is at its end."""

@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 
 from semanifold.actions.base import facts_of, load, start_run
-from semanifold.actions.terminal import facts, hint, progress_line, say, show
 from semanifold.commands import early
 from semanifold.commands.base import FACES, code_words
 from semanifold.commands.bench import Bench
@@ -15,6 +14,7 @@ from semanifold.locality.methods import METHODS
 from semanifold.locality.worlds import world_of
 from semanifold.storage.files import write_text
 from semanifold.storage.runs import working
+from semanifold.terminal import facts, hint, progress_line, say, show
 
 TABLE, NUMBERS, FIGURE = "locality.md", "locality.json", "locality.png"
 

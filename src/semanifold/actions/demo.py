@@ -8,11 +8,11 @@ from pathlib import Path
 from semanifold.actions.discover import discover
 from semanifold.actions.edits import combine_edits, render_edit
 from semanifold.actions.results import MP4, STRIP
-from semanifold.actions.terminal import hint, muted, say, show
 from semanifold.commands.base import EditModel, Model, Output, Picture, Start
 from semanifold.commands.demo import Demo
 from semanifold.commands.discover import Discover, Search
 from semanifold.commands.edits import Combine, Render
+from semanifold.terminal import hint, muted, say, show
 
 MASK, PATH = "mouth", Path("faces:yaw")
 FRAMES = 12

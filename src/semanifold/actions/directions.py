@@ -9,7 +9,6 @@ import torch
 from semanifold import media
 from semanifold.actions.base import facts_of, load, read_mask, start_code, start_run
 from semanifold.actions.seen import changes_between
-from semanifold.actions.terminal import hint, progress_line, say, show
 from semanifold.commands.directions import Directions
 from semanifold.errors import SemanifoldError, counted
 from semanifold.generators.base import Generator
@@ -23,6 +22,7 @@ from semanifold.paths.files import PATHS, save_paths
 from semanifold.paths.joint import joint_paths
 from semanifold.paths.linear import LinearPaths
 from semanifold.storage.runs import working
+from semanifold.terminal import hint, progress_line, say, show
 
 SHEET = "paths.png"
 FRAMES, CELL = 7, 96

@@ -28,7 +28,6 @@ from semanifold.actions.results import (
     write_plot,
 )
 from semanifold.actions.seen import leak, what_changed
-from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
 from semanifold.commands.base import code_words
 from semanifold.commands.discover import Discover, Discoveries, sheet_folder
 from semanifold.edits import EditInfo, Lattice, save_edit
@@ -40,6 +39,7 @@ from semanifold.masks import Mask
 from semanifold.solutions import Result, Solution
 from semanifold.storage.records import checked
 from semanifold.storage.runs import CHECKPOINT, Run, working
+from semanifold.terminal import facts, hint, progress_line, remark, say, show
 
 PREVIEW = "preview.png"
 SHEET = "comparison.png"
@@ -52,8 +52,11 @@ def discover(command: Discover) -> int:
     return search(command, generator, code, read_mask(command.mask, generator, code))
 
 
-def discover_all(many: Discoveries, searches: Sequence[Discover]) -> int:
-    """Search once per mask, seed and direction, and draw a sheet that compares what was found."""
+def discover_all(many: Discoveries) -> int:
+    """Search once per mask, seed and direction, and draw a sheet that compares what was found, if it is several."""
+    searches = many.each
+    if len(searches) == 1:
+        return discover(searches[0])
     generator = load(many.model)
     codes = [start_code(one.start, generator) for one in searches]
     # all masks are read before the first search, so that a misspelt last one costs no time

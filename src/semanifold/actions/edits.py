@@ -45,7 +45,6 @@ from semanifold.actions.results import (
     write_plot,
 )
 from semanifold.actions.seen import leak, what_changed
-from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
 from semanifold.commands import early
 from semanifold.commands.base import EditModel, Model, onto_others
 from semanifold.commands.edits import Combine, Render, Transfer
@@ -60,6 +59,7 @@ from semanifold.masks import Mask
 from semanifold.plots import heat_picture, mean_change
 from semanifold.storage.files import write_text
 from semanifold.storage.runs import Run, working
+from semanifold.terminal import facts, hint, progress_line, remark, say, show
 
 AMPLITUDES = ("amplitudes.mp4", "amplitudes.png")
 

@@ -10,7 +10,6 @@ import torch
 from semanifold import media
 from semanifold.actions.base import facts_of, load, sample, start_run, truncated
 from semanifold.actions.results import FRAMES
-from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
 from semanifold.commands.files import Convert, Inspect, Sample
 from semanifold.edits.films import CHUNK
 from semanifold.errors import SemanifoldError
@@ -22,6 +21,7 @@ from semanifold.inspecting import inspect
 from semanifold.latents import Latents
 from semanifold.pools import POOL, pool_of, save_pool
 from semanifold.storage.runs import working
+from semanifold.terminal import facts, hint, progress_line, remark, say, show
 
 SHEET = "contact.png"
 

@@ -8,11 +8,11 @@ from PIL import Image, ImageDraw
 
 from semanifold import media
 from semanifold.actions.base import facts_of, load, read_mask, start_code, start_run
-from semanifold.actions.terminal import facts, hint, say, show
 from semanifold.commands.masks import ShowMask
 from semanifold.errors import shown
 from semanifold.masks import Mask
 from semanifold.storage.runs import working
+from semanifold.terminal import facts, hint, say, show
 
 SHEET = "masks.png"
 SIZE, MARGIN = 448, 26

@@ -27,7 +27,6 @@ from semanifold.actions.base import (
     start_run,
 )
 from semanifold.actions.seen import shows_faces
-from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
 from semanifold.attributes.base import AttributeReader
 from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import FACES, Model
@@ -45,6 +44,7 @@ from semanifold.ranking.scores import Array
 from semanifold.storage.files import replacing, write_text
 from semanifold.storage.runs import CHECKPOINT, RECORD, Run, begin_run, working
 from semanifold.storage.tensors import read_tensors
+from semanifold.terminal import facts, hint, progress_line, remark, say, show
 from semanifold.traversal import (
     FACTS,
     FILMS,

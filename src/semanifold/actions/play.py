@@ -30,7 +30,6 @@ from semanifold.actions.results import (
     write_all,
     write_plot,
 )
-from semanifold.actions.terminal import hint, show
 from semanifold.commands import early
 from semanifold.commands.base import onto_others
 from semanifold.commands.places import model_for, place_of
@@ -44,6 +43,7 @@ from semanifold.generators.base import Generator
 from semanifold.latents import Latents
 from semanifold.storage.files import is_file
 from semanifold.storage.runs import working
+from semanifold.terminal import hint, show
 
 SAMPLES = 65
 """Places at which the strongest point of a path is looked for."""

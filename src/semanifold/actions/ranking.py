@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from semanifold.actions.terminal import facts, hint, say, show
 from semanifold.commands.arguments import to_arguments
 from semanifold.commands.paths import MEASURE
 from semanifold.commands.places import recorded_model
@@ -25,6 +24,7 @@ from semanifold.ranking.reports import TABLES, Group, as_json, file_word, write_
 from semanifold.ranking.scores import Array, order, score
 from semanifold.storage.files import write_text
 from semanifold.storage.runs import RECORD, Run, begin_run, read_record, working
+from semanifold.terminal import facts, hint, say, show
 from semanifold.traversal import FACTS, fingerprint_of, folder_name, read_traversal, small_film
 
 RANKING, PAGE, GIFS = "ranking.json", "ranking.html", "gifs"

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 
 from semanifold.actions.results import EDIT
-from semanifold.actions.terminal import remark, say
-from semanifold.cli import command_class
 from semanifold.commands.arguments import from_arguments
 from semanifold.commands.base import Output
 from semanifold.commands.rerun import Rerun
+from semanifold.commands.table import command_class
 from semanifold.errors import SemanifoldError, shown
 from semanifold.storage.files import is_file, is_folder, opened
 from semanifold.storage.runs import environment, names_code, read_record, result_files
 from semanifold.storage.tensors import read_tensors
+from semanifold.terminal import remark, say
 
 COMPARED = (".safetensors", ".npy", ".png", ".jpg", ".csv")
 """Files that hold nothing but results: no time, no place."""

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from semanifold import media
-from semanifold.actions.terminal import progress_line, remark
 from semanifold.commands.base import Film, slug
 from semanifold.commands.places import EDIT, check_edit, split_path
 from semanifold.edits import Edit, Lattice, load_edit, save_edit
@@ -23,6 +22,7 @@ from semanifold.generators.base import Generator
 from semanifold.locality.metrics import inside_change, mse_ratio, outside_change, roir, ssim_outside
 from semanifold.storage.files import is_folder, write_text
 from semanifold.storage.runs import Run
+from semanifold.terminal import progress_line, remark
 
 FRAMES, MP4, GIF = "frames", "film.mp4", "film.gif"
 STRIP, HEAT, PLOT, METRICS, OFFSETS, PAD = "filmstrip.png", "heatmap.png", "path.png", "metrics.json", "offsets.png", "pad.png"

@@ -15,8 +15,6 @@ from torch import Tensor
 from semanifold.actions import train_arguments as making
 from semanifold.actions.base import facts_of, load, read_mask, start_run
 from semanifold.actions.directions import SHEET, draw
-from semanifold.actions.terminal import facts as tell_facts
-from semanifold.actions.terminal import hint, progress_line, remark, say, show
 from semanifold.actions.train_arguments import ANY
 from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import FACES
@@ -42,6 +40,8 @@ from semanifold.paths.weights import WeightPaths
 from semanifold.readings import silent
 from semanifold.storage.files import write_text
 from semanifold.storage.runs import Run, earlier_run, working
+from semanifold.terminal import facts as tell_facts
+from semanifold.terminal import hint, progress_line, remark, say, show
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import cast
 
 from semanifold.actions.directions import closed_paths
-from semanifold.actions.terminal import remark
 from semanifold.actions.weights import weight_paths_to_train
 from semanifold.commands.train import Kind, Training
 from semanifold.edits.base import UNKNOWN, origin
@@ -22,6 +21,7 @@ from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import INITS, Init, warped_paths
 from semanifold.paths.weight_methods import MOST_PATHS as MOST_WEIGHT_PATHS
 from semanifold.paths.weights import WeightPaths
+from semanifold.terminal import remark
 
 ONLY_WARPED = ("dipoles", "gamma", "fixed_gammas", "learn_alphas")
 ONLY_LEARNED = ("init", "shared", "step", "steps")

@@ -11,7 +11,6 @@ import torch
 from semanifold.actions.base import beyond, facts_of, fitting, load, named_generator, start_code, start_run
 from semanifold.actions.directions import SHEET, draw
 from semanifold.actions.results import find_edit
-from semanifold.actions.terminal import facts, hint, progress_line, remark, say, show
 from semanifold.baking import bake, full_strength
 from semanifold.commands.early import MAPS
 from semanifold.commands.places import model_for
@@ -28,6 +27,7 @@ from semanifold.paths.weight_ranges import calibrated
 from semanifold.paths.weights import WeightPaths, svd_paths
 from semanifold.storage.files import is_file
 from semanifold.storage.runs import CHECKPOINT, working
+from semanifold.terminal import facts, hint, progress_line, remark, say, show
 
 TERMS, STEPS = 64, 16
 

@@ -1,1 +1,1 @@
-"""The commands of the command line, one module per group; :mod:`semanifold.cli` holds their table."""
+"""The commands of the command line, one module per group; :mod:`semanifold.commands.table` holds their table."""

@@ -7,12 +7,12 @@ Nothing here brings torch, so that help, refusals and "finished already" are qui
 from __future__ import annotations
 
 import hashlib
+import importlib
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from semanifold.commands.arguments import MAIN, option
 from semanifold.errors import SemanifoldError
@@ -38,8 +38,15 @@ def onto_others(folder: Path, generator: str | None) -> tuple[object, ...]:
     return ("transfer", folder, *code_words(generator), "--seeds", "1-6")
 
 
-class Command(ABC):
-    """One command; its leaves are frozen dataclasses whose fields are the arguments."""
+class Command:
+    """A request; its leaves are frozen dataclasses whose fields are the arguments.
+
+    Attributes:
+        does: the function that answers it and returns the exit code, as ``module:function``; imported when it is needed, for
+            most bring torch.
+    """
+
+    does: ClassVar[str]
 
     @classmethod
     def parsed_as(cls, words: Sequence[str]) -> type[Command]:
@@ -51,9 +58,20 @@ class Command(ABC):
         """Return the class whose fields are in the ``run.json`` of this command."""
         return cls
 
-    @abstractmethod
+    def settled(self) -> bool:
+        """Whether everything is done already, as far as that is sure without torch; then it has been said.
+
+        Raises:
+            SemanifoldError: if the request can be refused without torch.
+        """
+        return False
+
     def run(self) -> int:
-        """Do the work and return the exit code."""
+        """Do the work, if any is left, and return the exit code."""
+        if self.settled():
+            return 0
+        module, _, function = self.does.partition(":")
+        return getattr(importlib.import_module(module), function)(self)
 
 
 @dataclass(frozen=True, kw_only=True)

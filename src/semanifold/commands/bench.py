@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from cyclopts import Parameter
 
@@ -62,14 +62,13 @@ class Bench(Command):
         output: Where the results go.
     """
 
+    does: ClassVar[str] = "semanifold.actions.bench:bench"
     what: Annotated[Literal["locality"], option("locality")] = field(kw_only=False)
     settings: Annotated[Locality, flat(WHAT)] = field(default_factory=Locality)
     model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
-    def run(self) -> int:
-        """Print the table, and write it with its figure."""
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
         early.check_masks(self.settings.masks, self.model.generator)
-        from semanifold.actions.bench import bench  # noqa: PLC0415  (brings torch)
-
-        return bench(self)
+        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from semanifold.commands.arguments import option
 from semanifold.commands.base import Command
@@ -21,13 +21,8 @@ class Demo(Command):
         device: cpu, cuda, cuda:1, mps; if left out the first GPU, or the CPU if there is no GPU.
     """
 
+    does: ClassVar[str] = "semanifold.actions.demo:demo"
     out: Annotated[Path, option("FOLDER")] = Path("out/demo")
     overwrite: bool = False
     seed: Annotated[int, option("N")] = 4
     device: Annotated[str | None, option("NAME")] = None
-
-    def run(self) -> int:
-        """Discover, render, combine, and say what to open."""
-        from semanifold.actions.demo import demo  # noqa: PLC0415  (brings torch)
-
-        return demo(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from semanifold.commands import early
 from semanifold.commands.arguments import GENERATOR, LAYERS, MAIN, PLACE, START, flat, option
@@ -31,6 +31,7 @@ class Directions(Command):
         output: Where the results go.
     """
 
+    does: ClassVar[str] = "semanifold.actions.directions:find_directions"
     method: Annotated[Literal["joint", "pca", "sefa", "local", "channels"], option("joint|pca|sefa|local|channels")] = field(
         kw_only=False
     )
@@ -76,11 +77,7 @@ class Directions(Command):
         """The files that decide the result."""
         return early.inputs(masks=[self.mask] if self.mask else [], codes=self.start.latents)
 
-    def run(self) -> int:
-        """Find the paths, write them, and draw the sheet."""
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
         early.check_masks([self.mask] if self.mask else [], self.model.generator)
-        if early.finished(self, "directions", self.folder, self.inputs, ("paths.png",), self.then):
-            return 0
-        from semanifold.actions.directions import find_directions  # noqa: PLC0415  (brings torch)
-
-        return find_directions(self)
+        return early.finished(self, "directions", self.folder, self.inputs, ("paths.png",), self.then)

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, ClassVar, get_type_hints
 
 from cyclopts import Parameter
 
@@ -78,6 +78,7 @@ class Discover(Command):
         output: where the results go.
     """
 
+    does: ClassVar[str] = "semanifold.actions.discover:discover"
     mask: str
     offset: tuple[float, ...] = ()
     paper: bool = False
@@ -104,14 +105,10 @@ class Discover(Command):
         """The files that decide the result."""
         return early.inputs(masks=[self.mask], codes=self.start.latents)
 
-    def run(self) -> int:
-        """Search, then write everything."""
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
         early.check_masks([self.mask], self.model.generator)
-        if early.finished(self, "discover", self.folder, self.inputs, FIRST, self.then):
-            return 0
-        from semanifold.actions.discover import discover  # noqa: PLC0415  (brings torch)
-
-        return discover(self)
+        return early.finished(self, "discover", self.folder, self.inputs, FIRST, self.then)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +150,7 @@ class Discoveries(Command):
         output: Where the results go.
     """
 
+    does: ClassVar[str] = "semanifold.actions.discover:discover_all"
     mask: Annotated[tuple[str, ...], option("MASK ...")]
     directions: Annotated[tuple[int, ...], seed_numbers_option(MAIN, ("--directions", "--direction"))] = (0,)
     offset: Annotated[tuple[float, ...], option("C ...", group=SEARCH)] = ()
@@ -203,8 +201,8 @@ class Discoveries(Command):
             return single
         return [replace(one, output=replace(self.output, out=self.output.out / inner(one))) for one in single]
 
-    def run(self) -> int:
-        """Search once per mask, seed and direction, then compare."""
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
         if not self.mask:
             raise SemanifoldError("--mask takes a value; see semanifold discover --help.")
         count = len(self.mask) * len(self.start.seed) * len(self.directions)
@@ -214,11 +212,7 @@ class Discoveries(Command):
             raise SemanifoldError(f"{count} searches are more than one command makes ({MOST_SEARCHES}); give fewer seeds.")
         early.check_masks(self.mask, self.model.generator)
         searches = self.each
-        if len(searches) == 1:
-            return searches[0].run()
-        from semanifold.actions.discover import discover_all  # noqa: PLC0415  (brings torch)
-
-        return discover_all(self, searches)
+        return len(searches) == 1 and searches[0].settled()
 
 
 def inner(one: Discover) -> str:

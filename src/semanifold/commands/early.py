@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from semanifold.actions.terminal import hint, say, show
 from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import FACES, Command, is_bundled
 from semanifold.errors import SemanifoldError, near_names, shown
@@ -15,6 +14,7 @@ from semanifold.masks import Mask, box, files_in, parse_mask
 from semanifold.storage.files import is_file, is_folder, opened
 from semanifold.storage.run_records import differences
 from semanifold.storage.runs import RECORD, earlier_run, inputs_of, names_code, read_record
+from semanifold.terminal import hint, say, show
 from semanifold.version import __version__
 from semanifold.worlds import bundled
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from semanifold.commands import early, places
 from semanifold.commands.arguments import (
@@ -50,6 +50,7 @@ class Transfer(Command):
         output: Where the results go.
     """
 
+    does: ClassVar[str] = "semanifold.actions.edits:transfer_edit"
     edit: Annotated[Path, option("RUN")] = field(kw_only=False)
     path: Annotated[str | None, option("N|NAME", group=MAIN)] = None
     seeds: Annotated[tuple[int, ...], seed_numbers_option(MAIN)] = USUAL
@@ -79,18 +80,15 @@ class Transfer(Command):
         words = ("render", self.edit, *path, *code_words(self.model.generator), "--seed", self.seeds[0]) if self.seeds else ()
         return () if self.latents is not None else words
 
-    def run(self) -> int:
-        """Write the films and the strips."""
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
         given = early.inputs(masks=[self.mask] if self.mask else [], codes=self.latents, edits=[self.edit])
         if found := places.described(self.edit, self.path):
             model = places.model_for(self.model, self.edit, found.generator)
             early.check_masks([self.mask] if self.mask else [], model.generator)
             folder = self.output.folder("transfer", model.word, places.word_of(self.edit, self.path, found.name), *self.others)
-            if early.finished(self, "transfer", folder, given, FIRST, self.then):
-                return 0
-        from semanifold.actions.edits import transfer_edit  # noqa: PLC0415  (brings torch)
-
-        return transfer_edit(self)
+            return early.finished(self, "transfer", folder, given, FIRST, self.then)
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +105,7 @@ class Combine(Command):
         output: Where the results go.
     """
 
+    does: ClassVar[str] = "semanifold.actions.edits:combine_edits"
     edits: Annotated[tuple[Path, ...], option("RUN RUN ...")] = field(kw_only=False)
     pad: Annotated[bool, option(group=MAIN)] = False
     frames: Annotated[int | None, option("N", group=FILM)] = None
@@ -115,8 +114,8 @@ class Combine(Command):
     film: Annotated[Film, flat(FILM)] = field(default_factory=Film)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
-    def run(self) -> int:
-        """Write the combined edit and its film."""
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
         if len(self.edits) < 2:
             raise SemanifoldError("There is nothing to combine; give at least two run folders.")
         found = [place for place in map(places.described, self.edits) if place is not None]
@@ -127,11 +126,8 @@ class Combine(Command):
             words = [places.word_of(edit, None, place.name) for edit, place in zip(self.edits, found, strict=True)]
             folder = self.output.folder("combine", model.word, *words)
             then = onto_others(folder, self.model.generator)
-            if early.finished(self, "combine", folder, early.inputs(edits=self.edits), FIRST, then):
-                return 0
-        from semanifold.actions.edits import combine_edits  # noqa: PLC0415  (brings torch)
-
-        return combine_edits(self)
+            return early.finished(self, "combine", folder, early.inputs(edits=self.edits), FIRST, then)
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +153,7 @@ class Render(Command):
         output: Where the results go.
     """
 
+    does: ClassVar[str] = "semanifold.actions.edits:render_edit"
     edit: Annotated[Path, option("RUN")] = field(kw_only=False)
     path: Annotated[str | None, option("N|NAME", group=MAIN)] = None
     mask: Annotated[str | None, option("MASK", group=MAIN)] = None
@@ -183,8 +180,8 @@ class Render(Command):
         words += [Model(generator=self.model.generator).word] if self.model.force and self.model.generator else []
         return self.output.out or places.result_folder(self.edit, "render", *words)
 
-    def run(self) -> int:
-        """Write the new film."""
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
         if len(self.amplitudes) > MOST_AMPLITUDES or not all(0 < abs(x) <= 100 for x in self.amplitudes):
             raise SemanifoldError(
                 f"amplitudes are at most {MOST_AMPLITUDES} numbers, from -100 to 100 and not 0, such as 0.5 1 2."
@@ -194,8 +191,5 @@ class Render(Command):
             model = places.model_for(self.model, self.edit, found.generator)
             early.check_masks([self.mask] if self.mask else [], model.generator)
             then = onto_others(self.folder, self.model.generator)
-            if early.finished(self, "render", self.folder, given, FIRST, then):
-                return 0
-        from semanifold.actions.edits import render_edit  # noqa: PLC0415  (brings torch)
-
-        return render_edit(self)
+            return early.finished(self, "render", self.folder, given, FIRST, then)
+        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from semanifold.commands import early
 from semanifold.commands.arguments import GENERATOR, LAYERS, MAIN, PLACE, flat, option, seed_numbers_option
@@ -29,6 +29,7 @@ class Sample(Command):
         output: Where the results go.
     """
 
+    does: ClassVar[str] = "semanifold.actions.files:show_samples"
     seeds: Annotated[tuple[int, ...], seed_numbers_option()] = tuple(range(24))
     truncation: Annotated[float, option("PSI")] = 1.0
     cutoff: Annotated[int | None, option("N")] = None
@@ -51,14 +52,10 @@ class Sample(Command):
         """The words of the command to type next."""
         return ("mask", "box:0.3,0.6,0.7,0.9", *self.model.words, "--seed", self.seeds[0]) if self.seeds else ()
 
-    def run(self) -> int:
-        """Write the pictures, a contact sheet and the codes."""
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
         early.check_generator(self.model.generator)
-        if early.finished(self, "sample", self.folder, (), ("contact.png",), self.then):
-            return 0
-        from semanifold.actions.files import show_samples  # noqa: PLC0415  (brings torch)
-
-        return show_samples(self)
+        return early.finished(self, "sample", self.folder, (), ("contact.png",), self.then)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,16 +66,15 @@ class Inspect(Command):
         files: any files, folders of runs, experiments and pools, and names of generators.
     """
 
+    does: ClassVar[str] = "semanifold.actions.files:inspect_files"
     files: Annotated[tuple[Path, ...], option("FILE ...")] = field(kw_only=False)
 
-    def run(self) -> int:
-        """Print what the files are."""
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
         for file in self.files:
             if not early.is_name(str(file)):
                 early.check_there(file)
-        from semanifold.actions.files import inspect_files  # noqa: PLC0415  (brings torch)
-
-        return inspect_files(self)
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,15 +90,14 @@ class Convert(Command):
         overwrite: replace the target if it is there.
     """
 
+    does: ClassVar[str] = "semanifold.actions.files:convert_file"
     source: Annotated[str, option("SOURCE")] = field(kw_only=False)
     target: Annotated[Path, option("TARGET")] = field(kw_only=False)
     half: Annotated[bool, option(group=MAIN)] = False
     layout: Annotated[Literal["semanifold", "rosinality", "nvidia"] | None, option(group=MAIN)] = None
     overwrite: bool = False
 
-    def run(self) -> int:
-        """Write the new file."""
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
         early.check_generator(self.source)
-        from semanifold.actions.files import convert_file  # noqa: PLC0415  (brings torch)
-
-        return convert_file(self)
+        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from semanifold.commands import early
 from semanifold.commands.arguments import GENERATOR, PLACE, START, flat, option
@@ -22,6 +22,7 @@ class ShowMask(Command):
         output: Where the results go.
     """
 
+    does: ClassVar[str] = "semanifold.actions.masks:show_masks"
     masks: Annotated[tuple[str, ...], option("MASK ...")] = field(kw_only=False, default=())
     start: Annotated[Start, flat(START)] = field(default_factory=Start)
     model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
@@ -51,11 +52,7 @@ class ShowMask(Command):
         """The files that decide the result."""
         return early.inputs(masks=self.masks, codes=self.start.latents)
 
-    def run(self) -> int:
-        """Draw the sheet."""
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
         early.check_masks(self.masks, self.model.generator)
-        if early.finished(self, "mask", self.folder, self.inputs, ("masks.png",), self.then):
-            return 0
-        from semanifold.actions.masks import show_masks  # noqa: PLC0415  (brings torch)
-
-        return show_masks(self)
+        return early.finished(self, "mask", self.folder, self.inputs, ("masks.png",), self.then)

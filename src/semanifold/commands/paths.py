@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from semanifold.commands import early
 from semanifold.commands.arguments import FILM, GENERATOR, LAYERS, MAIN, PLACE, START, Group, flat, option, seed_numbers_option
@@ -78,6 +78,7 @@ class Traverse(Command):
         output: Where the results go.
     """
 
+    does: ClassVar[str] = "semanifold.actions.paths:traverse"
     path_set: Annotated[Path, option("PATHS")] = field(kw_only=False)
     paths: Annotated[tuple[str, ...], option("N|NAME ...")] = ()
     space: Annotated[str | None, option("NAME", group=WALK)] = None
@@ -140,8 +141,8 @@ class Traverse(Command):
             return False
         return isinstance(held, dict) and held.get("faces") is True
 
-    def run(self) -> int:
-        """Walk every path from every code, then make the films."""
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
         place, named = split_path(self.path_set)
         if named is not None:
             raise SemanifoldError(
@@ -152,13 +153,9 @@ class Traverse(Command):
         if self.model.generator is not None:
             early.check_generator(self.model.generator)
         watched = self.watched
-        if watched is not None and early.finished(
+        return watched is not None and early.finished(
             self, "traverse", self.folder, (), FOLDERS, self.then(faces=self.shows_faces), watched
-        ):
-            return 0
-        from semanifold.actions.paths import traverse  # noqa: PLC0415  (brings torch)
-
-        return traverse(self)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +175,7 @@ class Measure(Command):
         output: Where the results go; measure/ in the folder of the traversal if left out.
     """
 
+    does: ClassVar[str] = "semanifold.actions.paths:measure"
     traversal: Annotated[Path, option("TRAVERSAL")] = field(kw_only=False)
     attributes: Annotated[str | None, option("NAME,...")] = None
     weights: Annotated[Path | None, option("FOLDER")] = None
@@ -204,15 +202,12 @@ class Measure(Command):
         """The words of the command to type next."""
         return ("rank", self.folder if self.output.out else self.traversal, "--name", "named.safetensors")
 
-    def run(self) -> int:
-        """Read every frame."""
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
         record = read_record(self.traversal)
         watched = [self.traversal / RECORD]
         known = self.attributes is None or re.fullmatch(r"faces(:\w+)?", self.attributes)
         if known and record["command"] == "traverse":
             given = early.inputs(masks=[self.mask] if self.mask else [])
-            if early.finished(self, "measure", self.folder, given, (), self.then, watched):
-                return 0
-        from semanifold.actions.paths import measure  # noqa: PLC0415  (brings torch)
-
-        return measure(self)
+            return early.finished(self, "measure", self.folder, given, (), self.then, watched)
+        return False

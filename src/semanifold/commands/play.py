@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from semanifold.commands import early, places
 from semanifold.commands.arguments import FILM, GENERATOR, MAIN, PLACE, START, flat, option
@@ -45,6 +45,7 @@ class Play(Command):
         output: Where the results go.
     """
 
+    does: ClassVar[str] = "semanifold.actions.play:play"
     tracks: Annotated[tuple[str, ...], option("EDIT=S:X,... | FILE.toml")] = field(kw_only=False)
     ease: Annotated[Ease, option(group=MAIN)] = "smooth"
     picture: Annotated[Picture, flat(START)] = field(default_factory=Picture)
@@ -66,8 +67,8 @@ class Play(Command):
         """Return the run folder; its name has no seed if the picture is the ``own`` one that an edit was found on."""
         return self.output.folder("play", self.word, *[] if own else [self.picture.seed or 0])
 
-    def run(self) -> int:
-        """Make the film."""
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
         command, tracks = timeline_of(self)
         where = [places.place_of(track.edit, self.model.generator) for track in tracks]
         found = [place for place in map(places.described, where) if place is not None]
@@ -75,8 +76,5 @@ class Play(Command):
             places.model_for(self.model, where[0], found[0].generator)  # refuses what nothing says the generator of
             folder = command.folder(own=command.picture.seed is None and any(place.own for place in found))
             files = [*early.inputs(edits=where), *(Path(track) for track in self.tracks if is_file(track))]
-            if early.finished(command, "play", folder, files, FIRST, onto_others(folder, self.model.generator)):
-                return 0
-        from semanifold.actions.play import play  # noqa: PLC0415  (brings torch)
-
-        return play(self)
+            return early.finished(command, "play", folder, files, FIRST, onto_others(folder, self.model.generator))
+        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from semanifold.commands.arguments import PLACE, flat, option
 from semanifold.commands.base import Command, Output
@@ -32,6 +32,7 @@ class Rank(Command):
         output: Where the results go; rank/ in the folder that is ranked if left out.
     """
 
+    does: ClassVar[str] = "semanifold.actions.ranking:rank"
     measured: Annotated[Path, option("MEASURED")] = field(kw_only=False)
     group: Annotated[tuple[str, ...], option("GROUP ...")] = ("all",)
     top: Annotated[int, option("N")] = 3
@@ -58,10 +59,8 @@ class Rank(Command):
                 f"inside is a root mean square change of pictures in -1..1, above 0 and at most 2, but it is {self.level:g}."
             )
 
-    def run(self) -> int:
-        """Score, name, and write everything."""
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
         folder = self.measured / MEASURE
         read_record(folder if is_folder(folder) else self.measured)  # refuses what is none
-        from semanifold.actions.ranking import rank  # noqa: PLC0415  (brings torch)
-
-        return rank(self)
+        return False

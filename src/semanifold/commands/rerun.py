@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from semanifold.commands.arguments import option
 from semanifold.commands.base import Command
@@ -23,15 +23,14 @@ class Rerun(Command):
         overwrite: remove the results of another run there first.
     """
 
+    does: ClassVar[str] = "semanifold.actions.rerun:rerun"
     run_folder: Annotated[Path, option("RUN")] = field(kw_only=False)
     generator: Annotated[str | None, option("NAME|FILE|URL")] = None
     attributes: Annotated[str | None, option("NAME,...")] = None
     out: Annotated[Path | None, option("FOLDER")] = None
     overwrite: bool = False
 
-    def run(self) -> int:
-        """Run it and compare."""
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
         read_record(self.run_folder)  # refuses what is none
-        from semanifold.actions.rerun import rerun  # noqa: PLC0415  (brings torch)
-
-        return rerun(self)
+        return False

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from semanifold.actions.presets import list_presets
 from semanifold.commands import early
 from semanifold.commands.arguments import GENERATOR, KIND, LAYERS, MAIN, PLACE, TRAINING, flat, option
 from semanifold.commands.base import Command, Model, Output, code_words
-from semanifold.paths.kinds import check_kind
-from semanifold.paths.presets import find_preset
+from semanifold.paths.kinds import WEIGHT_KINDS, check_kind
+from semanifold.paths.presets import PRESETS, find_preset
+from semanifold.terminal import facts, say
 
 GROWING = ("iterations",)
 """Arguments whose larger value goes on with a finished training."""
@@ -128,6 +128,7 @@ class Train(Command):
         output: Where the results go.
     """
 
+    does: ClassVar[str] = "semanifold.actions.train:train"
     preset: Annotated[str | None, option("NAME")] = None
     quick: bool = False
     presets: bool = False
@@ -158,25 +159,26 @@ class Train(Command):
         """The files that decide the result."""
         return early.inputs(masks=[self.mask] if self.mask else [], edits=[self.kind.basis] if self.kind.basis else [])
 
-    def run(self) -> int:
-        """Train, test, write everything."""
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
         if self.presets:
-            return list_presets()
+            list_presets()
+            return True
         early.check_masks([self.mask] if self.mask else [], self.model.generator)
         if self.preset is not None:
             find_preset(self.preset)  # refuses what is none
         if self.kind.paths is not None:
             check_kind(self.kind.paths)
-        if early.finished(
-            self,
-            "train",
-            self.folder,
-            self.inputs,
-            ("paths.png", "paths.safetensors", "metrics.json"),
-            self.then,
-            growing=GROWING,
-        ):
-            return 0
-        from semanifold.actions.train import train  # noqa: PLC0415  (brings torch)
+        main = ("paths.png", "paths.safetensors", "metrics.json")
+        return early.finished(self, "train", self.folder, self.inputs, main, self.then, growing=GROWING)
 
-        return train(self)
+
+def list_presets() -> None:
+    """Print the presets with what they set."""
+    where = ("dipoles", "init", "space")
+    how = ("batch", "iterations", "min_magnitude", "max_magnitude", "reconstructor")
+    facts(presets={name: asdict(preset) for name, preset in PRESETS.items()})
+    for name, preset in PRESETS.items():
+        names = ("paths", "k", *(("layer",) if preset.paths in WEIGHT_KINDS else where), *how)
+        say(f"{name:<16} {preset.about}")
+        say(" " * 17 + ", ".join(f"{key.replace('_', ' ')} {getattr(preset, key)}" for key in names))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from semanifold.commands import early
 from semanifold.commands.arguments import GENERATOR, MAIN, PLACE, START, flat, option
@@ -33,6 +33,7 @@ class Weights(Command):
         output: Where the results go.
     """
 
+    does: ClassVar[str] = "semanifold.actions.weights:find_weights"
     method: Annotated[Literal["svd", "hessian", "joint", "mask", "layers"], option("METHOD")] = field(kw_only=False)
     layer: Annotated[tuple[str, ...], option("NAME ...", group=MAIN)] = ()
     k: Annotated[int, option("K")] = 16
@@ -85,14 +86,12 @@ class Weights(Command):
         """The files that decide the result."""
         return early.inputs(masks=[self.mask] if self.mask else [], codes=self.start.latents)
 
-    def run(self) -> int:
-        """Find the directions, write them, and draw the sheet."""
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
         early.check_masks([self.mask] if self.mask else [], self.model.generator)
         if self.method != "layers" and early.finished(self, "weights", self.folder, self.inputs, ("paths.png",), self.then):
-            return 0
-        from semanifold.actions.weights import find_weights  # noqa: PLC0415  (brings torch)
-
-        return find_weights(self)
+            return True
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,15 +107,10 @@ class Bake(Command):
         model: Which generator the edit goes into.
     """
 
+    does: ClassVar[str] = "semanifold.actions.weights:bake_edit"
     edit: Annotated[Path, option("EDIT")] = field(kw_only=False)
     target: Annotated[Path, option("TARGET")] = field(kw_only=False)
     strength: Annotated[float | None, option("X", group=MAIN)] = None
     layout: Annotated[Literal["semanifold", "rosinality", "nvidia"] | None, option(group=MAIN)] = None
     overwrite: bool = False
     model: Annotated[EditModel, flat(GENERATOR)] = field(default_factory=EditModel)
-
-    def run(self) -> int:
-        """Write the generator."""
-        from semanifold.actions.weights import bake_edit  # noqa: PLC0415  (brings torch)
-
-        return bake_edit(self)
