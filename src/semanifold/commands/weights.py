@@ -89,9 +89,8 @@ class Weights(Command):
     def settled(self) -> bool:
         """See :meth:`Command.settled`."""
         early.check_masks([self.mask] if self.mask else [], self.model.generator)
-        if self.method != "layers" and early.finished(self, "weights", self.folder, self.inputs, ("paths.png",), self.then):
-            return True
-        return False
+        results = ("paths.png",)
+        return self.method != "layers" and early.finished(self, "weights", self.folder, self.inputs, results, self.then)
 
 
 @dataclass(frozen=True, kw_only=True)
