@@ -8,10 +8,9 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from semanifold.edits.base import UNKNOWN
 from semanifold.errors import SemanifoldError, counted, of_type, shown
 from semanifold.generators.arrays import open_arrays
-from semanifold.generators.base import Generator
+from semanifold.generators.base import UNKNOWN, Generator
 from semanifold.generators.inspecting import Inspection, inspect_file
 from semanifold.generators.loading import weights_file
 from semanifold.paths.base import PathSet, PathSetInfo

@@ -12,11 +12,10 @@ import msgspec
 import torch
 from torch import Tensor
 
-from semanifold.edits.base import origin
 from semanifold.errors import SemanifoldError, shown
 from semanifold.exchange import read_codes
 from semanifold.generators.arrays import open_arrays
-from semanifold.generators.base import Generator
+from semanifold.generators.base import Generator, origin
 from semanifold.latents import Latents
 from semanifold.readings import Remark, silent
 from semanifold.storage.files import is_file, is_folder

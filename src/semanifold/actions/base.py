@@ -13,10 +13,10 @@ from semanifold.commands.arguments import to_arguments
 from semanifold.commands.base import EditModel, Model, Picture, Start
 from semanifold.commands.early import stamp_of
 from semanifold.edits import Edit, Sum, WeightEdit
-from semanifold.edits.base import WEIGHTS, origin
+from semanifold.edits.base import WEIGHTS
 from semanifold.errors import SemanifoldError
 from semanifold.exchange import read_codes
-from semanifold.generators.base import Generator, search_space
+from semanifold.generators.base import Generator, origin, search_space
 from semanifold.generators.loading import load_generator
 from semanifold.generators.stylegan2 import StyleGAN2
 from semanifold.latents import Latents

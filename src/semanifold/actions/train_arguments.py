@@ -8,9 +8,8 @@ from typing import cast
 from semanifold.actions.directions import closed_paths
 from semanifold.actions.weights import weight_paths_to_train
 from semanifold.commands.train import Kind, Training
-from semanifold.edits.base import UNKNOWN, origin
 from semanifold.errors import SemanifoldError, near_names, shown
-from semanifold.generators.base import Generator
+from semanifold.generators.base import UNKNOWN, Generator, origin
 from semanifold.paths.base import PathSet, default_space
 from semanifold.paths.files import load_paths
 from semanifold.paths.kinds import CLOSED, FORMS, WEIGHT_KINDS, Form, check_kind

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from semanifold.errors import SemanifoldError, of_type, shown
-from semanifold.generators.base import Generator, as_latents
+from semanifold.generators.base import Generator, as_latents, origin
 from semanifold.latents import Latents
 
 
@@ -49,12 +49,7 @@ class EditInfo:
     cite: tuple[str, ...] = ()
 
 
-UNKNOWN, WEIGHTS = "unknown", "weights"
-
-
-def origin(generator: str) -> str:
-    """Return what a message calls the generator that something was made for; many files do not name it."""
-    return "another generator" if generator == UNKNOWN else generator
+WEIGHTS = "weights"
 
 
 class Edit(ABC):

@@ -9,8 +9,9 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from semanifold.edits.base import EditInfo, LatentEdit, origin
+from semanifold.edits.base import EditInfo, LatentEdit
 from semanifold.errors import SemanifoldError
+from semanifold.generators.base import origin
 from semanifold.latents import Latents
 
 MOST_KNOTS = 10_000

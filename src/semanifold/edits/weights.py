@@ -9,10 +9,10 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from semanifold.edits.base import Edit, EditInfo, origin
+from semanifold.edits.base import Edit, EditInfo
 from semanifold.edits.lattice import Lattice, seed_of
 from semanifold.errors import SemanifoldError, shown
-from semanifold.generators.base import Generator, as_latents
+from semanifold.generators.base import Generator, as_latents, origin
 from semanifold.generators.editing import check_layers, moved, weight_of, with_weights
 from semanifold.generators.mixed_weight import MixedWeight
 from semanifold.latents import Latents

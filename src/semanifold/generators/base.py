@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 PATIENCE = 0.5
 """Seconds after which no further picture is drawn for a notebook."""
 
+UNKNOWN = "unknown"
+"""What files say that do not name their generator or its weights."""
+
 
 class Generator(nn.Module, ABC):
     """A frozen, differentiable map ``Latents -> Images``; nobody changes its weights.
@@ -306,6 +309,11 @@ def _as_tensor(labels: Any) -> Tensor:
         return torch.as_tensor(labels)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise SemanifoldError(f"A label is the number of a class, such as 3, but {shown(repr(labels), 40)} was given.") from error
+
+
+def origin(generator: str) -> str:
+    """Return what a message calls the generator that something was made for; many files do not name it."""
+    return "another generator" if generator == UNKNOWN else generator
 
 
 def search_space(generator: Generator) -> str:

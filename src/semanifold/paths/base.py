@@ -12,10 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from semanifold.edits import Edit, EditInfo, LatentEdit
-from semanifold.edits.base import origin
 from semanifold.edits.flow import MOST_STEPS
 from semanifold.errors import SemanifoldError, of_type, shown
-from semanifold.generators.base import Generator, as_latents
+from semanifold.generators.base import Generator, as_latents, origin
 from semanifold.latents import Latents
 from semanifold.paths.finding import find_path, path_name
 

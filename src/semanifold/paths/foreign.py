@@ -15,10 +15,9 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor
 
-from semanifold.edits.base import UNKNOWN
 from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.arrays import Arrays, open_arrays, spelled
-from semanifold.generators.base import Generator
+from semanifold.generators.base import UNKNOWN, Generator
 from semanifold.generators.checkpoints import Value
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.closed_form import GANSPACE, REACH, SEFA, STEPS

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from semanifold.edits.base import UNKNOWN, WEIGHTS
+from semanifold.edits.base import WEIGHTS
 from semanifold.edits.files import check_numbers
 from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.arrays import Arrays, open_arrays
+from semanifold.generators.base import UNKNOWN
 from semanifold.generators.checkpoints import Value
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.weights import CITE, WeightPaths
