@@ -23,13 +23,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from semanifold.faces.reading import read_factors
+from semanifold.analysis.ranking.dci import dci, purity
+from semanifold.analysis.ranking.dependency import dependencies
+from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
-from semanifold.latents import Latents
 from semanifold.paths.joint import joint_paths
-from semanifold.ranking.dci import dci, purity
-from semanifold.ranking.dependency import dependencies
+from semanifold.worlds.faces.reading import read_factors
 
 Array = NDArray[np.float64]
 

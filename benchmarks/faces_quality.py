@@ -19,13 +19,13 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from semanifold.faces.analytic import factors_from_latents
-from semanifold.faces.attribute_network import attribute_network
-from semanifold.faces.factors import FACTORS
-from semanifold.faces.renderer import render
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
-from semanifold.media import contact_sheet, save_png, to_uint8
+from semanifold.images.media import contact_sheet, save_png, to_uint8
+from semanifold.worlds.faces.analytic import factors_from_latents
+from semanifold.worlds.faces.attribute_network import attribute_network
+from semanifold.worlds.faces.factors import FACTORS
+from semanifold.worlds.faces.renderer import render
 
 
 @cyclopts.Parameter(name="*")

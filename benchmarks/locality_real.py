@@ -18,10 +18,10 @@ from typing import Any
 from tqdm import tqdm
 
 from semanifold.generators.base import Generator
+from semanifold.images.masks import Mask, box, ellipse
 from semanifold.locality.benchmark import LocalitySettings, run_benchmark
 from semanifold.locality.methods import METHODS
 from semanifold.locality.worlds import World, world_of
-from semanifold.masks import Mask, box, ellipse
 from semanifold.storage.files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,14 +16,14 @@ from unittest import mock
 import torch
 from torch.nn.functional import normalize
 
-from semanifold import media
-from semanifold.attributes.faces import FacesAttributes
-from semanifold.faces.reading import face_regions
+from semanifold.analysis.attributes.faces import FacesAttributes
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
+from semanifold.images import media
+from semanifold.images.masks import parse_mask
 from semanifold.manifolds import ManifoldSettings, discover_manifold
 from semanifold.manifolds.metric import Metric
-from semanifold.masks import parse_mask
+from semanifold.worlds.faces.reading import face_regions
 
 CASES = ((4, "mouth"), (1, "mouth"), (2, "eyes"), (5, "hair"))
 SEARCHES = ((0, False), (0, True), (1, False), (2, False), (3, False))

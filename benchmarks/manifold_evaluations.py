@@ -23,15 +23,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from semanifold.distances import l2
+from semanifold.core.latents import Latents
 from semanifold.edits import Lattice
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
-from semanifold.latents import Latents
+from semanifold.images.distances import l2
+from semanifold.images.masks import Mask, box
 from semanifold.manifolds import ManifoldSettings, discover_manifold, paper_settings
 from semanifold.manifolds.layout import layout_of
 from semanifold.manifolds.objective import Objective, cropped_parts, kinked_valley
-from semanifold.masks import Mask, box
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 BOXES = {"mouth": box(0.3, 0.62, 0.7, 0.85), "eyes": box(0.2, 0.38, 0.8, 0.6)}

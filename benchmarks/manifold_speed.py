@@ -16,8 +16,8 @@ import time
 from typing import Any
 
 from semanifold.generators.loading import load_generator
+from semanifold.images.masks import box
 from semanifold.manifolds import ManifoldSettings, discover_manifold, jump
-from semanifold.masks import box
 
 MOUTH = box(0.3, 0.62, 0.7, 0.85)
 

@@ -24,33 +24,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semanifold import media
-from semanifold.actions.weights import weight_paths_to_train
-from semanifold.attributes.faces import FacesAttributes
-from semanifold.attributes.onnx_files import onnx_reader
-from semanifold.errors import SemanifoldError
-from semanifold.faces.reading import face_regions
+from semanifold.analysis.attributes.faces import FacesAttributes
+from semanifold.analysis.attributes.onnx_files import onnx_reader
+from semanifold.analysis.ranking.dependency import dependencies
+from semanifold.analysis.ranking.measures import METRICS, Measures, mask_locality, measure_frames
+from semanifold.analysis.ranking.scores import score
+from semanifold.analysis.traversal import moments
+from semanifold.app.actions.weights import weight_paths_to_train
+from semanifold.core.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
 from semanifold.generators.wrapped import wrap
-from semanifold.masks import parse_mask
+from semanifold.images import media
+from semanifold.images.masks import parse_mask
 from semanifold.paths.base import LatentPaths, PathSet
 from semanifold.paths.closed_form import principal_paths, sefa_paths
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.joint import joint_paths
 from semanifold.paths.linear import linear_paths
-from semanifold.paths.presets import ALONG_RATE, ALONG_REACH, PRESETS, Preset
-from semanifold.paths.reconstructor import make_reconstructor
-from semanifold.paths.training import held_out_scores, train_paths
-from semanifold.paths.training_draws import Prior
-from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import warped_paths
 from semanifold.paths.weight_methods import weight_paths
 from semanifold.paths.weights import WeightPaths
-from semanifold.ranking.dependency import dependencies
-from semanifold.ranking.measures import METRICS, Measures, mask_locality, measure_frames
-from semanifold.ranking.scores import score
-from semanifold.traversal import moments
+from semanifold.training.draws import Prior
+from semanifold.training.presets import ALONG_RATE, ALONG_REACH, PRESETS, Preset
+from semanifold.training.reconstructor import make_reconstructor
+from semanifold.training.step import TrainingSettings
+from semanifold.training.trainer import held_out_scores, train_paths
+from semanifold.worlds.faces.reading import face_regions
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 ATTRIBUTES = Path(__file__).resolve().parents[1] / ".." / "shared" / "real" / "attributes"

@@ -27,16 +27,16 @@ import torch.nn.functional as F
 from stylegan2_speed import textbook_pictures
 from torch import Tensor, nn
 
+from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from semanifold.latents import Latents
-from semanifold.paths.presets import PRESETS
-from semanifold.paths.reconstructor import make_reconstructor
-from semanifold.paths.training import adam
-from semanifold.paths.training_draws import Prior, draw_step
-from semanifold.paths.training_step import TrainingSettings, TrainingStep, run_step
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.paths.warped import warped_paths
+from semanifold.training.draws import Prior, draw_step
+from semanifold.training.presets import PRESETS
+from semanifold.training.reconstructor import make_reconstructor
+from semanifold.training.step import TrainingSettings, TrainingStep, run_step
+from semanifold.training.trainer import adam
 
 Step = Callable[[], None]
 WAYS = ("published", "published, our generator", "ours")

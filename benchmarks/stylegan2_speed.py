@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from semanifold.latents import Latents
+from semanifold.core.latents import Latents
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 
 CHANNELS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
 

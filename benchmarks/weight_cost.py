@@ -44,16 +44,16 @@ from stylegan2_speed import textbook_conv, textbook_pictures
 from torch import Tensor
 from torch.func import functional_call
 
-from semanifold.distances import l2
-from semanifold.eigenpairs import Eigenpairs, Product
+from semanifold.core.eigenpairs import Eigenpairs, Product
+from semanifold.core.latents import Latents
 from semanifold.generators.editing import weight_of
 from semanifold.generators.loading import load_generator
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from semanifold.generators.stylegan2_layers import StyledConv
-from semanifold.latents import Latents
-from semanifold.paths.reconstructor import make_reconstructor
+from semanifold.generators.stylegan2.layers import StyledConv
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
+from semanifold.images.distances import l2
 from semanifold.paths.weight_hessian import TOLERANCE, hessian_product, leading
 from semanifold.paths.weights import WeightPaths, info_of
+from semanifold.training.reconstructor import make_reconstructor
 
 SMALL = Path(__file__).resolve().parents[1] / "tests" / "data" / "reference" / "stylegan2_rosinality" / "generator.pt"
 ITERATIONS, DIFFERENCE = 20, 1e-2

@@ -32,20 +32,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from semanifold.core.jacobians import Pictures, mean_products
+from semanifold.core.latents import Latents, root_of_covariance
 from semanifold.edits import EditInfo, WeightEdit
-from semanifold.faces.attribute_network import AttributeNetwork, attribute_network
-from semanifold.faces.changes import CHANGES
-from semanifold.faces.factors import FACTORS, REGIONS
-from semanifold.faces.names import MASK_REGIONS
-from semanifold.faces.renderer import render
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import editable_layers, weight_of
 from semanifold.generators.loading import load_generator
 from semanifold.generators.styles import style_root
-from semanifold.jacobians import Pictures, mean_products
-from semanifold.latents import Latents, root_of_covariance
+from semanifold.images.masks import as_mask
 from semanifold.locality.truth import pixel_effects, pixel_weights
-from semanifold.masks import as_mask
 from semanifold.paths.base import PathSetInfo, moving_codes
 from semanifold.paths.closed_form import SAMPLES, leading_rows
 from semanifold.paths.files import save_paths
@@ -54,6 +49,11 @@ from semanifold.paths.weight_axes import WeightSpace, codes_for
 from semanifold.paths.weight_ranges import Look
 from semanifold.paths.weights import WeightPaths, info_of
 from semanifold.storage.files import write_text
+from semanifold.worlds.faces.attribute_network import AttributeNetwork, attribute_network
+from semanifold.worlds.faces.changes import CHANGES
+from semanifold.worlds.faces.factors import FACTORS, REGIONS
+from semanifold.worlds.faces.names import MASK_REGIONS
+from semanifold.worlds.faces.renderer import render
 
 KEPT, DECIDE, CHUNK = 128, 12, 16
 WHOLE = 0.1

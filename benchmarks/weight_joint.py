@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from path_sets import TARGET, walked
 
-from semanifold.attributes.faces import FacesAttributes
+from semanifold.analysis.attributes.faces import FacesAttributes
+from semanifold.analysis.ranking.dependency import dependencies
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
 from semanifold.paths.base import PathSet
@@ -23,7 +24,6 @@ from semanifold.paths.joint import joint_diagonal, logarithms
 from semanifold.paths.weight_axes import WeightSpace, changes_of, codes_for, made
 from semanifold.paths.weight_ranges import calibrated
 from semanifold.paths.weights import CITE
-from semanifold.ranking.dependency import dependencies
 
 K, CODES = 32, 4
 ROWS = (

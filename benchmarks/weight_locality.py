@@ -15,12 +15,12 @@ import time
 import torch
 from torch import Tensor
 
+from semanifold.core.latents import Latents
 from semanifold.edits import Edit
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
-from semanifold.latents import Latents
-from semanifold.locality.metrics import inside_change, mse_ratio
-from semanifold.masks import as_mask
+from semanifold.images.masks import as_mask
+from semanifold.images.metrics import inside_change, mse_ratio
 from semanifold.paths.weight_masked import REFINEMENT, masked_weight_paths
 
 LEVEL, SEEDS, SHOWN, HALVINGS = 0.35, range(8), 3, 12

@@ -21,14 +21,14 @@ from PIL import Image
 from torch import Tensor
 from weight_factors import Place, place_of
 
-from semanifold import media
-from semanifold.actions.results import find_edit
+from semanifold.app.actions.results import find_edit
+from semanifold.core.minimise import Evaluation, begin, lbfgs_step
 from semanifold.edits import Edit
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
-from semanifold.locality.metrics import inside_change, outside_change, squared_change
-from semanifold.masks import as_mask
-from semanifold.minimise import Evaluation, begin, lbfgs_step
+from semanifold.images import media
+from semanifold.images.masks import as_mask
+from semanifold.images.metrics import inside_change, outside_change, squared_change
 
 STEPS = 150
 """Of L-BFGS."""

@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from semanifold.faces import FACTORS, AnalyticFaces, Factor, factor_index, likeable_face, render
+from semanifold.worlds.faces import FACTORS, AnalyticFaces, Factor, factor_index, likeable_face, render
 
 PICTURES = Path(__file__).parent / "pictures"
 STEPS = 7

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from semanifold.commands.arguments import parser
-from semanifold.commands.table import COMMANDS, command_class
+from semanifold.app.commands.arguments import parser
+from semanifold.app.commands.table import COMMANDS, command_class
 
 PAGE = Path(__file__).parent / "commands.md"
 BEGIN, END = "<!-- options: written by make_options_table.py -->", "<!-- end of options -->"

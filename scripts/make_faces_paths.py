@@ -2,9 +2,9 @@
 
     python scripts/make_faces_paths.py
 
-It writes ``src/semanifold/faces/weights/paths64.safetensors`` and ``docs/pictures/named_paths.png``, and prints the table of
-``docs/faces.md``. Every seed is fixed, so the same generator and attribute network give the same set; it takes about two
-minutes on one core.
+It writes ``src/semanifold/worlds/faces/weights/paths64.safetensors`` and ``docs/pictures/named_paths.png``, and prints
+the table of ``docs/faces.md``. Every seed is fixed, so the same generator and attribute network give the same set; it takes
+about two minutes on one core.
 
 The set is made with labels, which other generators lack: `SAMPLES` faces are drawn, their factors are read from the pictures
 by the attribute network, and a linear map from codes of w to factors is fitted. A path changes its own factor and, as far as the
@@ -22,18 +22,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from semanifold import media
-from semanifold.attributes.faces import FacesAttributes
-from semanifold.faces.factors import FACTORS
+from semanifold.analysis.attributes.faces import FacesAttributes
+from semanifold.analysis.ranking.dependency import dependencies
+from semanifold.analysis.ranking.scores import score
+from semanifold.core.latents import Latents, root_of_covariance
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
-from semanifold.latents import Latents, root_of_covariance
+from semanifold.images import media
 from semanifold.paths.base import info_for, moving_codes
 from semanifold.paths.closed_form import REACH, sized
 from semanifold.paths.files import NAMED_PATHS, load_paths, save_paths
 from semanifold.paths.linear import LinearPaths
-from semanifold.ranking.dependency import dependencies
-from semanifold.ranking.scores import score
+from semanifold.worlds.faces.factors import FACTORS
 
 SHEET = Path(__file__).parents[1] / "docs" / "pictures" / "named_paths.png"
 SAMPLES = 6144

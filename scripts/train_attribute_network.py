@@ -18,10 +18,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from semanifold.faces.analytic import factors_from_latents
-from semanifold.faces.attribute_network import WEIGHTS, AttributeNetwork
-from semanifold.faces.factors import FACTORS
-from semanifold.faces.renderer import render
+from semanifold.worlds.faces.analytic import factors_from_latents
+from semanifold.worlds.faces.attribute_network import WEIGHTS, AttributeNetwork
+from semanifold.worlds.faces.factors import FACTORS
+from semanifold.worlds.faces.renderer import render
 
 
 @cyclopts.Parameter(name="*")

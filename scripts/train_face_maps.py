@@ -20,13 +20,13 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from semanifold.faces.analytic import LATENT_SIZE, factors_from_latents
-from semanifold.faces.label_maps import LABELS, label_map, plain_colours
-from semanifold.faces.renderer import render
+from semanifold.core.latents import Latents
 from semanifold.generators.loading import save_generator
 from semanifold.generators.pix2pixhd import SPACE, Pix2PixHD, Pix2PixHDConfig
-from semanifold.latents import Latents
-from semanifold.media import contact_sheet, to_uint8
+from semanifold.images.media import contact_sheet, to_uint8
+from semanifold.worlds.faces.analytic import LATENT_SIZE, factors_from_latents
+from semanifold.worlds.faces.label_maps import LABELS, label_map, plain_colours
+from semanifold.worlds.faces.renderer import render
 
 CONFIG = Pix2PixHDConfig(
     inputs=len(LABELS), edges=False, features=16, downsamplings=2, blocks=4, height=64, width=64, names=LABELS
@@ -55,7 +55,7 @@ class Training:
     rate: float = 2e-3
     seed: int = 0
     folder: Path = Path("training/facemaps64")
-    export: Path = Path("src/semanifold/faces/weights/facemaps64.safetensors")
+    export: Path = Path("src/semanifold/worlds/faces/weights/facemaps64.safetensors")
 
 
 def pairs(step: int, training: Training) -> tuple[Tensor, Tensor]:

@@ -26,14 +26,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from semanifold.errors import SemanifoldError
-from semanifold.faces.analytic import factors_from_latents
-from semanifold.faces.attribute_network import AttributeNetwork, attribute_network
-from semanifold.faces.factors import FACTORS
-from semanifold.faces.renderer import render
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.generators.loading import load_file, save_generator
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from semanifold.latents import Latents
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
+from semanifold.worlds.faces.analytic import factors_from_latents
+from semanifold.worlds.faces.attribute_network import AttributeNetwork, attribute_network
+from semanifold.worlds.faces.factors import FACTORS
+from semanifold.worlds.faces.renderer import render
 
 CONFIG = StyleGAN2Config(
     size=64,
@@ -84,7 +84,7 @@ class Cool(Fit):
 
     pictures: int = 60_000
     mapping_steps: int = 15_000
-    export: Path = Path("src/semanifold/faces/weights/faces64.safetensors")
+    export: Path = Path("src/semanifold/worlds/faces/weights/faces64.safetensors")
 
 
 @cyclopts.Parameter(name="*")
@@ -104,7 +104,7 @@ class Refine(Fit):
     adversarial: float = 0.02
     penalty: float = 0.003
     folder: Path = Path("training/faces64-refined")
-    start: Path = Path("src/semanifold/faces/weights/faces64.safetensors")
+    start: Path = Path("src/semanifold/worlds/faces/weights/faces64.safetensors")
     export: Path = Path("training/faces64-refined/faces64.safetensors")
 
 

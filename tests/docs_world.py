@@ -11,20 +11,20 @@ from typing import Any, cast
 import pytest
 import torch
 
-from semanifold.actions import weights
-from semanifold.actions.directions import closed_paths
-from semanifold.generators.biggan import BigGAN, BigGANConfig
-from semanifold.generators.stylegan2 import StyleGAN2
-from semanifold.generators.stylegan2_layouts import from_ada
+from semanifold.app.actions import weights
+from semanifold.app.actions.directions import closed_paths
+from semanifold.generators.biggan.network import BigGAN, BigGANConfig
+from semanifold.generators.stylegan2.layouts import from_ada
+from semanifold.generators.stylegan2.network import StyleGAN2
 from semanifold.manifolds import ManifoldSettings
 from semanifold.paths import weight_ranges
 from semanifold.paths.files import save_paths
 from semanifold.paths.joint import joint_paths
-from semanifold.paths.presets import PRESETS, Preset
 from semanifold.paths.warped import warped_paths
 from semanifold.paths.weight_axes import joint_weight_paths
 from semanifold.paths.weight_hessian import hessian_paths
 from semanifold.paths.weight_masked import masked_weight_paths
+from semanifold.training.presets import PRESETS, Preset
 
 NAMES = ("smile", "yaw", "age", "pitch")
 """Names of paths that the docs use."""

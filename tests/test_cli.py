@@ -21,14 +21,15 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import semanifold
-from semanifold import cli, media
-from semanifold.actions import results
-from semanifold.commands.arguments import from_arguments, seed_numbers, to_arguments
-from semanifold.commands.base import Command, slug
-from semanifold.commands.table import COMMANDS, command_class
+from semanifold.app import cli
+from semanifold.app.actions import results
+from semanifold.app.commands.arguments import from_arguments, seed_numbers, to_arguments
+from semanifold.app.commands.base import Command, slug
+from semanifold.app.commands.table import COMMANDS, command_class
 from semanifold.edits import Lattice, load_edit, save_edit
 from semanifold.generators.loading import save_generator
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
+from semanifold.images import media
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.files import save_paths
 from semanifold.paths.linear import LinearPaths
@@ -70,7 +71,7 @@ MOUTH = "box:0.25,0.6,0.75,0.85"
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("semanifold.plots.plane", lambda codes: (codes[:, :2], "a test"))  # UMAP compiles for ten seconds
+    monkeypatch.setattr("semanifold.images.plots.plane", lambda codes: (codes[:, :2], "a test"))  # UMAP compiles for ten seconds
     (tmp_path / "toy.py").write_text(TOY)
 
 
@@ -83,7 +84,7 @@ def found(tmp_path_factory):
     os.chdir(folder)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("semanifold.plots.plane", lambda codes: (codes[:, :2], "a test"))
+            patch.setattr("semanifold.images.plots.plane", lambda codes: (codes[:, :2], "a test"))
             assert run("discover", "--mask", MOUTH, "--offset", "0.001", "0.004", "--out", "mouth") == 0
             assert run("discover", "--mask", "box:0.1,0.1,0.9,0.5", "--out", "eyes") == 0
     finally:
@@ -347,7 +348,7 @@ def test_a_pad_has_a_sheet_and_a_film(tmp_path):
 def test_demo_ends_by_saying_what_to_open_and_to_type(tmp_path, monkeypatch, capsys):
     asked = []
     for name in ("discover", "render_edit", "combine_edits"):
-        monkeypatch.setattr(f"semanifold.actions.demo.{name}", lambda command: asked.append(command) or 0)
+        monkeypatch.setattr(f"semanifold.app.actions.demo.{name}", lambda command: asked.append(command) or 0)
     assert cli.main(["demo", "--seed", "5"]) == 0
     said = capsys.readouterr().out
     search, turn, both = asked
@@ -574,7 +575,7 @@ def test_a_full_disk_in_the_middle_of_a_run(tmp_path, monkeypatch, capsys):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("semanifold.plots.heat_map", full)
+    monkeypatch.setattr("semanifold.images.plots.heat_map", full)
     assert run("discover", "--mask", MOUTH, "--out", "r") == 2
     complaint = capsys.readouterr().err.strip().splitlines()[-1]
     assert complaint.startswith("semanifold: The disk is full")
@@ -582,8 +583,8 @@ def test_a_full_disk_in_the_middle_of_a_run(tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.rglob("*.part"))
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("semanifold.plots.plane", lambda codes: (codes[:, :2], "a test"))
-    monkeypatch.setattr("semanifold.actions.discover.discover_manifold", lambda *_, **__: pytest.fail("searched again"))
+    monkeypatch.setattr("semanifold.images.plots.plane", lambda codes: (codes[:, :2], "a test"))
+    monkeypatch.setattr("semanifold.app.actions.discover.discover_manifold", lambda *_, **__: pytest.fail("searched again"))
     assert run("discover", "--mask", MOUTH, "--out", "r") == 0
     assert read_record(tmp_path / "r")["status"] == "finished"
 
@@ -655,8 +656,8 @@ def test_a_name_that_is_too_long_for_a_folder_is_refused(capsys):
 
 def test_importing_semanifold_is_quick_and_light():
     code = (
-        "import time; began = time.process_time(); import semanifold, semanifold.cli; spent = time.process_time() - began\n"
-        "import sys; semanifold.cli.overview()\n"
+        "import time; began = time.process_time(); import semanifold, semanifold.app.cli; spent = time.process_time() - began\n"
+        "import sys; semanifold.app.cli.overview()\n"
         "heavy = {'torch', 'matplotlib', 'lpips', 'umap', 'gradio', 'cyclopts', 'numpy', 'PIL', 'tqdm', 'imageio_ffmpeg'}\n"
         "print(spent, heavy & set(sys.modules))"
     )
@@ -669,7 +670,7 @@ def test_importing_semanifold_is_quick_and_light():
 
 def test_commands_leave_plotting_and_metrics_until_they_are_needed():
     code = (
-        "import sys, semanifold.commands.discover, semanifold.commands.edits, semanifold.commands.files\n"
+        "import sys, semanifold.app.commands.discover, semanifold.app.commands.edits, semanifold.app.commands.files\n"
         "print({'matplotlib', 'lpips', 'umap', 'torchvision', 'scipy', 'sklearn', 'imageio_ffmpeg'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"
@@ -684,28 +685,26 @@ def test_public_names_are_few_and_all_there():
 
 
 ROOMS = [
-    {"errors", "extras", "lazy", "progress", "version", "notebook", "worlds", "latents", "solutions"},
-    {"minimise", "jacobians", "eigenpairs", "storage", "media", "masks", "distances"},
-    {"generators", "readings"},
-    {"faces"},
-    {"edits", "baking"},
+    {"core"},
+    {"storage"},
+    {"images"},
+    {"generators"},
+    {"worlds", "edits"},
     {"manifolds", "paths", "inversion"},
-    {"attributes", "ranking", "locality"},
-    {"plots", "exchange", "pools", "traversal", "inspecting", "showing"},
-    {"terminal"},
-    {"commands"},  # requests: they name their actions, and import none
-    {"actions"},
-    {"app", "sweep"},
-    {"cli"},
+    {"training"},
+    {"analysis", "locality"},
+    {"app"},
     {"__main__", "__init__"},
 ]
 """DESIGN, section 2: a module imports its own floor and the floors below."""
-APART = [{"manifolds", "paths", "inversion"}]
+APART = [{"manifolds", "paths", "inversion"}, {"worlds", "edits"}]
 """Rooms of one floor that do not know each other."""
+DOORS = [{"terminal", "showing", "inspecting"}, {"commands"}, {"actions"}, {"cli"}]
+"""The floors inside of app: requests (commands) name their actions, and import none."""
 
 
 def imports(path: Path) -> set[str]:
-    """Every room of semanifold that a module imports, wherever in the file, except for the type checker only."""
+    """Every room that a module imports, and of app every room inside, wherever in the file, but not for the type checker only."""
     tree = ast.parse(path.read_text())
     typing_only = {
         id(n)
@@ -713,22 +712,27 @@ def imports(path: Path) -> set[str]:
         if isinstance(top, ast.If) and "TYPE_CHECKING" in ast.dump(top.test)
         for n in ast.walk(top)
     }
-    rooms = set()
+    found = set()
     for node in ast.walk(tree):
         if id(node) in typing_only:
             continue
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "semanifold":
-            parts = (node.module or "").split(".")
-            rooms |= {parts[1]} if len(parts) > 1 else {a.name for a in node.names if a.name != "__version__"}
+            found |= {f"{node.module}.{a.name}" for a in node.names}
         if isinstance(node, ast.Import):
-            rooms |= {a.name.split(".")[1] for a in node.names if a.name.startswith("semanifold.")}
-    return rooms
+            found |= {a.name for a in node.names if a.name.startswith("semanifold.")}
+    return {room_of(name.split(".")[1:]) for name in found}
+
+
+def room_of(parts: list[str]) -> str:
+    return f"app.{parts[1]}" if parts[0] == "app" and len(parts) > 1 else parts[0]
 
 
 def test_imports_go_one_way_between_the_rooms():
     floor = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+    inside = {f"app.{room}": floor["app"] + (level + 1) / 10 for level, rooms in enumerate(DOORS) for room in rooms}
+    floor |= inside
     for path in SRC.rglob("*.py"):
-        own = path.relative_to(SRC).parts[0].removesuffix(".py")
+        own = room_of([part.removesuffix(".py") for part in path.relative_to(SRC).parts if part != "__init__.py"] or ["__init__"])
         assert own in floor, f"{own} has no floor: give it one here and in the design"
         for other in imports(path) - {own}:
             assert floor[other] <= floor[own], f"{path.relative_to(SRC)} imports {other}, which lies above it"
@@ -741,7 +745,7 @@ def test_every_command_is_a_request_that_names_its_action(command):
     assert kind.run is Command.run
     module, _, function = kind.does.partition(":")
     answer = getattr(importlib.import_module(module), function)
-    assert answer.__module__.startswith("semanifold.actions.")
+    assert answer.__module__.startswith("semanifold.app.actions.")
     assert next(iter(get_type_hints(answer).values())) is kind
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from semanifold import cli
+from semanifold.app import cli
 from semanifold.generators.loading import load_generator
 from semanifold.paths.files import load_paths
 

@@ -14,11 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
-from semanifold import cli, media
-from semanifold.actions import results
-from semanifold.actions.play import at_strength, strengths
-from semanifold.commands.timeline import track_of
+from semanifold.app import cli
+from semanifold.app.actions import results
+from semanifold.app.actions.play import at_strength, strengths
+from semanifold.app.commands.timeline import track_of
 from semanifold.edits import EditInfo, Lattice, load_edit
+from semanifold.images import media
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.files import NAMED_PATHS, save_paths
 from semanifold.paths.linear import LinearPaths
@@ -258,7 +259,7 @@ def test_completion_knows_every_command_and_its_options(shell, capsys):
 
 WITHOUT_TORCH = """
 import sys
-from semanifold import cli
+from semanifold.app import cli
 code = cli.main(sys.argv[1:])
 print("loaded:", sorted({"torch", "matplotlib", "imageio_ffmpeg"} & set(sys.modules)))
 raise SystemExit(code)
@@ -386,7 +387,7 @@ def test_directions_without_a_generator_are_called_by_their_file(capsys):
 
 def test_a_file_that_was_touched_is_looked_at_again(tmp_path):
     from semanifold.generators.loading import save_generator
-    from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+    from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 
     save_generator(StyleGAN2(StyleGAN2Config(8, 4, 4, (4, 4), mapping_layers=1)), tmp_path / "g.safetensors")
     words = ["sample", "--seeds", "0", "--generator", "g.safetensors", "--out", "s"]
@@ -455,7 +456,7 @@ def test_slips_of_a_first_hour(words, says, capsys):
 
 
 def test_words_behind_two_dashes_are_left_alone():
-    from semanifold.commands.arguments import inputs_for_seeds
+    from semanifold.app.commands.arguments import inputs_for_seeds
 
     Path("maps").mkdir()
     words = ["mask", "--seed", "7", "--", "--seed", "maps"]
@@ -466,7 +467,7 @@ def test_words_behind_two_dashes_are_left_alone():
 
 def test_a_set_of_another_kind_is_not_taken_for_what_was_found(monkeypatch, capsys):
     """A folder may have come from anywhere: what lies there counts only if this command can have written it."""
-    from semanifold.actions import weights
+    from semanifold.app.actions import weights
 
     words = ("weights", "svd", "--layer", "convs.8", "--k", 1, "--out", "w")
     with monkeypatch.context() as patch:
@@ -480,7 +481,7 @@ def test_a_set_of_another_kind_is_not_taken_for_what_was_found(monkeypatch, caps
 
 def test_a_search_of_weights_that_is_done_is_not_done_again(monkeypatch, capsys):
     """What broke off after the search, while the sheet was drawn, goes on with the sheet."""
-    from semanifold.actions import weights
+    from semanifold.app.actions import weights
 
     words = ("weights", "svd", "--layer", "convs.8", "--k", 1, "--out", "w")
     with monkeypatch.context() as patch:

@@ -17,10 +17,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from semanifold import cli
-from semanifold.commands.arguments import from_arguments, to_arguments
+from semanifold.app import cli
+from semanifold.app.commands.arguments import from_arguments, to_arguments
 from semanifold.generators.loading import save_generator
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.linear import LinearPaths
@@ -57,9 +57,9 @@ def right(images):
     return images[..., 8:].mean((1, 2, 3)) / 2 + 0.5
 """
 COMMANDS = {
-    "traverse": ("semanifold.commands.paths:Traverse", ""),
-    "measure": ("semanifold.commands.paths:Measure", ""),
-    "rank": ("semanifold.commands.ranking:Rank", ""),
+    "traverse": ("semanifold.app.commands.paths:Traverse", ""),
+    "measure": ("semanifold.app.commands.paths:Measure", ""),
+    "rank": ("semanifold.app.commands.ranking:Rank", ""),
 }
 AGAIN = ["rerun", "walk/measure", "--generator", "toy.py:toy", "--attributes", "toy.py:left,toy.py:right", "--out", "again"]
 VECTORS = torch.tensor([[1.0, 0, 0, 0], [0, -1.0, 0, 0], [0, 0, 1.0, 0], [0.3, 0.25, 0, 1.0]])
@@ -304,8 +304,8 @@ def test_a_killed_walk_goes_on_and_keeps_what_is_done(tmp_path):
 
 
 def test_an_interrupted_measurement_goes_on(tmp_path, monkeypatch):
-    from semanifold.actions import paths
-    from semanifold.attributes.functions import FunctionAttributes
+    from semanifold.analysis.attributes.functions import FunctionAttributes
+    from semanifold.app.actions import paths
 
     assert run("traverse", "set.safetensors", "--seeds", "0-1", "--no-films", "--out", "walk") == 0
     monkeypatch.setattr(paths, "EVERY", 0.0)

@@ -14,25 +14,25 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from semanifold import cli
-from semanifold.actions import train as acting
-from semanifold.actions import train_arguments as making
-from semanifold.commands.train import Train
+from semanifold.app import cli
+from semanifold.app.actions import train as acting
+from semanifold.app.actions import train_arguments as making
+from semanifold.app.commands.train import Train
 from semanifold.generators.loading import save_generator
 from semanifold.generators.sngan import SNGAN, SNGANConfig
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from semanifold.paths import training_records
-from semanifold.paths.experiments import open_experiment
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.paths.files import load_paths
-from semanifold.paths.presets import ALONG_RATE
-from semanifold.paths.reconstructor import make_reconstructor
-from semanifold.paths.training_records import PUBLISHED_KEYS, published_name, read_stats
 from semanifold.storage.runs import read_record
+from semanifold.training import records as training_records
+from semanifold.training.experiments import open_experiment
+from semanifold.training.presets import ALONG_RATE
+from semanifold.training.reconstructor import make_reconstructor
+from semanifold.training.records import PUBLISHED_KEYS, published_name, read_stats
 
 if TYPE_CHECKING:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-TRAIN = ("semanifold.commands.train:Train", "learn paths")
+TRAIN = ("semanifold.app.commands.train:Train", "learn paths")
 TOY = """
 import torch
 from semanifold.generators.wrapped import wrap
@@ -158,7 +158,7 @@ def test_other_kinds_of_paths(kind, tmp_path):
 
 LAUNCH = f"""
 import sys
-from semanifold import cli
+from semanifold.app import cli
 cli.COMMANDS["train"] = {TRAIN!r}
 sys.exit(cli.main(sys.argv[1:]))
 """
@@ -360,7 +360,7 @@ def test_a_resumed_training_reads_the_directions_that_it_began_with(tmp_path, mo
     with monkeypatch.context() as patch:
         patch.setattr(training_records.Records, "__call__", stop)
         assert train(*words, "--out", "broken") == 130
-    monkeypatch.setattr("semanifold.actions.train_arguments.closed_paths", lambda *_: pytest.fail("found a second time"))
+    monkeypatch.setattr("semanifold.app.actions.train_arguments.closed_paths", lambda *_: pytest.fail("found a second time"))
     assert train(*words, "--out", "broken") == 0
     assert same(tmp_path / "whole", tmp_path / "broken")
     assert (tmp_path / "whole" / "metrics.json").read_text() == (tmp_path / "broken" / "metrics.json").read_text()
@@ -368,7 +368,7 @@ def test_a_resumed_training_reads_the_directions_that_it_began_with(tmp_path, mo
 
 @pytest.mark.parametrize(("words", "says"), [(["--reconstructor", "vgg"], "vgg"), (["--out", "toy.py"], "is a file")])
 def test_what_cannot_be_is_refused_before_directions_are_found(words, says, monkeypatch, capsys):
-    monkeypatch.setattr("semanifold.actions.train_arguments.closed_paths", lambda *_: pytest.fail("found in vain"))
+    monkeypatch.setattr("semanifold.app.actions.train_arguments.closed_paths", lambda *_: pytest.fail("found in vain"))
     assert train("--init", "joint", *words) == 2
     assert says in capsys.readouterr().err
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from semanifold import cli, media
+from semanifold.app import cli
+from semanifold.core.errors import SemanifoldError
 from semanifold.edits import Sum, WeightEdit, load_edit
-from semanifold.errors import SemanifoldError
 from semanifold.generators.editing import weight_of
 from semanifold.generators.loading import load_generator, save_generator
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
+from semanifold.images import media
 from semanifold.paths.carried import carried
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.weight_methods import weight_paths
@@ -203,7 +204,7 @@ def test_a_damaged_set_of_an_unfinished_run_is_found_again(damage, tmp_path, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("semanifold.actions.weights.draw", stop)
+        patch.setattr("semanifold.app.actions.weights.draw", stop)
         assert run(*words) == 130
     file = tmp_path / "run" / "paths.safetensors"
     good = file.read_bytes()

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from semanifold.errors import SemanifoldError
-from semanifold.ranking.dci import dci, lasso, purity
+from semanifold.analysis.ranking.dci import dci, lasso, purity
+from semanifold.core.errors import SemanifoldError
 
 
 def test_purity_of_known_matrices() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from semanifold.ranking.dependency import dependencies
+from semanifold.analysis.ranking.dependency import dependencies
 
 T = np.linspace(-1, 1, 9)
 

@@ -8,8 +8,8 @@ from formula_weights import lpips_with_formula_weights
 from reference import GRADIENTS, agree, described, numbers
 from torch import Tensor
 
-from semanifold.distances import distance_by_name, feature_distance, l2, lpips_distance, lpips_from
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
+from semanifold.images.distances import distance_by_name, feature_distance, l2, lpips_distance, lpips_from
 
 
 @pytest.fixture(scope="module")

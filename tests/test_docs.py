@@ -17,7 +17,7 @@ import torch
 from docs_pages import PAGES, ROOT, Block, blocks, shortened
 from docs_world import NAMES, bring_files, less_work, prelude
 
-from semanifold import cli
+from semanifold.app import cli
 from semanifold.paths.files import load_paths, save_paths
 
 KINDS = {"sh", "python", "toml", "json", "sketch", "text"}

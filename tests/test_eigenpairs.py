@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from semanifold.eigenpairs import Eigenpairs, begin, step
+from semanifold.core.eigenpairs import Eigenpairs, begin, step
 
 SIZE, K = 60, 6
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from semanifold import extras
-from semanifold.distances import lpips_distance
-from semanifold.errors import SemanifoldError
-from semanifold.extras import install_command, packages_of
-from semanifold.paths.reconstructor import make_reconstructor
-from semanifold.paths.training import make_accelerator
+from semanifold.core import extras
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.extras import install_command, packages_of
+from semanifold.images.distances import lpips_distance
+from semanifold.training.reconstructor import make_reconstructor
+from semanifold.training.trainer import make_accelerator
 
 PROJECT = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text())["project"]
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from semanifold.app.showing import show
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.edits import EditInfo, Flow, Lattice, load_edit, save_edit, traced
 from semanifold.edits.flow import rbf_direction, rbf_potential
-from semanifold.errors import SemanifoldError
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from semanifold.latents import Latents
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.manifolds.works import combine, extrapolate, retime, reverse, transfer, trim
-from semanifold.showing import show
 
 STEP, COUNT = 0.3, 6
 SHAPE = (8,)

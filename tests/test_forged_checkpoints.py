@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from semanifold import cli
-from semanifold.errors import SemanifoldError
+from semanifold.app import cli
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.minimise import Descent, Evaluation
 from semanifold.manifolds import checkpoints
-from semanifold.minimise import Descent, Evaluation
-from semanifold.paths import training_checkpoints
-from semanifold.paths.training_checkpoints import check_tensors
 from semanifold.storage.tensors import read_tensors
+from semanifold.training import checkpoints as training_checkpoints
+from semanifold.training.checkpoints import check_tensors
 
 NAN = math.nan
 X = torch.ones(3, 2, 4)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from semanifold.actions.train_arguments import place_of
-from semanifold.commands.train import Kind
-from semanifold.errors import SemanifoldError
+from semanifold.analysis.traversal import moments
+from semanifold.app.actions.train_arguments import place_of
+from semanifold.app.commands.train import Kind
+from semanifold.core.errors import SemanifoldError
 from semanifold.generators.loading import load_generator
 from semanifold.manifolds.settings import ManifoldSettings
-from semanifold.paths.presets import PRESETS
-from semanifold.traversal import moments
+from semanifold.training.presets import PRESETS
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "hostile_files.py"
 MOST, KINDS = 120, 30

@@ -16,16 +16,16 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from semanifold.app.inspecting import inspect
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.edits import EditInfo, Flow, Lattice, load_edit, save_edit
-from semanifold.errors import SemanifoldError
+from semanifold.generators.pools import Pool, read_pool, save_pool
 from semanifold.generators.wrapped import wrap
-from semanifold.inspecting import inspect
-from semanifold.latents import Latents
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.linear import LinearPaths
 from semanifold.paths.warped import WarpedPaths
-from semanifold.pools import Pool, read_pool, save_pool
 
 GENERATOR = wrap(lambda z: z.reshape(-1, 4, 1, 1)[:, :3].expand(-1, 3, 4, 4), (4,), name="toy")
 KNOTS = [torch.tensor([0.0, 1.0])]

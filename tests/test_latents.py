@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from semanifold.errors import SemanifoldError
-from semanifold.latents import Latents
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 
 VALUES = torch.arange(6.0).reshape(2, 3)
 

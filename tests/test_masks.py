@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from semanifold.errors import SemanifoldError, near_names
-from semanifold.masks import Mask, box, ellipse, painted, parse_mask, polygon
+from semanifold.core.errors import SemanifoldError, near_names
+from semanifold.images.masks import Mask, box, ellipse, painted, parse_mask, polygon
 
 NAMED = {"mouth": box(0.3, 0.6, 0.7, 0.9), "eyes": ellipse(0.5, 0.4, 0.3, 0.1)}
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from semanifold import media, plots
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
+from semanifold.images import media, plots
 
 WIDE = (30, 47)  # odd sides, not square
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from semanifold.minimise import Descent, Evaluation, begin, lbfgs_step
+from semanifold.core.minimise import Descent, Evaluation, begin, lbfgs_step
 
 
 def rosenbrock(x: Tensor) -> Tensor:

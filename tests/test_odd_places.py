@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from semanifold import cli
-from semanifold.plots import heat_picture, path_plot, plane
+from semanifold.app import cli
+from semanifold.images.plots import heat_picture, path_plot, plane
 
 SEMANIFOLD = f"{sys.executable} -m semanifold"
 
@@ -74,7 +74,7 @@ def test_no_memory_is_said_in_a_sentence(capsys: pytest.CaptureFixture[str], mon
 
 DRAWING = """
 import numpy as np
-from semanifold.plots import heat_picture
+from semanifold.images.plots import heat_picture
 frames = np.random.default_rng(0).integers(0, 255, (3, 16, 16, 3), np.uint8)
 print(heat_picture(frames, frames[0], None).sum())
 """

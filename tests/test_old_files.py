@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from semanifold.app.inspecting import inspect
+from semanifold.core.latents import Latents
 from semanifold.edits import load_edit
+from semanifold.generators.pools import read_pool
 from semanifold.generators.wrapped import wrap
-from semanifold.inspecting import inspect
-from semanifold.latents import Latents
 from semanifold.paths.files import load_paths
-from semanifold.pools import read_pool
 
 OLD = Path(__file__).parent / "data" / "v0_1_0"
 EXPECTED = json.loads((OLD / "expected.json").read_text())

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from semanifold.errors import SemanifoldError
-from semanifold.masks import Mask, box, files_in, painted, parse_mask
+from semanifold.core.errors import SemanifoldError
+from semanifold.images.masks import Mask, box, files_in, painted, parse_mask
 
 INSIDE = np.zeros((10, 20), bool)
 INSIDE[2:8, 4:12] = True

@@ -10,11 +10,11 @@ import torch
 from reference import REAL, needs_real
 from safetensors.torch import save_file
 
-from semanifold.cli import main
-from semanifold.errors import SemanifoldError
+from semanifold.app.cli import main
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
+from semanifold.generators.pools import POOL, Pool, pool_of, read_pool, save_pool
 from semanifold.generators.wrapped import wrap
-from semanifold.latents import Latents
-from semanifold.pools import POOL, Pool, pool_of, read_pool, save_pool
 
 CODE = ("directions", "warpedganspace_proggan_latent_code.pt")
 

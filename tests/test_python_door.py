@@ -11,16 +11,16 @@ import pytest
 import torch
 
 import semanifold as sm
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.solutions import Result, Solution
 from semanifold.edits import EditInfo
-from semanifold.errors import SemanifoldError
-from semanifold.faces.world import FACES
 from semanifold.generators.base import Generator, as_latents
 from semanifold.generators.loading import save_generator
+from semanifold.images.masks import as_mask, box
 from semanifold.manifolds import discover_manifolds, local_directions
-from semanifold.masks import as_mask, box
 from semanifold.paths.base import info_for
 from semanifold.paths.linear import LinearPaths
-from semanifold.solutions import Result, Solution
+from semanifold.worlds.faces.world import FACES
 
 sys.path.insert(0, str(Path(__file__).parent / "manifolds"))
 from small_world import SmallWorld

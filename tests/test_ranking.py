@@ -16,16 +16,16 @@ import pytest
 import torch
 from reference import REFERENCE, settings
 
-from semanifold.attributes.base import Attribute, AttributeReader
-from semanifold.attributes.functions import function_reader
-from semanifold.errors import SemanifoldError
-from semanifold.locality.metrics import inside_change, outside_change
-from semanifold.ranking import ATTRIBUTE_GROUPS, Measures, find_group, name_paths, read_measures, score
-from semanifold.ranking.measures import METRICS, mask_locality, measure_frames, save_measures
-from semanifold.ranking.names import merged_names, why_unnamed
-from semanifold.ranking.page import curve, page
-from semanifold.ranking.reports import Group, as_json, markdown, table, write_group
-from semanifold.ranking.scores import correlations, mean, monotonicities, order, rescale, slopes, steps_of
+from semanifold.analysis.attributes.base import Attribute, AttributeReader
+from semanifold.analysis.attributes.functions import function_reader
+from semanifold.analysis.ranking import ATTRIBUTE_GROUPS, Measures, find_group, name_paths, read_measures, score
+from semanifold.analysis.ranking.measures import METRICS, mask_locality, measure_frames, save_measures
+from semanifold.analysis.ranking.names import merged_names, why_unnamed
+from semanifold.analysis.ranking.page import curve, page
+from semanifold.analysis.ranking.reports import Group, as_json, markdown, table, write_group
+from semanifold.analysis.ranking.scores import correlations, mean, monotonicities, order, rescale, slopes, steps_of
+from semanifold.core.errors import SemanifoldError
+from semanifold.images.metrics import inside_change, outside_change
 
 PUBLISHED = settings("ranking")
 

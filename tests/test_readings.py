@@ -12,16 +12,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from semanifold.app.inspecting import inspect
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.edits import EditInfo, Lattice, load_edit, save_edit
-from semanifold.errors import SemanifoldError
-from semanifold.exchange import read_codes
 from semanifold.generators.base import Generator
-from semanifold.inspecting import inspect
-from semanifold.latents import Latents
-from semanifold.paths.experiments import open_experiment
+from semanifold.generators.exchange import read_codes
+from semanifold.generators.pools import read_pool
 from semanifold.paths.files import load_paths
-from semanifold.pools import read_pool
-from semanifold.readings import code_reading, direction_reading
+from semanifold.storage.readings import code_reading, direction_reading
+from semanifold.training.experiments import open_experiment
 
 LAYERS, WIDTH = 6, 4
 ROWS = torch.arange(LAYERS * WIDTH, dtype=torch.float32).reshape(LAYERS, WIDTH) + 1

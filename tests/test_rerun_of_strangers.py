@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from semanifold import cli
-from semanifold.actions.rerun import comparison, elsewhere, file_comparison, from_here
+from semanifold.app import cli
+from semanifold.app.actions.rerun import comparison, elsewhere, file_comparison, from_here
 from semanifold.storage.tensors import write_tensors
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from semanifold.errors import SemanifoldError
-from semanifold.exchange import export_codes, read_codes
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
-from semanifold.latents import Latents
+from semanifold.generators.exchange import export_codes, read_codes
 from semanifold.storage.files import replacing, write_text
 from semanifold.storage.runs import CHECKPOINT, RECORD, Run, begin_run, read_record, working
 

@@ -18,13 +18,14 @@ import torch
 from PIL import Image
 
 import semanifold as sm
-from semanifold import media, progress
+from semanifold.app.showing import Film
+from semanifold.core import progress
+from semanifold.core.progress import watching
+from semanifold.core.solutions import Result, Solution
 from semanifold.generators.base import Generator
+from semanifold.images import media
 from semanifold.paths.base import info_for
 from semanifold.paths.linear import LinearPaths
-from semanifold.progress import watching
-from semanifold.showing import Film
-from semanifold.solutions import Result, Solution
 
 sys.path.insert(0, str(Path(__file__).parent / "manifolds"))
 from small_world import SmallWorld

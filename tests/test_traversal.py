@@ -11,14 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from semanifold import media
-from semanifold.edits import EditInfo, Flow
-from semanifold.errors import SemanifoldError
-from semanifold.generators.wrapped import wrap
-from semanifold.paths.base import PathSetInfo
-from semanifold.paths.linear import LinearPaths
-from semanifold.paths.warped import WarpedPaths
-from semanifold.traversal import (
+from semanifold.analysis.traversal import (
     CODES,
     PUBLISHED_CODES,
     Film,
@@ -33,6 +26,13 @@ from semanifold.traversal import (
     write_films,
     write_path,
 )
+from semanifold.core.errors import SemanifoldError
+from semanifold.edits import EditInfo, Flow
+from semanifold.generators.wrapped import wrap
+from semanifold.images import media
+from semanifold.paths.base import PathSetInfo
+from semanifold.paths.linear import LinearPaths
+from semanifold.paths.warped import WarpedPaths
 
 D = 6
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 import semanifold as sm
-from semanifold.errors import SemanifoldError
-from semanifold.faces.analytic import AnalyticFaces
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.core.errors import SemanifoldError
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
+from semanifold.worlds.faces.analytic import AnalyticFaces
 
 JUNK: tuple[Any, ...] = (
     *(-1.5, 2**70, float("nan"), True, [[]], {}, object(), b"x", lambda *given: 0, int, "\x1b[2J" + "a" * 10**5),

@@ -5,22 +5,34 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from semanifold.version import __version__
+from semanifold.core.version import __version__
 
 if TYPE_CHECKING:
-    from semanifold.attributes.names import attribute_reader as attribute_reader
-    from semanifold.baking import bake as bake
+    from semanifold.analysis.attributes.names import attribute_reader as attribute_reader
+    from semanifold.app.inspecting import inspect as inspect
+    from semanifold.app.showing import film as film
+    from semanifold.app.showing import save as save
+    from semanifold.app.showing import show as show
+    from semanifold.app.showing import to_pil as to_pil
+    from semanifold.core.errors import SemanifoldError as SemanifoldError
+    from semanifold.core.latents import Latents as Latents
+    from semanifold.core.solutions import Result as Result
+    from semanifold.core.solutions import Solution as Solution
     from semanifold.edits import Edit as Edit
     from semanifold.edits import Lattice as Lattice
     from semanifold.edits import load_edit as load_edit
     from semanifold.edits import traced as traced
-    from semanifold.errors import SemanifoldError as SemanifoldError
+    from semanifold.edits.baking import bake as bake
     from semanifold.generators.base import Generator as Generator
     from semanifold.generators.loading import convert as convert
     from semanifold.generators.loading import load_generator as load_generator
     from semanifold.generators.wrapped import wrap as wrap
-    from semanifold.inspecting import inspect as inspect
-    from semanifold.latents import Latents as Latents
+    from semanifold.images.masks import Mask as Mask
+    from semanifold.images.masks import box as box
+    from semanifold.images.masks import ellipse as ellipse
+    from semanifold.images.masks import painted as painted
+    from semanifold.images.masks import parse_mask as parse_mask
+    from semanifold.images.masks import polygon as polygon
     from semanifold.manifolds import ManifoldSettings as ManifoldSettings
     from semanifold.manifolds import combine as combine
     from semanifold.manifolds import discover_manifold as discover_manifold
@@ -32,34 +44,22 @@ if TYPE_CHECKING:
     from semanifold.manifolds import reverse as reverse
     from semanifold.manifolds import transfer as transfer
     from semanifold.manifolds import trim as trim
-    from semanifold.masks import Mask as Mask
-    from semanifold.masks import box as box
-    from semanifold.masks import ellipse as ellipse
-    from semanifold.masks import painted as painted
-    from semanifold.masks import parse_mask as parse_mask
-    from semanifold.masks import polygon as polygon
     from semanifold.paths.base import PathSet as PathSet
     from semanifold.paths.files import load_paths as load_paths
     from semanifold.paths.joint import joint_paths as joint_paths
-    from semanifold.paths.training import train_paths as train_paths
     from semanifold.paths.weight_methods import weight_paths as weight_paths
-    from semanifold.showing import film as film
-    from semanifold.showing import save as save
-    from semanifold.showing import show as show
-    from semanifold.showing import to_pil as to_pil
-    from semanifold.solutions import Result as Result
-    from semanifold.solutions import Solution as Solution
+    from semanifold.training.trainer import train_paths as train_paths
 
 _HOMES = {
-    "attributes.names": ("attribute_reader",),
-    "baking": ("bake",),
+    "analysis.attributes.names": ("attribute_reader",),
+    "edits.baking": ("bake",),
     "edits": ("Edit", "Lattice", "load_edit", "traced"),
-    "errors": ("SemanifoldError",),
+    "core.errors": ("SemanifoldError",),
     "generators.base": ("Generator",),
     "generators.loading": ("convert", "load_generator"),
     "generators.wrapped": ("wrap",),
-    "inspecting": ("inspect",),
-    "latents": ("Latents",),
+    "app.inspecting": ("inspect",),
+    "core.latents": ("Latents",),
     "manifolds": (
         "ManifoldSettings",
         "combine",
@@ -73,14 +73,14 @@ _HOMES = {
         "transfer",
         "trim",
     ),
-    "masks": ("Mask", "box", "ellipse", "painted", "parse_mask", "polygon"),
+    "images.masks": ("Mask", "box", "ellipse", "painted", "parse_mask", "polygon"),
     "paths.base": ("PathSet",),
     "paths.files": ("load_paths",),
     "paths.joint": ("joint_paths",),
-    "paths.training": ("train_paths",),
+    "training.trainer": ("train_paths",),
     "paths.weight_methods": ("weight_paths",),
-    "showing": ("film", "save", "show", "to_pil"),
-    "solutions": ("Result", "Solution"),
+    "app.showing": ("film", "save", "show", "to_pil"),
+    "core.solutions": ("Result", "Solution"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

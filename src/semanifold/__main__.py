@@ -1,5 +1,5 @@
 """``python -m semanifold`` is the command ``semanifold``."""
 
-from semanifold.cli import main
+from semanifold.app.cli import main
 
 raise SystemExit(main())

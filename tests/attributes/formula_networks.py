@@ -10,7 +10,7 @@ import torch
 from formula_weights import formula, formula_state
 from torch import Tensor, nn
 
-from semanifold.attributes.published import MEASURES
+from semanifold.analysis.attributes.published import MEASURES
 
 NAMES = {"face": "s3fd", "identity": "arcface", "fairface": "fairface", "pose": "hopenet", "au": "fan_au", "celeba": "celeba5"}
 """What the fixture calls the networks of our measures."""

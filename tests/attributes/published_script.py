@@ -12,10 +12,10 @@ from formula_networks import network
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, cosine_similarity
 
-from semanifold.attributes.fan_au import ACTION_UNITS
-from semanifold.attributes.residual_readers import GRADED, degrees
-from semanifold.attributes.s3fd import best_faces
-from semanifold.attributes.sampling import normalised, shorter_side
+from semanifold.analysis.attributes.fan_au import ACTION_UNITS
+from semanifold.analysis.attributes.residual_readers import GRADED, degrees
+from semanifold.analysis.attributes.s3fd import best_faces
+from semanifold.analysis.attributes.sampling import normalised, shorter_side
 
 WHOLE = [0.0, 0.0, 256.0, 256.0]
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from semanifold.attributes.clip_texts import MEAN, SPREAD, ClipAttributes, Prompts
-from semanifold.attributes.names import attribute_reader
-from semanifold.errors import SemanifoldError
+from semanifold.analysis.attributes.clip_texts import MEAN, SPREAD, ClipAttributes, Prompts
+from semanifold.analysis.attributes.names import attribute_reader
+from semanifold.core.errors import SemanifoldError
 
 transformers = pytest.importorskip("transformers")
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from semanifold.attributes.functions import CombinedAttributes, function_reader, user_reader
-from semanifold.errors import SemanifoldError
+from semanifold.analysis.attributes.functions import CombinedAttributes, function_reader, user_reader
+from semanifold.core.errors import SemanifoldError
 
 IMAGES = torch.linspace(-1, 1, 3 * 12).view(3, 3, 2, 2)
 
@@ -55,7 +55,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     text = """
 import torch
 from helper import LEVEL
-from semanifold.attributes.functions import function_reader
+from semanifold.analysis.attributes.functions import function_reader
 
 def level(images):
     return images.mean((1, 2, 3)) * LEVEL

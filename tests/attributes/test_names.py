@@ -11,10 +11,10 @@ import pytest
 import torch
 from onnx_writing import write_onnx
 
-from semanifold.attributes.faces import FacesAttributes
-from semanifold.attributes.names import attribute_reader
-from semanifold.errors import SemanifoldError
-from semanifold.faces import factor_index, factor_names, render
+from semanifold.analysis.attributes.faces import FacesAttributes
+from semanifold.analysis.attributes.names import attribute_reader
+from semanifold.core.errors import SemanifoldError
+from semanifold.worlds.faces import factor_index, factor_names, render
 
 
 def faces(count: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
@@ -93,6 +93,6 @@ def test_two_of_one_name(tmp_path: Path) -> None:
 def test_importing_stays_light() -> None:
     """Heavy packages come only with the readers that need them."""
     heavy = "{'onnxruntime', 'transformers', 'torchvision'}"
-    code = f"import sys, semanifold.attributes.names; print({heavy} & set(sys.modules))"
+    code = f"import sys, semanifold.analysis.attributes.names; print({heavy} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

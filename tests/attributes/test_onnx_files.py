@@ -13,10 +13,10 @@ from onnx_writing import write_onnx
 from reference import REAL, needs_real
 from torch import Tensor
 
-from semanifold.attributes.onnx_descriptions import Description, parse_description, read_description
-from semanifold.attributes.onnx_files import decoded, onnx_reader, prepared, surest_box
-from semanifold.errors import SemanifoldError
-from semanifold.latents import Latents
+from semanifold.analysis.attributes.onnx_descriptions import Description, parse_description, read_description
+from semanifold.analysis.attributes.onnx_files import decoded, onnx_reader, prepared, surest_box
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 
 pytest.importorskip("onnxruntime")
 

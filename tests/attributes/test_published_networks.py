@@ -11,14 +11,22 @@ from formula_networks import network, paths
 from reference import agree as close
 from torch import Tensor, nn
 
-from semanifold.attributes.checkpoints import find_checkpoint, loaded
-from semanifold.attributes.fan_au import FanAU
-from semanifold.attributes.published import COLUMNS, MEASURES, NAMES, PublishedAttributes, Views, fairface_of, published_reader
-from semanifold.attributes.residual_readers import RACES, FairFace
-from semanifold.attributes.s3fd import MEAN_BGR, S3FD, best_faces
-from semanifold.attributes.sampling import cut_out, normalised, shorter_side
-from semanifold.errors import SemanifoldError
-from semanifold.generators import zoo
+from semanifold.analysis.attributes.checkpoints import find_checkpoint, loaded
+from semanifold.analysis.attributes.fan_au import FanAU
+from semanifold.analysis.attributes.published import (
+    COLUMNS,
+    MEASURES,
+    NAMES,
+    PublishedAttributes,
+    Views,
+    fairface_of,
+    published_reader,
+)
+from semanifold.analysis.attributes.residual_readers import RACES, FairFace
+from semanifold.analysis.attributes.s3fd import MEAN_BGR, S3FD, best_faces
+from semanifold.analysis.attributes.sampling import cut_out, normalised, shorter_side
+from semanifold.core.errors import SemanifoldError
+from semanifold.storage import zoo
 
 
 class Finder(nn.Module):

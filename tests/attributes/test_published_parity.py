@@ -15,11 +15,11 @@ from reference import agree as close
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, cosine_similarity
 
-from semanifold.attributes.fan_au import FanAU
-from semanifold.attributes.published import MEASURES, fairface_values
-from semanifold.attributes.residual_readers import FairFace, degrees, expected
-from semanifold.attributes.s3fd import MEAN_BGR, best_faces, face_cells
-from semanifold.attributes.sampling import normalised
+from semanifold.analysis.attributes.fan_au import FanAU
+from semanifold.analysis.attributes.published import MEASURES, fairface_values
+from semanifold.analysis.attributes.residual_readers import FairFace, degrees, expected
+from semanifold.analysis.attributes.s3fd import MEAN_BGR, best_faces, face_cells
+from semanifold.analysis.attributes.sampling import normalised
 
 PIPELINE = description()["config"]["pipeline"]
 RUNS = [(run, path) for run in PIPELINE["runs"] for path in range(len(PIPELINE["paths"]))]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from semanifold.attributes.sampling import cut_out, normalised, rgb, shorter_side, weights
-from semanifold.errors import SemanifoldError
+from semanifold.analysis.attributes.sampling import cut_out, normalised, rgb, shorter_side, weights
+from semanifold.core.errors import SemanifoldError
 
 
 def noise(*shape: int) -> Tensor:

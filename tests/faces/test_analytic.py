@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 from torch.func import jvp
 
-from semanifold.errors import SemanifoldError
-from semanifold.faces import FACTORS, LATENT_SIZE, AnalyticFaces, factors_from_latents, render
-from semanifold.latents import Latents
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
+from semanifold.worlds.faces import FACTORS, LATENT_SIZE, AnalyticFaces, factors_from_latents, render
 
 FIRST_FACTORS = [
     [0.487491, 0.402382, 0.238606, 0.708822, 0.618695],

@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 
 import semanifold
-from semanifold.faces.analytic import factors_from_latents
-from semanifold.faces.attribute_network import attribute_network
-from semanifold.faces.factors import FACTORS
-from semanifold.faces.renderer import render
+from semanifold.worlds.faces.analytic import factors_from_latents
+from semanifold.worlds.faces.attribute_network import attribute_network
+from semanifold.worlds.faces.factors import FACTORS
+from semanifold.worlds.faces.renderer import render
 
 
 def test_factors_of_unseen_faces_are_read_from_their_pictures() -> None:

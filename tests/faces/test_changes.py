@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 import semanifold as sm
-from semanifold.errors import SemanifoldError
-from semanifold.faces import FACTORS, factor_index, factor_names, likeable_face, render
-from semanifold.faces.changes import CHANGES, describe_change
+from semanifold.core.errors import SemanifoldError
+from semanifold.worlds.faces import FACTORS, factor_index, factor_names, likeable_face, render
+from semanifold.worlds.faces.changes import CHANGES, describe_change
 
 
 def face(**factors: float) -> Tensor:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from semanifold.errors import SemanifoldError
-from semanifold.faces import FACTORS, REGIONS, factor_index, factor_names, factors_of, likeable_face
+from semanifold.core.errors import SemanifoldError
+from semanifold.worlds.faces import FACTORS, REGIONS, factor_index, factor_names, factors_of, likeable_face
 
 
 def test_names_are_unique_and_found_at_their_index() -> None:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
-from semanifold.faces import FACTORS, MASK_REGIONS, factor_index, factors_of, region_mask, render
+from semanifold.core.errors import SemanifoldError
+from semanifold.worlds.faces import FACTORS, MASK_REGIONS, factor_index, factors_of, region_mask, render
 
 
 def random_faces(n: int, seed: int = 0) -> Tensor:

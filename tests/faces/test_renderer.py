@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.func import jvp, vmap
 from torch.nn.functional import avg_pool2d
 
-from semanifold.errors import SemanifoldError
-from semanifold.faces import FACTORS, factor_index, factor_names, likeable_face, render
+from semanifold.core.errors import SemanifoldError
+from semanifold.worlds.faces import FACTORS, factor_index, factor_names, likeable_face, render
 
 NAMES = factor_names()
 

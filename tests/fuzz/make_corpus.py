@@ -22,18 +22,18 @@ sys.path += [str(TESTS), str(TESTS / "generators")]
 
 from dialects import ada, made, rosinality  # noqa: E402
 
+from semanifold.core.minimise import Descent, Evaluation  # noqa: E402
 from semanifold.edits import EditInfo, Lattice, save_edit  # noqa: E402
 from semanifold.generators.loading import save_generator  # noqa: E402
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config  # noqa: E402
+from semanifold.generators.pools import pool_of, save_pool  # noqa: E402
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config  # noqa: E402
 from semanifold.manifolds.checkpoints import Standing, save_standing  # noqa: E402
-from semanifold.minimise import Descent, Evaluation  # noqa: E402
 from semanifold.paths.base import PathSetInfo  # noqa: E402
 from semanifold.paths.files import save_paths  # noqa: E402
 from semanifold.paths.linear import LinearPaths  # noqa: E402
-from semanifold.paths.training_checkpoints import NEWEST, save_checkpoint  # noqa: E402
-from semanifold.paths.training_checkpoints import Standing as Training  # noqa: E402
 from semanifold.paths.warped import WarpedPaths  # noqa: E402
-from semanifold.pools import pool_of, save_pool  # noqa: E402
+from semanifold.training.checkpoints import NEWEST, save_checkpoint  # noqa: E402
+from semanifold.training.checkpoints import Standing as Training  # noqa: E402
 
 CORPUS = TESTS / "data" / "corpus"
 RUN = {

@@ -22,33 +22,33 @@ from fuzz.mutations import bent_bytes, bent_json, bent_safetensors, bent_value, 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from semanifold import cli
-from semanifold.attributes.onnx_descriptions import read_description
-from semanifold.commands.arguments import from_arguments, numbers_text, seed_numbers, to_arguments
-from semanifold.commands.discover import Discover
-from semanifold.commands.paths import Measure, Traverse
-from semanifold.commands.play import Play
-from semanifold.commands.timeline import timeline_of, track_of
-from semanifold.commands.train import Train
+from semanifold.analysis.attributes.onnx_descriptions import read_description
+from semanifold.analysis.ranking.measures import read_measures
+from semanifold.analysis.traversal import read_traversal
+from semanifold.app import cli
+from semanifold.app.commands.arguments import from_arguments, numbers_text, seed_numbers, to_arguments
+from semanifold.app.commands.discover import Discover
+from semanifold.app.commands.paths import Measure, Traverse
+from semanifold.app.commands.play import Play
+from semanifold.app.commands.timeline import timeline_of, track_of
+from semanifold.app.commands.train import Train
+from semanifold.app.inspecting import inspect
+from semanifold.core.errors import SemanifoldError, shown
 from semanifold.edits import load_edit
-from semanifold.errors import SemanifoldError, shown
-from semanifold.exchange import read_codes
-from semanifold.generators.arrays import open_arrays
+from semanifold.generators.exchange import read_codes
 from semanifold.generators.loading import load_generator
-from semanifold.inspecting import inspect
+from semanifold.generators.pools import read_pool
+from semanifold.images.masks import box, painted, parse_mask
+from semanifold.images.masks.base import Mask
 from semanifold.manifolds.checkpoints import load_standing
-from semanifold.masks import box, painted, parse_mask
-from semanifold.masks.base import Mask
-from semanifold.paths.experiments import open_experiment, preset_of
 from semanifold.paths.files import load_paths
-from semanifold.paths.presets import PRESETS
-from semanifold.paths.training_checkpoints import NEWEST, load_checkpoint
-from semanifold.paths.training_records import read_stats
-from semanifold.pools import read_pool
-from semanifold.ranking.measures import read_measures
+from semanifold.storage.arrays import open_arrays
 from semanifold.storage.records import parse_json, read_settings
 from semanifold.storage.run_records import generator_of, read_record, refuse_code
-from semanifold.traversal import read_traversal
+from semanifold.training.checkpoints import NEWEST, load_checkpoint
+from semanifold.training.experiments import open_experiment, preset_of
+from semanifold.training.presets import PRESETS
+from semanifold.training.records import read_stats
 
 
 @dataclass(frozen=True)
@@ -309,7 +309,7 @@ def of_checkpoints(data: bytes, place: Path) -> None:
 @cache
 def options() -> list[str]:
     """The names of all options of all commands."""
-    from semanifold.commands.arguments import parser
+    from semanifold.app.commands.arguments import parser
 
     found: set[str] = set()
     for name in cli.COMMANDS:

@@ -6,11 +6,11 @@ import torch
 from reference import REFERENCE, full_size
 from torch import Tensor
 
+from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
-from semanifold.generators.biggan import BigGAN, BigGANConfig
+from semanifold.generators.biggan.network import BigGAN, BigGANConfig
 from semanifold.generators.proggan import ProgGAN, ProgGANConfig
 from semanifold.generators.sngan import SNGAN, SNGANConfig
-from semanifold.latents import Latents
 
 FILES = {
     "sngan_mnist": REFERENCE / "sngan_mnist" / "generator.pt",

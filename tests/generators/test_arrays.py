@@ -15,9 +15,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from semanifold.errors import SemanifoldError
-from semanifold.generators.arrays import open_arrays
-from semanifold.inspecting import inspect
+from semanifold.app.inspecting import inspect
+from semanifold.core.errors import SemanifoldError
+from semanifold.storage.arrays import open_arrays
 
 
 def npy(shape: str, kind: object = "<f4", data: bytes = b"") -> bytes:

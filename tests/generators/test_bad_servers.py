@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from semanifold.errors import SemanifoldError
-from semanifold.generators import fetching
+from semanifold.core.errors import SemanifoldError
+from semanifold.storage import fetching
 
 OK = b"HTTP/1.1 200 OK\r\n"
 FOUND = b"HTTP/1.1 302 Found\r\nLocation: "

@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from published_generators import FILES, SMALL, as_published, gradient, shapes
 from reference import GRADIENTS, agree, numbers, settings
 
-from semanifold.errors import SemanifoldError
-from semanifold.generators.biggan import BigGAN, BigGANConfig, spectral_norm
-from semanifold.generators.biggan_layout import from_published
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
+from semanifold.generators.biggan.layout import from_published
+from semanifold.generators.biggan.network import BigGAN, BigGANConfig, spectral_norm
 from semanifold.generators.loading import load_generator
 from semanifold.generators.states import assembled
-from semanifold.latents import Latents
 
 
 def test_published_pictures() -> None:

@@ -18,7 +18,7 @@ from checkpoint_files import modules, tree, write_nvidia
 from dialects import ada, genforce, made, pictures, rosinality
 from torch import Tensor, nn
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
 from semanifold.generators.inspecting import inspect_file
 from semanifold.generators.loading import convert, load_generator
 

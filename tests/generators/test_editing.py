@@ -9,12 +9,12 @@ from torch.func import functional_call
 
 import semanifold as sm
 from semanifold.generators.base import Generator
-from semanifold.generators.biggan import BigGAN, BigGANConfig
+from semanifold.generators.biggan.network import BigGAN, BigGANConfig
 from semanifold.generators.editing import editable_layers, moved, weight_of
 from semanifold.generators.mixed_weight import MixedWeight
 from semanifold.generators.proggan import ProgGAN, ProgGANConfig
 from semanifold.generators.sngan import SNGAN, SNGANConfig
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
 

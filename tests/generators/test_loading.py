@@ -24,11 +24,11 @@ from reference import REAL, REFERENCE, full_size, needs_real, numbers
 from reference import agree as equal
 from safetensors.torch import load_file, save_file
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.generators.inspecting import inspect_file
 from semanifold.generators.loading import convert, load_generator, save_generator
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from semanifold.latents import Latents
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 
 ROSINALITY = REFERENCE / "stylegan2_rosinality" / "generator.pt"
 USABLE = {"stylegan2_ada", "stylegan2_rosinality", "biggan", "proggan", "sngan_mnist", "sngan_anime", "pix2pixhd"}
@@ -293,7 +293,7 @@ def test_inspection_of_edits_and_arrays(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_1024_pixel_snapshot_loads_in_seconds(tmp_path: Path) -> None:
-    from semanifold.generators.stylegan2_layouts import recognise
+    from semanifold.generators.stylegan2.layouts import recognise
 
     table = full_size("stylegan2_ada_1024")
     row = torch.outer(*[torch.tensor([1.0, 3, 3, 1]) / 8] * 2)

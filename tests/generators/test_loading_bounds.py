@@ -23,16 +23,16 @@ from checkpoint_files import write_nvidia
 from dialects import ada, made, pictures, rosinality
 from safetensors.torch import save
 
-from semanifold.errors import SemanifoldError
-from semanifold.generators import zoo
-from semanifold.generators.biggan_layout import BESIDE, read_arguments
-from semanifold.generators.checkpoints import MOST_LETTERS
-from semanifold.generators.fetching import MARK, download
+from semanifold.core.errors import SemanifoldError
+from semanifold.generators.biggan.layout import BESIDE, read_arguments
 from semanifold.generators.inspecting import inspect_file
 from semanifold.generators.loading import convert, load_generator, save_generator
-from semanifold.generators.malice import malicious
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
+from semanifold.storage import zoo
+from semanifold.storage.checkpoints import MOST_LETTERS
+from semanifold.storage.fetching import MARK, download
 from semanifold.storage.files import PART
+from semanifold.storage.malice import malicious
 
 GENERATOR = made()
 STATE, MEAN = rosinality(GENERATOR)
@@ -274,9 +274,7 @@ def test_the_zoo_says_what_loads_without_pytorch() -> None:
     loads = {name for name, row in zoo.table().items() if row.loads}
     assert {"ada-ffhq", "stylegan2-ffhq-256x256", "stylegan2-ffhq-config-f", "biggan-128", "rosinality-ffhq"} <= loads
     assert not [name for name in loads if "stylegan3" in name or re.search("config-[a-d]$", name) or name.startswith("warped")]
-    code = (
-        "import sys, semanifold.generators.zoo as zoo; zoo.found(['ffhq']); zoo.here('ada-ffhq'); print('torch' in sys.modules)"
-    )
+    code = "import sys, semanifold.storage.zoo as zoo; zoo.found(['ffhq']); zoo.here('ada-ffhq'); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from semanifold.errors import SemanifoldError
-from semanifold.generators.fetching import fetch
+from semanifold.core.errors import SemanifoldError
 from semanifold.generators.loading import convert, load_generator, save_generator
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
+from semanifold.storage.fetching import fetch
 
 SMALL = StyleGAN2Config(size=8, z_dim=4, w_dim=4, channels=(4, 4), mapping_layers=2)
 

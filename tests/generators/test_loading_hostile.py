@@ -28,10 +28,10 @@ from checkpoint_files import CONDITIONAL, PLAIN, ada_state, write_nvidia, write_
 from reference import REFERENCE, full_size
 from safetensors.torch import save, save_file
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
 from semanifold.generators.inspecting import inspect_file
 from semanifold.generators.loading import load_generator, save_generator
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 
 ROSINALITY = REFERENCE / "stylegan2_rosinality" / "generator.pt"
 SMALL = StyleGAN2Config(size=8, z_dim=4, w_dim=4, channels=(4, 4), mapping_layers=2)

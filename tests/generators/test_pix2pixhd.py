@@ -15,15 +15,15 @@ from published_generators import gradient, shapes
 from reference import GRADIENTS, REFERENCE, agree, numbers, settings
 from torch import Tensor
 
-from semanifold.cli import main
-from semanifold.errors import SemanifoldError
-from semanifold.faces.world import FACES
+from semanifold.app.cli import main
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.generators.inputs import edges_of, label_names, one_hot
 from semanifold.generators.loading import load_generator, save_generator
 from semanifold.generators.pix2pixhd import SPACE, Pix2PixHD, Pix2PixHDConfig, from_published
 from semanifold.generators.states import assembled
-from semanifold.latents import Latents
 from semanifold.manifolds import discover_manifold
+from semanifold.worlds.faces.world import FACES
 
 VARIANTS = sorted(path.parent.name for path in (REFERENCE / "pix2pixhd").glob("*/latest_net_G.pth"))
 SMALL = Pix2PixHDConfig(
@@ -261,10 +261,10 @@ def test_on_the_command_line(
 
 def test_the_bundled_one() -> None:
     """The shipped weights draw faces that are close to the renderer's, from maps that a seed decides."""
-    from semanifold.faces.analytic import factors_from_latents
-    from semanifold.faces.label_maps import LABELS, plain_colours
-    from semanifold.faces.renderer import render
     from semanifold.generators.seeds import normal
+    from semanifold.worlds.faces.analytic import factors_from_latents
+    from semanifold.worlds.faces.label_maps import LABELS, plain_colours
+    from semanifold.worlds.faces.renderer import render
 
     generator = load_generator("facemaps")
     code = generator.sample(range(8))

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from published_generators import FILES, SMALL, gradient, shapes
 from reference import GRADIENTS, agree, numbers, settings
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.generators.loading import load_generator
 from semanifold.generators.proggan import ProgGAN, ProgGANConfig, from_published, unit_pixels
 from semanifold.generators.states import assembled
-from semanifold.latents import Latents
 
 
 def test_published_pictures() -> None:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
 from semanifold.generators.seeds import normal, uniform
 from semanifold.generators.wrapped import wrap
 

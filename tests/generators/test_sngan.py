@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from published_generators import FILES, SMALL, gradient, labels_for, shapes
 from reference import GRADIENTS, agree, numbers, settings
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.generators.convolutional import Norm, doubled, doubled_conv
 from semanifold.generators.loading import load_generator
 from semanifold.generators.sngan import SNGAN, SNGANConfig, from_published
 from semanifold.generators.states import assembled
-from semanifold.latents import Latents
 
 REAL = {"sngan_mnist": (256,) * 4, "sngan_animefaces": (1024, 512, 256, 128, 64)}
 every_kind = pytest.mark.parametrize("kind", SMALL)

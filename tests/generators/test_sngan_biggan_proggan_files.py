@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save, save_file
 from test_loading_hostile import damaged, refused
 from torch import Tensor
 
-from semanifold import cli
-from semanifold.errors import SemanifoldError
+from semanifold.app import cli
+from semanifold.core.errors import SemanifoldError
 from semanifold.generators.inspecting import inspect_file
 from semanifold.generators.loading import convert, load_generator, save_generator
 

@@ -7,11 +7,11 @@ import torch
 from test_stylegan2 import ARCHITECTURES, codes, make
 from torch.func import jvp, vjp
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.generators.base import search_space
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.styles import spread_rows, style_root
-from semanifold.latents import Latents
 from semanifold.manifolds.coordinates import natural_coordinates
 
 

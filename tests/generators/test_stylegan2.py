@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call, jvp, vmap
 
-from semanifold.errors import SemanifoldError
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from semanifold.latents import Latents
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 
 ARCHITECTURES = ["skip", "resnet", "orig"]
 

@@ -12,14 +12,14 @@ from reference import REFERENCE
 from safetensors.torch import load_file as load_tensors
 
 import semanifold as sm
-from semanifold.cli import main
+from semanifold.app.cli import main
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.edits import save_edit
-from semanifold.errors import SemanifoldError
 from semanifold.generators.loading import convert, load_generator, save_generator
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from semanifold.generators.stylegan2_export import as_nvidia, as_rosinality
-from semanifold.generators.stylegan2_layouts import from_ada, from_rosinality
-from semanifold.latents import Latents
+from semanifold.generators.stylegan2.export import as_nvidia, as_rosinality
+from semanifold.generators.stylegan2.layouts import from_ada, from_rosinality
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 
 ROSINALITY = REFERENCE / "stylegan2_rosinality" / "generator.pt"
 

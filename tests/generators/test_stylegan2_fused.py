@@ -6,10 +6,10 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.func import grad, jvp, vjp, vmap
 
-from semanifold.generators import stylegan2_fused
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from semanifold.generators.stylegan2_fused import Layer
-from semanifold.latents import Latents
+from semanifold.core.latents import Latents
+from semanifold.generators.stylegan2 import fused as stylegan2_fused
+from semanifold.generators.stylegan2.fused import Layer
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 
 FORMS = [(up, scaled, coloured) for up in (False, True) for scaled, coloured in ((True, False), (True, True), (False, True))]
 

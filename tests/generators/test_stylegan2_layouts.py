@@ -8,16 +8,16 @@ import torch
 from reference import REFERENCE, full_size
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.generators.architectures import read_config
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config, average_w
-from semanifold.generators.stylegan2_layouts import (
+from semanifold.generators.stylegan2.layouts import (
     from_ada,
     from_rosinality,
     from_tensorflow,
     recognise,
 )
-from semanifold.latents import Latents
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config, average_w
 
 FILTER = torch.outer(torch.tensor([1.0, 3, 3, 1]), torch.tensor([1.0, 3, 3, 1])) / 64
 

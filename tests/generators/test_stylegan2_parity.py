@@ -6,9 +6,9 @@ from checkpoint_files import CONDITIONAL, UNCLAMPED, VARIANTS, ada_state, as_ten
 from reference import GRADIENTS, REFERENCE, agree, numbers, settings
 from torch import Tensor
 
-from semanifold.generators.stylegan2 import StyleGAN2
-from semanifold.generators.stylegan2_layouts import from_ada, from_rosinality, from_tensorflow
-from semanifold.latents import Latents
+from semanifold.core.latents import Latents
+from semanifold.generators.stylegan2.layouts import from_ada, from_rosinality, from_tensorflow
+from semanifold.generators.stylegan2.network import StyleGAN2
 
 
 def gradient(generator: StyleGAN2, latents: Latents, of: Tensor, **options: object) -> Tensor:

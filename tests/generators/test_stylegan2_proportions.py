@@ -14,11 +14,11 @@ from PIL import Image
 from test_dialects import saved
 from test_stylegan2 import codes, make, plain_pictures
 
-from semanifold import cli
-from semanifold.errors import SemanifoldError
+from semanifold.app import cli
+from semanifold.core.errors import SemanifoldError
 from semanifold.generators.inspecting import inspect_file
 from semanifold.generators.loading import convert, load_generator, save_generator
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.solve import discover_manifold
 

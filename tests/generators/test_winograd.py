@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semanifold.generators import winograd
+from semanifold.generators.stylegan2 import winograd
 
 
 def error(got: Tensor, expected: Tensor) -> float:

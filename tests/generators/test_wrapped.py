@@ -12,10 +12,10 @@ from real_generators import REAL
 from reference import needs_real
 from torch import Tensor, nn
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
 from semanifold.generators.wrapped import wrap
-from semanifold.latents import Latents
 
 real_models = needs_real("generators")
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from semanifold import cli
-from semanifold.errors import SemanifoldError
-from semanifold.generators import zoo
+from semanifold.app import cli
+from semanifold.core.errors import SemanifoldError
 from semanifold.generators.loading import load_file, save_generator
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
+from semanifold.storage import zoo
 
 SMALL = StyleGAN2Config(size=8, z_dim=4, w_dim=4, channels=(4, 4), mapping_layers=2)
 
@@ -349,5 +349,5 @@ def test_the_command(server: Server, monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 def cli_zoo(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setitem(cli.COMMANDS, "zoo", ("semanifold.commands.zoo:Zoo", "list and fetch public weights"))
+    monkeypatch.setitem(cli.COMMANDS, "zoo", ("semanifold.app.commands.zoo:Zoo", "list and fetch public weights"))
     return cli.main(["zoo", *words])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hostile.uses import SHORT, SOON, TINY
 
-from semanifold.cli import main
+from semanifold.app.cli import main
 
 EDIT, PATHS, POOL = "edit/edit.safetensors", "paths/paths.safetensors", "pool/pool.safetensors"
 FEW = ("--k", "2", "--dipoles", "2", "--init", "reference", "--save-every", "1")

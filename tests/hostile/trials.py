@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from semanifold.cli import LONGEST_SENTENCE, main
-from semanifold.commands.table import COMMANDS, command_class
-from semanifold.errors import shown
+from semanifold.app.cli import LONGEST_SENTENCE, main
+from semanifold.app.commands.table import COMMANDS, command_class
+from semanifold.core.errors import shown
 
 MOST_SECONDS, MOST_BYTES = 10.0, 1 << 30
 """Processor time and additional memory that a command may take."""
@@ -84,9 +84,10 @@ def warm_up(*, training: bool = True) -> None:
     for name in COMMANDS:
         command_class(name)
     for name in (
-        *(f"actions.{name}" for name in ("bench", "directions", "discover", "edits", "files", "masks", "paths", "play")),
-        *(f"actions.{name}" for name in ("ranking", "rerun", "train")),
-        *("paths.foreign", "paths.experiments", "attributes.onnx_files", "plots", "inspecting", "attributes.names"),
+        *(f"app.actions.{name}" for name in ("bench", "directions", "discover", "edits", "files", "masks", "paths", "play")),
+        *(f"app.actions.{name}" for name in ("ranking", "rerun", "train")),
+        *("paths.foreign", "training.experiments", "images.plots", "app.inspecting"),
+        *("analysis.attributes.onnx_files", "analysis.attributes.names"),
     ):
         importlib.import_module(f"semanifold.{name}")
     for name in ("accelerate", "torch.utils.tensorboard") if training else ():

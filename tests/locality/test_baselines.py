@@ -8,10 +8,10 @@ import pytest
 import torch
 from toy import LEFT, Toy, ToyConv
 
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
+from semanifold.images.metrics import inside_change
 from semanifold.locality import baselines
 from semanifold.locality.matching import line, match, moved_norm, side_images
-from semanifold.locality.metrics import inside_change
 
 
 def test_principal_directions_are_those_of_a_known_ellipsoid() -> None:

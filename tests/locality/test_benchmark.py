@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from toy import Toy, ToyConv, left_world
 
+from semanifold.core.errors import SemanifoldError
 from semanifold.edits import EditInfo, Lattice
-from semanifold.errors import SemanifoldError
 from semanifold.generators.loading import load_generator
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.locality.benchmark import QUICK, ROWS, LocalitySettings, locality_benchmark, run_benchmark
 from semanifold.locality.matching import Candidate, line
 from semanifold.locality.methods import METHODS, Problem, out_and_back

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from semanifold.errors import SemanifoldError
-from semanifold.locality import metrics
+from semanifold.core.errors import SemanifoldError
+from semanifold.images import metrics
 
 
 @pytest.fixture(params=[1, 3])

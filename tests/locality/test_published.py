@@ -6,11 +6,11 @@ import pytest
 import torch
 from toy import LEFT, ToyConv
 
-from semanifold.distances import l2
-from semanifold.locality.metrics import inside_change
+from semanifold.images.distances import l2
+from semanifold.images.masks import box
+from semanifold.images.metrics import inside_change
 from semanifold.locality.published import published_layers, published_manifold
 from semanifold.manifolds.objective import cropped_parts, pasted_parts
-from semanifold.masks import box
 
 
 def test_pasted_and_published_regions_agree_on_a_box_with_the_squared_distance() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from semanifold.errors import SemanifoldError
-from semanifold.faces.factors import FACTORS, factor_index, likeable_face
-from semanifold.faces.renderer import render
+from semanifold.core.errors import SemanifoldError
+from semanifold.images.masks import ellipse
 from semanifold.locality.truth import calibrate, own_factors, pixel_effects, pixel_weights, truth_share
-from semanifold.masks import ellipse
+from semanifold.worlds.faces.factors import FACTORS, factor_index, likeable_face
+from semanifold.worlds.faces.renderer import render
 
 NONE = torch.zeros(len(FACTORS), dtype=torch.float64)
 

@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 from toy import Toy, ToyConv, ToyWeights, left_world
 
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.edits import Edit, EditInfo, Sum, WeightEdit
-from semanifold.errors import SemanifoldError
-from semanifold.faces.analytic import AnalyticFaces
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
-from semanifold.latents import Latents
 from semanifold.locality import methods
 from semanifold.locality.benchmark import ROWS, LocalitySettings, make_problem, run_benchmark
 from semanifold.locality.matching import both_signs, of_sides, ray, side_images
 from semanifold.locality.methods import METHODS
 from semanifold.locality.report import Report
 from semanifold.locality.worlds import World, world_of
+from semanifold.worlds.faces.analytic import AnalyticFaces
 
 WEIGHTS = ("weights-plain", "weights")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
-from semanifold.latents import Latents
+from semanifold.images.masks import Mask, box
 from semanifold.locality.worlds import World
-from semanifold.masks import Mask, box
 
 
 class Toy(Generator):

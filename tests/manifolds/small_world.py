@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
-from semanifold.latents import Latents
 
 DIMS = 6
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 from small_world import SmallWorld
 
-from semanifold.errors import SemanifoldError
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from semanifold.latents import Latents
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
+from semanifold.images.masks import box
 from semanifold.manifolds import ManifoldSettings, discover_manifold
 from semanifold.manifolds.coordinates import Coordinates, natural_coordinates
-from semanifold.masks import box
 
 
 @pytest.fixture(scope="module")

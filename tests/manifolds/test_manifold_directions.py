@@ -5,15 +5,15 @@ import scipy.linalg
 import torch
 from small_world import SmallWorld
 
-from semanifold.eigenpairs import generalised_eigenvectors
-from semanifold.errors import SemanifoldError
+from semanifold.core.eigenpairs import generalised_eigenvectors
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
-from semanifold.latents import Latents
+from semanifold.images.masks import box
 from semanifold.manifolds import local_directions
 from semanifold.manifolds.layout import layout_of
 from semanifold.manifolds.metric import Metric, metric_of, preconditioner
 from semanifold.manifolds.settings import ManifoldSettings
-from semanifold.masks import box
 
 MASK = box(0, 0.5, 1, 1)
 

@@ -10,15 +10,15 @@ from reference import agree as close
 from small_world import SmallWorld
 from torch import Tensor
 
-from semanifold.distances import l2, lpips_from
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
+from semanifold.core.minimise import begin, lbfgs_step
 from semanifold.generators.loading import load_generator
-from semanifold.latents import Latents
+from semanifold.images.distances import l2, lpips_from
+from semanifold.images.masks import box
 from semanifold.manifolds import ManifoldSettings, paper_settings
 from semanifold.manifolds.layout import layout_of, springs_of
 from semanifold.manifolds.objective import Objective, cropped_parts, kinked_valley, pasted_parts, round_valley, spring_energy
-from semanifold.masks import box
-from semanifold.minimise import begin, lbfgs_step
 
 CONFIG = described("masked_manifold")["config"]
 

@@ -15,17 +15,17 @@ import pytest
 import torch
 from small_world import SmallWorld
 
-from semanifold.errors import SemanifoldError
-from semanifold.faces.analytic import AnalyticFaces, factors_from_latents
-from semanifold.faces.factors import FACTORS
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
+from semanifold.core.minimise import Descent, Evaluation
+from semanifold.core.solutions import Result
 from semanifold.generators.wrapped import wrap
-from semanifold.latents import Latents
+from semanifold.images.masks import Mask, box
 from semanifold.manifolds import ManifoldSettings, discover_manifold, discover_manifolds, jump, local_directions, paper_settings
 from semanifold.manifolds.checkpoints import Standing, load_standing, save_standing
-from semanifold.masks import Mask, box
-from semanifold.minimise import Descent, Evaluation
-from semanifold.solutions import Result
 from semanifold.storage.tensors import read_tensors, write_tensors
+from semanifold.worlds.faces.analytic import AnalyticFaces, factors_from_latents
+from semanifold.worlds.faces.factors import FACTORS
 
 LOWER = box(0, 0.5, 1, 1)
 QUICK = ManifoldSettings(space="z", frames=9, steps=30)

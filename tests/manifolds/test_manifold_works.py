@@ -7,8 +7,8 @@ import pytest
 import torch
 from small_world import SmallWorld
 
+from semanifold.core.errors import SemanifoldError
 from semanifold.edits import EditInfo, Lattice, load_edit, save_edit
-from semanifold.errors import SemanifoldError
 from semanifold.manifolds import combine, extrapolate, out_and_back, picture_steps, retime, reverse, transfer, trim
 
 WORLD = SmallWorld()

@@ -7,8 +7,8 @@ from semanifold.generators.base import Generator
 from semanifold.generators.wrapped import wrap
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.linear import LinearPaths
-from semanifold.paths.training_step import TrainingSettings
 from semanifold.paths.warped import WarpedPaths
+from semanifold.training.step import TrainingSettings
 
 
 def blob(z: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from semanifold.errors import SemanifoldError
-from semanifold.latents import Latents
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.bending import bending
 from semanifold.paths.linear import LinearPaths

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from semanifold import cli
+from semanifold.app import cli
+from semanifold.core.errors import SemanifoldError
 from semanifold.edits import Edit, Lattice, in_one_space, in_styles, traced
-from semanifold.errors import SemanifoldError
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.wrapped import wrap
+from semanifold.images.masks import box
 from semanifold.manifolds.works import combine
-from semanifold.masks import box
 from semanifold.paths.channels import channel_gains, channel_paths
 from semanifold.paths.closed_form import principal_paths, sefa_paths
 from semanifold.paths.files import load_paths, save_paths

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from semanifold.errors import SemanifoldError
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.wrapped import wrap
-from semanifold.latents import Latents
 from semanifold.paths.closed_form import (
     first_weights,
     local_paths,

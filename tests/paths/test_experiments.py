@@ -9,14 +9,14 @@ import pytest
 import torch
 from reference import REFERENCE, settings
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
 from semanifold.generators.loading import load_generator
-from semanifold.paths.experiments import open_experiment, preset_of
-from semanifold.paths.presets import PRESETS, Preset, find_preset
-from semanifold.paths.reconstructor import KINDS, make_reconstructor, save_reconstructor
-from semanifold.paths.training_draws import Prior, usual_distance
-from semanifold.paths.training_records import read_stats, stats_text, write_command
-from semanifold.paths.training_step import STATS, TrainingSettings
+from semanifold.training.draws import Prior, usual_distance
+from semanifold.training.experiments import open_experiment, preset_of
+from semanifold.training.presets import PRESETS, Preset, find_preset
+from semanifold.training.reconstructor import KINDS, make_reconstructor, save_reconstructor
+from semanifold.training.records import read_stats, stats_text, write_command
+from semanifold.training.step import STATS, TrainingSettings
 
 VARIANTS = settings("reconstructor")["variants"]
 

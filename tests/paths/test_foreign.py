@@ -12,8 +12,8 @@ import pytest
 import torch
 from reference import REAL, REFERENCE, needs_real
 
-from semanifold.errors import SemanifoldError
-from semanifold.latents import Latents
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.files import load_paths
 from semanifold.paths.foreign import read_directions, save_support_sets

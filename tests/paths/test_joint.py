@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from semanifold.errors import SemanifoldError
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.core.errors import SemanifoldError
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.wrapped import wrap
 from semanifold.paths.closed_form import principal_paths
 from semanifold.paths.joint import joint_diagonal, joint_paths

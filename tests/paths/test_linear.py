@@ -9,9 +9,9 @@ import torch
 from reference import GRADIENTS, REFERENCE, agree, numbers, settings
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from semanifold.latents import Latents
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.foreign import read_directions
 from semanifold.paths.kinds import Form

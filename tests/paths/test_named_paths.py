@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from semanifold.attributes.faces import FacesAttributes
-from semanifold.faces import factor_index, factor_names
+from semanifold.analysis.attributes.faces import FacesAttributes
+from semanifold.core.latents import Latents
 from semanifold.generators.loading import load_generator
-from semanifold.latents import Latents
 from semanifold.paths.base import PathSet, PathSetInfo
 from semanifold.paths.files import NAMED_PATHS, load_paths, save_paths
 from semanifold.paths.linear import LinearPaths
+from semanifold.worlds.faces import factor_index, factor_names
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.edits import load_edit, save_edit
-from semanifold.errors import SemanifoldError
-from semanifold.latents import Latents
 from semanifold.paths.base import PathSet, PathSetInfo
 from semanifold.paths.files import PATHS, load_paths, save_paths
 from semanifold.paths.foreign import save_support_sets

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from formula_weights import formula_state
 from reference import GRADIENTS, REFERENCE, agree, numbers, settings
 
-from semanifold.errors import SemanifoldError
-from semanifold.paths.reconstructor import (
+from semanifold.core.errors import SemanifoldError
+from semanifold.training.reconstructor import (
     check_fits,
     make_reconstructor,
     read_reconstructor,

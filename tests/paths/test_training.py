@@ -14,15 +14,15 @@ import torch
 from small_training import quick, straight, warped, world
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
-from semanifold.masks import box
+from semanifold.core.errors import SemanifoldError
+from semanifold.images.masks import box
 from semanifold.paths.base import PathSet, PathSetInfo
 from semanifold.paths.linear import LinearPaths
-from semanifold.paths.reconstructor import Reconstructor, make_reconstructor
-from semanifold.paths.training import Report, Trained, held_out_scores, train_paths
-from semanifold.paths.training_checkpoints import NEWEST, PREVIOUS, Standing, load_checkpoint, save_checkpoint
-from semanifold.paths.training_step import STATS, TrainingSettings
 from semanifold.storage.tensors import read_tensors, write_tensors
+from semanifold.training.checkpoints import NEWEST, PREVIOUS, Standing, load_checkpoint, save_checkpoint
+from semanifold.training.reconstructor import Reconstructor, make_reconstructor
+from semanifold.training.step import STATS, TrainingSettings
+from semanifold.training.trainer import Report, Trained, held_out_scores, train_paths
 
 
 def run(
@@ -280,7 +280,7 @@ import torch
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_training import curves
-from semanifold.paths.training import leave, make_accelerator
+from semanifold.training.trainer import leave, make_accelerator
 torch.set_num_threads(1)
 accelerator = make_accelerator("cpu")
 found = curves(Path(sys.argv[2]), accelerator=accelerator)

@@ -9,18 +9,18 @@ from reference import GRADIENTS, REFERENCE, agree, described, numbers
 from small_training import quick, straight, warped, world
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.generators.loading import load_generator
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.wrapped import wrap
-from semanifold.latents import Latents
-from semanifold.masks import box
+from semanifold.images.masks import box
 from semanifold.paths.base import PathSetInfo
-from semanifold.paths.reconstructor import make_reconstructor
-from semanifold.paths.training import adam
-from semanifold.paths.training_draws import Draw, Prior, cut_normal, draw_step
-from semanifold.paths.training_step import TrainingSettings, TrainingStep, change_outside, run_step
 from semanifold.paths.warped import WarpedPaths
+from semanifold.training.draws import Draw, Prior, cut_normal, draw_step
+from semanifold.training.reconstructor import make_reconstructor
+from semanifold.training.step import TrainingSettings, TrainingStep, change_outside, run_step
+from semanifold.training.trainer import adam
 
 
 def test_one_iteration_equals_the_published_one() -> None:

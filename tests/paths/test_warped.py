@@ -10,10 +10,10 @@ import torch
 from reference import GRADIENTS, REFERENCE, agree, numbers, settings
 from torch import Tensor
 
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.edits.flow import rbf_direction, rbf_potential
-from semanifold.errors import SemanifoldError
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from semanifold.latents import Latents
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.linear import LinearPaths

@@ -9,12 +9,12 @@ from reference import REFERENCE, agree, numbers, settings
 from torch import Tensor
 
 import semanifold as sm
-from semanifold.distances import BACKBONES, feature_distance, l2, lpips_from
-from semanifold.eigenpairs import Eigenpairs
-from semanifold.errors import SemanifoldError
+from semanifold.core.eigenpairs import Eigenpairs
+from semanifold.core.errors import SemanifoldError
 from semanifold.generators.editing import weight_of
-from semanifold.locality.metrics import mse_ratio
-from semanifold.masks import as_mask
+from semanifold.images.distances import BACKBONES, feature_distance, l2, lpips_from
+from semanifold.images.masks import as_mask
+from semanifold.images.metrics import mse_ratio
 from semanifold.paths.navigan import layer_name
 from semanifold.paths.weight_axes import joint_weight_paths
 from semanifold.paths.weight_hessian import hessian_paths, hessian_product, leading, read_state, write_state

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 import semanifold as sm
-from semanifold.distances import l2
 from semanifold.generators.editing import weight_of
+from semanifold.images.distances import l2
 from semanifold.paths.weight_hessian import hessian_product, leading
 
 LAYER = "network.conv"

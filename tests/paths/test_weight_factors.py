@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import semanifold as sm
-from semanifold.faces.factors import FACTORS
+from semanifold.worlds.faces.factors import FACTORS
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import weight_factors as study

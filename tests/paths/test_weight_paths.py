@@ -13,19 +13,19 @@ from reference import GRADIENTS, REFERENCE, agree, numbers, settings
 from torch import Tensor
 
 import semanifold as sm
+from semanifold.core.errors import SemanifoldError
 from semanifold.edits import EditInfo, Sum, WeightEdit, in_one_space, load_edit, save_edit
-from semanifold.errors import SemanifoldError
 from semanifold.generators.editing import weight_of
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.manifolds import combine
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.navigan import layer_index, layer_name, write_deformation
-from semanifold.paths.reconstructor import make_reconstructor
-from semanifold.paths.training import adam
-from semanifold.paths.training_draws import Draw
-from semanifold.paths.training_step import TrainingSettings, TrainingStep, run_step
 from semanifold.paths.weights import WeightPaths, info_of, matrix, matrix_shape, svd_paths, unmatrix
 from semanifold.storage.tensors import read_tensors, write_tensors
+from semanifold.training.draws import Draw
+from semanifold.training.reconstructor import make_reconstructor
+from semanifold.training.step import TrainingSettings, TrainingStep, run_step
+from semanifold.training.trainer import adam
 
 FOLDER = REFERENCE / "weight_deformation"
 CONFIG = settings("weight_deformation")

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from semanifold.errors import SemanifoldError, shown
+from semanifold.core.errors import SemanifoldError, shown
 from semanifold.storage.files import is_file, is_folder, opened, read_bytes, replacing, write_text
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import pytest
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
 from semanifold.storage import records
 from semanifold.storage.records import checked, parse_json, read_json, read_settings
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
 from semanifold.storage.files import write_text
 from semanifold.storage.locks import LOCK, lock_folder
 from semanifold.storage.runs import (

@@ -15,9 +15,9 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError, of_type, shown
+from semanifold.core.errors import SemanifoldError, of_type, shown
+from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator, as_latents, origin
-from semanifold.latents import Latents
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from semanifold.core.errors import SemanifoldError, of_type, shown
 from semanifold.edits.base import Edit, EditInfo
 from semanifold.edits.flow import Flow
 from semanifold.edits.lattice import Lattice
 from semanifold.edits.sums import Sum
 from semanifold.edits.weights import WeightEdit
-from semanifold.errors import SemanifoldError, of_type, shown
 from semanifold.storage.records import checked
 from semanifold.storage.tensors import read_tensors, write_tensors
 

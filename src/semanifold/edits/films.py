@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from semanifold import media
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.edits.base import Edit
-from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator
-from semanifold.latents import Latents
-from semanifold.masks import Mask
+from semanifold.images import media
+from semanifold.images.masks import Mask
 
 CHUNK = 8
 """Pictures made at a time."""

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.edits.base import EditInfo, LatentEdit
-from semanifold.errors import SemanifoldError
 from semanifold.generators.base import origin
-from semanifold.latents import Latents
 
 FARTHEST = 100
 """Largest t: every step costs a direction, so that a slip of the pen should not take hours."""

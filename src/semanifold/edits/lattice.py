@@ -9,10 +9,10 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.edits.base import EditInfo, LatentEdit
-from semanifold.errors import SemanifoldError
 from semanifold.generators.base import origin
-from semanifold.latents import Latents
 
 MOST_KNOTS = 10_000
 """Knots of a path in a file; each is a frame of its film."""

@@ -9,12 +9,12 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
+from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.latents import Latents
 from semanifold.edits.base import WEIGHTS, Edit, EditInfo
 from semanifold.edits.lattice import Lattice
 from semanifold.edits.weights import WeightEdit, unedited_at_zero
-from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
-from semanifold.latents import Latents
 
 MOST_PARTS = 100
 

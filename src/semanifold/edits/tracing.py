@@ -8,14 +8,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.edits.base import Edit, LatentEdit
 from semanifold.edits.flow import Flow
 from semanifold.edits.lattice import Lattice
 from semanifold.edits.sums import Sum
 from semanifold.edits.weights import WeightEdit
-from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator, as_latents
-from semanifold.latents import Latents
 
 
 def traced(

@@ -9,13 +9,13 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
+from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.latents import Latents
 from semanifold.edits.base import Edit, EditInfo
 from semanifold.edits.lattice import Lattice, seed_of
-from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator, as_latents, origin
 from semanifold.generators.editing import check_layers, moved, weight_of, with_weights
 from semanifold.generators.mixed_weight import MixedWeight
-from semanifold.latents import Latents
 
 DELTA, COURSE, SEED = "delta.", "course.", "seed."
 MOST_LAYERS = 1000

@@ -12,17 +12,19 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError, near_names, shown
-from semanifold.generators import biggan_layout, pix2pixhd, proggan, sngan, stylegan2_layouts
-from semanifold.generators.biggan import BigGAN, BigGANConfig
-from semanifold.generators.checkpoints import Held, Weights, materialised, place_of, read_header
-from semanifold.generators.containers import Contents
+from semanifold.core.errors import SemanifoldError, near_names, shown
+from semanifold.generators import pix2pixhd, proggan, sngan
+from semanifold.generators.biggan import layout as biggan_layout
+from semanifold.generators.biggan.network import BigGAN, BigGANConfig
 from semanifold.generators.inputs import read_options
 from semanifold.generators.pix2pixhd import Pix2PixHD, Pix2PixHDConfig
 from semanifold.generators.proggan import ProgGAN, ProgGANConfig
 from semanifold.generators.sngan import SNGAN, SNGANConfig
 from semanifold.generators.states import Say, assembled
-from semanifold.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from semanifold.generators.stylegan2 import layouts as stylegan2_layouts
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
+from semanifold.storage.checkpoints import Held, Weights, materialised, place_of, read_header
+from semanifold.storage.containers import Contents
 from semanifold.storage.records import checked
 
 FORMAT = "semanifold-generator-1"

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from semanifold.errors import SemanifoldError, near_names, of_type, shown
+from semanifold.core.errors import SemanifoldError, near_names, of_type, shown
+from semanifold.core.latents import Latents
+from semanifold.core.notebook import as_html
+from semanifold.core.world import World, world_of
 from semanifold.generators import seeds as seeds_
 from semanifold.generators.seeds import Seeds
-from semanifold.latents import Latents
-from semanifold.media import contact_sheet, to_uint8
-from semanifold.notebook import as_html
-from semanifold.worlds import World, world_of
+from semanifold.images.media import contact_sheet, to_uint8
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from semanifold.generators.inputs import Inputs
-    from semanifold.masks import Regions
+    from semanifold.images.masks import Regions
 
 PATIENCE = 0.5
 """Seconds after which no further picture is drawn for a notebook."""

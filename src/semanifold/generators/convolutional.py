@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semanifold.errors import SemanifoldError
-from semanifold.generators.stylegan2_layers import drawn
+from semanifold.core.errors import SemanifoldError
+from semanifold.generators.stylegan2.layers import drawn
 
 NORM_EPSILON = 1e-5
 """What batch normalisation adds to the variance, in PyTorch and in every published generator here."""

@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.core.errors import SemanifoldError, near_names, shown
 from semanifold.generators.base import Generator
 from semanifold.generators.mixed_weight import MixedWeight
 

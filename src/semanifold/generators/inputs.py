@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError, counted, shown
+from semanifold.core.errors import SemanifoldError, counted, shown
 from semanifold.generators.states import Say
 from semanifold.storage.files import is_file, read_bytes
 from semanifold.storage.input_files import digest_of, input_files

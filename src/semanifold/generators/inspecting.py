@@ -13,13 +13,13 @@ from typing import Any
 
 from PIL import Image
 
-from semanifold.errors import SemanifoldError, shown
+from semanifold.core.errors import SemanifoldError, shown
 from semanifold.generators.architectures import OWN, Network, identify, other_network
-from semanifold.generators.arrays import leaves_of, open_arrays, spelled
-from semanifold.generators.checkpoints import Held, Value, hold, read_header
-from semanifold.generators.containers import Contents, read
-from semanifold.generators.inert import UnreadableError
 from semanifold.generators.loading import from_contents
+from semanifold.storage.arrays import leaves_of, open_arrays, spelled
+from semanifold.storage.checkpoints import Held, Value, hold, read_header
+from semanifold.storage.containers import Contents, read
+from semanifold.storage.inert import UnreadableError
 
 LONGEST = 1000
 """Letters of a line that people see; the rest is in the fields."""

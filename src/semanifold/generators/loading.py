@@ -1,6 +1,6 @@
 """Generators from files, addresses and names: :func:`load_generator`, :func:`convert`, :func:`save_generator`.
 
-No code from any file runs (see :mod:`~semanifold.generators.unpickling`), except for ``file.py:name``, the user's own.
+No code from any file runs (see :mod:`~semanifold.storage.unpickling`), except for ``file.py:name``, the user's own.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError, first_line, near_names, of_type, shown
-from semanifold.generators import zoo
+from semanifold.core.errors import SemanifoldError, first_line, near_names, of_type, shown
+from semanifold.core.world import bundled, worlds
 from semanifold.generators.architectures import ARCHITECTURES, FORMAT, Loadable, generator_of, identify, other_network
 from semanifold.generators.base import Generator
-from semanifold.generators.checkpoints import Held, hold, read_header
-from semanifold.generators.containers import Contents, read
-from semanifold.generators.fetching import fetch, is_url
-from semanifold.generators.inert import UnreadableError
-from semanifold.generators.own_files import from_own_file
 from semanifold.generators.pix2pixhd import Pix2PixHD
 from semanifold.generators.states import Say, silent
-from semanifold.generators.stylegan2 import StyleGAN2
-from semanifold.generators.stylegan2_export import as_nvidia, as_rosinality
+from semanifold.generators.stylegan2.export import as_nvidia, as_rosinality
+from semanifold.generators.stylegan2.network import StyleGAN2
 from semanifold.generators.wrapped import Wrapped, check_steady
+from semanifold.storage import zoo
+from semanifold.storage.checkpoints import Held, hold, read_header
+from semanifold.storage.containers import Contents, read
+from semanifold.storage.fetching import fetch, is_url
 from semanifold.storage.files import is_folder, replacing
+from semanifold.storage.inert import UnreadableError
+from semanifold.storage.own_files import from_own_file
 from semanifold.storage.tensors import write_tensors
-from semanifold.worlds import bundled, worlds
 
 Layout = Literal["semanifold", "rosinality", "nvidia"]
 """How the tensors of a file are called."""

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
 
 LINEAR = (
     torch.Tensor.transpose,

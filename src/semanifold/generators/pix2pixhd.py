@@ -12,14 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.core.errors import SemanifoldError, near_names, shown
+from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import NORM_EPSILON, Conv, averaged
 from semanifold.generators.inputs import MOST_NUMBERS, Inputs, label_names, opened_inputs
 from semanifold.generators.states import Say, Source, silent
-from semanifold.generators.stylegan2_layers import drawn
-from semanifold.latents import Latents
-from semanifold.masks import Mask, Regions
+from semanifold.generators.stylegan2.layers import drawn
+from semanifold.images.masks import Mask, Regions
 
 KIND = "pix2pixHD"
 MARK = re.compile(r"model(\d+_\d+)?\.\d+\.conv_block\.\d+\.weight")

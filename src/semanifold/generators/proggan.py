@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import averaged, check_channels, doubled_conv
 from semanifold.generators.states import Say, Source, silent
-from semanifold.generators.stylegan2_layers import EPSILON, SLOPE, drawn
-from semanifold.latents import Latents
+from semanifold.generators.stylegan2.layers import EPSILON, SLOPE, drawn
 
 KIND = "Progressive GAN"
 MARK = re.compile(r"features\.\d+\.wscale\.(b|scale)")

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError, shown
+from semanifold.core.errors import SemanifoldError, shown
 
 Seeds = int | Sequence[int] | str | os.PathLike[str]
 """One seed or several; for a generator that makes pictures of pictures also a file or a folder of them."""

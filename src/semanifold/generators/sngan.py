@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import Conv, Norm, averaged, check_channels, doubled, doubled_conv
 from semanifold.generators.states import Say, Source, silent
-from semanifold.generators.stylegan2_layers import drawn
-from semanifold.latents import Latents
+from semanifold.generators.stylegan2.layers import drawn
 
 KIND = "SN-GAN"
 MARK = re.compile(r"model\.\d+\.model\.\d+\.running_mean")

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError, shown
+from semanifold.core.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
-from semanifold.generators.inert import Record
+from semanifold.storage.inert import Record
 
 Made = TypeVar("Made", bound=Generator)
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from semanifold.core.latents import Latents, root_of_covariance
 from semanifold.generators.base import Generator
-from semanifold.latents import Latents, root_of_covariance
 
 FLAT = 1e-8
 """Variances below this share of the largest count as none."""

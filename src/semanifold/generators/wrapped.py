@@ -14,11 +14,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from semanifold.errors import SemanifoldError, first_line, shown
+from semanifold.core.errors import SemanifoldError, first_line, shown
+from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import averaged
 from semanifold.generators.seeds import uniform
-from semanifold.latents import Latents
 
 Prior = Literal["normal", "uniform"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from semanifold.lazy import lazy_exports
+from semanifold.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from semanifold.locality.benchmark import locality_benchmark as locality_benchmark

@@ -17,12 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.latents import Latents
+from semanifold.core.progress import Progress, Watch, watching
+from semanifold.core.version import __version__
 from semanifold.edits import Edit
-from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
-from semanifold.latents import Latents
-from semanifold.locality import metrics
+from semanifold.images import metrics
 from semanifold.locality.baselines import layer_features, typical_distance
 from semanifold.locality.matching import Candidate, match, of_sides, side_images
 from semanifold.locality.methods import LAYERED, METHODS, Problem
@@ -31,10 +33,8 @@ from semanifold.locality.settings import LocalitySettings
 from semanifold.locality.truth import own_factors, pixel_effects, pixel_weights, truth_share
 from semanifold.locality.worlds import World, world_of
 from semanifold.manifolds.settings import ManifoldSettings
-from semanifold.progress import Progress, Watch, watching
 from semanifold.storage.files import read_bytes, write_bytes
 from semanifold.storage.records import checked, parse_json
-from semanifold.version import __version__
 
 ROWS = "locality.jsonl"
 MOST_BYTES = 1 << 28

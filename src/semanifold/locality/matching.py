@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from semanifold.core.latents import Latents
 from semanifold.edits import Edit, EditInfo, Lattice
 from semanifold.generators.base import Generator
-from semanifold.latents import Latents
-from semanifold.locality.metrics import inside_change
+from semanifold.images.metrics import inside_change
 
 FIRST = 2.0**-4
 """The smallest step that is tried, as a share of a side's whole range."""
@@ -142,7 +142,7 @@ def match(
         seed: one code.
         sides: paths that start at the seed at ``t = 0``.
         mask: ``[1, 1, h, w]``.
-        level: wanted :func:`~semanifold.locality.metrics.inside_change`.
+        level: wanted :func:`~semanifold.images.metrics.inside_change`.
         tolerance: accepted relative error of the level.
         rounds: most steps of the second part.
 

@@ -9,11 +9,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.edits import EditInfo, Lattice
-from semanifold.errors import SemanifoldError
 from semanifold.generators.editing import editable_layers
-from semanifold.generators.stylegan2 import StyleGAN2
-from semanifold.latents import Latents
+from semanifold.generators.stylegan2.network import StyleGAN2
+from semanifold.images.masks import Mask
 from semanifold.locality.baselines import (
     component_lines,
     on_layers,
@@ -29,7 +30,6 @@ from semanifold.locality.worlds import World
 from semanifold.manifolds.directions import local_directions
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.solve import discover_manifold
-from semanifold.masks import Mask
 from semanifold.paths.closed_form import early_features
 from semanifold.paths.weight_axes import WeightSpace, joint_weight_paths
 from semanifold.paths.weight_masked import masked_weight_paths

@@ -7,16 +7,16 @@ import math
 import torch
 from torch import Tensor
 
-from semanifold.distances import l2
+from semanifold.core.latents import Latents
+from semanifold.core.minimise import begin, lbfgs_step
 from semanifold.generators.base import Generator
-from semanifold.latents import Latents
+from semanifold.images.distances import l2
+from semanifold.images.masks import Mask
 from semanifold.manifolds.directions import moving_shape
 from semanifold.manifolds.layout import layout_of
 from semanifold.manifolds.objective import Objective, kinked_valley, pasted_parts
 from semanifold.manifolds.settings import paper_settings
 from semanifold.manifolds.start import paper_start
-from semanifold.masks import Mask
-from semanifold.minimise import begin, lbfgs_step
 
 LAYERS = (2 / 18, 8 / 18)
 """The published code moves layers 2..7 of 18."""

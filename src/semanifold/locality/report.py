@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semanifold.extras import drawing
+from semanifold.core.extras import drawing
 from semanifold.locality.methods import TITLES
 from semanifold.storage.files import replacing
 

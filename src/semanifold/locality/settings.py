@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from semanifold.errors import SemanifoldError, near_names
+from semanifold.core.errors import SemanifoldError, near_names
 from semanifold.manifolds.settings import ManifoldSettings
 
 METHOD_NAMES = ("random", "ganspace", "sefa", "weights-plain", "eigen-other", "weights", "eigen", "paper", "ours")

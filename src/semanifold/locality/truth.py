@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
-from semanifold.faces.factors import FACTORS, REGIONS
-from semanifold.latents import Latents
-from semanifold.locality.metrics import area_resized
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
+from semanifold.images.metrics import area_resized
+from semanifold.worlds.faces.factors import FACTORS, REGIONS
 
 Renderer = Callable[[Tensor], Tensor]
 """Factors ``[n, F]`` to pictures ``[n, 3, h, w]``."""

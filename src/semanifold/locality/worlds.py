@@ -15,21 +15,21 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from semanifold.distances import SMALLEST_LPIPS_SIDE
-from semanifold.errors import SemanifoldError
-from semanifold.faces.analytic import AnalyticFaces
-from semanifold.faces.attribute_network import WEIGHTS, attribute_network
-from semanifold.faces.factors import FACTORS
-from semanifold.faces.reading import face_regions
-from semanifold.faces.regions import MASK_REGIONS
-from semanifold.faces.renderer import render
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator, search_space
 from semanifold.generators.editing import check_layers
-from semanifold.latents import Latents
-from semanifold.locality.metrics import ChangeMap, feature_change_map
+from semanifold.images.distances import SMALLEST_LPIPS_SIDE
+from semanifold.images.masks import Mask, parse_mask
+from semanifold.images.metrics import ChangeMap, feature_change_map
 from semanifold.locality.truth import Truth, calibrate
-from semanifold.masks import Mask, parse_mask
 from semanifold.paths.closed_form import first_weights
+from semanifold.worlds.faces.analytic import AnalyticFaces
+from semanifold.worlds.faces.attribute_network import WEIGHTS, attribute_network
+from semanifold.worlds.faces.factors import FACTORS
+from semanifold.worlds.faces.reading import face_regions
+from semanifold.worlds.faces.regions import MASK_REGIONS
+from semanifold.worlds.faces.renderer import render
 
 USUAL = ("mouth", "eyes", "hair")
 """Regions that a reader is measured on where no mask is a region."""

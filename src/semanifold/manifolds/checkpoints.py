@@ -14,13 +14,13 @@ import msgspec
 import torch
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError, shown
+from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.latents import Latents
+from semanifold.core.minimise import Descent, Evaluation
 from semanifold.generators.base import Generator
-from semanifold.latents import Latents
+from semanifold.images.masks import Mask
 from semanifold.manifolds.metric import Metric
 from semanifold.manifolds.settings import LEAST, MOST, ManifoldSettings
-from semanifold.masks import Mask
-from semanifold.minimise import Descent, Evaluation
 from semanifold.storage.records import checked
 from semanifold.storage.tensors import read_tensors, write_tensors
 

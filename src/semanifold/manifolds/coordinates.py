@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from semanifold.core.latents import Latents, root_of_covariance, symmetric_root
 from semanifold.generators.base import Generator
 from semanifold.generators.styles import LowRank, style_root
-from semanifold.latents import Latents, root_of_covariance, symmetric_root
 
 SAMPLES = 2048
 """Codes that the covariance is taken of."""

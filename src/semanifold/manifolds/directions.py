@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semanifold.eigenpairs import generalised_eigenvectors
-from semanifold.errors import SemanifoldError
+from semanifold.core.eigenpairs import generalised_eigenvectors
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.jacobians import mean_products, pull_back, push_forward
+from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator, as_latents
-from semanifold.jacobians import mean_products, pull_back, push_forward
-from semanifold.latents import Latents
+from semanifold.images.masks import Mask, as_mask
 from semanifold.manifolds.coordinates import PLAIN, Coordinates
-from semanifold.masks import Mask, as_mask
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semanifold.distances import Distance
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
+from semanifold.core.minimise import Evaluation
 from semanifold.generators.base import Generator
-from semanifold.latents import Latents
+from semanifold.images.distances import Distance
 from semanifold.manifolds.coordinates import PLAIN, Coordinates
 from semanifold.manifolds.layout import Layout, Springs
-from semanifold.minimise import Evaluation
 
 Parts = Callable[[Tensor], tuple[Tensor, Tensor]]
 """``images [n, c, h, w] -> (distance inside [n], distance outside [n])`` of a seed's picture."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, Literal
 
-from semanifold.errors import SemanifoldError, near_names, of_type, shown
+from semanifold.core.errors import SemanifoldError, near_names, of_type, shown
 
 Schedule = Literal["out", "through", "out-and-back", "constant"]
 MOST_STRENGTH = 10.0
@@ -20,7 +20,7 @@ LEAST, MOST = 1e-9, 1e9
 """Bounds of lengths and weights: their squares have to fit into float32."""
 SCHEDULES = ("out", "through", "out-and-back", "constant")
 DISTANCES = ("l2", "faces", "lpips-alex", "lpips-vgg", "lpips-squeeze")
-"""The names of :mod:`semanifold.distances`, which brings torch; settings are read without it."""
+"""The names of :mod:`semanifold.images.distances`, which brings torch; settings are read without it."""
 
 TYPES: tuple[tuple[str, type, str], ...] = (
     *((name, str, "given by its name") for name in ("space", "distance", "schedule", "ends", "objective", "method")),

@@ -11,12 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from semanifold.distances import Distance, distance_by_name
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
+from semanifold.core.minimise import Descent, Evaluation, begin, lbfgs_step
+from semanifold.core.progress import Progress, Watch, watching
+from semanifold.core.solutions import Result, Solution
 from semanifold.edits import EditInfo, Lattice
 from semanifold.edits.films import Subject
-from semanifold.errors import SemanifoldError
 from semanifold.generators.base import Generator, as_latents, search_space
-from semanifold.latents import Latents
+from semanifold.images.distances import Distance, distance_by_name
+from semanifold.images.masks import Mask, as_mask
 from semanifold.manifolds.checkpoints import Standing, check_standing, load_standing, save_standing, search_key
 from semanifold.manifolds.coordinates import PLAIN, Coordinates, natural_coordinates
 from semanifold.manifolds.directions import moving_shape
@@ -26,10 +30,6 @@ from semanifold.manifolds.objective import Objective, Parts, cropped_parts, kink
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.start import Start, find_start, fitted_offsets, paper_start, starting_offsets
 from semanifold.manifolds.steps import jump
-from semanifold.masks import Mask, as_mask
-from semanifold.minimise import Descent, Evaluation, begin, lbfgs_step
-from semanifold.progress import Progress, Watch, watching
-from semanifold.solutions import Result, Solution
 
 PAPER = "Yang, Rokeby, Snelgrove 2020, Mask-Guided Discovery of Semantic Manifolds in Generative Models, arXiv:2105.07273"
 WIDTHS = {"smooth": (0.1, 0.1), "paper": (0.2, 0.05, 0.01)}
@@ -86,7 +86,7 @@ def discover_manifold(
     Args:
         generator: the generator.
         latents: the seed: a whole number, or one code in any space from which the generator can reach ``settings.space``.
-        mask: what is to change: a mask, or its text (see :func:`semanifold.masks.parse_mask`).
+        mask: what is to change: a mask, or its text (see :func:`semanifold.images.masks.parse_mask`).
         settings: how to look; the defaults when None.
         distance: used in place of ``settings.distance``.
         progress: called after each step with ``step``, ``steps``, ``stage``, ``inside``, ``outside``, ``spring``, ``objective``,

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
-from semanifold.latents import Latents
+from semanifold.images.masks import Mask
 from semanifold.manifolds.coordinates import Coordinates
 from semanifold.manifolds.directions import local_directions
 from semanifold.manifolds.layout import Layout
 from semanifold.manifolds.metric import Metric, metric_of
 from semanifold.manifolds.objective import Parts, kinked_valley, spring_energy
 from semanifold.manifolds.settings import ManifoldSettings
-from semanifold.masks import Mask
 
 STRANGERS = 8
 """Codes drawn to learn how far apart codes and pictures usually are."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from semanifold.distances import Distance, l2
+from semanifold.core.errors import SemanifoldError, of_type
+from semanifold.core.latents import Latents
 from semanifold.edits import Edit
-from semanifold.errors import SemanifoldError, of_type
 from semanifold.generators.base import Generator
-from semanifold.latents import Latents
+from semanifold.images.distances import Distance, l2
 
 
 def path_seed(edit: Edit) -> Latents:

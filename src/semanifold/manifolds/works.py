@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from semanifold.distances import Distance, l2
+from semanifold.core.errors import SemanifoldError, of_type
+from semanifold.core.latents import Latents
+from semanifold.core.solutions import Solution
 from semanifold.edits import Edit, EditInfo, Lattice, Sum, WeightEdit, widened
-from semanifold.errors import SemanifoldError, of_type
 from semanifold.generators.base import Generator, as_latents
-from semanifold.latents import Latents
+from semanifold.images.distances import Distance, l2
 from semanifold.manifolds.steps import path_seed, picture_steps
-from semanifold.solutions import Solution
 
 MOST_EDITS = 1000
 SAMPLES = 4

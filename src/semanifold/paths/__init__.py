@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from semanifold.lazy import lazy_exports
+from semanifold.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from semanifold.paths.base import PathSet as PathSet
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from semanifold.paths.files import save_paths as save_paths
     from semanifold.paths.joint import joint_paths as joint_paths
     from semanifold.paths.linear import LinearPaths as LinearPaths
-    from semanifold.paths.reconstructor import make_reconstructor as make_reconstructor
-    from semanifold.paths.training import held_out_scores as held_out_scores
-    from semanifold.paths.training import train_paths as train_paths
-    from semanifold.paths.training_draws import Prior as Prior
-    from semanifold.paths.training_step import TrainingSettings as TrainingSettings
     from semanifold.paths.warped import WarpedPaths as WarpedPaths
     from semanifold.paths.warped import warped_paths as warped_paths
 
@@ -42,13 +37,6 @@ _HOMES = {
     ),
     "joint": ("joint_paths",),
     "linear": ("LinearPaths",),
-    "reconstructor": ("make_reconstructor",),
-    "training": (
-        "held_out_scores",
-        "train_paths",
-    ),
-    "training_draws": ("Prior",),
-    "training_step": ("TrainingSettings",),
     "warped": (
         "WarpedPaths",
         "warped_paths",

@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from semanifold.core.errors import SemanifoldError, of_type, shown
+from semanifold.core.latents import Latents
 from semanifold.edits import Edit, EditInfo, LatentEdit
 from semanifold.edits.flow import MOST_STEPS
-from semanifold.errors import SemanifoldError, of_type, shown
 from semanifold.generators.base import Generator, as_latents, origin
-from semanifold.latents import Latents
 from semanifold.paths.finding import find_path, path_name
 
 LONGEST_STEP = 1_000_000

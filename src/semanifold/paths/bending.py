@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.edits import LatentEdit
-from semanifold.errors import SemanifoldError
-from semanifold.latents import Latents
 from semanifold.paths.base import LatentPaths
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
+from semanifold.core.errors import SemanifoldError, counted, of_type, whole_number
+from semanifold.core.latents import Latents
 from semanifold.edits import Edit
-from semanifold.errors import SemanifoldError, counted, of_type, whole_number
 from semanifold.generators.base import Generator
-from semanifold.latents import Latents
-from semanifold.masks import Mask, as_mask
+from semanifold.images.masks import Mask, as_mask
 from semanifold.paths.weight_axes import codes_for, roots_of
 from semanifold.paths.weight_ranges import SIDE, Look
 

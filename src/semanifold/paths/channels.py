@@ -8,17 +8,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.jacobians import Pictures, pull_back
+from semanifold.core.latents import Latents
+from semanifold.core.progress import Watch, watching
 from semanifold.generators.base import Generator
-from semanifold.generators.stylegan2 import StyleGAN2
-from semanifold.jacobians import Pictures, pull_back
-from semanifold.latents import Latents
-from semanifold.masks import Mask, as_mask
+from semanifold.generators.stylegan2.network import StyleGAN2
+from semanifold.images.masks import Mask, as_mask
 from semanifold.paths.base import info_for, moving_codes
 from semanifold.paths.closed_form import SAMPLES, check_count, sized
 from semanifold.paths.linear import LinearPaths
 from semanifold.paths.weight_axes import codes_for, roots_of
-from semanifold.progress import Watch, watching
 
 STYLESPACE = ("Wu, Lischinski, Shechtman 2021, StyleSpace Analysis, arXiv:2011.12799",)
 CODES, PROBES, CHUNK = 24, 8, 8
@@ -44,7 +44,7 @@ def channel_paths(
     """Return single channels of the styles as a set of paths; ``t = 1`` is six standard deviations of each.
 
     Every path is called by the name of its channel, such as ``6_364`` (see
-    :meth:`~semanifold.generators.stylegan2.StyleGAN2.channel_index`).
+    :meth:`~semanifold.generators.stylegan2.network.StyleGAN2.channel_index`).
 
     Args:
         generator: a StyleGAN2.

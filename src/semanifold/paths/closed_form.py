@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
-from semanifold.generators.stylegan2 import StyleGAN2
+from semanifold.generators.stylegan2.network import StyleGAN2
 from semanifold.generators.styles import spread_rows
-from semanifold.latents import Latents
 from semanifold.paths.base import PathSetInfo, default_space, info_for, moving_codes
 from semanifold.paths.linear import LinearPaths
 

@@ -12,8 +12,8 @@ import msgspec
 import torch
 from torch import Tensor
 
+from semanifold.core.errors import SemanifoldError, of_type, shown
 from semanifold.edits.files import check_numbers, last_line, read_info
-from semanifold.errors import SemanifoldError, of_type, shown
 from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet, PathSetInfo
 from semanifold.paths.finding import FILE as PATHS
@@ -23,8 +23,8 @@ from semanifold.paths.linear import LinearPaths
 from semanifold.paths.warped import WarpedPaths
 from semanifold.paths.weights import Form as WeightForm
 from semanifold.paths.weights import WeightPaths
-from semanifold.readings import Remark, silent
 from semanifold.storage.files import is_file
+from semanifold.storage.readings import Remark, silent
 from semanifold.storage.records import checked
 from semanifold.storage.tensors import read_header, read_tensors, write_tensors
 

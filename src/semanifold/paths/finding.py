@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.core.errors import SemanifoldError, near_names, shown
 
 FILE = "paths.safetensors"
 """The file of a set in the folder of a training."""
-NAMED_PATHS = {"faces": Path(__file__).parents[1] / "faces" / "weights" / "paths64.safetensors"}
+NAMED_PATHS = {"faces": Path(__file__).parents[1] / "worlds" / "faces" / "weights" / "paths64.safetensors"}
 """Sets of named paths that ship with bundled generators, by the generator's name (``scripts/make_faces_paths.py``)."""
 
 

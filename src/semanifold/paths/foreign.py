@@ -15,10 +15,8 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError, shown
-from semanifold.generators.arrays import Arrays, open_arrays, spelled
+from semanifold.core.errors import SemanifoldError, shown
 from semanifold.generators.base import UNKNOWN, Generator
-from semanifold.generators.checkpoints import Value
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.closed_form import GANSPACE, REACH, SEFA, STEPS
 from semanifold.paths.kinds import Form
@@ -28,8 +26,10 @@ from semanifold.paths.navigan import read_navigan
 from semanifold.paths.warped import CITE as WARPED
 from semanifold.paths.warped import WarpedPaths
 from semanifold.paths.weights import WeightPaths
-from semanifold.readings import Remark, Spaces, direction_reading, directions_in, silent
+from semanifold.storage.arrays import Arrays, open_arrays, spelled
+from semanifold.storage.checkpoints import Value
 from semanifold.storage.files import is_file, is_folder, read_bytes, write_bytes
+from semanifold.storage.readings import Remark, Spaces, direction_reading, directions_in, silent
 from semanifold.storage.records import read_settings
 from semanifold.storage.runs import RECORD
 
@@ -169,7 +169,7 @@ def _tensors(arrays: Arrays, held: Mapping[Any, Any], *names: str) -> dict[str, 
 
 
 def _vectors(arrays: Arrays, wanted: _Request) -> LinearPaths:
-    """Make a set of the directions of a file; see :func:`~semanifold.readings.direction_reading` for their shapes."""
+    """Make a set of the directions of a file; see :func:`~semanifold.storage.readings.direction_reading` for their shapes."""
     found = directions_in(arrays)
     if found is None:
         count = len(arrays.leaves)

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.jacobians import Pictures, mean_products, pull_back, push_forward
+from semanifold.core.latents import Latents, root_of_covariance
+from semanifold.core.progress import Watch, watching
 from semanifold.generators.base import Generator
 from semanifold.generators.styles import LowRank, style_root
-from semanifold.jacobians import Pictures, mean_products, pull_back, push_forward
-from semanifold.latents import Latents, root_of_covariance
 from semanifold.paths.base import APART, PathSetInfo, info_for, moving_codes
 from semanifold.paths.closed_form import SAMPLES, check_count, direction_size, leading_rows, sized
 from semanifold.paths.linear import LinearPaths
-from semanifold.progress import Watch, watching
 
 LEAST = 32
 """Directions that are told apart at least, even where fewer paths are wanted."""

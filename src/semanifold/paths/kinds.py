@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from semanifold.errors import SemanifoldError, near_names, shown
+from semanifold.core.errors import SemanifoldError, near_names, shown
 
 Form = Literal["fc", "linear", "id", "ortho", "projective", "random"]
 FORMS = ("fc", "linear", "id", "ortho", "projective", "random")

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from semanifold.core.errors import SemanifoldError, near_names
 from semanifold.edits import EditInfo, Lattice
-from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
 from semanifold.paths.base import LatentPaths, PathSetInfo, info_for, moving_size
 from semanifold.paths.kinds import FORMS, Form

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from semanifold.core.errors import SemanifoldError, shown
 from semanifold.edits.base import WEIGHTS
 from semanifold.edits.files import check_numbers
-from semanifold.errors import SemanifoldError, shown
-from semanifold.generators.arrays import Arrays, open_arrays
 from semanifold.generators.base import UNKNOWN
-from semanifold.generators.checkpoints import Value
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.weights import CITE, WeightPaths
+from semanifold.storage.arrays import Arrays, open_arrays
+from semanifold.storage.checkpoints import Value
 from semanifold.storage.files import is_file, write_bytes
 
 HESSIAN, SVD = "direction_to_basis_coefs", "direction_to_eigenvalues_delta"

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
+from semanifold.core.errors import SemanifoldError, near_names
 from semanifold.edits import EditInfo, Flow
 from semanifold.edits.flow import rbf_direction
-from semanifold.errors import SemanifoldError, near_names
 from semanifold.generators.base import Generator
 from semanifold.paths.base import APART, LatentPaths, PathSetInfo, info_for, moving_codes, moving_size
 from semanifold.paths.linear import LinearPaths, flat_directions

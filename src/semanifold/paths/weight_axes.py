@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semanifold.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.jacobians import Pictures, mean_products, pull_back, push_forward
+from semanifold.core.latents import Latents
+from semanifold.core.progress import Progress, Watch, watching
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, moved, weight_of
 from semanifold.generators.mixed_weight import MixedWeight
-from semanifold.jacobians import Pictures, mean_products, pull_back, push_forward
-from semanifold.latents import Latents
-from semanifold.masks import Mask
+from semanifold.images.masks import Mask
 from semanifold.paths.base import APART
 from semanifold.paths.joint import CARDOSO, joint_diagonal, logarithms
 from semanifold.paths.weights import CITE, WeightPaths, info_of
-from semanifold.progress import Progress, Watch, watching
 
 PROBES, CHUNK = 6, 16
 

@@ -16,15 +16,15 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.func import functional_call, jvp, vjp
 
-from semanifold.distances import Distance, l2
-from semanifold.eigenpairs import Eigenpairs, Product, begin, step
-from semanifold.errors import SemanifoldError, shown
+from semanifold.core.eigenpairs import Eigenpairs, Product, begin, step
+from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.latents import Latents
+from semanifold.core.progress import Watch, watching
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import weight_of
-from semanifold.latents import Latents
+from semanifold.images.distances import Distance, l2
 from semanifold.paths.weight_axes import WeightSpace, codes_for
 from semanifold.paths.weights import CITE, WeightPaths, info_of
-from semanifold.progress import Watch, watching
 from semanifold.storage.files import is_file
 from semanifold.storage.records import checked
 from semanifold.storage.tensors import checksum, read_tensors, write_tensors
@@ -92,7 +92,7 @@ def _curved(distance: Distance, plain: Tensor, direction: Tensor) -> Tensor:
         found = distance(images, plain)
         if not isinstance(found, Tensor) or not found.requires_grad:
             raise SemanifoldError(
-                "A distance returns one number per picture that can be differentiated, as semanifold.distances.l2."
+                "A distance returns one number per picture that can be differentiated, as semanifold.images.distances.l2."
             )
         slope = torch.autograd.grad(found.sum(), images, create_graph=True)[0]
         return torch.autograd.grad((slope * direction).sum(), images)[0]

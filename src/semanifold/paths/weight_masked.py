@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semanifold.eigenpairs import generalised_eigenvectors
+from semanifold.core.eigenpairs import generalised_eigenvectors
+from semanifold.core.latents import Latents
+from semanifold.core.progress import Progress, Watch, watching
 from semanifold.generators.base import Generator
-from semanifold.latents import Latents
-from semanifold.masks import Mask, as_mask
+from semanifold.images.masks import Mask, as_mask
 from semanifold.paths.weight_axes import WeightSpace, changes_of, codes_for, made, roots_of
 from semanifold.paths.weight_ranges import FARTHEST, usual_changes
 from semanifold.paths.weights import CITE, WeightPaths
-from semanifold.progress import Progress, Watch, watching
 
 DAMPING = 1e-3
 """Added to the change outside, as a share of the strongest change inside."""

@@ -7,17 +7,17 @@ import os
 from collections.abc import Sequence
 from typing import Literal
 
-from semanifold.distances import Distance, l2
-from semanifold.errors import SemanifoldError, near_names, of_type, shown, whole_number
+from semanifold.core.errors import SemanifoldError, near_names, of_type, shown, whole_number
+from semanifold.core.progress import Watch
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, editable_layers
-from semanifold.masks import Mask
+from semanifold.images.distances import Distance, l2
+from semanifold.images.masks import Mask
 from semanifold.paths.weight_axes import joint_weight_paths
 from semanifold.paths.weight_hessian import hessian_paths
 from semanifold.paths.weight_masked import REFINEMENT, masked_weight_paths
 from semanifold.paths.weight_ranges import calibrated
 from semanifold.paths.weights import WeightPaths, svd_paths
-from semanifold.progress import Watch
 from semanifold.storage.files import is_folder
 
 Method = Literal["svd", "hessian", "joint", "mask"]
@@ -82,7 +82,7 @@ def weight_paths(
             f"A checkpoint is a file in a folder that is there, but {shown(os.fspath(checkpoint), 200)!r} is not."
         )
     if not callable(distance):
-        raise SemanifoldError("A distance is a function of two pictures, such as semanifold.distances.l2.")
+        raise SemanifoldError("A distance is a function of two pictures, such as semanifold.images.distances.l2.")
     if (mask is None) == (method == "mask"):
         raise SemanifoldError("A mask is what the method 'mask' needs, such as mask='mouth', and no other takes.")
     if size is not None:

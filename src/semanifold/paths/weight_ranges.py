@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from semanifold.core.latents import Latents
+from semanifold.core.progress import Watch, watching
 from semanifold.generators.base import Generator
-from semanifold.latents import Latents
-from semanifold.masks import Mask, as_mask
+from semanifold.images.masks import Mask, as_mask
 from semanifold.paths.weight_axes import WeightSpace, codes_for, roots_of
 from semanifold.paths.weights import WeightPaths
-from semanifold.progress import Watch, watching
 
 SEEN = 0.5
 """A change that is seen at once, as a share of the usual difference of two pictures (inside the mask, if any)."""

@@ -9,14 +9,14 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
+from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.latents import Latents
 from semanifold.edits import EditInfo, WeightEdit
 from semanifold.edits.base import WEIGHTS
 from semanifold.edits.weights import first_kernel
-from semanifold.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, moved, weight_of
 from semanifold.generators.mixed_weight import MixedWeight
-from semanifold.latents import Latents
 from semanifold.paths.base import PathSet, PathSetInfo
 
 Form = Literal["basis", "svd"]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from semanifold.errors import SemanifoldError, shown
+from semanifold.core.errors import SemanifoldError, shown
 from semanifold.storage.files import is_file, is_folder, opened
 
 MOST_FILES = 100_000

@@ -8,7 +8,7 @@ import warnings
 
 from PIL import Image, ImageOps
 
-from semanifold.errors import SemanifoldError, shown
+from semanifold.core.errors import SemanifoldError, shown
 from semanifold.storage.files import opened
 
 MOST_PIXELS = 50_000_000

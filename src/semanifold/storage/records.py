@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from semanifold.errors import SemanifoldError, shown
+from semanifold.core.errors import SemanifoldError, shown
 from semanifold.storage.files import read_bytes
 
 T = TypeVar("T")

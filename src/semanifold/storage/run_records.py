@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from semanifold.errors import SemanifoldError, shown
+from semanifold.core.errors import SemanifoldError, shown
 from semanifold.storage.files import is_file, opened, read_bytes
 from semanifold.storage.records import MOST_BYTES, checked, parse_json
 

@@ -19,7 +19,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from semanifold.errors import SemanifoldError, shown
+from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.version import __version__
 from semanifold.storage.files import PART, is_file, write_text
 from semanifold.storage.locks import LOCK, FolderLock, lock_folder
 from semanifold.storage.run_records import (
@@ -35,7 +36,6 @@ from semanifold.storage.run_records import (
     read_record,
     refuse_code,
 )
-from semanifold.version import __version__
 
 __all__ = [
     "CHECKPOINT",

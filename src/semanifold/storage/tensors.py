@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safetensors import SafetensorError
 
-from semanifold.errors import SemanifoldError, shown
-from semanifold.lazy import LazyModule
+from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.lazy import LazyModule
 from semanifold.storage.files import opened, replacing
 from semanifold.storage.records import MOST_BYTES, parse_json
 

@@ -1,0 +1,205 @@
+"""A finished traversal on disk: what its files say, checked when they are read, and its pictures."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from semanifold.core.errors import SemanifoldError, shown
+from semanifold.images import media
+from semanifold.storage.files import opened
+from semanifold.storage.records import read_json
+from semanifold.storage.run_records import RECORD, is_plain_name, read_record
+
+FACTS, IMAGES = "traversal.json", "paths_images"
+MOST_PIXELS = 4096 * 4096
+"""Pixels of one picture that is read back."""
+
+
+@dataclass(frozen=True)
+class PictureFiles:
+    """The pictures of one path in a folder, read when they are asked for.
+
+    Attributes:
+        folder: of ``000000.png`` and so on (or ``.jpg``).
+    """
+
+    folder: Path
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """The files in their order."""
+        return sorted(p for p in self.folder.glob("[0-9]*") if p.suffix in (".png", ".jpg"))
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> media.Frame:
+        file, name = self.files[index], shown(str(self.files[index]), 200)
+        with opened(file, "picture") as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large pictures, which are refused below
+            try:
+                with Image.open(stream, formats=("PNG", "JPEG")) as picture:
+                    if picture.width * picture.height > MOST_PIXELS:
+                        raise ValueError(f"it has {picture.width} x {picture.height} pixels")
+                    return np.asarray(picture.convert("RGB"))
+            except Exception as error:  # a decoder of a stranger's bytes may raise anything
+                words = shown(str(error), 100)
+                raise SemanifoldError(f"The picture {name} is damaged ({words}); walk its path again.") from error
+
+    def tensor(self, rows: slice, channels: int = 3) -> Tensor:
+        """Return pictures ``[n, channels, h, w]`` in [-1, 1], as a generator makes them, of 8 bits each."""
+        levels = [self[i] for i in range(len(self))[rows]]
+        if len({level.shape for level in levels}) > 1:
+            raise SemanifoldError(f"The pictures in {shown(str(self.folder), 200)} differ in size; walk their path again.")
+        return torch.from_numpy(np.stack(levels)).permute(0, 3, 1, 2)[:, :channels].float() / 127.5 - 1
+
+
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Index = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+Name = Annotated[str, msgspec.Meta(max_length=255)]
+
+
+class TraversalRecord(msgspec.Struct, frozen=True):
+    """What ``traversal.json`` holds.
+
+    Attributes:
+        codes: names of the codes, and of their folders.
+        paths: indices of the paths in their set.
+        names: what the paths are called.
+        t: moments of the frames, rising, 0 among them.
+        step: length of an Euler step.
+        count: steps either way.
+        leap: every how many steps a frame was kept.
+        space: latent space.
+        method: how the paths were found.
+        generator: its name.
+        fingerprint: of the generator.
+        channels: of the pictures.
+        path_set: the file of the set.
+        path_set_fingerprint: what the paths are.
+    """
+
+    codes: list[Name]
+    paths: list[Index]
+    names: list[str]
+    t: list[Annotated[float, msgspec.Meta(ge=-1, le=1)]]
+    step: Annotated[float, msgspec.Meta(gt=0, lt=1e30)]
+    count: Count
+    leap: Count
+    space: Name
+    method: str
+    generator: str
+    fingerprint: Name
+    channels: Literal[1, 3]
+    path_set: str
+    path_set_fingerprint: Name
+
+    def __post_init__(self) -> None:
+        """Refuse fields that do not fit together."""
+        if not (self.codes and self.paths and self.t):
+            raise ValueError("it names no code, no path or no moment")
+        if bad := [name for name in self.codes if not is_plain_name(name) or shown(name, 255) != name]:
+            raise ValueError(f"a code is called {shown(bad[0])!r}, which is no name of a folder")
+        if len(self.names) != len(self.paths) or len(set(self.paths)) < len(self.paths) or len(set(self.codes)) < len(self.codes):
+            raise ValueError("its codes, or its paths and their names, do not fit together")
+        if 0 not in self.t or any(not one < other for one, other in pairwise(self.t)):
+            raise ValueError("its moments 't' do not rise from -1 to 1 through 0")
+
+
+@dataclass(frozen=True)
+class Traversal:
+    """A finished traversal on disk.
+
+    Attributes:
+        folder: where it lies.
+        facts: what ``traversal.json`` says.
+        record: what ``run.json`` says.
+    """
+
+    folder: Path
+    facts: Mapping[str, Any]
+    record: Mapping[str, Any]
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Names of the codes."""
+        return tuple(self.facts["codes"])
+
+    @property
+    def paths(self) -> tuple[int, ...]:
+        """Indices of the paths in their set."""
+        return tuple(self.facts["paths"])
+
+    @property
+    def t(self) -> list[float]:
+        """Moments of the frames."""
+        return list(self.facts["t"])
+
+    def pictures(self, code: str, path: int) -> PictureFiles:
+        """Return the pictures of one path from one code.
+
+        Raises:
+            SemanifoldError: if some of them are missing.
+        """
+        files = PictureFiles(self.folder / code / IMAGES / folder_name(path))
+        if len(files) != len(self.t):
+            raise SemanifoldError(
+                f"{files.folder} holds {len(files)} pictures in place of {len(self.t)}; run the same traverse with --overwrite."
+            )
+        return files
+
+
+def folder_name(path: int) -> str:
+    """Return what the folder of a path is called."""
+    return f"path_{path:03d}"
+
+
+def read_traversal(folder: str | os.PathLike[str]) -> Traversal:
+    """Open the folder of a finished ``semanifold traverse``; names out of its files are made printable.
+
+    Raises:
+        SemanifoldError: if it is no such folder, is unfinished, or a file is missing or damaged.
+    """
+    folder = Path(folder)
+    name, again = shown(str(folder), 200), "run the same traverse again with --overwrite"
+    record = read_record(folder)
+    if record["command"] != "traverse":
+        raise SemanifoldError(f"{name} was written by semanifold {shown(record['command'])}; give the folder of a traverse.")
+    if record["status"] != "finished":
+        raise SemanifoldError(
+            f"The traversal {name} is half-written ({RECORD} says {record['status']!r}); run the same traverse again first."
+        )
+    if missing := [
+        key for key in ("fingerprint", "path_set_fingerprint", "pool") if not isinstance(record["facts"].get(key), str)
+    ]:
+        raise SemanifoldError(f"{name}/{RECORD} is damaged: its facts lack {missing[0]}; {again}.")
+    try:
+        held = read_json(folder / FACTS, TraversalRecord, "traversal.json")
+    except SemanifoldError as error:
+        raise SemanifoldError(f"{str(error).rstrip('.')}; {again}.") from error
+    for key in ("fingerprint", "path_set_fingerprint", "pool"):
+        if not isinstance(record["facts"].get(key), str):
+            raise SemanifoldError(f"{name}/{RECORD} is damaged: its facts lack {key}; {again}.")
+    words = {key: shown(getattr(held, key), 200) for key in ("space", "method", "generator", "fingerprint")}
+    facts = msgspec.structs.asdict(held) | words | {"names": [shown(word, 200) for word in held.names]}
+    traversal = Traversal(folder, facts, record)
+    # Whoever measures it makes room for codes x paths x frames: so many there must be.
+    for code in held.codes:
+        there = set(os.listdir(folder / code / IMAGES)) if (folder / code / IMAGES).is_dir() else set()
+        if lost := [path for path in held.paths if folder_name(path) not in there]:
+            raise SemanifoldError(f"{name}/{code}/{IMAGES}/{folder_name(lost[0])} is missing; {again}.")
+    traversal.pictures(held.codes[0], held.paths[0])
+    return traversal

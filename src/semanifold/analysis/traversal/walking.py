@@ -1,0 +1,132 @@
+"""Traversals: paths walked both ways from the codes of a pool, as codes, pictures and films in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
+from semanifold.edits import Edit, LatentEdit
+from semanifold.edits.flow import MOST_STEPS
+from semanifold.generators.base import Generator
+from semanifold.images import media
+from semanifold.paths.base import PathSet
+from semanifold.storage.files import PART, replacing
+
+CODES, PUBLISHED_CODES, ORIGINAL = "codes.safetensors", "paths_latent_codes.pt", "original_image"
+
+
+def moments(count: int, leap: int = 1) -> Tensor:
+    """Return the values of ``t`` that are kept, ``2 floor(count / leap) + 1`` of them, with 0 in the middle, as float64.
+
+    Args:
+        count: Euler steps from ``t = 0`` to ``t = 1``.
+        leap: every how many steps a frame is kept, counted from ``t = 0``.
+    """
+    if count < 1 or not 1 <= leap <= count:
+        raise SemanifoldError(f"A path of at least 1 step keeps every 1st to last of them, but got every {leap}th of {count}.")
+    if count > MOST_STEPS:
+        raise SemanifoldError(f"A path takes at most {MOST_STEPS:,} steps, but {count} were asked for.")
+    return torch.arange(-(count // leap), count // leap + 1, dtype=torch.float64) * leap / count
+
+
+def fingerprint_of(paths: PathSet) -> str:
+    """Return sixteen hexadecimal digits that name what a set's paths are, whatever they are called: a SHA-256."""
+    info = paths.info
+    digest = hashlib.sha256(json.dumps([paths.kind, paths.options(), info.space, info.layers], default=str).encode())
+    for key, value in sorted(paths.state_dict().items()):
+        digest.update(f"{key}{tuple(value.shape)}".encode())
+        digest.update(value.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def walk(edit: Edit, generator: Generator, code: Latents, t: Tensor, *, batch: int = 8) -> Iterator[tuple[Latents, Tensor]]:
+    """Yield the codes of a path and their pictures ``[n, c, h, w]``, a few frames at a time.
+
+    The pictures are those of exactly these codes. (The published traversal adds the last shift a second time before it renders,
+    so that every picture but the middle one lies a step farther out than the code that is saved with it.)
+
+    Args:
+        edit: a path.
+        generator: makes the pictures.
+        code: one code.
+        t: the moments ``[n]``.
+        batch: frames at a time.
+    """
+    with torch.no_grad():
+        for part in t.to(code.values.device).split(batch):
+            yield edit.applied(generator, code, part)[1], edit.images(generator, code, part)
+
+
+def write_path(place: Path, frames: Iterator[tuple[Latents, Tensor]], jpeg: int | None = None) -> None:
+    """Write the pictures of one path into a folder that appears when all of them are there.
+
+    Args:
+        place: the folder, such as ``<code>/paths_images/path_003``; nothing is done where it exists.
+        frames: what :func:`walk` yields.
+        jpeg: quality of JPEG files, 1 to 95; PNG, without loss, when None.
+    """
+    if place.is_dir():
+        return
+    part = place.with_name(f".{place.name}.{secrets.token_hex(8)}{PART}")
+    part.mkdir(parents=True)
+    try:
+        number = 0
+        for _, pictures in frames:
+            for frame in media.to_uint8(pictures):
+                save_picture(frame, part / f"{number:06d}", jpeg)
+                number += 1
+        part.rename(place)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def save_picture(frame: media.Frame, stem: Path, jpeg: int | None) -> Path:
+    """Write one picture as ``<stem>.png`` without loss, or as ``<stem>.jpg`` of a quality."""
+    file = stem.with_name(stem.name + (".png" if jpeg is None else ".jpg"))
+    with replacing(file) as part:
+        if jpeg is None:
+            Image.fromarray(frame).save(part, format="PNG", compress_level=1)  # a third of the time, hardly larger
+        else:
+            Image.fromarray(frame).save(part, format="JPEG", quality=jpeg, subsampling=0)
+    return file
+
+
+def write_codes(folder: Path, edits: Sequence[Edit], code: Latents, t: Tensor, *, batch: int = 8) -> None:
+    """Write the codes of all paths from one code, ``[K, T, ...]``, as safetensors and as WarpedGANSpace's plain tensor.
+
+    They are computed in the batches of :func:`walk`, so that they are the codes of the pictures to the last bit. Of edits of
+    weights, which move no codes, nothing is written.
+
+    Args:
+        folder: of the code.
+        edits: K paths.
+        code: one code.
+        t: T moments.
+        batch: as it was in :func:`walk`.
+    """
+    moving = [edit for edit in edits if isinstance(edit, LatentEdit)]
+    if len(moving) < len(edits) or ((folder / CODES).is_file() and (folder / PUBLISHED_CODES).is_file()):
+        return
+    with torch.no_grad():
+        parts = t.to(code.values.device).split(batch)
+        rows = [torch.cat([edit.latents(code, part).values.cpu() for part in parts]) for edit in moving]
+    codes = torch.stack(rows).float()
+    with replacing(folder / CODES) as part:
+        save_file({"codes": codes, "t": t.cpu()}, part, metadata={"space": code.space})
+    buffer = io.BytesIO()  # torch's own file writer hides what the operating system says
+    torch.save(codes, buffer)
+    with replacing(folder / PUBLISHED_CODES) as part:
+        part.write_bytes(buffer.getvalue())

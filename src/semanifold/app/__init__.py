@@ -1,0 +1,1 @@
+"""The doors: command line, and what is shared by it, notebooks and the studio."""

@@ -1,0 +1,190 @@
+"""From the arguments that commands share to generators, codes and masks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from semanifold.app.commands.arguments import to_arguments
+from semanifold.app.commands.base import EditModel, Model, Picture, Start
+from semanifold.app.commands.early import stamp_of
+from semanifold.app.terminal import remark
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
+from semanifold.edits import Edit, Sum, WeightEdit
+from semanifold.edits.base import WEIGHTS
+from semanifold.generators.base import Generator, origin, search_space
+from semanifold.generators.exchange import read_codes
+from semanifold.generators.loading import load_generator
+from semanifold.generators.stylegan2.network import StyleGAN2
+from semanifold.images.masks import Mask, parse_mask
+from semanifold.paths.carried import carried
+from semanifold.storage.runs import Run, begin_run
+
+ROUNDING = 1e-4
+"""A t that lies outside of a range by less than this is at its end."""
+
+
+def device_of(name: str | None) -> str:
+    """Return the device that was asked for, or the best one there is."""
+    return name or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load(model: Model) -> Generator:
+    """Return the generator that was asked for, on its device."""
+    generator = load_generator(model.generator, device=device_of(model.device), inputs=model.inputs, say=remark)
+    channels = generator.picture_shape[0]
+    if channels not in (1, 3):
+        raise SemanifoldError(f"{generator.name} has pictures of {channels} channels; only 1 (grey) and 3 can be shown.")
+    return generator
+
+
+def named_generator(asked: EditModel) -> Generator | None:
+    """Return the generator if it was named; what is to be edited may then be read with its help."""
+    return None if asked.generator is None else load(Model(generator=asked.generator, inputs=asked.inputs, device=asked.device))
+
+
+def fitting(generator: Generator, edits: Sequence[Edit], *, force: bool = False) -> list[Edit]:
+    """Return edits as those of a generator; refuse what was found with other weights, or with ``force`` say what it does here.
+
+    Raises:
+        SemanifoldError: if an edit changes weights that are not there, or was found with other weights, naming both generators.
+    """
+    return [_fitting(generator, edit, force=force) for edit in edits]
+
+
+def _fitting(generator: Generator, edit: Edit, *, force: bool) -> Edit:
+    """See :func:`fitting`."""
+    for part in edit.parts if isinstance(edit, Sum) else [edit]:
+        if isinstance(part, WeightEdit):
+            part.check(generator)
+    if edit.info.fingerprint in ("", "unknown", generator.fingerprint):
+        return edit
+    both = f"{origin(edit.info.generator)} ({edit.info.fingerprint}), not on {generator.name} ({generator.fingerprint})"
+    name = edit.info.name or "The edit"
+    if not force:
+        raise SemanifoldError(f"{name} was found on {both}; --force takes it all the same, and says what it does there.")
+    remark(f"{name} was found on {both}: {carried(edit, generator).words}.")
+    return edit.with_info(generator=generator.name, fingerprint=generator.fingerprint)
+
+
+def beyond(edit: Edit, *moments: float) -> None:
+    """Say so if some ``t`` of a film lie outside of the range in which an edit's pictures stay good."""
+    low, high = edit.info.usable
+    outside = [t for t in moments if math.isfinite(t) and not low - ROUNDING <= t <= high + ROUNDING]
+    if outside:
+        range_ = f"the usable range of {edit.info.name}, {low:.2g} to {high:.2g}"
+        remark(f"t = {max(outside, key=abs):.3g} lies outside of {range_}; pictures may break.")
+
+
+def start_code(start: Start, generator: Generator) -> Latents:
+    """Return the one code to start from."""
+    if start.latents is None:
+        return sample(generator, (start.seed,), start.truncation, start.label)
+    codes = read_codes(start.latents, generator, start.latents_space, remark=remark)[0]
+    if start.label is not None or (generator.classes and codes.space == next(iter(generator.spaces))):
+        codes = Latents(codes.values, codes.space, generator.sample([0], labels=start.label).labels)
+    return truncated(generator, codes, start.truncation)
+
+
+def own_code(edits: Sequence[Edit]) -> Latents | None:
+    """Return the code that the first of some edits was found on, if any was found on one."""
+    return next((edit.seed for edit in edits if edit.seed is not None), None)
+
+
+def common_space(edits: Sequence[Edit], generator: Generator) -> str:
+    """Return the space of a code that all edits can be played on: that of the codes that move, if any."""
+    return next((edit.info.space for edit in edits if edit.info.space != WEIGHTS), edits[0].space(generator))
+
+
+def picture_code(picture: Picture, edits: Sequence[Edit], generator: Generator, space: str) -> Latents:
+    """Return the code of the picture that was asked for, or the first that one of the edits was found on."""
+    found = own_code(edits)
+    if picture.seed is None and found is not None:
+        code = found.to(generator.device, generator.dtype)
+    else:
+        code = sample(generator, (picture.seed or 0,), label=picture.label)
+    code = generator.convert(code, space)
+    generator.check(code)
+    return code
+
+
+def sample(
+    generator: Generator, seeds: tuple[int, ...], truncation: float = 1.0, label: int | tuple[int, ...] | None = None
+) -> Latents:
+    """Return one code per seed; several classes take turns."""
+    if not seeds:
+        raise SemanifoldError("There is no seed; give at least one number after --seeds.")
+    classes = (label,) if isinstance(label, int) else label or ()
+    labels = [classes[i % len(classes)] for i in range(len(seeds))] if classes else None
+    return truncated(generator, generator.sample(seeds, labels=labels), truncation)
+
+
+def truncated(generator: Generator, codes: Latents, truncation: float, cutoff: int | None = None) -> Latents:
+    """Return the codes pulled towards the mean, in the first ``cutoff`` layers only if so many are named."""
+    if truncation == 1:
+        return codes
+    if not isinstance(generator, StyleGAN2):
+        raise SemanifoldError(f"{generator.name} has no mean to truncate towards; leave --truncation out.")
+    if not -2 <= truncation <= 2:
+        raise SemanifoldError(
+            f"truncation is from -2 to 2 (0 is the mean picture, 1 leaves the picture as it is), but it is {truncation:g}."
+        )
+    return generator.truncate(codes, truncation, cutoff)
+
+
+def working_space(generator: Generator, space: str | None) -> str:
+    """Return the space to search in: the one asked for, or :func:`search_space`."""
+    if space is None:
+        return search_space(generator)
+    generator.check_space(space)
+    return space
+
+
+def read_mask(text: str, generator: Generator, code: Latents) -> Mask:
+    """Return the mask that a person typed, checked at the size of the generator's pictures."""
+    mask = parse_mask(text, generator, code)
+    mask.check(*generator.picture_shape[1:])
+    return mask
+
+
+def start_run(
+    command: Any,
+    name: str,
+    folder: Path,
+    facts: Mapping[str, Any],
+    given: Sequence[Path] = (),
+    growing: Sequence[str] = (),
+    watched: Sequence[Path] | None = (),
+) -> Run:
+    """Take a run folder for a command whose arguments name a generator.
+
+    Args:
+        command: its arguments, with ``model`` and ``output``.
+        name: of the command.
+        folder: the run folder.
+        facts: what decides the result besides arguments and input files.
+        given: input files.
+        growing: arguments that may grow.
+        watched: other files that decide the result, and whose contents are among the facts; None if they are not known.
+    """
+    return begin_run(
+        folder,
+        name,
+        to_arguments(command),
+        facts,
+        overwrite=command.output.overwrite,
+        growing=growing,
+        inputs=given,
+        stamp=None if watched is None else stamp_of(command.model.generator, watched),
+    )
+
+
+def facts_of(generator: Generator) -> dict[str, Any]:
+    """Return the facts about a generator that decide a result."""
+    facts = {"generator": generator.name, "fingerprint": generator.fingerprint, "source": generator.source}
+    return facts | ({} if generator.inputs is None else {"inputs_of_generator": generator.inputs.digest})

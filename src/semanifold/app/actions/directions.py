@@ -1,0 +1,112 @@
+"""What ``semanifold directions`` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from semanifold.app.actions.base import facts_of, load, read_mask, start_code, start_run
+from semanifold.app.actions.seen import changes_between
+from semanifold.app.commands.directions import Directions
+from semanifold.app.terminal import hint, progress_line, say, show
+from semanifold.core.errors import SemanifoldError, counted
+from semanifold.core.latents import Latents
+from semanifold.generators.base import Generator
+from semanifold.images import media
+from semanifold.manifolds.coordinates import natural_coordinates
+from semanifold.manifolds.directions import local_directions, moving_shape
+from semanifold.paths.base import PathSet, default_space
+from semanifold.paths.channels import channel_paths
+from semanifold.paths.closed_form import local_paths, principal_paths, sefa_paths
+from semanifold.paths.files import PATHS, save_paths
+from semanifold.paths.joint import joint_paths
+from semanifold.paths.linear import LinearPaths
+from semanifold.storage.runs import working
+
+SHEET = "paths.png"
+FRAMES, CELL = 7, 96
+INDEPENDENCE = 0.2
+"""How freely layers of w+ may part in local directions, as in a search for a masked manifold."""
+JOINT_CODES = 128
+"""Codes that decide joint axes."""
+FAINT = 0.01
+"""A path along which pictures change by less than this share of what the strongest does is left out of the sheet, unless what it
+changes can be said in words: a mouth is a small part of a picture."""
+
+
+def find_directions(command: Directions) -> int:
+    """Find the paths, write them, and draw the sheet."""
+    generator = load(command.model)
+    drawn = start_code(command.start, generator)
+    space = "s" if command.method == "channels" else command.space or ("w+" if command.layers else default_space(generator))
+    generator.check_space(space)
+    code = generator.convert(drawn, space)
+    folder = command.folder
+    run = start_run(command, "directions", folder, facts_of(generator), command.inputs)
+    if run.finished:
+        say(f"{folder} is finished already; --overwrite does it again.")
+    else:
+        with working(run):
+            paths = find(command, generator, code, drawn)
+            save_paths(paths, run.path(PATHS))
+            shown = draw(generator, paths, code, run.path(SHEET))
+            faint = len(paths) - len(shown)
+            left_out = f"; {faint} that hardly change the picture are not on the sheet" if faint else ""
+            say(f"{counted(len(paths), 'path').capitalize()} in {space} of {generator.name}, by {paths.info.method}{left_out}.")
+    show(folder / SHEET)
+    hint(*command.then)
+    return 0
+
+
+def find(command: Directions, generator: Generator, code: Latents, drawn: Latents) -> PathSet:
+    """Return the set; ``code`` is the picture's code in the space, ``drawn`` the one that it comes from."""
+    if command.method == "local":
+        assert command.mask is not None
+        mask = read_mask(command.mask, generator, drawn)
+        moving = moving_shape(code, command.layers)
+        natural = natural_coordinates(generator, code, moving, INDEPENDENCE)
+        found = local_directions(generator, code, mask, command.k, layers=command.layers, coordinates=natural)
+        if len(found) < command.k:
+            raise SemanifoldError(f"There are {len(found)} local directions here, but k is {command.k}; give a smaller --k.")
+        return local_paths(generator, found.vectors, code.space, command.layers)
+    if command.method == "channels":
+        with progress_line("channels at one picture after the other") as line:
+            return channel_paths(generator, command.channels, command.k, mask=command.mask, progress=line)
+    return closed_paths(command.method, generator, code.space, command.k, command.layers)
+
+
+def closed_paths(
+    method: str, generator: Generator, space: str, k: int, layers: tuple[int, int] | None, codes: int = JOINT_CODES
+) -> LinearPaths:
+    """Return a set of one of the :data:`CLOSED` forms, with a progress bar for what takes long; ``codes`` decide joint axes."""
+    if method == "pca":
+        return principal_paths(generator, space, k, layers)
+    if method == "sefa":
+        return sefa_paths(generator, k, layers, space=space)
+    with progress_line("directions at one code after the other") as line:
+        return joint_paths(generator, space, k, layers, samples=codes, progress=line)
+
+
+@torch.no_grad()
+def draw(generator: Generator, paths: PathSet, code: Latents, path: Path, region: str = "") -> dict[int, str]:
+    """Draw a row of pictures for every path, from one end through the unedited picture to the other, without faint paths.
+
+    Paths that move nothing outside of a named region of the face are told in words of that region alone.
+
+    Returns the paths that are shown, each with what changes from one end to the other in words, which are also the titles of the
+    rows; empty if that cannot be read from the pictures.
+    """
+    t = torch.linspace(-1, 1, FRAMES)
+    pictures = []
+    with progress_line("drawing the paths") as line:
+        for k in range(len(paths)):
+            low, high = paths.info.usable(k)
+            pictures.append(paths[k].images(generator, code, torch.where(t < 0, -low * t, high * t)).cpu())
+            line({"step": k + 1, "steps": len(paths)})
+    change = [float((p[-1] - p[0]).square().mean()) for p in pictures]
+    words = {k: changes_between(generator, p[-1:], p[:1], most=1, region=region) for k, p in enumerate(pictures)}
+    shown = {k: words[k] for k in words if words[k] or change[k] >= FAINT * max(change)}
+    sheets = [media.contact_sheet(media.to_uint8(pictures[k]), columns=FRAMES, size=CELL) for k in shown]
+    media.save_png(media.stack_rows(sheets, [f"{k}  {text}".rstrip() for k, text in shown.items()]), path)
+    return shown

@@ -1,0 +1,332 @@
+"""What ``semanifold transfer``, ``combine`` and ``render`` do."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from semanifold.app.actions.base import (
+    beyond,
+    common_space,
+    facts_of,
+    fitting,
+    load,
+    named_generator,
+    picture_code,
+    read_mask,
+    sample,
+    start_run,
+    truncated,
+)
+from semanifold.app.actions.results import (
+    EDIT,
+    FRAMES,
+    HEAT,
+    METRICS,
+    MP4,
+    PAD,
+    STRIP,
+    Subject,
+    comes_back,
+    film_moments,
+    find_edit,
+    measure,
+    save_film,
+    write_all,
+    write_exports,
+    write_plot,
+)
+from semanifold.app.actions.seen import leak, what_changed
+from semanifold.app.commands import early
+from semanifold.app.commands.base import EditModel, Model, onto_others
+from semanifold.app.commands.edits import Combine, Render, Transfer
+from semanifold.app.commands.places import check_one_generator, model_for, word_of
+from semanifold.app.terminal import facts, hint, progress_line, remark, say, show
+from semanifold.core.errors import SemanifoldError, counted
+from semanifold.core.latents import Latents
+from semanifold.edits import Edit, Lattice, Sum, WeightEdit, in_one_space, save_edit, traced
+from semanifold.generators.base import Generator
+from semanifold.generators.exchange import read_codes
+from semanifold.images import media
+from semanifold.images.masks import Mask
+from semanifold.images.plots import heat_picture, mean_change
+from semanifold.manifolds import combine, extrapolate, out_and_back, retime, reverse, transfer, trim
+from semanifold.storage.files import write_text
+from semanifold.storage.runs import Run, working
+
+AMPLITUDES = ("amplitudes.mp4", "amplitudes.png")
+
+
+def on(edit: Edit, code: Latents) -> Edit:
+    """Return what an edit does to one code: offsets of the whole code, or the change of weights, the same everywhere."""
+    if isinstance(edit, WeightEdit | Sum):
+        return put_on(edit, code)
+    whole = isinstance(edit, Lattice) and edit.offsets.shape[edit.dimensions :] == code.values.shape[1:]
+    return transfer(edit, code) if isinstance(edit, Lattice) and whole else traced(edit, code)
+
+
+def put_on(edit: WeightEdit | Sum, code: Latents) -> WeightEdit | Sum:
+    """Return an edit that is looked at on this code."""
+    other = copy(edit)
+    other.seed = code
+    return other
+
+
+def with_mask(edit: Edit, mask: str | None) -> Edit:
+    """Return the edit with another mask to be measured in; none leaves it its own."""
+    return edit if mask is None else edit.with_info(mask=mask)
+
+
+def mask_of(edit: Edit, generator: Generator, seed: Latents, *, strict: bool = False) -> Mask | None:
+    """Return the mask of an edit on a picture, or None if it has no meaning there; it must have one if strict."""
+    try:
+        return read_mask(edit.info.mask, generator, seed) if edit.info.mask else None
+    except SemanifoldError as error:
+        if strict:
+            raise
+        remark(f"The mask of the edit cannot be drawn here: {error}")
+        return None
+
+
+def named_by(asked: EditModel, model: Model) -> EditModel:
+    """Return the group of arguments with the generator that is used filled in, for ``run.json``."""
+    return replace(asked, generator=model.generator)
+
+
+def tell_finished(run: Run) -> None:
+    """Say that nothing had to be done."""
+    say(f"{run.folder} is finished already; --overwrite does it again.")
+
+
+# ------------------------------------------------------------------------------------------------------------- transfer
+
+
+def transfer_edit(command: Transfer) -> int:
+    """Put an edit onto several pictures: films, strips, numbers."""
+    named = named_generator(command.model)
+    edit = with_mask(find_edit(command.edit, command.path, command.space, command.layers, named), command.mask)
+    model = model_for(command.model, command.edit, edit.info.generator)
+    command = replace(command, model=named_by(command.model, model))
+    generator = named or load(model)
+    (edit,) = fitting(generator, [edit], force=command.model.force)
+    if command.latents is not None:
+        codes = truncated(
+            generator, read_codes(command.latents, generator, command.latents_space, remark=remark), command.truncation
+        )
+        names = [f"code {index}" for index in range(len(codes))]
+    else:
+        codes = sample(generator, command.seeds, command.truncation, command.label)
+        names = [f"seed {seed}" for seed in command.seeds]
+    codes = generator.convert(codes, edit.space(generator))
+    edits = [on(edit, codes[i]) for i in range(len(codes))]  # refuses an edit that does not fit before anything is written
+    t = film_moments(edits[0], command.film, command.frames)
+    subjects = [
+        Subject(generator, codes[i], each, mask_of(each, generator, codes[i], strict=command.mask is not None))
+        for i, each in enumerate(edits)
+    ]
+    folder = command.output.folder("transfer", model.word, word_of(command.edit, command.path, edit.info.name), *command.others)
+    given = early.inputs(masks=[command.mask] if command.mask else [], codes=command.latents, edits=[command.edit])
+    run = start_run(command, "transfer", folder, facts_of(generator), given)
+    if run.finished:
+        tell_finished(run)
+    else:
+        with working(run):
+            scores = write_transfer(run, command, subjects, names, t)
+        tell_transfer(edit, subjects[0], t, scores)
+    show(*existing(folder, MP4, STRIP, HEAT))
+    if command.then:
+        hint(*command.then)
+    return 0
+
+
+def write_transfer(
+    run: Run, command: Transfer, subjects: list[Subject], names: list[str], t: torch.Tensor
+) -> dict[str, dict[str, float]]:
+    """Write all results; return the locality on every picture."""
+    loops = all(comes_back(subject.edit, t) for subject in subjects)
+    films, rows, scores = [], [], {}
+    with progress_line("pictures") as line:
+        for number, (name, subject) in enumerate(zip(names, subjects, strict=True), 1):
+            films.append(subject.frames(t))
+            seed = media.to_uint8(subject.picture)[0]
+            rows.append(media.filmstrip(films[-1], seed, subject.mask_picture(), size=128))
+            scores[name] = measure(subject, t)
+            line({"step": number, "steps": len(subjects)})
+    media.save_png(media.stack_rows(rows, names), run.path(STRIP))
+    grid = media.grid_film([film[:-1] if loops else film for film in films])
+    media.save_frames(grid, run.path(FRAMES))
+    film = replace(command.film, size=command.film.size or max(grid.shape[1:3]))
+    save_film(run, grid, film, ping_pong=not loops)
+    write_text(run.path(METRICS), json.dumps({"change": scores}, indent=2) + "\n")
+    save_edit(subjects[0].edit.with_info(locality=scores[names[0]]), run.path(EDIT))
+    seeds = [media.to_uint8(subject.picture)[0] for subject in subjects]
+    top = max(float(mean_change(film, seed).max()) for film, seed in zip(films, seeds))  # one scale for all maps
+    maps = [heat_picture(film, seed, s.mask_picture(), top) for film, seed, s in zip(films, seeds, subjects)]
+    media.save_png(media.stack_rows([Image.fromarray(drawn) for drawn in maps], names), run.path(HEAT))
+    write_exports(run, subjects, t)
+    write_plot(run, subjects, t, umap=command.film.umap)
+    return scores
+
+
+def tell_transfer(edit: Edit, first: Subject, t: torch.Tensor, scores: dict[str, dict[str, float]]) -> None:
+    """Say what changes in the first picture, how local the edit is on every one, and where it leaks."""
+    facts(change=scores)
+    if seen := what_changed(first, t):
+        pictures = f"{'the first of ' if len(scores) > 1 else ''}{counted(len(scores), 'picture')}"
+        say(f"{edit.info.name or 'The edit'} on {pictures}: {seen}.")
+    own = edit.info.locality.get("mse_ratio") if edit.info.locality else None
+    ratios = {name: found["mse_ratio"] for name, found in scores.items() if found}
+    if not ratios:
+        if not seen:
+            say(f"{edit.info.name or 'The edit'} on {counted(len(scores), 'picture')}.")
+        return
+    listed = ", ".join(f"{name} {ratio:.2g}" for name, ratio in ratios.items())
+    here = f"; {own:.2g} at its own picture" if own else ""
+    say(f"Outside of the mask, pictures change so many times as much as inside (mean squares): {listed}{here}.")
+    worst = max(ratios.values())
+    if leak(worst) and (own is None or worst > 3 * own):
+        remark(
+            "The edit leaks out of its mask on some of these pictures; run semanifold discover on those for an edit of their own."
+        )
+
+
+# -------------------------------------------------------------------------------------------------------------- combine
+
+
+def combine_edits(command: Combine) -> int:
+    """Write the combined edit and its film."""
+    named = named_generator(command.model)
+    edits = [find_edit(path, generator=named) for path in command.edits]
+    if named is None:
+        check_one_generator(command.edits, [edit.info for edit in edits])
+    model = model_for(command.model, command.edits[0], edits[0].info.generator)
+    command = replace(command, model=named_by(command.model, model))
+    generator = named or load(model)
+    edits = in_one_space(fitting(generator, edits, force=command.model.force), generator)
+    seed = picture_code(command.picture, edits, generator, common_space(edits, generator))
+    check_faces(command, edits)
+    parts = [on(edit, seed) for edit in edits]
+    edit = combine(parts if command.pad else in_step(parts), pad=command.pad)
+    t = film_moments(edit, command.film, command.frames)
+    words = [word_of(where, None, edit.info.name) for where, edit in zip(command.edits, edits, strict=True)]
+    folder = command.output.folder("combine", model.word, *words)
+    subject = Subject(generator, seed, edit, mask_of(edit, generator, seed))
+    run = start_run(command, "combine", folder, facts_of(generator), early.inputs(edits=command.edits))
+    if run.finished:
+        tell_finished(run)
+    else:
+        with working(run):
+            scores = write_all(run, subject, t, command.film)
+            write_plot(run, [subject], t, umap=command.film.umap)
+        tell_edit(subject, t, scores)
+    show(*existing(folder, MP4, STRIP, HEAT, PAD))
+    hint(*onto_others(folder, command.model.generator))
+    return 0
+
+
+def in_step(edits: Sequence[Edit]) -> list[Edit]:
+    """Return the edits such that all of them come back to the unedited picture if one does."""
+    comes = [edit.knots[0][0] == 0 and comes_back(edit, edit.knots[0]) for edit in edits]
+    if not any(comes):
+        return list(edits)
+    return [edit if back or edit.knots[0][-1] <= 0 else out_and_back(edit) for edit, back in zip(edits, comes)]
+
+
+def check_faces(command: Combine, edits: Sequence[Edit]) -> None:
+    """Refuse edits that were found on several pictures, if nobody says on which they are to be played."""
+    seeds = [(place, e.seed.values) for place, e in zip(command.edits, edits) if e.seed is not None]
+    if command.picture.seed is not None:
+        return
+    for place, other in seeds[1:]:
+        if other.shape != seeds[0][1].shape or not torch.equal(other, seeds[0][1]):
+            raise SemanifoldError(
+                f"{seeds[0][0]} and {place} were found on different pictures; say with --seed on which one to play them."
+            )
+
+
+# --------------------------------------------------------------------------------------------------------------- render
+
+
+def render_edit(command: Render) -> int:
+    """Write the new film."""
+    named = named_generator(command.model)
+    found = with_mask(find_edit(command.edit, command.path, command.space, command.layers, named), command.mask)
+    model = model_for(command.model, command.edit, found.info.generator)
+    command = replace(command, model=named_by(command.model, model))
+    generator = named or load(model)
+    (found,) = fitting(generator, [found], force=command.model.force)
+    seed = picture_code(command.picture, [found], generator, found.space(generator))
+    edit = timed(command, on(found, seed), generator)
+    subject = Subject(generator, seed, edit, mask_of(edit, generator, seed, strict=command.mask is not None))
+    t = film_moments(edit, command.film, command.frames, command.play)
+    if edit.dimensions == 1:
+        beyond(edit, *(far * end for far in command.amplitudes for end in (float(t.min()), float(t.max()))))
+    folder = command.folder
+    given = early.inputs(masks=[command.mask] if command.mask else [], edits=[command.edit])
+    run = start_run(command, "render", folder, facts_of(generator), given)
+    if run.finished:
+        tell_finished(run)
+    else:
+        with working(run):
+            scores = write_all(run, subject, t, command.film, play=command.play)
+            if command.amplitudes:
+                write_amplitudes(run, command, subject, t)
+            write_plot(run, [subject], t, umap=command.film.umap)
+        tell_edit(subject, t, scores)
+    show(*existing(folder, MP4, STRIP, HEAT, *AMPLITUDES))
+    hint(*onto_others(folder, command.model.generator))
+    return 0
+
+
+def write_amplitudes(run: Run, command: Render, subject: Subject, t: torch.Tensor) -> None:
+    """Write a film of several amplitudes side by side, and a strip with a row for each; as far apart as their numbers say."""
+    films = []
+    with progress_line("amplitudes") as line:
+        for number, far in enumerate(command.amplitudes, 1):
+            films.append(subject.frames(far * t))
+            line({"step": number, "steps": len(command.amplitudes)})
+    grid = media.grid_film(films)
+    size = command.film.size or max(grid.shape[1:3])
+    loops = comes_back(subject.edit, t)
+    media.save_mp4(grid, run.path(AMPLITUDES[0]), fps=command.film.fps, size=size, ping_pong=not loops, loops=command.film.loops)
+    seed = media.to_uint8(subject.picture)[0]
+    rows = [media.filmstrip(film, seed, subject.mask_picture(), size=128) for film in films]
+    media.save_png(media.stack_rows(rows, [f"{far:g} x" for far in command.amplitudes]), run.path(AMPLITUDES[1]))
+
+
+def timed(command: Render, edit: Edit, generator: Generator) -> Edit:
+    """Return the edit with the timing that was asked for."""
+    if command.until is not None and not (math.isfinite(command.until) and abs(command.until) <= 10):
+        raise SemanifoldError(f"until is a value of t, at most 10, but it is {command.until:g}; a path usually ends at 1.")
+    if command.trim:
+        edit = trim(generator, edit)
+    if command.until is not None:
+        beyond(edit, command.until)
+        edit = extrapolate(edit, command.until)
+    if command.even:
+        edit = retime(generator, edit)
+    return reverse(edit) if command.reverse else edit
+
+
+# --------------------------------------------------------------------------------------------------------------- shared
+
+
+def tell_edit(subject: Subject, t: torch.Tensor, scores: dict[str, float]) -> None:
+    """Say what changes, and how local it is."""
+    facts(change=scores)
+    parts = [what_changed(subject, t)]
+    parts += [f"outside changes {scores['mse_ratio']:.2g} times as much as inside (mean squares)"] if scores else []
+    words = "; ".join(part for part in parts if part) or "done"
+    say(f"{subject.edit.info.name or 'The edit'} on {subject.generator.name}: {words}.")
+
+
+def existing(folder: Path, *names: str) -> list[Path]:
+    """Return those results that are there."""
+    return [folder / name for name in names if (folder / name).exists()]

@@ -1,0 +1,154 @@
+"""What ``semanifold play`` does: strengths over time, the sum of edits at each moment, one film."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from semanifold.app.actions.base import (
+    beyond,
+    common_space,
+    facts_of,
+    fitting,
+    load,
+    named_generator,
+    own_code,
+    picture_code,
+    start_run,
+)
+from semanifold.app.actions.edits import existing, mask_of, named_by, on, tell_edit, tell_finished
+from semanifold.app.actions.results import (
+    HEAT,
+    MP4,
+    STRIP,
+    Subject,
+    find_edit,
+    write_all,
+    write_plot,
+)
+from semanifold.app.commands import early
+from semanifold.app.commands.base import onto_others
+from semanifold.app.commands.places import model_for, place_of
+from semanifold.app.commands.play import Play
+from semanifold.app.commands.timeline import LONGEST, Ease, Track, timeline_of
+from semanifold.app.terminal import hint, show
+from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.latents import Latents
+from semanifold.edits import Edit, EditInfo, Lattice, Sum, WeightEdit, in_one_space
+from semanifold.edits.base import WEIGHTS
+from semanifold.edits.films import MOST_FRAMES
+from semanifold.generators.base import Generator
+from semanifold.storage.files import is_file
+from semanifold.storage.runs import working
+
+SAMPLES = 65
+"""Places at which the strongest point of a path is looked for."""
+
+
+def play(command: Play) -> int:
+    """Make the film."""
+    command, tracks = timeline_of(command)
+    places = [place_of(track.edit, command.model.generator) for track in tracks]
+    named = named_generator(command.model)
+    edits: list[Edit] = [find_edit(place, generator=named) for place in places]
+    model = model_for(command.model, places[0], edits[0].info.generator)
+    command = replace(command, model=named_by(command.model, model))
+    generator = named or load(model)
+    edits = in_one_space(fitting(generator, edits, force=command.model.force), generator)
+    seed = picture_code(command.picture, edits, generator, common_space(edits, generator))
+    edit, t = choreographed(command, tracks, edits, generator, seed)
+    subject = Subject(generator, seed, edit, mask_of(edit, generator, seed))
+    own = command.picture.seed is None and own_code(edits) is not None
+    folder = command.folder(own=own)
+    timeline = [Path(track) for track in command.tracks if is_file(track)]
+    run = start_run(command, "play", folder, facts_of(generator), [*early.inputs(edits=places), *timeline])
+    if run.finished:
+        tell_finished(run)
+    else:
+        with working(run):
+            scores = write_all(run, subject, t, command.film, play="once")
+            write_plot(run, [subject], t, umap=command.film.umap)
+        tell_edit(subject, t, scores)
+    show(*existing(folder, MP4, STRIP, HEAT))
+    hint(*onto_others(folder, command.model.generator))
+    return 0
+
+
+def choreographed(
+    command: Play, tracks: Sequence[Track], edits: Sequence[Edit], generator: Generator, seed: Latents
+) -> tuple[Edit, Tensor]:
+    """Return the sum of all edits over time as one edit, whose ``t`` runs from 0 to 1, and the ``t`` of all frames."""
+    seconds = max(command.film.seconds, *(track.keys[-1][0] for track in tracks))
+    count = round(seconds * command.film.fps) + 1
+    if not 2 <= count <= MOST_FRAMES:
+        raise SemanifoldError(
+            f"The film would have {count} frames; give moments some tenths of a second apart, up to {LONGEST:g} s."
+        )
+    times = torch.linspace(0, seconds, count, dtype=torch.float64)
+    total = torch.zeros(count, *seed.values.shape[1:], dtype=seed.values.dtype, device=seed.values.device)
+    changes: list[tuple[WeightEdit, Tensor]] = []
+    for track, edit in zip(tracks, edits, strict=True):
+        strength = strengths(track, times, track.ease or command.ease)
+        part = on(edit, seed)
+        if part.dimensions != 1:
+            raise SemanifoldError(f"{shown(track.edit, 60)} is a pad of two dimensions, which has no single strength.")
+        places = at_strength(part, strength)
+        beyond(part, float(places.min()), float(places.max()))
+        for leaf in part.parts if isinstance(part, Sum) else [part]:
+            if isinstance(leaf, WeightEdit):
+                changes.append((leaf, places))
+            elif isinstance(leaf, Lattice):
+                total += leaf.offset(places).to(total)
+    t = torch.linspace(0, 1, count)
+    # an edit has the unedited picture at t = 0; a film that begins with an edited one has it just before
+    if total[0].any() or any(places[0] != 0 for _, places in changes):
+        knots = torch.cat([torch.zeros(1), 1e-4 + (1 - 1e-4) * t])
+        total = torch.cat([0 * total[:1], total])
+        changes = [(part, torch.cat([torch.zeros(1).to(places), places])) for part, places in changes]
+    else:
+        knots = t
+    info = EditInfo(
+        name=command.word,
+        method="timeline",
+        space=seed.space,
+        generator=generator.name,
+        fingerprint=generator.fingerprint,
+        mask="|".join(dict.fromkeys(f"({edit.info.mask})" for edit in edits)) if all(edit.info.mask for edit in edits) else "",
+        cite=tuple(dict.fromkeys(paper for edit in edits for paper in edit.info.cite)),
+    )
+    codes = Lattice(total.cpu(), [knots], info, seed=seed.to("cpu"))
+    if not changes:
+        return codes, knots[-count:]
+    parts = [codes] if any(edit.info.space != WEIGHTS for edit in edits) else []
+    weights = [part.along(places, knots) for part, places in changes]
+    return Sum([*parts, *weights], info, seed=seed.to("cpu")), knots[-count:]
+
+
+def strengths(track: Track, times: Tensor, ease: Ease) -> Tensor:
+    """Return the strength ``[n]`` of a track at times in seconds; before the first key and after the last one it holds still."""
+    seconds, values = (torch.tensor(column, dtype=torch.float64) for column in zip(*track.keys))
+    right = torch.searchsorted(seconds, times, right=True)
+    left, right = (right - 1).clamp(min=0), right.clamp(max=len(seconds) - 1)
+    share = ((times - seconds[left]) / (seconds[right] - seconds[left]).clamp(min=1e-9)).clamp(0, 1)
+    if ease == "smooth":
+        share = share * share * (3 - 2 * share)
+    elif ease == "step":
+        share = (share >= 1).to(share)
+    return values[left] + share * (values[right] - values[left])
+
+
+def at_strength(edit: Edit, strength: Tensor) -> Tensor:
+    """Return the ``t`` of strengths: 1 is where the edit is farthest from the unedited picture, -1 the same the other way.
+
+    A path that comes back to its start is used up to its farthest point only.
+    """
+    low, high = edit.info.usable
+    places = torch.linspace(low, high, SAMPLES)
+    size = edit.way(places).norm(dim=1)
+    up = float(places[torch.where(places >= 0, size, -1).argmax()]) or high
+    down = float(places[torch.where(places <= 0, size, -1).argmax()]) if low < 0 else -up
+    return torch.where(strength >= 0, strength * up, -strength * down).float()

@@ -1,0 +1,185 @@
+"""From an edit to the files of a run folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from semanifold.app.commands.base import Film, slug
+from semanifold.app.commands.places import EDIT, check_edit, split_path
+from semanifold.app.terminal import progress_line, remark
+from semanifold.core.errors import shown
+from semanifold.edits import Edit, Lattice, load_edit, save_edit
+from semanifold.edits.films import Play, Subject, comes_back, moments, moments_of_film
+from semanifold.generators.base import Generator
+from semanifold.generators.exchange import export_codes
+from semanifold.images import media
+from semanifold.images.metrics import inside_change, mse_ratio, outside_change, roir, ssim_outside
+from semanifold.storage.files import is_folder, write_text
+from semanifold.storage.runs import Run
+
+FRAMES, MP4, GIF = "frames", "film.mp4", "film.gif"
+STRIP, HEAT, PLOT, METRICS, OFFSETS, PAD = "filmstrip.png", "heatmap.png", "path.png", "metrics.json", "offsets.png", "pad.png"
+STILLS = 8
+"""Frames of a filmstrip."""
+NOTHING = 1e-6
+"""A value of t nearer to the unedited picture than this is rounding."""
+MEASURED = 32
+"""Frames of a film that its locality is averaged over."""
+
+
+def find_edit(
+    where: Path,
+    path: str | None = None,
+    space: str | None = None,
+    layers: tuple[int, int] | None = None,
+    generator: Generator | None = None,
+) -> Edit:
+    """Return the edit of a run folder or a file, or one path of a set.
+
+    Args:
+        where: run folder or edit; or a set of paths, with the path's number or name after a colon: ``faces:smile``.
+        path: the path's number or name.
+        space: latent space of the paths, if their file leaves it open.
+        layers: layers ``(first, last + 1)`` of w+ that they move, if their file leaves it open.
+        generator: what it is for, if that is known already; it decides how the arrays of other programs are read.
+
+    Raises:
+        SemanifoldError: if there is none.
+    """
+    place, named = split_path(where)
+    path = named if path is None else path
+    if path is not None:
+        from semanifold.paths.files import load_paths  # noqa: PLC0415  (edits of masks need no path sets)
+
+        return load_paths(place, space, layers=layers, generator=generator, remark=remark)[path]
+    check_edit(place)
+    return load_edit(place / EDIT if is_folder(place) else place)
+
+
+def film_moments(edit: Edit, film: Film, frames: int | None = None, play: Play = "auto") -> Tensor:
+    """Return the values of ``t`` of a film: those of its seconds and frames per second, or so many frames in place of these."""
+    return moments(edit, frames) if frames is not None else moments_of_film(edit, film.frames, play)
+
+
+def write_film(run: Run, subject: Subject, t: Tensor, film: Film, play: Play = "auto") -> media.FrameFolder:
+    """Write the frames, the video and the gif; a path that does not come back to its start is played back and forth."""
+    edit = subject.edit
+    loops = comes_back(edit, t)
+    filmed = t[:-1] if loops and len(t) > 2 else t  # the last frame of a loop is the first one again
+    folder = run.path(FRAMES)
+    for stale in folder.glob("frame_*.png"):
+        stale.unlink()
+    first = 0
+    with progress_line("film") as line:
+        for part in subject.pictures(filmed):
+            media.save_frames(media.to_uint8(part), folder, first=first)
+            first += len(part)
+            line({"step": first, "steps": len(filmed)})
+    frames = media.FrameFolder(folder)
+    save_film(run, frames, film, ping_pong=(not loops) if play == "auto" else play == "ping-pong")
+    return frames
+
+
+def save_film(run: Run, frames: media.Frames, film: Film, *, ping_pong: bool) -> None:
+    """Write frames as video and gif."""
+    media.save_mp4(frames, run.path(MP4), fps=film.fps, size=film.size, ping_pong=ping_pong, loops=film.loops)
+    media.save_gif(frames, run.path(GIF), fps=film.fps, size=film.size, ping_pong=ping_pong)
+
+
+def write_all(
+    run: Run, subject: Subject, t: Tensor, film: Film, *, search: Sequence[Mapping[str, Any]] = (), play: Play = "auto"
+) -> dict[str, float]:
+    """Write the edit with its measured locality, the film, the pictures, the numbers and the exports; return the locality."""
+    scores = measure(subject, t[torch.tensor(media.evenly(len(t), MEASURED))])
+    subject = replace(subject, edit=subject.edit.with_info(locality=scores))
+    save_edit(subject.edit, run.path(EDIT))
+    write_text(run.path(METRICS), json.dumps({"change": scores} | ({"search": search} if search else {}), indent=2) + "\n")
+    frames = write_film(run, subject, t, film, play)
+    write_pictures(run, subject, frames, t)
+    if subject.edit.dimensions == 2:
+        write_pad(run, subject)
+    write_exports(run, [subject], t)
+    return scores
+
+
+def write_pictures(run: Run, subject: Subject, frames: media.Frames, t: Tensor) -> None:
+    """Write the filmstrip, with the values of t if the path runs both ways from the seed, and the heat map."""
+    from semanifold.images.plots import heat_map  # noqa: PLC0415  (brings matplotlib)
+
+    seed = media.to_uint8(subject.picture)[0]
+    mask = subject.mask_picture()
+    both_ways = t.ndim == 1 and float(t.min()) < 0 < float(t.max())
+    strip = media.filmstrip(frames, seed, mask, count=STILLS + both_ways)  # an odd number has the seed in its middle
+    if both_ways:
+        places = media.evenly(len(frames), STILLS + 1)
+        first = [] if mask is None else ["seed and mask"]
+        strip = media.captioned(strip, [*first, *("0" if abs(t[i]) < NOTHING else f"{t[i]:+.2g}" for i in places)])
+    media.save_png(strip, run.path(STRIP))
+    heat_map(frames, seed, mask, run.path(HEAT))
+
+
+def write_plot(run: Run, subjects: Sequence[Subject], t: Tensor, *, umap: bool = False) -> None:
+    """Plot the codes of the path, from every picture."""
+    from semanifold.images.plots import path_plot  # noqa: PLC0415  (brings matplotlib)
+
+    if not all(isinstance(subject.edit, Lattice) for subject in subjects):
+        return  # edits of weights move no codes
+    if umap:
+        remark("Drawing the map of the codes by UMAP ...")
+    codes = [subject.edit.applied(subject.generator, subject.seed, t)[1].values.flatten(1).cpu().numpy() for subject in subjects]
+    colour = t if t.ndim == 1 else torch.linspace(0, 1, len(t))
+    path_plot(codes, colour.numpy(), run.path(PLOT), umap=umap)
+
+
+def write_pad(run: Run, subject: Subject, side: int = 7) -> None:
+    """Write a sheet of a pad: its pictures over both coordinates, from the first knots to the last."""
+    across, down = (torch.linspace(float(knots[0]), float(knots[-1]), side) for knots in subject.edit.knots)
+    grid = torch.stack(torch.meshgrid(across, down, indexing="xy"), dim=-1).reshape(-1, 2)
+    sheet = media.contact_sheet(subject.frames(grid), columns=side, size=96)
+    names = [shown(name, 30) for name in subject.edit.info.name.split(" + ")]
+    axes = names if len(names) == 2 else ["first", "second"]
+    media.save_png(media.titled(sheet, f"across: {axes[0]}, down: {axes[1]}"), run.path(PAD))
+
+
+def measure(subject: Subject, t: Tensor) -> dict[str, float]:
+    """Return how much the pictures change inside and outside of the mask, averaged over the path, and how local that is.
+
+    ``inside`` and ``outside`` are root mean squares in picture units (0 to 2). All are means over the frames that change by at
+    least a tenth of the most.
+    """
+    if subject.mask is None:
+        return {}
+    reference = subject.picture
+    mask = subject.mask.at(*reference.shape[2:]).to(reference)
+    measures = {
+        "inside": inside_change,
+        "outside": outside_change,
+        "mse_ratio": mse_ratio,
+        "roir": roir,
+        "ssim_outside": ssim_outside,
+    }
+    rows: dict[str, list[Tensor]] = {name: [] for name in measures}
+    for part in subject.pictures(t):
+        for name, function in measures.items():
+            rows[name].append(function(part, reference, mask))
+    columns = {name: torch.cat(parts).double() for name, parts in rows.items()}
+    moved = columns["inside"] > 0.1 * columns["inside"].max()
+    return {name: float(column[moved].mean()) for name, column in columns.items()} if moved.any() else {}
+
+
+def write_exports(run: Run, subjects: Sequence[Subject], t: Tensor) -> None:
+    """Write the codes of the path for other programs, those of one picture after the other; one alone is the farthest of all."""
+    edit, generator = subjects[0].edit, subjects[0].generator
+    if not isinstance(edit, Lattice):
+        return  # other programs know edits of codes only
+    layers = generator.spaces["w+"][0] if edit.info.space == "w" and "w+" in generator.spaces else 0
+    codes = torch.cat([subject.edit.applied(generator, subject.seed, t)[1].values for subject in subjects])
+    farthest = torch.cat([subject.edit.way(t).norm(dim=1) for subject in subjects]).argmax()
+    export_codes(run.path, slug(edit.info.name), codes, layers, shown=int(farthest))

@@ -1,0 +1,348 @@
+"""What ``semanifold train`` does: from a generator to K paths that were learned without a label."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from semanifold.app.actions import train_arguments as making
+from semanifold.app.actions.base import facts_of, load, read_mask, start_run
+from semanifold.app.actions.directions import SHEET, draw
+from semanifold.app.actions.train_arguments import ANY
+from semanifold.app.commands.arguments import to_arguments
+from semanifold.app.commands.base import FACES
+from semanifold.app.commands.train import GROWING, Kind, Train, Training
+from semanifold.app.terminal import facts as tell_facts
+from semanifold.app.terminal import hint, progress_line, remark, say, show
+from semanifold.core.errors import SemanifoldError, counted
+from semanifold.generators.base import Generator
+from semanifold.generators.loading import load_generator
+from semanifold.images.masks import Mask
+from semanifold.paths.base import LatentPaths, PathSet
+from semanifold.paths.bending import bending
+from semanifold.paths.files import PATHS, load_paths, save_paths
+from semanifold.paths.foreign import save_support_sets
+from semanifold.paths.kinds import CLOSED, FORMS, WEIGHT_KINDS
+from semanifold.paths.linear import LinearPaths
+from semanifold.paths.warped import WarpedPaths
+from semanifold.paths.weights import WeightPaths
+from semanifold.storage.files import write_text
+from semanifold.storage.readings import silent
+from semanifold.storage.runs import Run, earlier_run, working
+from semanifold.training import records
+from semanifold.training.experiments import RECONSTRUCTOR, open_experiment, preset_of
+from semanifold.training.presets import PRESETS, Preset, find_preset
+from semanifold.training.reconstructor import Reconstructor, check_fits, make_reconstructor, save_reconstructor
+from semanifold.training.step import TrainingSettings
+from semanifold.training.trainer import check_learnable, held_out_scores, leave, make_accelerator, train_paths
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+METRICS = "metrics.json"
+BENT, BEND_CODES = 4_000_000, 16
+"""Codes that the bending of paths is measured at: the first seed, how many."""
+SUPPORT_SETS, FIRST_SETS = "support_sets.pt", "support_sets_init.pt"
+DIRECTIONS = "directions_init.safetensors"
+
+
+def train(command: Train) -> int:
+    """Train, test, write everything."""
+    preset = chosen_preset(command)
+    accelerator = make_accelerator(command.model.device)
+    alone, main = accelerator.num_processes == 1, accelerator.is_main_process
+    if alone:
+        generator = load(command.model)
+    else:
+        said = remark if main else silent
+        generator = load_generator(command.model.generator, device=accelerator.device, inputs=command.model.inputs, say=said)
+    folder = command.folder
+    resumed = (
+        main
+        and earlier_run(folder, "train", to_arguments(command), overwrite=command.output.overwrite, growing=GROWING) is not None
+    )
+    work = prepare(command, generator, preset, folder if resumed else None)
+    work.settings.share(accelerator.num_processes)
+    run = None
+    finished = False
+    if main:
+        run = start_run(command, "train", folder, work.facts, command.inputs, growing=GROWING)
+        finished = run.finished
+    if not alone:
+        from accelerate.utils import broadcast_object_list  # noqa: PLC0415  (slow to import)
+
+        finished = bool(broadcast_object_list([finished])[0])
+    if finished:
+        if main:
+            say(f"{folder} is finished already; --overwrite does it again, and more --iterations make it longer.")
+            end(command, folder)
+        leave(accelerator)
+        return 0
+    with working(run) if run is not None else nullcontext():
+        code = work.do(folder, run, accelerator, command.training)
+    if main and code == 0:
+        end(command, folder)
+    leave(accelerator)
+    return code
+
+
+def end(command: Train, folder: Path) -> None:
+    """Say what to open, and what to do next."""
+    show(*main_files(folder))
+    hint(*command.then)
+
+
+def chosen_preset(command: Train) -> Preset:
+    """Return the settings to begin from."""
+    if command.quick and (command.preset is not None or command.model.generator != FACES):
+        raise SemanifoldError("--quick is the preset faces-quick of the bundled faces; leave --preset and --generator out.")
+    if command.quick:
+        preset = find_preset("faces-quick")
+    elif command.preset is None:
+        bundled = {"faces": "faces-linear" if command.kind.paths in FORMS else "faces"}
+        name = bundled.get(command.model.generator)
+        preset = ANY if name is None else PRESETS[name]
+    else:
+        preset = find_preset(command.preset)
+    if command.mask is not None and preset.init in CLOSED:
+        preset = replace(preset, init="spread")  # axes of the whole picture would have to leave all that they know
+    if command.preset is not None and not preset.generator and command.model.generator == FACES:
+        raise SemanifoldError(f"The preset {command.preset} is for {preset.about}; give its file with --generator.")
+    return preset
+
+
+def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path | None) -> Work:
+    """Make everything that takes part, and check that it fits together; ``resumed`` is the folder of the same run."""
+    begin, seed, history = 0, command.training.draw_seed, None
+    paths: PathSet | None = None
+    reconstructor: Reconstructor | None = None
+    size = preset.reconstructor_size if command.training.reconstructor_size is None else command.training.reconstructor_size
+    facts = facts_of(generator)
+    if command.start_from is None:
+        space, k = making.place_of(command.kind, generator, preset)
+    else:
+        earlier = open_experiment(command.start_from, space=command.kind.space, reconstructor_size=size)
+        if command.kind != Kind(space=command.kind.space):
+            raise SemanifoldError(
+                f"The paths of {command.start_from} are what they are; of the options of the kind of paths only --space goes "
+                "with --start-from."
+            )
+        paths, reconstructor, begin, history = earlier.paths, earlier.reconstructor, earlier.iteration, earlier.history
+        wanted = command.training.reconstructor
+        if reconstructor is not None and wanted not in (None, reconstructor.kind):
+            raise SemanifoldError(
+                f"The reconstructor of {command.start_from} is a {reconstructor.kind}; leave --reconstructor {wanted} out."
+            )
+        if command.preset is None:
+            preset = preset_of(earlier.arguments, preset)
+        paths.check_generator(generator)
+        paths = paths.with_info(generator=generator.name, fingerprint=generator.fingerprint).requires_grad_()
+        space, k = paths.space(generator), len(paths)
+        facts |= {"start": digest_of(paths), "begin": begin}
+        for sentence in earlier.remarks:
+            remark(sentence)
+    channels = generator.picture_shape[0]
+    if reconstructor is None:
+        kind = command.training.reconstructor or preset.reconstructor
+        differences = preset.differences
+        reconstructor = make_reconstructor(kind, k, channels, size=size, seed=seed, differences=differences)
+    check_fits(reconstructor, k, generator.picture_shape)
+    if command.lambda_mask is not None and command.mask is None:
+        raise SemanifoldError("lambda-mask needs a --mask.")
+    mask = (
+        None if command.mask is None else read_mask(command.mask, generator, generator.sample([0], labels=first_label(generator)))
+    )
+    weight = 0.0 if mask is None else 1.0 if command.lambda_mask is None else command.lambda_mask
+    along = paths is None and making.form_of(command.kind, preset) is not None
+    in_weights = isinstance(paths, WeightPaths) or (paths is None and making.kind_of(command.kind, preset) in WEIGHT_KINDS)
+    settings = making.settings_of(command.training, generator, preset, space, weight, along=along, in_weights=in_weights)
+    if begin >= settings.iterations:
+        raise SemanifoldError(f"{command.start_from} has done {begin} iterations already; give --iterations above that.")
+    mask = mask if weight else None
+    directions = None
+    if paths is None:  # last, since directions may take a minute
+        directions = None if resumed is None else known_directions(resumed, generator)
+        directions = directions or making.directions_of(command.kind, generator, preset)
+        paths = making.make_paths(command.kind, generator, preset, seed, directions)
+    check_learnable(generator, paths)
+    described = {"kind": paths.kind, **paths.options()}
+    facts |= {"settings": asdict(settings), "set": described, "network": [reconstructor.kind, reconstructor.size]}
+    return Work(generator, paths, reconstructor, settings, mask, begin, history, facts, command.start_from, directions)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Everything that takes part in one training, made and checked."""
+
+    generator: Generator
+    paths: PathSet
+    reconstructor: Reconstructor
+    settings: TrainingSettings
+    mask: Mask | None
+    begin: int
+    history: Tensor | None
+    facts: dict[str, Any]
+    start_from: Path | None
+    directions: PathSet | None
+
+    def do(self, folder: Path, run: Run | None, accelerator: Accelerator, how: Training) -> int:
+        """Train, test, write; ``run`` is None in all processes but the main one."""
+        models = folder / records.MODELS
+        bends = {"start": self.bends()} if run is not None else {}
+        keeper = self.begin_records(run, how) if run is not None else None
+        accelerator.wait_for_everyone()
+        line = progress_line(f"training {counted(len(self.paths), 'path')} on {self.generator.name}") if run is not None else None
+        try:
+            done = train_paths(
+                self.generator,
+                self.paths,
+                self.reconstructor,
+                self.settings,
+                mask=self.mask,
+                folder=models,
+                watch=keeper,
+                progress=line or False,
+                remark=remark,
+                begin=self.begin,
+                history=self.history,
+                accelerator=accelerator,
+            )
+        finally:
+            if keeper is not None and line is not None:
+                line.close()
+                keeper.close()
+        if run is None or keeper is None:
+            return 130 if done.interrupted else 0
+        keeper.keep(done.history)
+        self.write_weights(run)
+        if done.interrupted:
+            run.note(status="interrupted", iteration=done.iteration)
+            remark(f"semanifold: interrupted after {done.iteration} iterations; the same command goes on from {folder}.")
+            return 130
+        with progress_line("testing on unseen draws") as test:
+            parts = (self.generator, self.paths, self.reconstructor, self.settings)
+            scores = held_out_scores(*parts, draws=how.test_draws, progress=test)
+        bends["end"] = self.bends()
+        found = {"held_out": scores, "iterations": done.iteration, "bending": bends}
+        write_text(run.path(METRICS), json.dumps(found, indent=2) + "\n")
+        tell_facts(held_out=scores, iterations=done.iteration)
+        say(
+            f"{counted(len(self.paths), 'path').capitalize()} on {self.generator.name}: of {scores['draws']} unseen steps the "
+            f"reconstructor names the path of {scores['accuracy']:.1%} (by chance {scores['chance']:.1%}); "
+            f"mean error of the magnitude "
+            f"{scores['magnitude_error']:.3g} of {self.settings.min_magnitude:g} to {self.settings.max_magnitude:g}."
+        )
+        start = self.generator.sample([0], labels=first_label(self.generator))
+        words = draw(self.generator, self.paths, self.generator.convert(start, self.paths.space(self.generator)), run.path(SHEET))
+        if named := [found for found in words.values() if found]:
+            say(f"On the picture of seed 0, {len(named)} of them change something that can be named, as the sheet shows.")
+        return 0
+
+    def bends(self) -> dict[str, list[float]]:
+        """Return how far each path of codes is from a straight line: all 1 for one that is the same everywhere."""
+        if not isinstance(self.paths, LatentPaths):
+            return {}
+        codes = self.generator.sample(range(BENT, BENT + BEND_CODES), labels=first_label(self.generator))
+        found = asdict(bending(self.paths, self.generator.convert(codes, self.paths.info.space)))
+        return {name: [round(value, 4) for value in values.tolist()] for name, values in found.items()}
+
+    def begin_records(self, run: Run, how: Training) -> records.Records:
+        """Write what is known before the training."""
+        models = run.path(records.MODELS)
+        models.mkdir(exist_ok=True)
+        write_text(run.path(records.ARGS), records.published_arguments(self.published()))
+        records.write_command(run.path(records.COMMAND), run.record["command_line"])
+        for name in (records.STATISTICS, records.BOARD, PATHS):
+            run.path(name)
+        try:
+            if (run.folder / records.STATISTICS).exists():
+                records.read_stats(run.folder / records.STATISTICS)
+        except SemanifoldError as error:
+            remark(f"{str(error).rstrip('.')}; it is written again from the checkpoint.")
+        if not (models / FIRST_SETS).exists() and flat(self.paths):
+            save_support_sets(self.paths, models / FIRST_SETS)  # type: ignore[arg-type]
+        if self.directions is not None:
+            save_paths(self.directions, models / DIRECTIONS)
+        if self.start_from is not None and not run.resumed:
+            remark(f"Going on from the weights of {self.start_from} at iteration {self.begin}; the optimisers begin afresh.")
+        masked = self.mask is not None
+        return records.Records(run.folder, self.generator, self.paths, masked=masked, pictures_every=how.pictures_every)
+
+    def write_weights(self, run: Run) -> None:
+        """Write the paths and the reconstructor."""
+        models = run.folder / records.MODELS
+        save_paths(self.paths, run.path(PATHS))
+        save_reconstructor(self.reconstructor, models / RECONSTRUCTOR)
+        if flat(self.paths):
+            save_support_sets(self.paths, models / SUPPORT_SETS)  # type: ignore[arg-type]
+
+    def published(self) -> dict[str, Any]:
+        """Return what WarpedGANSpace's programs call the arguments."""
+        given, paths = self.settings, self.paths
+        warped = paths if isinstance(paths, WarpedPaths) else None
+        # gammas that differ stand in the file only, which the published programs read where they think them learned
+        listed = warped is not None and (warped.learn_gammas or bool((warped.log_gamma != warped.log_gamma[0]).any()))
+        return {
+            "gan_type": records.published_name(self.generator),
+            "z_truncation": given.prior.z_truncation,
+            "biggan_target_classes": list(given.prior.classes) or None,
+            "stylegan2_resolution": self.generator.picture_shape[1],
+            "shift_in_w_space": paths.space(self.generator) != "z",
+            "num_support_sets": len(paths),
+            "num_support_dipoles": warped.dipoles if warped else None,
+            "learn_alphas": warped.learn_alphas if warped else None,
+            "learn_gammas": listed if warped else None,
+            "gamma": None if warped is None or listed else float(warped.log_gamma[0].exp()),
+            "support_set_lr": given.paths_lr,
+            "reconstructor_type": {"lenet": "LeNet", "resnet": "ResNet"}[self.reconstructor.kind],
+            "min_shift_magnitude": given.min_magnitude,
+            "max_shift_magnitude": given.max_magnitude,
+            "reconstructor_lr": given.reconstructor_lr,
+            "max_iter": given.iterations,
+            "batch_size": given.batch,
+            "lambda_cls": given.lambda_cls,
+            "lambda_reg": given.lambda_reg,
+            "log_freq": given.log_every,
+            "ckp_freq": given.save_every,
+            "tensorboard": True,
+            "cuda": self.generator.device.type == "cuda",
+        }
+
+
+def known_directions(folder: Path, generator: Generator) -> LinearPaths | None:
+    """Return the directions that an earlier process has begun with, None where they are to be found again."""
+    try:
+        found = load_paths(folder / records.MODELS / DIRECTIONS)
+    except SemanifoldError:
+        return None
+    return found if isinstance(found, LinearPaths) and found.info.fingerprint == generator.fingerprint else None
+
+
+def flat(paths: PathSet) -> bool:
+    """Whether WarpedGANSpace's files can hold these paths."""
+    return isinstance(paths, WarpedPaths) and not paths.shared
+
+
+def first_label(generator: Generator) -> int | None:
+    """Return a class for a picture that only shows where things are."""
+    return 0 if generator.classes else None
+
+
+def digest_of(paths: PathSet) -> str:
+    """Return sixteen hexadecimal digits that name the weights of a set."""
+    digest = hashlib.sha256()
+    for key, value in sorted(paths.state_dict().items()):
+        digest.update(key.encode() + value.detach().cpu().to(torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def main_files(folder: Path) -> list[Path]:
+    """Return what to open first."""
+    return [folder / name for name in (SHEET, PATHS, METRICS, records.BOARD) if (folder / name).exists()]

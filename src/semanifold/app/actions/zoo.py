@@ -1,0 +1,71 @@
+"""What ``semanifold zoo`` does."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict
+
+from semanifold.app.commands.zoo import Zoo
+from semanifold.app.terminal import facts, hint, remark, say
+from semanifold.core.errors import SemanifoldError
+from semanifold.storage import zoo
+
+
+def zoo_entries(command: Zoo) -> int:
+    """Print the table, or download."""
+    words = command.words
+    if command.action == "list":
+        say(details(zoo.entry(words[0])) if len(words) == 1 and words[0] in zoo.table() else rows(words))
+        return 0
+    for row in [zoo.entry(name) for name in words]:
+        fetch(row)
+    return 0
+
+
+def fetch(row: zoo.Entry) -> None:
+    """Download an entry, and say where it is, whose it is, and whether its hash was known."""
+    known = row.sha256 or (zoo.recorded(row.name) is not None)
+    remark(f"{row.name}: {row.about}; licence: {row.licence}")
+    path = zoo.fetch(row.name)
+    record = zoo.recorded(row.name)
+    if record and not known:
+        remark(f"Nobody published a SHA-256 of it; the one of this download, {record.sha256}, has to be the same from now on.")
+    say(str(path))
+    hint("inspect", path)
+
+
+def rows(words: tuple[str, ...]) -> str:
+    """Return the table of the rows that match."""
+    entries = zoo.found(words)
+    facts(entries=[asdict(entry) for entry in entries])
+    if not entries:
+        raise SemanifoldError(f"Nothing in the zoo matches {' '.join(words)!r}; 'semanifold zoo list' shows everything.")
+    width = max(len(row.name) for row in entries)
+    kinds = max(len(row.kind) for row in entries)
+    lines = [f"  {'NAME':<{width}}  {'KIND':<{kinds}}  LOADS  HASH        HERE"]
+    for (about, licence), group in itertools.groupby(entries, key=lambda row: (row.about, row.licence)):
+        lines += ["", f"{about} ({licence})"]
+        for row in group:
+            pinned, here = "published" if row.sha256 else "first seen", "yes" if zoo.here(row.name) else ""
+            loads = "yes" if row.loads else "no" if row.kind == "generator" else ""
+            lines.append(f"  {row.name:<{width}}  {row.kind:<{kinds}}  {loads:<5}  {pinned:<10}  {here}".rstrip())
+    return "\n".join(lines)
+
+
+def details(row: zoo.Entry) -> str:
+    """Return all that is known about an entry."""
+    record = zoo.recorded(row.name)
+    sha256 = row.sha256 or (f"{record.sha256} (not published; of the first download)" if record else "not published")
+    pairs = [
+        ("name", row.name),
+        ("kind", row.kind),
+        ("what", row.about),
+        ("loads", "yes" if row.loads else "not as a generator"),
+        ("address", row.address),
+        ("SHA-256", sha256),
+        ("licence", row.licence),
+        ("paper", row.paper),
+        ("taken out", ", ".join(row.members) or "(no archive)"),
+        ("here", str(zoo.located(row.name)) if zoo.here(row.name) else f"no; semanifold zoo fetch {row.name}"),
+    ]
+    return "\n".join(f"{key:<10} {value}" for key, value in pairs)

@@ -1,0 +1,149 @@
+"""The command line: from words to a command, and from its mistakes to a sentence and an exit code."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from semanifold.app.commands.table import COMMANDS, JSON, QUIET, command_class
+from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.version import __version__
+
+if TYPE_CHECKING:
+    from semanifold.app.commands.base import Command
+
+LONGEST_SENTENCE = 1000
+NO_MEMORY = "There is not enough memory for this; take smaller or fewer pictures, or a smaller --batch if the command has one."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the words after ``semanifold``; those of the process when None.
+
+    Returns:
+        The exit code: 0, 2 for a mistake in the input (one line on stderr says what to do), 130 after Ctrl-C.
+    """
+    from semanifold.app.terminal import speaking  # noqa: PLC0415  (the overview needs none of it)
+
+    words, quiet, as_json = spoken(sys.argv[1:] if argv is None else argv)
+    prepare_streams()
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.")  # torch's remarks about itself
+    try:
+        if not words or words[0] in ("-h", "--help", "help", "-V", "--version"):
+            print(f"semanifold {__version__}" if words and words[0] in ("-V", "--version") else overview(), flush=True)
+            return 0
+        with speaking(quiet=quiet, as_json=as_json):
+            return run(words)
+    except BrokenPipeError:  # the reader of our output, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:  # no output at all: a closed or full one
+        return no_output(error)
+
+
+def run(words: Sequence[str]) -> int:
+    """Run the command that words ask for, and say in a sentence what is wrong with them."""
+    from semanifold.app.terminal import aside, facts, remark  # noqa: PLC0415  (the overview needs none of it)
+
+    facts(command=words[0])
+    try:
+        command = parse(words)
+        if command is None:
+            return 0
+        check_current_folder()
+        return command.run()
+    except (SemanifoldError, MemoryError, RuntimeError) as error:
+        if not isinstance(error, SemanifoldError) and not is_out_of_memory(error):
+            raise
+        words = str(error) if isinstance(error, SemanifoldError) else NO_MEMORY
+        sentence = shown(" ".join(words.split()), LONGEST_SENTENCE)
+        facts(error=sentence)
+        aside(f"semanifold: {sentence}")
+        return 2
+    except KeyboardInterrupt:
+        remark("semanifold: interrupted; the same command goes on from here where it can.")
+        return 130
+
+
+def check_current_folder() -> None:
+    """Refuse to work in a folder that is gone: libraries behind PyTorch would end the process with words of their own."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise SemanifoldError("The current folder was deleted or is closed to you; change to another one, as by cd ~.") from error
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether Python or PyTorch, on any device, found no memory."""
+    return (
+        isinstance(error, MemoryError)
+        or re.search("out of memory|can't allocate memory|not enough memory", str(error)) is not None
+    )
+
+
+def prepare_streams() -> None:
+    """Make sure that printing fails for no letter, and that there is a stderr."""
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115  (as long as the process)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def no_output(error: OSError) -> int:
+    """Say on stderr, if that is open, that the results cannot be printed."""
+    from semanifold.app.terminal import aside  # noqa: PLC0415  (the overview needs none of it)
+
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (what is in its buffer would fail once more at the end)
+    aside(f"semanifold: the output cannot be written ({error.strerror or error}); give it another place.")
+    return 2
+
+
+def spoken(words: Sequence[str]) -> tuple[list[str], bool, bool]:
+    """Take the options that every command understands out of its words.
+
+    Returns:
+        The other words, whether to be quiet, and whether to print JSON.
+    """
+    end = list(words).index("--") if "--" in words else len(words)
+    head, tail = list(words[:end]), list(words[end:])
+    rest = [word for word in head if word not in (*QUIET, JSON)]
+    return rest + tail, any(word in QUIET for word in head), JSON in head
+
+
+def overview() -> str:
+    """Return the text of ``semanifold --help``."""
+    lines = [f"  {name:<11} {summary}" for name, (_, summary) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "Usage: semanifold COMMAND ...",
+            "",
+            "Find the meaningful ways in which the pictures of a pretrained generator can change.",
+            "",
+            *lines,
+            "",
+            "Every command takes --quiet (results only) and --json (results for programs).",
+            "Begin with:  semanifold demo",
+            "Then try:    semanifold discover --mask mouth --seed 7",
+            "The arguments of a command:  semanifold COMMAND --help",
+        ]
+    )
+
+
+def parse(words: Sequence[str]) -> Command | None:
+    """Return the command that these words ask for; None after they asked for help.
+
+    Raises:
+        SemanifoldError: for an unknown command or argument, or a value that makes no sense.
+    """
+    from semanifold.app.commands import arguments  # noqa: PLC0415  (not needed for the overview)
+
+    name, *rest = words or ["help"]
+    rest = arguments.inputs_for_seeds(rest)
+    return arguments.parse(command_class(name).parsed_as(rest), name, rest)

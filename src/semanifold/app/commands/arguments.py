@@ -1,0 +1,387 @@
+"""How the arguments of a command are typed, read, shown in its help, and carried to ``run.json`` and back.
+
+A command is a frozen dataclass; each field is an argument, its help is the field's line under ``Attributes:``. The parser is
+cyclopts, whose complaints are exceptions with a sentence each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import itertools
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts.exceptions import CoercionError, MissingArgumentError, UnknownOptionError, UnusedCliTokensError
+
+from semanifold.core.errors import SemanifoldError, near_names, shown
+from semanifold.storage.files import is_file, is_folder
+from semanifold.storage.input_files import input_files
+from semanifold.storage.records import checked
+
+T = TypeVar("T")
+
+MOST_SEEDS = 10_000
+SEED = r"(-?\d{1,25})(?:-(\d{1,25}))?"
+"""A seed, or the first and the last of several."""
+NARROWEST, WIDEST = 40, 100
+"""Columns of the help."""
+
+# Groups of the help, in their order. The first one holds the few arguments that a user needs.
+MAIN = Group("Options", sort_key=1)
+GENERATOR = Group("Which generator makes the pictures", sort_key=2)
+START = Group("Which picture to start from", sort_key=3)
+PLACE = Group("Where the results go", sort_key=4)
+FILM = Group("What the film looks like", sort_key=5)
+SEARCH = Group("How to search", sort_key=6)
+KIND = Group("Which paths to learn", sort_key=7)
+TRAINING = Group("How to train", sort_key=8)
+
+
+def option(
+    metavar: str | None = None,
+    *,
+    name: str | tuple[str, ...] | None = None,
+    off: str | None = None,
+    read: Callable[[list[str]], Any] | None = None,
+    write: Callable[[Any], str] | None = None,
+    many: bool = False,
+    group: Group | None = None,
+    text: str | None = None,
+) -> Parameter:
+    """Return how one argument is typed.
+
+    Args:
+        metavar: what stands for its value in the help.
+        name: how it is spelled, where the field is called otherwise: ``"--class"``.
+        off: of a switch that is on by default: what turns it off, such as ``"--no-films"``.
+        read: makes the value of the words that were typed; raises ValueError with a sentence.
+        write: shows the default in the help.
+        many: whether :func:`read` takes all words up to the next option, or one.
+        group: another place in the help than its neighbours.
+        text: the help, where it is not that of the field.
+    """
+    given: dict[str, Any] = {"metavar": metavar, "name": name, "group": group, "help": text}
+    if off is not None:
+        given["negative"] = off
+    if read is not None:
+        given |= {"converter": lambda _, tokens: read([token.value for token in tokens]), "n_tokens": -1 if many else 1}
+    if write is not None:
+        given["show_default"] = lambda value: "" if value is None else write(value)
+    return Parameter(**{key: value for key, value in given.items() if value is not None})
+
+
+def flat(group: Group) -> Parameter:
+    """Return how a group of arguments is typed: each under its own name, together in the help."""
+    return Parameter(name="*", group=group)
+
+
+def seed_numbers(words: Sequence[str]) -> tuple[int, ...]:
+    """Return the numbers of ``["0-3", "8,9"]``."""
+    parts = [part for word in words for part in word.split(",")]
+    found = [re.fullmatch(SEED, part) for part in parts]
+    if not all(found):
+        wrong = next(part for part, match in zip(parts, found) if not match)
+        raise ValueError(f"seeds are numbers and ranges, such as 7 or 0-15, but got {shown(wrong, 30)!r}")
+    if back := next((part for part, f in zip(parts, found) if f and f[2] and int(f[2]) < int(f[1])), None):
+        raise ValueError(f"a range of seeds begins with the smaller number, but got {shown(back, 30)!r}")
+    ranges = [range(int(f[1]), int(f[2] or f[1]) + 1) for f in found if f]
+    if sum(len(r) if r.stop - r.start <= MOST_SEEDS else MOST_SEEDS + 1 for r in ranges) > MOST_SEEDS:
+        raise ValueError(f"at most {MOST_SEEDS} seeds fit into one run, but got {shown(' '.join(words), 60)!r}")
+    return tuple(seed for numbers in ranges for seed in numbers)
+
+
+def inputs_for_seeds(words: Sequence[str]) -> list[str]:
+    """Return words in which a file or folder after ``--seed(s)`` has become ``--inputs`` and the numbers of its files.
+
+    Raises:
+        SemanifoldError: if the folder holds no picture.
+    """
+    end = words.index("--") if "--" in words else len(words)
+    found: list[str] = []
+    rest = iter(words[:end])
+    for word in rest:
+        option, equals, value = word.partition("=")
+        value = value if equals else next(rest, None) if option in ("--seed", "--seeds") else None
+        if (
+            option not in ("--seed", "--seeds")
+            or not value  # no text is no name of the folder that one is in
+            or re.fullmatch(SEED, value)
+            or not (is_file(value) or is_folder(value))
+        ):
+            found += [word] if equals or value is None else [word, value]
+            continue
+        files, _ = input_files(Path(value))
+        numbers = numbers_text(tuple(range(len(files)))) if option == "--seeds" else "0"
+        found += ["--inputs", value, option, numbers]
+    return [*found, *words[end:]]
+
+
+def numbers_text(numbers: tuple[int, ...]) -> str:
+    """Return seeds as a person types them: the way back of :func:`seed_numbers`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1 and number > 0:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return " ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def layer_range(words: list[str]) -> tuple[int, int]:
+    """Return ``(first, last + 1)`` of ``"2-7"``, or of ``"3"`` for one layer."""
+    found = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", words[0])
+    if not found:
+        raise ValueError(f"layers are given as first-last, such as 2-7, but got {shown(words[0], 30)!r}")
+    return int(found[1]), int(found[2] or found[1]) + 1
+
+
+def layers_text(layers: tuple[int, int]) -> str:
+    """Return layers as a person types them."""
+    return f"{layers[0]}-{layers[1] - 1}"
+
+
+def spring_weights(words: list[str]) -> Mapping[int, float]:
+    """Return the weights by order of ``"1:0.3,2:0.1"``."""
+    try:
+        return {int(order): float(weight) for order, weight in (pair.split(":") for pair in words[0].split(","))}
+    except ValueError:
+        raise ValueError(f"springs are given as order:weight, such as 1:0.3,2:0.1, but got {shown(words[0], 30)!r}") from None
+
+
+def springs_text(springs: Mapping[int, float]) -> str:
+    """Return springs as a person types them."""
+    return ",".join(f"{order}:{weight:g}" for order, weight in springs.items())
+
+
+def seed_numbers_option(group: Group | None = None, name: str | tuple[str, ...] | None = None) -> Parameter:
+    """Return how seeds are typed: numbers and ranges."""
+    return option("N|N-N ...", name=name, read=seed_numbers, write=numbers_text, many=True, group=group)
+
+
+LAYERS = option("FIRST-LAST", read=layer_range, write=layers_text)
+SPRINGS = option("ORDER:WEIGHT,...", read=spring_weights, write=springs_text)
+
+
+def parse(kind: type[T], name: str, words: Sequence[str]) -> T | None:
+    """Return the command that words ask for; None if they ask for help, which is then printed.
+
+    Args:
+        kind: a dataclass; its positional arguments are those fields that are not keyword-only.
+        name: of the command.
+        words: the words after it.
+
+    Raises:
+        SemanifoldError: for an unknown argument, or a value that makes no sense.
+    """
+    app = parser(kind, name)
+    refuse_unknown(app, words)
+    if any(word in ("--help", "-h") for word in words):
+        print_help(app)
+        return None
+    try:
+        make, bound, _ = app.parse_args(list(words), exit_on_error=False, print_error=False)
+        given = make(*bound.args, **bound.kwargs)
+        return kind() if given is None else given
+    except CycloptsError as error:
+        raise SemanifoldError(f"{complaint(error, name)}; see semanifold {name} --help.") from None
+
+
+FORMER = {
+    "--steps": ("--iterations",),
+    "--chunk": ("--batch",),
+    "--eps": ("--step",),
+    "--noise-seed": ("--draw-seed",),
+    "--label": ("--class",),
+    "--classes": ("--class",),
+    "--paths": ("--kind",),
+    "--level": ("--inside",),
+    "--masks": ("--mask",),
+    "--paper-steps": ("--paper-iterations",),
+}
+"""What options of version 0.1.0 are called now, in commands that have them."""
+
+
+def refuse_unknown(app: App, words: Sequence[str]) -> None:
+    """Refuse options that a command does not have, before anything else that may be wrong with its words."""
+    known = [name for argument in app.assemble_argument_collection() for name in argument.names]
+    for word in itertools.takewhile(lambda word: word != "--", words):
+        called = word.partition("=")[0]
+        if re.match(r"--[A-Za-z]", called) and called not in (*known, "--help"):
+            near = [name for name in FORMER.get(called, ()) if name in known]
+            near = near or difflib.get_close_matches(called[:100], known, n=2, cutoff=0.6)
+            meant = f"; did you mean {' or '.join(near)}? See" if near else "; see"
+            command = app.name[0].removeprefix("semanifold ")
+            raise SemanifoldError(f"{command} has no option {shown(called, 40)}{meant} {app.name[0]} --help.")
+
+
+def parser(kind: type[Any], name: str) -> App:
+    """Return the parser of a command."""
+    resolve_hints(kind)
+
+    fields = dataclasses.fields(kind)
+    optional = all(field.default is not MISSING or field.default_factory is not MISSING for field in fields)
+    # words without an option's name have a place only in a command with positional arguments
+    command: Any = (lambda *, given: given) if all(field.kw_only for field in fields) else (lambda given: given)
+    if optional:
+        command.__defaults__, command.__kwdefaults__ = (
+            ((None,), None) if command.__code__.co_argcount else (None, {"given": None})
+        )
+    wanted: Any = kind | None if optional else kind
+    command.__annotations__ = {"given": Annotated[wanted, Parameter(name="*", group=MAIN)]}
+    summary = (kind.__doc__ or "").partition("Attributes:")[0].strip()
+    app = App(
+        name=f"semanifold {name}",
+        help=" ".join(summary.split()),
+        help_flags=("--help", "-h"),
+        version_flags=(),
+        group_commands=Group("Help", sort_key=99),
+        group_arguments=Group("Arguments", sort_key=0),
+        group_parameters=MAIN,
+        default_parameter=Parameter(negative=(), consume_multiple=True, allow_repeating=True, show_default=default_text),
+        exit_on_error=False,
+        print_error=False,
+    )
+    app.default(command)
+    return app
+
+
+def resolve_hints(kind: type[Any]) -> None:
+    """Complete the types of a dataclass, and of those inside of it, for the parser.
+
+    Names of types become types, for inherited fields name those of other modules; what stands for a value in the help follows
+    from the type; whole numbers are read strictly; defaults that say nothing are not shown.
+    """
+    hints = get_type_hints(kind, include_extras=True)
+    for field in dataclasses.fields(kind):
+        hint = hints[field.name]
+        inside = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+        if dataclasses.is_dataclass(inside) and isinstance(inside, type):
+            resolve_hints(inside)
+            continue
+        types = {inside, *get_args(inside)}
+        own = {key: value for part in get_args(hint)[1:] if isinstance(part, Parameter) for key, value in given_in(part).items()}
+        added: dict[str, Any] = {}
+        if "metavar" not in own and get_origin(inside) is not Literal:
+            added["metavar"] = next((word for base, word in ((int, "N"), (float, "X"), (str, "NAME")) if base in types), None)
+        if int in types and "converter" not in own and get_origin(inside) is not Literal:
+            added["converter"] = whole_numbers if get_origin(inside) is tuple else whole_number
+        if field.default in (None, False, (), ""):
+            added["show_default"] = False
+        if added:
+            hints[field.name] = Annotated[hint, Parameter(**added)]
+    kind.__annotations__ = hints
+    kind.__init__.__annotations__ = hints | {"return": None}
+
+
+def given_in(parameter: Parameter) -> dict[str, Any]:
+    """Return what a parameter says, without what it leaves open."""
+    return {key: getattr(parameter, key) for key in ("metavar", "converter") if getattr(parameter, key) is not None}
+
+
+def whole_numbers(_: Any, tokens: Sequence[Any]) -> tuple[int, ...]:
+    """Read whole numbers; the parser's own way would round 4.5."""
+    for token in tokens:
+        if not re.fullmatch(r"[+-]?\d{1,25}", token.value):
+            raise ValueError(f"{shown(token.value, 40)!r} is not a whole number")
+    return tuple(int(token.value) for token in tokens)
+
+
+def whole_number(kind: Any, tokens: Sequence[Any]) -> int:
+    """Read one whole number."""
+    return whole_numbers(kind, tokens)[0]
+
+
+def default_text(value: Any) -> str:
+    """Return a default for the help."""
+    if isinstance(value, tuple | list):
+        return " ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def print_help(app: App) -> None:
+    """Print the help of a command, :data:`NARROWEST` to :data:`WIDEST` columns wide, as the terminal is."""
+    from rich.console import Console  # noqa: PLC0415  (only help is drawn)
+
+    console = Console(file=sys.stdout)
+    app.help_print([], console=Console(file=sys.stdout, width=max(NARROWEST, min(console.width, WIDEST))))
+
+
+def complaint(error: CycloptsError, name: str) -> str:
+    """Return what is wrong with the words of a command, without a full stop."""
+    words = str(error)
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        called = called_by(error.argument)
+        typed = error.keyword or next((token.keyword for token in error.argument.tokens if token.keyword), None)
+        words = f"{typed} takes a value" if typed else f"{name} needs {called}"
+    elif isinstance(error, CoercionError) and error.argument is not None:
+        words = coercion(error, called_by(error.argument).split()[0])
+    elif isinstance(error, UnusedCliTokensError):
+        words = f"{name} has no use for {', '.join(map(repr, (error.unused_tokens or [])[:3]))}"
+    elif isinstance(error, UnknownOptionError):
+        words = words.replace(". Did you mean ", "; did you mean ")
+    return shown(" ".join(words.split()).rstrip(". "), 300)
+
+
+def coercion(error: CoercionError, called: str) -> str:
+    """Return what is wrong with a value."""
+    typed = shown(error.token.value, 40) if error.token is not None and error.token.value else ""
+    wanted = {int: "a whole number", float: "a number"}.get(error.target_type) if error.target_type else None
+    if wanted and typed:
+        return f"{called}: {typed!r} is not {wanted}"
+    if get_origin(error.target_type) is Literal:
+        return f"{called}: there is no {typed!r}: {near_names(typed, map(str, get_args(error.target_type)))}"
+    words = re.sub(r"^Invalid value (for )?", "", str(error))
+    return f"{called}: {re.sub(r'^--[a-z-]+: ', '', words)}"
+
+
+def called_by(argument: Any) -> str:
+    """Return an argument as its help writes it: ``--mask MASK``, or ``RUN`` for one without a name."""
+    metavar = argument.parameter.metavar or ""
+    positional = argument.field_info.kind is argument.field_info.POSITIONAL_OR_KEYWORD
+    return metavar.split()[0] if positional and metavar else f"{argument.name} {metavar}".strip()
+
+
+def to_arguments(command: Any) -> dict[str, Any]:
+    """Return the arguments of a command as JSON-ready values."""
+    return _plain(dataclasses.asdict(command))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def from_arguments(kind: type[T], value: Mapping[str, Any], what: str = "The record") -> T:
+    """Return the value of a type that :func:`to_arguments` made ``value`` of.
+
+    Raises:
+        SemanifoldError: naming the first argument that does not fit.
+    """
+
+    def made(wanted: type, given: Any) -> Any:
+        if wanted is Path and isinstance(given, str):
+            return Path(given)
+        raise TypeError(f"expected {wanted.__name__}")
+
+    return checked(value, kind, what, made)
+
+
+def with_defaults(kind: type[T], instance: T) -> type[T]:
+    """Return the same dataclass with the values of an instance as its defaults."""
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    hints = get_type_hints(kind, include_extras=True)
+    body: dict[str, Any] = {"__annotations__": {name: hints[name] for name in names}, "__doc__": kind.__doc__}
+    for name in names:
+        value = getattr(instance, name)
+        body[name] = dataclasses.field(default_factory=lambda value=value: value)
+    made: Any = type(kind.__name__, (kind,), body | {"__module__": kind.__module__})
+    return dataclass(frozen=True, kw_only=True)(made)

@@ -1,0 +1,149 @@
+"""What can be said of a command without torch: that a mask cannot be read, and that its run is finished already."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from semanifold.app.commands.arguments import to_arguments
+from semanifold.app.commands.base import FACES, Command, is_bundled
+from semanifold.app.terminal import hint, say, show
+from semanifold.core.errors import SemanifoldError, near_names, shown
+from semanifold.core.version import __version__
+from semanifold.core.world import bundled
+from semanifold.images.masks import Mask, box, files_in, parse_mask
+from semanifold.storage.files import is_file, is_folder, opened
+from semanifold.storage.run_records import differences
+from semanifold.storage.runs import RECORD, earlier_run, inputs_of, names_code, read_record
+
+MAPS = "facemaps"
+"""The bundled generator that makes pictures of label maps."""
+FILES = ("edit.safetensors", "paths.safetensors")
+"""What the folder of an edit or a set holds."""
+
+
+def check_there(place: Path, what: str = "file") -> None:
+    """Refuse what is neither a folder nor a regular file."""
+    if not is_folder(place):
+        with opened(place, what):
+            return
+
+
+def is_name(generator: str) -> bool:
+    """Whether this is the name of a generator that comes with the package or lies in the zoo, and not that of a file."""
+    from semanifold.storage import zoo  # noqa: PLC0415  (the bundled ones need none)
+
+    return not os.path.exists(generator) and (is_bundled(generator) or generator in zoo.table())
+
+
+def check_generator(generator: str) -> None:
+    """Refuse the file of a generator if there is none."""
+    if generator in bundled() or "://" in generator or names_code(generator):
+        return
+    from semanifold.storage import zoo  # noqa: PLC0415  (the bundled ones need none)
+
+    if os.path.exists(generator) or generator not in zoo.table():
+        zoo.check_name(generator)
+        check_there(Path(generator))
+
+
+def check_masks(texts: Sequence[str], generator: str) -> None:
+    """Refuse masks that cannot be read, or name a region that a bundled generator does not have."""
+    world = bundled().get(generator)
+    known = () if world is None else world.regions
+    if world is not None and generator == MAPS:
+        known = (*known, *world.labels, *(f"label{i}" for i in range(len(world.labels))))
+
+    def region(name: str) -> Mask:
+        if world is not None and name not in known:
+            raise SemanifoldError(f"There is no region {shown(name, 60)!r}: {near_names(name, dict.fromkeys(known))}")
+        return box(0.25, 0.25, 0.75, 0.75)
+
+    check_generator(generator)
+    for text in texts:
+        if not files_in(text):
+            parse_mask(text, region, size=(64, 64))
+
+
+def inputs(*, masks: Sequence[str] = (), codes: Path | None = None, edits: Sequence[Path] = ()) -> list[Path]:
+    """Return the files that decide the result of a command: painted masks, codes, and edits or sets."""
+    found = [path for text in masks for path in files_in(text)]
+    found += [codes] if codes is not None else []
+    for edit in edits:
+        place = Path(str(edit).rpartition(":")[0]) if not is_file(edit) and not is_folder(edit) else edit
+        found += [place] if is_file(place) else [place / name for name in FILES if is_file(place / name)]
+    return found
+
+
+def finished(
+    command: Command,
+    name: str,
+    folder: Path,
+    given: Sequence[Path],
+    main: Sequence[str],
+    then: Sequence[object],
+    watched: Sequence[Path] = (),
+    growing: Sequence[str] = (),
+) -> bool:
+    """Say that a run is finished already, where that is sure without loading anything.
+
+    It is sure if the folder holds a finished run of the same arguments and the same input files, on a generator that comes with
+    this version, or on a file that has not been touched since.
+
+    Args:
+        command: what is asked for.
+        name: of the command.
+        folder: its run folder.
+        given: its input files; see :func:`inputs`.
+        main: results to open, as far as they are there.
+        then: words of the command to type next, if any.
+        watched: files whose contents the command knows by other means; here it counts whether they have been touched.
+        growing: arguments of which a larger value goes on with a finished run.
+    """
+    arguments = to_arguments(command)
+    output = arguments.get("output") or {}
+    if not is_file(folder / RECORD) or output.get("overwrite"):
+        return False
+    record = read_record(folder)
+    model = arguments.get("model")
+    recorded = record["arguments"].get("model")
+    with_inputs = any(isinstance(each, Mapping) and each.get("inputs") for each in (model, recorded))  # they may have changed
+    if isinstance(model, dict) and model.get("generator") is None:
+        model["generator"] = recorded.get("generator") if isinstance(recorded, Mapping) else None
+    named = model.get("generator") if isinstance(model, dict) else FACES  # without a generator only the version counts
+    if with_inputs or not isinstance(named, str) or names_code(named) or not same_generator(record, named, watched):
+        return False
+    earlier = earlier_run(folder, name, arguments, growing=growing)
+    if earlier is None or earlier["status"] != "finished":
+        return False
+    if growing and any(differences(earlier, {**earlier, "arguments": arguments})):
+        return False
+    if inputs_of(arguments, list(given)).get("inputs") != earlier["facts"].get("inputs"):
+        return False
+    say(f"{folder} is finished already; --overwrite does it again.")
+    show(*[folder / file for file in main if (folder / file).exists()] or [folder])
+    if then:
+        hint(*then)
+    return True
+
+
+def same_generator(record: Mapping[str, Any], named: str, watched: Sequence[Path] = ()) -> bool:
+    """Whether the generator of a run, and other files that decide its result, are surely the same now."""
+    stamp = record.get("stamp")
+    return stamp is not None and stamp == stamp_of(named, watched)
+
+
+def stamp_of(named: str, watched: Sequence[Path] = ()) -> str | None:
+    """Return what changes if a generator's weights or watched files do; None if that is not known.
+
+    That is our version, or size and time of the generator's file; and size and time of each of the others.
+    """
+    parts = [f"semanifold {__version__}"] if named in bundled() else []
+    for file in watched if parts else [Path(named), *watched]:
+        if not is_file(file) or names_code(str(file)):
+            return None
+        status = file.stat()
+        parts.append(f"{status.st_size} {status.st_mtime_ns}")
+    return " ".join(parts)

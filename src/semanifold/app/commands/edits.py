@@ -1,0 +1,195 @@
+"""``semanifold transfer``, ``combine`` and ``render``: what can be done with edits that were found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from semanifold.app.commands import early, places
+from semanifold.app.commands.arguments import (
+    FILM,
+    GENERATOR,
+    LAYERS,
+    MAIN,
+    PLACE,
+    START,
+    flat,
+    numbers_text,
+    option,
+    seed_numbers_option,
+)
+from semanifold.app.commands.base import Command, EditModel, Film, Model, Output, Picture, code_words, onto_others
+from semanifold.core.errors import SemanifoldError
+
+MOST_AMPLITUDES = 16
+USUAL = (1, 2, 3, 4, 5, 6)
+"""Seeds of the pictures that an edit is put on if nobody says it."""
+FIRST = ("film.mp4", "filmstrip.png", "heatmap.png")
+"""What is to be looked at first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer(Command):
+    """Put an edit that was found on one face onto others: one film of all, and one filmstrip each.
+
+    Attributes:
+        edit: run folder of discover or combine, an edit.safetensors file, or one path of a set, such as faces:smile.
+        path: number or name of the path, if the edit is a set of paths.
+        space: latent space of the paths, if their file leaves it open.
+        layers: first and last layer of w+ that directions of a file move, if it leaves that open.
+        mask: measure how local the edit is in this mask, written as for discover; if left out the edit's own.
+        seeds: numbers, and ranges such as 1-6, of the pictures to put it on.
+        latents: put it on the codes of this .npy, .npz, .pt or .safetensors file instead.
+        latents_space: space of the codes in the file, if their shape leaves it open.
+        truncation: pull the codes towards the mean: 1 leaves them, 0 gives the mean picture.
+        label: class, for a class-conditional generator.
+        frames: number of frames of one run through the film; seconds times fps if left out.
+        model: Which generator makes the pictures.
+        film: What the film looks like.
+        output: Where the results go.
+    """
+
+    does: ClassVar[str] = "semanifold.app.actions.edits:transfer_edit"
+    edit: Annotated[Path, option("RUN")] = field(kw_only=False)
+    path: Annotated[str | None, option("N|NAME", group=MAIN)] = None
+    seeds: Annotated[tuple[int, ...], seed_numbers_option(MAIN)] = USUAL
+    mask: Annotated[str | None, option("MASK", group=MAIN)] = None
+    space: Annotated[str | None, option("NAME", group=START)] = None
+    layers: Annotated[tuple[int, int] | None, LAYERS, option(group=START)] = None
+    latents: Annotated[Path | None, option("FILE", group=START)] = None
+    latents_space: Annotated[str | None, option("NAME", group=START)] = None
+    truncation: Annotated[float, option("PSI", group=START)] = 1.0
+    label: Annotated[int | None, option("N", name="--class", group=START)] = None
+    frames: Annotated[int | None, option("N", group=FILM)] = None
+    model: Annotated[EditModel, flat(GENERATOR)] = field(default_factory=EditModel)
+    film: Annotated[Film, flat(FILM)] = field(default_factory=Film)
+    output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Which pictures they are, for file names, if they are not the usual ones."""
+        if self.latents is not None:
+            return (self.latents.stem,)
+        return () if self.seeds == USUAL else (numbers_text(self.seeds),)
+
+    @property
+    def then(self) -> tuple[object, ...]:
+        """The words of the command to type next, if it is known which pictures there are."""
+        path = ["--path", self.path] if self.path is not None else []
+        words = ("render", self.edit, *path, *code_words(self.model.generator), "--seed", self.seeds[0]) if self.seeds else ()
+        return () if self.latents is not None else words
+
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
+        given = early.inputs(masks=[self.mask] if self.mask else [], codes=self.latents, edits=[self.edit])
+        if found := places.described(self.edit, self.path):
+            model = places.model_for(self.model, self.edit, found.generator)
+            early.check_masks([self.mask] if self.mask else [], model.generator)
+            folder = self.output.folder("transfer", model.word, places.word_of(self.edit, self.path, found.name), *self.others)
+            return early.finished(self, "transfer", folder, given, FIRST, self.then)
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combine(Command):
+    """Play several edits of one face at the same time: the mouth of one and the eyes of another.
+
+    Attributes:
+        edits: run folders, edit.safetensors files, or paths of sets such as faces:smile, of the same generator.
+        pad: give two edits an axis each instead: a sheet of pictures over both, and a walk over it.
+        frames: number of frames of one run through the film; seconds times fps if left out.
+        picture: Which picture to show.
+        model: Which generator makes the pictures.
+        film: What the film looks like.
+        output: Where the results go.
+    """
+
+    does: ClassVar[str] = "semanifold.app.actions.edits:combine_edits"
+    edits: Annotated[tuple[Path, ...], option("RUN RUN ...")] = field(kw_only=False)
+    pad: Annotated[bool, option(group=MAIN)] = False
+    frames: Annotated[int | None, option("N", group=FILM)] = None
+    picture: Annotated[Picture, flat(START)] = field(default_factory=Picture)
+    model: Annotated[EditModel, flat(GENERATOR)] = field(default_factory=EditModel)
+    film: Annotated[Film, flat(FILM)] = field(default_factory=Film)
+    output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
+
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
+        if len(self.edits) < 2:
+            raise SemanifoldError("There is nothing to combine; give at least two run folders.")
+        found = [place for place in map(places.described, self.edits) if place is not None]
+        if len(found) == len(self.edits):
+            if self.model.generator is None:
+                places.check_one_generator(self.edits, found)
+            model = places.model_for(self.model, self.edits[0], found[0].generator)
+            words = [places.word_of(edit, None, place.name) for edit, place in zip(self.edits, found, strict=True)]
+            folder = self.output.folder("combine", model.word, *words)
+            then = onto_others(folder, self.model.generator)
+            return early.finished(self, "combine", folder, early.inputs(edits=self.edits), FIRST, then)
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Render(Command):
+    """Make the film of an edit again, with other timing or size.
+
+    Attributes:
+        edit: run folder, an edit.safetensors file, or one path of a set, such as faces:smile.
+        path: number or name of the path, if the edit is a set of paths.
+        space: latent space of the paths, if their file leaves it open.
+        layers: first and last layer of w+ that directions of a file move, if it leaves that open.
+        mask: measure how local the edit is in this mask, written as for discover; if left out the edit's own.
+        frames: number of frames of one run through the film; seconds times fps if left out.
+        even: make all steps look equally large (perceptually even timing).
+        trim: leave out the parts at the ends where the picture hardly changes any more.
+        reverse: play it backwards.
+        until: lengthen the path in the direction of its last step to this t; found paths end at 1.
+        amplitudes: also play it so many times as far, such as 0.5 1 2, in one film side by side and one strip.
+        play: once through, back and forth, or whichever makes the film loop without a jump.
+        picture: Which picture to show.
+        model: Which generator makes the pictures.
+        film: What the film looks like.
+        output: Where the results go.
+    """
+
+    does: ClassVar[str] = "semanifold.app.actions.edits:render_edit"
+    edit: Annotated[Path, option("RUN")] = field(kw_only=False)
+    path: Annotated[str | None, option("N|NAME", group=MAIN)] = None
+    mask: Annotated[str | None, option("MASK", group=MAIN)] = None
+    space: Annotated[str | None, option("NAME", group=START)] = None
+    layers: Annotated[tuple[int, int] | None, LAYERS, option(group=START)] = None
+    frames: Annotated[int | None, option("N", group=FILM)] = None
+    even: Annotated[bool, option(group=FILM)] = False
+    trim: Annotated[bool, option(group=FILM)] = False
+    reverse: Annotated[bool, option(group=FILM)] = False
+    until: Annotated[float | None, option("T", group=FILM)] = None
+    amplitudes: Annotated[tuple[float, ...], option("X ...", group=FILM)] = ()
+    play: Annotated[Literal["auto", "once", "ping-pong"], option(group=FILM)] = "auto"
+    picture: Annotated[Picture, flat(START)] = field(default_factory=Picture)
+    model: Annotated[EditModel, flat(GENERATOR)] = field(default_factory=EditModel)
+    film: Annotated[Film, flat(FILM)] = field(default_factory=Film)
+    output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        path = self.path or places.split_path(self.edit)[1]
+        words = [] if path is None else [path]
+        words += [] if path is None and self.picture.seed is None else [str(self.picture.seed or 0)]
+        words += [Model(generator=self.model.generator).word] if self.model.force and self.model.generator else []
+        return self.output.out or places.result_folder(self.edit, "render", *words)
+
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
+        if len(self.amplitudes) > MOST_AMPLITUDES or not all(0 < abs(x) <= 100 for x in self.amplitudes):
+            raise SemanifoldError(
+                f"amplitudes are at most {MOST_AMPLITUDES} numbers, from -100 to 100 and not 0, such as 0.5 1 2."
+            )
+        given = early.inputs(masks=[self.mask] if self.mask else [], edits=[self.edit])
+        if found := places.described(self.edit, self.path):
+            model = places.model_for(self.model, self.edit, found.generator)
+            early.check_masks([self.mask] if self.mask else [], model.generator)
+            then = onto_others(self.folder, self.model.generator)
+            return early.finished(self, "render", self.folder, given, FIRST, then)
+        return False

@@ -1,0 +1,184 @@
+"""``semanifold train``: from a generator to K paths that were learned without a label."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from semanifold.app.commands import early
+from semanifold.app.commands.arguments import GENERATOR, KIND, LAYERS, MAIN, PLACE, TRAINING, flat, option
+from semanifold.app.commands.base import Command, Model, Output, code_words
+from semanifold.app.terminal import facts, say
+from semanifold.paths.kinds import WEIGHT_KINDS, check_kind
+from semanifold.training.presets import PRESETS, find_preset
+
+GROWING = ("iterations",)
+"""Arguments whose larger value goes on with a finished training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """Which paths to learn; what is left out comes from the preset (--presets lists them).
+
+    Attributes:
+        paths: warped, a form of linear ones (ortho, linear, projective, fc), combinations of directions in the weights of a layer
+            (weights-svd, weights-hessian), or a set that is not trained but measured (id, random, pca, sefa, joint).
+        k: number of paths.
+        dipoles: pairs of support vectors of a warped path.
+        init: start of warped paths: reference (as published, nearly straight) or spread; of linear ones: random. Warped, linear
+            and projective ones can also start along the directions of a closed form: joint, pca, sefa.
+        space: latent space in which the paths live.
+        layers: first and last layer of w+ that move.
+        layer: layers whose weights move, for weights-svd and weights-hessian; a convolution in the middle if left out.
+        basis: directions in weights whose combinations are learned, for weights-hessian, such as a folder of semanifold weights;
+            leading eigenvectors are found if left out.
+        shared: move all these layers alike, as in w.
+        gamma: width of all potentials, one over a squared length.
+        fixed_gammas: do not learn the widths.
+        learn_alphas: learn the weights of the support vectors.
+        step: length of one step when a path is traced.
+        steps: steps from the picture to the end of a path.
+    """
+
+    paths: Annotated[str | None, option("KIND", name="--kind", group=MAIN)] = None
+    k: Annotated[int | None, option("K", group=MAIN)] = None
+    dipoles: Annotated[int | None, option("N")] = None
+    init: Annotated[str | None, option("NAME")] = None
+    space: Annotated[str | None, option("NAME")] = None
+    layers: Annotated[tuple[int, int] | None, LAYERS] = None
+    layer: Annotated[tuple[str, ...] | None, option("NAME ...")] = None
+    basis: Annotated[Path | None, option("SET")] = None
+    shared: bool = False
+    gamma: Annotated[float | None, option("G")] = None
+    fixed_gammas: bool = False
+    learn_alphas: bool = False
+    step: Annotated[float | None, option("LENGTH")] = None
+    steps: Annotated[int | None, option("N")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How to train; what is left out comes from the preset (--presets lists them).
+
+    Attributes:
+        iterations: steps of the optimisers.
+        batch: samples per iteration, of all processes together.
+        accumulate: parts that a batch is worked through in, to save memory.
+        min_magnitude: smallest length of a step, in units of the latent space; of sets with scales twice the preset's.
+        max_magnitude: greatest length of a step, in the same units; of sets with scales twice the preset's.
+        reconstructor: lenet or resnet.
+        reconstructor_size: height and width that pictures are brought to before the reconstructor.
+        paths_lr: learning rate of the paths; of those that start along directions 0.15 times the preset's.
+        reconstructor_lr: learning rate of the reconstructor.
+        decay: last share of the iterations, in which both rates fall to 0.
+        lambda_cls: weight of naming the path.
+        lambda_reg: weight of measuring the magnitude.
+        precision: float32, or bf16 for the networks.
+        truncation: pull codes of w towards the mean: 1 leaves them, 0 gives the mean.
+        z_truncation: cut the coordinates of z to plus or minus this number.
+        classes: classes to draw from, for a class-conditional generator; all if left out.
+        log_every: iterations that one entry of the log is averaged over.
+        save_every: iterations between two checkpoints.
+        pictures_every: iterations between two sheets of pictures in TensorBoard.
+        test_draws: pairs of pictures of the final test.
+        draw_seed: number of the random draws of the training.
+    """
+
+    iterations: Annotated[int | None, option("N", group=MAIN)] = None
+    batch: Annotated[int | None, option("N")] = None
+    accumulate: Annotated[int, option("N")] = 1
+    min_magnitude: Annotated[float | None, option("LENGTH")] = None
+    max_magnitude: Annotated[float | None, option("LENGTH")] = None
+    reconstructor: Annotated[str | None, option("NAME")] = None
+    reconstructor_size: Annotated[int | None, option("PIXELS")] = None
+    paths_lr: Annotated[float | None, option("RATE")] = None
+    reconstructor_lr: Annotated[float | None, option("RATE")] = None
+    decay: Annotated[float | None, option("SHARE")] = None
+    lambda_cls: Annotated[float, option("X")] = 1.0
+    lambda_reg: Annotated[float | None, option("X")] = None
+    precision: Literal["float32", "bf16"] = "float32"
+    truncation: Annotated[float, option("PSI")] = 1.0
+    z_truncation: Annotated[float | None, option("T")] = None
+    classes: Annotated[tuple[int, ...], option("N ...", name="--class")] = ()
+    log_every: Annotated[int, option("N")] = 10
+    save_every: Annotated[int | None, option("N")] = None
+    pictures_every: Annotated[int, option("N")] = 500
+    test_draws: Annotated[int, option("N")] = 1024
+    draw_seed: Annotated[int, option("N")] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Command):
+    """Learn K paths on which the pictures of a generator change, each in its own way, without a label.
+
+    Attributes:
+        preset: settings to begin from: faces, faces-quick, faces-linear, or those published for mnist, animefaces, biggan,
+            proggan, stylegan2, navigan-svd, navigan-hessian (with --generator FILE). The bundled faces have theirs if it is left
+            out.
+        quick: the preset of three minutes for the bundled faces.
+        presets: list the presets with their settings, and do nothing else.
+        mask: where change is welcome (mouth, box:0.3,0.6,0.7,0.9, ...); change elsewhere is penalised.
+        lambda_mask: weight of change outside the mask, as a share of all squared change; 1 if a mask is given.
+        start_from: go on from the weights of this experiment of WarpedGANSpace, checkpoint.pt, or folder of an earlier
+            training; optimisers begin afresh.
+        model: Which generator makes the pictures.
+        kind: Which paths to learn.
+        training: How to train.
+        output: Where the results go.
+    """
+
+    does: ClassVar[str] = "semanifold.app.actions.train:train"
+    preset: Annotated[str | None, option("NAME")] = None
+    quick: bool = False
+    presets: bool = False
+    mask: Annotated[str | None, option("MASK")] = None
+    lambda_mask: Annotated[float | None, option("X", group=TRAINING)] = None
+    start_from: Annotated[Path | None, option("FOLDER|FILE", group=TRAINING)] = None
+    model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
+    kind: Annotated[Kind, flat(KIND)] = field(default_factory=Kind)
+    training: Annotated[Training, flat(TRAINING)] = field(default_factory=Training)
+    output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        words = [self.kind.paths] if self.kind.paths else []
+        words += ["quick"] if self.quick else []
+        words += [self.mask] if self.mask else []
+        return self.output.folder("train", self.model.word, *words)
+
+    @property
+    def then(self) -> tuple[object, ...]:
+        """The words of the command to type next."""
+        walk = ("--seeds", "0-7", "--out", f"{self.folder}-walk")
+        return ("traverse", self.folder, *code_words(self.model.generator), *walk)
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that decide the result."""
+        return early.inputs(masks=[self.mask] if self.mask else [], edits=[self.kind.basis] if self.kind.basis else [])
+
+    def settled(self) -> bool:
+        """See :meth:`Command.settled`."""
+        if self.presets:
+            list_presets()
+            return True
+        early.check_masks([self.mask] if self.mask else [], self.model.generator)
+        if self.preset is not None:
+            find_preset(self.preset)  # refuses what is none
+        if self.kind.paths is not None:
+            check_kind(self.kind.paths)
+        main = ("paths.png", "paths.safetensors", "metrics.json")
+        return early.finished(self, "train", self.folder, self.inputs, main, self.then, growing=GROWING)
+
+
+def list_presets() -> None:
+    """Print the presets with what they set."""
+    where = ("dipoles", "init", "space")
+    how = ("batch", "iterations", "min_magnitude", "max_magnitude", "reconstructor")
+    facts(presets={name: asdict(preset) for name, preset in PRESETS.items()})
+    for name, preset in PRESETS.items():
+        names = ("paths", "k", *(("layer",) if preset.paths in WEIGHT_KINDS else where), *how)
+        say(f"{name:<16} {preset.about}")
+        say(" " * 17 + ", ".join(f"{key.replace('_', ' ')} {getattr(preset, key)}" for key in names))

@@ -1,0 +1,131 @@
+"""Progress of long work: one protocol for searches, trainings and films, and a bar that shows it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from semanifold.core.errors import shown
+
+Progress = Callable[[dict[str, Any]], None]
+"""Called per step with its numbers, such as ``step``, ``steps``, ``inside``, ``outside``, ``objective``, ``evaluations``."""
+
+Watch = Progress | bool | None
+"""What a function takes as ``progress``: a callback of one's own, False for silence, or None (or True) for a bar."""
+
+USUAL_SIZE = (80, 24)
+PATIENCE = 1.0
+"""Seconds of work before a bar appears."""
+
+
+def in_notebook() -> bool:
+    """Whether this is a notebook, whose output can show a bar although it is no terminal."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return any(base.__name__ == "ZMQInteractiveShell" for base in type(shell).__mro__)
+
+
+def assumed_size() -> os.terminal_size | None:
+    """Return the size to take for a terminal that does not say its own, as some containers do not; else None."""
+    try:
+        found = os.get_terminal_size(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):
+        return None
+    return None if all(found) else os.terminal_size((found.columns or USUAL_SIZE[0], found.lines or USUAL_SIZE[1]))
+
+
+@contextmanager
+def watching(progress: Watch, title: str) -> Iterator[Progress]:
+    """Give the callback that a function reports to; one of the caller's own also gets the title, as ``part``.
+
+    Args:
+        progress: what the function was given.
+        title: of the bar, which is drawn on terminals and in notebooks only, and taken away at the end, also after an error.
+    """
+    if callable(progress):
+        yield lambda report: progress({"part": title, **report})
+    elif progress is False:
+        yield lambda report: None
+    else:
+        with ProgressBar(title) as bar:
+            yield bar
+
+
+class ProgressBar:
+    """A :data:`Progress` callback: a bar with the time that is left on a terminal or in a notebook.
+
+    Elsewhere it can say a line per tenth of the way.
+    """
+
+    def __init__(self, title: str, *, visible: bool | None = None, lines: Callable[[str], None] | None = None) -> None:
+        """Start at nothing; the bar appears after :data:`PATIENCE` seconds.
+
+        Args:
+            title: what is being done.
+            visible: whether the bar may be drawn; on terminals and in notebooks only when None.
+            lines: prints a line where no bar is drawn; nothing is printed when None.
+        """
+        from tqdm import tqdm  # noqa: PLC0415  (what needs no bar should start quickly)
+
+        self.title, self.lines, self.tenth = shown(title, 60), lines, 0
+        self.part: object = None
+        self.later = False
+        notebook = in_notebook()
+        visible = (notebook or sys.stderr.isatty()) if visible is None else visible
+        size = None if notebook else assumed_size()
+        self.bar = tqdm(
+            desc=self.title,
+            file=sys.stdout if notebook else sys.stderr,  # what notebooks get on stderr looks like an error
+            leave=False,
+            disable=not visible,
+            delay=PATIENCE,
+            dynamic_ncols=size is None,
+            ncols=size and size.columns,
+            nrows=size and size.lines,
+            mininterval=0.2,
+            bar_format="{desc} ...",  # until the number of steps is known
+        )
+        self.appearing = threading.Timer(PATIENCE, self._appear)  # the first step may take long
+        self.appearing.daemon = True
+        if visible:
+            self.appearing.start()
+
+    def __call__(self, report: Mapping[str, Any]) -> None:
+        """Show one step: ``step`` of ``steps``, and the words and numbers of the report.
+
+        Work of several parts, each with its own ``part``, begins anew with each, and says which it is from the second on.
+        """
+        part = report.get("part", self.part)
+        if part != self.part:
+            self.later = self.part is not None
+            self.part, self.tenth = part, 0
+            self.bar.reset()
+        step, steps = int(report["step"]), max(int(report["steps"]), 1)
+        words = [value for key, value in report.items() if isinstance(value, str) and (self.later or key != "part")]
+        words += [f"{key} {value:.3g}" for key, value in report.items() if isinstance(value, float)]
+        numbers = shown(", ".join(words), 120)
+        if not self.bar.disable:
+            self.bar.total, self.bar.bar_format = steps, None
+            self.bar.set_postfix_str(numbers, refresh=False)
+            self.bar.update(max(step - self.bar.n, 0))
+        elif self.lines is not None and 10 * step // steps > self.tenth:
+            self.tenth = 10 * step // steps
+            self.lines(f"{self.title}: {step} of {steps}{numbers and ', ' + numbers}")
+
+    def _appear(self) -> None:
+        if self.bar.n == 0:
+            self.bar.refresh()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self.appearing.cancel()
+        self.bar.close()
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

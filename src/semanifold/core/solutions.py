@@ -1,0 +1,70 @@
+"""Solution: what a search found, how it ended, and the numbers of the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.notebook import as_html
+
+if TYPE_CHECKING:
+    from semanifold.edits.films import Subject
+
+T = TypeVar("T")
+
+
+class Result(Enum):
+    """Why a search stopped; each value is a sentence for the user."""
+
+    CONVERGED = "The objective stopped falling."
+    STEPS = "The given number of steps was used up."
+    INTERRUPTED = "Interrupted; this is the best result so far."
+    DIVERGED = "The objective became infinite or NaN; try a shorter rest length or a smaller offset."
+
+    @property
+    def good(self) -> bool:
+        """Whether the value can be used."""
+        return self is not Result.DIVERGED
+
+
+@dataclass(frozen=True, repr=False)
+class Solution(Generic[T]):
+    """A value, why the search stopped, and its numbers; failure is data.
+
+    Attributes:
+        value: what was found, the best so far if the search was cut short.
+        result: why it stopped.
+        stats: numbers of the search, JSON-ready.
+        subject: the value on the picture that it was found on, if there is one: what is shown and filmed. It holds the
+            generator, and is left out of copies and pickles.
+    """
+
+    value: T
+    result: Result
+    stats: dict[str, Any] = field(default_factory=dict)
+    subject: Subject | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{key} {value:.4g}" for key, value in self.stats.items() if isinstance(value, int | float))
+        return f"Solution({self.value!r}, {self.result.name}" + (f": {numbers})" if numbers else ")")
+
+    def _repr_html_(self) -> str | None:
+        """Show a notebook the filmstrip."""
+        return None if self.subject is None else as_html(repr(self), self.subject.strip)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.value, self.result, self.stats)
+
+    def thrown(self, throw: bool) -> Solution[T]:
+        """Return this solution; raise if the search failed and ``throw`` is set, the default of every search."""
+        if throw:
+            self.unwrap()
+        return self
+
+    def unwrap(self) -> T:
+        """Return the value, or raise if the search failed."""
+        if not self.result.good:
+            raise SemanifoldError(self.result.value)
+        return self.value

@@ -1,0 +1,236 @@
+"""Pools: codes that paths are walked from, drawn once, named by their content, and kept in a file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import torch
+from torch import Tensor
+
+from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.latents import Latents
+from semanifold.generators.base import Generator, origin
+from semanifold.generators.exchange import read_codes
+from semanifold.storage.arrays import open_arrays
+from semanifold.storage.files import is_file, is_folder
+from semanifold.storage.readings import Remark, silent
+from semanifold.storage.records import checked, read_settings
+from semanifold.storage.tensors import read_header, read_tensors, write_tensors
+
+POOL = "pool.safetensors"
+FORMAT = "semanifold-pool-1"
+PUBLISHED = "latent_code.pt"
+"""What WarpedGANSpace calls the file of one code, in a folder named after its hash."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Codes that belong together, and what they were drawn from.
+
+    Attributes:
+        codes: n codes, on the CPU.
+        generator: name of the generator that they were drawn for.
+        fingerprint: fingerprint of its weights; ``"unknown"`` for pools of other programs.
+        seeds: the seed of every code; empty where it is not known.
+        source: where the pool was read from; empty for one that was just drawn.
+    """
+
+    codes: Latents
+    generator: str = "unknown"
+    fingerprint: str = "unknown"
+    seeds: tuple[int, ...] = ()
+    source: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One name per code, of sixteen hexadecimal digits: SHA-256 of its space, float32 values and label."""
+        labels = self.codes.labels
+        return tuple(
+            _digest(self.codes.space, self.codes.values[i], None if labels is None else labels[i]) for i in range(len(self.codes))
+        )
+
+    @property
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits that name the whole pool: SHA-256 of space, values and labels."""
+        return _digest(self.codes.space, self.codes.values, self.codes.labels)
+
+    def codes_for(self, generator: Generator, space: str) -> Latents:
+        """Return the codes in a space of a generator, on its device.
+
+        Raises:
+            SemanifoldError: if they were drawn for another generator, have another shape, or there is no way into the space.
+        """
+        what = f"The pool {self.source}" if self.source else "The pool"
+        if self.fingerprint not in ("unknown", generator.fingerprint):
+            raise SemanifoldError(
+                f"{what} holds codes of {origin(self.generator)} ({self.fingerprint}), but the generator is {generator.name} "
+                f"({generator.fingerprint}); draw a new pool with semanifold sample, or choose that --generator."
+            )
+        codes = self.codes.to(generator.device, generator.dtype)
+        if codes.space not in generator.spaces:
+            spaces = ", ".join(generator.spaces)
+            raise SemanifoldError(f"{what} holds codes in {codes.space}, but {generator.name} has only the spaces {spaces}.")
+        if tuple(codes.values.shape[1:]) != tuple(generator.spaces[codes.space]):
+            raise SemanifoldError(
+                f"{what} holds codes of shape {tuple(codes.values.shape[1:])}, but those of {generator.name} "
+                f"in {codes.space} have {tuple(generator.spaces[codes.space])}; draw a pool for this generator."
+            )
+        try:
+            return generator.convert(codes, space)
+        except SemanifoldError as error:
+            raise SemanifoldError(
+                f"{what} holds codes in {codes.space}, but codes in {space} are needed: {str(error).rstrip('.')}; draw a pool in "
+                f"a space that leads there."
+            ) from error
+
+
+def _digest(space: str, values: Tensor, labels: Tensor | None) -> str:
+    digest = hashlib.sha256(f"{space}{tuple(values.shape)}".encode())
+    for part in (values, labels):
+        if part is not None:
+            digest.update(part.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def pool_of(codes: Latents, generator: Generator, seeds: tuple[int, ...] = ()) -> Pool:
+    """Return codes of a generator as a pool."""
+    return Pool(codes.to("cpu", torch.float32), generator.name, generator.fingerprint, tuple(seeds))
+
+
+Word = Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class _Header(msgspec.Struct):
+    """What the header of a pool file says."""
+
+    space: Word
+    generator: Word
+    fingerprint: Word
+    seeds: list[int]
+    hash: Word
+
+
+def save_pool(pool: Pool, path: str | os.PathLike[str]) -> None:
+    """Write a pool as safetensors with a JSON header, to a temporary name first."""
+    header = {"format": FORMAT, "space": pool.codes.space, "generator": pool.generator, "fingerprint": pool.fingerprint}
+    header |= {"seeds": list(pool.seeds), "hash": pool.hash}
+    tensors = {"values": pool.codes.values}
+    if pool.codes.labels is not None:
+        tensors["labels"] = pool.codes.labels
+    write_tensors(path, tensors, header)
+
+
+def read_pool(path: str | os.PathLike[str], generator: Generator, space: str | None = None, *, remark: Remark = silent) -> Pool:
+    """Read a pool: a run folder of ``semanifold sample``, a pool file, a pool of WarpedGANSpace, or a file of codes.
+
+    Args:
+        path: a folder that holds ``pool.safetensors``, or such a file; a folder of WarpedGANSpace's, with one
+            ``<hash>/latent_code.pt`` per code; or a file that :func:`~semanifold.generators.exchange.read_codes` reads.
+        generator: what the codes are for.
+        space: space of the codes in a plain file; needed only where their shape leaves it open.
+        remark: is given the sentence that says how the codes of a plain file were read.
+
+    Raises:
+        SemanifoldError: if there is no such pool, or it is damaged or half-written.
+    """
+    path = Path(path)
+    if is_folder(path):
+        if is_file(path / POOL):
+            return _read_file(path / POOL)
+        if list(path.glob(f"*/{PUBLISHED}")):
+            return _read_published(path, generator)
+        raise SemanifoldError(
+            f"{shown(str(path), 200)} holds no {POOL} and no <hash>/{PUBLISHED}: it is no pool, or one that is half-written; run "
+            "the same semanifold sample again, or give --seeds."
+        )
+    if not os.path.lexists(path):
+        raise SemanifoldError(f"There is no pool {shown(str(path), 200)}; make one with semanifold sample, or give --seeds.")
+    if is_pool(path):
+        return _read_file(path)
+    codes = read_codes(path, generator, space, remark=remark)
+    return Pool(codes.to("cpu", torch.float32), generator.name, source=shown(str(path), 200))
+
+
+def is_pool(path: Path) -> bool:
+    """Whether a file is a pool that semanifold wrote."""
+    try:
+        return read_header(path).get("format") == FORMAT
+    except SemanifoldError:  # no safetensors file, or a damaged one, which its reader refuses
+        return False
+
+
+def _read_file(path: Path) -> Pool:
+    name = shown(str(path), 200)
+    try:
+        held = read_tensors(path, "pool")
+        if held.header.get("format") != FORMAT:
+            raise SemanifoldError(f"{name} is not a pool that this version of semanifold reads; draw it again.")
+        header = checked(held.header, _Header, f"The header of {name}")
+    except SemanifoldError as error:
+        words = f"The pool {name} is damaged: {str(error).rstrip('.')}"
+        raise SemanifoldError(f"{words}; draw it again with semanifold sample.") from error
+    values, labels = held.tensors.get("values"), held.tensors.get("labels")
+    wrong = next((words for bad, words in _faults(values, labels, header.seeds) if bad), None)
+    if values is None or wrong is not None:
+        raise SemanifoldError(f"The pool {name} is damaged: {wrong}; draw it again with semanifold sample.")
+    space, made_for, fingerprint = (shown(word, 200) for word in (header.space, header.generator, header.fingerprint))
+    pool = Pool(Latents(values, space, labels), made_for, fingerprint, tuple(header.seeds), name)
+    if pool.hash != header.hash:
+        raise SemanifoldError(f"The pool {name} is damaged: its codes are not those of its hash; draw it again.")
+    return pool
+
+
+def _faults(values: Tensor | None, labels: Tensor | None, seeds: list[int]) -> list[tuple[bool, str]]:
+    """Return what may be wrong with the tensors of a pool, and whether it is."""
+    if values is None or values.ndim < 2 or 0 in values.shape or not values.is_floating_point():
+        return [(True, "it holds no codes [n, ...] under the name values")]
+    count = len(values)
+    alike = labels is None or (labels.ndim == 2 and len(labels) == count and labels.is_floating_point())
+    return [
+        (not torch.isfinite(values).all(), "its codes hold NaN or infinite values"),
+        (not alike or (labels is not None and not torch.isfinite(labels).all()), "its labels do not fit its codes"),
+        (len(seeds) not in (0, count), f"it names {len(seeds)} seeds for {count} codes"),
+        (any(abs(seed) >= 1 << 64 for seed in seeds), "its seeds are no seeds"),
+    ]
+
+
+def _read_published(folder: Path, generator: Generator) -> Pool:
+    """Read a pool of WarpedGANSpace: codes of the first space; classes of BigGAN are given to the codes in turn."""
+    name = shown(str(folder), 200)
+    parts: list[Tensor] = []
+    for place in sorted(p for p in folder.iterdir() if p.is_dir()):
+        file = place / PUBLISHED
+        if not file.is_file():
+            raise SemanifoldError(f"The pool {name} is half-written: there is no {file}; remove the folder {place}.")
+        parts.append(_published_code(file).reshape(1, -1))
+    if len({part.shape for part in parts}) > 1:
+        raise SemanifoldError(f"The pool {name} holds codes of different sizes: {sorted({p.shape[1] for p in parts})}.")
+    settings = read_settings(folder / "args.json")
+    codes = Latents(torch.cat(parts), next(iter(generator.spaces)))
+    classes = settings.get("biggan_target_classes") or []
+    if generator.classes and classes:
+        if not isinstance(classes, list) or not all(type(each) is int and 0 <= each < generator.classes for each in classes):
+            raise SemanifoldError(f"The args.json of {name} names classes that {generator.name} does not have; mend it.")
+        each = [generator.sample([0], labels=classes[i % len(classes)]).labels for i in range(len(codes))]
+        codes = replace(codes, labels=torch.cat([label for label in each if label is not None]).cpu())
+    return Pool(codes, shown(str(settings.get("gan_type", "unknown"))), source=name)
+
+
+def _published_code(file: Path) -> Tensor:
+    try:
+        arrays = open_arrays(file, "code of a pool")
+        held = list(arrays.leaves.values())
+        if len(held) != 1 or not held[0].dtype.is_floating_point or 0 in held[0].shape:
+            raise SemanifoldError("it does not hold a tensor of floating-point numbers")
+        value = arrays.tensors(held)[0].float()
+        if not torch.isfinite(value).all():
+            raise SemanifoldError("it holds NaN or infinite values")
+    except SemanifoldError as error:
+        words = f"The code {file} of a pool is damaged: {str(error).rstrip('.')}"
+        raise SemanifoldError(f"{words}; remove its folder, or draw the pool again.") from error
+    return value

@@ -1,0 +1,1 @@
+"""Pictures: masks, distances, measures of change, films and plots."""

@@ -1,0 +1,141 @@
+"""Distances: ``(images, reference) -> one number per image``, differentiable."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from semanifold.core.errors import SemanifoldError, near_names
+from semanifold.core.extras import missing_package
+from semanifold.core.world import worlds
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+"""``(images [n, c, h, w], reference [1 or n, c, h, w]) -> [n]``, 0 for equal pictures; pictures nominally in [-1, 1]."""
+
+Features = Callable[[Tensor], Sequence[Tensor]]
+"""``images [n, c, h, w] -> feature maps [n, c_l, h_l, w_l]``, one per layer."""
+
+BACKBONES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
+NAMES = ("l2", *worlds(), *(f"lpips-{net}" for net in BACKBONES))
+SMALLEST_LPIPS_SIDE = 64
+
+
+def l2(images: Tensor, reference: Tensor) -> Tensor:
+    """Return the mean squared difference ``[n]`` over channels and pixels."""
+    return (images - reference).square().flatten(1).mean(1)
+
+
+def feature_distance(features: Features) -> Distance:
+    """Return the distance between feature maps whose channels have unit length at every place.
+
+    ``d(x, y) = mean over layers of mean over places of || f(x)/|f(x)| - f(y)/|f(y)| ||^2``: the distance of LPIPS (Zhang et
+    al. 2018, arXiv:1801.03924, Eq. 1) with equal weights.
+
+    Args:
+        features: any frozen function from pictures to feature maps.
+    """
+
+    def distance(images: Tensor, reference: Tensor) -> Tensor:
+        pairs = zip(features(images), features(reference), strict=True)
+        return torch.stack([(_unit(a) - _unit(b)).square().sum(1).flatten(1).mean(1) for a, b in pairs]).mean(0)
+
+    return distance
+
+
+def lpips_distance(net: str = "alex", weights: str | os.PathLike[str] | None = None) -> Distance:
+    """Return LPIPS (Zhang et al. 2018, arXiv:1801.03924), version 0.1, by the authors' ``lpips`` package.
+
+    Pictures of one channel are repeated to three, pictures with a side below 64 pixels are enlarged to it.
+
+    Args:
+        net: ``"alex"``, ``"vgg"`` or ``"squeeze"``.
+        weights: a torchvision state dict of the backbone, for machines that cannot download it; None to let torchvision
+            find it in its cache or fetch it.
+
+    Raises:
+        SemanifoldError: if the net is unknown, the package is missing, or the backbone's weights cannot be had.
+    """
+    if net not in BACKBONES:
+        raise SemanifoldError(f"LPIPS has no net {net!r}: {near_names(net, BACKBONES)}")
+    return lpips_from(_load_lpips(net, weights))
+
+
+def lpips_from(model: nn.Module) -> Distance:
+    """Return the distance of a loaded ``lpips.LPIPS`` module; it is frozen, and follows the pictures' device and precision."""
+    model = model.eval().requires_grad_(False)
+
+    def distance(images: Tensor, reference: Tensor) -> Tensor:
+        model.to(images.device, images.dtype)
+        return model(_three_channels(images), _three_channels(reference.to(images))).flatten()
+
+    return distance
+
+
+def distance_by_name(name: str) -> Distance:
+    """Return a distance: ``l2``, ``lpips-alex``, ``lpips-vgg``, ``lpips-squeeze``, or ``faces`` (the bundled face network).
+
+    Raises:
+        SemanifoldError: for an unknown name, or where the distance's weights cannot be had.
+    """
+    if name == "l2":
+        return l2
+    if name in worlds():
+        return feature_distance(worlds()[name].features)
+    if name.startswith("lpips-") and name in NAMES:
+        return lpips_distance(name.removeprefix("lpips-"))
+    raise SemanifoldError(f"There is no distance {name!r}: {near_names(name, NAMES)}")
+
+
+def _unit(features: Tensor) -> Tensor:
+    """Scale to unit length over the channels; 1e-10 keeps the gradient finite where all channels are 0."""
+    return features / (features.square().sum(1, keepdim=True) + 1e-10).sqrt()
+
+
+def _three_channels(images: Tensor) -> Tensor:
+    if images.shape[1] == 1:
+        images = images.expand(-1, 3, -1, -1)
+    side = min(images.shape[2:])
+    if side < SMALLEST_LPIPS_SIDE:
+        factor = SMALLEST_LPIPS_SIDE / side
+        size = [round(n * factor) for n in images.shape[2:]]
+        images = interpolate(images, size, mode="bilinear", align_corners=False)
+    return images
+
+
+def _load_lpips(net: str, weights: str | os.PathLike[str] | None) -> nn.Module:
+    try:
+        import lpips  # noqa: PLC0415  (an extra, and slow to import)
+    except ImportError as error:
+        raise missing_package("LPIPS", "lpips", "lpips", "use the distance l2") from error
+    try:
+        # The package prints and warns while it loads; neither is for the user.
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = lpips.LPIPS(net=net, verbose=False, pnet_rand=weights is not None)
+    except OSError as error:
+        raise SemanifoldError(
+            f"The weights of LPIPS's backbone {BACKBONES[net]} cannot be downloaded ({error}); fetch torchvision's file of it "
+            f"on another machine and put it into {Path(torch.hub.get_dir()) / 'checkpoints'}, or use the distance l2."
+        ) from error
+    if weights is not None:
+        _fill_backbone(model, Path(weights), net)
+    return model
+
+
+def _fill_backbone(model: Any, path: Path, net: str) -> None:
+    """Copy a torchvision state dict into the slices of an LPIPS backbone, whose modules keep torchvision's indices."""
+    try:
+        given = torch.load(path, map_location="cpu", weights_only=True)
+        held = model.net.state_dict()
+        found = {key: given["features." + key.split(".", 1)[1]] for key in held}
+        model.net.load_state_dict(found)
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise SemanifoldError(f"{path} does not hold torchvision's weights of {BACKBONES[net]}: {error}.") from error

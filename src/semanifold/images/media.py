@@ -1,0 +1,346 @@
+"""What people look at: pictures, video, gif, filmstrips and sheets of pictures.
+
+Everything here works on *frames*: 8-bit RGB pictures ``[h, w, 3]`` in a sequence, as :func:`to_uint8` makes them from a
+generator's output or :class:`FrameFolder` reads them from disk one at a time. Each file is written under a temporary name first.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from torch import Tensor
+
+from semanifold.core.errors import SemanifoldError
+from semanifold.storage.files import replacing
+
+Frame = NDArray[np.uint8]
+"""One picture, ``[h, w, 3]``, 8-bit sRGB."""
+Picture = NDArray[np.float32]
+"""A mask or a map, ``[h, w]``."""
+
+
+class Frames(Protocol):
+    """Pictures of one size: a list of frames, an array ``[n, h, w, 3]``, or a :class:`FrameFolder`."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Frame: ...
+
+
+ACCENT = (255, 122, 26)
+INK = (60, 60, 66)
+PAPER = (255, 255, 255)
+GAP = 4
+VIEWABLE = 512
+CAPTION = 22
+GIF_RATE = 20
+PALETTE_FRAMES = 12
+"""Frames, evenly over a gif, that decide its palette, about."""
+
+
+def to_uint8(images: Tensor) -> Frame:
+    """Turn generator pictures into 8-bit RGB.
+
+    Args:
+        images: ``[n, c, h, w]`` in [-1, 1] (values outside are clamped), c = 1 or 3.
+
+    Returns:
+        ``[n, h, w, 3]``.
+
+    Raises:
+        SemanifoldError: if the shape is another or a value is NaN.
+    """
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise SemanifoldError(f"Pictures are expected as [n, 1 or 3, height, width], but these are {list(images.shape)}.")
+    images = images.detach().float()
+    if bool(images.isnan().any()):
+        raise SemanifoldError("The generator's pictures hold NaN; the codes lie too far out, or the weights are damaged.")
+    levels = ((images.clamp(-1, 1) + 1) * 127.5).round().byte().cpu()
+    return levels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy()
+
+
+class FrameFolder:
+    """The frames of a folder, read when they are asked for, so that a long film needs no more memory than a short one."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        """List the frames that :func:`save_frames` wrote."""
+        self.paths = sorted(Path(folder).glob("frame_*.png"))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Frame:
+        with Image.open(self.paths[index]) as picture:
+            return np.asarray(picture.convert("RGB"))
+
+
+def save_png(picture: Frame | Image.Image, path: str | os.PathLike[str]) -> Path:
+    """Write one picture without loss."""
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    with replacing(path) as part:
+        image.save(part, format="PNG")
+    return Path(path)
+
+
+def save_frames(frames: Iterable[Frame], folder: str | os.PathLike[str], *, first: int = 0) -> list[Path]:
+    """Write frames as ``frame_0000.png`` and so on, without loss.
+
+    Args:
+        frames: the pictures.
+        folder: made if it is not there.
+        first: number of the first frame, to write a film in pieces.
+    """
+    folder = Path(folder)
+    folder.mkdir(exist_ok=True)
+    return [save_png(frame, folder / f"frame_{first + i:04d}.png") for i, frame in enumerate(frames)]
+
+
+def enlarge(frame: Frame | Image.Image, size: int) -> Image.Image:
+    """Resize with Lanczos so that the longer side is ``size`` pixels."""
+    image = frame if isinstance(frame, Image.Image) else Image.fromarray(frame)
+    scale = size / max(image.size)
+    target = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image if target == image.size else image.resize(target, Image.Resampling.LANCZOS)
+
+
+def save_mp4(
+    frames: Frames,
+    path: str | os.PathLike[str],
+    *,
+    fps: float = 24,
+    size: int | None = None,
+    ping_pong: bool = False,
+    loops: int = 1,
+) -> Path:
+    """Write H.264 video that every player shows (yuv420p, even sides, BT.709).
+
+    Args:
+        frames: the pictures.
+        path: the file.
+        fps: frames a second.
+        size: longer side in pixels; when None, small pictures are enlarged to 512 and others stay.
+        ping_pong: whether the film runs back to its start.
+        loops: how often the film runs through.
+    """
+    codec = ["-c:v", "libx264", "-crf", "14", "-preset", "medium", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+    size = max(VIEWABLE, *frames[0].shape[:2]) if size is None else size
+    colours = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709", "-color_primaries", "bt709"]
+    colours += ["-color_trc", "bt709"]
+    return _ffmpeg(frames, path, fps, size, [*colours, *codec, "-f", "mp4"], order(len(frames), ping_pong=ping_pong) * loops)
+
+
+def save_gif(
+    frames: Frames, path: str | os.PathLike[str], *, fps: float = 20, size: int | None = None, ping_pong: bool = False
+) -> Path:
+    """Write an endless gif with one palette for the whole clip and ordered dither, so that static parts do not flicker.
+
+    Of more than :data:`GIF_RATE` frames per second every second one is written: gifs are large, and few players show more.
+
+    Args:
+        frames: the pictures.
+        path: the file.
+        fps: frames per second; gif players keep time to a hundredth of a second and slow anything beyond 50 down.
+        size: longer side in pixels; 256 when None, or the pictures' own if that is larger, up to 512.
+        ping_pong: whether the film runs back to its start.
+    """
+    size = int(min(max(*frames[0].shape[:2], 256), VIEWABLE)) if size is None else size
+    halved = 2 if fps > GIF_RATE and len(frames) > 3 else 1
+    chosen = order(len(frames), ping_pong=ping_pong)[::halved]
+    # A palette of every frame takes as long as all the rest.
+    graph = f"split[a][b];[a]select=not(mod(n\\,{len(chosen) // PALETTE_FRAMES + 1})),palettegen=stats_mode=full[p];"
+    graph += "[b][p]paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
+    return _ffmpeg(frames, path, fps / halved, size, ["-filter_complex", graph, "-loop", "0", "-f", "gif"], chosen)
+
+
+def order(n: int, *, ping_pong: bool) -> list[int]:
+    """Return the order in which n frames are shown; back and forth, the ends are shown once."""
+    return [*range(n), *(range(n - 2, 0, -1) if ping_pong else ())]
+
+
+def _ffmpeg(frames: Frames, path: str | os.PathLike[str], fps: float, size: int, output: list[str], shown: list[int]) -> Path:
+    """Feed enlarged frames in an order to the bundled ffmpeg; both sides are made even."""
+    if not 0.1 <= fps <= 240:
+        raise SemanifoldError(f"fps is the number of frames per second, between 0.1 and 240, but it is {fps}.")
+    if not 2 <= size <= 8192:
+        raise SemanifoldError(f"size is the longer side of the film in pixels, between 2 and 8192, but it is {size}.")
+    import imageio_ffmpeg  # noqa: PLC0415  (slow to import)
+
+    first = enlarge(frames[0], size)
+    sides = (first.width // 2 * 2 or 2, first.height // 2 * 2 or 2)
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{sides[0]}x{sides[1]}", "-r", f"{fps:g}", "-i", "-"]
+    with replacing(path) as part:
+        command = [
+            imageio_ffmpeg.get_ffmpeg_exe(),
+            "-v",
+            "error",
+            "-y",
+            *source,
+            *output,
+            f"file:{part}",
+        ]  # a name with a colon is no protocol
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+            assert process.stdin is not None
+            assert process.stderr is not None
+            try:
+                for index in shown:
+                    process.stdin.write(enlarge(frames[index], size).resize(sides, Image.Resampling.LANCZOS).tobytes())
+                process.stdin.close()
+            except BrokenPipeError:
+                pass  # ffmpeg gave up; its own words say why
+            except BaseException:
+                process.kill()
+                raise
+            words = process.stderr.read().decode(errors="replace").strip()
+        if process.returncode != 0:
+            raise OSError(f"ffmpeg could not write {Path(path).name}: {(words or 'no reason given').splitlines()[-1]}")
+    return Path(path)
+
+
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return the font of all captions, of this height in pixels."""
+    return ImageFont.load_default(size)
+
+
+def show_mask(seed: Frame, mask: Picture, size: int) -> Image.Image:
+    """Return the seed with everything outside of the mask dimmed and the mask outlined.
+
+    Args:
+        seed: the unedited picture.
+        mask: ``[h, w]`` in [0, 1], any resolution.
+        size: longer side of the result.
+    """
+    image = enlarge(seed, size)
+    soft = Image.fromarray((np.clip(mask, 0, 1) * 255).astype(np.uint8)).resize(image.size, Image.Resampling.BICUBIC)
+    dimmed = Image.blend(image.convert("L").convert("RGB"), Image.new("RGB", image.size, PAPER), 0.55)
+    shown = Image.composite(image, dimmed, soft)
+    # distance to the contour, to first order: |m - 1/2| / |grad m|; the blur gives hard masks a gradient as wide as the line
+    width = max(2.0, size / 110)
+    level = np.asarray(soft.filter(ImageFilter.GaussianBlur(width)), dtype=np.float32) / 255 - 0.5
+    down, right = np.gradient(level)
+    line = np.clip(width / 2 + 0.5 - np.abs(level) / np.maximum(np.hypot(down, right), 1e-3), 0, 1)
+    outline = Image.fromarray((line * 255).astype(np.uint8))
+    return Image.composite(Image.new("RGB", image.size, ACCENT), shown, outline)
+
+
+def _row(tiles: Sequence[Image.Image]) -> Image.Image:
+    width = sum(tile.width for tile in tiles) + GAP * (len(tiles) - 1)
+    row = Image.new("RGB", (width, tiles[0].height), PAPER)
+    left = 0
+    for tile in tiles:
+        row.paste(tile, (left, 0))
+        left += tile.width + GAP
+    return row
+
+
+def evenly(n: int, count: int) -> list[int]:
+    """Return ``count`` indices spread evenly over ``range(n)``, both ends included, each once."""
+    return sorted({round(i) for i in np.linspace(0, n - 1, min(n, count))})
+
+
+def captioned(row: Image.Image, captions: Sequence[str]) -> Image.Image:
+    """Return a row of pictures of equal width with a short text below each."""
+    sheet = Image.new("RGB", (row.width, row.height + CAPTION), PAPER)
+    sheet.paste(row, (0, 0))
+    draw, step = ImageDraw.Draw(sheet), (row.width + GAP) / len(captions)
+    for i, caption in enumerate(captions):
+        draw.text((i * step + (step - GAP) / 2, row.height + 3), caption, fill=INK, font=font(13), anchor="ma")
+    return sheet
+
+
+def titled(picture: Image.Image, title: str) -> Image.Image:
+    """Return a picture with a line of text above it."""
+    sheet = Image.new("RGB", (picture.width, picture.height + CAPTION), PAPER)
+    sheet.paste(picture, (0, CAPTION))
+    ImageDraw.Draw(sheet).text((picture.width / 2, 2), title, fill=INK, font=font(14), anchor="ma")
+    return sheet
+
+
+def filmstrip(frames: Frames, seed: Frame, mask: Picture | None = None, *, count: int = 8, size: int = 160) -> Image.Image:
+    """Return a row of pictures: the seed with its mask, then evenly chosen frames (Yang et al. 2020, arXiv:2105.07273, Fig. 1).
+
+    Args:
+        frames: the film.
+        seed: the unedited picture.
+        mask: ``[h, w]`` in [0, 1]; without one the row begins with the first frame.
+        count: number of frames to show.
+        size: longer side of each picture.
+    """
+    chosen = [enlarge(frames[i], size) for i in evenly(len(frames), count)]
+    return _row(chosen if mask is None else [show_mask(seed, mask, size), *chosen])
+
+
+def stack_rows(rows: Sequence[Image.Image], labels: Sequence[str]) -> Image.Image:
+    """Return rows of pictures below one another, each with a short label at its left."""
+    letters = font(15)
+    margin = math.ceil(max(letters.getlength(label) for label in labels)) + 16 if any(labels) else 0
+    width, height = max(row.width for row in rows) + margin, sum(row.height for row in rows) + GAP * (len(rows) - 1)
+    sheet = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    top = 0
+    for row, label in zip(rows, labels, strict=True):
+        sheet.paste(row, (margin, top))
+        draw.text((margin - 8, top + row.height / 2), label, fill=INK, font=letters, anchor="rm")
+        top += row.height + GAP
+    return sheet
+
+
+def offsets_sheet(films: Sequence[tuple[float, Frames]], seed: Frame, mask: Picture | None, *, count: int = 8) -> Image.Image:
+    """Return one filmstrip per offset c, the largest change at the bottom (Yang et al. 2020, arXiv:2105.07273, Fig. 2).
+
+    Args:
+        films: offset and frames of each row.
+        seed: the unedited picture.
+        mask: ``[h, w]`` in [0, 1], or None.
+        count: frames a row.
+    """
+    ordered = sorted(films, key=lambda film: film[0])
+    rows = [filmstrip(frames, seed, mask, count=count, size=128) for _, frames in ordered]
+    return stack_rows(rows, [f"c = {offset:g}" for offset, _ in ordered])
+
+
+def contact_sheet(frames: Frames, labels: Sequence[str] = (), *, columns: int | None = None, size: int = 128) -> Image.Image:
+    """Return a grid of pictures, each with a short label below.
+
+    Args:
+        frames: the pictures.
+        labels: one per picture, or none at all.
+        columns: pictures a row; about as many as rows when None, a few more where it does not come out even.
+        size: longer side of each picture.
+    """
+    columns = columns or math.ceil(math.sqrt(len(frames) * 1.3))
+    columns = min(columns, len(frames))
+    tiles = [enlarge(frames[i], size) for i in range(len(frames))]
+    below = 20 if labels else GAP
+    cell = (tiles[0].width + GAP, tiles[0].height + below)
+    sheet = Image.new("RGB", (columns * cell[0] + GAP, math.ceil(len(tiles) / columns) * cell[1] + GAP), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for i, tile in enumerate(tiles):
+        left, top = GAP + i % columns * cell[0], GAP + i // columns * cell[1]
+        sheet.paste(tile, (left, top))
+        if labels:
+            draw.text((left + tile.width / 2, top + tile.height + 1), labels[i], fill=INK, font=font(13), anchor="ma")
+    return sheet
+
+
+def grid_film(films: Sequence[Frames], *, columns: int | None = None, size: int = 192) -> Frame:
+    """Return several films of one length side by side, as one film ``[n, height, width, 3]``.
+
+    Args:
+        films: the films.
+        columns: films a row; as square as it can be when None.
+        size: longer side of each film.
+    """
+    columns = columns or math.ceil(math.sqrt(len(films)))
+    grid = []
+    for moment in range(len(films[0])):
+        cells = [np.asarray(enlarge(film[moment], size)) for film in films]
+        cells += [np.full_like(cells[0], 255)] * (-len(cells) % columns)
+        grid.append(np.concatenate([np.concatenate(cells[i : i + columns], axis=1) for i in range(0, len(cells), columns)]))
+    return np.stack(grid)

@@ -1,0 +1,187 @@
+"""Plots of an edit: the heat map of its change, and the map of its codes.
+
+Made with matplotlib's figures directly, without pyplot, so that nothing depends on a display or on global state.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from semanifold.core.extras import apart_from, drawing, missing_package
+from semanifold.images.media import ACCENT, VIEWABLE, Frame, Frames, Picture, enlarge, save_png, show_mask
+from semanifold.storage.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.figure import Figure
+
+INK, ORANGE = "#3c3c42", "#{:02x}{:02x}{:02x}".format(*ACCENT)
+
+
+def mean_change(frames: Frames, seed: Frame) -> Picture:
+    """Return the mean absolute change ``[h, w]`` of the film from the seed, as a share of the full range 0..1."""
+    total = np.zeros(seed.shape[:2])
+    for i in range(len(frames)):
+        total += np.abs(frames[i].astype(np.float32) - seed).mean(-1)
+    return (total / len(frames) / 255).astype(np.float32)
+
+
+def heat_map(frames: Frames, seed: Frame, mask: Picture | None, path: str | os.PathLike[str]) -> Path:
+    """Write what :func:`heat_picture` draws to a PNG file."""
+    save_png(heat_picture(frames, seed, mask), path)
+    return Path(path)
+
+
+def heat_picture(frames: Frames, seed: Frame, mask: Picture | None, top: float | None = None) -> Frame:
+    """Draw the seed beside a map of where the film changes, with the mask's outline and the means inside and outside.
+
+    Args:
+        frames: the film.
+        seed: the unedited picture.
+        mask: ``[h, w]`` in [0, 1], or None.
+        top: change at the end of the colour scale, as a share of the full range, so that several maps have the same one; the
+            largest of this map when None.
+    """
+    with drawing():
+        return _heat_picture(frames, seed, mask, top)
+
+
+def _heat_picture(frames: Frames, seed: Frame, mask: Picture | None, top: float | None) -> Frame:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (slow to import)
+    from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
+
+    change = mean_change(frames, seed) * 100
+    height, width = change.shape
+    scale = 4.4 / max(height, width)
+    figure = Figure(figsize=(2 * width * scale + 1.2, height * scale + 0.5), dpi=120, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.imshow(enlarge(seed, VIEWABLE) if mask is None else show_mask(seed, mask, VIEWABLE))
+    most = max(float(change.max()) if top is None else 100 * top, 0.1)
+    image = right.imshow(change, cmap="magma", vmin=0, vmax=most, interpolation="bicubic")
+    left.set_title("seed" if mask is None else "seed and mask", fontsize=11, color=INK)
+    right.set_title("mean change over the path", fontsize=11, color=INK)
+    if mask is not None:
+        share = np.asarray(Image.fromarray(np.asarray(mask, dtype=np.float32)).resize((width, height), Image.Resampling.BOX))
+        if share.min() < 0.5 < share.max():
+            right.contour(share, levels=[0.5], colors="white", linewidths=1.6)
+        inside, outside = ((change * part).sum() / max(part.sum(), 1e-6) for part in (share, 1 - share))
+        right.set_title(f"mean change: {inside:.2f} % inside, {outside:.2f} % outside", fontsize=11, color=INK)
+    for axes in (left, right):
+        axes.set_axis_off()
+    _colour_bar(figure, image, right, "% of the full range")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _colour_bar(figure: Figure, mappable: ScalarMappable, axes: Axes, label: str) -> None:
+    bar = figure.colorbar(mappable, ax=axes, fraction=0.05, pad=0.03)
+    bar.set_label(label, fontsize=10, color=INK)
+    bar.ax.tick_params(labelsize=9, colors=INK)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+
+
+def plane(codes: NDArray[np.floating]) -> tuple[NDArray[np.floating], str] | None:
+    """Return codes ``[n, d]`` laid out on a plane ``[n, 2]`` by UMAP, and its name; None if n < 8.
+
+    UMAP: McInnes, Healy, Melville 2018, arXiv:1802.03426.
+    """
+    if len(codes) < 8:
+        return None
+    try:
+        # numba takes settings from the current folder, among them where it finds code that it compiled before
+        with warnings.catch_warnings(), apart_from(".numba_config.yaml", "numba"):
+            warnings.simplefilter("ignore")  # umap warns that a fixed seed means one thread
+            from umap import UMAP  # noqa: PLC0415  (slow to import, and an extra)
+
+            neighbours = min(15, len(codes) - 2)
+            layout = UMAP(n_neighbors=neighbours, min_dist=0.3, init="pca", random_state=0).fit_transform(
+                np.asarray(codes, dtype=np.float64)
+            )
+    except ImportError as error:
+        raise missing_package("The map by UMAP", "umap-learn", "umap") from error
+    return np.asarray(layout), "UMAP: neighbours stay neighbours"
+
+
+def principal_plane(codes: NDArray[np.floating]) -> tuple[NDArray[np.floating], str]:
+    """Return codes ``[n, d]`` on the plane ``[n, 2]`` of their two principal components, and the share of variance of each."""
+    centred = np.asarray(codes, dtype=np.float64) - codes.mean(0)
+    left, spread, _ = np.linalg.svd(centred, full_matrices=False)
+    layout = np.zeros((len(codes), 2))
+    layout[:, : min(2, len(spread))] = (left * spread)[:, :2]
+    shares = (*(spread**2 / max(float((spread**2).sum()), 1e-30))[:2], 0.0)[:2]
+    return layout, f"the codes by PCA: {shares[0]:.0%} of their variance across, {shares[1]:.0%} up"
+
+
+def first_equals(codes: NDArray[np.floating]) -> list[int]:
+    """Return for each code the index of the first one that equals it but for rounding.
+
+    UMAP puts equal codes at different places; a path that comes back to its seed must be drawn so.
+    """
+    near = 1e-5 * np.abs(codes - codes.mean(0)).max()
+    return [int((np.abs(codes[: i + 1] - codes[i]).max(1) <= near).argmax()) for i in range(len(codes))]
+
+
+def path_plot(
+    codes: Sequence[NDArray[np.floating]], t: NDArray[np.floating], path: str | os.PathLike[str], *, umap: bool = False
+) -> Path:
+    """Plot the codes of a path on a plane by PCA and, if asked for, by UMAP, coloured by t, the seed (t = 0) marked.
+
+    PCA shows how straight a path is; UMAP shows which codes are neighbours, and may bend a straight path.
+
+    Args:
+        codes: ``[n, d]`` for each picture that the path begins at.
+        t: ``[n]``.
+        path: the PNG file.
+        umap: draw the map by UMAP as well; it compiles for up to half a minute.
+
+    Raises:
+        SemanifoldError: if umap-learn is not installed.
+    """
+    joined = np.concatenate(list(codes))
+    first = first_equals(joined)
+    once = sorted(set(first))
+    layouts = [principal_plane(joined[once])]
+    if umap and (found := plane(joined[once])) is not None:
+        layouts.append(found)
+    with drawing(), replacing(path) as part:
+        _path_figure(
+            codes, t, [layout[[once.index(i) for i in first]] for layout, _ in layouts], [how for _, how in layouts]
+        ).savefig(part, format="png")
+    return Path(path)
+
+
+def _path_figure(
+    codes: Sequence[NDArray[np.floating]], t: NDArray[np.floating], layouts: Sequence[NDArray[np.floating]], how: Sequence[str]
+) -> Figure:
+    """Draw codes side by side in several layouts ``[n, 2]``, each under how it was made."""
+    from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
+
+    points = None
+    figure = Figure(figsize=(5.2 * len(layouts) + 0.8, 5), dpi=120, layout="constrained")
+    panels = figure.subplots(1, len(layouts), squeeze=False)[0]
+    for axes, layout, title in zip(panels, layouts, how, strict=True):
+        for placed in np.split(layout, len(codes)):
+            axes.plot(*placed.T, color="#c8c8d0", linewidth=1.2, zorder=1)
+            points = axes.scatter(*placed.T, c=t, cmap="viridis", s=46, edgecolors="white", linewidths=0.8, zorder=2)
+            seed = placed[int(np.abs(t).argmin())]
+            axes.scatter(*seed, s=150, facecolors="none", edgecolors=ORANGE, linewidths=2, zorder=3)
+            axes.annotate("seed", seed, xytext=(10, 10), textcoords="offset points", color=ORANGE)
+        axes.set_title(title, fontsize=11, color=INK)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.spines[:].set_color("#d0d0d6")
+        axes.margins(0.12)
+    assert points is not None
+    _colour_bar(figure, points, panels[-1], "t")
+    return figure

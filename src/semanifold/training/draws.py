@@ -1,0 +1,145 @@
+"""The random draws of a training: codes, paths and signed magnitudes from one generator whose state can be kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from semanifold.core.errors import SemanifoldError
+from semanifold.generators.base import Generator
+from semanifold.generators.stylegan2.network import StyleGAN2
+from semanifold.generators.wrapped import Wrapped
+from semanifold.core.latents import Latents
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What one step needs.
+
+    Attributes:
+        latents: n codes in the space of the paths.
+        index: ``[n]`` which path each takes.
+        magnitude: ``[n]`` how far, signed.
+    """
+
+    latents: Latents
+    index: Tensor
+    magnitude: Tensor
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def part(self, number: int, of: int) -> Draw:
+        """Return one of ``of`` equal parts."""
+        size = len(self) // of
+        rows = slice(number * size, (number + 1) * size)
+        return Draw(self.latents[rows], self.index[rows], self.magnitude[rows])
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Where codes are drawn from.
+
+    Attributes:
+        space: the space that they are carried over into.
+        z_truncation: t; coordinates of z come from the normal distribution cut to ``[-t, t]``, as published. None for no cut.
+        psi: codes of w are pulled towards the mean: 1 leaves them, 0 gives the mean.
+        classes: classes to draw from, each as often as another; all of them when empty.
+    """
+
+    space: str = "z"
+    z_truncation: float | None = None
+    psi: float = 1.0
+    classes: tuple[int, ...] = ()
+
+    def check(self, generator: Generator) -> None:
+        """Refuse what this generator cannot do.
+
+        Raises:
+            SemanifoldError: for a space, truncation or class that it does not have.
+        """
+        generator.check_space(self.space)
+        if self.psi != 1 and not isinstance(generator, StyleGAN2):
+            raise SemanifoldError(f"{generator.name} has no mean to truncate towards; leave the truncation out.")
+        if self.psi != 1 and self.space == "z":
+            raise SemanifoldError("A truncation by psi pulls codes of w; train in w or w+, or cut z by --z-truncation.")
+        if not -2 <= self.psi <= 2:
+            raise SemanifoldError(f"The truncation psi is between 0 (the mean picture) and 1 (no change), but got {self.psi:g}.")
+        if self.z_truncation is not None and not self.z_truncation > 0:
+            raise SemanifoldError(f"The cut of z must be above 0, but got {self.z_truncation:g}.")
+        if self.z_truncation is not None and not is_normal(generator):
+            raise SemanifoldError(f"The codes of {generator.name} are not normal, so they cannot be cut; leave it out.")
+        if self.classes and not generator.classes:
+            raise SemanifoldError(f"{generator.name} is not class-conditional; leave the classes out.")
+        for wanted in self.classes:
+            if not 0 <= wanted < generator.classes:
+                raise SemanifoldError(f"There is no class {wanted}: {generator.name} has classes 0..{generator.classes - 1}.")
+
+    @torch.no_grad()
+    def codes(self, generator: Generator, n: int, draw: torch.Generator) -> Latents:
+        """Draw n codes, the labels of a class-conditional generator among them, and carry them into the space."""
+        first, shape = next(iter(generator.spaces.items()))
+        if self.z_truncation is not None:
+            values = cut_normal((n, *shape), self.z_truncation, draw)
+        elif is_normal(generator):
+            values = torch.randn((n, *shape), generator=draw)
+        else:  # the generator's own way, a seed at a time
+            seeds = torch.randint(2**62, (n,), generator=draw).tolist()
+            values = torch.stack([generator.draw(seed) for seed in seeds])
+        labels = None
+        if generator.classes:
+            choice = torch.tensor(self.classes or range(generator.classes))
+            rows = choice[torch.randint(len(choice), (n,), generator=draw)]
+            labels = one_hot(rows, generator.classes).to(generator.device, generator.dtype)
+        latents = Latents(values.to(generator.device, generator.dtype), first, labels)
+        if self.psi != 1 and isinstance(generator, StyleGAN2):
+            latents = generator.truncate(generator.convert(latents, self.space), self.psi)
+        return generator.convert(latents, self.space)
+
+
+def is_normal(generator: Generator) -> bool:
+    """Whether its codes are standard normal."""
+    if isinstance(generator, Wrapped):
+        return generator.prior == "normal"
+    return type(generator).draw is Generator.draw
+
+
+def cut_normal(shape: tuple[int, ...], cut: float, draw: torch.Generator) -> Tensor:
+    """Return standard normal numbers cut to ``[-cut, cut]``, float32, by the inverse of their distribution function."""
+    edge = torch.special.ndtr(torch.tensor(-cut, dtype=torch.float64))
+    uniform = torch.rand(shape, generator=draw, dtype=torch.float64)
+    return torch.special.ndtri(edge + uniform * (1 - 2 * edge)).clamp(-cut, cut).float()
+
+
+def draw_step(
+    generator: Generator, prior: Prior, paths: int, magnitudes: tuple[float, float], n: int, draw: torch.Generator
+) -> Draw:
+    """Draw n samples: the path uniform, the length of the step uniform in a range, its sign fair.
+
+    The published code draws the sign from a pool with probabilities proportional to the place in it, 70 % positive; the paper
+    means a fair one.
+
+    Args:
+        generator: whose codes are drawn.
+        prior: how.
+        paths: K.
+        magnitudes: least and greatest length of a step.
+        n: number of samples.
+        draw: source of all the randomness, on the CPU, so that devices and processes agree.
+    """
+    latents = prior.codes(generator, n, draw)
+    index = torch.randint(paths, (n,), generator=draw)
+    low, high = magnitudes
+    length = low + (high - low) * torch.rand(n, generator=draw)
+    sign = 2 * torch.randint(2, (n,), generator=draw) - 1
+    magnitude = (sign * length).to(latents.values)
+    return Draw(latents, index.to(magnitude.device), magnitude)
+
+
+def usual_distance(generator: Generator, prior: Prior, *, samples: int = 256) -> float:
+    """Return the median distance between two random codes, the length that steps are compared with."""
+    codes = prior.codes(generator, samples, torch.Generator().manual_seed(0)).values
+    return float(torch.pdist(codes.float().flatten(1)).median())

@@ -1,0 +1,140 @@
+"""In words: what has changed between two pictures of one of the bundled faces, read by the attribute network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semanifold.core.errors import SemanifoldError
+from semanifold.worlds.faces.attribute_network import attribute_network
+from semanifold.worlds.faces.factors import FACTORS, REGIONS, factor_index
+
+__all__ = ["CHANGES", "Change", "describe_change"]
+
+CERTAIN = 2.0
+"""A change counts from this many times the reader's error on: 1 in 100 readings of a factor that stayed is wrong by that much."""
+LEAST = 0.05
+"""A change of less than this share of the factor's range is not worth a word."""
+SHARE = 0.25
+"""A change that is smaller than this share of the largest one is left out."""
+BOTH = 0.5
+"""A change the other way is named as well if it is at least this share of the larger one."""
+READABLE = (-0.5, 1.5)
+"""What the reader may make of a picture; a factor at the end of its range can still be seen to go on."""
+BATCH = 64
+_LIDS, _SHUT = factor_index("eye_opening"), 0.15
+_BEHIND_LIDS = [factor_index(name) for name in ("iris_hue", "gaze_x", "gaze_y")]
+
+
+@dataclass(frozen=True)
+class Change:
+    """How people speak about the change of a factor.
+
+    Args:
+        what: the part of the picture, such as ``"the mouth"``.
+        more: what it does as the factor rises, such as ``"opens"``.
+        less: what it does as the factor falls.
+        error: root mean square error of the attribute network on held-out renders, as a share of the range.
+    """
+
+    what: str
+    more: str
+    less: str
+    error: float
+
+
+CHANGES: dict[str, Change] = {
+    "skin_tone": Change("the skin", "darkens", "grows paler", 0.022),
+    "face_width": Change("the face", "widens", "narrows", 0.035),
+    "jaw": Change("the jaw", "grows square", "grows pointed", 0.043),
+    "hair_tone": Change("the hair", "lightens", "darkens", 0.022),
+    "hair_length": Change("the hair", "grows longer", "grows shorter", 0.037),
+    "hair_volume": Change("the hair", "gains volume", "loses volume", 0.022),
+    "fringe": Change("the fringe", "grows fuller", "recedes", 0.037),
+    "eye_size": Change("the eyes", "grow larger", "grow smaller", 0.047),
+    "eye_opening": Change("the eyes", "open", "close", 0.045),
+    "iris_hue": Change("the irises", "turn bluer", "turn browner", 0.094),
+    "gaze_x": Change("the gaze", "moves right", "moves left", 0.090),
+    "gaze_y": Change("the gaze", "rises", "drops", 0.084),
+    "eye_spacing": Change("the eyes", "move apart", "move together", 0.043),
+    "brow_height": Change("the brows", "rise", "sink", 0.046),
+    "brow_tilt": Change("the brows", "look more worried", "look angrier", 0.068),
+    "brow_thickness": Change("the brows", "grow thicker", "grow thinner", 0.060),
+    "nose_length": Change("the nose", "lengthens", "shortens", 0.043),
+    "nose_width": Change("the nose", "widens", "narrows", 0.067),
+    "mouth_width": Change("the mouth", "widens", "narrows", 0.056),
+    "smile": Change("the smile", "grows", "fades", 0.052),
+    "mouth_opening": Change("the mouth", "opens", "closes", 0.034),
+    "lip_fullness": Change("the lips", "grow fuller", "grow thinner", 0.076),
+    "lip_colour": Change("the lips", "redden", "lose colour", 0.065),
+    "yaw": Change("the head", "turns right", "turns left", 0.018),
+    "pitch": Change("the head", "rises", "bows", 0.024),
+    "light_side": Change("the light", "moves right", "moves left", 0.027),
+    "light_warmth": Change("the light", "grows warmer", "grows cooler", 0.024),
+    "background_hue": Change("the background", "turns pinker", "turns bluer", 0.020),
+    "background_tone": Change("the background", "lightens", "darkens", 0.018),
+}
+"""By factor, in the order of :data:`~semanifold.worlds.faces.factors.FACTORS`; left and right are those of the picture. Errors
+follow from the table of R² in ``docs/faces.md``: sqrt((1 - R²) / 12), since factors are uniform in [0, 1]."""
+
+
+def describe_change(frames: Tensor, reference: Tensor, most: int = 3, region: str = "") -> str:
+    """Say what changes in a sequence of pictures of one of the bundled faces, the plainest change first.
+
+    The plainest is the largest as a multiple of the error with which the network reads the factor: what is read best is what
+    moves most of the picture, so that a head that turns comes before lips and brows that are read differently as it turns.
+
+    Every factor counts where it is farthest from the reference, and only if that is farther than the attribute network errs
+    (:data:`CERTAIN`) and not small beside the largest change (:data:`SHARE`). Gaze and colour of the eyes do not count while the
+    lids are shut. The network knows the bundled world only; pictures of any other generator get words that mean nothing.
+
+    Args:
+        frames: ``[n, 3, h, w]`` in [-1, 1], not clamped, of any size.
+        reference: ``[1, 3, h, w]``, the unedited picture.
+        most: how many factors to name, at most.
+        region: name those of this region of the face only, where no others can change; all if it is no region.
+
+    Returns:
+        Such as ``"the mouth opens (+30 % of its range), the smile grows (+12 %)"``; empty when nothing is certain to change.
+
+    Raises:
+        SemanifoldError: if the pictures have no three channels, or there is no frame or not one reference.
+    """
+    if frames.ndim != 4 or not len(frames) or frames.shape[1] != 3 or reference.shape[:2] != (1, 3):
+        raise SemanifoldError(
+            f"Pictures [n, 3, h, w] and one reference [1, 3, h, w] are expected, but these are {list(frames.shape)} and "
+            f"{list(reference.shape)}."
+        )
+    read, usual = _read(frames), _read(reference)
+    change = read - usual
+    shut = (torch.minimum(read, usual)[:, _LIDS] < _SHUT).nonzero()
+    change[shut, _BEHIND_LIDS] = 0
+    errors = torch.tensor([CHANGES[factor.name].error for factor in FACTORS])
+    least = (CERTAIN * errors).clamp(min=LEAST)
+    rise, fall = change.amax(0).clamp(min=0), change.amin(0).clamp(max=0)
+    largest = torch.maximum(rise, -fall)
+    if region in REGIONS:
+        largest = largest * torch.tensor([factor.region == region for factor in FACTORS])
+    least = torch.maximum(least, SHARE * largest.max())
+    columns = [i for i in (largest / errors).argsort(descending=True).tolist() if largest[i] >= least[i]][:most]
+    words = []
+    for i in columns:
+        seen = max(float(least[i]), BOTH * float(largest[i]))
+        sides = [value for value in sorted((float(rise[i]), float(fall[i])), key=abs, reverse=True) if abs(value) >= seen]
+        words.append(_phrase(CHANGES[FACTORS[i].name], sides, of="" if words else " of its range"))
+    return ", ".join(words)
+
+
+@torch.no_grad()
+def _read(images: Tensor) -> Tensor:
+    """Return the factors ``[n, F]`` of pictures on the CPU, nominally in [0, 1]: beyond, a mouth that gapes goes on opening."""
+    network = attribute_network(str(images.device))
+    return torch.cat([network(part.float().clamp(-1, 1)).clamp(*READABLE).cpu() for part in images.split(BATCH)])
+
+
+def _phrase(change: Change, sides: list[float], of: str) -> str:
+    """Return ``"the mouth opens (+30 %)"``, or for two sides ``"the mouth opens and closes (+30 %, -20 %)"``."""
+    verbs = " and ".join(change.more if value > 0 else change.less for value in sides)
+    return f"{change.what} {verbs} ({', '.join(f'{value:+.0%}'.replace('%', ' %') for value in sides)}{of})"
