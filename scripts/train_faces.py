@@ -210,9 +210,9 @@ def draw(model: StyleGAN2, w: Tensor, low_precision: bool) -> Tensor:
     """Return the pictures of one ``w`` a face, with random noise inputs."""
     ws = w[:, None].expand(-1, model.spaces["w+"][0], -1)
     if not low_precision:
-        return model.images(Latents(ws, "w+"), noise="random")
+        return model.images(Latents(ws, "w+"), noise=torch.default_generator)
     params = {k: v.bfloat16() for k, v in model.named_parameters()} | {k: v.bfloat16() for k, v in model.named_buffers()}
-    return functional_call(model, params, (Latents(ws.bfloat16(), "w+"),), {"noise": "random"}).float()
+    return functional_call(model, params, (Latents(ws.bfloat16(), "w+"),), {"noise": torch.default_generator}).float()
 
 
 Parts = dict[str, nn.Module | torch.optim.Optimizer]

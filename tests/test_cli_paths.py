@@ -280,7 +280,7 @@ def test_a_moved_traversal_is_still_ranked(done, tmp_path):
 
 def test_a_killed_walk_goes_on_and_keeps_what_is_done(tmp_path):
     words = ["traverse", "set.safetensors", "--seeds", "0-1", "--generator", "toy.py:snail", "--out", "walk", "--no-films"]
-    code = f"from semanifold import cli; cli.COMMANDS.update({COMMANDS!r}); raise SystemExit(cli.main({words!r}))"
+    code = f"from semanifold.app import cli; cli.COMMANDS.update({COMMANDS!r}); raise SystemExit(cli.main({words!r}))"
     slowly = os.environ | {"SNAIL": "0.3"}
     process = subprocess.Popen([sys.executable, "-c", code], env=slowly, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     finished = []

@@ -437,7 +437,7 @@ def test_a_reconstructor_of_another_size_is_refused(published, capsys):
 
 
 def test_help_imports_nothing_heavy():
-    code = f"import sys; from semanifold import cli; cli.COMMANDS['train'] = {TRAIN!r}; cli.command_class('train')\n"
+    code = f"import sys; from semanifold.app import cli; cli.COMMANDS['train'] = {TRAIN!r}; cli.command_class('train')\n"
     code += "print([m for m in ('accelerate', 'tensorboard', 'torchvision', 'transformers') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

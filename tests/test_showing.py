@@ -234,7 +234,7 @@ def test_a_bar_appears_before_a_first_step_that_takes_long(monkeypatch: pytest.M
 @pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals")
 def test_a_terminal_without_a_size_gets_its_bars() -> None:
     code = (
-        "import time; from semanifold import progress; progress.PATIENCE = 0.01\n"
+        "import time; from semanifold.core import progress; progress.PATIENCE = 0.01\n"
         "with progress.ProgressBar('thinking') as bar:\n"
         "    for step in range(1, 6): bar({'step': step, 'steps': 5}); time.sleep(0.25)\n"
     )

@@ -258,8 +258,15 @@ def test_noise() -> None:
     torch.testing.assert_close(generator.images(latents, noise=own), const)
     torch.testing.assert_close(generator.images(latents, noise=[m * 0 for m in own]), generator.images(latents, noise="none"))
     pair = Latents(latents.values.expand(2, -1, -1), "w+")
-    random = generator.images(pair, noise="random")
+    random = generator.images(pair, noise=torch.Generator().manual_seed(3))
     assert (random[0] - random[1]).abs().max() > 1e-3
+    state = torch.get_rng_state()
+    assert torch.equal(generator.with_noise("random", 3).images(pair), random)
+    assert torch.equal(torch.get_rng_state(), state), "the global random numbers are not touched"
+    assert torch.equal(generator.with_noise("none").images(latents), generator.images(latents, noise="none"))
+    assert torch.equal(generator.images(latents), const), "the generator itself keeps its noise"
+    with pytest.raises(SemanifoldError, match="no noise 'loud'"):
+        generator.with_noise("loud")
     drawn = generator.draw_noise(4)
     assert all(torch.equal(a, b) for a, b in zip(drawn, generator.draw_noise(4)))
     apart = [torch.stack([a, b])[:, None] for a, b in zip(drawn, own)]

@@ -43,7 +43,7 @@ def test_sefa_directions_are_right_singular_vectors_of_the_stacked_unit_rows() -
 def test_style_weights_of_a_stylegan2_are_those_of_the_chosen_convolutions() -> None:
     generator = StyleGAN2(StyleGAN2Config(size=16, z_dim=8, w_dim=8, channels=(6, 5, 4)))
     state = generator.state_dict()
-    found = baselines.style_weights(generator, (1, 3))
+    found = generator.affine_maps("w+", (1, 3))
     expected = [state["convs.1.affine.weight"], state["convs.2.affine.weight"]]
     assert len(found) == 2
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))

@@ -98,7 +98,7 @@ def test_principal_components_of_styles_are_those_of_their_covariance(network: S
     assert (agreement.diagonal() > 0.9).all()
     with pytest.raises(SemanifoldError, match="1 to 6 such"):
         principal_paths(network, "s", 7)
-    with pytest.raises(SemanifoldError, match="from w to s"):
+    with pytest.raises(SemanifoldError, match="styles already, which no map of"):
         sefa_paths(network, 3, space="s")
 
 

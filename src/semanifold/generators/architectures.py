@@ -1,28 +1,25 @@
-"""The table of the networks that can be loaded: how to know each by its keys, translate its files, and make it."""
+"""The table of the networks that can be loaded, and finding in a file which of them it holds."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, near_names, shown
-from semanifold.generators import pix2pixhd, proggan, sngan
-from semanifold.generators.biggan import layout as biggan_layout
-from semanifold.generators.biggan.network import BigGAN, BigGANConfig
-from semanifold.generators.inputs import read_options
-from semanifold.generators.pix2pixhd import Pix2PixHD, Pix2PixHDConfig
-from semanifold.generators.proggan import ProgGAN, ProgGANConfig
-from semanifold.generators.sngan import SNGAN, SNGANConfig
+from semanifold.generators.architecture import Architecture, Found, State
+from semanifold.generators.base import Generator
+from semanifold.generators.biggan.layout import BIGGAN
+from semanifold.generators.pix2pixhd import PIX2PIXHD
+from semanifold.generators.proggan import PROGGAN
+from semanifold.generators.sngan import SNGANS
 from semanifold.generators.states import Say, assembled
-from semanifold.generators.stylegan2 import layouts as stylegan2_layouts
-from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
+from semanifold.generators.stylegan2.architecture import STYLEGAN2
 from semanifold.storage.checkpoints import Held, Weights, materialised, place_of, read_header
 from semanifold.storage.containers import Contents
 from semanifold.storage.records import checked
@@ -30,178 +27,16 @@ from semanifold.storage.records import checked
 FORMAT = "semanifold-generator-1"
 OWN = "semanifold"
 
-Loadable = StyleGAN2 | BigGAN | ProgGAN | SNGAN | Pix2PixHD
-"""A generator that files hold; every one has a ``config``, a frozen dataclass of plain values."""
-
-State = dict[str, Tensor]
 Config = TypeVar("Config")
 
-
-@dataclass(frozen=True)
-class Found:
-    """What a file holds, for the translation.
-
-    Attributes:
-        layout: short name of the layout of the state.
-        state: tensors by name, and objects that semanifold does not know.
-        latent_avg: mean w beside them.
-        settings: what the file says about the network, by path.
-        folder: folder of the file.
-        say: gets what was drawn, estimated or left out.
-    """
-
-    layout: str
-    state: State
-    latent_avg: Tensor | None
-    settings: Mapping[str, object]
-    folder: Path
-    say: Say
+ARCHITECTURES: tuple[Architecture, ...] = (STYLEGAN2, BIGGAN, PROGGAN, SNGANS, PIX2PIXHD)
+"""Every network that can be loaded; a new one is one more name here."""
 
 
-def _sizes(config: Any) -> int:
-    return len(config.channels)
+def row_of(generator: Generator) -> Architecture | None:
+    """Return the row of a generator; None of one that no file holds, such as a wrapped one."""
+    return next((row for row in ARCHITECTURES if type(generator) is row.make), None)
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """A network that can be loaded.
-
-    Attributes:
-        name: what the headers of our own files call it.
-        kind: what people call it.
-        title: the same with its article.
-        layouts: whose code writes files of it, by the short name of the layout.
-        mark: pattern of keys that every file of it has; what lies before one of them in a file lies before all keys.
-        recognise: names the layout of a state dict by its keys, or returns None.
-        translate: turns a foreign state dict of one of these layouts into configuration and state of ours.
-        config: class of its configuration.
-        make: its class.
-        depth: number of layers that a configuration asks for; a network has at least as many tensors.
-    """
-
-    name: str
-    kind: str
-    title: str
-    layouts: Mapping[str, str]
-    mark: str
-    recognise: Callable[[Mapping[str, object]], str | None]
-    translate: Callable[[Found], tuple[Any, State]]
-    config: type[Any]
-    make: Callable[..., Loadable]
-    depth: Callable[[Any], int] = _sizes
-
-
-def _by_key(layout: str, mark: re.Pattern[str]) -> Callable[[Mapping[str, object]], str | None]:
-    """Recognise the only layout of an architecture by one key."""
-    return lambda state: layout if any(mark.fullmatch(key) for key in state) else None
-
-
-def _stylegan2(found: Found) -> tuple[StyleGAN2Config, State]:
-    state, settings, say = found.state, found.settings, found.say
-    match found.layout:
-        case "rosinality":
-            return stylegan2_layouts.from_rosinality(state, found.latent_avg, say=say)
-        case "genforce":
-            return stylegan2_layouts.from_genforce(state, say=say)
-        case "tensorflow":
-            config, ours = stylegan2_layouts.from_tensorflow(state, say=say)
-            return dataclasses.replace(config, clamp=_number(settings.get("conv_clamp"), "conv_clamp")), ours
-        case "ada":
-            clamp = _number(_only(settings, r"synthesis\.b\d+\.(conv[01]|torgb)\.conv_clamp"), "conv_clamp")
-            if (kind := _only(settings, r"synthesis\.b\d+\.conv[01]\.activation")) not in (None, "lrelu"):
-                raise SemanifoldError(f"It uses the activation {shown(str(kind))!r}; only 'lrelu' is supported.")
-            width = _number(settings.get("mapping.z_dim"), "width of z")
-            config, ours = stylegan2_layouts.from_ada(state, clamp=clamp, z_dim=None if width is None else int(width), say=say)
-            gain = _number(_only(settings, r"mapping\.fc\d+\.bias_gain"), "learning rate of the mapping network")
-            return dataclasses.replace(config, mapping_lr=gain or config.mapping_lr), ours
-    raise SemanifoldError("It holds tensors of semanifold without their configuration; convert the original file again.")
-
-
-def _only(settings: Mapping[str, object], pattern: str) -> object:
-    """Return the one value that all settings of a kind agree on."""
-    values = {shown(str(value)): value for key, value in settings.items() if re.fullmatch(pattern, key)}
-    if len(values) > 1:
-        raise SemanifoldError(f"Its layers have different settings ({', '.join(values)}), which is not supported.")
-    return next(iter(values.values()), None)
-
-
-def _number(value: object, what: str) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, int | float) and 0 < value < 1e9:
-        return float(value)
-    raise SemanifoldError(f"Its {what} is {shown(str(value))!r}, where a positive number is expected.")
-
-
-def _biggan(found: Found) -> tuple[BigGANConfig, State]:
-    return biggan_layout.from_published(found.state, biggan_layout.read_arguments(found.folder), say=found.say)
-
-
-ARCHITECTURES = (
-    Architecture(
-        name="stylegan2",
-        kind="StyleGAN2",
-        title="a StyleGAN2 generator",
-        layouts={
-            "rosinality": "rosinality/stylegan2-pytorch",
-            "ada": "NVIDIA stylegan2-ada-pytorch or stylegan3",
-            "genforce": "genforce",
-            "tensorflow": "NVIDIA stylegan2 (TensorFlow)",
-        },
-        mark=stylegan2_layouts.MARK,
-        recognise=stylegan2_layouts.recognise,
-        translate=_stylegan2,
-        config=StyleGAN2Config,
-        make=StyleGAN2,
-        depth=lambda config: config.mapping_layers + len(config.channels),
-    ),
-    Architecture(
-        name="biggan",
-        kind="BigGAN",
-        title="a BigGAN generator",
-        layouts={"biggan-pytorch": "ajbrock/BigGAN-PyTorch"},
-        mark=biggan_layout.MARK.pattern,
-        recognise=_by_key("biggan-pytorch", biggan_layout.MARK),
-        translate=_biggan,
-        config=BigGANConfig,
-        make=BigGAN,
-    ),
-    Architecture(
-        name="proggan",
-        kind="Progressive GAN",
-        title="a Progressive GAN generator",
-        layouts={"pytorch": "the PyTorch port of CelebA-HQ (ptrblck/prog_gans_pytorch_inference)"},
-        mark=proggan.MARK.pattern,
-        recognise=_by_key("pytorch", proggan.MARK),
-        translate=lambda found: proggan.from_published(found.state, say=found.say),
-        config=ProgGANConfig,
-        make=ProgGAN,
-    ),
-    Architecture(
-        name="sngan",
-        kind="SN-GAN",
-        title="an SN-GAN generator",
-        layouts={"latent-discovery": "GANLatentDiscovery, Navigan or WarpedGANSpace"},
-        mark=sngan.MARK.pattern,
-        recognise=_by_key("latent-discovery", sngan.MARK),
-        translate=lambda found: sngan.from_published(found.state, say=found.say),
-        config=SNGANConfig,
-        make=SNGAN,
-    ),
-    Architecture(
-        name="pix2pixhd",
-        kind="pix2pixHD",
-        title="a pix2pixHD generator",
-        layouts={"published": "NVIDIA pix2pixHD, or pytorch-CycleGAN-and-pix2pix"},
-        mark=pix2pixhd.MARK.pattern,
-        recognise=_by_key("published", pix2pixhd.MARK),
-        translate=lambda found: pix2pixhd.from_published(found.state, read_options(found.folder), say=found.say),
-        config=Pix2PixHDConfig,
-        make=Pix2PixHD,
-        depth=pix2pixhd.layers_in,
-    ),
-)
-"""Every network that can be loaded; a new one is one more row."""
 
 OTHERS = [
     ("a StyleGAN3 generator", r"synthesis\.input\.freqs"),
@@ -286,7 +121,7 @@ def other_network(names: Iterable[str], *, anywhere: bool = False) -> str | None
     )
 
 
-def generator_of(network: Network, contents: Contents, folder: Path, words: Mapping[str, str], say: Say) -> Loadable:
+def generator_of(network: Network, contents: Contents, folder: Path, words: Mapping[str, str], say: Say) -> Generator:
     """Make the generator that a file holds, float32 on the CPU.
 
     Args:

@@ -14,16 +14,12 @@ from typing import Any, Literal, get_args
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, first_line, near_names, of_type, shown
 from semanifold.core.world import bundled, worlds
-from semanifold.generators.architectures import ARCHITECTURES, FORMAT, Loadable, generator_of, identify, other_network
+from semanifold.generators.architectures import ARCHITECTURES, FORMAT, generator_of, identify, other_network, row_of
 from semanifold.generators.base import Generator
-from semanifold.generators.pix2pixhd import Pix2PixHD
 from semanifold.generators.states import Say, silent
-from semanifold.generators.stylegan2.export import as_nvidia, as_rosinality
-from semanifold.generators.stylegan2.network import StyleGAN2
 from semanifold.generators.wrapped import Wrapped, check_steady
 from semanifold.storage import zoo
 from semanifold.storage.checkpoints import Held, hold, read_header
@@ -54,7 +50,7 @@ def _bundled(name: str) -> Generator:
             f"The weights of the generator '{name}' are not in this installation; use 'analytic', or install again."
         )
     generator = load_file(file, name=name)
-    return generator.with_inputs(world.maps()) if isinstance(generator, Pix2PixHD) else generator
+    return generator.with_inputs(world.maps()) if generator.takes_inputs else generator
 
 
 def load_generator(
@@ -114,7 +110,7 @@ def load_generator(
         generator = load_file(text, sha256=sha256, say=say)
     if inputs is not None:
         named = bundled().get(os.fspath(inputs))
-        if named is not None and isinstance(generator, Pix2PixHD) and not os.path.exists(inputs):
+        if named is not None and generator.takes_inputs and not os.path.exists(inputs):
             generator = generator.with_inputs(named.maps())
         else:
             generator = generator.with_folder(inputs, say=say)
@@ -129,12 +125,14 @@ def load_generator(
         ) from error
 
 
-def load_file(path: str | os.PathLike[str], *, sha256: str | None = None, name: str | None = None, say: Say = silent) -> Loadable:
+def load_file(
+    path: str | os.PathLike[str], *, sha256: str | None = None, name: str | None = None, say: Say = silent
+) -> Generator:
     """Return the generator of a file of weights, float32 on the CPU; see :func:`load_generator`."""
     return from_contents(path, _verified(path, sha256), name=name, say=say)
 
 
-def from_contents(path: str | os.PathLike[str], contents: Contents, *, name: str | None = None, say: Say = silent) -> Loadable:
+def from_contents(path: str | os.PathLike[str], contents: Contents, *, name: str | None = None, say: Say = silent) -> Generator:
     """Return the generator of a file that has been read already."""
     file = shown(os.fspath(path), 200)
     if contents.tree is None:
@@ -227,7 +225,7 @@ def convert(
     overwrite: bool = False,
     sha256: str | None = None,
     say: Say = silent,
-) -> Loadable:
+) -> Generator:
     """Write any file that :func:`load_generator` reads as our safetensors, and return the generator of the new file.
 
     Args:
@@ -267,7 +265,7 @@ def weights_file(text: str) -> Path:
 
 
 def save_generator(
-    generator: Loadable,
+    generator: Generator,
     path: str | os.PathLike[str],
     *,
     half: bool = False,
@@ -298,7 +296,7 @@ def save_generator(
     if not callable(say):
         raise SemanifoldError("say is a function of one text, such as print.")
     path = Path(path)
-    row = next((row for row in ARCHITECTURES if type(generator) is row.make), None)
+    row = row_of(generator)
     if row is None:
         kinds = ", ".join(row.kind for row in ARCHITECTURES)
         raise SemanifoldError(f"{type(generator).__name__} cannot be saved as safetensors; these generators can: {kinds}.")
@@ -307,14 +305,14 @@ def save_generator(
     def told(words: str) -> None:
         say(f"{shown(str(path), 200)}: {words}.")
 
-    beside: dict[str, Any] = {}
-    if layout != "semanifold":
-        if not isinstance(generator, StyleGAN2):
-            raise SemanifoldError(f"{generator.name} is a {row.kind}; only a StyleGAN2 can be written in the layout {layout}.")
-        beside = as_rosinality(generator, say=told) if layout == "rosinality" else {"g_ema": as_nvidia(generator, say=told)}
-    state: dict[str, Tensor] = beside.pop("g_ema", None) or {
-        key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in generator.state_dict().items()
-    }
+    if layout == "semanifold":
+        state, beside = {key: value.detach().cpu() for key, value in generator.state_dict().items()}, {}
+        state = {key: value.clone(memory_format=torch.contiguous_format) for key, value in state.items()}
+    elif layout in row.writers:
+        state, beside = row.writers[layout](generator, told)
+    else:
+        able = " or ".join(row.kind for row in ARCHITECTURES if layout in row.writers)
+        raise SemanifoldError(f"{generator.name} is a {row.kind}; only a {able} can be written in the layout {layout}.")
     state = {key: value.half() if half else value for key, value in state.items()}
     for key, value in state.items():
         if not torch.isfinite(value).all():

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError, near_names, shown
 from semanifold.core.latents import Latents
+from semanifold.generators.architecture import Architecture, by_key
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import NORM_EPSILON, Conv, averaged
-from semanifold.generators.inputs import MOST_NUMBERS, Inputs, label_names, opened_inputs
+from semanifold.generators.inputs import MOST_NUMBERS, Inputs, label_names, opened_inputs, read_options
 from semanifold.generators.states import Say, Source, silent
 from semanifold.generators.stylegan2.layers import drawn
 from semanifold.images.masks import Mask, Regions
@@ -106,6 +107,8 @@ class Pix2PixHD(Generator):
         config: sizes.
     """
 
+    takes_inputs = True
+
     def __init__(
         self,
         config: Pix2PixHDConfig,
@@ -182,11 +185,7 @@ class Pix2PixHD(Generator):
         return self.inputs(seed)
 
     def with_inputs(self, inputs: Inputs) -> Self:
-        """Return the same generator with other things that seeds number, of another size perhaps; all weights are shared.
-
-        Raises:
-            SemanifoldError: if the network cannot take that size.
-        """
+        """See :meth:`Generator.with_inputs`."""
         check_size(self.config, *inputs.size)
         other = self.with_weights({})
         other.inputs, other.config = inputs, replace(self.config, height=inputs.size[0], width=inputs.size[1])
@@ -394,3 +393,17 @@ def _meaning(inputs: int, options: Mapping[str, str] | None, say: Say) -> tuple[
 def layers_in(config: Pix2PixHDConfig) -> int:
     """Return the least number of layers that a configuration asks for."""
     return 2 + 2 * (config.downsamplings + config.blocks) + config.enhancers * (3 + 2 * config.enhancer_blocks)
+
+
+PIX2PIXHD = Architecture(
+    name="pix2pixhd",
+    kind="pix2pixHD",
+    title="a pix2pixHD generator",
+    layouts={"published": "NVIDIA pix2pixHD, or pytorch-CycleGAN-and-pix2pix"},
+    mark=MARK.pattern,
+    recognise=by_key("published", MARK),
+    translate=lambda found: from_published(found.state, read_options(found.folder), say=found.say),
+    config=Pix2PixHDConfig,
+    make=Pix2PixHD,
+    depth=layers_in,
+)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.generators.architecture import Architecture, by_key
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import averaged, check_channels, doubled_conv
 from semanifold.generators.states import Say, Source, silent
@@ -149,3 +150,17 @@ def _scaled(take: Source, theirs: str, ours: str, kernel: int) -> dict[str, Tens
     weight = take(f"{theirs}.conv.weight", None, None, kernel, kernel)
     bias = take(f"{theirs}.wscale.b", weight.shape[0])
     return {f"{ours}.weight": weight, f"{ours}.scale": take(f"{theirs}.wscale.scale", 1), f"{ours}.bias": bias}
+
+
+PROGGAN = Architecture(
+    name="proggan",
+    kind="Progressive GAN",
+    title="a Progressive GAN generator",
+    layouts={"pytorch": "the PyTorch port of CelebA-HQ (ptrblck/prog_gans_pytorch_inference)"},
+    mark=MARK.pattern,
+    recognise=by_key("pytorch", MARK),
+    translate=lambda found: from_published(found.state, say=found.say),
+    config=ProgGANConfig,
+    make=ProgGAN,
+    published=lambda _: "ProgGAN",
+)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.generators.architecture import Architecture, by_key
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import Conv, Norm, averaged, check_channels, doubled, doubled_conv
 from semanifold.generators.states import Say, Source, silent
@@ -174,3 +175,17 @@ def _conv(take: Source, block: str, name: str, alias: str, ours: str) -> dict[st
                 )
         out[f"{ours}.{name}.{part}"] = value
     return out
+
+
+SNGANS = Architecture(
+    name="sngan",
+    kind="SN-GAN",
+    title="an SN-GAN generator",
+    layouts={"latent-discovery": "GANLatentDiscovery, Navigan or WarpedGANSpace"},
+    mark=MARK.pattern,
+    recognise=by_key("latent-discovery", MARK),
+    translate=lambda found: from_published(found.state, say=found.say),
+    config=SNGANConfig,
+    make=SNGAN,
+    published=lambda made: {(1, 32, 32): "SNGAN_MNIST", (3, 64, 64): "SNGAN_AnimeFaces"}.get(made.picture_shape),
+)

@@ -221,6 +221,11 @@ class Wrapped(Generator):
             raise SemanifoldError(f"{self.name} must return plain tensors of floating numbers, as it did at first.")
         return pictures
 
+    @property
+    def is_normal(self) -> bool:
+        """See :attr:`Generator.is_normal`."""
+        return self.prior == "normal"
+
     def draw(self, seed: int) -> Tensor:
         """See :meth:`Generator.draw`; normal or uniform in [-1, 1]."""
         if self.prior == "normal":

@@ -14,7 +14,6 @@ from semanifold.paths.closed_form import (
     principal_directions,
     regressed_directions,
     sefa_directions,
-    style_weights,
 )
 
 __all__ = [
@@ -26,7 +25,6 @@ __all__ = [
     "random_directions",
     "regressed_directions",
     "sefa_directions",
-    "style_weights",
     "typical_distance",
 ]
 

@@ -13,7 +13,6 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.edits import EditInfo, Lattice
 from semanifold.generators.editing import editable_layers
-from semanifold.generators.stylegan2.network import StyleGAN2
 from semanifold.images.masks import Mask
 from semanifold.locality.baselines import (
     component_lines,
@@ -22,7 +21,6 @@ from semanifold.locality.baselines import (
     random_directions,
     regressed_directions,
     sefa_directions,
-    style_weights,
 )
 from semanifold.locality.matching import Candidate, both_signs, line, moved_norm, ray
 from semanifold.locality.published import published_manifold
@@ -110,8 +108,8 @@ def ganspace(problem: Problem) -> list[Candidate]:
 def sefa(problem: Problem) -> list[Candidate]:
     """SeFa, with an oracle as in :func:`ganspace`; none where the generator has no affine first layer."""
     generator = problem.world.generator
-    if isinstance(generator, StyleGAN2):
-        directions = lru_cache(lambda layers: sefa_directions(style_weights(generator, layers), problem.top))
+    if "w+" in generator.spaces and generator.affine_maps("w+") is not None:
+        directions = lru_cache(lambda layers: sefa_directions(generator.affine_maps("w+", layers) or [], problem.top))
     elif problem.world.first_weights is not None:
         weights = [problem.world.first_weights]
         directions = lru_cache(lambda _: sefa_directions(weights, problem.top))

@@ -30,6 +30,7 @@ from semanifold.worlds.faces.factors import FACTORS
 from semanifold.worlds.faces.reading import face_regions
 from semanifold.worlds.faces.regions import MASK_REGIONS
 from semanifold.worlds.faces.renderer import render
+from semanifold.worlds.faces.world import FACES
 
 USUAL = ("mouth", "eyes", "hair")
 """Regions that a reader is measured on where no mask is a region."""
@@ -90,7 +91,7 @@ def world_of(generator: Generator, masks: tuple[str, ...], layer: str | None = N
     truth = None
     if isinstance(generator, AnalyticFaces):
         truth = exact_truth(generator)
-    elif generator.world == "faces":
+    elif generator.world is FACES:
         truth = read_truth(generator, masks)
     weights = None
     if "w" not in generator.spaces:

@@ -13,7 +13,6 @@ from semanifold.core.jacobians import Pictures, pull_back
 from semanifold.core.latents import Latents
 from semanifold.core.progress import Watch, watching
 from semanifold.generators.base import Generator
-from semanifold.generators.stylegan2.network import StyleGAN2
 from semanifold.images.masks import Mask, as_mask
 from semanifold.paths.base import info_for, moving_codes
 from semanifold.paths.closed_form import SAMPLES, check_count, sized
@@ -60,8 +59,7 @@ def channel_paths(
     Raises:
         SemanifoldError: for a generator without styles, channels that are not there or named twice, or a mask of no use.
     """
-    if not isinstance(generator, StyleGAN2):
-        raise SemanifoldError(f"Channels are those of the styles of a StyleGAN2, and {generator.name} has none.")
+    generator.channel_name(0)  # refuses one without channels
     (total,), info = info_for(generator, "s", method="single channels of the styles", cite=STYLESPACE)
     codes = moving_codes(generator, info, SAMPLES)
     if channels:

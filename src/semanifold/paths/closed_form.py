@@ -14,7 +14,6 @@ from torch.nn.functional import adaptive_avg_pool2d
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
-from semanifold.generators.stylegan2.network import StyleGAN2
 from semanifold.generators.styles import spread_rows
 from semanifold.paths.base import PathSetInfo, default_space, info_for, moving_codes
 from semanifold.paths.linear import LinearPaths
@@ -83,13 +82,6 @@ def leading_rows(rows: Tensor, top: int) -> Tensor:
 def _leading(symmetric: Tensor, top: int) -> Tensor:
     vectors = torch.linalg.eigh(symmetric).eigenvectors
     return vectors.flip(1)[:, :top].T.contiguous()
-
-
-def style_weights(generator: StyleGAN2, layers: tuple[int, int]) -> list[Tensor]:
-    """Return the affine maps ``[out, w]`` from w to the styles of the convolutions that the given layers of w+ drive."""
-    state = generator.state_dict()
-    chosen = [layer for layer in generator.layers if layer.kind != "colour" and layers[0] <= layer.index < layers[1]]
-    return [state[f"{layer.name}.affine.weight"] for layer in chosen]
 
 
 def layer_features(generator: Generator, latents: Latents) -> dict[int, Tensor]:
@@ -227,15 +219,8 @@ def sefa_paths(
         SemanifoldError: if there is no such layer, or fewer than k directions.
     """
     space = space or ("w+" if layers else default_space(generator))
-    if isinstance(generator, StyleGAN2) and space == "s":
-        raise SemanifoldError(
-            "SeFa's directions are those that the maps from w to s stretch most, so none are in s; take w or w+."
-        )
     shape, info = info_for(generator, space, layers, method="SeFa", cite=SEFA)
-    if isinstance(generator, StyleGAN2) and space != "z":
-        weights = style_weights(generator, layers or (0, generator.spaces["w+"][0]))
-    else:
-        weights = [first_weights(generator, space)]
+    weights = generator.affine_maps(space, layers) or [first_weights(generator, space)]
     check_count(k, min(direction_size(info, shape), sum(len(w) for w in weights)), generator)
     directions = sefa_directions(weights, k)
     if space != "w+":

@@ -10,8 +10,6 @@ from torch.nn.functional import one_hot
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.generators.base import Generator
-from semanifold.generators.stylegan2.network import StyleGAN2
-from semanifold.generators.wrapped import Wrapped
 from semanifold.core.latents import Latents
 
 
@@ -62,7 +60,7 @@ class Prior:
             SemanifoldError: for a space, truncation or class that it does not have.
         """
         generator.check_space(self.space)
-        if self.psi != 1 and not isinstance(generator, StyleGAN2):
+        if self.psi != 1 and not generator.truncates:
             raise SemanifoldError(f"{generator.name} has no mean to truncate towards; leave the truncation out.")
         if self.psi != 1 and self.space == "z":
             raise SemanifoldError("A truncation by psi pulls codes of w; train in w or w+, or cut z by --z-truncation.")
@@ -70,7 +68,7 @@ class Prior:
             raise SemanifoldError(f"The truncation psi is between 0 (the mean picture) and 1 (no change), but got {self.psi:g}.")
         if self.z_truncation is not None and not self.z_truncation > 0:
             raise SemanifoldError(f"The cut of z must be above 0, but got {self.z_truncation:g}.")
-        if self.z_truncation is not None and not is_normal(generator):
+        if self.z_truncation is not None and not generator.is_normal:
             raise SemanifoldError(f"The codes of {generator.name} are not normal, so they cannot be cut; leave it out.")
         if self.classes and not generator.classes:
             raise SemanifoldError(f"{generator.name} is not class-conditional; leave the classes out.")
@@ -84,7 +82,7 @@ class Prior:
         first, shape = next(iter(generator.spaces.items()))
         if self.z_truncation is not None:
             values = cut_normal((n, *shape), self.z_truncation, draw)
-        elif is_normal(generator):
+        elif generator.is_normal:
             values = torch.randn((n, *shape), generator=draw)
         else:  # the generator's own way, a seed at a time
             seeds = torch.randint(2**62, (n,), generator=draw).tolist()
@@ -95,16 +93,9 @@ class Prior:
             rows = choice[torch.randint(len(choice), (n,), generator=draw)]
             labels = one_hot(rows, generator.classes).to(generator.device, generator.dtype)
         latents = Latents(values.to(generator.device, generator.dtype), first, labels)
-        if self.psi != 1 and isinstance(generator, StyleGAN2):
+        if self.psi != 1:
             latents = generator.truncate(generator.convert(latents, self.space), self.psi)
         return generator.convert(latents, self.space)
-
-
-def is_normal(generator: Generator) -> bool:
-    """Whether its codes are standard normal."""
-    if isinstance(generator, Wrapped):
-        return generator.prior == "normal"
-    return type(generator).draw is Generator.draw
 
 
 def cut_normal(shape: tuple[int, ...], cut: float, draw: torch.Generator) -> Tensor:

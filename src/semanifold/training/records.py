@@ -17,10 +17,7 @@ from torch import Tensor
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.extras import missing_package
 from semanifold.generators.base import Generator
-from semanifold.generators.biggan.network import BigGAN
-from semanifold.generators.proggan import ProgGAN
-from semanifold.generators.sngan import SNGAN
-from semanifold.generators.stylegan2.network import StyleGAN2
+from semanifold.generators.architectures import row_of
 from semanifold.core.latents import Latents
 from semanifold.paths.base import PathSet
 from semanifold.training.trainer import Report
@@ -135,10 +132,8 @@ def published_arguments(given: Mapping[str, Any]) -> str:
 
 def published_name(generator: Generator) -> str:
     """Return the ``gan_type`` under which WarpedGANSpace's programs know such a generator, else the generator's own name."""
-    if isinstance(generator, SNGAN):
-        return {(1, 32, 32): "SNGAN_MNIST", (3, 64, 64): "SNGAN_AnimeFaces"}.get(generator.picture_shape, generator.name)
-    kinds = {StyleGAN2: "StyleGAN2", ProgGAN: "ProgGAN", BigGAN: "BigGAN"}
-    return next((name for kind, name in kinds.items() if isinstance(generator, kind)), generator.name)
+    row = row_of(generator)
+    return (row and row.published(generator)) or generator.name
 
 
 PUBLISHED_KEYS = (

@@ -20,7 +20,6 @@ from semanifold.edits.base import WEIGHTS
 from semanifold.generators.base import Generator, origin, search_space
 from semanifold.generators.exchange import read_codes
 from semanifold.generators.loading import load_generator
-from semanifold.generators.stylegan2.network import StyleGAN2
 from semanifold.images.masks import Mask, parse_mask
 from semanifold.paths.carried import carried
 from semanifold.storage.runs import Run, begin_run
@@ -128,8 +127,6 @@ def truncated(generator: Generator, codes: Latents, truncation: float, cutoff: i
     """Return the codes pulled towards the mean, in the first ``cutoff`` layers only if so many are named."""
     if truncation == 1:
         return codes
-    if not isinstance(generator, StyleGAN2):
-        raise SemanifoldError(f"{generator.name} has no mean to truncate towards; leave --truncation out.")
     if not -2 <= truncation <= 2:
         raise SemanifoldError(
             f"truncation is from -2 to 2 (0 is the mean picture, 1 leaves the picture as it is), but it is {truncation:g}."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 import torch
 
@@ -19,7 +18,6 @@ from semanifold.generators.base import Generator
 from semanifold.generators.exchange import export_codes
 from semanifold.generators.loading import convert
 from semanifold.generators.pools import POOL, pool_of, save_pool
-from semanifold.generators.stylegan2.network import StyleGAN2
 from semanifold.images import media
 from semanifold.storage.runs import working
 
@@ -32,7 +30,7 @@ def show_samples(command: Sample) -> int:
         raise SemanifoldError("There is no seed; give at least one number after --seeds.")
     generator = load(command.model)
     codes = sampled_codes(command, generator)
-    options: dict[str, Any] = {} if command.noise == "const" else {"noise": command.noise}
+    generator = generator.with_noise(command.noise, command.noise_seed)
     codes = generator.convert(codes, command.space) if command.space else codes
     folder = command.folder
     run = start_run(command, "sample", folder, facts_of(generator))
@@ -40,10 +38,9 @@ def show_samples(command: Sample) -> int:
         say(f"{folder} is finished already; --overwrite does it again.")
     else:
         with working(run), torch.no_grad(), progress_line("pictures") as line:
-            torch.manual_seed(command.noise_seed)
             frames = run.path(FRAMES)
             for first in range(0, len(codes), CHUNK):
-                part = generator.images(codes[first : first + CHUNK], **options)
+                part = generator.images(codes[first : first + CHUNK])
                 media.save_frames(media.to_uint8(part), frames, first=first)
                 line({"step": first + len(part), "steps": len(codes)})
             sheet = media.contact_sheet(media.FrameFolder(frames), [str(seed) for seed in command.seeds])
@@ -59,16 +56,6 @@ def show_samples(command: Sample) -> int:
 
 def sampled_codes(command: Sample, generator: Generator) -> Latents:
     """Return the codes, truncated and mixed."""
-    given = [
-        ("--cutoff", command.cutoff),
-        ("--mix", command.mix),
-        ("--noise", None if command.noise == "const" else command.noise),
-    ]
-    asked = [name for name, value in given if value is not None]
-    if not isinstance(generator, StyleGAN2):
-        if asked:
-            raise SemanifoldError(f"{' and '.join(asked)} means something to a StyleGAN2 only, not to {generator.name}.")
-        return sample(generator, command.seeds, command.truncation, command.label)
     if (command.mix is None) != (command.mix_layers is None):
         raise SemanifoldError("Style mixing takes the number of a picture and layers: give --mix and --mix-layers together.")
     if command.cutoff is not None and (command.truncation == 1 or command.cutoff < 1):

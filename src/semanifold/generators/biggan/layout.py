@@ -11,7 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
-from semanifold.generators.biggan.network import BigGANConfig
+from semanifold.generators.architecture import Architecture, by_key
+from semanifold.generators.biggan.network import BigGAN, BigGANConfig
 from semanifold.generators.convolutional import NORM_EPSILON
 from semanifold.generators.states import Say, Source, silent
 from semanifold.storage.files import is_file
@@ -133,3 +134,17 @@ def _config(state: Mapping[str, Tensor], blocks: int, arguments: Mapping[str, An
             said = shown(json.dumps(arguments[key]), 40)
             raise SemanifoldError(f"{BESIDE} beside the weights says {key} = {said}, but the weights say {value}; take it away.")
     return config
+
+
+BIGGAN = Architecture(
+    name="biggan",
+    kind="BigGAN",
+    title="a BigGAN generator",
+    layouts={"biggan-pytorch": "ajbrock/BigGAN-PyTorch"},
+    mark=MARK.pattern,
+    recognise=by_key("biggan-pytorch", MARK),
+    translate=lambda found: from_published(found.state, read_arguments(found.folder), say=found.say),
+    config=BigGANConfig,
+    make=BigGAN,
+    published=lambda _: "BigGAN",
+)

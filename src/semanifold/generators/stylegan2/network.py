@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping as Mapping_
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, cast
+from typing import Literal, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,7 @@ from semanifold.generators.stylegan2.config import StyleGAN2Config, layer_table
 from semanifold.generators.stylegan2.fused import fused_pictures
 from semanifold.generators.stylegan2.layers import Bypass, Colour, Mapping, StyledConv, drawn, upsample
 
-Noise = Literal["const", "random", "none"] | Sequence[Tensor]
+Noise = Literal["const", "none"] | torch.Generator | Sequence[Tensor]
 
 
 class StyleGAN2(Generator):
@@ -35,8 +35,11 @@ class StyleGAN2(Generator):
         layers: which code of w+ drives which layer at which resolution, in the order of computation, which is also that of their
             styles in a code of s.
         w_avg: ``[w_dim]`` mean w, the centre of truncation.
+        noise: what the layers add; see :meth:`with_noise`.
     """
 
+    truncates = True
+    noise: Noise = "const"
     w_avg: Tensor
 
     def __init__(
@@ -95,15 +98,16 @@ class StyleGAN2(Generator):
         """
         return assembled(lambda: cls(config, name=name, source=source, licence=licence), state, "StyleGAN2")
 
-    def images(self, latents: Latents, *, size: int | None = None, noise: Noise = "const") -> Tensor:
+    def images(self, latents: Latents, *, size: int | None = None, noise: Noise | None = None) -> Tensor:
         """Return the pictures ``[n, colours, height, width]``.
 
         Args:
             latents: n codes of z, w, w+ or s.
             size: height of smaller pictures, that of the constant doubled any number of times; widths are in proportion. A skip
                 generator stops there and returns its running sum; the others make the full picture and average it down.
-            noise: ``"const"`` (the stored maps), ``"none"``, ``"random"`` (fresh maps for every sample from torch's global
-                random state), or one map a convolution, ``[h, w]`` or ``[n or 1, 1, h, w]`` (see :meth:`draw_noise`).
+            noise: ``"const"`` (the stored maps), ``"none"``, random numbers of the CPU (fresh maps for every sample), or one map
+                per convolution, ``[h, w]`` or ``[n or 1, 1, h, w]`` (see :meth:`draw_noise`); that of :meth:`with_noise`
+                when None, which is ``"const"`` unless another was asked for.
 
         Raises:
             SemanifoldError: for a size that is not there, codes that do not fit, or a wrong noise argument.
@@ -116,7 +120,7 @@ class StyleGAN2(Generator):
                 f"{self.name} makes pictures of {heights[0]}, {heights[1]}, ... {config.size} pixels, not {size}."
             )
         blocks = heights.index(size) + 1 if config.architecture == "skip" else len(heights)
-        styles, maps = self._styles(latents, blocks), self._noise(noise, len(latents))
+        styles, maps = self._styles(latents, blocks), self._noise(self.noise if noise is None else noise, len(latents))
         if self._fusible():
             convs, colours = cast("list[StyledConv]", list(self.convs)), cast("list[Colour]", list(self.colours))
             stop = 2 * blocks - 1
@@ -174,12 +178,11 @@ class StyleGAN2(Generator):
         if isinstance(noise, str):
             if noise == "const":
                 return [conv.get_buffer("noise") for conv in self.convs]
-            if noise == "random":
-                like = self.w_avg
-                return [torch.randn(n, 1, *size, device=like.device, dtype=like.dtype) for size in self._noise_sizes()]
             if noise == "none":
                 return [None] * len(self.convs)
-            raise SemanifoldError(f"There is no noise {noise!r}: {near_names(noise, ('const', 'random', 'none'))}")
+            raise SemanifoldError(f"There is no noise {noise!r}: {near_names(noise, ('const', 'none'))}")
+        if isinstance(noise, torch.Generator):
+            return [torch.randn(n, 1, *size, generator=noise).to(self.w_avg) for size in self._noise_sizes()]
         shapes = [tuple(m.shape[-2:]) for m in noise]
         if shapes != self._noise_sizes():
             raise SemanifoldError(
@@ -282,6 +285,25 @@ class StyleGAN2(Generator):
                     "Truncated codes live in w or w+, not in z; leave the truncation out or choose another space."
                 )
         return self.convert(latents, space or latents.space)
+
+    def affine_maps(self, space: str, layers: tuple[int, int] | None = None) -> list[Tensor] | None:
+        """See :meth:`Generator.affine_maps`: from w to the styles of the convolutions that these layers of w+ drive."""
+        if space == "z":
+            return None
+        if space == "s":
+            raise SemanifoldError(f"Codes of s are styles already, which no map of {self.name} meets; take w or w+.")
+        first, stop = layers or (0, self.config.num_ws)
+        state = self.state_dict()
+        chosen = [layer for layer in self.layers if layer.kind != "colour" and first <= layer.index < stop]
+        return [state[f"{layer.name}.affine.weight"] for layer in chosen]
+
+    def with_noise(self, kind: str, seed: int = 0) -> Self:
+        """See :meth:`Generator.with_noise`."""
+        if kind not in ("const", "random", "none"):
+            raise SemanifoldError(f"There is no noise {kind!r}: {near_names(kind, ('const', 'random', 'none'))}")
+        other = self.with_weights({})
+        other.noise = torch.Generator().manual_seed(seed) if kind == "random" else kind
+        return other
 
     def truncate(self, latents: Latents, psi: float, cutoff: int | None = None) -> Latents:
         """Pull codes towards the mean: ``w_avg + psi (w - w_avg)`` (Karras et al. 2019, arXiv:1812.04948, appendix B).
