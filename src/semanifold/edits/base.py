@@ -89,6 +89,19 @@ class Edit(ABC):
     def what_moves(self) -> str:
         """What moves and where, for people, such as ``"w+ [12, 128]"``."""
 
+    @property
+    def leaves(self) -> tuple[Edit, ...]:
+        """The edits that this one is made of, none of which is a sum."""
+        return (self,)
+
+    @abstractmethod
+    def check(self, generator: Generator) -> None:
+        """Refuse a generator that has no such codes, or no such weights, as the edit moves.
+
+        Raises:
+            SemanifoldError: naming the space, or the layer, or both shapes.
+        """
+
     def way(self, t: Tensor) -> Tensor:
         """Return how far the edit has gone at ``t``, as ``[n, m]`` numbers whose distances say how far apart two moments are.
 
@@ -179,6 +192,10 @@ class LatentEdit(Edit):
     @abstractmethod
     def moving_shape(self) -> tuple[int, ...]:
         """Shape of the part of one code that moves."""
+
+    def check(self, generator: Generator) -> None:
+        """See :meth:`Edit.check`."""
+        generator.check_space(self.info.space)
 
     def applied(self, generator: Generator, latents: Latents, t: Tensor) -> tuple[Generator, Latents]:
         """See :meth:`Edit.applied`."""

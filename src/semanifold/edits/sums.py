@@ -54,6 +54,16 @@ class Sum(Edit):
         """See :attr:`Edit.what_moves`."""
         return " and ".join(part.what_moves for part in self.parts)
 
+    @property
+    def leaves(self) -> tuple[Edit, ...]:
+        """See :attr:`Edit.leaves`."""
+        return self.parts
+
+    def check(self, generator: Generator) -> None:
+        """See :meth:`Edit.check`."""
+        for part in self.parts:
+            part.check(generator)
+
     def space(self, generator: Generator) -> str:
         """See :meth:`Edit.space`."""
         if self.seed is not None:

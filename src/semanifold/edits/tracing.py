@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 
 import torch
@@ -54,6 +55,31 @@ def traced(
         offsets = edit.latents(latents, places).values - latents.values
     offsets[places == 0] = 0
     return Lattice(offsets, (places,), edit.info, seed=latents)
+
+
+def on_code(edit: Edit, latents: Latents) -> Edit:
+    """Return what an edit does to one code, with that code as its seed, to be walked in another time, combined and saved.
+
+    Offsets of whole codes are the same from every code (Yang et al. 2020, section 4), as changes of weights are; any other path
+    is traced.
+
+    Args:
+        edit: any.
+        latents: the one code, in the edit's space.
+
+    Raises:
+        SemanifoldError: if the code does not fit, or there is not exactly one.
+    """
+    moves_a_part = isinstance(edit, LatentEdit) and edit.moving_shape != tuple(latents.values.shape[1:])
+    if moves_a_part or isinstance(edit, Flow):
+        return traced(edit, latents)
+    if len(latents) != 1:
+        raise SemanifoldError(f"An edit is carried to one code at a time, but {len(latents)} were given.")
+    if isinstance(edit, LatentEdit):
+        edit.latents(latents, torch.zeros(edit.dimensions))  # refuses what does not fit
+    other = copy(edit)
+    other.seed = latents
+    return other
 
 
 def widened(edit: Edit, layers: int) -> Edit:

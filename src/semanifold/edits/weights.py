@@ -89,11 +89,7 @@ class WeightEdit(Edit):
         return next(iter(generator.spaces)) if self.seed is None else self.seed.space
 
     def check(self, generator: Generator) -> None:
-        """Refuse a generator that has no such layers.
-
-        Raises:
-            SemanifoldError: naming the layer, or both shapes.
-        """
+        """See :meth:`Edit.check`."""
         check_layers(generator, self.layers)
         for layer, delta in self.deltas.items():
             shape = tuple(weight_of(generator, layer).shape)

@@ -40,7 +40,7 @@ def combine(edits: Sequence[Path], *, pad: bool = False) -> Lattice | Sum:
         raise SemanifoldError("Combining takes a list of paths, combine([a, b]); got one.")
     of_type(edits, Iterable, "Combining takes a list of paths, combine([a, b])")
     given = [path_of(edit) for edit in itertools.islice(edits, MOST_EDITS)]
-    paths = [part for edit in given for part in (edit.parts if isinstance(edit, Sum) else [edit])]
+    paths = [leaf for edit in given for leaf in edit.leaves]
     of_codes = [edit for edit in paths if isinstance(edit, Lattice)]
     of_weights = [edit for edit in paths if isinstance(edit, WeightEdit)]
     if not of_weights or len(given) < 2:

@@ -15,7 +15,7 @@ from semanifold.app.commands.early import stamp_of
 from semanifold.app.terminal import remark
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
-from semanifold.edits import Edit, Sum, WeightEdit
+from semanifold.edits import Edit
 from semanifold.edits.base import WEIGHTS
 from semanifold.generators.base import Generator, origin, search_space
 from semanifold.generators.exchange import read_codes
@@ -58,9 +58,7 @@ def fitting(generator: Generator, edits: Sequence[Edit], *, force: bool = False)
 
 def _fitting(generator: Generator, edit: Edit, *, force: bool) -> Edit:
     """See :func:`fitting`."""
-    for part in edit.parts if isinstance(edit, Sum) else [edit]:
-        if isinstance(part, WeightEdit):
-            part.check(generator)
+    edit.check(generator)
     if edit.info.fingerprint in ("", "unknown", generator.fingerprint):
         return edit
     both = f"{origin(edit.info.generator)} ({edit.info.fingerprint}), not on {generator.name} ({generator.fingerprint})"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,32 +50,18 @@ from semanifold.app.commands.places import check_one_generator, model_for, word_
 from semanifold.app.terminal import facts, hint, progress_line, remark, say, show
 from semanifold.core.errors import SemanifoldError, counted
 from semanifold.core.latents import Latents
-from semanifold.edits import Edit, Lattice, Sum, WeightEdit, in_one_space, save_edit, traced
+from semanifold.edits import Edit, in_one_space, save_edit
+from semanifold.edits.tracing import on_code
 from semanifold.generators.base import Generator
 from semanifold.generators.exchange import read_codes
 from semanifold.images import media
 from semanifold.images.masks import Mask
 from semanifold.images.plots import heat_picture, mean_change
-from semanifold.manifolds import combine, extrapolate, out_and_back, retime, reverse, transfer, trim
+from semanifold.manifolds import combine, extrapolate, out_and_back, retime, reverse, trim
 from semanifold.storage.files import write_text
 from semanifold.storage.runs import Run, working
 
 AMPLITUDES = ("amplitudes.mp4", "amplitudes.png")
-
-
-def on(edit: Edit, code: Latents) -> Edit:
-    """Return what an edit does to one code: offsets of the whole code, or the change of weights, the same everywhere."""
-    if isinstance(edit, WeightEdit | Sum):
-        return put_on(edit, code)
-    whole = isinstance(edit, Lattice) and edit.offsets.shape[edit.dimensions :] == code.values.shape[1:]
-    return transfer(edit, code) if isinstance(edit, Lattice) and whole else traced(edit, code)
-
-
-def put_on(edit: WeightEdit | Sum, code: Latents) -> WeightEdit | Sum:
-    """Return an edit that is looked at on this code."""
-    other = copy(edit)
-    other.seed = code
-    return other
 
 
 def with_mask(edit: Edit, mask: str | None) -> Edit:
@@ -125,7 +110,7 @@ def transfer_edit(command: Transfer) -> int:
         codes = sample(generator, command.seeds, command.truncation, command.label)
         names = [f"seed {seed}" for seed in command.seeds]
     codes = generator.convert(codes, edit.space(generator))
-    edits = [on(edit, codes[i]) for i in range(len(codes))]  # refuses an edit that does not fit before anything is written
+    edits = [on_code(edit, codes[i]) for i in range(len(codes))]  # refuses an edit that does not fit before anything is written
     t = film_moments(edits[0], command.film, command.frames)
     subjects = [
         Subject(generator, codes[i], each, mask_of(each, generator, codes[i], strict=command.mask is not None))
@@ -212,7 +197,7 @@ def combine_edits(command: Combine) -> int:
     edits = in_one_space(fitting(generator, edits, force=command.model.force), generator)
     seed = picture_code(command.picture, edits, generator, common_space(edits, generator))
     check_faces(command, edits)
-    parts = [on(edit, seed) for edit in edits]
+    parts = [on_code(edit, seed) for edit in edits]
     edit = combine(parts if command.pad else in_step(parts), pad=command.pad)
     t = film_moments(edit, command.film, command.frames)
     words = [word_of(where, None, edit.info.name) for where, edit in zip(command.edits, edits, strict=True)]
@@ -263,7 +248,7 @@ def render_edit(command: Render) -> int:
     generator = named or load(model)
     (found,) = fitting(generator, [found], force=command.model.force)
     seed = picture_code(command.picture, [found], generator, found.space(generator))
-    edit = timed(command, on(found, seed), generator)
+    edit = timed(command, on_code(found, seed), generator)
     subject = Subject(generator, seed, edit, mask_of(edit, generator, seed, strict=command.mask is not None))
     t = film_moments(edit, command.film, command.frames, command.play)
     if edit.dimensions == 1:

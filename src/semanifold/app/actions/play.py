@@ -20,7 +20,7 @@ from semanifold.app.actions.base import (
     picture_code,
     start_run,
 )
-from semanifold.app.actions.edits import existing, mask_of, named_by, on, tell_edit, tell_finished
+from semanifold.app.actions.edits import existing, mask_of, named_by, tell_edit, tell_finished
 from semanifold.app.actions.results import (
     HEAT,
     MP4,
@@ -38,10 +38,11 @@ from semanifold.app.commands.timeline import LONGEST, Ease, Track, timeline_of
 from semanifold.app.terminal import hint, show
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
-from semanifold.edits import Edit, EditInfo, Lattice, Sum, WeightEdit, in_one_space
-from semanifold.edits.base import WEIGHTS
+from semanifold.edits import Edit, in_one_space
 from semanifold.edits.films import MOST_FRAMES
+from semanifold.edits.tracing import on_code
 from semanifold.generators.base import Generator
+from semanifold.manifolds import combine
 from semanifold.storage.files import is_file
 from semanifold.storage.runs import working
 
@@ -89,43 +90,35 @@ def choreographed(
             f"The film would have {count} frames; give moments some tenths of a second apart, up to {LONGEST:g} s."
         )
     times = torch.linspace(0, seconds, count, dtype=torch.float64)
-    total = torch.zeros(count, *seed.values.shape[1:], dtype=seed.values.dtype, device=seed.values.device)
-    changes: list[tuple[WeightEdit, Tensor]] = []
+    walked: list[tuple[Edit, Tensor]] = []
     for track, edit in zip(tracks, edits, strict=True):
-        strength = strengths(track, times, track.ease or command.ease)
-        part = on(edit, seed)
+        part = on_code(edit, seed)
         if part.dimensions != 1:
             raise SemanifoldError(f"{shown(track.edit, 60)} is a pad of two dimensions, which has no single strength.")
-        places = at_strength(part, strength)
+        places = at_strength(part, strengths(track, times, track.ease or command.ease))
         beyond(part, float(places.min()), float(places.max()))
-        for leaf in part.parts if isinstance(part, Sum) else [part]:
-            if isinstance(leaf, WeightEdit):
-                changes.append((leaf, places))
-            elif isinstance(leaf, Lattice):
-                total += leaf.offset(places).to(total)
-    t = torch.linspace(0, 1, count)
+        walked.append((part, places))
+    t = knots = torch.linspace(0, 1, count)
     # an edit has the unedited picture at t = 0; a film that begins with an edited one has it just before
-    if total[0].any() or any(places[0] != 0 for _, places in changes):
-        knots = torch.cat([torch.zeros(1), 1e-4 + (1 - 1e-4) * t])
-        total = torch.cat([0 * total[:1], total])
-        changes = [(part, torch.cat([torch.zeros(1).to(places), places])) for part, places in changes]
-    else:
-        knots = t
-    info = EditInfo(
+    if any(places[0] != 0 for _, places in walked):
+        t, knots = 1e-4 + (1 - 1e-4) * t, torch.cat([torch.zeros(1), 1e-4 + (1 - 1e-4) * t])
+        walked = [(part, torch.cat([torch.zeros(1).to(places), places])) for part, places in walked]
+    parts = [part.along(places, knots) for part, places in walked]
+    whole = combine(parts) if len(parts) > 1 else parts[0]
+    masks = list(dict.fromkeys(f"({edit.info.mask})" for edit in edits)) if all(edit.info.mask for edit in edits) else []
+    edit = whole.with_info(
         name=command.word,
         method="timeline",
-        space=seed.space,
+        layers=None,
         generator=generator.name,
         fingerprint=generator.fingerprint,
-        mask="|".join(dict.fromkeys(f"({edit.info.mask})" for edit in edits)) if all(edit.info.mask for edit in edits) else "",
+        mask="|".join(masks),
+        usable=(0.0, 1.0),
+        locality={},
         cite=tuple(dict.fromkeys(paper for edit in edits for paper in edit.info.cite)),
     )
-    codes = Lattice(total.cpu(), [knots], info, seed=seed.to("cpu"))
-    if not changes:
-        return codes, knots[-count:]
-    parts = [codes] if any(edit.info.space != WEIGHTS for edit in edits) else []
-    weights = [part.along(places, knots) for part, places in changes]
-    return Sum([*parts, *weights], info, seed=seed.to("cpu")), knots[-count:]
+    edit.seed = seed.to("cpu")
+    return edit, t
 
 
 def strengths(track: Track, times: Tensor, ease: Ease) -> Tensor:
