@@ -6,8 +6,9 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -69,6 +70,25 @@ class PathSetInfo:
         return (-1.0, 1.0) if low is None or high is None else (low[index], high[index])
 
 
+Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 24)]
+Shape = Annotated[list[Size], msgspec.Meta(min_length=1, max_length=4)]
+
+
+class SetOptions(msgspec.Struct):
+    """What a file must say of a set, beside its numbers and its info, to make it again; leaves add their own.
+
+    Attributes:
+        count: K.
+    """
+
+    count: Size
+
+    @property
+    def size(self) -> int:
+        """Numbers of one code that a path moves, which multiply with its steps; 0 where codes stay."""
+        return 0
+
+
 class PathSet(nn.Module, ABC):
     """K paths that belong together; a module whose parameters a trainer may change.
 
@@ -78,9 +98,11 @@ class PathSet(nn.Module, ABC):
     Attributes:
         info: what the file says about the set.
         kind: what files call this leaf.
+        schema: of its :meth:`options`.
     """
 
     kind: ClassVar[str]
+    schema: ClassVar[type[SetOptions]]
     info: PathSetInfo
 
     @abstractmethod

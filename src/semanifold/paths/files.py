@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import torch
@@ -18,10 +17,8 @@ from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet, PathSetInfo
 from semanifold.paths.finding import FILE as PATHS
 from semanifold.paths.finding import NAMED_PATHS
-from semanifold.paths.kinds import Form
 from semanifold.paths.linear import LinearPaths
 from semanifold.paths.warped import WarpedPaths
-from semanifold.paths.weights import Form as WeightForm
 from semanifold.paths.weights import WeightPaths
 from semanifold.storage.files import is_file
 from semanifold.storage.readings import Remark, silent
@@ -32,56 +29,11 @@ FORMAT = "semanifold-paths-1"
 UNFINISHED = "models/checkpoint.safetensors"
 """What a training that goes on, or broke off, has in its folder."""
 KINDS: dict[str, type[PathSet]] = {leaf.kind: leaf for leaf in (LinearPaths, WarpedPaths, WeightPaths)}
+"""Every leaf that files hold; a new one is one more name here."""
 MOST_T = 1000.0
 """Ends of the usable range of a path."""
 MOST_NUMBERS = 1 << 26
 """Numbers of all directions of a set at one code, or of all codes along one path."""
-
-Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 24)]
-Shape = Annotated[list[Size], msgspec.Meta(min_length=1, max_length=4)]
-WeightShape = Annotated[list[Size], msgspec.Meta(min_length=2, max_length=5)]
-
-
-class _Linear(msgspec.Struct):
-    """The options of linear paths."""
-
-    form: Form
-    count: Size
-    shape: Shape
-    bias: bool
-    inner: Size
-    outputs: Size
-    shared: bool
-
-
-class _Warped(msgspec.Struct):
-    """The options of warped paths."""
-
-    count: Size
-    vectors: Size
-    shape: Shape
-    learn_alphas: bool
-    learn_gammas: bool
-    shared: bool
-    unit: float
-
-
-class _Weights(msgspec.Struct):
-    """The options of paths in weights."""
-
-    form: WeightForm
-    count: Size
-    terms: Size
-    weights: Annotated[
-        list[tuple[Annotated[str, msgspec.Meta(max_length=255)], WeightShape]], msgspec.Meta(min_length=1, max_length=1000)
-    ]
-
-
-OPTIONS: dict[str, type[_Linear | _Warped | _Weights]] = {
-    LinearPaths.kind: _Linear,
-    WarpedPaths.kind: _Warped,
-    WeightPaths.kind: _Weights,
-}
 
 
 def save_paths(paths: PathSet, path: str | os.PathLike[str]) -> None:
@@ -159,10 +111,8 @@ def _made(header: dict[str, Any], tensors: dict[str, Tensor], name: str) -> Path
         raise SemanifoldError(f"{name} holds {what}, not paths that this version of semanifold reads; give a file of paths.")
     what = f"The set of paths {name}"
     info = read_info(header.get("info"), PathSetInfo, what)
-    options = checked(header.get("options"), OPTIONS[kind], what)
-    count = options.count
-    # directions in weights are as large as their file, and straight, but codes and steps multiply
-    size = 0 if isinstance(options, _Weights) else math.prod(options.shape)
+    options = checked(header.get("options"), KINDS[kind].schema, what)
+    count, size = options.count, options.size
     if max(count * size, (2 * info.count + 1) * (count + size)) > MOST_NUMBERS:
         raise SemanifoldError(
             f"{what} is damaged: {count:,} paths of {size:,} numbers and {info.count:,} steps do not fit into memory."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from semanifold.core.errors import SemanifoldError, near_names
 from semanifold.edits import EditInfo, Lattice
 from semanifold.generators.base import Generator
-from semanifold.paths.base import LatentPaths, PathSetInfo, info_for, moving_size
+from semanifold.paths.base import LatentPaths, PathSetInfo, SetOptions, Shape, Size, info_for, moving_size
 from semanifold.paths.kinds import FORMS, Form
 
 CITE = ("Voynov, Babenko 2020, Unsupervised Discovery of Interpretable Directions, arXiv:2002.03754",)
@@ -19,6 +20,22 @@ CITE = ("Voynov, Babenko 2020, Unsupervised Discovery of Interpretable Direction
 
 MOST_TURNED = 4096
 """Dimensions of a space that is turned as a whole, by a square matrix of them."""
+
+
+class LinearOptions(SetOptions):
+    """The options of linear paths; see :class:`LinearPaths`."""
+
+    form: Form
+    shape: Shape
+    bias: bool
+    inner: Size
+    outputs: Size
+    shared: bool
+
+    @property
+    def size(self) -> int:
+        """See :attr:`SetOptions.size`."""
+        return math.prod(self.shape)
 
 
 class LinearPaths(LatentPaths):
@@ -42,6 +59,7 @@ class LinearPaths(LatentPaths):
     """
 
     kind: ClassVar[str] = "linear"
+    schema = LinearOptions
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from semanifold.core.errors import SemanifoldError, near_names
 from semanifold.edits import EditInfo, Flow
 from semanifold.edits.flow import rbf_direction
 from semanifold.generators.base import Generator
-from semanifold.paths.base import APART, LatentPaths, PathSetInfo, info_for, moving_codes, moving_size
+from semanifold.paths.base import APART, LatentPaths, PathSetInfo, SetOptions, Shape, Size, info_for, moving_codes, moving_size
 from semanifold.paths.linear import LinearPaths, flat_directions
 
 Init = Literal["reference", "spread"]
@@ -34,6 +34,22 @@ PUBLISHED_LENGTH = 2.5
 """Mean length of the support vectors of the published start."""
 
 
+class WarpedOptions(SetOptions):
+    """The options of warped paths; see :class:`WarpedPaths`."""
+
+    vectors: Size
+    shape: Shape
+    learn_alphas: bool
+    learn_gammas: bool
+    shared: bool
+    unit: float
+
+    @property
+    def size(self) -> int:
+        """See :attr:`SetOptions.size`."""
+        return math.prod(self.shape)
+
+
 class WarpedPaths(LatentPaths):
     """K potentials of N pairs of support vectors each; a path follows the unit gradient of its potential.
 
@@ -51,6 +67,7 @@ class WarpedPaths(LatentPaths):
     """
 
     kind: ClassVar[str] = "warped"
+    schema = WarpedOptions
 
     def __init__(
         self,

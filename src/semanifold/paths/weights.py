@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -17,12 +18,25 @@ from semanifold.edits.weights import first_kernel
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, moved, weight_of
 from semanifold.generators.mixed_weight import MixedWeight
-from semanifold.paths.base import PathSet, PathSetInfo
+from semanifold.paths.base import PathSet, PathSetInfo, SetOptions, Size
 
 Form = Literal["basis", "svd"]
 FORMS = ("basis", "svd")
 Shapes = Mapping[str, tuple[int, ...]]
 CITE = ("Cherepkov, Voynov, Babenko 2021, Navigating the GAN Parameter Space for Semantic Image Editing, CVPR, arXiv:2011.13786",)
+
+
+WeightShape = Annotated[list[Size], msgspec.Meta(min_length=2, max_length=5)]
+
+
+class WeightOptions(SetOptions):
+    """The options of paths in weights; see :class:`WeightPaths`. Directions are as large as their file."""
+
+    form: Form
+    terms: Size
+    weights: Annotated[
+        list[tuple[Annotated[str, msgspec.Meta(max_length=255)], WeightShape]], msgspec.Meta(min_length=1, max_length=1000)
+    ]
 
 
 class WeightPaths(PathSet):
@@ -42,6 +56,7 @@ class WeightPaths(PathSet):
     """
 
     kind: ClassVar[str] = "weights"
+    schema = WeightOptions
 
     def __init__(self, form: Form, count: int, terms: int, layers: Shapes, info: PathSetInfo) -> None:
         """Make a set whose numbers are about to be filled in.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import cast
 
 from semanifold.app.actions.directions import closed_paths
@@ -167,18 +167,8 @@ def settings_of(
     cut = preset.z_truncation if training.z_truncation is None else training.z_truncation
     prior = Prior(space, cut, training.truncation, training.classes or preset.classes)
     prior.check(generator)
-    names = (
-        "iterations",
-        "batch",
-        "min_magnitude",
-        "max_magnitude",
-        "paths_lr",
-        "reconstructor_lr",
-        "decay",
-        "save_every",
-        "lambda_reg",
-    )
-    given = {name: getattr(training, name) for name in names}
+    shared = {field.name for field in fields(TrainingSettings)} & {field.name for field in fields(training)}
+    given = {name: getattr(training, name) for name in shared}
     if preset is ANY and None in (training.min_magnitude, training.max_magnitude):
         usual = usual_distance(generator, prior)
         preset = replace(preset, min_magnitude=round(0.1 * usual, 6), max_magnitude=round(0.3 * usual, 6))
@@ -189,13 +179,4 @@ def settings_of(
         low, high = (ALONG_REACH * value for value in (preset.min_magnitude, preset.max_magnitude))
         preset = replace(preset, paths_lr=ALONG_RATE * preset.paths_lr, min_magnitude=low, max_magnitude=high)
     given = {name: getattr(preset, name) if value is None else value for name, value in given.items()}
-    return TrainingSettings(
-        **given,
-        accumulate=training.accumulate,
-        lambda_cls=training.lambda_cls,
-        lambda_mask=lambda_mask,
-        prior=prior,
-        precision=training.precision,
-        log_every=training.log_every,
-        seed=training.draw_seed,
-    )
+    return TrainingSettings(**given, lambda_mask=lambda_mask, prior=prior, seed=training.draw_seed)

@@ -1,0 +1,216 @@
+"""Adding things as docs/extending.md says: each test touches those places alone, and then everything else works."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, ClassVar, Self
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import semanifold as sm
+from semanifold.app import cli
+from semanifold.app.actions.train_arguments import ANY, settings_of
+from semanifold.app.commands import table
+from semanifold.app.commands.arguments import option
+from semanifold.app.commands.base import Command
+from semanifold.app.commands.train import Training
+from semanifold.app.terminal import say
+from semanifold.core.latents import Latents
+from semanifold.edits import EditInfo, Lattice
+from semanifold.generators import architectures
+from semanifold.generators.architecture import Architecture, by_key
+from semanifold.generators.base import Generator
+from semanifold.generators.loading import save_generator
+from semanifold.paths import files
+from semanifold.paths.base import LatentPaths, PathSetInfo, SetOptions, Size, info_for
+from semanifold.training.reconstructor import make_reconstructor
+from semanifold.training.step import TrainingSettings
+
+
+@dataclass(frozen=True)
+class DotsConfig:
+    """Sizes of :class:`Dots`."""
+
+    channels: tuple[int, ...] = (3,)
+    size: int = 16
+
+
+class Dots(Generator):
+    """A generator whose file and class nobody has heard of: three linear maps."""
+
+    def __init__(self, config: DotsConfig, *, name: str = "dots", source: str = "unknown", licence: str = "unknown") -> None:
+        super().__init__()
+        self.config, self.name, self.source, self.licence = config, name, source, licence
+        self.spaces, self.picture_shape = {"z": (4,)}, (3, config.size, config.size)
+        self.dots = nn.Conv2d(4, 3, config.size, padding=config.size - 1)
+        self.freeze()
+
+    def images(self, latents: Latents, *, size: int | None = None) -> Tensor:
+        """Return the pictures."""
+        self.check_shape(latents)
+        pictures = self.dots(latents.values[:, :, None, None]).tanh()
+        return pictures if size is None else nn.functional.adaptive_avg_pool2d(pictures, size)
+
+
+def published(found: Any) -> tuple[DotsConfig, dict[str, Tensor]]:
+    weight = found.state["dotty.weight"]
+    return DotsConfig(size=weight.shape[-1]), {"dots.weight": weight, "dots.bias": found.state["dotty.bias"]}
+
+
+DOTS = Architecture(
+    name="dots",
+    kind="Dots",
+    title="a Dots generator",
+    layouts={"dotty": "nobody"},
+    mark=r"dotty\.weight",
+    recognise=by_key("dotty", __import__("re").compile(r"dotty\.weight")),
+    translate=published,
+    config=DotsConfig,
+    make=Dots,
+)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*words: object) -> None:
+    assert cli.main([str(word) for word in words]) == 0
+
+
+def test_a_generator_takes_its_file_and_one_row(here, monkeypatch, capsys):
+    monkeypatch.setattr(architectures, "ARCHITECTURES", (*architectures.ARCHITECTURES, DOTS))
+    torch.manual_seed(0)
+    dots = Dots(DotsConfig())
+    state = {"dotty.weight": dots.dots.weight, "dotty.bias": dots.dots.bias}
+    torch.save({"g_ema": state}, "theirs.pt")
+    run("inspect", "theirs.pt")
+    assert "a Dots generator of nobody" in capsys.readouterr().out
+    run("convert", "theirs.pt", "ours.safetensors")
+    loaded = sm.load_generator("ours.safetensors")
+    assert isinstance(loaded, Dots)
+    assert torch.equal(loaded.images(loaded.sample([1, 2])), dots.images(dots.sample([1, 2])))
+    run("sample", "--generator", "ours.safetensors", "--seeds", "0-3")
+    run("discover", "--mask", "box:0,0,0.5,0.5", "--generator", "theirs.pt", "--frames", 3, "--iterations", 3, "--seconds", 0.5)
+    run("directions", "joint", "--k", 2, "--generator", "theirs.pt", "--out", "axes")
+    run("weights", "svd", "--layer", "dots", "--k", 2, "--generator", "ours.safetensors", "--out", "weights")
+    run("bake", "weights:0", "baked.safetensors", "--generator", "ours.safetensors")
+    assert isinstance(sm.load_generator("baked.safetensors"), Dots)
+    save_generator(replace_size(dots), "small.safetensors")
+    assert sm.load_generator("small.safetensors").picture_shape == (3, 8, 8)
+
+
+def replace_size(dots: Dots) -> Dots:
+    return Dots(replace(dots.config, size=8))
+
+
+class SwingOptions(SetOptions):
+    """What a file says of :class:`SwingPaths`."""
+
+    width: Size
+
+
+class SwingPaths(LatentPaths):
+    """Paths that swing along one axis each."""
+
+    kind: ClassVar[str] = "swing"
+    schema = SwingOptions
+
+    def __init__(self, count: int, width: int, info: PathSetInfo) -> None:
+        super().__init__()
+        self.count, self.info, self.shape = count, info, (width,)
+        self.far = nn.Parameter(torch.ones(count))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
+        return nn.functional.one_hot(index, moving.shape[1]).to(moving) * (magnitude * self.far[index]).sin()[:, None]
+
+    def edit(self, index: int, info: EditInfo) -> Lattice:
+        t = torch.linspace(-1, 1, 2 * self.info.count + 1)
+        unit = torch.eye(self.shape[0])[index]
+        way = (t * self.info.count * self.info.step * self.far[index].detach()).sin()
+        return Lattice(way[:, None] * unit, (t,), info)
+
+    def options(self) -> dict[str, Any]:
+        return {"count": self.count, "width": self.shape[0]}
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], info: PathSetInfo) -> Self:
+        return cls(options["count"], options["width"], info)
+
+
+def test_a_kind_of_paths_takes_its_file_and_one_row(here, monkeypatch):
+    monkeypatch.setitem(files.KINDS, "swing", SwingPaths)
+    generator = sm.load_generator("analytic")
+    _, info = info_for(generator, "z", None, method="swings", cite=())
+    swings = SwingPaths(3, 32, replace(info, step=0.25, count=4))
+    files.save_paths(swings, "swings.safetensors")
+    again = sm.load_paths("swings.safetensors")
+    assert isinstance(again, SwingPaths)
+    assert torch.equal(again[1].images(generator, 7, [0.5]), swings[1].images(generator, 7, [0.5]))
+    run("render", "swings.safetensors:1", "--generator", "analytic", "--seconds", 0.5, "--fps", 8, "--out", "film")
+    run("traverse", "swings.safetensors", "--generator", "analytic", "--seeds", "0-1", "--no-films", "--out", "walk")
+    run("measure", "walk", "--mask", "box:0.3,0.6,0.7,0.9", "--attributes", "faces")
+    run("rank", "walk")
+    assert json.loads(Path("walk/rank/ranking.json").read_text())
+    settings = TrainingSettings(iterations=2, batch=4, min_magnitude=0.2, max_magnitude=0.5)
+    sm.train_paths(generator, again, make_reconstructor("lenet", 3, 3), settings, progress=False)
+    assert not torch.equal(again.far, swings.far), "the one trainer moves them"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Greet(Command):
+    """Say hello.
+
+    Attributes:
+        name: of whom.
+    """
+
+    does: ClassVar[str] = "semanifold_greetings:greet"
+    name: Annotated[str, option("NAME")] = "nobody"
+
+
+def greet(command: Greet) -> int:
+    say(f"Hello, {command.name}.")
+    return 0
+
+
+def test_a_command_takes_its_file_and_one_row(monkeypatch, capsys):
+    theirs = ModuleType("semanifold_greetings")
+    theirs.Greet, theirs.greet = Greet, greet  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "semanifold_greetings", theirs)
+    monkeypatch.setitem(table.COMMANDS, "greet", ("semanifold_greetings:Greet", "say hello"))
+    run("greet", "--name", "Ada")
+    assert capsys.readouterr().out == "Hello, Ada.\n"
+    run("--help")
+    assert "greet       say hello" in capsys.readouterr().out
+    run("greet", "--help")
+    assert "of whom" in capsys.readouterr().out
+    run("completion", "bash")
+    assert 'greet) words="--help --json --name --quiet' in capsys.readouterr().out
+    assert cli.main(["greet", "--nam", "Ada"]) == 2
+
+
+def test_an_option_of_training_takes_two_fields():
+    """Arguments reach the trainer by their names, all of them that both records have."""
+    generator = sm.load_generator("analytic")
+    both = {field.name for field in fields(TrainingSettings)} & {field.name for field in fields(Training)}
+    assert len(both) >= 13
+    usual = settings_of(Training(), generator, ANY, "z", 0.0)
+    for name in both - {"precision"}:
+        value = getattr(usual, name)
+        other = value * 2 if isinstance(value, int) else value / 2 + 0.01
+        given = settings_of(Training(**{name: other}), generator, ANY, "z", 0.0)  # type: ignore[arg-type]
+        assert getattr(given, name) == other, name
+    assert settings_of(Training(precision="bf16"), generator, ANY, "z", 0.0).precision == "bf16"
