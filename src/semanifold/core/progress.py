@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from semanifold.core.errors import shown
 
@@ -16,6 +16,53 @@ Progress = Callable[[dict[str, Any]], None]
 
 Watch = Progress | bool | None
 """What a function takes as ``progress``: a callback of one's own, False for silence, or None (or True) for a bar."""
+
+
+class Step(Protocol):
+    """One step of work that is done step by step: how far it is, and what there is to say of it."""
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Most steps in all."""
+        ...
+
+    def report(self) -> dict[str, Any]:
+        """Return what a :data:`Progress` callback gets."""
+        ...
+
+
+S = TypeVar("S", bound=Step)
+
+
+def followed(steps: Iterator[S], progress: Progress) -> tuple[S, bool]:
+    """Go through the steps of a search or a training, and report each.
+
+    Args:
+        steps: at least one.
+        progress: called with the report of each.
+
+    Returns:
+        The last step, and whether Ctrl-C came before the end, which nothing but this step is left of.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C before the first step.
+    """
+    last: S | None = None
+    try:
+        for last in steps:
+            progress(last.report())
+    except KeyboardInterrupt:
+        if last is None:
+            raise
+        return last, True
+    assert last is not None  # a search begins with a step, and so does a training
+    return last, False
+
 
 USUAL_SIZE = (80, 24)
 PATIENCE = 1.0

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from semanifold.manifolds.directions import local_directions as local_directions
     from semanifold.manifolds.settings import ManifoldSettings as ManifoldSettings
     from semanifold.manifolds.settings import paper_settings as paper_settings
+    from semanifold.manifolds.solve import SearchStep as SearchStep
     from semanifold.manifolds.solve import discover_manifold as discover_manifold
     from semanifold.manifolds.solve import discover_manifolds as discover_manifolds
+    from semanifold.manifolds.solve import search as search
     from semanifold.manifolds.steps import jump as jump
     from semanifold.manifolds.steps import picture_steps as picture_steps
     from semanifold.manifolds.works import combine as combine
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "directions": ("LocalDirections", "local_directions"),
     "settings": ("ManifoldSettings", "paper_settings"),
-    "solve": ("discover_manifold", "discover_manifolds"),
+    "solve": ("SearchStep", "discover_manifold", "discover_manifolds", "search"),
     "steps": ("jump", "picture_steps"),
     "works": ("combine", "extrapolate", "out_and_back", "retime", "reverse", "transfer", "trim"),
 }

@@ -1,0 +1,355 @@
+"""A search: stages from coarse to fine, each a descent by L-BFGS, which can be taken up from a checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
+from semanifold.core.minimise import Descent, Evaluation, begin, lbfgs_step
+from semanifold.core.solutions import Result, Solution
+from semanifold.edits import EditInfo, Lattice
+from semanifold.edits.films import Subject
+from semanifold.generators.base import Generator, search_space
+from semanifold.images.distances import Distance, distance_by_name
+from semanifold.images.masks import Mask
+from semanifold.manifolds.checkpoints import Standing, check_standing, load_standing, save_standing, search_key
+from semanifold.manifolds.coordinates import PLAIN, Coordinates, natural_coordinates
+from semanifold.manifolds.directions import moving_shape
+from semanifold.manifolds.layout import layout_of, refine
+from semanifold.manifolds.metric import Metric, preconditioner
+from semanifold.manifolds.objective import Objective, Parts, cropped_parts, kinked_valley, pasted_parts, round_valley
+from semanifold.manifolds.settings import ManifoldSettings
+from semanifold.manifolds.start import Start, find_start, fitted_offsets, paper_start, starting_offsets
+from semanifold.manifolds.steps import jump
+
+PAPER = "Yang, Rokeby, Snelgrove 2020, Mask-Guided Discovery of Semantic Manifolds in Generative Models, arXiv:2105.07273"
+WIDTHS = {"smooth": (0.1, 0.1), "paper": (0.2, 0.05, 0.01)}
+"""Width of the valley's floor at each stage, as a share of c: the paper's kink is approached, our floor stays round."""
+COARSE_STEPS = 0.4
+"""Share of the steps that the first stage may take."""
+LEAK, JUMP = 0.1, 2.5
+"""Where c is chosen: most change outside for the change inside, and longest step between pictures over the mean one."""
+MOST_LEAK = 0.5
+"""A stage's weight of the outside is such that at its beginning the leak costs at most this many times c a frame: a tenth of what
+it costs in our objective not to change at all."""
+CAUTIOUS = 0.4
+"""Where the first stage ends with more than that, it begins anew, from the start, with a c of this share, as long as the strength
+is above it: a path that has leaked stays in a valley that leaks."""
+SHRINK, MOST_SHRINKS = 0.7, 2
+"""By what and how often c becomes smaller after that."""
+PATIENCE = 5
+CHECKPOINT_EVERY = 5
+SMALLEST_SIZE = 64
+HISTORY = 20
+TINY_GRADIENT = 1e-7
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of the search.
+
+    Attributes:
+        frames: number of frames along each axis.
+        size: height and width of the pictures, or None for the native ones.
+        width: of the valley's floor, as a share of c.
+        steps: most steps.
+    """
+
+    frames: int
+    size: int | None
+    width: float
+    steps: int
+
+
+@dataclass(frozen=True)
+class Search:
+    """Everything about a search that does not change while it runs."""
+
+    generator: Generator
+    seed: Latents
+    mask: Mask
+    settings: ManifoldSettings
+    distance: Distance
+    distance_name: str
+    moving: tuple[int, ...]
+    coordinates: Coordinates
+
+    @staticmethod
+    def prepare(
+        generator: Generator, latents: Latents, mask: Mask, settings: ManifoldSettings, distance: Distance | None
+    ) -> Search:
+        """Check that everything fits, and make what the steps need."""
+        if len(latents) != 1:
+            raise SemanifoldError(f"A manifold belongs to one seed, but got {len(latents)} codes; search once for each.")
+        generator.check(latents)
+        space = settings.space or search_space(generator)
+        if generator.inputs is not None and space == next(iter(generator.spaces)):
+            raise SemanifoldError(
+                f"{generator.name} makes pictures of label maps or photos, among which there is no path; find directions in its "
+                "weights instead: semanifold weights mask, sm.weight_paths."
+            )
+        seed = generator.convert(latents, space)
+        seed = seed.with_values(seed.values.detach())
+        moving = moving_shape(seed, settings.layers)
+        generator.check_differentiable(seed)
+        mask.check(*generator.picture_shape[1:])
+        name = settings.distance if distance is None else repr(getattr(distance, "__qualname__", "distance"))
+        natural = settings.objective == "smooth"
+        coordinates = natural_coordinates(generator, seed, moving, settings.independence) if natural else PLAIN
+        function = distance or distance_by_name(settings.distance)
+        return Search(generator, seed, mask, settings, function, name, moving, coordinates)
+
+    def parts(self, size: int | None) -> Parts:
+        """Return the distances inside and outside of the seed's picture at a size."""
+        with torch.no_grad():
+            reference = self.generator.images(self.seed, size=size)
+        height, width = reference.shape[2:]
+        if self.settings.objective == "paper":
+            return cropped_parts(self.mask.rectangle(height, width), reference, self.distance)
+        return pasted_parts(self.mask.at(height, width), reference, self.distance)
+
+    def stages(self) -> list[Stage]:
+        """Return the stages: few frames (ours) and small pictures first, then all; the paper's kink is tightened on the way."""
+        s = self.settings
+        if s.method == "paper":
+            return [Stage(s.frames, None, 0.0, s.steps)]
+        native = min(self.generator.picture_shape[1:])
+        small = self.generator.coarse_size(max(SMALLEST_SIZE, native // 4))
+        few = min(s.frames, max(5, (s.frames + 2) // 3 | 1)) if s.objective == "smooth" else s.frames
+        widths = WIDTHS[s.objective]
+        first = Stage(few, small, widths[0], max(1, round(COARSE_STEPS * s.steps)))
+        if not s.coarse:
+            first = replace(first, frames=s.frames, size=None)
+        left = max(1, s.steps - first.steps)
+        fine = [Stage(s.frames, None, width, max(1, left // len(widths[1:]))) for width in widths[1:]]
+        return [first, *fine]
+
+    def objective(self, stage: Stage, offset: float, sigma: float, outside: float) -> Objective:
+        """Return a stage's objective; the paper's has no units, ours is free of those of the distance and the latent space."""
+        s = self.settings
+        sigma = sigma * (s.frames - 1) / (stage.frames - 1)
+        units = (1.0, 1.0) if s.objective == "paper" else (offset, sigma**2)
+        layout, parts = layout_of(s, stage.frames), self.parts(stage.size)
+        valley = kinked_valley if s.objective == "paper" else round_valley
+        return Objective(
+            self.generator, self.seed, s.layers, layout, parts, offset, sigma, s.alpha, outside, valley=valley,
+            width=stage.width * offset, image_unit=units[0], spring_unit=units[1], size=stage.size, chunk=s.chunk,
+            coordinates=self.coordinates,
+        )  # fmt: skip
+
+    def edit(self, free: Tensor, frames: int) -> Lattice:
+        """Return the path of the free frames' offsets ``[f, *moving]``."""
+        s, layout = self.settings, layout_of(self.settings, frames)
+        offsets = layout.spread(free)
+        full = torch.zeros(len(offsets), *self.seed.values.shape[1:]).to(offsets)
+        full[:, slice(*s.layers) if s.layers else slice(None)] = self.coordinates.offsets(offsets)
+        grid, knots = layout.lattice(full, s.closed)
+        info = EditInfo(
+            name=str(self.mask),
+            method="masked manifold",
+            space=self.seed.space,
+            layers=s.layers,
+            generator=self.generator.name,
+            fingerprint=self.generator.fingerprint,
+            mask=str(self.mask),
+            usable=(float(knots[0][0]), 1.0),
+            cite=(PAPER,),
+        )
+        return Lattice(grid, knots, info, seed=self.seed)
+
+    @property
+    def restarts(self) -> int:
+        """How often the first stage may begin anew with a smaller c."""
+        return max(0, math.ceil(round(math.log(self.settings.strength / CAUTIOUS, 1 / CAUTIOUS), 6)))
+
+    def start(self, share: float = 1.0) -> tuple[Start, Tensor]:
+        """Return the scales and the offsets ``[n, *moving]`` of the first stage's frames, for this share of the strength."""
+        s, stage = replace(self.settings, strength=share * self.settings.strength), self.stages()[0]
+        layout = layout_of(s, stage.frames)
+        if s.method == "paper":
+            if s.offset is None or s.sigma is None:
+                raise SemanifoldError("The paper's method needs an offset and a sigma; its own are 0.25 and 4.")
+            nothing = self.seed.values.new_zeros(2, *self.moving)
+            return Start(nothing, s.offset, s.sigma, 0, None), paper_start(self.seed, s, self.moving)
+        found = find_start(
+            self.generator, self.seed, self.mask, self.parts(stage.size), s, layout_of(s, s.frames), stage.size, self.coordinates
+        )  # fmt: skip
+        offsets = starting_offsets(layout, found.axes, s)
+        if s.objective == "paper" and s.dims == 1:
+            offsets, count = fitted_offsets(
+                self.generator, self.seed, self.parts(stage.size), layout, offsets, found, s, stage.size
+            )
+            found = replace(found, pictures=found.pictures + count)
+        return found, offsets
+
+    def run(self, checkpoint: str | None) -> Iterator[tuple[Standing, Result | None]]:
+        """Go through all stages, from the checkpoint if there is one; items as of :meth:`steps`."""
+        key = search_key(self.generator, self.seed, self.mask, self.settings, self.distance_name)
+        standing = load_standing(checkpoint, key, self.seed.values.device) if checkpoint else None
+        if standing is not None and checkpoint is not None:
+            points = [(len(layout_of(self.settings, stage.frames).free), *self.moving) for stage in self.stages()]
+            check_standing(standing, checkpoint, points, self.seed.values)
+        for reached, result in self.steps(standing or self.first_standing()):
+            if checkpoint and (reached.step % CHECKPOINT_EVERY == 0 or result):
+                save_standing(reached, checkpoint, key)
+            yield reached, result
+
+    def first_standing(self, share: float = 1.0) -> Standing:
+        """Return where the search begins, for this share of the strength."""
+        start, offsets = self.start(share)
+        free = offsets[layout_of(self.settings, self.stages()[0].frames).free].contiguous()
+        descent, outside, count = self.begin(0, start.offset, start.sigma, free)
+        value = descent.at.value
+        return Standing(
+            0, 0, 0, start.pictures + count, start.offset, start.sigma, outside, descent, (value,), free, value, start.metric, 0
+        )  # fmt: skip
+
+    def enter(self, standing: Standing, stage: int, free: Tensor) -> Standing:
+        """Return the standing at the beginning of another stage."""
+        descent, outside, count = self.begin(stage, standing.offset, standing.sigma, free)
+        value = descent.at.value
+        fresh = {"outside": outside, "descent": descent, "recent": (value,), "best": free, "best_value": value}
+        return replace(standing, stage=stage, within=0, evaluations=standing.evaluations + count, **fresh)
+
+    def begin(self, stage: int, offset: float, sigma: float, free: Tensor) -> tuple[Descent, float, int]:
+        """Return a stage's first evaluation, the weight of the outside in it, and the pictures that it took.
+
+        The weight asked for is approached from below: where the path still leaks so much that it would cost less not to change at
+        all, it begins with a weight at which it does not.
+        """
+        s = self.settings
+        descent = begin(self.objective(self.stages()[stage], offset, sigma, s.outside), free)
+        inside, outside = descent.at.terms["inside"], descent.at.terms["outside"]
+        if s.objective == "paper" or s.outside * outside <= MOST_LEAK * inside:
+            return descent, s.outside, len(free)
+        lower = MOST_LEAK * inside / outside
+        return begin(self.objective(self.stages()[stage], offset, sigma, lower), free), lower, 2 * len(free)
+
+    def steps(self, standing: Standing) -> Iterator[tuple[Standing, Result | None]]:
+        """Go on from a standing; each item is the next one, the last with the reason why the search ends."""
+        stages = self.stages()
+        yield standing, None
+        while True:
+            stage = stages[standing.stage]
+            objective = self.objective(stage, standing.offset, standing.sigma, standing.outside)
+            settled = self.settled(standing, objective)
+            while standing.within < stage.steps and not settled:
+                standing = self.step(standing, objective)
+                settled = self.settled(standing, objective)
+                if not math.isfinite(standing.descent.at.value):
+                    yield standing, Result.DIVERGED
+                    return
+                if standing.within < stage.steps and not settled:
+                    yield standing, None
+            if standing.stage + 1 == len(stages):
+                yield standing, Result.CONVERGED if settled else Result.STEPS
+                return
+            if self.overreaches(standing):
+                if standing.shrunk < self.restarts:
+                    times = standing.shrunk + 1
+                    fresh = self.first_standing(CAUTIOUS**times)
+                    evaluations = standing.evaluations + fresh.evaluations
+                    standing = replace(fresh, step=standing.step, evaluations=evaluations, shrunk=times)
+                    yield standing, None
+                    continue
+                share = SHRINK**0.5
+                smaller = replace(
+                    standing, offset=SHRINK * standing.offset, sigma=share * standing.sigma, shrunk=standing.shrunk + 1
+                )
+                standing = self.enter(smaller, 0, share * standing.best)
+                yield standing, None
+                continue
+            following = stages[standing.stage + 1]
+            free = self.carry(standing.best, stage.frames, following.frames)
+            standing = self.enter(standing, standing.stage + 1, free)
+            yield standing, None
+
+    def step(self, standing: Standing, objective: Objective) -> Standing:
+        """Take one step of the descent."""
+        count = 0
+
+        def counted(free: Tensor) -> Evaluation:
+            nonlocal count
+            count += len(free)
+            return objective(free)
+
+        descent = lbfgs_step(
+            counted, standing.descent, history=HISTORY, line_search=self.settings.method != "paper",
+            precondition=self.precondition(standing.metric, objective),
+        )  # fmt: skip
+        lower = descent.at.value < standing.best_value
+        return replace(
+            standing,
+            within=standing.within + 1,
+            step=standing.step + 1,
+            evaluations=standing.evaluations + count,
+            descent=descent,
+            recent=(*standing.recent, descent.at.value)[-PATIENCE - 1 :],
+            best=descent.x if lower else standing.best,
+            best_value=descent.at.value if lower else standing.best_value,
+        )
+
+    def precondition(self, metric: Metric | None, objective: Objective) -> Callable[[Tensor], Tensor] | None:
+        """Return the inverse of the Hessian's estimate."""
+        if metric is None:
+            return None
+        return preconditioner(metric, objective.layout, objective.alpha / objective.image_unit, 1 / objective.spring_unit)
+
+    def settled(self, standing: Standing, objective: Objective) -> bool:
+        """Whether this stage has nothing more to gain."""
+        if self.settings.method == "paper":
+            return float(standing.descent.at.gradient.abs().max()) <= TINY_GRADIENT
+        recent = standing.recent
+        scale = len(standing.best) * objective.alpha * objective.offset / objective.image_unit
+        slow = len(recent) > PATIENCE and recent[0] - recent[-1] < self.settings.tolerance * scale
+        return slow or standing.descent.stalled
+
+    def overreaches(self, standing: Standing) -> bool:
+        """Whether c was chosen by us, and the first stage shows that it is too much to ask: the path leaks, or it jumps."""
+        s = self.settings
+        if s.offset is not None or s.method == "paper" or standing.stage > 0 or standing.shrunk >= self.restarts + MOST_SHRINKS:
+            return False
+        terms = standing.descent.at.terms
+        if terms["outside"] > LEAK * terms["inside"]:
+            return True
+        edit = self.edit(standing.best, self.stages()[0].frames)
+        return s.dims == 1 and jump(self.generator, edit, size=self.stages()[0].size, chunk=s.chunk) > JUMP
+
+    def carry(self, free: Tensor, old: int, new: int) -> Tensor:
+        """Return the free frames' offsets at another number of frames."""
+        before, after = (layout_of(self.settings, n) for n in (old, new))
+        return refine(before.spread(free), before.shape, after.shape, closed=self.settings.closed)[after.free].contiguous()
+
+    def most_steps(self, standing: Standing) -> int:
+        """Return how many steps the search may take in all; the first stage counts again each time that it begins anew."""
+        stages = self.stages()
+        return sum(stage.steps for stage in stages) + standing.shrunk * stages[0].steps
+
+    def solution(self, standing: Standing, result: Result) -> Solution[Lattice]:
+        """Return the best path at the full number of frames, with the distances of every frame at full size."""
+        s, frames = self.settings, self.stages()[standing.stage].frames
+        free = self.carry(standing.best, frames, s.frames)
+        edit = self.edit(free, s.frames)
+        parts = self.parts(None)
+        with torch.no_grad():
+            codes = [self.seed.moved(self.coordinates.offsets(part), s.layers) for part in free.split(s.chunk)]
+            pairs = [parts(self.generator.images(part)) for part in codes]
+        inside, outside = (torch.cat(column) for column in zip(*pairs))
+        layout = layout_of(s, s.frames)
+        stats = {
+            "steps": standing.step,
+            "evaluations": standing.evaluations,
+            "objective": standing.best_value,
+            "offset": standing.offset,
+            "sigma": standing.sigma,
+            "inside": layout.spread(inside).tolist(),
+            "outside": layout.spread(outside).tolist(),
+            "ratio": float(outside.sum() / inside.sum()),
+        }
+        return Solution(edit, result, stats, Subject(self.generator, self.seed, edit, self.mask))
