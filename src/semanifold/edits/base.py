@@ -130,10 +130,19 @@ class Edit(ABC):
             latents: n codes or seeds, or one for all values of ``t``.
             t: one number, ``[n]`` numbers, or ``[n, 2]`` for an edit of two dimensions.
         """
-        codes = as_latents(latents, generator, self.space(generator))
+        codes = self.codes(generator, latents)
         moments = self.moments(t, codes)
         other, moved = self.applied(generator, codes, moments)
         return other.images(moved)
+
+    def codes(self, generator: Generator, latents: Latents | int | Sequence[int]) -> Latents:
+        """Return codes or seeds as codes for this edit, on the generator's device and in its precision.
+
+        Raises:
+            SemanifoldError: if they are neither, or there is no generator.
+        """
+        of_type(generator, Generator, "A generator is expected, as by load_generator or wrap")
+        return as_latents(latents, generator, self.space(generator))
 
     def moments(self, t: Tensor | float | Sequence[float], codes: Latents) -> Tensor:
         """Return values of ``t`` as ``[n]``, or ``[n, 2]`` for an edit of two dimensions, beside these codes.
@@ -205,3 +214,15 @@ class LatentEdit(Edit):
     def what_moves(self) -> str:
         """See :attr:`Edit.what_moves`."""
         return f"{self.info.space} {list(self.moving_shape)}"
+
+
+def check_counts(codes: int, moments: int) -> None:
+    """Refuse codes and values of ``t`` of which neither is one for all of the other.
+
+    Raises:
+        SemanifoldError: naming both numbers.
+    """
+    if not codes or not moments:
+        raise SemanifoldError(f"An edit takes at least one code and one t, but got {codes} and {moments}.")
+    if codes != moments and 1 not in (codes, moments):
+        raise SemanifoldError(f"{codes} codes take one t, or {codes} of them, but got {moments}.")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
-from semanifold.edits.base import EditInfo, LatentEdit
+from semanifold.edits.base import EditInfo, LatentEdit, check_counts
 from semanifold.generators.base import origin
 
 FARTHEST = 100
@@ -53,6 +53,17 @@ class _Nearness(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def jvp(ctx: Any, codes_step: Tensor | None, support_step: Tensor | None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        codes, support = ctx.saved_tensors
+        change = codes.new_zeros(())
+        if codes_step is not None:
+            change = change + 2 * torch.linalg.vecdot(support, codes_step[:, None])
+        if support_step is not None:
+            change = change + 2 * torch.linalg.vecdot(support_step, codes[:, None] - support)
+        return change
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -158,8 +169,7 @@ class Flow(LatentEdit):
                 f"it was made for {origin(self.info.generator)}."
             )
         t = torch.as_tensor(t, dtype=start.dtype, device=start.device).reshape(-1)
-        if len(start) != len(t) and 1 not in (len(start), len(t)):
-            raise SemanifoldError(f"{len(start)} codes take one t, or {len(start)} of them, but got {len(t)}.")
+        check_counts(len(start), len(t))
         if not (t.abs() <= FARTHEST).all():
             raise SemanifoldError(
                 f"A path is followed to {FARTHEST} times its length at most; give a t of -1 to 1, or a little more."

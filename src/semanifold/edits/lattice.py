@@ -11,7 +11,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
-from semanifold.edits.base import EditInfo, LatentEdit
+from semanifold.edits.base import EditInfo, LatentEdit, check_counts
 from semanifold.generators.base import origin
 
 MOST_KNOTS = 10_000
@@ -62,7 +62,8 @@ class Lattice(LatentEdit):
 
         Between knots it interpolates linearly; beyond the last ones it goes on in a straight line.
         """
-        t = torch.as_tensor(t, dtype=self.offsets.dtype, device=self.offsets.device)
+        precise = t.dtype if isinstance(t, Tensor) else self.offsets.dtype
+        t = torch.as_tensor(t, dtype=torch.promote_types(self.offsets.dtype, precise), device=self.offsets.device)
         t = t.reshape(-1, self.dimensions)
         if not torch.isfinite(t).all():
             raise SemanifoldError("t holds NaN or infinite values; 0 is the unedited picture, and 1 usually all of the edit.")
@@ -102,6 +103,7 @@ class Lattice(LatentEdit):
                 f"it was made for {origin(self.info.generator)}."
             )
         offset = self.offset(t).to(values)
+        check_counts(len(values), len(offset))
         if whole:
             return latents.with_values(values + offset)
         moved = values.expand(max(len(values), len(offset)), *values.shape[1:]).clone()

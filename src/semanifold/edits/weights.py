@@ -11,9 +11,9 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
-from semanifold.edits.base import Edit, EditInfo
+from semanifold.edits.base import Edit, EditInfo, check_counts
 from semanifold.edits.lattice import Lattice, seed_of
-from semanifold.generators.base import Generator, as_latents, origin
+from semanifold.generators.base import Generator, origin
 from semanifold.generators.editing import check_layers, moved, weight_of, with_weights
 from semanifold.generators.mixed_weight import MixedWeight
 
@@ -56,7 +56,7 @@ class WeightEdit(Edit):
                 raise SemanifoldError(f"The change of the weight of {shown(layer, 60)} holds NaN or infinite values.")
         if course is not None and (course.dimensions != 1 or course.moving_shape != (1,)):
             raise SemanifoldError(f"The course of an edit is one number on a line, not {list(course.moving_shape)}.")
-        self.deltas, self.info, self.seed = dict(deltas), info, seed
+        self.deltas, self.info, self.seed = dict(sorted(deltas.items())), info, seed  # files keep no order
         self.course = course or _straight(info)
         self.knots = self.course.knots
 
@@ -102,8 +102,7 @@ class WeightEdit(Edit):
     def applied(self, generator: Generator, latents: Latents, t: Tensor) -> tuple[Generator, Latents]:
         """See :meth:`Edit.applied`; frames of one picture share all work before the first layer that changes."""
         self.check(generator)
-        if len(latents) != len(t) and 1 not in (len(latents), len(t)):
-            raise SemanifoldError(f"{len(latents)} codes take one t, or {len(latents)} of them, but got {len(t)}.")
+        check_counts(len(latents), len(t))
         t = t.to(latents.values).expand(max(len(latents), len(t)))
         if not generator.shares_frames:
             latents = latents.with_values(latents.values.expand(len(t), *latents.values.shape[1:]))
@@ -172,7 +171,7 @@ def unedited_at_zero(
     images: Callable[[Generator, Latents, Tensor], Tensor],
 ) -> Tensor:
     """Return the pictures of an edit, those at ``t = 0`` as the generator makes them, to the last bit."""
-    codes = as_latents(latents, generator, edit.space(generator))
+    codes = edit.codes(generator, latents)
     moments = edit.moments(t, codes)
     pictures = images(generator, codes, moments)
     still = (moments == 0).expand(len(pictures)).nonzero().flatten()

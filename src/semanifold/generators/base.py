@@ -315,6 +315,10 @@ class Generator(nn.Module, ABC):
         """Switch to evaluation mode without weight gradients and return self; every leaf calls it once, when it is made."""
         return self.eval().requires_grad_(False)
 
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode, also inside of a module that is trained: pictures depend on the codes alone."""
+        return super().train(False)
+
     @cached_property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that name these weights: SHA-256 of names, shapes and float32 values."""

@@ -202,17 +202,36 @@ class PathSet(nn.Module, ABC):
             magnitude: how far, ``[n]``, signed; or one number for all. In units of the latent space, or of the norm of the
                 weight that is added; times the path's scale, where a set has scales.
         """
+        of_type(generator, Generator, "A generator is expected, as by load_generator or wrap")
         codes = as_latents(latents, generator, self.space(generator))
+        if not len(codes):
+            raise SemanifoldError("There is no code to move; give at least one seed or latent.")
         which = self.find(index) if isinstance(index, int | str) else index
-        device = codes.values.device
-        every = torch.as_tensor(which, device=device).expand(len(codes))
-        return self.moved_images(generator, codes, every, torch.as_tensor(magnitude).to(codes.values).expand(len(codes)))
+        every = _one_each(which, codes, "A path is called by its number or its name")
+        far = _one_each(magnitude, codes, "A magnitude is a number")
+        if every.is_floating_point() or every.is_complex() or every.dtype == torch.bool:
+            raise SemanifoldError(f"Numbers of paths are whole, but got {str(every.dtype).removeprefix('torch.')}.")
+        if every.device.type == "cpu" and not ((every >= 0) & (every < len(self))).all():  # a GPU would have to be waited for
+            raise SemanifoldError(f"The paths are numbered 0..{len(self) - 1}, but got {shown(str(every.tolist()), 60)}.")
+        return self.moved_images(generator, codes, every, far.to(codes.values))
 
     def __repr__(self) -> str:
         names = ", ".join(shown(name, 20) for name in list(self.info.names.values())[:3])
         named = f", {len(self.info.names)} with names ({names}{', ...' if len(self.info.names) > 3 else ''})" if names else ""
         made_for = shown(origin(self.info.generator), 40)
         return f"{type(self).__name__}({len(self)} paths in {self.what_moves} of {made_for}{named})"
+
+
+def _one_each(given: object, codes: Latents, what: str) -> Tensor:
+    """Return ``[n]`` numbers for n codes, of that many or of one for all.
+
+    Raises:
+        SemanifoldError: if they are something else, beginning with ``what``.
+    """
+    try:
+        return torch.as_tensor(given, device=codes.values.device).expand(len(codes))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise SemanifoldError(f"{what}, one for all or {len(codes)}, but {shown(repr(given), 40)} was given.") from error
 
 
 class LatentPaths(PathSet):

@@ -113,7 +113,7 @@ def read_tensors(path: str | os.PathLike[str], what: str = "file") -> TensorFile
         data = file.read()
     metadata = metadata_of(data, name)
     try:
-        tensors = files.load(data)
+        tensors = dict(sorted(files.load(data).items()))  # the library gives them in another order each time
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise SemanifoldError(f"{name} is damaged or cut short: {shown(str(error), 120)}.") from error
     return TensorFile(header_of(metadata, name), tensors, metadata)

@@ -34,4 +34,4 @@ class FacesAttributes(AttributeReader):
     def read(self, images: Tensor, reference: Tensor) -> Tensor:
         """See :meth:`AttributeReader.read`; returned float32 on the device of the pictures."""
         network = attribute_network(str(self.device))
-        return network(rgb(images.to(self.device)) * 2 - 1).clamp(0, 1)[:, self.columns].to(images.device)
+        return network(rgb(images).to(self.device) * 2 - 1).clamp(0, 1)[:, self.columns].to(images.device)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from semanifold.analysis.attributes.base import Attribute, AttributeReader
+from semanifold.analysis.attributes.sampling import check_pictures
 from semanifold.core.errors import SemanifoldError, first_line
 from semanifold.storage.own_files import from_own_file
 
@@ -31,8 +32,10 @@ class FunctionAttributes(AttributeReader):
         """See :meth:`AttributeReader.read`.
 
         Raises:
-            SemanifoldError: if the function fails, or returns anything but one number an attribute and picture.
+            SemanifoldError: if these are no pictures, or the function fails or returns anything but one number per attribute and
+                picture.
         """
+        check_pictures(images)
         try:
             values = self.function(images)
         except Exception as error:

@@ -8,10 +8,23 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from semanifold.core.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError, of_type
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SPREAD = (0.229, 0.224, 0.225)
+
+
+def check_pictures(images: Tensor) -> None:
+    """Refuse what is no batch of pictures ``[n, c, h, w]`` of floating numbers.
+
+    Raises:
+        SemanifoldError: naming what was given.
+    """
+    of_type(images, Tensor, "Attributes are read from pictures [n, c, h, w]")
+    if images.ndim != 4 or not images.is_floating_point():
+        raise SemanifoldError(
+            f"Attributes are read from floating pictures [n, c, h, w] in [-1, 1], but got {list(images.shape)} of {images.dtype}."
+        )
 
 
 def rgb(images: Tensor) -> Tensor:
@@ -20,11 +33,9 @@ def rgb(images: Tensor) -> Tensor:
     Raises:
         SemanifoldError: if they are no pictures.
     """
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or not images.is_floating_point():
-        raise SemanifoldError(
-            f"Attributes are read from floating pictures [n, 1 or 3, h, w] in [-1, 1], but got {list(images.shape)} of "
-            f"{images.dtype}."
-        )
+    check_pictures(images)
+    if images.shape[1] not in (1, 3):
+        raise SemanifoldError(f"These attributes are read from floating pictures of 1 or 3 channels, not of {images.shape[1]}.")
     return ((images.float().clamp(-1, 1) + 1) / 2).expand(-1, 3, -1, -1)
 
 

@@ -28,7 +28,7 @@ Noise = Literal["const", "none"] | torch.Generator | Sequence[Tensor]
 class StyleGAN2(Generator):
     """StyleGAN2: mapping network z to w, and a synthesis network that every layer's w steers.
 
-    It is made frozen; ``generator.train().requires_grad_(True)`` makes every weight trainable.
+    It is made frozen; ``generator.requires_grad_(True)`` makes every weight trainable.
 
     Attributes:
         config: sizes and architecture.
@@ -213,7 +213,7 @@ class StyleGAN2(Generator):
                 raise SemanifoldError(f"{self.name} has {self.classes} classes; the z codes need labels [n, {self.classes}].")
             latents = Latents(self.mapping(latents.values, latents.labels), "w", latents.labels)
         if latents.space == "w" and space in ("w+", "s"):
-            latents = Latents(latents.values[:, None].expand(-1, self.config.num_ws, -1), "w+", latents.labels)
+            latents = Latents(latents.values[:, None].repeat(1, self.config.num_ws, 1), "w+", latents.labels)
         if latents.space == "w+" and space == "s":
             latents = Latents(torch.cat(list(self._styles(latents).values()), dim=-1), "s", latents.labels)
         return super().convert(latents, space)
