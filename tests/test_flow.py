@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,7 @@ from torch import Tensor
 from semanifold.app.showing import show
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
-from semanifold.edits import EditInfo, Flow, Lattice, load_edit, save_edit, traced
+from semanifold.edits import EditInfo, Flow, Lattice, traced
 from semanifold.edits.flow import rbf_direction, rbf_potential
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.manifolds.works import combine, extrapolate, retime, reverse, transfer, trim
@@ -102,12 +100,6 @@ def test_own_derivative_serves_second_derivatives_and_vmap() -> None:
     assert torch.allclose(found[1], rbf_direction(many[1], support, alphas, gamma))
 
 
-def test_codes_can_be_differentiated_through_a_path() -> None:
-    edit = flow()
-    code = drawn(1, *SHAPE, dtype=torch.float64).requires_grad_()
-    assert torch.autograd.gradcheck(lambda c: edit.latents(Latents(c, "z"), torch.tensor([0.4, -0.9])).values, code)
-
-
 def test_layers_and_labels() -> None:
     edit = flow("w+", (2, 8), (1, 3))
     codes = Latents(drawn(1, 5, 8), "w+", torch.eye(3)[:1])
@@ -117,15 +109,6 @@ def test_layers_and_labels() -> None:
     change = moved.values - codes.values
     assert change[:, [0, 3, 4]].abs().max() == 0
     assert (change[:, 1:3].flatten(1).norm(dim=1) > 0.5 * STEP).all()
-
-
-def test_file(tmp_path: Path) -> None:
-    edit, codes = flow("w+", (1, 8), (1, 4)), Latents(drawn(2, 5, 8), "w+")
-    save_edit(edit, tmp_path / "edit.safetensors")
-    found = load_edit(tmp_path / "edit.safetensors")
-    assert isinstance(found, Flow)
-    assert (found.info, found.step, found.count) == (edit.info, STEP, COUNT)
-    assert torch.equal(found.latents(codes, -0.8).values, edit.latents(codes, -0.8).values)
 
 
 def test_a_traced_flow_is_the_flow_at_its_seed() -> None:

@@ -15,10 +15,10 @@ import semanifold as sm
 from semanifold.core.errors import SemanifoldError
 from semanifold.edits import Edit
 from semanifold.generators.base import Generator
-from semanifold.paths.base import LatentPaths, PathSet
+from semanifold.paths.base import LatentPaths, PathSet, info_for
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.kinds import FORMS
-from semanifold.paths.linear import linear_paths
+from semanifold.paths.linear import LinearPaths, linear_paths
 from semanifold.paths.warped import warped_paths
 from semanifold.paths.weights import WeightPaths, info_of, svd_paths
 
@@ -33,12 +33,25 @@ def of_a_basis(generator: Generator) -> WeightPaths:
     return WeightPaths.from_vectors(drawn(4, size, seed=8), layers, info, coefficients=mixed).to(generator.dtype)
 
 
+def of_vectors(generator: Generator) -> LinearPaths:
+    _, info = info_for(generator, "w+", (1, 3), method="by hand", step=0.2, count=STEPS)
+    return LinearPaths.from_vectors(drawn(3, 6, seed=7), info, scale=torch.tensor([1.0, 0.5, 0.25]), layers=2)
+
+
+def spread(generator: Generator) -> PathSet:
+    return warped_paths(generator, None, 3, 4, init="spread", learn_alphas=True, learn_gammas=False, steps=STEPS)
+
+
 SETS: dict[str, tuple[str, Callable[[Generator], PathSet]]] = {
     **{form: ("skip", lambda g, form=form: linear_paths(g, "w", 3, form, steps=STEPS)) for form in FORMS},
     "linear of layers": ("skip", lambda g: linear_paths(g, "w+", 3, "random", layers=(1, 3), shared=True, steps=STEPS)),
     "linear of maps": ("pix2pixhd", lambda g: linear_paths(g, None, 3, "linear", bias=False, steps=STEPS)),
+    "given, of three lengths": ("skip", of_vectors),
     "warped": ("biggan", lambda g: warped_paths(g, None, 3, 4, steps=STEPS)),
-    "warped, spread": ("function", lambda g: warped_paths(g, None, 3, 4, init="spread", learn_alphas=True, steps=STEPS)),
+    "warped, spread": (
+        "function",
+        lambda g: warped_paths(g, None, 3, 4, init="spread", learn_alphas=True, learn_gammas=False, steps=STEPS),
+    ),
     "warped of layers": ("resnet", lambda g: warped_paths(g, "w+", 3, 4, layers=(0, 2), steps=STEPS)),
     "warped, all layers alike": ("resnet", lambda g: warped_paths(g, "w+", 3, 4, shared=True, steps=STEPS)),
     "svd": ("skip", lambda g: svd_paths(g, "convs.2", 3, steps=STEPS)),
@@ -162,6 +175,7 @@ def test_files_give_the_same_paths_again(name: str, tmp_path: Path) -> None:
     assert again["smile"].info.usable == (-0.5, 0.5)
     state = again.state_dict()
     assert list(state) == list(paths.state_dict())
+    assert list(dict(again.named_parameters())) == list(dict(paths.named_parameters()))
     assert all(torch.equal(state[key], value) for key, value in paths.state_dict().items())
     index = torch.tensor([2, 0, 1])
     assert torch.equal(again.shifted_images(generator, latents, index, 0.4), paths.shifted_images(generator, latents, index, 0.4))

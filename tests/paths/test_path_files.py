@@ -55,21 +55,6 @@ def test_the_folder_of_a_training_is_read_with_all_that_it_knows(tmp_path: Path)
     assert load_paths(tmp_path, "z").info.names == {}
 
 
-@pytest.mark.parametrize("number", range(9))
-def test_what_is_loaded_is_what_was_saved(number: int, tmp_path: Path) -> None:
-    paths = sets()[number]
-    save_paths(paths, tmp_path / "paths.safetensors")
-    found = load_paths(tmp_path / "paths.safetensors")
-    assert type(found) is type(paths)
-    assert (found.info, found.options(), found.shape) == (paths.info, paths.options(), paths.shape)
-    assert [n for n, p in found.named_parameters() if p.requires_grad] == [n for n, p in paths.named_parameters()]
-    codes = Latents(torch.randn(4, 6, 4, generator=torch.Generator().manual_seed(0)), "w+")
-    index, magnitude = torch.tensor([2, 0, 1, 1]), torch.tensor([0.3, -0.2, 0.1, 0.4])
-    found.eval()
-    assert torch.equal(found.shifted(codes, index, magnitude).values, paths.shifted(codes, index, magnitude).values)
-    assert torch.equal(found["smile"].latents(codes, 0.7).values, paths[2].latents(codes, 0.7).values)
-
-
 def test_the_header_is_readable_json(tmp_path: Path) -> None:
     save_paths(sets()[-1], tmp_path / "paths.safetensors")
     with safe_open(tmp_path / "paths.safetensors", "pt") as file:

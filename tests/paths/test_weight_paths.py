@@ -198,18 +198,6 @@ def test_a_path_in_several_layers_is_one_direction_of_unit_norm():
     torch.testing.assert_close(edit.baked(baked, -0.5).images(codes), generator.images(codes), rtol=1e-3, atol=1e-4)
 
 
-def test_nothing_moves_at_zero_and_nobodys_generator_is_touched():
-    generator = sm.load_generator("faces")
-    paths = svd_paths(generator, "convs.3", 2)
-    before, plain = generator.fingerprint, generator.images(generator.sample(7))
-    pictures = paths[1].images(generator, 7, torch.linspace(-1, 1, 5))
-    assert torch.equal(pictures[2], plain[0]), "t = 0 is the unedited picture to the last bit"
-    assert (pictures[0] - pictures[2]).abs().max() > 0.05
-    del generator.fingerprint
-    assert generator.fingerprint == before
-    assert torch.equal(generator.images(generator.sample(7)), plain)
-
-
 def test_frames_of_one_picture_share_what_comes_before(monkeypatch):
     generator, rows = small(), []
     forward = type(generator.convs[1]).forward
