@@ -90,7 +90,7 @@ def race(generator: Generator, seed: Latents, mask: Mask, settings: ManifoldSett
 
 def compare(name: str, mask_name: str, *, seed: int, frames: int, steps: int) -> dict[str, Any]:
     generator, mask = world(name), BOXES[mask_name]
-    space = "w+" if "w+" in generator.spaces else next(iter(generator.spaces))
+    space = "w+" if "w+" in generator.spaces else generator.first_space
     latents = generator.convert(generator.sample([seed]), space)
     # c and sigma come from a glance of ours (one step), so that the task is neither trivial nor out of reach in any world. The
     # paper's springs measure codes, not our natural coordinates, so sigma is the spacing of the glance's codes.

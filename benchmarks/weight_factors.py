@@ -101,7 +101,7 @@ def place_of(generator: Generator, name: str) -> Place:
         edit = WeightEdit({layer: norms[layer] * part.reshape(shape) for (layer, shape), part in parts}, EditInfo())
         return lambda code, t: edit.images(generator, code, t)
 
-    return Place(next(iter(generator.spaces)), layers, space.zero(), lambda code: space.pictures_of(code, None), walk)
+    return Place(generator.first_space, layers, space.zero(), lambda code: space.pictures_of(code, None), walk)
 
 
 def _codes(generator: Generator, name: str) -> Place:

@@ -9,7 +9,6 @@ from torch.func import jvp, vjp
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
-from semanifold.generators.base import search_space
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.styles import spread_rows, style_root
 from semanifold.manifolds.coordinates import natural_coordinates
@@ -107,7 +106,7 @@ def test_nothing_leads_back_from_styles() -> None:
     for space in ("z", "w", "w+"):
         with pytest.raises(SemanifoldError, match=f"no way from space s to {space}"):
             generator.convert(styles, space)
-    assert search_space(generator) == "w+"
+    assert generator.search_space == "w+"
 
 
 def test_a_change_of_the_affine_maps_leaves_pictures_of_styles() -> None:

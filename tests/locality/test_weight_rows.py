@@ -133,7 +133,7 @@ def test_another_layer_measures_only_the_rows_of_weights_again(tmp_path: Path) -
 
 @pytest.mark.parametrize("generator", [Toy(), AnalyticFaces()])
 def test_without_a_convolution_there_are_no_rows_of_weights(generator: Generator, tmp_path: Path) -> None:
-    world = World(generator, next(iter(generator.spaces)), left_world(Toy()).masks)
+    world = World(generator, generator.first_space, left_world(Toy()).masks)
     problem = make_problem(world, LocalitySettings(), "left", 0, 1.0)
     assert METHODS["weights"](problem) == METHODS["weights-plain"](problem) == []
     assert run(Toy(), tmp_path).methods == []

@@ -58,7 +58,7 @@ LEFT = box(0, 0, 0.5, 1)
 
 
 def left_world(generator: Generator) -> World:
-    return World(generator, next(iter(generator.spaces)), {"left": Mask("left", LEFT.paint)})
+    return World(generator, generator.first_space, {"left": Mask("left", LEFT.paint)})
 
 
 class ToyWeights(Generator):

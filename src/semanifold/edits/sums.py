@@ -68,7 +68,7 @@ class Sum(Edit):
         """See :meth:`Edit.space`."""
         if self.seed is not None:
             return self.seed.space
-        return next(iter(generator.spaces)) if self.info.space == WEIGHTS else self.info.space
+        return generator.first_space if self.info.space == WEIGHTS else self.info.space
 
     def applied(self, generator: Generator, latents: Latents, t: Tensor) -> tuple[Generator, Latents]:
         """See :meth:`Edit.applied`."""

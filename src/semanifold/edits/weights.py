@@ -86,7 +86,7 @@ class WeightEdit(Edit):
 
     def space(self, generator: Generator) -> str:
         """See :meth:`Edit.space`; codes of any space will do: that of the seed, if there is one, or the first."""
-        return next(iter(generator.spaces)) if self.seed is None else self.seed.space
+        return generator.first_space if self.seed is None else self.seed.space
 
     def check(self, generator: Generator) -> None:
         """See :meth:`Edit.check`."""

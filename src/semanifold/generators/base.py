@@ -108,9 +108,9 @@ class Generator(nn.Module, ABC):
             labels: for a class-conditional generator: one class index for all, ``[n]`` indices, or ``[n, classes]`` weights.
         """
         if isinstance(seeds, (str, os.PathLike)):
-            return self.convert(self.codes_in(seeds), space or next(iter(self.spaces)))
+            return self.convert(self.codes_in(seeds), space or self.first_space)
         drawn = torch.stack([self.draw(seed) for seed in seeds_.seed_numbers(seeds)])
-        first = next(iter(self.spaces))
+        first = self.first_space
         latents = Latents(drawn.to(self.device, self.dtype), first, self._labels(labels, len(drawn)))
         if space is not None:
             self.check_space(space)
@@ -157,6 +157,21 @@ class Generator(nn.Module, ABC):
         raise SemanifoldError(
             f"{self.name} draws its pictures from seeds, and takes no inputs such as label maps; leave them out."
         )
+
+    @property
+    def first_space(self) -> str:
+        """The space that codes are drawn from."""
+        return next(iter(self.spaces))
+
+    @property
+    def path_space(self) -> str:
+        """The space that sets of paths live in unless a person says otherwise."""
+        return self.first_space
+
+    @property
+    def search_space(self) -> str:
+        """The space that masked changes are looked for in unless a person says otherwise."""
+        return self.first_space
 
     def with_inputs(self, inputs: Inputs) -> Generator:
         """Return the same generator with other things that seeds number, of another size perhaps; all weights are shared.
@@ -396,11 +411,6 @@ def _as_tensor(labels: Any) -> Tensor:
 def origin(generator: str) -> str:
     """Return what a message calls the generator that something was made for; many files do not name it."""
     return "another generator" if generator == UNKNOWN else generator
-
-
-def search_space(generator: Generator) -> str:
-    """Return the space that masked changes are looked for in unless a person says otherwise: ``w+``, or else the first."""
-    return "w+" if "w+" in generator.spaces else next(iter(generator.spaces))
 
 
 def as_latents(latents: Latents | int | Sequence[int] | str, generator: Generator | None, space: str | None = None) -> Latents:

@@ -211,7 +211,7 @@ def _read_published(folder: Path, generator: Generator) -> Pool:
     if len({part.shape for part in parts}) > 1:
         raise SemanifoldError(f"The pool {name} holds codes of different sizes: {sorted({p.shape[1] for p in parts})}.")
     settings = read_settings(folder / "args.json")
-    codes = Latents(torch.cat(parts), next(iter(generator.spaces)))
+    codes = Latents(torch.cat(parts), generator.first_space)
     classes = settings.get("biggan_target_classes") or []
     if generator.classes and classes:
         if not isinstance(classes, list) or not all(type(each) is int and 0 <= each < generator.classes for each in classes):

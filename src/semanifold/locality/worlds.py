@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
-from semanifold.generators.base import Generator, search_space
+from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers
 from semanifold.images.distances import SMALLEST_LPIPS_SIDE
 from semanifold.images.masks import Mask, parse_mask
@@ -87,7 +87,7 @@ def world_of(generator: Generator, masks: tuple[str, ...], layer: str | None = N
     seed = generator.sample([0])
     for name in masks:
         face_mask(generator, seed, name)
-    space = search_space(generator)
+    space = generator.search_space
     truth = None
     if isinstance(generator, AnalyticFaces):
         truth = exact_truth(generator)

@@ -15,7 +15,7 @@ from semanifold.core.minimise import Descent, Evaluation, begin, lbfgs_step
 from semanifold.core.solutions import Result, Solution
 from semanifold.edits import EditInfo, Lattice
 from semanifold.edits.films import Subject
-from semanifold.generators.base import Generator, search_space
+from semanifold.generators.base import Generator
 from semanifold.images.distances import Distance, distance_by_name
 from semanifold.images.masks import Mask
 from semanifold.manifolds.checkpoints import Standing, check_standing, load_standing, save_standing, search_key
@@ -88,8 +88,8 @@ class Search:
         if len(latents) != 1:
             raise SemanifoldError(f"A manifold belongs to one seed, but got {len(latents)} codes; search once for each.")
         generator.check(latents)
-        space = settings.space or search_space(generator)
-        if generator.inputs is not None and space == next(iter(generator.spaces)):
+        space = settings.space or generator.search_space
+        if generator.inputs is not None and space == generator.first_space:
             raise SemanifoldError(
                 f"{generator.name} makes pictures of label maps or photos, among which there is no path; find directions in its "
                 "weights instead: semanifold weights mask, sm.weight_paths."

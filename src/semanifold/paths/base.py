@@ -320,11 +320,6 @@ class LatentPaths(PathSet):
         self.check(Latents(torch.empty(1, *shape), self.info.space))
 
 
-def default_space(generator: Generator) -> str:
-    """Return the space that paths live in unless a person says otherwise: ``w`` if there is one, else the first."""
-    return "w" if "w" in generator.spaces else next(iter(generator.spaces))
-
-
 def info_for(
     generator: Generator, space: str | None = None, layers: tuple[int, int] | None = None, **facts: Any
 ) -> tuple[tuple[int, ...], PathSetInfo]:
@@ -332,14 +327,14 @@ def info_for(
 
     Args:
         generator: whose codes move.
-        space: of the codes; :func:`default_space` when None.
+        space: of the codes; the generator's :attr:`~semanifold.generators.base.Generator.path_space` when None.
         layers: layers ``(first, last + 1)`` of ``w+`` that move; all when None.
         facts: other fields of :class:`PathSetInfo`.
 
     Raises:
         SemanifoldError: if the generator has no such space or no such layers.
     """
-    space = space or default_space(generator)
+    space = space or generator.path_space
     generator.check_space(space)
     shape = tuple(generator.spaces[space])
     if layers is not None:

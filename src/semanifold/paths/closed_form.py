@@ -15,7 +15,7 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
 from semanifold.generators.styles import spread_rows
-from semanifold.paths.base import PathSetInfo, default_space, info_for, moving_codes
+from semanifold.paths.base import PathSetInfo, info_for, moving_codes
 from semanifold.paths.linear import LinearPaths
 
 SAMPLES = 4096
@@ -218,7 +218,7 @@ def sefa_paths(
     Raises:
         SemanifoldError: if there is no such layer, or fewer than k directions.
     """
-    space = space or ("w+" if layers else default_space(generator))
+    space = space or ("w+" if layers else generator.path_space)
     shape, info = info_for(generator, space, layers, method="SeFa", cite=SEFA)
     weights = generator.affine_maps(space, layers) or [first_weights(generator, space)]
     check_count(k, min(direction_size(info, shape), sum(len(w) for w in weights)), generator)

@@ -211,7 +211,7 @@ class WeightPaths(PathSet):
 
     def space(self, generator: Generator) -> str:
         """See :meth:`PathSet.space`; codes of any space will do, and the first is drawn from."""
-        return next(iter(generator.spaces))
+        return generator.first_space
 
     def options(self) -> dict[str, Any]:
         """See :meth:`PathSet.options`."""

@@ -17,7 +17,7 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.edits import Edit
 from semanifold.edits.base import WEIGHTS
-from semanifold.generators.base import Generator, origin, search_space
+from semanifold.generators.base import Generator, origin
 from semanifold.generators.exchange import read_codes
 from semanifold.generators.loading import load_generator
 from semanifold.images.masks import Mask, parse_mask
@@ -83,7 +83,7 @@ def start_code(start: Start, generator: Generator) -> Latents:
     if start.latents is None:
         return sample(generator, (start.seed,), start.truncation, start.label)
     codes = read_codes(start.latents, generator, start.latents_space, remark=remark)[0]
-    if start.label is not None or (generator.classes and codes.space == next(iter(generator.spaces))):
+    if start.label is not None or (generator.classes and codes.space == generator.first_space):
         codes = Latents(codes.values, codes.space, generator.sample([0], labels=start.label).labels)
     return truncated(generator, codes, start.truncation)
 
@@ -133,9 +133,9 @@ def truncated(generator: Generator, codes: Latents, truncation: float, cutoff: i
 
 
 def working_space(generator: Generator, space: str | None) -> str:
-    """Return the space to search in: the one asked for, or :func:`search_space`."""
+    """Return the space to search in: the one asked for, or the generator's own choice."""
     if space is None:
-        return search_space(generator)
+        return generator.search_space
     generator.check_space(space)
     return space
 

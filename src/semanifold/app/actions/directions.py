@@ -16,7 +16,7 @@ from semanifold.generators.base import Generator
 from semanifold.images import media
 from semanifold.manifolds.coordinates import natural_coordinates
 from semanifold.manifolds.directions import local_directions, moving_shape
-from semanifold.paths.base import PathSet, default_space
+from semanifold.paths.base import PathSet
 from semanifold.paths.channels import channel_paths
 from semanifold.paths.closed_form import local_paths, principal_paths, sefa_paths
 from semanifold.paths.files import PATHS, save_paths
@@ -39,7 +39,7 @@ def find_directions(command: Directions) -> int:
     """Find the paths, write them, and draw the sheet."""
     generator = load(command.model)
     drawn = start_code(command.start, generator)
-    space = "s" if command.method == "channels" else command.space or ("w+" if command.layers else default_space(generator))
+    space = "s" if command.method == "channels" else command.space or ("w+" if command.layers else generator.path_space)
     generator.check_space(space)
     code = generator.convert(drawn, space)
     folder = command.folder

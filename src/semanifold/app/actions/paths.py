@@ -292,7 +292,7 @@ def masks_of(command: Measure, traversal: Traversal) -> dict[str, Tensor]:
         )
     pool = read_pool(traversal.folder / POOL, generator)
     space = traversal.facts["space"]
-    codes = pool.codes_for(generator, next(iter(generator.spaces)) if space == WEIGHTS else space)
+    codes = pool.codes_for(generator, generator.first_space if space == WEIGHTS else space)
     rows = {name: i for i, name in enumerate(pool.names)}
     size = generator.picture_shape[1:]
     return {name: read_mask(command.mask, generator, codes[rows[name]]).at(*size).float().cpu() for name in traversal.codes}

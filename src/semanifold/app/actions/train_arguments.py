@@ -11,7 +11,7 @@ from semanifold.app.commands.train import Kind, Training
 from semanifold.app.terminal import remark
 from semanifold.core.errors import SemanifoldError, near_names, shown
 from semanifold.generators.base import UNKNOWN, Generator, origin
-from semanifold.paths.base import PathSet, default_space
+from semanifold.paths.base import PathSet
 from semanifold.paths.files import load_paths
 from semanifold.paths.kinds import CLOSED, FORMS, WEIGHT_KINDS, Form, check_kind
 from semanifold.paths.linear import LinearPaths, linear_paths
@@ -67,10 +67,10 @@ def form_of(asked: Kind, preset: Preset) -> str | None:
 
 def place_of(asked: Kind, generator: Generator, preset: Preset) -> tuple[str, int]:
     """Return the space of the paths and how many there are."""
-    space = asked.space or ("w+" if asked.layers else preset.space) or default_space(generator)
+    space = asked.space or ("w+" if asked.layers else preset.space) or generator.path_space
     kind = kind_of(asked, preset)
     if kind in WEIGHT_KINDS:
-        space = next(iter(generator.spaces))  # where pictures are drawn
+        space = generator.first_space  # where pictures are drawn
     k = preset.k if asked.k is None else asked.k
     if k < 1:
         raise SemanifoldError(f"A set has at least 1 path, but k is {k}.")
