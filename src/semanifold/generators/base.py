@@ -165,13 +165,13 @@ class Generator(nn.Module, ABC):
 
     @property
     def path_space(self) -> str:
-        """The space that sets of paths live in unless a person says otherwise."""
-        return self.first_space
+        """The space that sets of paths live in unless a person says otherwise: one code for all layers, if it has one."""
+        return "w" if "w" in self.spaces else self.first_space
 
     @property
     def search_space(self) -> str:
-        """The space that masked changes are looked for in unless a person says otherwise."""
-        return self.first_space
+        """The space that masked changes are looked for in unless a person says otherwise: a code per layer, if there is one."""
+        return "w+" if "w+" in self.spaces else self.first_space
 
     def with_inputs(self, inputs: Inputs) -> Generator:
         """Return the same generator with other things that seeds number, of another size perhaps; all weights are shared.

@@ -286,16 +286,6 @@ class StyleGAN2(Generator):
                 )
         return self.convert(latents, space or latents.space)
 
-    @property
-    def path_space(self) -> str:
-        """See :attr:`Generator.path_space`: one code for all layers."""
-        return "w"
-
-    @property
-    def search_space(self) -> str:
-        """See :attr:`Generator.search_space`: a code for each layer."""
-        return "w+"
-
     def affine_maps(self, space: str, layers: tuple[int, int] | None = None) -> list[Tensor] | None:
         """See :meth:`Generator.affine_maps`: from w to the styles of the convolutions that these layers of w+ drive."""
         if space == "z":
