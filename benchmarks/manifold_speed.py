@@ -15,9 +15,10 @@ import sys
 import time
 from typing import Any
 
+from semanifold.edits.steps import jump
 from semanifold.generators.loading import load_generator
 from semanifold.images.masks import box
-from semanifold.manifolds import ManifoldSettings, discover_manifold, jump
+from semanifold.manifolds import ManifoldSettings, discover_manifold
 
 MOUTH = box(0.3, 0.62, 0.7, 0.85)
 

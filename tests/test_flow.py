@@ -12,8 +12,8 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.edits import EditInfo, Flow, Lattice, traced
 from semanifold.edits.flow import rbf_direction, rbf_potential
+from semanifold.edits.operations import combine, extrapolate, retime, reverse, transfer, trim
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
-from semanifold.manifolds.works import combine, extrapolate, retime, reverse, transfer, trim
 
 STEP, COUNT = 0.3, 6
 SHAPE = (8,)

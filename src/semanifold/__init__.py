@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from semanifold.edits import load_edit as load_edit
     from semanifold.edits import traced as traced
     from semanifold.edits.baking import bake as bake
+    from semanifold.edits.operations import combine as combine
+    from semanifold.edits.operations import extrapolate as extrapolate
+    from semanifold.edits.operations import retime as retime
+    from semanifold.edits.operations import reverse as reverse
+    from semanifold.edits.operations import transfer as transfer
+    from semanifold.edits.operations import trim as trim
     from semanifold.generators.base import Generator as Generator
     from semanifold.generators.loading import convert as convert
     from semanifold.generators.loading import load_generator as load_generator
@@ -34,16 +40,10 @@ if TYPE_CHECKING:
     from semanifold.images.masks import parse_mask as parse_mask
     from semanifold.images.masks import polygon as polygon
     from semanifold.manifolds import ManifoldSettings as ManifoldSettings
-    from semanifold.manifolds import combine as combine
     from semanifold.manifolds import discover_manifold as discover_manifold
     from semanifold.manifolds import discover_manifolds as discover_manifolds
-    from semanifold.manifolds import extrapolate as extrapolate
     from semanifold.manifolds import local_directions as local_directions
     from semanifold.manifolds import paper_settings as paper_settings
-    from semanifold.manifolds import retime as retime
-    from semanifold.manifolds import reverse as reverse
-    from semanifold.manifolds import transfer as transfer
-    from semanifold.manifolds import trim as trim
     from semanifold.paths.base import PathSet as PathSet
     from semanifold.paths.files import load_paths as load_paths
     from semanifold.paths.joint import joint_paths as joint_paths
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "analysis.attributes.names": ("attribute_reader",),
     "edits.baking": ("bake",),
+    "edits.operations": ("combine", "extrapolate", "retime", "reverse", "transfer", "trim"),
     "edits": ("Edit", "Lattice", "load_edit", "traced"),
     "core.errors": ("SemanifoldError",),
     "generators.base": ("Generator",),
@@ -62,16 +63,10 @@ _HOMES = {
     "core.latents": ("Latents",),
     "manifolds": (
         "ManifoldSettings",
-        "combine",
         "discover_manifold",
         "discover_manifolds",
-        "extrapolate",
         "local_directions",
         "paper_settings",
-        "retime",
-        "reverse",
-        "transfer",
-        "trim",
     ),
     "images.masks": ("Mask", "box", "ellipse", "painted", "parse_mask", "polygon"),
     "paths.base": ("PathSet",),

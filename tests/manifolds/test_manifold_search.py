@@ -19,9 +19,10 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.core.minimise import Descent, Evaluation
 from semanifold.core.solutions import Result
+from semanifold.edits.steps import jump
 from semanifold.generators.wrapped import wrap
 from semanifold.images.masks import Mask, box
-from semanifold.manifolds import ManifoldSettings, discover_manifold, discover_manifolds, jump, local_directions, paper_settings
+from semanifold.manifolds import ManifoldSettings, discover_manifold, discover_manifolds, local_directions, paper_settings
 from semanifold.manifolds.checkpoints import Standing, load_standing, save_standing
 from semanifold.storage.tensors import read_tensors, write_tensors
 from semanifold.worlds.faces.analytic import AnalyticFaces, factors_from_latents

@@ -10,10 +10,10 @@ import torch
 from semanifold.app import cli
 from semanifold.core.errors import SemanifoldError
 from semanifold.edits import Edit, Lattice, in_one_space, in_styles, traced
+from semanifold.edits.operations import combine
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.wrapped import wrap
 from semanifold.images.masks import box
-from semanifold.manifolds.works import combine
 from semanifold.paths.channels import channel_gains, channel_paths
 from semanifold.paths.closed_form import principal_paths, sefa_paths
 from semanifold.paths.files import load_paths, save_paths

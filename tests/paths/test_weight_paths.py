@@ -15,9 +15,9 @@ from torch import Tensor
 import semanifold as sm
 from semanifold.core.errors import SemanifoldError
 from semanifold.edits import EditInfo, Sum, WeightEdit, in_one_space, load_edit, save_edit
+from semanifold.edits.operations import combine
 from semanifold.generators.editing import weight_of
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
-from semanifold.manifolds import combine
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.navigan import layer_index, layer_name, write_deformation
 from semanifold.paths.weights import WeightPaths, info_of, matrix, matrix_shape, svd_paths, unmatrix

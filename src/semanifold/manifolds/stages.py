@@ -15,6 +15,7 @@ from semanifold.core.minimise import Descent, Evaluation, begin, lbfgs_step
 from semanifold.core.solutions import Result, Solution
 from semanifold.edits import EditInfo, Lattice
 from semanifold.edits.films import Subject
+from semanifold.edits.steps import jump
 from semanifold.generators.base import Generator
 from semanifold.images.distances import Distance, distance_by_name
 from semanifold.images.masks import Mask
@@ -26,7 +27,6 @@ from semanifold.manifolds.metric import Metric, preconditioner
 from semanifold.manifolds.objective import Objective, Parts, cropped_parts, kinked_valley, pasted_parts, round_valley
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.start import Start, find_start, fitted_offsets, paper_start, starting_offsets
-from semanifold.manifolds.steps import jump
 
 PAPER = "Yang, Rokeby, Snelgrove 2020, Mask-Guided Discovery of Semantic Manifolds in Generative Models, arXiv:2105.07273"
 WIDTHS = {"smooth": (0.1, 0.1), "paper": (0.2, 0.05, 0.01)}

@@ -51,13 +51,13 @@ from semanifold.app.terminal import facts, hint, progress_line, remark, say, sho
 from semanifold.core.errors import SemanifoldError, counted
 from semanifold.core.latents import Latents
 from semanifold.edits import Edit, in_one_space, save_edit
+from semanifold.edits.operations import combine, extrapolate, out_and_back, retime, reverse, trim
 from semanifold.edits.tracing import on_code
 from semanifold.generators.base import Generator
 from semanifold.generators.exchange import read_codes
 from semanifold.images import media
 from semanifold.images.masks import Mask
 from semanifold.images.plots import heat_picture, mean_change
-from semanifold.manifolds import combine, extrapolate, out_and_back, retime, reverse, trim
 from semanifold.storage.files import write_text
 from semanifold.storage.runs import Run, working
 

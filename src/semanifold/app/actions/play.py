@@ -40,9 +40,9 @@ from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
 from semanifold.edits import Edit, in_one_space
 from semanifold.edits.films import MOST_FRAMES
+from semanifold.edits.operations import combine
 from semanifold.edits.tracing import on_code
 from semanifold.generators.base import Generator
-from semanifold.manifolds import combine
 from semanifold.storage.files import is_file
 from semanifold.storage.runs import working
 

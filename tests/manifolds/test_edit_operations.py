@@ -9,7 +9,8 @@ from small_world import SmallWorld
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.edits import EditInfo, Lattice, load_edit, save_edit
-from semanifold.manifolds import combine, extrapolate, out_and_back, picture_steps, retime, reverse, transfer, trim
+from semanifold.edits.operations import combine, extrapolate, out_and_back, retime, reverse, transfer, trim
+from semanifold.edits.steps import picture_steps
 
 WORLD = SmallWorld()
 

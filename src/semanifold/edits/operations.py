@@ -12,10 +12,14 @@ import torch
 from semanifold.core.errors import SemanifoldError, of_type
 from semanifold.core.latents import Latents
 from semanifold.core.solutions import Solution
-from semanifold.edits import Edit, EditInfo, Lattice, Sum, WeightEdit, widened
+from semanifold.edits.base import Edit, EditInfo
+from semanifold.edits.lattice import Lattice
+from semanifold.edits.steps import path_seed, picture_steps
+from semanifold.edits.sums import Sum
+from semanifold.edits.tracing import widened
+from semanifold.edits.weights import WeightEdit
 from semanifold.generators.base import Generator, as_latents
 from semanifold.images.distances import Distance, l2
-from semanifold.manifolds.steps import path_seed, picture_steps
 
 MOST_EDITS = 1000
 SAMPLES = 4

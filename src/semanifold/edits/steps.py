@@ -7,7 +7,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, of_type
 from semanifold.core.latents import Latents
-from semanifold.edits import Edit
+from semanifold.edits.base import Edit
 from semanifold.generators.base import Generator
 from semanifold.images.distances import Distance, l2
 
