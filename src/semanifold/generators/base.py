@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from abc import ABC, abstractmethod
@@ -21,6 +20,7 @@ from semanifold.core.world import World, world_of
 from semanifold.generators import seeds as seeds_
 from semanifold.generators.seeds import Seeds
 from semanifold.images.media import contact_sheet, to_uint8
+from semanifold.storage.digests import digest
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -337,11 +337,7 @@ class Generator(nn.Module, ABC):
     @cached_property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that name these weights: SHA-256 of names, shapes and float32 values."""
-        digest = hashlib.sha256()
-        for key, value in sorted(self.state_dict().items()):
-            digest.update(f"{key}{tuple(value.shape)}".encode())
-            digest.update(value.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return digest(self.state_dict())
 
     @property
     def device(self) -> torch.device:

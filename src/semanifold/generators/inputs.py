@@ -18,8 +18,9 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, counted, shown
 from semanifold.generators.states import Say
+from semanifold.storage.digests import files_digest
 from semanifold.storage.files import is_file, read_bytes
-from semanifold.storage.input_files import digest_of, input_files
+from semanifold.storage.input_files import input_files
 from semanifold.storage.pictures import open_picture
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class FileInputs:
     @property
     def digest(self) -> str:
         """See :class:`Inputs`."""
-        return digest_of([*self.files, *self.instances])
+        return files_digest([*self.files, *self.instances])
 
     def __call__(self, seed: int) -> Tensor:
         """See :class:`Inputs`.

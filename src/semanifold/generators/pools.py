@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator, origin
 from semanifold.generators.exchange import read_codes
 from semanifold.storage.arrays import open_arrays
+from semanifold.storage.digests import digest
 from semanifold.storage.files import is_file, is_folder
 from semanifold.storage.readings import Remark, silent
 from semanifold.storage.records import checked, read_settings
@@ -51,13 +51,14 @@ class Pool:
         """One name per code, of sixteen hexadecimal digits: SHA-256 of its space, float32 values and label."""
         labels = self.codes.labels
         return tuple(
-            _digest(self.codes.space, self.codes.values[i], None if labels is None else labels[i]) for i in range(len(self.codes))
+            digest({self.codes.space: self.codes.values[i]}, None if labels is None else labels[i])
+            for i in range(len(self.codes))
         )
 
     @property
     def hash(self) -> str:
         """Sixteen hexadecimal digits that name the whole pool: SHA-256 of space, values and labels."""
-        return _digest(self.codes.space, self.codes.values, self.codes.labels)
+        return digest({self.codes.space: self.codes.values}, self.codes.labels)
 
     def codes_for(self, generator: Generator, space: str) -> Latents:
         """Return the codes in a space of a generator, on its device.
@@ -87,14 +88,6 @@ class Pool:
                 f"{what} holds codes in {codes.space}, but codes in {space} are needed: {str(error).rstrip('.')}; draw a pool in "
                 f"a space that leads there."
             ) from error
-
-
-def _digest(space: str, values: Tensor, labels: Tensor | None) -> str:
-    digest = hashlib.sha256(f"{space}{tuple(values.shape)}".encode())
-    for part in (values, labels):
-        if part is not None:
-            digest.update(part.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def pool_of(codes: Latents, generator: Generator, seeds: tuple[int, ...] = ()) -> Pool:

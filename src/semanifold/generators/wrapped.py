@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import inspect
 import math
 import operator
@@ -19,6 +18,7 @@ from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import averaged
 from semanifold.generators.seeds import uniform
+from semanifold.storage.digests import digest
 
 Prior = Literal["normal", "uniform"]
 
@@ -246,7 +246,7 @@ class Wrapped(Generator):
         """Sixteen hexadecimal digits: of the weights, or for a plain function of its source text."""
         if isinstance(self.network, nn.Module):
             return Generator.fingerprint.func(self)
-        return hashlib.sha256(_function_text(self.network).encode()).hexdigest()[:16]
+        return digest(_function_text(self.network))
 
 
 def _copy(module: nn.Module) -> nn.Module:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import math
 import time
@@ -33,6 +32,7 @@ from semanifold.locality.settings import LocalitySettings
 from semanifold.locality.truth import own_factors, pixel_effects, pixel_weights, truth_share
 from semanifold.locality.worlds import World, world_of
 from semanifold.manifolds.settings import ManifoldSettings
+from semanifold.storage.digests import digest
 from semanifold.storage.files import read_bytes, write_bytes
 from semanifold.storage.records import checked, parse_json
 
@@ -268,7 +268,7 @@ def _key(world: World, settings: LocalitySettings, method: str) -> str:
     if free["layer"] is None or method not in LAYERED:
         del free["layer"]
     text = json.dumps([__version__, world.generator.fingerprint, world.space, free], default=str, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return digest(text, digits=12)
 
 
 Share = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)] | None

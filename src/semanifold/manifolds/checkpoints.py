@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -21,6 +20,7 @@ from semanifold.generators.base import Generator
 from semanifold.images.masks import Mask
 from semanifold.manifolds.metric import Metric
 from semanifold.manifolds.settings import LEAST, MOST, ManifoldSettings
+from semanifold.storage.digests import digest
 from semanifold.storage.records import checked
 from semanifold.storage.tensors import read_tensors, write_tensors
 
@@ -67,12 +67,8 @@ class Standing:
 
 def search_key(generator: Generator, seed: Latents, mask: Mask, settings: ManifoldSettings, distance: str) -> str:
     """Return a digest of everything that decides a search; a checkpoint of another one is refused."""
-    digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
-    digest.update(f"{generator.fingerprint}{seed.space}{mask}{distance}".encode())
-    for tensor in (seed.values, seed.labels, mask.at(64, 64)):
-        if tensor is not None:
-            digest.update(tensor.detach().cpu().double().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:32]
+    texts = json.dumps(asdict(settings), sort_keys=True), f"{generator.fingerprint}{seed.space}{mask}{distance}"
+    return digest(*texts, seed.values, seed.labels, mask.at(64, 64), digits=32, double=True)
 
 
 def save_standing(standing: Standing, path: str, key: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ from semanifold.generators.editing import weight_of
 from semanifold.images.distances import Distance, l2
 from semanifold.paths.weight_axes import WeightSpace, codes_for
 from semanifold.paths.weights import CITE, WeightPaths, info_of
+from semanifold.storage.digests import digest
 from semanifold.storage.files import is_file
 from semanifold.storage.records import checked
 from semanifold.storage.tensors import checksum, read_tensors, write_tensors
@@ -211,7 +211,7 @@ def hessian_paths(
     codes = codes_for(generator, samples, seed, None)
     product = hessian_product(generator, layers, codes, distance, size=size, batch=batch)
     what = [generator.fingerprint, *layers, k, samples, size, seed, tolerance, batch, getattr(distance, "__qualname__", distance)]
-    key = hashlib.sha256(repr(what).encode()).hexdigest()[:32]
+    key = digest(repr(what), digits=32)
     before = None if checkpoint is None else read_state(checkpoint, key, space.zero())
     keep = None if checkpoint is None else _keeper(checkpoint, key, every)
     found = leading(

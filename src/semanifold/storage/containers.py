@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import re
@@ -20,6 +19,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from semanifold.core.errors import SemanifoldError, shown
+from semanifold.storage.digests import digest
 from semanifold.storage.files import read_bytes
 from semanifold.storage.inert import STORAGES, Builder, ForbiddenError, Name, Record, Storage, UnreadableError
 from semanifold.storage.tensors import metadata_of
@@ -56,7 +56,7 @@ def read(path: str | os.PathLike[str]) -> Contents:
         SemanifoldError: if there is no such file or it cannot be read; a file of another kind is no error but a ``problem``.
     """
     data = read_bytes(path)
-    facts = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    facts = {"size": len(data), "sha256": digest(data, digits=64)}
     name, reader = _recognise(data)
     if reader is None:
         return Contents(name, problem=f"is {name}", **facts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import re
@@ -18,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from semanifold.core.errors import SemanifoldError, shown
+from semanifold.storage.digests import file_digest
 from semanifold.storage.files import PART, is_file, read_bytes, write_text
 
 CHUNK = 1 << 20
@@ -85,7 +85,7 @@ def download(url: str, path: Path, sha256: str | None = None) -> str:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _download(url, part, trusting=sha256 is None)
-        found = digest(part)
+        found = file_digest(part)
         if sha256 not in (None, found):
             _forget(part)
             raise SemanifoldError(
@@ -102,12 +102,6 @@ def download(url: str, path: Path, sha256: str | None = None) -> str:
             "address and network, and try again (it resumes)."
         ) from error
     return found
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file, 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _split(address: str, sha256: str | None) -> tuple[str, str]:

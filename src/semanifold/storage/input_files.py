@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from semanifold.core.errors import SemanifoldError, shown
-from semanifold.storage.files import is_file, is_folder, opened
+from semanifold.storage.files import is_file, is_folder
 
 MOST_FILES = 100_000
-MOST_READ = 1 << 28
-"""Bytes of all files that are compared by their contents; of what lies beyond the names and sizes count."""
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".gif"})
 INSTANCES = re.compile(r"(^|[_-])inst(ance)?(s|ids)?([_-]|$)", re.IGNORECASE)
 """What the names of instance maps and of their folders contain: ``train_inst``, ``x_gtFine_instanceIds``."""
@@ -66,16 +62,3 @@ def pictures_in(folder: Path) -> list[Path]:
 def instances_name(name: str) -> str:
     """Return what the map of instances beside a label map is called, or the folder beside a folder."""
     return re.sub(r"label(s?)(Ids)?(?=[._-]|$)", lambda match: "instanceIds" if match[2] else f"inst{match[1]}", name, count=1)
-
-
-def digest_of(files: Sequence[Path]) -> str:
-    """Return sixteen hexadecimal digits that change if the names, sizes or contents of files do."""
-    digest, left = hashlib.sha256(), MOST_READ
-    for path in files:
-        with opened(path, "input") as file:
-            size = os.fstat(file.fileno()).st_size
-            digest.update(f"{path.name} {size} ".encode(errors="replace"))
-            if size <= left:
-                digest.update(file.read(size))
-                left -= size
-    return digest.hexdigest()[:16]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -13,7 +12,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from semanifold.core.errors import SemanifoldError, shown
-from semanifold.storage.files import is_file, opened, read_bytes
+from semanifold.storage.digests import file_digest
+from semanifold.storage.files import is_file, read_bytes
 from semanifold.storage.records import MOST_BYTES, checked, parse_json
 
 RECORD = "run.json"
@@ -149,10 +149,7 @@ def inputs_of(arguments: Mapping[str, Any], inputs: Iterable[str | os.PathLike[s
         texts = [str(value) for place, value in every if last(place) in ("mask", "latents") and value]
         inputs = {part.strip() for text in texts for part in (text, *re.split(r"[|&~()]", text))} - {""}
     files = sorted(name for name in (os.fspath(place) for place in inputs) if is_file(name))
-    digests = {}
-    for name in files:
-        with opened(name, "mask or file of codes") as file:
-            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()[:16]  # type: ignore[arg-type]
+    digests = {name: file_digest(name, "mask or file of codes", 16) for name in files}
     return {"inputs": digests} if digests else {}
 
 

@@ -19,7 +19,8 @@ from pathlib import Path, PurePosixPath
 
 from semanifold.core.errors import SemanifoldError, near_names, shown
 from semanifold.core.world import bundled
-from semanifold.storage.fetching import cache_folder, digest, download, file_name
+from semanifold.storage.digests import file_digest
+from semanifold.storage.fetching import cache_folder, download, file_name
 from semanifold.storage.files import PART, is_file, is_folder, write_text
 from semanifold.storage.records import read_json
 
@@ -120,7 +121,7 @@ def located(name: str) -> Path:
         raise SemanifoldError(f"{name} is in the zoo but not on this machine; get it with: semanifold zoo fetch {name}")
     for path, sha256 in record.files.items():
         file = _folder(name) / path
-        if not is_file(file) or digest(file) != sha256:
+        if not is_file(file) or file_digest(file) != sha256:
             raise SemanifoldError(f"{file} is not what was fetched; get it again with: semanifold zoo fetch {name}")
     files = [_folder(name) / path for path in record.files]
     return files[0] if len(files) == 1 else Path(os.path.commonpath([file.parent for file in files]))
@@ -186,7 +187,7 @@ def fetch(name: str) -> Path:
             sha256 = download(row.address, archive.with_name(f"{name}-{file}"), expected)
             os.replace(archive.with_name(f"{name}-{file}"), fresh / file)
             files = [file]
-        seen = Record(row.address, sha256, {path: digest(fresh / path) for path in files})
+        seen = Record(row.address, sha256, {path: file_digest(fresh / path) for path in files})
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(fresh, folder)
         write_text(_record_path(name), json.dumps(asdict(seen), indent=2) + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from torch import Tensor
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.storage.files import replacing
 from semanifold.storage.records import checked
+from semanifold.storage.digests import digest
 from semanifold.storage.tensors import HEADER, checksum, read_tensors
 
 FORMAT = "semanifold-training-1"
@@ -42,7 +42,7 @@ class Standing:
 
 def training_key(facts: Mapping[str, Any]) -> str:
     """Return a digest of everything that decides a training; a checkpoint of another one is refused."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    return digest(json.dumps(facts, sort_keys=True, default=str), digits=32)
 
 
 def save_checkpoint(folder: Path, standing: Standing, key: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import secrets
@@ -22,6 +21,7 @@ from semanifold.edits.flow import MOST_STEPS
 from semanifold.generators.base import Generator
 from semanifold.images import media
 from semanifold.paths.base import PathSet
+from semanifold.storage.digests import digest
 from semanifold.storage.files import PART, replacing
 
 CODES, PUBLISHED_CODES, ORIGINAL = "codes.safetensors", "paths_latent_codes.pt", "original_image"
@@ -44,11 +44,7 @@ def moments(count: int, leap: int = 1) -> Tensor:
 def fingerprint_of(paths: PathSet) -> str:
     """Return sixteen hexadecimal digits that name what a set's paths are, whatever they are called: a SHA-256."""
     info = paths.info
-    digest = hashlib.sha256(json.dumps([paths.kind, paths.options(), info.space, info.layers], default=str).encode())
-    for key, value in sorted(paths.state_dict().items()):
-        digest.update(f"{key}{tuple(value.shape)}".encode())
-        digest.update(value.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return digest(json.dumps([paths.kind, paths.options(), info.space, info.layers], default=str), paths.state_dict())
 
 
 def walk(edit: Edit, generator: Generator, code: Latents, t: Tensor, *, batch: int = 8) -> Iterator[tuple[Latents, Tensor]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from semanifold.app.commands.ranking import Rank
 from semanifold.app.terminal import facts, hint, say, show
 from semanifold.core.errors import SemanifoldError
 from semanifold.paths.base import PathSet
+from semanifold.storage.digests import digest
 from semanifold.storage.files import write_text
 from semanifold.storage.runs import RECORD, Run, begin_run, read_record, working
 from semanifold.worlds.faces.changes import CHANGES
@@ -46,7 +46,7 @@ def rank(command: Rank) -> int:
     locality, level = mask_locality(measures, command.level) if measures.locality is not None else (None, 0.0)
     named = named_paths(command, measures, found) if command.name is not None else None
     folder = command.output.out or command.measured / "rank"
-    decisive = {"measured": hashlib.sha256(measures.values.tobytes()).hexdigest()[:16]}
+    decisive = {"measured": digest(measures.values.tobytes())}
     run = begin_run(folder, "rank", to_arguments(replace(command, name=None)), decisive, overwrite=command.output.overwrite)
     if run.finished:
         say(f"{folder} is finished already; --overwrite does it again.")

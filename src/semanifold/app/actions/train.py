@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from semanifold.app.actions import train_arguments as making
@@ -33,6 +32,7 @@ from semanifold.paths.kinds import CLOSED, FORMS, WEIGHT_KINDS
 from semanifold.paths.linear import LinearPaths
 from semanifold.paths.warped import WarpedPaths
 from semanifold.paths.weights import WeightPaths
+from semanifold.storage.digests import digest
 from semanifold.storage.files import write_text
 from semanifold.storage.readings import silent
 from semanifold.storage.runs import Run, earlier_run, working
@@ -337,10 +337,7 @@ def first_label(generator: Generator) -> int | None:
 
 def digest_of(paths: PathSet) -> str:
     """Return sixteen hexadecimal digits that name the weights of a set."""
-    digest = hashlib.sha256()
-    for key, value in sorted(paths.state_dict().items()):
-        digest.update(key.encode() + value.detach().cpu().to(torch.float32).contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return digest(*chain.from_iterable(sorted(paths.state_dict().items())))
 
 
 def main_files(folder: Path) -> list[Path]:

@@ -6,7 +6,6 @@ Nothing here brings torch, so that help, refusals and "finished already" are qui
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import re
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import Annotated, ClassVar
 from semanifold.app.commands.arguments import MAIN, option
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.world import bundled
+from semanifold.storage.digests import digest
 from semanifold.storage.run_records import names_code
 
 FACES = "faces"
@@ -218,5 +218,5 @@ def slug(text: str) -> str:
         text = text.replace(sign, word)
     name = re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")
     if len(name) > 80:  # what is cut off tells two runs apart
-        name = f"{name[:71].strip('-.')}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
+        name = f"{name[:71].strip('-.')}-{digest(text, digits=8)}"
     return name or "run"
