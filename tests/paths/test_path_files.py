@@ -113,7 +113,7 @@ def rewritten(path: Path, changes: dict[str, object] | None = None, drop: str = 
 def test_damaged_and_foreign_files(tmp_path: Path) -> None:
     path = tmp_path / "paths.safetensors"
     cases: list[tuple[dict, str]] = [
-        ({"changes": {"format": "semanifold-paths-9"}}, "not paths that this version"),
+        ({"changes": {"format": "semanifold-paths-9"}}, "'semanifold-paths-9', no set of paths that this version"),
         ({"changes": {"kind": "wavy"}}, "'wavy'"),
         ({"changes": {"options.count": 10**15}}, "damaged"),
         ({"changes": {"options.shape": "x"}}, "damaged"),

@@ -18,7 +18,7 @@ from semanifold.edits.lattice import Lattice
 from semanifold.edits.sums import Sum
 from semanifold.edits.weights import WeightEdit
 from semanifold.storage.records import checked
-from semanifold.storage.tensors import read_tensors, write_tensors
+from semanifold.storage.tensors import read_format, write_tensors
 
 Info = TypeVar("Info", bound=Any)
 
@@ -47,12 +47,9 @@ def load_edit(path: str | os.PathLike[str]) -> Edit:
     """
     of_type(path, (str, os.PathLike), "An edit is a file")
     name = shown(os.fspath(path), 200)
-    try:
-        header, tensors, _ = read_tensors(path)
-    except SemanifoldError as error:
-        raise SemanifoldError(f"{str(error).rstrip('.')}; give a run folder, or the edit.safetensors in it.") from error
+    header, tensors = read_format(path, FORMAT, dict[str, Any], "edit", "give a run folder, or the edit.safetensors in it")
     kind = header.get("kind")
-    if header.get("format") != FORMAT or not isinstance(kind, str) or kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise SemanifoldError(f"{name} is not an edit that this version of semanifold reads; give the edit.safetensors of a run.")
     info = read_info({k: v for k, v in header.items() if k not in ("format", "kind")}, EditInfo, f"The edit {name}")
     low, high = info.usable

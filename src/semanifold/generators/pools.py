@@ -19,8 +19,8 @@ from semanifold.storage.arrays import open_arrays
 from semanifold.storage.digests import digest
 from semanifold.storage.files import is_file, is_folder
 from semanifold.storage.readings import Remark, silent
-from semanifold.storage.records import checked, read_settings
-from semanifold.storage.tensors import read_header, read_tensors, write_tensors
+from semanifold.storage.records import read_settings
+from semanifold.storage.tensors import read_format, read_header, write_tensors
 
 POOL = "pool.safetensors"
 FORMAT = "semanifold-pool-1"
@@ -159,15 +159,8 @@ def is_pool(path: Path) -> bool:
 
 def _read_file(path: Path) -> Pool:
     name = shown(str(path), 200)
-    try:
-        held = read_tensors(path, "pool")
-        if held.header.get("format") != FORMAT:
-            raise SemanifoldError(f"{name} is not a pool that this version of semanifold reads; draw it again.")
-        header = checked(held.header, _Header, f"The header of {name}")
-    except SemanifoldError as error:
-        words = f"The pool {name} is damaged: {str(error).rstrip('.')}"
-        raise SemanifoldError(f"{words}; draw it again with semanifold sample.") from error
-    values, labels = held.tensors.get("values"), held.tensors.get("labels")
+    header, tensors = read_format(path, FORMAT, _Header, "pool", "draw it again with semanifold sample")
+    values, labels = tensors.get("values"), tensors.get("labels")
     wrong = next((words for bad, words in _faults(values, labels, header.seeds) if bad), None)
     if values is None or wrong is not None:
         raise SemanifoldError(f"The pool {name} is damaged: {wrong}; draw it again with semanifold sample.")

@@ -21,8 +21,7 @@ from semanifold.images.masks import Mask
 from semanifold.manifolds.metric import Metric
 from semanifold.manifolds.settings import LEAST, MOST, ManifoldSettings
 from semanifold.storage.digests import digest
-from semanifold.storage.records import checked
-from semanifold.storage.tensors import read_tensors, write_tensors
+from semanifold.storage.tensors import read_format, write_tensors
 
 FORMAT = "semanifold-search-2"
 TERMS = {"inside", "outside", "spring", "objective"}
@@ -82,7 +81,7 @@ def save_standing(standing: Standing, path: str, key: str) -> None:
     names = ("stage", "within", "step", "evaluations", "offset", "sigma", "outside", "recent", "best_value", "shrunk")
     header = {name: getattr(standing, name) for name in names}
     header |= {"value": descent.at.value, "terms": descent.at.terms, "stalled": descent.stalled, "format": FORMAT, "key": key}
-    write_tensors(path, {name: tensor.clone() for name, tensor in tensors.items()}, header)  # the best may be the newest
+    write_tensors(path, tensors, header)
 
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
@@ -91,8 +90,6 @@ Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 class Header(msgspec.Struct, frozen=True):
     """The header of a checkpoint: the fields of :class:`Standing`, the minimiser's numbers, and what search it belongs to."""
 
-    format: str
-    key: str
     stage: Count
     within: Count
     step: Count
@@ -106,6 +103,7 @@ class Header(msgspec.Struct, frozen=True):
     recent: tuple[float, ...]
     terms: dict[str, float]
     stalled: bool
+    key: str = ""
 
 
 def load_standing(path: str, key: str, device: torch.device) -> Standing | None:
@@ -117,22 +115,13 @@ def load_standing(path: str, key: str, device: torch.device) -> Standing | None:
     if not os.path.lexists(path):
         return None
     name = shown(path, 200)
-    try:
-        file = read_tensors(path, "checkpoint")
-    except SemanifoldError as error:
-        raise SemanifoldError(
-            f"{name} is not the checkpoint of a search ({str(error).rstrip('.')}); delete it to begin anew."
-        ) from error
-    if file.header.get("format") != FORMAT:
-        raise SemanifoldError(f"{name} is not the checkpoint of a search that this version reads; delete it to begin anew.")
-    if file.header.get("key") != key:
+    held, read = read_format(path, FORMAT, Header, "checkpoint of a search", "delete it to begin anew")
+    if held.key != key:
         raise SemanifoldError(
             f"The checkpoint {name} belongs to a search with another generator, seed, mask or settings; give another file, "
             "or delete it to begin anew."
         )
-    held = checked(file.header, Header, f"The header of {name}")
-    # Copied into memory of their own: a file's tensors may be badly aligned, and BLAS then rounds otherwise.
-    tensors = {key: tensor.clone().to(device) for key, tensor in file.tensors.items()}
+    tensors = {key: tensor.to(device) for key, tensor in read.items()}
     moves, turns = (tuple(tensors[k] for k in sorted(tensors) if k.startswith(word)) for word in ("moves.", "turns."))
     if not _fit(tensors, moves, turns):
         raise SemanifoldError(f"The tensors of the checkpoint {name} do not fit together; delete it to begin anew.")

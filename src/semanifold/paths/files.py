@@ -23,7 +23,7 @@ from semanifold.paths.weights import WeightPaths
 from semanifold.storage.files import is_file
 from semanifold.storage.readings import Remark, silent
 from semanifold.storage.records import checked
-from semanifold.storage.tensors import read_header, read_tensors, write_tensors
+from semanifold.storage.tensors import read_format, read_header, write_tensors
 
 FORMAT = "semanifold-paths-1"
 UNFINISHED = "models/checkpoint.safetensors"
@@ -34,6 +34,14 @@ MOST_T = 1000.0
 """Ends of the usable range of a path."""
 MOST_NUMBERS = 1 << 26
 """Numbers of all directions of a set at one code, or of all codes along one path."""
+
+
+class _Header(msgspec.Struct):
+    """The header of a file of paths; the options and the info are checked once the kind is known."""
+
+    kind: str
+    options: Any
+    info: Any
 
 
 def save_paths(paths: PathSet, path: str | os.PathLike[str]) -> None:
@@ -79,8 +87,8 @@ def load_paths(
         from semanifold.paths.foreign import read_directions  # noqa: PLC0415  (it builds on this module's neighbours)
 
         return read_directions(path, space, layers=layers, generator=generator, remark=remark)
-    name, (header, tensors, _) = shown(str(path), 200), read_tensors(path)
-    paths = _made(header, tensors, name)
+    name = shown(str(path), 200)
+    paths = _made(*read_format(path, FORMAT, _Header, "set of paths", "give a file of paths"), name)
     if space is not None and space != paths.info.space:
         raise SemanifoldError(f"The paths {name} live in space {paths.info.space}, not in {shown(space)}; leave the space out.")
     if layers is not None and layers != paths.info.layers:
@@ -98,20 +106,19 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
-def _made(header: dict[str, Any], tensors: dict[str, Tensor], name: str) -> PathSet:
+def _made(header: _Header, tensors: dict[str, Tensor], name: str) -> PathSet:
     """Return the set of a file of ours.
 
     Raises:
         SemanifoldError: if it is damaged, holds something else, or claims more than can be walked.
     """
-    kind, form = header.get("kind"), header.get("format")
-    if form != FORMAT or not isinstance(kind, str) or kind not in KINDS:
-        texts = isinstance(kind, str) and isinstance(form, str)
-        what = f"a {shown(str(kind), 40)!r} of {shown(str(form), 40)}" if texts else "another kind of file"
-        raise SemanifoldError(f"{name} holds {what}, not paths that this version of semanifold reads; give a file of paths.")
-    what = f"The set of paths {name}"
-    info = read_info(header.get("info"), PathSetInfo, what)
-    options = checked(header.get("options"), KINDS[kind].schema, what)
+    what, kind = f"The set of paths {name}", header.kind
+    if kind not in KINDS:
+        raise SemanifoldError(
+            f"{what} is of a kind {shown(kind, 40)!r} that this version of semanifold does not know; update it."
+        )
+    info = read_info(header.info, PathSetInfo, what)
+    options = checked(header.options, KINDS[kind].schema, what)
     count, size = options.count, options.size
     if max(count * size, (2 * info.count + 1) * (count + size)) > MOST_NUMBERS:
         raise SemanifoldError(

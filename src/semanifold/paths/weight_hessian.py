@@ -26,8 +26,7 @@ from semanifold.paths.weight_axes import WeightSpace, codes_for
 from semanifold.paths.weights import CITE, WeightPaths, info_of
 from semanifold.storage.digests import digest
 from semanifold.storage.files import is_file
-from semanifold.storage.records import checked
-from semanifold.storage.tensors import checksum, read_tensors, write_tensors
+from semanifold.storage.tensors import read_format, write_tensors
 
 FORMAT, PARTS = "semanifold-eigenpairs-1", ("basis", "products", "ahead")
 SAVE_EVERY = 30.0
@@ -229,10 +228,9 @@ def write_state(state: Eigenpairs, path: str | os.PathLike[str], key: str) -> No
     Raises:
         SemanifoldError: if it cannot be written.
     """
-    held = {part: getattr(state, part).detach().cpu().contiguous() for part in PARTS}
-    header = {"format": FORMAT, "key": key, "multiplied": state.multiplied, "crc32": checksum(held)}
+    header = {"format": FORMAT, "key": key, "multiplied": state.multiplied}
     try:
-        write_tensors(path, held, header)
+        write_tensors(path, {part: getattr(state, part) for part in PARTS}, header, crc=True)
     except (OSError, ValueError, SafetensorError) as error:
         raise SemanifoldError(
             f"The checkpoint {shown(os.fspath(path), 200)} cannot be written ({shown(str(error), 80)})."
@@ -261,19 +259,14 @@ def read_state(path: str | os.PathLike[str], key: str, like: Tensor) -> Eigenpai
     if not is_file(path):
         return None
     name = shown(os.fspath(path), 200)
-    try:
-        file = read_tensors(path, "checkpoint")
-        header = checked(file.header, Header, f"The header of {name}")
-    except SemanifoldError as error:
-        raise SemanifoldError(f"{str(error).rstrip('.')}; remove the checkpoint to begin again.") from error
-    # copied into memory of their own: a file's tensors may be badly aligned, and products are then rounded otherwise
-    held = {part: file.tensors[part].clone() for part in PARTS if part in file.tensors}
+    header, tensors = read_format(path, FORMAT, Header, "checkpoint", "remove the checkpoint to begin again")
+    held = {part: tensors[part] for part in PARTS if part in tensors}
     fits = [each.ndim == 2 and each.shape[1] == like.shape[1] and each.dtype == like.dtype for each in held.values()]
     sound = (
         len(held) == len(PARTS) and all(fits) and len(held["basis"]) == len(held["products"]) and 0 not in map(len, held.values())
     )
     sound = sound and all(bool(torch.isfinite(each).all()) for each in held.values())
-    if not sound or file.header.get("format") != FORMAT or header.key != key or header.crc32 != checksum(held):
+    if not sound or header.key != key:
         raise SemanifoldError(f"The checkpoint {name} is damaged, or of another search; remove it to begin again.")
     basis, products, ahead = (held[part].to(like) for part in PARTS)
     return Eigenpairs(basis, products, ahead, header.multiplied)

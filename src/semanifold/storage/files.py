@@ -19,7 +19,7 @@ LONGEST_STEM = 100
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], previous: Path | None = None) -> Iterator[Path]:
     """Give a temporary name beside ``path``; rename it to ``path`` at the end, remove it if anything goes wrong.
 
     The name cannot be guessed, and the file is made anew and never through a link, so that a link which a stranger left in the
@@ -27,6 +27,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Args:
         path: the file to write; its folder must exist.
+        previous: name that the file that was there gets; by default it is gone.
 
     Yields:
         The name to write to, in the same folder: hidden, and ending in ``.part``.
@@ -38,6 +39,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         usual = part.stat().st_mode
         yield part
         part.chmod(usual)  # safetensors makes files that nobody else may read
+        if previous is not None and path.exists():
+            os.replace(path, previous)
         os.replace(part, path)
     except BaseException:
         with contextlib.suppress(OSError):

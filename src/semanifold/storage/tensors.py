@@ -1,4 +1,8 @@
-"""Safetensors files with a JSON header of ours, under the key ``semanifold`` of their metadata."""
+"""Safetensors files with a JSON header of ours, under the key ``semanifold`` of their metadata.
+
+Edits, sets of paths, pools and checkpoints are written by :func:`write_tensors` and read by :func:`read_format`, which checks the
+name of the format, the header against a schema, and the tensors against their checksum.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,15 @@ import os
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from safetensors import SafetensorError
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.lazy import LazyModule
 from semanifold.storage.files import opened, replacing
-from semanifold.storage.records import MOST_BYTES, parse_json
+from semanifold.storage.records import MOST_BYTES, checked, parse_json
 
 if TYPE_CHECKING:
     import safetensors.torch as files
@@ -22,6 +27,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 else:  # headers are read without torch
     files, torch = LazyModule("safetensors.torch"), LazyModule("torch")
+
+T = TypeVar("T")
 
 HEADER = "semanifold"
 MOST_TENSORS = 20_000
@@ -42,8 +49,25 @@ class TensorFile(NamedTuple):
     metadata: dict[str, str]
 
 
-def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """Write tensors with a header as one file, whole or not at all."""
+def write_tensors(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    header: Mapping[str, Any] | None = None,
+    *,
+    texts: Mapping[str, str] | None = None,
+    crc: bool = False,
+    previous: Path | None = None,
+) -> None:
+    """Write tensors as one file, whole or not at all.
+
+    Args:
+        path: the file.
+        tensors: by name.
+        header: ours; None writes a file without one, for other programs.
+        texts: other pairs of the metadata.
+        crc: whether the header also gets a checksum of the tensors, ``crc32``, which :func:`read_format` compares.
+        previous: see :func:`~semanifold.storage.files.replacing`.
+    """
     plain: dict[str, Tensor] = {}
     seen: set[int] = set()
     for key, value in tensors.items():
@@ -51,8 +75,11 @@ def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], h
         memory = copy.untyped_storage().data_ptr()
         plain[key] = copy.clone() if memory in seen else copy  # safetensors refuses two tensors in one memory
         seen.add(memory)
-    with replacing(path) as part:
-        files.save_file(plain, part, metadata={HEADER: json.dumps(header)})
+    metadata = dict(texts or {})
+    if header is not None:
+        metadata[HEADER] = json.dumps({**header, "crc32": checksum(plain)} if crc else header)
+    with replacing(path, previous) as part:
+        files.save_file(plain, part, metadata=metadata or None)
 
 
 def metadata_of(data: bytes, what: str) -> dict[str, str]:
@@ -62,7 +89,7 @@ def metadata_of(data: bytes, what: str) -> dict[str, str]:
         SemanifoldError: if its header is damaged.
     """
     if len(data) < 8 or (size := struct.unpack("<Q", data[:8])[0]) > min(len(data) - 8, MOST_BYTES):
-        raise SemanifoldError(f"{what} is no safetensors file, or is cut short.")
+        raise SemanifoldError(f"{what} is damaged: it is no safetensors file, or is cut short.")
     held = parse_json(bytes(data[8 : 8 + size]), f"The header of {what}")
     pairs = held.get("__metadata__") if isinstance(held, dict) else None
     if not isinstance(held, dict) or not (
@@ -103,7 +130,9 @@ def read_header(path: str | os.PathLike[str], what: str = "file") -> dict[str, A
 
 
 def read_tensors(path: str | os.PathLike[str], what: str = "file") -> TensorFile:
-    """Return header and tensors of a safetensors file; it can run no code, and takes no more memory than its own size.
+    """Return header and tensors of a safetensors file; it can run no code, and takes no more memory than twice its own size.
+
+    The tensors get memory of their own: in that of the file they may be badly aligned, and BLAS then rounds otherwise.
 
     Raises:
         SemanifoldError: if there is no such file, or it is damaged.
@@ -113,10 +142,39 @@ def read_tensors(path: str | os.PathLike[str], what: str = "file") -> TensorFile
         data = file.read()
     metadata = metadata_of(data, name)
     try:
-        tensors = dict(sorted(files.load(data).items()))  # the library gives them in another order each time
+        held = files.load(data)
+        tensors = {key: held.pop(key).clone() for key in sorted(held)}  # the library gives them in another order each time
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise SemanifoldError(f"{name} is damaged or cut short: {shown(str(error), 120)}.") from error
     return TensorFile(header_of(metadata, name), tensors, metadata)
+
+
+def read_format(path: str | os.PathLike[str], form: str, schema: type[T], what: str, advice: str) -> tuple[T, dict[str, Tensor]]:
+    """Return the checked header and the tensors of a file that semanifold wrote.
+
+    Args:
+        path: the file.
+        form: the ``format`` that its header must name, such as ``"semanifold-pool-1"``.
+        schema: of the header, see :func:`~semanifold.storage.records.checked`.
+        what: what it is expected to be, for the messages, such as ``"pool"``.
+        advice: what to do if it is not, the end of the messages.
+
+    Raises:
+        SemanifoldError: if there is no such file, it is damaged or of another format, a field of its header is missing or wrong,
+            or its tensors are not those of its checksum.
+    """
+    name = shown(os.fspath(path), 200)
+    try:
+        header, tensors, _ = read_tensors(path, what)
+        if (found := header.get("format")) != form:
+            kind = f"of the format {shown(found, 40)!r}" if isinstance(found, str) else "another kind of file"
+            raise SemanifoldError(f"{name} is {kind}, no {what} that this version reads")
+        held = checked(header, schema, f"The header of {name}")
+        if "crc32" in header and header["crc32"] != checksum(tensors):
+            raise SemanifoldError(f"{name} is damaged: its bytes have changed")
+    except SemanifoldError as error:
+        raise SemanifoldError(f"{str(error).rstrip('.')}; {advice}.") from error
+    return held, tensors
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> int:

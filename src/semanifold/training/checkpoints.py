@@ -11,14 +11,11 @@ from typing import Annotated, Any
 
 import msgspec
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
-from semanifold.storage.files import replacing
-from semanifold.storage.records import checked
+from semanifold.storage.tensors import read_format, write_tensors
 from semanifold.storage.digests import digest
-from semanifold.storage.tensors import HEADER, checksum, read_tensors
 
 FORMAT = "semanifold-training-1"
 NEWEST = "checkpoint.safetensors"
@@ -47,12 +44,8 @@ def training_key(facts: Mapping[str, Any]) -> str:
 
 def save_checkpoint(folder: Path, standing: Standing, key: str) -> None:
     """Write ``checkpoint.safetensors`` whole or not at all; the one that was there becomes the previous one."""
-    tensors = {k: v.detach().cpu().contiguous() for k, v in standing.tensors.items()}
-    header = {"format": FORMAT, "key": key, "iteration": standing.iteration, "crc32": checksum(tensors)}
-    with replacing(folder / NEWEST) as part:
-        save_file(tensors, part, metadata={HEADER: json.dumps(header)})
-        if (folder / NEWEST).exists():
-            os.replace(folder / NEWEST, folder / PREVIOUS)
+    header = {"format": FORMAT, "key": key, "iteration": standing.iteration}
+    write_tensors(folder / NEWEST, standing.tensors, header, crc=True, previous=folder / PREVIOUS)
 
 
 def load_checkpoint(folder: Path, key: str | None = None) -> Standing | None:
@@ -71,7 +64,7 @@ def load_checkpoint(folder: Path, key: str | None = None) -> Standing | None:
             continue
         place = shown(str(folder / name), 200)
         try:
-            header, tensors = _read(folder / name)
+            header, tensors = read_format(folder / name, FORMAT, Header, "checkpoint of a training", "delete it")
         except SemanifoldError as error:
             problems.append(f"{place} is damaged ({str(error).rstrip('.')})")
             continue
@@ -136,15 +129,3 @@ class Header(msgspec.Struct, frozen=True):
     key: str
     iteration: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
     crc32: int
-
-
-def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:
-    file = read_tensors(path, "checkpoint")
-    if file.header.get("format") != FORMAT:
-        raise SemanifoldError("it is no checkpoint of a training that this version reads")
-    header = checked(file.header, Header, "its header")
-    # Copied into memory of their own: a file's tensors may be badly aligned, and BLAS then rounds otherwise.
-    tensors = {name: tensor.clone() for name, tensor in file.tensors.items()}
-    if header.crc32 != checksum(tensors):
-        raise SemanifoldError("its bytes have changed")
-    return header, tensors

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
@@ -23,6 +22,7 @@ from semanifold.images import media
 from semanifold.paths.base import PathSet
 from semanifold.storage.digests import digest
 from semanifold.storage.files import PART, replacing
+from semanifold.storage.tensors import write_tensors
 
 CODES, PUBLISHED_CODES, ORIGINAL = "codes.safetensors", "paths_latent_codes.pt", "original_image"
 
@@ -120,8 +120,7 @@ def write_codes(folder: Path, edits: Sequence[Edit], code: Latents, t: Tensor, *
         parts = t.to(code.values.device).split(batch)
         rows = [torch.cat([edit.latents(code, part).values.cpu() for part in parts]) for edit in moving]
     codes = torch.stack(rows).float()
-    with replacing(folder / CODES) as part:
-        save_file({"codes": codes, "t": t.cpu()}, part, metadata={"space": code.space})
+    write_tensors(folder / CODES, {"codes": codes, "t": t}, texts={"space": code.space})
     buffer = io.BytesIO()  # torch's own file writer hides what the operating system says
     torch.save(codes, buffer)
     with replacing(folder / PUBLISHED_CODES) as part:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from semanifold.analysis.attributes.base import AttributeReader
@@ -59,9 +58,9 @@ from semanifold.generators.base import Generator
 from semanifold.generators.pools import POOL, Pool, pool_of, read_pool, save_pool
 from semanifold.images import media
 from semanifold.paths.base import PathSet
-from semanifold.storage.files import replacing, write_text
+from semanifold.storage.files import write_text
 from semanifold.storage.runs import CHECKPOINT, RECORD, Run, begin_run, working
-from semanifold.storage.tensors import read_tensors
+from semanifold.storage.tensors import read_tensors, write_tensors
 
 EVERY = 10.0
 """Seconds between two checkpoints of a measurement."""
@@ -330,8 +329,7 @@ def read_frames(
                 state["done"][c, k] = True
             if time.monotonic() - saved > EVERY:
                 saved = time.monotonic()
-                with replacing(run.folder / CHECKPOINT) as part:
-                    save_file(state, part)
+                write_tensors(run.folder / CHECKPOINT, state)
             line({"step": number + 1, "steps": len(units), "path": traversal.facts["names"][k]})
     return state["values"].numpy(), state["locality"].numpy() if masks else None, state["evenness"].numpy()
 

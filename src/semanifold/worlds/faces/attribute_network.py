@@ -7,10 +7,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from semanifold.storage.tensors import read_tensors
 from semanifold.worlds.faces.factors import FACTORS
 
 SIZE = 64
@@ -69,5 +69,5 @@ class AttributeNetwork(nn.Module):
 def attribute_network(device: str = "cpu", dtype: torch.dtype = torch.float32) -> AttributeNetwork:
     """Return the shipped network, frozen."""
     network = AttributeNetwork()
-    network.load_state_dict({k: v.float() for k, v in load_file(WEIGHTS).items()})
+    network.load_state_dict({k: v.float() for k, v in read_tensors(WEIGHTS).tensors.items()})
     return network.to(device, dtype).eval().requires_grad_(False)
