@@ -212,7 +212,7 @@ def test_a_checkpoint_of_another_search_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SemanifoldError, match="another generator, seed, mask or settings"):
         discover_manifold(world, world.sample([5]), LOWER, QUICK, checkpoint=path)
     path.write_text("no checkpoint")
-    with pytest.raises(SemanifoldError, match="no safetensors file.*delete it to begin anew"):
+    with pytest.raises(SemanifoldError, match=r"no safetensors file.*delete it to begin anew"):
         load_standing(str(path), "key", torch.device("cpu"))
 
 
