@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import root_of_covariance
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.wrapped import wrap
-from semanifold.paths.closed_form import principal_paths
-from semanifold.paths.joint import joint_diagonal, joint_paths
+from semanifold.paths.base import moving_codes
+from semanifold.paths.closed_form import SAMPLES, principal_paths
+from semanifold.paths.joint import DAMPING, joint_diagonal, joint_paths, logarithms
 from semanifold.paths.linear import LinearPaths
 
 SMALL = StyleGAN2Config(size=16, z_dim=8, w_dim=8, channels=(6, 5, 4))
@@ -93,3 +95,55 @@ def test_too_many_and_pictures_that_stand_still_are_refused() -> None:
         joint_paths(StyleGAN2(SMALL), k=9)
     with pytest.raises(SemanifoldError, match="do not change"):
         joint_paths(wrap(lambda z: z[:, :1, None, None].expand(-1, 3, 8, 8) * 0, (4,)), k=2, samples=4)
+
+
+def test_logarithms_are_those_of_the_damped_matrices() -> None:
+    frame = rotation(5)
+    spectra = torch.rand(3, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 0.01
+    matrices = (frame * spectra[:, None]) @ frame.T
+    for matrix, found in zip(matrices, logarithms(matrices), strict=True):
+        damped = matrix + DAMPING * torch.linalg.eigvalsh(matrix)[-1] * torch.eye(5)
+        torch.testing.assert_close(torch.matrix_exp(found), damped)
+        torch.testing.assert_close(found, found.T)
+    rounded = logarithms(torch.tensor([[[2.0, 0.0], [0.0, -0.01]]]))  # what rounding makes of a direction that changes nothing
+    torch.testing.assert_close(rounded[0].diag().exp(), torch.tensor([2.0 + 2 * DAMPING, 2 * DAMPING]))
+
+
+def test_axes_of_z_are_orthonormal_and_those_of_w_uncorrelated() -> None:
+    generator = StyleGAN2(SMALL, seed=2)
+    plain = directions(joint_paths(generator, "z", 8, samples=6))
+    torch.testing.assert_close(plain @ plain.T, torch.eye(8), rtol=0, atol=1e-5)
+    root = root_of_covariance(moving_codes(generator, joint_paths(generator, "w", 1, samples=2).info, SAMPLES))
+    whitened = torch.nn.functional.normalize(
+        directions(joint_paths(generator, "w", 8, samples=6)).double() @ root.inverse(), dim=1
+    )
+    torch.testing.assert_close(whitened @ whitened.T, torch.eye(8).double(), rtol=0, atol=1e-3)
+    assert (plain.gather(1, plain.abs().argmax(1, keepdim=True)) > 0).all(), "signs are fixed"
+
+
+def test_strongest_first() -> None:
+    """Rows of pixels of one factor each, of known strength."""
+    strengths = torch.tensor([1.0, 4.0, 2.0, 3.0])
+    generator = wrap(lambda z: (0.1 * strengths * z)[:, None, :, None].expand(-1, 3, -1, 4), 4, name="rows")
+    found = directions(joint_paths(generator, k=3, samples=8))
+    torch.testing.assert_close(found, torch.eye(4)[[1, 3, 2]], rtol=0, atol=1e-4)
+
+
+def test_every_seed_has_codes_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of them is one that people choose, or that the deviations are taken of, and all are below 2^32."""
+    generator = wrap(Bumps(rotation(6).float()), (6,))
+    sample, drawn = type(generator).sample, []
+
+    def noted(self: object, seeds: object, *rest: object, **more: object) -> object:
+        drawn.append(set(seeds))  # type: ignore[call-overload]
+        return sample(self, seeds, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(generator), "sample", noted)
+    for seed in (0, 1, 2):
+        joint_paths(generator, k=2, samples=5, seed=seed)
+    usual, own = [seeds for seeds in drawn if len(seeds) == SAMPLES], [seeds for seeds in drawn if len(seeds) == 5]
+    assert len(own) == 3
+    assert len(set.union(*own)) == 15
+    assert not set.union(*own) & set.union(*usual)
+    assert min(set.union(*own)) > 1_000_000_000
+    assert max(set.union(*own)) < 2**32
