@@ -1,5 +1,6 @@
 """Masks: areas, the algebra, the text form both ways, and what is refused."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from semanifold.core.errors import SemanifoldError, near_names
 from semanifold.images.masks import Mask, box, ellipse, painted, parse_mask, polygon
+from semanifold.images.masks.base import quoted, without_quotes
 
 NAMED = {"mouth": box(0.3, 0.6, 0.7, 0.9), "eyes": ellipse(0.5, 0.4, 0.3, 0.1)}
 
@@ -160,3 +162,44 @@ def test_empty_full_and_unreadable_masks_are_refused(tmp_path) -> None:
     (tmp_path / "no.png").write_text("not a picture")
     with pytest.raises(SemanifoldError, match="cannot be read as an image"):
         painted(tmp_path / "no.png")
+
+
+def test_an_ellipse_is_as_symmetric_and_as_large_as_it_is_round() -> None:
+    picture = ellipse(0.5, 0.5, 0.3, 0.2).at(40, 60)[0, 0]
+    assert torch.equal(picture, picture.flip(0))
+    assert torch.equal(picture, picture.flip(1))
+    assert float(picture.mean()) == pytest.approx(math.pi * 0.3 * 0.2, rel=0.01)
+
+
+def test_a_feathered_edge_is_the_normal_distribution_function() -> None:
+    """Far from all other edges, 8 pixels wide; the shorter side counts."""
+    picture = box(0.5, -1, 2, 2).feather(0.1).at(80, 200)[0, 0]
+    away = (torch.arange(200) + 0.5 - 100) / 8
+    torch.testing.assert_close(picture[40], torch.special.ndtr(away.double()).float(), rtol=0, atol=3e-3)
+    assert torch.equal(picture[0], picture[79]), "the border goes on outwards"
+    sharp = box(0.5, 0, 1, 1)
+    assert torch.equal(sharp.feather(0.002).at(64, 64), sharp.at(64, 64)), "less than a fifth of a pixel is none"
+
+
+def test_a_mask_is_shown_in_black_and_white_and_its_area_counted_at_64_pixels() -> None:
+    half = box(0, 0, 0.5, 1)
+    assert half.picture(8).getextrema() == (0, 255)
+    assert half.picture().size == (160, 160)
+    assert half.area() == 0.5
+
+
+def test_names_of_files_are_quoted_where_the_grammar_would_take_them_apart() -> None:
+    assert quoted("my mask.png") == "my mask.png"
+    for name, text in (("a|b.png", "'a|b.png'"), (" a", "' a'"), ("it's", "'it''s'"), ("box:1", "'box:1'"), ("~a", "'~a'")):
+        assert quoted(name) == text
+        assert without_quotes(text) == ""
+
+
+def test_a_full_mask_is_one_without_an_outside() -> None:
+    for mask in (box(-1, -1, 2, 2), box(0, 0, 0.5, 1).feather(0.2) | box(0.5, 0, 1, 1).feather(0.2)):
+        with pytest.raises(SemanifoldError, match="covers the whole picture"):
+            mask.check(64, 64)
+    box(0, 0, 0.99, 1).check(64, 64)
+    with pytest.raises(SemanifoldError, match="is empty"):
+        box(0, 0, 0.001, 0.001).check(64, 64)
+    box(0, 0, 0.02, 0.02).check(64, 64)

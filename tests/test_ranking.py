@@ -645,3 +645,24 @@ def test_names_of_strangers_are_shown_and_do_nothing(tmp_path):
 def test_names_are_no_formulas_in_tables() -> None:
     text = table("path_id", ["=cmd|' /c calc'!A0", "@x", "smile"], [0], np.zeros((1, 3)))
     assert text.splitlines()[0] == "path_id,'=cmd|' /c calc'!A0,'@x,smile"
+
+
+def test_gaps_are_bridged_by_what_was_known_before_them():
+    """The first frame counts also where the second has no value; two frames are a path, and one is none."""
+    attribute = [Attribute("a", 0, 1)]
+    values = np.array([0.0, np.nan, 0.4, 0.2, np.nan]).reshape(1, 1, 5, 1)
+    found = score(values, attribute)
+    assert found.monotonicity[0, 0] == pytest.approx((0.2 - 0.0) / (0.4 + 0.2))
+    assert found.change[0, 0] == pytest.approx(0.2)
+    two = score(np.array([0.25, 0.75]).reshape(1, 1, 2, 1), attribute)
+    assert (two.change[0, 0], two.monotonicity[0, 0]) == (0.5, 1)
+    assert np.isnan(two.pearson[0, 0]), "two points always lie on a line"
+    with pytest.raises(SemanifoldError, match="2 or more frames"):
+        score(np.zeros((1, 1, 1, 1)), attribute)
+
+
+def test_rounding_is_no_change_however_many_frames_there_are():
+    steps = np.arange(100.0)[:, None]
+    for size, still in ((3e-13, True), (3e-11, False)):
+        values = 1 + size * np.where(steps < 50, -1, 1).reshape(1, 1, 100, 1)
+        assert (correlations(values, steps)[0, 0, 0] == 0) == still
