@@ -2,6 +2,7 @@
 
 import json
 import os
+import pkgutil
 import signal
 import socket
 import subprocess
@@ -21,8 +22,9 @@ from semanifold.paths.linear import LinearPaths
 from semanifold.storage.tensors import read_tensors, write_tensors
 from semanifold.training.checkpoints import NEWEST, PREVIOUS, Standing, load_checkpoint, save_checkpoint
 from semanifold.training.reconstructor import Reconstructor, make_reconstructor
+from semanifold.training.state import Report
 from semanifold.training.step import STATS, TrainingSettings
-from semanifold.training.trainer import Report, Trained, held_out_scores, train_paths
+from semanifold.training.trainer import Trained, held_out_scores, train_paths, train_steps
 
 
 def run(
@@ -171,6 +173,89 @@ def test_ctrl_c_ends_after_the_iteration_with_a_checkpoint(whole, tmp_path: Path
     done, held = run(tmp_path)
     assert not done.interrupted
     assert same(held, whole[1])
+
+
+STATE = "semanifold.training.state."
+
+
+@pytest.mark.parametrize(
+    ("name", "call", "left"),
+    [
+        (STATE + "run_step", 7, 6),
+        ("accelerate.Accelerator.backward", 7, 6),
+        (STATE + "TrainingState._mean_sums", 4, 6),  # in a report
+        (STATE + "TrainingState._mean_sums", 8, 12),  # in the last one
+    ],
+)
+def test_ctrl_c_loses_the_running_iteration_only(whole, name: str, call: int, left: int, tmp_path: Path, monkeypatch) -> None:
+    """It is as if the iteration had not begun, or its report had not; going on gives the bits of a training without a break."""
+    calls = []
+    owner, _, attribute = name.rpartition(".")
+    before = getattr(pkgutil.resolve_name(owner), attribute)
+
+    def interrupting(*args, **options):
+        calls.append(1)
+        if len(calls) == call:
+            before(*args, **options)
+            raise KeyboardInterrupt
+        return before(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(name, interrupting)
+        done, _ = run(tmp_path)
+    assert done.interrupted
+    assert done.iteration == left
+    held = load_checkpoint(tmp_path)
+    assert held is not None
+    assert held.iteration == done.iteration
+    done, now = run(tmp_path)
+    assert same(now, whole[1])
+    assert torch.equal(done.history, whole[0].history)
+
+
+def test_ctrl_c_in_the_update_keeps_the_checkpoint_before(whole, tmp_path: Path, monkeypatch) -> None:
+    """The weights are between two states then, which must not be saved."""
+    before, calls = torch.optim.Adam.step, []
+
+    def interrupting(self, *args, **options):
+        calls.append(1)
+        if len(calls) == 14:  # the second one of the seventh iteration
+            raise KeyboardInterrupt
+        return before(self, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.Adam, "step", interrupting)
+        assert run(tmp_path)[0].interrupted
+    held = load_checkpoint(tmp_path)
+    assert held is not None
+    assert held.iteration == 5
+    assert same(run(tmp_path)[1], whole[1])
+
+
+def test_a_training_can_be_asked_to_stop_and_takes_no_signals(whole, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: pytest.fail("the handlers of signals are the program's"))
+    said: list[dict] = []
+    done, _ = run(tmp_path, progress=said.append, stop=lambda: said[-1]["step"] == 7)
+    assert (done.iteration, done.interrupted) == (7, True)
+    assert [now["step"] for now in said] == list(range(8))
+    assert same(run(tmp_path)[1], whole[1])
+
+
+def test_a_training_can_be_stepped_and_left(whole, tmp_path: Path) -> None:
+    paths, network = warped(), make_reconstructor("lenet", 4, 1, seed=1)
+    steps = train_steps(world(), paths, network, quick(), folder=tmp_path)
+    for now in steps:
+        assert (now.log is not None) == (now.step in (2, 4, 6))
+        if now.step == 6:
+            now.save()
+            break
+    assert (now.ended().iteration, now.ended().interrupted, now.steps) == (6, True, 12)
+    done, held = run(tmp_path)
+    assert same(held, whole[1])
+    assert torch.equal(done.history, whole[0].history)
+    every = list(train_steps(world(), warped(), make_reconstructor("lenet", 4, 1, seed=1), quick()))
+    assert [now.step for now in every] == list(range(13))
+    assert not every[-1].ended().interrupted
 
 
 def test_training_in_a_thread_gives_the_same_bits() -> None:

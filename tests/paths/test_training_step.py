@@ -19,8 +19,8 @@ from semanifold.paths.base import PathSetInfo
 from semanifold.paths.warped import WarpedPaths
 from semanifold.training.draws import Draw, Prior, cut_normal, draw_step
 from semanifold.training.reconstructor import make_reconstructor
+from semanifold.training.state import adam
 from semanifold.training.step import TrainingSettings, TrainingStep, change_outside, run_step
-from semanifold.training.trainer import adam
 
 
 def test_one_iteration_equals_the_published_one() -> None:

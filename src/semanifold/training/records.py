@@ -20,7 +20,7 @@ from semanifold.generators.base import Generator
 from semanifold.generators.architectures import row_of
 from semanifold.core.latents import Latents
 from semanifold.paths.base import PathSet
-from semanifold.training.trainer import Report
+from semanifold.training.state import Report
 from semanifold.training.step import STATS
 from semanifold.storage.files import read_bytes, write_text
 from semanifold.storage.records import checked, parse_json
