@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from semanifold.app import cli
-from semanifold.app.actions.rerun import comparison, elsewhere, file_comparison, from_here
+from semanifold.app.actions.rerun import comparison, file_comparison, from_here
+from semanifold.app.process import elsewhere
 from semanifold.storage.tensors import write_tensors
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -110,16 +109,24 @@ def _three_channels(images: Tensor) -> Tensor:
     return images
 
 
-def _load_lpips(net: str, weights: str | os.PathLike[str] | None) -> nn.Module:
+def lpips_network(net: str, **options: Any) -> nn.Module:
+    """Return the LPIPS network of its authors' package, which takes the options.
+
+    Raises:
+        SemanifoldError: if the package is not installed.
+    """
     try:
         import lpips  # noqa: PLC0415  (an extra, and slow to import)
     except ImportError as error:
         raise missing_package("LPIPS", "lpips", "lpips", "use the distance l2") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torchvision's about how the package calls it
+        return lpips.LPIPS(net=net, verbose=False, **options)
+
+
+def _load_lpips(net: str, weights: str | os.PathLike[str] | None) -> nn.Module:
     try:
-        # The package prints and warns while it loads; neither is for the user.
-        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = lpips.LPIPS(net=net, verbose=False, pnet_rand=weights is not None)
+        model = lpips_network(net, pnet_rand=weights is not None)
     except OSError as error:
         raise SemanifoldError(
             f"The weights of LPIPS's backbone {BACKBONES[net]} cannot be downloaded ({error}); fetch torchvision's file of it "

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import warnings
 from collections.abc import Mapping
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,7 +17,7 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers
-from semanifold.images.distances import SMALLEST_LPIPS_SIDE
+from semanifold.images.distances import SMALLEST_LPIPS_SIDE, lpips_network
 from semanifold.images.masks import Mask, parse_mask
 from semanifold.images.metrics import ChangeMap, feature_change_map
 from semanifold.locality.truth import Truth, calibrate
@@ -140,12 +138,7 @@ def lpips_change_map(*, random: bool = False) -> ChangeMap:
     Args:
         random: leave AlexNet's weights random, so that nothing is downloaded; for tests.
     """
-    import lpips  # noqa: PLC0415  (an extra, and slow to import)
-
-    # The package prints and warns while it loads; neither is for the user.
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = lpips.LPIPS(net="alex", spatial=True, verbose=False, pnet_rand=random).eval().requires_grad_(False)
+    model = lpips_network("alex", spatial=True, pnet_rand=random).eval().requires_grad_(False)
 
     def enlarged(images: Tensor) -> Tensor:
         factor = max(1.0, SMALLEST_LPIPS_SIDE / min(images.shape[2:]))

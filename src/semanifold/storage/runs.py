@@ -165,6 +165,8 @@ def begin_run(
     growing: Sequence[str] = (),
     inputs: Iterable[str | os.PathLike[str]] | None = None,
     stamp: str | None = None,
+    command_line: Sequence[str] = (),
+    directory: str = "",
 ) -> Run:
     """Take a folder for a run, lock it and write its ``run.json``, before any work is done; :func:`working` gives it back.
 
@@ -178,6 +180,8 @@ def begin_run(
             earlier run even if it is finished. An argument that may be left out needs a fact of the same name.
         inputs: files that decide the result; None looks for them in the arguments, see :func:`inputs_of`.
         stamp: what changes if the generator does, so that a finished run can be known without loading that.
+        command_line: words of the shell, for the record; none if it was not a shell.
+        directory: folder that paths among the arguments begin in, for the record.
 
     Returns:
         The run. If the same run is in the folder it is ``finished`` or ``resumed``.
@@ -211,7 +215,7 @@ def begin_run(
             return Run(folder, earlier, finished=True, resumed=True)
         kept = {key: value for key, value in (earlier or {"files": []}).items() if key not in ("ended", "reason")}
         record = {**kept, "format": FORMAT, **work, "status": "running", "started": _now(), "environment": environment()}
-        record |= {"command_line": ["semanifold", *sys.argv[1:]], "directory": os.getcwd(), "stamp": stamp}
+        record |= {"command_line": list(command_line), "directory": directory, "stamp": stamp}
         run = Run(folder, record, resumed=earlier is not None, made=made, lock=lock)
         if overwrite and os.path.lexists(folder / RECORD):
             with _sentences(replace(run, lock=None)):  # a record stays until all that it names is gone

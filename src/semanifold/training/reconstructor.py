@@ -187,8 +187,9 @@ def make_reconstructor(
         raise SemanifoldError(
             f"A reconstructor looks at pictures of at least 32 pixels and at most {LARGEST}, but got the size {size}."
         )
+    # PyTorch's and torchvision's layers draw their weights from the global generator of the CPU as they are made
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPUs, which nothing restores
         made = KINDS[kind.lower()](paths, channels, size)
     if differences:
         with torch.no_grad():

@@ -12,6 +12,7 @@ import torch
 from semanifold.app.commands.arguments import to_arguments
 from semanifold.app.commands.base import EditModel, Model, Picture, Start
 from semanifold.app.commands.early import stamp_of
+from semanifold.app.process import asked
 from semanifold.app.terminal import remark
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
@@ -176,6 +177,7 @@ def start_run(
         growing=growing,
         inputs=given,
         stamp=None if watched is None else stamp_of(command.model.generator, watched),
+        **asked(),
     )
 
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +50,7 @@ from semanifold.app.commands.base import FACES, Model
 from semanifold.app.commands.early import stamp_of
 from semanifold.app.commands.paths import USUAL, Codes, Measure, Traverse
 from semanifold.app.commands.places import model_for, recorded_inputs, recorded_model
+from semanifold.app.process import asked, threads_left
 from semanifold.app.terminal import facts, hint, progress_line, remark, say, show
 from semanifold.core.errors import SemanifoldError, counted
 from semanifold.core.latents import Latents
@@ -193,10 +194,9 @@ def films_beside(command: Traverse) -> Iterator[Callable[[Traversal, int], None]
             if film.done():
                 film.result()  # raises what went wrong there, such as a full disk
 
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(FILMS_AT_A_TIME) as pool:
+    busy = threads_left(FILMS_AT_A_TIME) if command.films else nullcontext()  # ffmpeg needs the others
+    with ThreadPoolExecutor(FILMS_AT_A_TIME) as pool, busy:
         try:
-            torch.set_num_threads(max(threads - FILMS_AT_A_TIME, 1) if command.films else threads)  # ffmpeg needs the others
             yield make
             with progress_line("making the films") as line:
                 for i, film in enumerate(films):
@@ -205,8 +205,6 @@ def films_beside(command: Traverse) -> Iterator[Callable[[Traversal, int], None]
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-        finally:
-            torch.set_num_threads(threads)
 
 
 def film_rate(command: Traverse, frames: int) -> float:
@@ -229,7 +227,9 @@ def measure(command: Measure) -> int:
     decisive |= {key: traversal.facts[key] for key in ("paths", "step", "count", "leap")}
     decisive |= {"attribute_names": [attribute.name for attribute in attributes]}
     folder, stamp = command.folder, stamp_of(FACES, [command.traversal / RECORD])
-    run = begin_run(folder, "measure", to_arguments(command), decisive, overwrite=command.output.overwrite, stamp=stamp)
+    run = begin_run(
+        folder, "measure", to_arguments(command), decisive, overwrite=command.output.overwrite, stamp=stamp, **asked()
+    )
     if run.finished:
         say(f"{folder} is finished already; --overwrite does it again.")
     else:

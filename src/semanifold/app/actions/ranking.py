@@ -19,6 +19,7 @@ from semanifold.app.commands.arguments import to_arguments
 from semanifold.app.commands.paths import MEASURE
 from semanifold.app.commands.places import recorded_model
 from semanifold.app.commands.ranking import Rank
+from semanifold.app.process import asked
 from semanifold.app.terminal import facts, hint, say, show
 from semanifold.core.errors import SemanifoldError
 from semanifold.paths.base import PathSet
@@ -47,7 +48,8 @@ def rank(command: Rank) -> int:
     named = named_paths(command, measures, found) if command.name is not None else None
     folder = command.output.out or command.measured / "rank"
     decisive = {"measured": digest(measures.values.tobytes())}
-    run = begin_run(folder, "rank", to_arguments(replace(command, name=None)), decisive, overwrite=command.output.overwrite)
+    arguments = to_arguments(replace(command, name=None))
+    run = begin_run(folder, "rank", arguments, decisive, overwrite=command.output.overwrite, **asked())
     if run.finished:
         say(f"{folder} is finished already; --overwrite does it again.")
     else:

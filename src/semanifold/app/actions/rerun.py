@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +16,7 @@ from semanifold.app.commands.arguments import from_arguments
 from semanifold.app.commands.base import Output
 from semanifold.app.commands.rerun import Rerun
 from semanifold.app.commands.table import command_class
+from semanifold.app.process import elsewhere
 from semanifold.app.terminal import remark, say
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.storage.files import is_file, is_folder, opened
@@ -61,18 +60,6 @@ def rerun(command: Rerun) -> int:
     elif code == 0:
         say(file_comparison(command.run_folder, out, record["files"]))
     return code
-
-
-@contextmanager
-def elsewhere(place: Path) -> Iterator[None]:
-    """Work in another folder, which may be a stranger's: no module is imported from there."""
-    before = sys.path[:]
-    sys.path[:] = [part for part in before if part not in ("", ".")]
-    try:
-        with chdir(place):
-            yield
-    finally:
-        sys.path[:] = before
 
 
 def trusted(command: Rerun, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from semanifold.app.actions.train_arguments import ANY
 from semanifold.app.commands.arguments import to_arguments
 from semanifold.app.commands.base import FACES
 from semanifold.app.commands.train import GROWING, Kind, Train, Training
+from semanifold.app.process import one_interrupt
 from semanifold.app.terminal import facts as tell_facts
 from semanifold.app.terminal import hint, progress_line, remark, say, show
 from semanifold.core.errors import SemanifoldError, counted
@@ -200,20 +201,22 @@ class Work:
         accelerator.wait_for_everyone()
         line = progress_line(f"training {counted(len(self.paths), 'path')} on {self.generator.name}") if run is not None else None
         try:
-            done = train_paths(
-                self.generator,
-                self.paths,
-                self.reconstructor,
-                self.settings,
-                mask=self.mask,
-                folder=models,
-                watch=keeper,
-                progress=line or False,
-                remark=remark,
-                begin=self.begin,
-                history=self.history,
-                accelerator=accelerator,
-            )
+            with one_interrupt() as stop:
+                done = train_paths(
+                    self.generator,
+                    self.paths,
+                    self.reconstructor,
+                    self.settings,
+                    mask=self.mask,
+                    folder=models,
+                    watch=keeper,
+                    progress=line or False,
+                    remark=remark,
+                    stop=stop,
+                    begin=self.begin,
+                    history=self.history,
+                    accelerator=accelerator,
+                )
         finally:
             if keeper is not None and line is not None:
                 line.close()
