@@ -35,7 +35,14 @@ CALLS = {
     *("torch.set_rng_state", "torch.set_num_threads", "torch.set_num_interop_threads", "torch.set_default_dtype"),
     *("torch.set_default_device", "torch.use_deterministic_algorithms", "torch.set_float32_matmul_precision"),
     *("torch.cuda.set_device", "torch.cuda.manual_seed", "torch.cuda.manual_seed_all", "sys.setrecursionlimit"),
-    *("torch.autograd.set_detect_anomaly", "matplotlib.use", "mpl.use", "locale.setlocale", "pathlib.Path.cwd", "socket.setdefaulttimeout"),
+    *(
+        "torch.autograd.set_detect_anomaly",
+        "matplotlib.use",
+        "mpl.use",
+        "locale.setlocale",
+        "pathlib.Path.cwd",
+        "socket.setdefaulttimeout",
+    ),
 }
 """Functions that change or ask the state of a process."""
 DRAWS = ("np.random.", "numpy.random.", "random.")

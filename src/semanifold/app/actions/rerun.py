@@ -16,7 +16,7 @@ from semanifold.app.commands.arguments import from_arguments
 from semanifold.app.commands.base import Output
 from semanifold.app.commands.rerun import Rerun
 from semanifold.app.commands.table import command_class
-from semanifold.app.process import elsewhere
+from semanifold.app.process import asked, elsewhere
 from semanifold.app.terminal import remark, say
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.storage.files import is_file, is_folder, opened
@@ -49,7 +49,7 @@ def rerun(command: Rerun) -> int:
         was = record["environment"].get(name, now)
         if was != now:
             remark(f"{name} was {shown(was)} and is {now} now.")
-    here = Path.cwd()
+    here = Path(asked()["directory"])
     place = Path(record.get("directory", here))
     place = place if is_folder(place) and os.access(place, os.X_OK) else here
     to = out if os.path.realpath(place) == os.path.realpath(here) else Path(os.path.realpath(out))
