@@ -699,7 +699,7 @@ ROOMS = [
 """DESIGN, section 2: a module imports its own floor and the floors below."""
 APART = [{"manifolds", "paths", "inversion"}, {"worlds", "edits"}]
 """Rooms of one floor that do not know each other."""
-DOORS = [{"terminal", "showing", "inspecting"}, {"commands"}, {"actions"}, {"cli"}]
+DOORS = [{"process", "terminal", "showing", "inspecting"}, {"commands"}, {"actions"}, {"cli"}]
 """The floors inside of app: requests (commands) name their actions, and import none."""
 
 
