@@ -168,7 +168,7 @@ def test_table_json_and_figure(tmp_path: Path) -> None:
     table = report.markdown()
     assert "| masked manifold, ours | 0.0000 |" in table
     assert "4 of 4" in table
-    held = json.loads(report.json())
+    held = json.loads(json.dumps(report.numbers()))
     assert held["goals"]["left"]["ahead"] is True
     assert "picture" not in held["rows"][0]
     figure = report.figure(tmp_path / "figure.png")

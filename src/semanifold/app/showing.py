@@ -28,7 +28,8 @@ from semanifold.images import media
 from semanifold.images.masks import Mask, as_mask
 from semanifold.paths.base import PathSet
 from semanifold.paths.files import save_paths
-from semanifold.storage.files import replacing
+from semanifold.storage.files import read_bytes
+from semanifold.storage.pictures import write_picture
 
 CELL, STILL, ALONE = 128, 160, 256
 """Longer side of a picture in a sheet, in a filmstrip, and alone, in pixels."""
@@ -65,7 +66,7 @@ class Film:
         """Show a notebook the film, moving."""
         try:
             with TemporaryDirectory() as folder:
-                data = media.save_mp4(self, Path(folder) / "film.mp4", fps=self.fps, size=PREVIEW).read_bytes()
+                data = read_bytes(media.save_mp4(self, Path(folder) / "film.mp4", fps=self.fps, size=PREVIEW))
         except Exception:  # a notebook shows whatever a cell ends with: that must not fail
             return None
         source = f"data:video/mp4;base64,{base64.b64encode(data).decode()}"
@@ -305,11 +306,7 @@ def _save_picture(thing: Any, path: Path, fps: float | None) -> None:
     if isinstance(thing, Tensor) and len(frames := frames_of(thing)) == 1:
         one = Image.fromarray(frames[0])
     image = one or show(thing)
-    with replacing(path) as part:
-        if path.suffix.lower() == ".png":
-            image.save(part, format="PNG")
-        else:
-            image.convert("RGB").save(part, format="JPEG", quality=95, subsampling=0)
+    write_picture(image, path, jpeg=None if path.suffix.lower() == ".png" else 95)
 
 
 def _save_film(thing: Any, path: Path, fps: float | None) -> None:

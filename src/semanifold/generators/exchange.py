@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
-from semanifold.storage.arrays import open_arrays
-from semanifold.storage.files import replacing
+from semanifold.storage.arrays import open_arrays, write_numpy, write_torch
 from semanifold.storage.readings import Remark, read_codes_of, silent
 
 
@@ -59,13 +55,8 @@ def export_codes(place: Callable[[str], Path], name: str, codes: Tensor, layers:
         shown: which frame that is.
     """
     codes = codes.detach().float().cpu().contiguous()
-    buffer = io.BytesIO()  # torch's own file writer hides what the operating system says
-    torch.save(codes, buffer)
-    with replacing(place(f"{name}_latents.pt")) as part:
-        part.write_bytes(buffer.getvalue())
-    with replacing(place("latents.npy")) as part, part.open("wb") as file:
-        np.save(file, codes.numpy())
+    write_torch(place(f"{name}_latents.pt"), codes)
+    write_numpy(place("latents.npy"), codes.numpy())
     if codes.ndim == 3 or layers:
         w = codes[shown][None] if codes.ndim == 3 else codes[shown].expand(1, layers, -1)
-        with replacing(place("projected_w.npz")) as part, part.open("wb") as file:
-            np.savez(file, w=w.numpy())
+        write_numpy(place("projected_w.npz"), {"w": w.numpy()})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import struct
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from semanifold.storage.arrays import leaves_of, open_arrays, spelled
 from semanifold.storage.checkpoints import Held, Value, hold, read_header
 from semanifold.storage.containers import Contents, read
 from semanifold.storage.inert import UnreadableError
+from semanifold.storage.pictures import picture_size
 
 LONGEST = 1000
 """Letters of a line that people see; the rest is in the fields."""
@@ -188,8 +188,8 @@ def _no_weights(path: Path, contents: Contents) -> dict[str, Any]:
         if contents.format.startswith(("a numpy array", "a file of numpy arrays")):
             return facts | _tensors_only(_named(open_arrays(path).tree))
         if contents.format.startswith("a picture"):
-            with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:  # only its header is read
-                return facts | {"holds": f"a picture of {picture.width} x {picture.height} pixels"}
+            width, height = picture_size(path)
+            return facts | {"holds": f"a picture of {width} x {height} pixels"}
     except SemanifoldError as error:
         facts["advice"] = f"It cannot be used: {error}"
     except (ValueError, OSError, SyntaxError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError) as error:

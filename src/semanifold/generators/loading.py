@@ -13,7 +13,6 @@ from typing import Any, Literal, get_args
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 from semanifold.core.errors import SemanifoldError, first_line, near_names, of_type, shown
 from semanifold.core.world import bundled, worlds
@@ -22,10 +21,11 @@ from semanifold.generators.base import Generator
 from semanifold.generators.states import Say, silent
 from semanifold.generators.wrapped import Wrapped, check_steady
 from semanifold.storage import zoo
+from semanifold.storage.arrays import write_torch
 from semanifold.storage.checkpoints import Held, hold, read_header
 from semanifold.storage.containers import Contents, read
 from semanifold.storage.fetching import fetch, is_url
-from semanifold.storage.files import is_folder, replacing
+from semanifold.storage.files import is_folder
 from semanifold.storage.inert import UnreadableError
 from semanifold.storage.own_files import from_own_file
 from semanifold.storage.tensors import write_tensors
@@ -307,7 +307,6 @@ def save_generator(
 
     if layout == "semanifold":
         state, beside = {key: value.detach().cpu() for key, value in generator.state_dict().items()}, {}
-        state = {key: value.clone(memory_format=torch.contiguous_format) for key, value in state.items()}
     elif layout in row.writers:
         state, beside = row.writers[layout](generator, told)
     else:
@@ -331,13 +330,9 @@ def save_generator(
     }
     try:
         if path.suffix != ".safetensors":
-            with replacing(path) as part:
-                torch.save({"g_ema": state, **beside} if beside else state, part)
-        elif layout == "nvidia":
-            with replacing(path) as part:
-                save_file(state, part)
+            write_torch(path, {"g_ema": state, **beside} if beside else state)
         else:
-            write_tensors(path, state, header)
+            write_tensors(path, state, header if layout == "semanifold" else None)
     except (OSError, ValueError, SafetensorError) as error:
         why = shown(first_line(error))
         raise SemanifoldError(f"{shown(str(path), 200)} cannot be written: {why}; choose another name or folder.") from error

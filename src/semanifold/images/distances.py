@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate
 from semanifold.core.errors import SemanifoldError, near_names
 from semanifold.core.extras import missing_package
 from semanifold.core.world import worlds
+from semanifold.storage.arrays import open_arrays
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 """``(images [n, c, h, w], reference [1 or n, c, h, w]) -> [n]``, 0 for equal pictures; pictures nominally in [-1, 1]."""
@@ -140,9 +141,9 @@ def _load_lpips(net: str, weights: str | os.PathLike[str] | None) -> nn.Module:
 def _fill_backbone(model: Any, path: Path, net: str) -> None:
     """Copy a torchvision state dict into the slices of an LPIPS backbone, whose modules keep torchvision's indices."""
     try:
-        given = torch.load(path, map_location="cpu", weights_only=True)
-        held = model.net.state_dict()
-        found = {key: given["features." + key.split(".", 1)[1]] for key in held}
-        model.net.load_state_dict(found)
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        arrays = open_arrays(path, "file of weights")
+        given, held = arrays.leaves, model.net.state_dict()
+        found = arrays.tensors(given["features." + key.split(".", 1)[1],] for key in held)
+        model.net.load_state_dict(dict(zip(held, found, strict=True)))
+    except (SemanifoldError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise SemanifoldError(f"{path} does not hold torchvision's weights of {BACKBONES[net]}: {error}.") from error

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.storage.files import replacing
+from semanifold.storage.pictures import open_picture, write_picture
 
 Frame = NDArray[np.uint8]
 """One picture, ``[h, w, 3]``, 8-bit sRGB."""
@@ -77,15 +78,12 @@ class FrameFolder:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Frame:
-        with Image.open(self.paths[index]) as picture:
-            return np.asarray(picture.convert("RGB"))
+        return np.asarray(open_picture(self.paths[index]).convert("RGB"))
 
 
 def save_png(picture: Frame | Image.Image, path: str | os.PathLike[str]) -> Path:
     """Write one picture without loss."""
-    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-    with replacing(path) as part:
-        image.save(part, format="PNG")
+    write_picture(picture if isinstance(picture, Image.Image) else Image.fromarray(picture), path)
     return Path(path)
 
 

@@ -33,7 +33,7 @@ from semanifold.locality.truth import own_factors, pixel_effects, pixel_weights,
 from semanifold.locality.worlds import World, world_of
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.storage.digests import digest
-from semanifold.storage.files import read_bytes, write_bytes
+from semanifold.storage.files import append_text, read_bytes, write_bytes
 from semanifold.storage.records import checked, parse_json
 
 ROWS = "locality.jsonl"
@@ -58,7 +58,7 @@ QUICK = LocalitySettings(
 def locality_benchmark(settings: LocalitySettings | None = None, progress: Watch = None) -> Report:
     """Run the benchmark, or go on with one that was cut short.
 
-    Call it as ``locality_benchmark(LocalitySettings(seeds=8), progress)``; print ``report.markdown()``, write ``report.json()``
+    Call it as ``locality_benchmark(LocalitySettings(seeds=8), progress)``; print ``report.markdown()``, keep ``report.numbers()``
     and ``report.figure(path)``. Each row is appended to ``settings.out / "locality.jsonl"`` as soon as it is measured; rows of
     the same weights and settings that lie there already are not measured again, so the same call resumes.
 
@@ -108,8 +108,7 @@ def run_benchmark(
             **measure_method(world, problem, methods[method]),
         }
         rows[mask, number, method] = row
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        append_text(path, json.dumps(row) + "\n")
         if progress:
             shown = {name: row[name] for name in ("mse_ratio", "misses")}
             progress({"step": step + 1, "steps": len(tasks), "mask": mask, "seed": number, "method": method, **shown})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,8 +106,8 @@ class Report:
                 lines += [f"| {self._title(method)} | " + " | ".join(cells) + f" | {missed} of {sides} |"]
         return "\n".join(lines + self._goals()) + "\n"
 
-    def json(self) -> str:
-        """Return settings, means, goals and all rows (without pictures) as JSON."""
+    def numbers(self) -> dict[str, Any]:
+        """Return settings, means, goals and all rows (without pictures)."""
         means = {
             mask: {
                 method: {c: self.mean(mask, method, c) for c in COLUMNS} | {"misses": self.misses(mask, method)}
@@ -117,7 +116,7 @@ class Report:
             for mask in self.masks
         }
         rows = [{k: v for k, v in row.items() if k not in ("picture", "key")} for row in self.rows]
-        return json.dumps({"about": self.about, "means": means, "goals": self.summary(), "rows": rows}, indent=1)
+        return {"about": self.about, "means": means, "goals": self.summary(), "rows": rows}
 
     def figure(self, path: str | os.PathLike[str]) -> Path:
         """Draw the edited pictures of the first seed with heat maps, and the ratios of all seeds, to a PNG file.

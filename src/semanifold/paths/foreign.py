@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import re
@@ -26,9 +25,9 @@ from semanifold.paths.navigan import read_navigan
 from semanifold.paths.warped import CITE as WARPED
 from semanifold.paths.warped import WarpedPaths
 from semanifold.paths.weights import WeightPaths
-from semanifold.storage.arrays import Arrays, open_arrays, spelled
+from semanifold.storage.arrays import Arrays, open_arrays, spelled, write_torch
 from semanifold.storage.checkpoints import Value
-from semanifold.storage.files import is_file, is_folder, read_bytes, write_bytes
+from semanifold.storage.files import is_file, is_folder, read_bytes
 from semanifold.storage.readings import Remark, Spaces, direction_reading, directions_in, silent
 from semanifold.storage.records import read_settings
 from semanifold.storage.runs import RECORD
@@ -363,6 +362,4 @@ def save_support_sets(paths: WarpedPaths, path: str | os.PathLike[str]) -> None:
         "ALPHAS": paths.alphas.detach(),
         "LOGGAMMA": paths.log_gamma.detach().reshape(-1, 1),
     }
-    buffer = io.BytesIO()  # torch's own file writer hides what the operating system says
-    torch.save({key: value.cpu().float().clone() for key, value in state.items()}, buffer)
-    write_bytes(path, buffer.getvalue())
+    write_torch(path, {key: value.cpu().float().clone() for key, value in state.items()})

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
@@ -17,9 +15,9 @@ from semanifold.edits.files import check_numbers
 from semanifold.generators.base import UNKNOWN
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.weights import CITE, WeightPaths
-from semanifold.storage.arrays import Arrays, open_arrays
+from semanifold.storage.arrays import Arrays, open_arrays, write_torch
 from semanifold.storage.checkpoints import Value
-from semanifold.storage.files import is_file, write_bytes
+from semanifold.storage.files import is_file
 
 HESSIAN, SVD = "direction_to_basis_coefs", "direction_to_eigenvalues_delta"
 REACH = {HESSIAN: 60.0, SVD: 3500.0}
@@ -113,13 +111,7 @@ def write_deformation(paths: WeightPaths, which: int | str, path: Path) -> None:
     edit = paths[which]
     (layer,) = paths.layers if len(paths.layers) == 1 else ("several layers",)
     index = layer_index(layer)
-    write_bytes(path, _saved({"layer_ix": index, "shift": edit.tensors()[f"delta.{layer}"][None, None]}))
-
-
-def _saved(value: object) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    return buffer.getvalue()
+    write_torch(path, {"layer_ix": index, "shift": edit.tensors()[f"delta.{layer}"][None, None]})
 
 
 def _layer(index: object, name: str) -> int:

@@ -20,12 +20,13 @@ from tokenize import TokenError
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.storage import containers
 from semanifold.storage.checkpoints import Value, allow, materialise, read_header, tensor_bytes
-from semanifold.storage.files import opened, read_bytes
+from semanifold.storage.files import opened, read_bytes, replacing, write_bytes
 from semanifold.storage.inert import ArrayRecord, ForbiddenError, Record, UnreadableError
 from semanifold.storage.unpickling import Budget, unpickle
 
@@ -142,6 +143,22 @@ def open_arrays(path: str | os.PathLike[str], what: str = "file of arrays") -> A
     if contents.format == "safetensors":  # which come in any order
         tree = dict(sorted(tree.items()))
     return Arrays(name, contents.format, tree, contents.size, header)
+
+
+def write_torch(path: str | os.PathLike[str], value: object) -> None:
+    """Write tensors, or dictionaries of them, as a file of PyTorch's, whole or not at all."""
+    buffer = io.BytesIO()  # torch's own file writer hides what the operating system says
+    torch.save(value, buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def write_numpy(path: str | os.PathLike[str], array: np.ndarray | Mapping[str, np.ndarray]) -> None:
+    """Write an array as ``.npy``, or several by their names as ``.npz``, whole or not at all."""
+    with replacing(path) as part, part.open("wb") as file:
+        if isinstance(array, Mapping):
+            np.savez(file, **array)  # type: ignore[arg-type]
+        else:
+            np.save(file, array)
 
 
 def _check_shape(shape: tuple[int, ...]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,19 @@ def replacing(path: str | os.PathLike[str], previous: Path | None = None) -> Ite
         raise
 
 
+@contextmanager
+def making_folder(path: Path) -> Iterator[Path]:
+    """Give a new folder of a temporary name; rename it to ``path`` at the end, remove it if anything goes wrong."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PART}")
+    part.mkdir(parents=True)
+    try:
+        yield part
+        part.rename(path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a UTF-8 text file whole or not at all."""
     write_bytes(path, text.encode())
@@ -57,6 +71,12 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file whole or not at all."""
     with replacing(path) as part:
         part.write_bytes(data)
+
+
+def append_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a UTF-8 text behind what a file holds."""
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.write(text)
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Opening picture files of strangers: bounded in pixels before anything is decoded, and turned upright."""
+"""Picture files: those of strangers, bounded in pixels before anything is decoded and turned upright, and ours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import warnings
 from PIL import Image, ImageOps
 
 from semanifold.core.errors import SemanifoldError, shown
-from semanifold.storage.files import opened
+from semanifold.storage.files import opened, replacing
 
 MOST_PIXELS = 50_000_000
 """Pixels of one picture: 7,000 x 7,000, which take 200 MB decoded."""
@@ -51,3 +51,25 @@ def open_picture(path: str | os.PathLike[str], what: str = "picture", *, most_pi
                 f"{name} cannot be read as an image ({shown(str(error), 120)}); give a PNG or another common format."
             ) from error
     raise SemanifoldError(f"{name} has {width} x {height} pixels; at most {most_pixels:,} are read, make it smaller.")
+
+
+def picture_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return width and height of a picture file as its header says; a damaged one raises whatever Pillow does."""
+    with opened(path, "picture", MOST_BYTES) as file, warnings.catch_warnings(action="ignore"):
+        return Image.open(file, formats=FORMATS).size
+
+
+def write_picture(picture: Image.Image, path: str | os.PathLike[str], *, jpeg: int | None = None, level: int = -1) -> None:
+    """Write a picture, whole or not at all.
+
+    Args:
+        picture: the picture.
+        path: the file, whatever its name ends in.
+        jpeg: quality of a JPEG file, 1 to 95; PNG, without loss, when None.
+        level: how much a PNG file is compressed, 0 to 9; the usual way when -1.
+    """
+    with replacing(path) as part:
+        if jpeg is None:
+            picture.save(part, format="PNG", compress_level=level)
+        else:
+            picture.convert("RGB").save(part, format="JPEG", quality=jpeg, subsampling=0)

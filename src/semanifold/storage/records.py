@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from semanifold.core.errors import SemanifoldError, shown
-from semanifold.storage.files import read_bytes
+from semanifold.storage.files import read_bytes, write_text
 
 T = TypeVar("T")
 
@@ -81,6 +81,11 @@ def checked(value: Any, schema: type[T], what: str, made: Callable[[type, Any], 
     except (msgspec.ValidationError, SemanifoldError, OverflowError, RecursionError, TypeError, ValueError) as error:
         words = str(error).replace("`$.", "`").replace(" - at `$`", "").replace(" - at ", " in ").replace("`", "'")
         raise SemanifoldError(f"{what} is damaged: {shown(words, 160).rstrip('.')}.") from error
+
+
+def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = None) -> None:
+    """Write a JSON file, whole or not at all."""
+    write_text(path, json.dumps(value, indent=indent, default=str) + "\n")
 
 
 def read_json(path: str | os.PathLike[str], schema: type[T], what: str = "file") -> T:

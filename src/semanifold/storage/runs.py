@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import platform
 import re
@@ -21,8 +20,9 @@ from safetensors import SafetensorError
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.version import __version__
-from semanifold.storage.files import PART, is_file, write_text
+from semanifold.storage.files import PART, is_file
 from semanifold.storage.locks import LOCK, FolderLock, lock_folder
+from semanifold.storage.records import write_json
 from semanifold.storage.run_records import (
     FORMAT,
     RECORD,
@@ -111,7 +111,7 @@ class Run:
     def note(self, **changes: Any) -> None:
         """Change fields of ``run.json``, on disk as well."""
         self.record.update(changes)
-        write_text(self.folder / RECORD, json.dumps(self.record, indent=2, default=str) + "\n")
+        write_json(self.folder / RECORD, self.record, 2)
 
     @property
     def has_results(self) -> bool:

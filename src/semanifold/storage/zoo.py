@@ -5,7 +5,6 @@ The files are other people's: they are downloaded from where their authors put t
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -21,8 +20,8 @@ from semanifold.core.errors import SemanifoldError, near_names, shown
 from semanifold.core.world import bundled
 from semanifold.storage.digests import file_digest
 from semanifold.storage.fetching import cache_folder, download, file_name
-from semanifold.storage.files import PART, is_file, is_folder, write_text
-from semanifold.storage.records import read_json
+from semanifold.storage.files import PART, is_file, is_folder
+from semanifold.storage.records import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -190,7 +189,7 @@ def fetch(name: str) -> Path:
         seen = Record(row.address, sha256, {path: file_digest(fresh / path) for path in files})
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(fresh, folder)
-        write_text(_record_path(name), json.dumps(asdict(seen), indent=2) + "\n")
+        write_json(_record_path(name), asdict(seen), 2)
     except OSError as error:
         raise SemanifoldError(
             f"{name} cannot be kept in {folder.parent}: {error}; make room, or set SEMANIFOLD_CACHE."

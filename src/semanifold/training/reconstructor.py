@@ -17,6 +17,7 @@ from semanifold.core.extras import missing_package
 from semanifold.storage.checkpoints import materialise
 from semanifold.storage.containers import read
 from semanifold.storage.inert import TensorRecord, UnreadableError
+from semanifold.storage.arrays import write_torch
 from semanifold.storage.files import replacing
 
 LARGEST = 4096
@@ -249,10 +250,7 @@ KEYS = (
 
 def save_reconstructor(reconstructor: Reconstructor, path: str | os.PathLike[str]) -> None:
     """Write the state dict as WarpedGANSpace does (``models/reconstructor.pt``), whole or not at all."""
-    buffer = io.BytesIO()  # torch's own file writer hides what the operating system says
-    torch.save({k: v.detach().cpu().contiguous() for k, v in reconstructor.state_dict().items()}, buffer)
-    with replacing(path) as part:
-        part.write_bytes(buffer.getvalue())
+    write_torch(path, {k: v.detach().cpu().contiguous() for k, v in reconstructor.state_dict().items()})
 
 
 def check_fits(reconstructor: Reconstructor, paths: int, picture: tuple[int, int, int]) -> None:

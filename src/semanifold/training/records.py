@@ -125,9 +125,9 @@ def traversal_sheet(generator: Generator, paths: PathSet, start: Latents, *, mos
     return sheet[:3] if sheet.shape[0] >= 3 else sheet[:1].expand(3, -1, -1)
 
 
-def published_arguments(given: Mapping[str, Any]) -> str:
+def published_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return an ``args.json`` with all keys that WarpedGANSpace's programs read, and no other."""
-    return json.dumps({key: given.get(key) for key in PUBLISHED_KEYS}, indent=2) + "\n"
+    return {key: given.get(key) for key in PUBLISHED_KEYS}
 
 
 def published_name(generator: Generator) -> str:

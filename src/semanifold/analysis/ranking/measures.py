@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -21,8 +20,9 @@ from semanifold.analysis.ranking.ranges import fitted, remarks
 from semanifold.analysis.ranking.scores import mean
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.images.metrics import inside_change, mse_ratio, outside_change, roir, ssim_outside
-from semanifold.storage.files import opened, read_bytes, replacing, write_text
-from semanifold.storage.records import MOST_BYTES, checked, parse_json
+from semanifold.storage.arrays import open_arrays, write_numpy
+from semanifold.storage.files import read_bytes
+from semanifold.storage.records import MOST_BYTES, checked, parse_json, write_json
 
 VALUES, LOCALITY, FACTS = "attributes.npy", "locality.npy", "measures.json"
 FORMAT = "semanifold-measures-1"
@@ -37,8 +37,6 @@ METRICS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 
 MOST_PIXELS = 1 << 24
 """Pixels that are read at a time: 16 pictures of 1024 x 1024."""
-MOST_ARRAY = 1 << 30
-"""Bytes of one array of readings."""
 
 Array = NDArray[np.float64]
 
@@ -195,9 +193,9 @@ def save_measures(measures: Measures, place: Callable[[str], Path]) -> None:
         measures: what to write.
         place: turns a file's name into its path, such as ``Run.path``.
     """
-    _save_array(measures.values, place(VALUES))
+    write_numpy(place(VALUES), np.ascontiguousarray(measures.values, dtype=np.float64))
     if measures.locality is not None:
-        _save_array(measures.locality, place(LOCALITY))
+        write_numpy(place(LOCALITY), np.ascontiguousarray(measures.locality, dtype=np.float64))
     described = {
         "format": FORMAT,
         "attributes": [asdict(attribute) for attribute in fitted(measures.values, measures.attributes)],
@@ -210,16 +208,11 @@ def save_measures(measures: Measures, place: Callable[[str], Path]) -> None:
         "evenness": [] if measures.evenness is None else [list(map(_or_null, row)) for row in measures.evenness.tolist()],
         "traversal": dict(measures.facts),
     }
-    write_text(place(FACTS), json.dumps(described, indent=1) + "\n")
+    write_json(place(FACTS), described, 1)
 
 
 def _or_null(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-def _save_array(array: Array, path: Path) -> None:
-    with replacing(path) as part, part.open("wb") as file:
-        np.save(file, np.ascontiguousarray(array, dtype=np.float64))
 
 
 Name = Annotated[str, msgspec.Meta(max_length=1000)]
@@ -308,29 +301,18 @@ def _check_there(path: Path) -> None:
 
 
 def _read_array(path: Path, shape: tuple[int, ...], *, ratios: bool = False) -> Array:
-    """Return the array of a ``.npy`` file, which must have this shape; nothing is read before its header says so.
-
-    Ratios may be infinite: nothing changed inside.
-    """
+    """Return the array of a ``.npy`` file, which must have this shape; ratios may be infinite: nothing changed inside."""
     _check_there(path)
-    name, again = shown(str(path), 200), "run semanifold measure again with --overwrite"
-    size = 8 * math.prod(shape)
-    with opened(path, "array") as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            found, fortran, kind = read(file)
-        except Exception as error:  # numpy parses the header as Python, which fails in many ways
-            raise SemanifoldError(f"{name} is damaged ({shown(str(error), 100)}); {again}.") from error
-        if (tuple(found), kind, fortran) != (shape, np.dtype("<f8"), False) or size > MOST_ARRAY:
-            raise SemanifoldError(
-                f"{name} holds {shown(str(kind))} {shown(str(list(found)))}, but {FACTS} describes float64 {list(shape)}; "
-                f"{again}."
-            )
-        data = file.read(size + 1)
-    if len(data) != size:
-        raise SemanifoldError(f"{name} is damaged (it is cut short or too long); {again}.")
-    values = np.frombuffer(data, dtype=np.float64).reshape(shape).copy()
-    if (np.abs(values[np.isfinite(values)] if ratios else values) > 1e100).any():
-        raise SemanifoldError(f"{name} is damaged (it holds infinite or immense values); {again}.")
+    again = "run semanifold measure again with --overwrite"
+    try:
+        arrays = open_arrays(path, "array")
+        found = arrays.tensors(arrays.leaves.values())
+        if [(value.dtype, tuple(value.shape)) for value in found] != [(torch.float64, shape)]:
+            words = shown(", ".join(f"{value.dtype} {list(value.shape)}".removeprefix("torch.") for value in found), 100)
+            raise SemanifoldError(f"{arrays.name} holds {words or 'no array'}, but {FACTS} describes float64 {list(shape)}")
+        values = found[0].numpy()
+        if (np.abs(values[np.isfinite(values)] if ratios else values) > 1e100).any():
+            raise SemanifoldError(f"{arrays.name} is damaged: it holds infinite or immense values")
+    except SemanifoldError as error:
+        raise SemanifoldError(f"{str(error).rstrip('.')}; {again}.") from error
     return values

@@ -17,6 +17,7 @@ from semanifold.analysis.ranking.reports import Group
 from semanifold.analysis.ranking.scores import Array, Scores, mean
 from semanifold.core.errors import shown
 from semanifold.edits.base import WEIGHTS
+from semanifold.storage.files import read_bytes
 from semanifold.worlds.faces.changes import CHANGES
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -71,7 +72,7 @@ def page(
         "level": f"{level:.3g}",
         "data": json.dumps(data).replace("<", "\\u003c"),
     }
-    text = TEMPLATE.read_text(encoding="utf-8")
+    text = read_bytes(TEMPLATE).decode()
     before, *pieces = text.split("{{")
     parts = [piece.split("}}", 1) for piece in pieces]
     return before + "".join(filled[key] + rest for key, rest in parts)

@@ -18,6 +18,7 @@ from semanifold.analysis.ranking.measures import Measures, mean_evenness
 from semanifold.analysis.ranking.scores import Array, Scores, order
 from semanifold.core.errors import shown
 from semanifold.storage.files import write_text
+from semanifold.storage.records import write_json
 
 TABLES = ("corr", "corr_l1", "pearson", "monotonicity")
 """Tables a group: ``corr`` and ``corr_l1`` as WarpedGANSpace calls slope and share (neither is a correlation), and ours."""
@@ -72,8 +73,8 @@ def write_group(folder: Path, group: Group, measures: Measures, top: int, gifs: 
     """
     folder.mkdir(exist_ok=True)
     paths, attributes = measures.paths, group.attributes
-    write_text(folder / "interpretable_paths.json", json.dumps(group.orders(paths)) + "\n")
-    write_text(folder / "attributes_traversals_details.json", json.dumps(details(group, measures)) + "\n")
+    write_json(folder / "interpretable_paths.json", group.orders(paths))
+    write_json(folder / "attributes_traversals_details.json", details(group, measures))
     for name in TABLES:
         place, scores = folder / name, group.table(name)
         place.mkdir(exist_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,12 +13,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.images import media
-from semanifold.storage.files import opened
+from semanifold.storage.pictures import open_picture
 from semanifold.storage.records import read_json
 from semanifold.storage.run_records import RECORD, is_plain_name, read_record
 
@@ -47,17 +45,11 @@ class PictureFiles:
         return len(self.files)
 
     def __getitem__(self, index: int) -> media.Frame:
-        file, name = self.files[index], shown(str(self.files[index]), 200)
-        with opened(file, "picture") as stream, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large pictures, which are refused below
-            try:
-                with Image.open(stream, formats=("PNG", "JPEG")) as picture:
-                    if picture.width * picture.height > MOST_PIXELS:
-                        raise ValueError(f"it has {picture.width} x {picture.height} pixels")
-                    return np.asarray(picture.convert("RGB"))
-            except Exception as error:  # a decoder of a stranger's bytes may raise anything
-                words = shown(str(error), 100)
-                raise SemanifoldError(f"The picture {name} is damaged ({words}); walk its path again.") from error
+        try:
+            return np.asarray(open_picture(self.files[index], most_pixels=MOST_PIXELS).convert("RGB"))
+        except SemanifoldError as error:
+            words = str(error).partition(";")[0].rstrip(".")
+            raise SemanifoldError(f"A picture is missing or damaged: {words}; walk its path again.") from error
 
     def tensor(self, rows: slice, channels: int = 3) -> Tensor:
         """Return pictures ``[n, channels, h, w]`` in [-1, 1], as a generator makes them, of 8 bits each."""

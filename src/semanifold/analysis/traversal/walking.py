@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
-import secrets
-import shutil
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -20,8 +18,10 @@ from semanifold.edits.flow import MOST_STEPS
 from semanifold.generators.base import Generator
 from semanifold.images import media
 from semanifold.paths.base import PathSet
+from semanifold.storage.arrays import write_torch
 from semanifold.storage.digests import digest
-from semanifold.storage.files import PART, replacing
+from semanifold.storage.files import making_folder
+from semanifold.storage.pictures import write_picture
 from semanifold.storage.tensors import write_tensors
 
 CODES, PUBLISHED_CODES, ORIGINAL = "codes.safetensors", "paths_latent_codes.pt", "original_image"
@@ -75,28 +75,16 @@ def write_path(place: Path, frames: Iterator[tuple[Latents, Tensor]], jpeg: int 
     """
     if place.is_dir():
         return
-    part = place.with_name(f".{place.name}.{secrets.token_hex(8)}{PART}")
-    part.mkdir(parents=True)
-    try:
-        number = 0
-        for _, pictures in frames:
-            for frame in media.to_uint8(pictures):
-                save_picture(frame, part / f"{number:06d}", jpeg)
-                number += 1
-        part.rename(place)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+    with making_folder(place) as part:
+        every = chain.from_iterable(media.to_uint8(pictures) for _, pictures in frames)
+        for number, frame in enumerate(every):
+            save_picture(frame, part / f"{number:06d}", jpeg)
 
 
 def save_picture(frame: media.Frame, stem: Path, jpeg: int | None) -> Path:
     """Write one picture as ``<stem>.png`` without loss, or as ``<stem>.jpg`` of a quality."""
     file = stem.with_name(stem.name + (".png" if jpeg is None else ".jpg"))
-    with replacing(file) as part:
-        if jpeg is None:
-            Image.fromarray(frame).save(part, format="PNG", compress_level=1)  # a third of the time, hardly larger
-        else:
-            Image.fromarray(frame).save(part, format="JPEG", quality=jpeg, subsampling=0)
+    write_picture(Image.fromarray(frame), file, jpeg=jpeg, level=1)  # a third of the usual time, and hardly larger
     return file
 
 
@@ -121,7 +109,4 @@ def write_codes(folder: Path, edits: Sequence[Edit], code: Latents, t: Tensor, *
         rows = [torch.cat([edit.latents(code, part).values.cpu() for part in parts]) for edit in moving]
     codes = torch.stack(rows).float()
     write_tensors(folder / CODES, {"codes": codes, "t": t}, texts={"space": code.space})
-    buffer = io.BytesIO()  # torch's own file writer hides what the operating system says
-    torch.save(codes, buffer)
-    with replacing(folder / PUBLISHED_CODES) as part:
-        part.write_bytes(buffer.getvalue())
+    write_torch(folder / PUBLISHED_CODES, codes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from semanifold.app.actions.base import facts_of, load, start_run
@@ -14,6 +13,7 @@ from semanifold.locality.benchmark import ROWS, run_benchmark
 from semanifold.locality.methods import METHODS
 from semanifold.locality.worlds import world_of
 from semanifold.storage.files import write_text
+from semanifold.storage.records import write_json
 from semanifold.storage.runs import working
 
 TABLE, NUMBERS, FIGURE = "locality.md", "locality.json", "locality.png"
@@ -33,9 +33,9 @@ def bench(command: Bench) -> int:
             settings = replace(command.settings, generator=generator.name, out=folder)
             report = run_benchmark(world, settings, METHODS, line)
             write_text(run.path(TABLE), report.markdown() + "\n")
-            write_text(run.path(NUMBERS), report.json() + "\n")
+            write_json(run.path(NUMBERS), report.numbers(), 1)
             report.figure(run.path(FIGURE))
-            facts(report=json.loads(report.json()))
+            facts(report=report.numbers())
             say(report.markdown())
     show(folder / FIGURE, folder / TABLE)
     hint(

@@ -38,6 +38,7 @@ from semanifold.generators.base import Generator
 from semanifold.images import media
 from semanifold.images.masks import Mask
 from semanifold.manifolds import ManifoldSettings, discover_manifold
+from semanifold.storage.pictures import open_picture
 from semanifold.storage.records import checked
 from semanifold.storage.runs import CHECKPOINT, Run, working
 
@@ -86,10 +87,7 @@ def called(one: Discover) -> str:
 
 def comparison(searches: Sequence[Discover]) -> media.Image.Image:
     """Return the filmstrips of several searches below one another."""
-    rows = []
-    for one in searches:
-        with media.Image.open(one.folder / STRIP) as strip:
-            rows.append(strip.convert("RGB"))
+    rows = [open_picture(one.folder / STRIP).convert("RGB") for one in searches]
     return media.stack_rows(rows, [called(one) for one in searches])
 
 

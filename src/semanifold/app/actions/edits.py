@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -58,7 +57,7 @@ from semanifold.generators.exchange import read_codes
 from semanifold.images import media
 from semanifold.images.masks import Mask
 from semanifold.images.plots import heat_picture, mean_change
-from semanifold.storage.files import write_text
+from semanifold.storage.records import write_json
 from semanifold.storage.runs import Run, working
 
 AMPLITUDES = ("amplitudes.mp4", "amplitudes.png")
@@ -149,7 +148,7 @@ def write_transfer(
     media.save_frames(grid, run.path(FRAMES))
     film = replace(command.film, size=command.film.size or max(grid.shape[1:3]))
     save_film(run, grid, film, ping_pong=not loops)
-    write_text(run.path(METRICS), json.dumps({"change": scores}, indent=2) + "\n")
+    write_json(run.path(METRICS), {"change": scores}, 2)
     save_edit(subjects[0].edit.with_info(locality=scores[names[0]]), run.path(EDIT))
     seeds = [media.to_uint8(subject.picture)[0] for subject in subjects]
     top = max(float(mean_change(film, seed).max()) for film, seed in zip(films, seeds))  # one scale for all maps

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -59,7 +58,7 @@ from semanifold.generators.base import Generator
 from semanifold.generators.pools import POOL, Pool, pool_of, read_pool, save_pool
 from semanifold.images import media
 from semanifold.paths.base import PathSet
-from semanifold.storage.files import write_text
+from semanifold.storage.records import write_json
 from semanifold.storage.runs import CHECKPOINT, RECORD, Run, begin_run, working
 from semanifold.storage.tensors import read_tensors, write_tensors
 
@@ -166,7 +165,7 @@ def write_traversal(
         "path_set": str(command.path_set.resolve() if command.path_set.exists() else command.path_set),
         "path_set_fingerprint": run.record["facts"]["path_set_fingerprint"],
     }
-    write_text(run.path(FACTS), json.dumps(described, indent=1) + "\n")
+    write_json(run.path(FACTS), described, 1)
     traversal = Traversal(run.folder, described, run.record)
     for place in (FILMS, SUMMARIES) if command.films else ():
         run.path(place).mkdir(exist_ok=True)

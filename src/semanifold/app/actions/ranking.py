@@ -24,7 +24,7 @@ from semanifold.app.terminal import facts, hint, say, show
 from semanifold.core.errors import SemanifoldError
 from semanifold.paths.base import PathSet
 from semanifold.storage.digests import digest
-from semanifold.storage.files import write_text
+from semanifold.storage.files import read_bytes, write_text
 from semanifold.storage.runs import RECORD, Run, begin_run, read_record, working
 from semanifold.worlds.faces.changes import CHANGES
 
@@ -129,7 +129,7 @@ def films_of(
     for k in dict.fromkeys(wanted):
         file = place / f"{folder_name(k)}.gif"
         small_film([traversal.pictures(name, k) for name in measures.codes], file)
-        films[k] = file.read_bytes()
+        films[k] = read_bytes(file)
         if sum(map(len, films.values())) > MOST_BYTES:
             break
     return films

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,8 @@ from semanifold.generators.base import Generator
 from semanifold.generators.exchange import export_codes
 from semanifold.images import media
 from semanifold.images.metrics import inside_change, mse_ratio, outside_change, roir, ssim_outside
-from semanifold.storage.files import is_folder, write_text
+from semanifold.storage.files import is_folder
+from semanifold.storage.records import write_json
 from semanifold.storage.runs import Run
 
 FRAMES, MP4, GIF = "frames", "film.mp4", "film.gif"
@@ -100,7 +100,7 @@ def write_all(
     scores = measure(subject, t[torch.tensor(media.evenly(len(t), MEASURED))])
     subject = replace(subject, edit=subject.edit.with_info(locality=scores))
     save_edit(subject.edit, run.path(EDIT))
-    write_text(run.path(METRICS), json.dumps({"change": scores} | ({"search": search} if search else {}), indent=2) + "\n")
+    write_json(run.path(METRICS), {"change": scores} | ({"search": search} if search else {}), 2)
     frames = write_film(run, subject, t, film, play)
     write_pictures(run, subject, frames, t)
     if subject.edit.dimensions == 2:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
@@ -34,8 +33,8 @@ from semanifold.paths.linear import LinearPaths
 from semanifold.paths.warped import WarpedPaths
 from semanifold.paths.weights import WeightPaths
 from semanifold.storage.digests import digest
-from semanifold.storage.files import write_text
 from semanifold.storage.readings import silent
+from semanifold.storage.records import write_json
 from semanifold.storage.runs import Run, earlier_run, working
 from semanifold.training import records
 from semanifold.training.experiments import RECONSTRUCTOR, open_experiment, preset_of
@@ -234,7 +233,7 @@ class Work:
             scores = held_out_scores(*parts, draws=how.test_draws, progress=test)
         bends["end"] = self.bends()
         found = {"held_out": scores, "iterations": done.iteration, "bending": bends}
-        write_text(run.path(METRICS), json.dumps(found, indent=2) + "\n")
+        write_json(run.path(METRICS), found, 2)
         tell_facts(held_out=scores, iterations=done.iteration)
         say(
             f"{counted(len(self.paths), 'path').capitalize()} on {self.generator.name}: of {scores['draws']} unseen steps the "
@@ -260,7 +259,7 @@ class Work:
         """Write what is known before the training."""
         models = run.path(records.MODELS)
         models.mkdir(exist_ok=True)
-        write_text(run.path(records.ARGS), records.published_arguments(self.published()))
+        write_json(run.path(records.ARGS), records.published_arguments(self.published()), 2)
         records.write_command(run.path(records.COMMAND), run.record["command_line"])
         for name in (records.STATISTICS, records.BOARD, PATHS):
             run.path(name)
