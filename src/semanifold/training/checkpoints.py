@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
-from semanifold.storage.tensors import read_format, write_tensors
 from semanifold.storage.digests import digest
+from semanifold.storage.tensors import read_format, write_tensors
 
 FORMAT = "semanifold-training-1"
 NEWEST = "checkpoint.safetensors"

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from semanifold.core.errors import SemanifoldError
-from semanifold.generators.base import Generator
 from semanifold.core.latents import Latents
+from semanifold.generators.base import Generator
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from typing import Any
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
-from semanifold.storage.arrays import open_arrays
 from semanifold.paths.base import PathSet
 from semanifold.paths.files import load_paths
+from semanifold.storage.arrays import open_arrays
+from semanifold.storage.files import is_file, is_folder
+from semanifold.storage.records import read_settings
 from semanifold.training.presets import Preset
 from semanifold.training.reconstructor import Reconstructor, read_reconstructor
 from semanifold.training.records import ARGS, MODELS, STATISTICS, history_of, read_stats
-from semanifold.storage.files import is_file, is_folder
-from semanifold.storage.records import read_settings
 
 RECONSTRUCTOR = "reconstructor.pt"
 CHECKPOINT = "checkpoint.pt"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,11 +13,10 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError, near_names
 from semanifold.core.extras import missing_package
+from semanifold.storage.arrays import write_torch
 from semanifold.storage.checkpoints import materialise
 from semanifold.storage.containers import read
 from semanifold.storage.inert import TensorRecord, UnreadableError
-from semanifold.storage.arrays import write_torch
-from semanifold.storage.files import replacing
 
 LARGEST = 4096
 """Height and width of the pictures that a reconstructor looks at: more is a typo."""

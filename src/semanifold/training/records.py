@@ -16,14 +16,14 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.extras import missing_package
-from semanifold.generators.base import Generator
-from semanifold.generators.architectures import row_of
 from semanifold.core.latents import Latents
+from semanifold.generators.architectures import row_of
+from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet
-from semanifold.training.state import Report
-from semanifold.training.step import STATS
 from semanifold.storage.files import read_bytes, write_text
 from semanifold.storage.records import checked, parse_json
+from semanifold.training.state import Report
+from semanifold.training.step import STATS
 
 ARGS, COMMAND, STATISTICS, BOARD, MODELS = "args.json", "command.sh", "stats.json", "tensorboard", "models"
 MOST_STATISTICS = 1 << 26

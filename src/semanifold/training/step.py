@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError
-from semanifold.generators.base import Generator
 from semanifold.core.latents import Latents
+from semanifold.generators.base import Generator
 from semanifold.images.masks import Mask
 from semanifold.paths.base import PathSet
-from semanifold.training.reconstructor import Reconstructor
 from semanifold.training.draws import Draw, Prior
+from semanifold.training.reconstructor import Reconstructor
 
 STATS = ("accuracy", "classification_loss", "regression_loss", "mask_loss", "total_loss")
 """What every iteration is measured by, in the order of :attr:`Losses.row`."""
