@@ -211,8 +211,8 @@ def train_paths(
         mask: where change is welcome, for ``settings.lambda_mask``.
         folder: where checkpoints are kept; training goes on from the newest good one. Nothing is kept when None.
         watch: called in the main process with every :class:`Report`.
-        progress: called in the main process at the start and after every iteration with ``step``, ``steps``, and from the first report
-            on ``accuracy`` and ``loss``. A bar when None, nothing when False.
+        progress: called in the main process at the start and after every iteration with ``step``, ``steps``, and from the first
+            report on ``accuracy`` and ``loss``. A bar when None, nothing when False.
         remark: called with a sentence for the user, such as which checkpoint is damaged.
         stop: asked after every iteration (of several processes, after every report); True ends the training, with a checkpoint.
         begin: iteration to begin at, for weights that were trained elsewhere.
