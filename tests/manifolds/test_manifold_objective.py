@@ -190,3 +190,33 @@ def test_the_whole_objective_and_its_descent_equal_the_published_ones(published:
 def test_the_paper_split_refuses_a_box_without_an_outside() -> None:
     with pytest.raises(SemanifoldError, match="nothing inside or nothing outside"):
         cropped_parts((0, 8, 0, 8), torch.zeros(1, 3, 8, 8), l2)
+
+
+@pytest.mark.parametrize("rectangle", [(3, 3, 0, 4), (0, 4, 5, 5), (4, 3, 0, 4)])
+def test_the_paper_split_refuses_an_empty_box(rectangle: tuple[int, int, int, int]) -> None:
+    with pytest.raises(SemanifoldError, match="nothing inside"):
+        cropped_parts(rectangle, torch.zeros(1, 3, 8, 8), l2)
+    inside, outside = cropped_parts((2, 3, 4, 5), torch.zeros(1, 3, 8, 8), l2)(torch.ones(1, 3, 8, 8))
+    assert (float(inside), float(outside)) == pytest.approx((1, 1)), "one pixel is a box"
+
+
+@pytest.mark.parametrize("valley", [round_valley, kinked_valley])
+def test_the_value_is_the_formula_with_its_weights_and_units(valley) -> None:
+    function, free = objective(
+        4, valley=valley, alpha=0.5, outside=3.0, offset=0.07, width=0.02, sigma=0.3, image_unit=0.4, spring_unit=0.09
+    )
+    pictures = function.generator.images(function.seed.moved(free))
+    inside, outside = function.parts(pictures)
+    wanted = 0.07 * function.layout.targets[function.layout.free]
+    off = inside - wanted
+    floor = off.square() / (2 * 0.02) if valley is round_valley else (off.square() + 0.02**2).sqrt() - 0.02
+    springs = function.layout.springs
+    codes = function.layout.spread(free)
+    lengths = torch.stack([(codes[a] - codes[b]).norm() for a, b in springs.pairs.tolist()])
+    energy = float((springs.weights * (lengths - springs.orders * 0.3).square()).sum() / 0.09)
+    image = float((0.5 * (floor + 3.0 * outside) / 0.4).sum())
+    found = function(free)
+    assert found.value == pytest.approx(image + energy, rel=1e-6)
+    assert found.terms == pytest.approx(
+        {"inside": float(inside.mean()), "outside": float(outside.mean()), "spring": energy, "objective": found.value}, rel=1e-6
+    )

@@ -11,10 +11,14 @@ from semanifold.core.latents import Latents
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.wrapped import wrap
 from semanifold.paths.closed_form import (
+    early_features,
     first_weights,
+    layer_features,
+    leading_rows,
     local_paths,
     principal_directions,
     principal_paths,
+    regressed_directions,
     sefa_directions,
     sefa_paths,
 )
@@ -142,3 +146,55 @@ def test_conditional_codes_of_another_space_are_refused() -> None:
     paths = principal_paths(StyleGAN2(SMALL), k=2)
     with pytest.raises(SemanifoldError, match="space w"):
         paths[0].latents(Latents(torch.zeros(1, 8), "z"), 0.5)
+
+
+@pytest.mark.parametrize("size", [(9, 5), (5, 9), (6, 6)])
+def test_leading_rows_are_the_eigenvectors_of_the_dense_product(size: tuple[int, int]) -> None:
+    rows = torch.randn(size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = leading_rows(rows.float(), 3)
+    assert found.dtype == torch.float64
+    _, strengths, axes = torch.linalg.svd(rows)
+    torch.testing.assert_close((found @ axes[:3].T).abs(), torch.eye(3).double(), rtol=0, atol=1e-6)
+    torch.testing.assert_close((rows @ found.T).norm(dim=0), strengths[:3], rtol=1e-6, atol=0)
+
+
+def test_principal_components_and_regressions_are_those_about_the_mean() -> None:
+    draw = torch.Generator().manual_seed(1)
+    codes = torch.randn(40, 4, generator=draw, dtype=torch.float64) @ torch.diag(torch.tensor([1.0, 3.0, 2.0, 0.5]).double()) + 20
+    centred = codes - codes.mean(0)
+    axes = torch.linalg.svd(centred)[2]
+    torch.testing.assert_close((principal_directions(codes, 2) @ axes[:2].T).abs(), torch.eye(2).double())
+    features = 7 + torch.tanh(centred) @ torch.randn(4, 6, generator=draw, dtype=torch.float64)
+    spread = features - features.mean(0)
+    coordinates = spread @ torch.linalg.svd(spread)[2][:3].T
+    solved = torch.linalg.solve(coordinates.T @ coordinates, coordinates.T @ centred)
+    wanted = solved / solved.norm(dim=1, keepdim=True)
+    found = regressed_directions(codes, features, 3)
+    torch.testing.assert_close(found * (found * wanted).sum(1, keepdim=True).sign(), wanted)
+
+
+def test_rows_of_affine_maps_count_alike_however_long() -> None:
+    draw = torch.Generator().manual_seed(2)
+    weights = [torch.randn(5, 4, generator=draw), torch.cat([torch.randn(3, 4, generator=draw), torch.zeros(1, 4)])]
+    longer = [weights[0] * torch.tensor([1.0, 9.0, 0.1, 2.0, 5.0])[:, None], weights[1]]
+    torch.testing.assert_close(sefa_directions(longer, 3), sefa_directions(weights, 3))
+    units = torch.nn.functional.normalize(torch.cat(weights), dim=1)
+    torch.testing.assert_close(
+        (sefa_directions(weights, 4) @ torch.linalg.svd(units)[2].T).abs(), torch.eye(4), rtol=0, atol=1e-5
+    )
+
+
+def test_features_are_the_last_ones_of_every_height_and_no_pictures() -> None:
+    generator = wrap(conv(), (6,))
+    features = layer_features(generator, generator.sample([0, 1]))
+    assert {height: tuple(maps.shape) for height, maps in features.items()} == {4: (2, 8, 4, 4)}
+    assert (features[4] >= 0).all(), "rectified: the last of its height"
+    wide = wrap(nn.Sequential(nn.Unflatten(1, (6, 1, 1)), nn.ConvTranspose2d(6, 8, (32, 48)), nn.Conv2d(8, 3, 1)), (6,))
+    assert tuple(early_features(wide, wide.sample([0])).shape) == (1, 8 * 16 * 16)
+    plain = wrap(lambda z: z[:, :, None, None].expand(-1, -1, 4, 5), 3)
+    assert early_features(plain, plain.sample([0, 1])).shape == (2, 3 * 4 * 5)
+
+
+def test_a_conditional_generator_has_principal_paths_of_its_first_class() -> None:
+    generator = wrap(lambda z, y: (z * y[:, :1])[:, :, None, None].expand(-1, 3, 4, 4), 3, classes=2, name="two")
+    assert len(principal_paths(generator, k=2, samples=64)) == 2
