@@ -229,3 +229,54 @@ def test_a_direction_that_goes_up_is_left_for_the_gradient() -> None:
     assert torch.equal(again.x, x)
     assert (again.moves, again.turns, again.stalled) == ((), (), False)
     assert lbfgs_step(f, again).at.value < 3
+
+
+def listed(*answers: tuple[float, float]) -> Callable[[float], tuple[float, float]]:
+    """A function that answers with these values and slopes, whatever it is asked; the last one from then on."""
+    left = list(answers)
+    return lambda x: left.pop(0) if len(left) > 1 else left[0]
+
+
+def test_a_trial_has_to_be_lower_than_all_before_it_and_low_enough_for_its_length() -> None:
+    found, tried = along(listed((0, -1), (-10, -5), (-9, 0), (-12, 0)), 1.0)
+    assert found is not None
+    assert (tried[:2], found[1].value) == ([1, 4], -12)
+    assert 1 < found[0] < 4, "between the lowest and what is no longer lower"
+    found, tried = along(listed((0, -1), (-1e-6, 0), (-0.5, 0)), 1.0)
+    assert found is not None
+    assert found[1].value == -0.5, "a millionth for a length of one is too little"
+    assert along(listed((0, -1), (0, -1)), 1.0)[0] is None, "as low is not lower"
+
+
+def test_an_interval_of_a_billionth_is_not_divided_any_more() -> None:
+    """Downhill to a cliff at 1000: each trial comes ten times nearer to it."""
+    found, tried = along(lambda x: (-x, -1.0) if x < 1000 else (1e9, 2e9 / (x - 1000 + 1e-9)), 1000 - 1e-9)
+    gaps = [trial - tried[0] for trial in tried[1:]]
+    assert found is not None
+    assert found[0] == tried[0]
+    assert gaps[-1] > 1e-7 * 0.99
+    assert len(tried) < MOST_TRIALS - 5
+    assert gaps[-1] < 1e-5
+
+
+@pytest.mark.parametrize("unit", [1e12, 1e-12])
+def test_what_is_learned_does_not_depend_on_the_unit_of_length(unit: float) -> None:
+    f = lambda x: evaluated(lambda x: (x / unit - 1).square().sum(), x)  # noqa: E731
+    state = begin(f, torch.zeros(3, dtype=torch.float64))
+    state = lbfgs_step(f, state, precondition=lambda g: g * unit**2 / 4)
+    assert len(state.moves) == 1
+
+
+def test_nothing_is_tried_along_a_direction_that_goes_up() -> None:
+    calls: list[Tensor] = []
+
+    def f(x: Tensor) -> Evaluation:
+        calls.append(x)
+        return evaluated(lambda x: 0.01 * x.square().sum(), x)
+
+    x = torch.ones(3, dtype=torch.float64)
+    state = Descent(x, f(x), (x,), (-x,))
+    calls.clear()
+    assert 0 < -two_loops(state.at.gradient, state.moves, state.turns) @ state.at.gradient < 1
+    assert torch.equal(lbfgs_step(f, state).x, x)
+    assert not calls

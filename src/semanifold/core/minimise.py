@@ -133,7 +133,7 @@ def wolfe_search(
                 high, high_value, high_slope = low, low_value, low_slope
             low, low_value, low_slope = length, at.value, here
         if high is None:
-            length = low * 4 if low else length * 4
+            length = low * 4
         else:
             if abs(high - low) < 1e-9 * max(abs(high), abs(low)):
                 break
