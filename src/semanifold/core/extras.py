@@ -57,7 +57,11 @@ def install_command(packages: list[str]) -> list[str]:
 
 @contextmanager
 def apart_from(file: str, package: str) -> Iterator[None]:
-    """Work in the folder of a package if the current one, which may be a stranger's, holds settings that it would read."""
+    """Work in the folder of a package if the current one, which may be a stranger's, holds settings that it would read.
+
+    The package reads them while it is imported, and takes no other place for them: so the folder of the process is changed for
+    that time, and only if such a file lies there.
+    """
     found = importlib.util.find_spec(package) if os.path.lexists(file) else None
     with chdir(os.path.dirname(found.origin)) if found is not None and found.origin is not None else nullcontext():
         yield
@@ -81,7 +85,10 @@ def drawing() -> Iterator[None]:
 
 
 def _import_matplotlib() -> None:
-    """Import matplotlib, with the backend that the environment names only if there is one of this name."""
+    """Import matplotlib, with the backend that the environment names only if there is one of this name.
+
+    The import fails if there is none, and reads it from the environment only.
+    """
     backend = os.environ.pop("MPLBACKEND", None)
     mpl = importlib.import_module("matplotlib")
     if backend is not None:

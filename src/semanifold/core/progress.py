@@ -47,7 +47,7 @@ def followed(steps: Iterator[S], progress: Progress) -> tuple[S, bool]:
         progress: called with the report of each.
 
     Returns:
-        The last step, and whether Ctrl-C came before the end, which nothing but this step is left of.
+        The last step that was reached, and whether Ctrl-C stopped it there.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C before the first step.

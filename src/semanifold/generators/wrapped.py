@@ -7,6 +7,7 @@ import inspect
 import math
 import operator
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import ClassVar, Literal
 
@@ -105,6 +106,11 @@ def _range(given: tuple[float, float]) -> tuple[float, float]:
     return low, high
 
 
+def undrawn(device: torch.device) -> AbstractContextManager[None]:
+    """Put the global random state back after this context: a network of somebody else may draw from it, and takes no other."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
+
+
 @torch.no_grad()
 def check_steady(generator: Generator) -> None:
     """Refuse a generator that has noise of its own, or whose pictures depend on the codes beside them.
@@ -113,7 +119,7 @@ def check_steady(generator: Generator) -> None:
         SemanifoldError: saying what to do about it.
     """
     codes = generator.sample([0, 1], labels=0 if generator.classes else None)
-    with torch.random.fork_rng([generator.device] if generator.device.type == "cuda" else []):
+    with undrawn(generator.device):
         alone = generator.images(codes[0])
         try:
             pair, again = generator.images(codes), generator.images(codes)
@@ -168,7 +174,7 @@ class Wrapped(Generator):
         codes = self.sample([0], labels=0 if self.classes else None)
         labels = f" and labels {[1, self.classes]}" if self.classes else ""
         try:
-            with torch.no_grad(), torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            with torch.no_grad(), undrawn(self.device):
                 picture = self._called(codes)
         except Exception as error:  # anything may go wrong in a network of somebody else
             raise SemanifoldError(

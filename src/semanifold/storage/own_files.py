@@ -32,7 +32,8 @@ def from_own_file(file: Path, name: str, what: str, made_of: Callable[[Any], Any
     assert spec.loader is not None  # a .py file always has one
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickle look their module up
-    sys.path.insert(0, str(file.parent.resolve()))  # as Python does for a script, so that it finds its neighbours
+    # As Python does for a script, so that it finds its neighbours; imports know no other place to look in, not even for a while.
+    sys.path.insert(0, str(file.parent.resolve()))
     try:
         spec.loader.exec_module(module)
         if name not in vars(module):
