@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from instances import MAKERS, Maps, check_derivatives, codes, drawn, labels, made, nothing_random, untouched
+from instances import MAKERS, Maps, check_derivatives, codes, drawn, labels, made, nothing_random, ripples, untouched
 from torch import Tensor
 
 import semanifold as sm
 from semanifold.core.errors import SemanifoldError
 from semanifold.generators.architectures import row_of
-from semanifold.generators.base import Generator
+from semanifold.generators.base import Generator, as_latents
 from semanifold.generators.editing import editable_layers, weight_of
 from semanifold.generators.loading import load_generator, save_generator
 
@@ -246,3 +246,54 @@ def test_random_directions_of_weights_leave_the_generator_alone(name: str) -> No
     assert torch.equal(generator.images(latents), before)
     with pytest.raises(SemanifoldError, match="no layer"):
         generator.with_weights({"nowhere": torch.zeros(1, 1)})
+
+
+@every
+def test_codes_of_the_same_class_and_the_spaces_that_are_meant_when_none_is_named(name: str) -> None:
+    generator = made(name)
+    latents = codes(generator)
+    layered = "w+" in generator.spaces
+    usual = (generator.first_space, generator.path_space, generator.search_space)
+    assert usual == (next(iter(generator.spaces)), *(("w", "w+") if layered else (generator.first_space,) * 2))
+    more = generator.sample_like(latents[1], range(5))
+    assert torch.equal(more.values[:3], latents.values)
+    assert more.space == latents.space
+    if latents.labels is None:
+        assert more.labels is None
+        return
+    assert more.labels is not None
+    assert torch.equal(more.labels, latents.labels[1:2].expand(5, -1))
+    unknown = generator.sample_like(sm.Latents(latents.values[:1], latents.space), range(5))
+    assert unknown.labels is not None
+    assert unknown.labels.argmax(1).tolist() == [i % generator.classes for i in range(5)]
+
+
+@every
+def test_codes_are_taken_in_any_form_and_others_refused(name: str) -> None:
+    generator = made(name)
+    latents = codes(generator)
+    assert as_latents(latents, generator) is latents
+    assert as_latents(latents.to(dtype=DOUBLE), generator) == latents
+    assert as_latents(latents, None) is latents
+    if not generator.classes:
+        for seeds in ([0, 1, 2], range(3), torch.arange(3)):
+            assert as_latents(seeds, generator) == latents  # type: ignore[arg-type]
+        assert as_latents(1, generator, generator.search_space) == generator.convert(latents[1], generator.search_space)
+    for thing, given, words in (
+        (latents.values, generator, "do not say in which space"),
+        (7, None, "give generator="),
+        (latents, "faces", "A generator is expected"),
+    ):
+        with pytest.raises(SemanifoldError, match=words):
+            as_latents(thing, given)  # type: ignore[arg-type]
+
+
+@every
+def test_pictures_can_be_differentiated_or_it_is_said_that_they_cannot(name: str) -> None:
+    generator = made(name)
+    generator.check_differentiable(codes(generator))
+    with torch.no_grad():
+        generator.check_differentiable(codes(generator)[1])
+    still = sm.wrap(lambda z: ripples(z.detach()), 4, name="still")
+    with pytest.raises(SemanifoldError, match="still cannot be differentiated"):
+        still.check_differentiable(still.sample(0))
