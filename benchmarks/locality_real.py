@@ -23,6 +23,7 @@ from semanifold.locality.benchmark import LocalitySettings, run_benchmark
 from semanifold.locality.methods import METHODS
 from semanifold.locality.worlds import World, world_of
 from semanifold.storage.files import write_text
+from semanifold.storage.records import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -73,8 +74,8 @@ def main() -> None:
             bar.set_description(f"{now['mask']} {now['method']} seed {now['seed']}")
 
         report = run_benchmark(world(arguments.generator, arguments.layer), settings, METHODS, progress)
-    for name, text in (("locality.md", report.markdown()), ("locality.json", report.json())):
-        write_text(out / name, text)
+    write_text(out / "locality.md", report.markdown())
+    write_json(out / "locality.json", report.numbers())
     report.figure(out / "locality.png")
     print(report.markdown())
 

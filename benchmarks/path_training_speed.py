@@ -35,8 +35,8 @@ from semanifold.paths.warped import warped_paths
 from semanifold.training.draws import Prior, draw_step
 from semanifold.training.presets import PRESETS
 from semanifold.training.reconstructor import make_reconstructor
+from semanifold.training.state import adam
 from semanifold.training.step import TrainingSettings, TrainingStep, run_step
-from semanifold.training.trainer import adam
 
 Step = Callable[[], None]
 WAYS = ("published", "published, our generator", "ours")

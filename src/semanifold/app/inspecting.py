@@ -83,7 +83,7 @@ def _with_readings(report: Inspection, generator: Generator | None) -> Inspectio
         held += f"{len(paths)} {paths.kind} path{'s' * (len(paths) != 1)} in {space}"
         return replace(report, holds=held, advice=f"As paths: semanifold traverse {report.path}{option}", notes=notes)
     if codes:
-        advice = f"As codes: semanifold discover MASK --latents {report.path}"
+        advice = f"As codes: semanifold discover --mask MASK --latents {report.path}"
         return replace(report, holds=codes.partition(";")[0], advice=advice, notes=notes)
     return report
 

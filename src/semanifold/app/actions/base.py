@@ -59,11 +59,15 @@ def fitting(generator: Generator, edits: Sequence[Edit], *, force: bool = False)
 
 def _fitting(generator: Generator, edit: Edit, *, force: bool) -> Edit:
     """See :func:`fitting`."""
-    edit.check(generator)
     if edit.info.fingerprint in ("", "unknown", generator.fingerprint):
+        edit.check(generator)
         return edit
     both = f"{origin(edit.info.generator)} ({edit.info.fingerprint}), not on {generator.name} ({generator.fingerprint})"
     name = edit.info.name or "The edit"
+    try:
+        edit.check(generator)
+    except SemanifoldError as error:
+        raise SemanifoldError(f"{name} was found on {both}, which it does not fit: {error}") from error
     if not force:
         raise SemanifoldError(f"{name} was found on {both}; --force takes it all the same, and says what it does there.")
     remark(f"{name} was found on {both}: {carried(edit, generator).words}.")
