@@ -15,7 +15,7 @@ from semanifold.edits.base import Edit, EditInfo, check_counts
 from semanifold.edits.lattice import Lattice, seed_of
 from semanifold.generators.base import Generator, origin
 from semanifold.generators.editing import check_layers, moved, weight_of, with_weights
-from semanifold.generators.mixed_weight import MixedWeight
+from semanifold.generators.mixed_weight import MixedWeight, whole_numbers
 
 DELTA, COURSE, SEED = "delta.", "course.", "seed."
 MOST_LAYERS = 1000
@@ -177,7 +177,7 @@ def unedited_at_zero(
     still = (moments == 0).expand(len(pictures)).nonzero().flatten()
     if not len(still):
         return pictures
-    plain = generator.images(codes if len(codes) == 1 else codes[still.tolist()])
+    plain = generator.images(codes if len(codes) == 1 else codes[whole_numbers(still)])
     return pictures.index_copy(0, still, plain.expand(len(still), *plain.shape[1:]))
 
 

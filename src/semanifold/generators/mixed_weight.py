@@ -79,9 +79,9 @@ class MixedWeight:
         coefficients = torch.cat([torch.ones_like(coefficients[:, :1]), coefficients[:, 1:]], 1)
         groups = [
             Group(None if len(sets) == 1 else (members == i).nonzero().flatten(), tuple(sorted({k + 1 for k in each})))
-            for i, each in enumerate(sets.tolist())
+            for i, each in enumerate(map(whole_numbers, sets))
         ]
-        return cls([weight, *(directions(k).to(weight) for k in numbers.tolist())], coefficients, groups)
+        return cls([weight, *(directions(k).to(weight) for k in whole_numbers(numbers))], coefficients, groups)
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -218,6 +218,11 @@ class MixedWeight:
             f"The weight of this layer cannot be edited: its module uses it in {getattr(function, '__name__', function)}, which "
             "is not known to be linear; choose another layer."
         )
+
+
+def whole_numbers(tensor: Tensor) -> list[int]:
+    """Return the numbers of ``[n]``, also inside of a forward derivative, where ``tolist`` fails in torch 2.6."""
+    return [int(number) for number in tensor]
 
 
 def _both(rows: Tensor | None, others: Tensor | None) -> Tensor | None:

@@ -17,7 +17,7 @@ from semanifold.edits.base import WEIGHTS
 from semanifold.edits.weights import first_kernel
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, moved, weight_of
-from semanifold.generators.mixed_weight import MixedWeight
+from semanifold.generators.mixed_weight import MixedWeight, whole_numbers
 from semanifold.paths.base import PathSet, PathSetInfo, SetOptions, Size
 
 Form = Literal["basis", "svd"]
@@ -179,7 +179,7 @@ class WeightPaths(PathSet):
         """See :meth:`PathSet.moved_images`; each direction is made once, however many samples take it."""
         self.check_generator(generator)
         far = (magnitude * self.scale.to(magnitude)[index])[:, None]
-        numbers = torch.unique(index).tolist()
+        numbers = whole_numbers(torch.unique(index))
         made = dict(zip(numbers, self.directions(numbers), strict=True))
         changes = {
             layer: MixedWeight.along(first_kernel(generator, layer), lambda k, layer=layer: made[k][layer], index[:, None], far)
