@@ -70,7 +70,7 @@ def identify(held: Held, header: Mapping[str, Any]) -> Network | None:
 
     Args:
         held: what the file holds.
-        header: what :func:`~.checkpoints.read_header` returned; our own files name their architecture there.
+        header: what :func:`~semanifold.storage.checkpoints.read_header` returned; our own files name their architecture there.
 
     Raises:
         SemanifoldError: if the header is of no generator that this version knows, or if the file holds several generators and

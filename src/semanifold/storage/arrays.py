@@ -156,7 +156,7 @@ def write_numpy(path: str | os.PathLike[str], array: np.ndarray | Mapping[str, n
     """Write an array as ``.npy``, or several by their names as ``.npz``, whole or not at all."""
     with replacing(path) as part, part.open("wb") as file:
         if isinstance(array, Mapping):
-            np.savez(file, **array)  # type: ignore[arg-type]
+            np.savez(file, **array)  # type: ignore[arg-type]  # names, none of which is an option
         else:
             np.save(file, array)
 

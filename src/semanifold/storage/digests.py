@@ -49,7 +49,7 @@ def _bytes_of(part: str | bytes | Tensor, double: bool) -> bytes:
 def file_digest(path: str | os.PathLike[str], what: str = "file", digits: int = 64) -> str:
     """Return the first hexadecimal digits of the SHA-256 of a regular file; see :func:`~semanifold.storage.files.opened`."""
     with opened(path, what) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:digits]  # type: ignore[arg-type]
+        return hashlib.file_digest(file, "sha256").hexdigest()[:digits]  # type: ignore[arg-type]  # it has readinto
 
 
 def files_digest(files: Sequence[Path]) -> str:

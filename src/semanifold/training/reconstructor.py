@@ -222,7 +222,7 @@ def read_reconstructor(source: str | os.PathLike[str] | Mapping[str, Any], *, si
 
 
 def plain_tensors(source: str | os.PathLike[str] | Mapping[str, Any], where: str) -> dict[str, Tensor]:
-    """Return the tensors of a state dict that lies in a file, or in what :func:`~.containers.read` made of one.
+    """Return the tensors of a state dict that lies in a file, or in what :func:`~semanifold.storage.containers.read` made of one.
 
     Raises:
         SemanifoldError: if the file is missing, damaged or holds no such thing.

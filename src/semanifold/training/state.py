@@ -180,7 +180,7 @@ class TrainingState:
         if self.accelerator.num_processes == 1:
             return stop
         wish = torch.tensor(float(stop), device=self.generator.device)
-        return float(self.accelerator.reduce(wish)) > 0  # type: ignore[arg-type]
+        return float(self.accelerator.reduce(wish)) > 0  # type: ignore[arg-type]  # a tensor of a tensor
 
     def keep(self, folder: Path | None) -> None:
         """Save what is not saved yet, if there is a folder; a finished training needs no older checkpoint."""
@@ -247,7 +247,7 @@ class TrainingState:
     def _mean_sums(self) -> Tensor:
         if self.accelerator.num_processes == 1:
             return self.sums
-        return self.accelerator.reduce(self.sums, "mean")  # type: ignore[return-value]
+        return self.accelerator.reduce(self.sums, "mean")  # type: ignore[return-value]  # a tensor of a tensor
 
 
 def adam(module: nn.Module, rate: float) -> torch.optim.Adam | None:

@@ -33,7 +33,7 @@ SUPPORTED = {
     "num_G_SV_itrs": (1,),
     "G_shared": (True,),
 }
-"""Arguments that shapes do not tell, with the values that make the network of :mod:`~.biggan`."""
+"""Arguments that shapes do not tell, with the values that make the network of :mod:`~semanifold.generators.biggan.network`."""
 
 
 def read_arguments(folder: Path) -> dict[str, Any]:
