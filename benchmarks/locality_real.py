@@ -2,7 +2,7 @@
 
     python benchmarks/locality_real.py --generator celeba32 --seeds 8
 
-The weights lie beside the checkout (see tests/real_generators.py). Prints the table and writes ``locality.json``,
+The weights lie beside the checkout (see tests/support/real_generators.py). Prints the table and writes ``locality.json``,
 ``locality.md`` and ``locality.png`` into the output folder; a run that was cut short goes on. Masks are fixed shapes, since
 these faces are aligned.
 """
@@ -35,9 +35,9 @@ MASKS: dict[str, dict[str, Mask]] = {
 
 
 def real_generator(name: str) -> Generator:
-    """Build one of the generators of tests/real_generators.py."""
+    """Build one of the generators of tests/support/real_generators.py."""
     sys.path.insert(0, str(ROOT / "tests"))
-    import real_generators  # noqa: PLC0415  (beside the tests; the files may be absent)
+    from support import real_generators  # noqa: PLC0415  (beside the tests; the files may be absent)
 
     if not real_generators.available():
         raise SystemExit(f"There are no real models at {real_generators.FOLDER}; SEMANIFOLD_REAL names the folder above.")

@@ -40,7 +40,7 @@ BOXES = {"mouth": box(0.3, 0.62, 0.7, 0.85), "eyes": box(0.2, 0.38, 0.8, 0.6)}
 def world(name: str) -> Generator:
     if name in ("analytic", "faces"):
         return load_generator(name)
-    import real_generators  # noqa: PLC0415  (beside the tests; the files may be absent)
+    from support import real_generators  # noqa: PLC0415  (beside the tests; the files may be absent)
 
     return real_generators.REAL[name]()
 

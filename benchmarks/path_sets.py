@@ -297,7 +297,7 @@ def rotated(seed: int = 2718) -> tuple[Generator, Tensor]:
 
     The seed must be none that a set is made with: seed 0 gives the very rotation that the random set holds.
     """
-    import real_generators  # noqa: PLC0415  (beside the tests; the files may be absent)
+    from support import real_generators  # noqa: PLC0415  (beside the tests; the files may be absent)
 
     if not real_generators.available():
         raise SemanifoldError("The real generators are not here; this study needs them.")
@@ -363,7 +363,7 @@ def picture_of_axes(generator: Generator, paths: LatentPaths, chords: Tensor, pa
 
 
 def sheets(given: argparse.Namespace) -> None:
-    import real_generators  # noqa: PLC0415  (beside the tests; the files may be absent)
+    from support import real_generators  # noqa: PLC0415  (beside the tests; the files may be absent)
 
     if not real_generators.available():
         raise SemanifoldError("The real generators are not here; this study needs them.")

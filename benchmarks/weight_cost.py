@@ -6,8 +6,8 @@
 
 **Leading eigenvectors.** The textbook (arXiv:2011.13786, in our own words) multiplies by the Hessian as the central difference of
 two gradients, finds one vector at a time by 20 power iterations, and takes the vectors found before out of the next one; here
-it normalises after every product, since it may collapse otherwise (tests/paths/test_weight_cost.py). Ours is block Lanczos with
-exact products, ``jvp``, Hessian of the distance in the picture, ``vjp``. A gradient, a jvp and a vjp each count as one
+it normalises after every product, since it may collapse otherwise (tests/paths/test_weight_hessian.py). Ours is block Lanczos
+with exact products, ``jvp``, Hessian of the distance in the picture, ``vjp``. A gradient, a jvp and a vjp each count as one
 evaluation, so that a product costs two on either side; the distance is the mean square, whose own Hessian is a number.
 All eigenpairs of the two matrices are known, so that both procedures run on the matrix itself, in coordinates of its
 eigenvectors (any number of iterations costs nothing there, and rounding does the textbook no harm), and the accuracy of what

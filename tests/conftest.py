@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from reference import REAL, REFERENCE
+from support.places import TESTS
+from support.reference import REAL, REFERENCE
 
 
 def pytest_configure() -> None:
@@ -15,13 +16,14 @@ def pytest_configure() -> None:
         )
 
 
-LONGEST = ("test_docs.py", "test_hostile_files.py", "test_cli_weights.py", "test_cli_train.py", "test_cli.py")
+LONGEST = ("project/test_docs.py", "hostile/test_files.py", "app/test_cli_weights.py", "app/test_cli_train.py", "app/test_cli.py")
 """Modules that take a minute or more, the longest first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest modules: a module stays in one process, and the last one should not run alone."""
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    order = {TESTS / name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 def pytest_report_header() -> list[str]:

@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 import torch
-from instances import check_derivatives, drawn, nothing_random
+from support.instances import check_derivatives, drawn, nothing_random
 from torch import Tensor
 
 from semanifold.images.distances import Distance, distance_by_name, feature_distance, l2

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from instances import check_derivatives, codes, drawn, made, nothing_random, untouched
+from support.instances import check_derivatives, codes, drawn, made, nothing_random, untouched
 from torch import Tensor
 
 import semanifold as sm

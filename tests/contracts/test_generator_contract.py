@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from instances import MAKERS, Maps, check_derivatives, codes, drawn, labels, made, nothing_random, ripples, untouched
+from support.instances import MAKERS, Maps, check_derivatives, codes, drawn, labels, made, nothing_random, ripples, untouched
 from torch import Tensor
 
 import semanifold as sm

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from instances import codes, made, nothing_random
+from support.instances import codes, made, nothing_random
 from torch import Tensor
 
 from semanifold.analysis.attributes.base import AttributeReader

@@ -18,9 +18,9 @@ import torch
 from PIL import Image
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path += [str(TESTS), str(TESTS / "generators")]
+sys.path.insert(0, str(TESTS))
 
-from dialects import ada, made, rosinality  # noqa: E402
+from support.dialects import ada, made, rosinality  # noqa: E402
 
 from semanifold.core.minimise import Descent, Evaluation  # noqa: E402
 from semanifold.edits import EditInfo, Lattice, save_edit  # noqa: E402

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from checkpoint_files import (
+from safetensors.torch import load_file, save_file
+from support.checkpoint_files import (
     CANARY,
     CONDITIONAL,
     PLAIN,
@@ -20,9 +21,8 @@ from checkpoint_files import (
     write_tensorflow,
     write_whole_rosinality,
 )
-from reference import REAL, REFERENCE, full_size, needs_real, numbers
-from reference import agree as equal
-from safetensors.torch import load_file, save_file
+from support.reference import REAL, REFERENCE, full_size, needs_real, numbers
+from support.reference import agree as equal
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from checkpoint_files import write_nvidia
-from dialects import ada, made, pictures, rosinality
 from safetensors.torch import save
+from support.checkpoint_files import write_nvidia
+from support.dialects import ada, made, pictures, rosinality
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.generators.biggan.layout import BESIDE, read_arguments

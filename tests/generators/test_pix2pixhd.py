@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from published_generators import gradient, shapes
-from reference import GRADIENTS, REFERENCE, agree, numbers, settings
+from support.published_generators import gradient, shapes
+from support.reference import GRADIENTS, REFERENCE, agree, numbers, settings
 from torch import Tensor
 
 from semanifold.app.cli import main

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from published_generators import FILES, SMALL, gradient, shapes
-from reference import GRADIENTS, agree, numbers, settings
+from support.published_generators import FILES, SMALL, gradient, shapes
+from support.reference import GRADIENTS, agree, numbers, settings
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from real_generators import REAL
-from reference import needs_real
+from support.real_generators import REAL
+from support.reference import needs_real
 from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from toy import LEFT, Toy, ToyConv
+from support.toy import LEFT, Toy, ToyConv
 
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.images.metrics import inside_change

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from toy import Toy, ToyConv, left_world
+from support.toy import Toy, ToyConv, left_world
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.edits import EditInfo, Lattice

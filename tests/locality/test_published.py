@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toy import LEFT, ToyConv
+from support.toy import LEFT, ToyConv
 
 from semanifold.images.distances import l2
 from semanifold.images.masks import box

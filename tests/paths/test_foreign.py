@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from reference import REAL, REFERENCE, needs_real
+from support.reference import REAL, REFERENCE, needs_real
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents

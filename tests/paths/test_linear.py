@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 import torch
-from reference import GRADIENTS, REFERENCE, agree, numbers, settings
+from support.reference import GRADIENTS, REFERENCE, agree, numbers, settings
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError

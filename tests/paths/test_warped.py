@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from reference import GRADIENTS, REFERENCE, agree, numbers, settings
+from support.reference import GRADIENTS, REFERENCE, agree, numbers, settings
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from reference import REFERENCE, agree, numbers, settings
+from support.reference import REFERENCE, agree, numbers, settings
 from torch import Tensor
 
 import semanifold as sm

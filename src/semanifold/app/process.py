@@ -1,7 +1,7 @@
 """What belongs to a whole process, and is changed by the command line only: its folder, its threads, and who hears Ctrl-C.
 
 Nothing below ``app/`` changes or asks any of it, so that a server or a notebook can search and train in threads of its own
-(``tests/test_global_state.py`` holds the rule and its few exceptions).
+(``tests/project/test_global_state.py`` holds the rule and its few exceptions).
 """
 
 from __future__ import annotations

@@ -1,0 +1,149 @@
+"""What a reader of the docs has at hand: small files under the names that pages use, and variables that snippets begin with."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+
+from semanifold.app.actions import weights
+from semanifold.app.actions.directions import closed_paths
+from semanifold.generators.biggan.network import BigGAN, BigGANConfig
+from semanifold.generators.stylegan2.layouts import from_ada
+from semanifold.generators.stylegan2.network import StyleGAN2
+from semanifold.manifolds import ManifoldSettings
+from semanifold.paths import weight_ranges
+from semanifold.paths.files import save_paths
+from semanifold.paths.joint import joint_paths
+from semanifold.paths.warped import warped_paths
+from semanifold.paths.weight_axes import joint_weight_paths
+from semanifold.paths.weight_hessian import hessian_paths
+from semanifold.paths.weight_masked import masked_weight_paths
+from semanifold.training.presets import PRESETS, Preset
+
+NAMES = ("smile", "yaw", "age", "pitch")
+"""Names of paths that the docs use."""
+
+
+def stylegan2(path: Path) -> None:
+    """A small snapshot of stylegan2-ada-pytorch."""
+    from support.checkpoint_files import PLAIN, ada_state, write_nvidia
+
+    write_nvidia(path, ada_state(PLAIN))
+
+
+def biggan(path: Path) -> None:
+    """A small BigGAN with as many classes as the real ones."""
+    from support.published_generators import as_published
+
+    torch.save(as_published(BigGAN(BigGANConfig(8, 1000, 3, (9, 8, 8, 4), attention=(8, 16)), seed=1).state_dict()), path)
+
+
+def own_code(path: Path) -> None:
+    """A generator and an attribute of one's own."""
+    path.write_text(
+        "import torch\nfrom semanifold import wrap\n"
+        "generator = wrap(lambda z: z[:, :3, None, None].tanh().expand(-1, 3, 16, 16), latent_shape=(4,))\n"
+        "def blue(images):\n    return images[:, 2].mean((1, 2))\n"
+    )
+
+
+def path_set(path: Path) -> None:
+    """Warped paths of the bundled faces, with names."""
+    from semanifold.generators.loading import load_generator
+
+    paths = warped_paths(load_generator("faces"), "w", len(NAMES), 2)
+    save_paths(paths.with_info(names=dict(enumerate(NAMES))), path)
+
+
+def less_work(patch: pytest.MonkeyPatch) -> None:
+    """Let snippets and commands, which mostly leave the amount of work open, do little."""
+    usually(patch, joint_paths, samples=4, size=8)
+    usually(patch, closed_paths, codes=4)
+    usually(patch, ManifoldSettings.__init__, steps=2)
+    usually(patch, hessian_paths, tolerance=0.5)
+    usually(patch, joint_weight_paths, kept=8)
+    usually(patch, masked_weight_paths, kept=8)
+    patch.setattr(weights, "REFINEMENT", 1)
+    usually(patch, weight_ranges.calibrated, samples=2)
+    for name, less in (("OWN", 8), ("UNSEEN", 4), ("COMPONENTS", 4), ("NORMS", 4)):
+        patch.setattr(weight_ranges, name, less)
+    patch.setattr(weights, "TERMS", 4)
+    patch.setattr(weights, "SAMPLES", 2)
+    for name, preset in PRESETS.items():
+        patch.setitem(cast("dict[str, Preset]", PRESETS), name, replace(preset, init_codes=4))
+
+
+def usually(patch: pytest.MonkeyPatch, function: Any, **values: object) -> None:
+    """Give a function other defaults."""
+    arguments = inspect.signature(function).parameters.values()
+    defaults = {argument.name: argument.default for argument in arguments if argument.default is not inspect.Parameter.empty}
+    named = function.__kwdefaults__ or {}
+    assert values.keys() <= defaults.keys()
+    defaults |= values
+    patch.setattr(function, "__defaults__", tuple(value for name, value in defaults.items() if name not in named))
+    patch.setattr(function, "__kwdefaults__", {name: defaults[name] for name in named})
+
+
+def pix2pixhd(path: Path) -> None:
+    """A small pix2pixHD, its options, and maps of labels and instances."""
+    import numpy as np
+    from PIL import Image
+    from support.reference import REFERENCE, settings
+
+    found = min((REFERENCE / "pix2pixhd").glob("*/latest_net_G.pth"))
+    path.write_bytes(found.read_bytes())
+    config = settings("pix2pixhd")
+    labels = config["label_nc"]
+    edges = config["variants"][found.parent.name]["define_G"]["input_nc"] > labels
+    (path.parent / "opt.txt").write_text(f"label_nc: {labels}\nno_instance: {not edges}\n")
+    for kind, most in (("label", labels), ("inst", 40)):
+        (path.parent / f"test_{kind}").mkdir()
+        for i in range(2):
+            blocks = np.random.default_rng(i).integers(0, most, (4, 8), dtype=np.uint8)
+            Image.fromarray(blocks.repeat(8, 0).repeat(8, 1)).save(path.parent / f"test_{kind}" / f"street{i}.png")
+
+
+FILES = {
+    "latest_net_G.pth": pix2pixhd,
+    "ffhq.pkl": stylegan2,
+    "stylegan2-ffhq-config-f.pkl": stylegan2,
+    "G_ema.pth": biggan,
+    "mine.py": own_code,
+    "named.safetensors": path_set,
+    "paths.safetensors": path_set,
+}
+"""File names of the docs, and what makes a stand-in."""
+
+
+def bring_files(folder: Path, text: str) -> None:
+    """Put the stand-ins that a page speaks of into a folder, unless a command of the page makes them."""
+    for name, make in FILES.items():
+        if name in text and f"--name {name}" not in text:
+            make(folder / name)
+
+
+def prelude(page: str) -> dict[str, Any]:
+    """The variables that the snippets of a page begin with; a page imports what a reader must import."""
+    import semanifold
+
+    names: dict[str, Any] = {"__name__": "docs", "torch": torch, "semanifold": semanifold, "sm": semanifold}
+    match page:
+        case "docs/attributes.md":
+            names |= {"images": torch.rand(3, 3, 64, 64) * 2 - 1}
+            names |= {"reference": names["images"][:1]}
+        case "docs/generators.md":
+            names |= {"weights": torch.nn.functional.one_hot(torch.tensor([1]), 1000).float()}
+        case "docs/loading.md":
+            names |= {
+                "decoder": torch.nn.Sequential(torch.nn.Linear(10, 48), torch.nn.Unflatten(1, (3, 4, 4)), torch.nn.Sigmoid())
+            }
+        case "docs/stylegan2.md":
+            from support.checkpoint_files import PLAIN, ada_state
+
+            names |= {"StyleGAN2": StyleGAN2, "from_ada": from_ada, "state": ada_state(PLAIN)}
+    return names
