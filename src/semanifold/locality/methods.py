@@ -94,6 +94,7 @@ Method = Callable[[Problem], list[Candidate]]
 def random(problem: Problem) -> list[Candidate]:
     """Random directions, judged by their mean: isotropic over the whole code."""
     shape = tuple(problem.seed.values.shape[1:])
+    # the mean over all of them and both signs is the candidate: no oracle chooses among random ones
     drawn = random_directions(shape, RANDOM, problem.number)
     lines = [line(d, problem.reach, problem.seed.space, "random") for d in drawn]
     return [Candidate(f"mean of {RANDOM} directions", tuple(side for each in lines for side in each.sides))]
@@ -109,6 +110,7 @@ def sefa(problem: Problem) -> list[Candidate]:
     """SeFa, with an oracle as in :func:`ganspace`; none where the generator has no affine first layer."""
     generator = problem.world.generator
     if "w+" in generator.spaces and generator.affine_maps("w+") is not None:
+        # layers have affines of their own, so each range of layers has directions of its own
         directions = lru_cache(lambda layers: sefa_directions(generator.affine_maps("w+", layers) or [], problem.top))
     elif problem.world.first_weights is not None:
         weights = [problem.world.first_weights]
@@ -138,6 +140,7 @@ def _local_lines(problem: Problem, number: int, code: Latents, mask: Mask) -> li
     found = local_directions(world.generator, code, mask, LOCAL, damping=problem.manifold.damping).vectors
     lines = [line(d, problem.reach, world.space, f"{world.space} {i + 1}") for i, d in enumerate(found)]
     if world.space == "w+":
+        # the same face in w, where one direction moves all layers
         code = world.generator.sample([number], "w")
         found = local_directions(world.generator, code, mask, LOCAL, damping=problem.manifold.damping).vectors
         wide = [on_layers(d, (0, shape[0]), shape[0]) for d in found]
@@ -165,6 +168,7 @@ def layer_of(problem: Problem) -> str | None:
     generator = problem.world.generator
     if problem.layer is not None:
         return problem.layer
+    # the layer asked for, else the usual one of the world, else the middle one, else none
     usual = LAYERS.get("" if generator.world is None else generator.world.name)
     if usual in editable_layers(generator):
         return usual
@@ -209,6 +213,7 @@ def paper(problem: Problem) -> list[Candidate]:
         steps=problem.paper_steps,
         draw=problem.number,
     )
+    # frames that stayed at the seed lead nowhere; the others are walked along straight lines as far as all edits may go
     moving = [frame for frame in frames if frame.abs().max() > 0]
     rays = [ray(frame * (problem.reach / moved_norm(frame)), world.space, "frame") for frame in moving]
     return [Candidate(f"mean of {len(rays)} frames", tuple(rays))]
@@ -217,6 +222,7 @@ def paper(problem: Problem) -> list[Candidate]:
 def ours(problem: Problem) -> list[Candidate]:
     """Our masked manifold at the compared inside change: the way out and the way back."""
     world = problem.world
+    # our distance is the mean square, so c is the square of the level
     settings = replace(problem.manifold, space=world.space, schedule="out-and-back", offset=MARGIN * problem.level**2)
     found = discover_manifold(world.generator, problem.seed, problem.shape, settings, progress=False)
     return [Candidate(f"way out and way back, {found.result.name.lower()}", out_and_back(found.value))]
@@ -224,6 +230,7 @@ def ours(problem: Problem) -> list[Candidate]:
 
 def out_and_back(edit: Lattice) -> tuple[Lattice, Lattice]:
     """Return both halves of a path that starts and ends at the seed, each from the seed to the middle."""
+    # an odd number of knots, whose middle belongs to both halves
     half = (len(edit.offsets) + 1) // 2
     knots = torch.linspace(0, 1, half)
     info = EditInfo(name=edit.info.name, space=edit.info.space)
@@ -236,6 +243,7 @@ def _principal(world: World, top: int) -> Tensor:
     generator = world.generator
     if "w" in generator.spaces:
         return principal_directions(generator.sample(range(SAMPLES), "w").values, top)
+    # features are costly: a quarter of the codes, 64 at a time
     codes = generator.sample(range(SAMPLES // 4), world.space)
     early = torch.cat([early_features(generator, codes[slice(i, i + 64)]) for i in range(0, len(codes), 64)])
     return regressed_directions(codes.values, early, top)

@@ -40,6 +40,7 @@ class Coordinates:
         if isinstance(self.within, LowRank):
             offsets = self.within.solved(offsets)
         elif self.within is not None:
+            # pseudo-inverse: w often fills a part of its dimensions only, and dividing by the rest would blow up noise
             offsets = offsets @ torch.linalg.pinv(self.within, hermitian=True, rtol=1e-4)
         if self.across is None:
             return offsets
@@ -73,5 +74,6 @@ def natural_coordinates(generator: Generator, seed: Latents, moving: tuple[int, 
     if seed.space == "w":
         return Coordinates(within)
     layers = moving[0]
+    # eigenvalues: (1 - e) l + e for moving together, e for each way of parting
     together = (1 - independence) * torch.ones(layers, layers) + independence * torch.eye(layers)
     return Coordinates(within, symmetric_root(together.double()).to(seed.values))

@@ -92,21 +92,27 @@ def local_directions(
     zero = latents.values.new_zeros(1, dims)
     height, width = pictures(zero).shape[2:]
     weight = mask.at(height, width).to(latents.values)
+    # the root of a pixel's weight: squares of weighted changes are then weighted means of squares
     roots = [(part / part.mean()).sqrt() for part in (weight, 1 - weight)]
+    # 1. A basis of the search: everything if that is small, else what random pictures pull back to: rows of J_in and J_out.
     if dims <= 2 * probes:
         basis = torch.eye(dims).to(zero)
     else:
         basis = torch.cat([pull_back(pictures, zero, root, probes, chunk, seed + i) for i, root in enumerate(roots)])
         basis = torch.linalg.qr(basis.T)[0].T
+    # 2. Push the basis forward: the Gram matrices of the pictures are J^T J in the span of the basis.
     pushed = push_forward(pictures, zero, basis, chunk)
-    inside, outside = (mean_products(pushed * root) for root in roots)
+    inside, outside = (mean_products(pushed * root) for root in roots)  # [s, s]
     if not (torch.isfinite(inside).all() and torch.isfinite(outside).all()):
         raise SemanifoldError(f"Pictures of {generator.name} around this code change by NaN or infinite amounts; check the code.")
     top = float(torch.linalg.eigvalsh(inside)[-1])
     if not top > 0:
         raise SemanifoldError(f"Nothing inside the mask {mask} answers to this code; use another mask, space or layers.")
+    # 3. Most change inside per change outside. The damping is a share of the strongest change inside: without it, directions that
+    # change nothing at all (0 / 0) would win over those that are seen.
     gains, small = generalised_eigenvectors(inside, outside + damping * top * torch.eye(len(inside)).to(inside))
     gains, small = gains[:k], small[:k]
+    # 4. Back to the coordinates and, for the public vectors, to whole codes of unit length.
     steps = (small.to(basis) @ basis).reshape(-1, *shape)
     full = torch.zeros(len(steps), *latents.values.shape[1:]).to(basis)
     full[:, slice(*layers) if layers else slice(None)] = coordinates.offsets(steps)

@@ -80,13 +80,16 @@ def layout_of(settings: ManifoldSettings, frames: int) -> Layout:
     if settings.centred:
         axis = torch.linspace(-1, 1, frames)
         targets = torch.stack(torch.meshgrid(*[axis.square()] * settings.dims, indexing="ij")).sum(0).flatten()
+        # exact, where linspace may leave rounding
         targets[len(targets) // 2] = 0
         held = torch.arange(len(targets)) == len(targets) // 2
     else:
         targets = schedule_targets(settings.schedule, frames, closed=settings.closed)
         held = torch.zeros(frames, dtype=torch.bool)
+        # the seed is a frame of its own at the beginning, unless all frames keep their distance from it
         held[0] = settings.schedule != "constant" or settings.ends == "seed"
         returns = settings.schedule == "out-and-back" and not settings.closed
+        # and at the end, where a line comes back; a closed path comes back to its first frame
         held[-1] = settings.ends == "seed" and (returns or (settings.schedule == "constant" and not settings.closed))
         targets[held] = 0
     springs = springs_of(shape, settings.springs, closed=settings.closed)
@@ -101,6 +104,7 @@ def schedule_targets(schedule: Schedule, frames: int, *, closed: bool = False) -
     """
     if schedule == "constant":
         return torch.ones(frames)
+    # a closed path does not repeat its first frame
     s = torch.arange(frames) / (frames if closed else frames - 1)
     return s.square() if schedule == "out" else torch.sin(torch.pi * s).square()
 
@@ -111,6 +115,7 @@ def springs_of(shape: tuple[int, ...], weights: Mapping[int, float], *, closed: 
     pairs, orders, strengths = [], [], []
     for order, weight in weights.items():
         for axis, n in enumerate(shape):
+            # frames that have a partner k further on; on a ring all have
             ring = torch.arange(n if closed else n - order)
             if not weight or not len(ring):
                 continue
@@ -129,6 +134,7 @@ def refine(offsets: Tensor, old: tuple[int, ...], new: tuple[int, ...], *, close
         return offsets
     code = offsets.shape[1:]
     grid = offsets.reshape(*old, -1)
+    # on a ring the first frame follows the last, and goes again after the resampling
     if closed:
         grid = torch.cat([grid, grid[:1]])
         return _resample(grid, new[0] + 1)[:-1].reshape(-1, *code)

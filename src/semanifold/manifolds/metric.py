@@ -47,11 +47,13 @@ def metric_of(basis: Tensor, inside: Tensor, outside: Tensor, weight: float, bar
         barred: ``[b, d]`` directions whose change inside is forbidden: what the search may do changes the inside, to first order,
             in ways orthogonal to theirs.
     """
+    # A change x costs x^T (A + w B) x to second order: the diagonal form of that matrix in the span of the basis.
     values, vectors = torch.linalg.eigh(inside + weight * outside)
+    # A barred v forbids every x whose change inside overlaps with that of v: x^T A v = 0, so the rows are A v, orthonormalised.
     rows = basis.new_zeros(0, basis.shape[1])
     if barred is not None and len(barred):
         rows = torch.linalg.qr(((barred @ basis.T) @ inside.to(basis) @ basis).T)[0].T
-    return Metric(vectors.T.to(basis) @ basis, values.clamp(min=0).to(basis), rows)
+    return Metric(vectors.T.to(basis) @ basis, values.clamp(min=0).to(basis), rows)  # rounding may turn a 0 negative
 
 
 def preconditioner(metric: Metric, layout: Layout, image_scale: float, spring_scale: float) -> Callable[[Tensor], Tensor]:
@@ -67,23 +69,27 @@ def preconditioner(metric: Metric, layout: Layout, image_scale: float, spring_sc
         image_scale: weight of the pictures over the unit of their distances.
         spring_scale: one over the unit of the spring terms.
     """
+    # K: the sum of the springs' second derivatives along the frames, w (e_a - e_b)(e_a - e_b)^T each.
     laplacian = torch.zeros(len(layout.targets), len(layout.targets), dtype=torch.float64)
     for (a, b), weight in zip(layout.springs.pairs.tolist(), layout.springs.weights.tolist()):
         laplacian[a, a] += weight
         laplacian[b, b] += weight
         laplacian[a, b] -= weight
         laplacian[b, a] -= weight
+    # The seed's own frame does not move: its row and column go, and with them the constant mode.
     free = layout.free
+    # Both parts of H are diagonal in the modes of K (over frames) times the axes of the metric (over the code), where H is
+    # slow_i + stiff_j + floor; off the axes only springs and floor are left.
     slow, modes = torch.linalg.eigh(laplacian[free][:, free])
-    slow = (2 * spring_scale * slow.clamp(min=0)).to(metric.axes)[:, None]
+    slow = (2 * spring_scale * slow.clamp(min=0)).to(metric.axes)[:, None]  # [f, 1]
     modes = modes.to(metric.axes)
-    stiff = 2 * image_scale * metric.stiffness
+    stiff = 2 * image_scale * metric.stiffness  # [s]
     floor = FLOOR * float(stiff.max())
 
     def apply(gradient: Tensor) -> Tensor:
-        rows = modes.T @ metric.allowed(gradient).reshape(len(gradient), -1)
-        along = rows @ metric.axes.T
-        rest = (rows - along @ metric.axes) / (slow + floor)
+        rows = modes.T @ metric.allowed(gradient).reshape(len(gradient), -1)  # [f, d]: frames to modes
+        along = rows @ metric.axes.T  # [f, s]: the part in the axes
+        rest = (rows - along @ metric.axes) / (slow + floor)  # [f, d]: the part off them
         return metric.allowed((modes @ ((along / (slow + stiff + floor)) @ metric.axes + rest)).reshape(gradient.shape))
 
     return apply

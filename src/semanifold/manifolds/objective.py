@@ -31,7 +31,7 @@ def spring_energy(codes: Tensor, springs: Springs, sigma: float) -> Tensor:
         sigma: rest length between neighbours.
     """
     a, b = springs.pairs.to(codes.device).unbind(1)
-    lengths = torch.linalg.vector_norm((codes[a] - codes[b]).flatten(1), dim=1)
+    lengths = torch.linalg.vector_norm((codes[a] - codes[b]).flatten(1), dim=1)  # [m]; its gradient at 0 is 0, not NaN
     return springs.weights.to(codes) * (lengths - springs.orders.to(codes) * sigma).square()
 
 
@@ -43,6 +43,7 @@ def kinked_valley(distance: Tensor, offset: Tensor | float, kink: float) -> Tens
         offset: c, one number or ``[n]``.
         kink: half the width of the rounded floor; at 0 the plain absolute value, its gradient on the floor zero.
     """
+    # abs() rather than the root of the square: its gradient at 0 is 0, not NaN
     off = distance - offset
     return off.abs() if kink == 0 else (off.square() + kink**2).sqrt() - kink
 
@@ -68,6 +69,7 @@ def pasted_parts(mask: Tensor, reference: Tensor, distance: Distance) -> Parts:
     mask, area = mask.to(reference), float(mask.mean())
 
     def parts(images: Tensor) -> tuple[Tensor, Tensor]:
+        # paste one part into the other picture, so that the rest cannot count; over the area, so that all sizes are alike
         inside = distance(reference + mask * (images - reference), reference) / area
         outside = distance(images + mask * (reference - images), reference) / (1 - area)
         return inside, outside
@@ -94,6 +96,7 @@ def cropped_parts(rectangle: tuple[int, int, int, int], reference: Tensor, dista
     area = (bottom - top) * (right - left)
     if area <= 0 or area >= height * width:
         raise SemanifoldError(f"The box {rectangle} leaves nothing inside or nothing outside of a {height} x {width} picture.")
+    # above and below over the full width, left and right beside the box only: every pixel belongs to one strip
     strips = [(0, top, 0, width), (bottom, height, 0, width), (top, bottom, 0, left), (top, bottom, right, width)]
     outer = [(strip, (strip[1] - strip[0]) * (strip[3] - strip[2]) / (height * width - area)) for strip in strips]
 
@@ -102,6 +105,7 @@ def cropped_parts(rectangle: tuple[int, int, int, int], reference: Tensor, dista
         return distance(images[..., rows, columns], reference[..., rows, columns])
 
     def parts(images: Tensor) -> tuple[Tensor, Tensor]:
+        # a strip without pixels has weight 0 and no distance
         outside = [weight * cropped(images, strip) for strip, weight in outer if weight]
         return cropped(images, rectangle), torch.stack(outside).sum(0)
 
@@ -152,13 +156,16 @@ class Objective:
 
     def __call__(self, free: Tensor) -> Evaluation:
         """Return the value, the gradient ``[f, *moving]`` and the terms."""
+        # Pictures take all the memory, so their gradient is made in chunks; the springs join frames across chunks and come after.
         image_terms, gradient, inside, outside = self.images(free)
         leaf = free.detach().requires_grad_()
         energies = spring_energy(self.layout.spread(leaf), self.layout.springs, self.sigma) / self.spring_unit
         springs = energies.sum()
+        # no springs, or none that end at a frame that moves
         if springs.requires_grad:
             gradient = gradient + torch.autograd.grad(springs, leaf)[0]
         spring = springs.item()
+        # in double precision: the line search compares values that differ in the last digits
         value = image_terms.double().sum().item() + spring
         terms = {"inside": inside.mean().item(), "outside": outside.mean().item(), "spring": spring, "objective": value}
         return Evaluation(value, gradient, terms)
@@ -168,6 +175,7 @@ class Objective:
         targets = (self.layout.targets[self.layout.free] * self.offset).to(free)
         terms, gradients, insides, outsides = [], [], [], []
         for codes, wanted in zip(free.split(self.chunk), targets.split(self.chunk)):
+            # one graph per chunk, freed as soon as its gradient is known
             leaf = codes.detach().requires_grad_()
             pictures = self.generator.images(self.seed.moved(self.coordinates.offsets(leaf), self.layers), size=self.size)
             inside, outside = self.parts(pictures)

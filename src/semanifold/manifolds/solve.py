@@ -138,6 +138,7 @@ def search(
         SemanifoldError: if the seed, the mask, the layers, the distance or the checkpoint do not fit.
     """
     code = as_latents(latents, generator)
+    # checked here, not at the first step, so that a wrong argument is an error of this call
     prepared = Search.prepare(generator, code, as_mask(mask, generator, code), settings or ManifoldSettings(), distance)
     standings = prepared.run(None if checkpoint is None else os.fspath(checkpoint))
     return (SearchStep(prepared, standing, result) for standing, result in standings)

@@ -95,11 +95,13 @@ class Search:
                 "weights instead: semanifold weights mask, sm.weight_paths."
             )
         seed = generator.convert(latents, space)
+        # the search differentiates in the offsets only; a graph of the caller's code would be walked through at every step
         seed = seed.with_values(seed.values.detach())
         moving = moving_shape(seed, settings.layers)
         generator.check_differentiable(seed)
         mask.check(*generator.picture_shape[1:])
         name = settings.distance if distance is None else repr(getattr(distance, "__qualname__", "distance"))
+        # lengths of springs mean something only where codes are about standard normal; the paper measures them in the plain space
         natural = settings.objective == "smooth"
         coordinates = natural_coordinates(generator, seed, moving, settings.independence) if natural else PLAIN
         function = distance or distance_by_name(settings.distance)
@@ -119,8 +121,10 @@ class Search:
         s = self.settings
         if s.method == "paper":
             return [Stage(s.frames, None, 0.0, s.steps)]
+        # Coarse first: a quarter of the height and a third of the frames show where the path goes, at a fiftieth of the pixels.
         native = min(self.generator.picture_shape[1:])
         small = self.generator.coarse_size(max(SMALLEST_SIZE, native // 4))
+        # an odd number, so that there is a frame in the middle of a path through the seed
         few = min(s.frames, max(5, (s.frames + 2) // 3 | 1)) if s.objective == "smooth" else s.frames
         widths = WIDTHS[s.objective]
         first = Stage(few, small, widths[0], max(1, round(COARSE_STEPS * s.steps)))
@@ -133,7 +137,9 @@ class Search:
     def objective(self, stage: Stage, offset: float, sigma: float, outside: float) -> Objective:
         """Return a stage's objective; the paper's has no units, ours is free of those of the distance and the latent space."""
         s = self.settings
+        # the path is as long with fewer frames, so these are farther apart
         sigma = sigma * (s.frames - 1) / (stage.frames - 1)
+        # image terms over c and springs over sigma^2: alpha is then the same trade-off for every generator and distance
         units = (1.0, 1.0) if s.objective == "paper" else (offset, sigma**2)
         layout, parts = layout_of(s, stage.frames), self.parts(stage.size)
         valley = kinked_valley if s.objective == "paper" else round_valley
@@ -147,7 +153,7 @@ class Search:
         """Return the path of the free frames' offsets ``[f, *moving]``."""
         s, layout = self.settings, layout_of(self.settings, frames)
         offsets = layout.spread(free)
-        full = torch.zeros(len(offsets), *self.seed.values.shape[1:]).to(offsets)
+        full = torch.zeros(len(offsets), *self.seed.values.shape[1:]).to(offsets)  # [n, *code]: 0 in layers that do not move
         full[:, slice(*s.layers) if s.layers else slice(None)] = self.coordinates.offsets(offsets)
         grid, knots = layout.lattice(full, s.closed)
         info = EditInfo(
@@ -177,10 +183,12 @@ class Search:
                 raise SemanifoldError("The paper's method needs an offset and a sigma; its own are 0.25 and 4.")
             nothing = self.seed.values.new_zeros(2, *self.moving)
             return Start(nothing, s.offset, s.sigma, 0, None), paper_start(self.seed, s, self.moving)
+        # sigma is measured at the full number of frames, the start is made with the stage's
         found = find_start(
             self.generator, self.seed, self.mask, self.parts(stage.size), s, layout_of(s, s.frames), stage.size, self.coordinates
         )  # fmt: skip
         offsets = starting_offsets(layout, found.axes, s)
+        # the paper's springs are far stiffer than ours; a start that meets them already saves most of its steps
         if s.objective == "paper" and s.dims == 1:
             offsets, count = fitted_offsets(
                 self.generator, self.seed, self.parts(stage.size), layout, offsets, found, s, stage.size
@@ -193,6 +201,7 @@ class Search:
         key = search_key(self.generator, self.seed, self.mask, self.settings, self.distance_name)
         standing = load_standing(checkpoint, key, self.seed.values.device) if checkpoint else None
         if standing is not None and checkpoint is not None:
+            # shapes of the free frames at every stage: a checkpoint has to have one of them
             points = [(len(layout_of(self.settings, stage.frames).free), *self.moving) for stage in self.stages()]
             check_standing(standing, checkpoint, points, self.seed.values)
         for reached, result in self.steps(standing or self.first_standing()):
@@ -224,10 +233,13 @@ class Search:
         all, it begins with a weight at which it does not.
         """
         s = self.settings
+        # 1. Evaluate with the weight that was asked for.
         descent = begin(self.objective(self.stages()[stage], offset, sigma, s.outside), free)
         inside, outside = descent.at.terms["inside"], descent.at.terms["outside"]
+        # 2. Not to change costs 5 c per frame (c^2 / (2 width), width 0.1 c): a leak of a tenth of that does no harm.
         if s.objective == "paper" or s.outside * outside <= MOST_LEAK * inside:
             return descent, s.outside, len(free)
+        # 3. Else begin with a weight at which the leak costs just that, and evaluate again, since the value depends on it.
         lower = MOST_LEAK * inside / outside
         return begin(self.objective(self.stages()[stage], offset, sigma, lower), free), lower, 2 * len(free)
 
@@ -239,6 +251,7 @@ class Search:
             stage = stages[standing.stage]
             objective = self.objective(stage, standing.offset, standing.sigma, standing.outside)
             settled = self.settled(standing, objective)
+            # 1. Descend until the stage has nothing more to gain or its steps are used up.
             while standing.within < stage.steps and not settled:
                 standing = self.step(standing, objective)
                 settled = self.settled(standing, objective)
@@ -247,10 +260,13 @@ class Search:
                     return
                 if standing.within < stage.steps and not settled:
                     yield standing, None
+            # 2. The last stage ends the search.
             if standing.stage + 1 == len(stages):
                 yield standing, Result.CONVERGED if settled else Result.STEPS
                 return
+            # 3. The first stage may show that c is too much to ask.
             if self.overreaches(standing):
+                # from the start again, with less strength; the steps and pictures taken so far still count
                 if standing.shrunk < self.restarts:
                     times = standing.shrunk + 1
                     fresh = self.first_standing(CAUTIOUS**times)
@@ -258,6 +274,7 @@ class Search:
                     standing = replace(fresh, step=standing.step, evaluations=evaluations, shrunk=times)
                     yield standing, None
                     continue
+                # or from where it is, with a smaller c: distances grow with the square of a step, so lengths shrink by the root
                 share = SHRINK**0.5
                 smaller = replace(
                     standing, offset=SHRINK * standing.offset, sigma=share * standing.sigma, shrunk=standing.shrunk + 1
@@ -265,6 +282,7 @@ class Search:
                 standing = self.enter(smaller, 0, share * standing.best)
                 yield standing, None
                 continue
+            # 4. Carry the best path over to the frames of the next stage.
             following = stages[standing.stage + 1]
             free = self.carry(standing.best, stage.frames, following.frames)
             standing = self.enter(standing, standing.stage + 1, free)
@@ -283,6 +301,7 @@ class Search:
             counted, standing.descent, history=HISTORY, line_search=self.settings.method != "paper",
             precondition=self.precondition(standing.metric, objective),
         )  # fmt: skip
+        # without a line search a step may rise, so the best point is kept apart
         lower = descent.at.value < standing.best_value
         return replace(
             standing,
@@ -299,12 +318,14 @@ class Search:
         """Return the inverse of the Hessian's estimate."""
         if metric is None:
             return None
+        # the scales of the terms as they are in the objective: alpha over c for pictures, 1 over sigma^2 for springs
         return preconditioner(metric, objective.layout, objective.alpha / objective.image_unit, 1 / objective.spring_unit)
 
     def settled(self, standing: Standing, objective: Objective) -> bool:
         """Whether this stage has nothing more to gain."""
         if self.settings.method == "paper":
             return float(standing.descent.at.gradient.abs().max()) <= TINY_GRADIENT
+        # slow: the last PATIENCE steps together gained less than the tolerance, per frame and in units of the image terms
         recent = standing.recent
         scale = len(standing.best) * objective.alpha * objective.offset / objective.image_unit
         slow = len(recent) > PATIENCE and recent[0] - recent[-1] < self.settings.tolerance * scale
@@ -315,9 +336,11 @@ class Search:
         s = self.settings
         if s.offset is not None or s.method == "paper" or standing.stage > 0 or standing.shrunk >= self.restarts + MOST_SHRINKS:
             return False
+        # 1. It leaks: too much change outside for what changed inside.
         terms = standing.descent.at.terms
         if terms["outside"] > LEAK * terms["inside"]:
             return True
+        # 2. It jumps: one step between pictures is much longer than the mean one, so the path leaps from one picture to another.
         edit = self.edit(standing.best, self.stages()[0].frames)
         return s.dims == 1 and jump(self.generator, edit, size=self.stages()[0].size, chunk=s.chunk) > JUMP
 
@@ -333,6 +356,7 @@ class Search:
 
     def solution(self, standing: Standing, result: Result) -> Solution[Lattice]:
         """Return the best path at the full number of frames, with the distances of every frame at full size."""
+        # A search that was stopped early is carried to the full number of frames all the same.
         s, frames = self.settings, self.stages()[standing.stage].frames
         free = self.carry(standing.best, frames, s.frames)
         edit = self.edit(free, s.frames)

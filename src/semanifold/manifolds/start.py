@@ -82,6 +82,7 @@ def find_start(
         size: height and width of the pictures.
         coordinates: what directions and frames are given in.
     """
+    # 1. The directions: the first moves the most inside the mask for the least outside, the second is the next best.
     found = local_directions(
         generator, seed, mask, settings.direction + 2, layers=settings.layers, size=size, damping=settings.damping,
         probes=PROBES, chunk=settings.chunk, seed=settings.seed, coordinates=coordinates,
@@ -89,20 +90,31 @@ def find_start(
     pair = found.steps[settings.direction :]
     if not len(pair):
         raise SemanifoldError(f"There is no local direction {settings.direction}: {len(found.steps)} were found, counted from 0.")
+    # where only one direction is left, a sheet is flat: the second is the first again
     first, second = pair[0], pair[min(1, len(pair) - 1)]
+    # 2. The scales: how far apart codes are (how far to walk) and how far apart pictures are (what a visible change is).
     apart, usual = strangers(generator, seed, parts, settings, size, coordinates)
-    lengths = torch.linspace(0, REACH * apart, TRIALS + 1)[1:].to(seed.values)
+    lengths = torch.linspace(0, REACH * apart, TRIALS + 1)[1:].to(seed.values)  # [trials], without 0
+    # 3. Walk both ways along both directions. Eigenvectors have no sign, but pictures do not change alike both ways.
     ways = [sign * v for v in (first, second) for sign in (1, -1)]
     walks = [_walk(generator, seed, parts, way, lengths, settings, size, coordinates) for way in ways]
     offset = settings.offset or settings.strength * SHARE * usual
+    # 4. At the place where a walk reaches c inside, the outside is what the way costs. A walk that never reaches c is charged for
+    # it by a power of 4 in the shortfall, so that it loses against any that does.
     cost = [float(_at(inside, outside, offset, short=4.0)) for inside, outside in walks]
+    # "flip" asks for the dirtier way, so it turns the comparison round
     backwards = (cost[1] < cost[0]) != settings.flip
     second_backwards = cost[3] < cost[2]
+    # 5. How far c is along the chosen ways; an axis of one unit then leads to distance c.
     reach = [float(_at(walks[i][0], lengths, offset)) for i in (int(backwards), 2 + int(second_backwards))]
     axes = torch.stack([first * (-reach[0] if backwards else reach[0]), second * (-reach[1] if second_backwards else reach[1])])
     sigma = settings.sigma or mean_spacing(starting_offsets(layout, axes, settings), layout)
+    # 6. The pictures that this took: four walks, the strangers, two per row of the basis (central differences), and one pullback
+    # per row of a random basis; a basis that spans the whole space needs none.
     rows = len(found.basis)
     made, differentiated = 4 * TRIALS + STRANGERS + 2 * rows, rows if rows < found.basis.shape[1] else 0
+    # 7. The metric that preconditions the search. It bars the directions before the one asked for, since the descent would
+    # otherwise slide back to the best one.
     earlier = found.steps[: settings.direction].flatten(1)
     metric = metric_of(found.basis, found.grams[0], found.grams[1], settings.outside, earlier)
     return Start(axes, offset, sigma, evaluations(made, differentiated), metric)
@@ -122,20 +134,26 @@ def starting_offsets(layout: Layout, axes: Tensor, settings: ManifoldSettings) -
     first, second = axes
     n = layout.shape[0]
     if settings.dims == 2:
+        # a sheet: the seed in the middle
         line = torch.linspace(-1, 1, n).to(axes)
         x, y = torch.meshgrid(line, line, indexing="ij")
     elif settings.schedule in ("out", "through"):
+        # a straight line: the seed at its beginning, or in its middle for "through"
         x = torch.linspace(-1 if settings.schedule == "through" else 0, 1, n).to(axes)
         y = torch.zeros_like(x)
     else:
+        # Circles. A closed one leaves out its last point, which is the first again.
         s = torch.arange(n).to(axes) / (n if settings.closed else n - 1)
         if settings.schedule == "out-and-back":
+            # through the seed at s = 0, with the far side at the first direction (s = 1/2)
             x, y = (1 - torch.cos(2 * torch.pi * s)) / 2, torch.sin(2 * torch.pi * s) / 2
         else:
+            # around the seed: every frame is one unit away from it
             angle = (2 if settings.closed else 1) * torch.pi * s
             x, y = torch.cos(angle), torch.sin(angle)
     ones = [1] * (axes.ndim - 1)
     offsets = x.reshape(-1, *ones) * first + y.reshape(-1, *ones) * second
+    # the middle of a sheet is 0 up to rounding only; the seed's own frame has to be exact
     return torch.where(layout.held.to(axes.device).reshape(-1, *ones), torch.zeros_like(offsets), offsets)
 
 
@@ -168,17 +186,23 @@ def fitted_offsets(
     Returns:
         The offsets, and the evaluations taken.
     """
+    # The published objective uses sums over frames and no preconditioner; a start near its optimum saves most of the steps.
     wanted = (layout.targets * start.offset).to(offsets)
     tried: list[tuple[float, Tensor]] = []
     for _ in range(2):
+        # what the objective is at this line, term by term, one picture at a time
         line = _with_slack(offsets, layout, start, settings)
         codes = seed.moved(line, settings.layers)
         pairs = [parts(_pictures(generator, codes[i : i + 1], size)) for i in range(len(codes))]
-        inside, outside = (torch.cat(column) for column in zip(*pairs))
+        inside, outside = (torch.cat(column) for column in zip(*pairs))  # [n] each
         away = (kinked_valley(inside, wanted, 0.0) + settings.outside * outside)[layout.free.to(inside.device)]
+        # sigma is for the full number of frames; fewer frames on the same path are farther apart
         springs = spring_energy(line, layout.springs, start.sigma * (settings.frames - 1) / (len(line) - 1))
         tried.append((float(settings.alpha * away.sum() + springs.sum()), line))
+        # Distances between pictures grow with the square of a small step, hence the square root.
+        # Clamped: one correction of a curved relation may overshoot.
         factor = (wanted / inside.clamp(min=1e-12)).sqrt().clamp(0.5, 2)
+        # the seed's own frame stays (0 / 0 otherwise)
         factor = torch.where(wanted > 0, factor, torch.ones_like(factor))
         offsets = offsets * factor.reshape(-1, *[1] * (offsets.ndim - 1))
     return min(tried, key=lambda pair: pair[0])[1], evaluations(2 * len(offsets), 0)
@@ -187,16 +211,21 @@ def fitted_offsets(
 def _with_slack(offsets: Tensor, layout: Layout, start: Start, settings: ManifoldSettings) -> Tensor:
     """Return the line bent around a circle in a quiet plane, so that neighbours are sigma apart, where they were nearer."""
     n, ones = len(offsets), [1] * (offsets.ndim - 1)
+    # Chords of length `slack` in a plane orthogonal to the line make the distance of neighbours sigma:
+    # slack^2 + gap^2 = sigma^2.
     sigma = start.sigma * (settings.frames - 1) / (n - 1)
-    gaps = (offsets[1:] - offsets[:-1]).flatten(1).norm(dim=1)
+    gaps = (offsets[1:] - offsets[:-1]).flatten(1).norm(dim=1)  # [n - 1]
     slack = (sigma**2 - gaps.square()).clamp(min=0).sqrt()
     if start.metric is None or not bool((slack > 0).any()):
         return offsets
+    # Whole turns of about TURN degrees per frame, so that the circle begins and ends at the same place. Its radius follows from
+    # chord = 2 r sin(angle between frames, halved), and is so large that the longest chord spans 74 degrees at most (2 asin 0.6).
     turns = max(1, round((n - 1) * TURN / 360))
     radius = max(float(slack.mean()) / (2 * math.sin(math.pi * turns / (n - 1))), float(slack.max()) / 1.2)
-    angles = torch.cat([slack.new_zeros(1), (2 * torch.asin(slack / (2 * radius))).cumsum(0)])
+    angles = torch.cat([slack.new_zeros(1), (2 * torch.asin(slack / (2 * radius))).cumsum(0)])  # [n]
     plane = _quiet_plane(start.metric).reshape(2, *offsets.shape[1:])
     circle = radius * (angles.cos().reshape(-1, *ones) * plane[0] + angles.sin().reshape(-1, *ones) * plane[1])
+    # shift the circle so that it goes through the seed's own frame
     held = layout.held.nonzero().flatten().tolist()
     bent = offsets + (circle - circle[held[0]] if held else circle)
     return torch.where(layout.held.to(bent.device).reshape(-1, *ones), torch.zeros_like(bent), bent)
@@ -204,15 +233,18 @@ def _with_slack(offsets: Tensor, layout: Layout, start: Start, settings: Manifol
 
 def _quiet_plane(metric: Metric) -> Tensor:
     """Return two orthonormal directions ``[2, d]`` that hardly change the picture, as far as its stiffness is known."""
+    # the axes are sorted by stiffness, smallest first
     known, d = metric.axes.shape
     if known + 2 > d:
         return metric.axes[:2]
+    # what the metric knows nothing about is flat: random directions with the known axes projected out
     draws = torch.randn(2, d, generator=torch.Generator().manual_seed(0)).to(metric.axes)
     return torch.linalg.qr((draws - (draws @ metric.axes.T) @ metric.axes).T)[0].T
 
 
 def paper_start(seed: Latents, settings: ManifoldSettings, shape: tuple[int, ...]) -> Tensor:
     """Return the published start ``[n, *moving]``: all codes but the first on one line, 0.001 r times a normal number."""
+    # All codes on one random line through the seed, and almost at it: the descent does the rest (published code).
     draws = torch.Generator().manual_seed(settings.seed)
     line = 0.001 * torch.randn(shape, generator=draws)
     places = torch.randn(settings.frames, *[1] * len(shape), generator=draws)
@@ -225,6 +257,7 @@ def mean_spacing(offsets: Tensor, layout: Layout) -> float:
 
     Without springs it is of no consequence, and that of a straight line.
     """
+    # sigma is the rest length of the spring of order 1, so a spring of order k measures k sigma
     springs = layout.springs
     if not len(springs.orders):
         return float(offsets.flatten(1).norm(dim=1).max()) / layout.shape[0]
@@ -242,11 +275,13 @@ def strangers(
     coordinates: Coordinates,
 ) -> tuple[float, float]:
     """Return the median distance to other codes (moving part) and the median distance inside to their pictures."""
+    # far away from the seeds that people choose
     numbers = range(FIRST_STRANGER + settings.seed, FIRST_STRANGER + settings.seed + STRANGERS)
     others = generator.sample_like(seed, numbers, seed.space)
     layers = slice(*settings.layers) if settings.layers else slice(None)
+    # measured in the coordinates, in which lengths of directions are given
     apart = coordinates.inverse((others.values - seed.values)[:, layers]).flatten(1).norm(dim=1)
-    inside = torch.cat([parts(_pictures(generator, others[i : i + 1], size))[0] for i in range(len(others))])
+    inside = torch.cat([parts(_pictures(generator, others[i : i + 1], size))[0] for i in range(len(others))])  # [strangers]
     return float(apart.median()), float(inside.median())
 
 
@@ -277,10 +312,13 @@ def _at(inside: Tensor, values: Tensor, offset: float, short: float = 1.0) -> Te
 
     If it never does, the last value, multiplied by ``short`` for each time that c is farther than what was reached.
     """
+    # the walk begins at the seed, where both are 0
     inside, values = (torch.cat([v.new_zeros(1), v]) for v in (inside, values))
+    # never reached: the last value, made worse by how much is missing
     beyond = (inside >= offset).nonzero().flatten()
     if not len(beyond):
         return values[-1] * short ** (offset / inside.max().clamp(min=1e-12))
+    # interpolate between the last place below c and the first above it
     i = int(beyond[0])
     share = (offset - inside[i - 1]) / (inside[i] - inside[i - 1])
     return values[i - 1] + share * (values[i] - values[i - 1])

@@ -51,10 +51,11 @@ def regressed_directions(codes: Tensor, features: Tensor, top: int) -> Tensor:
         features: ``[n, m]`` the first layer's features of the same codes.
         top: how many directions.
     """
-    centred = (features - features.mean(0)).double()
+    centred = (features - features.mean(0)).double()  # [n, m]
+    # n is far smaller than m: the eigenvectors of the small product, times the singular values, are the coordinates U S
     variances, left = torch.linalg.eigh(centred @ centred.T)
-    coordinates = left[:, -top:].flip(1) * variances[-top:].flip(0).clamp(min=0).sqrt()
-    solved = torch.linalg.lstsq(coordinates, (codes - codes.mean(0)).double()).solution
+    coordinates = left[:, -top:].flip(1) * variances[-top:].flip(0).clamp(min=0).sqrt()  # [n, top], largest first
+    solved = torch.linalg.lstsq(coordinates, (codes - codes.mean(0)).double()).solution  # [top, d]
     return (solved / solved.norm(dim=1, keepdim=True)).to(codes.dtype)
 
 
@@ -65,6 +66,7 @@ def sefa_directions(weights: Sequence[Tensor], top: int) -> Tensor:
     row scaled to unit length as in the authors' code (Shen & Zhou 2021, SeFa, arXiv:2007.06600, section 3.2).
     """
     stacked = torch.cat([w.flatten(1) for w in weights]).double()
+    # every channel counts alike, however strongly its style is scaled
     stacked = stacked / stacked.norm(dim=1, keepdim=True).clamp(min=1e-12)
     return _leading(stacked.T @ stacked, top).to(weights[0].dtype)
 
@@ -72,15 +74,17 @@ def sefa_directions(weights: Sequence[Tensor], top: int) -> Tensor:
 def leading_rows(rows: Tensor, top: int) -> Tensor:
     """Return the leading eigenvectors ``[top, d]`` of ``rows^T rows``, by the smaller of the two products of ``[n, d]``."""
     rows = rows.double()
+    # d x d when there are more rows than columns, else n x n, whose eigenvectors u give those of the other by rows^T u / sigma
     if len(rows) >= rows.shape[1]:
         return _leading(rows.T @ rows, top)
     values, vectors = torch.linalg.eigh(rows @ rows.T)
+    # rank-deficient rows have eigenvalues of 0 up to rounding
     scale = values[-top:].clamp(min=torch.finfo(values.dtype).tiny).sqrt()
     return ((vectors[:, -top:] / scale).T @ rows).flip(0)
 
 
 def _leading(symmetric: Tensor, top: int) -> Tensor:
-    vectors = torch.linalg.eigh(symmetric).eigenvectors
+    vectors = torch.linalg.eigh(symmetric).eigenvectors  # ascending
     return vectors.flip(1)[:, :top].T.contiguous()
 
 
@@ -134,6 +138,7 @@ def first_weights(generator: Generator, space: str) -> Tensor:
         if inputs and isinstance(inputs[0], Tensor):
             met.append((module, inputs[0].detach()))
 
+    # modules in which a code meets a matrix; the first one called is the first layer
     weighted = [m for m in generator.modules() if any(p.ndim > 1 for p in m.parameters(recurse=False)) and m is not generator]
     hooks = [module.register_forward_pre_hook(note) for module in weighted]
     try:
@@ -152,9 +157,11 @@ def first_weights(generator: Generator, space: str) -> Tensor:
             f"{given.numel()}; take PCA instead."
         )
     with torch.no_grad():
+        # The layer's matrix column by column: what it makes of unit codes, less what it makes of 0 (its bias).
         units = torch.eye(code.numel()).to(given).reshape(-1, *given.shape[1:])
         constant = module(torch.zeros_like(given)).flatten(1)
         columns = module(units).flatten(1) - constant
+        # An affine layer is its matrix at the code itself, too.
         expected = given.flatten(1) @ columns
         if not torch.allclose(module(given).flatten(1) - constant, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max())):
             raise SemanifoldError(f"The first layer of {generator.name} is not affine, as SeFa takes it to be; take PCA instead.")
@@ -187,6 +194,7 @@ def principal_paths(
     """
     shape, info = info_for(generator, space, layers, method="principal components", cite=GANSPACE)
     check_count(k, min(direction_size(info, shape), samples - 1), generator)
+    # s is an affine image of w, so its principal components are those of the spread of w, without [n, channels] codes in memory
     if info.space == "s":
         w = moving_codes(generator, PathSetInfo(space="w"), samples)
         check_count(k, w.shape[1], generator)
@@ -198,7 +206,7 @@ def principal_paths(
     codes = moving_codes(generator, info, max(k + 1, samples // 4))
     labels = generator.sample([0], labels=0).labels if generator.classes else None
     parts = [Latents(part, info.space, None if labels is None else labels.expand(len(part), -1)) for part in codes.split(64)]
-    features = torch.cat([early_features(generator, part) for part in parts])
+    features = torch.cat([early_features(generator, part) for part in parts])  # [n, m]
     return sized(regressed_directions(codes.flatten(1), features, k).reshape(k, *shape), codes, info)
 
 
@@ -262,12 +270,17 @@ def sized(vectors: Tensor, codes: Tensor, info: PathSetInfo, reach: float = REAC
 
     Vectors ``[k, d]`` of codes ``[n, layers, d]`` move all layers alike.
     """
+    # How far codes usually go along each direction, so that t = 1 is as unusual on every path.
     shared = vectors.ndim < codes.ndim
     units = vectors / vectors.flatten(1).norm(dim=1).reshape(-1, *[1] * (vectors.ndim - 1))
     if shared or codes.ndim == 2:
+        # [k]: one projection of the whole code
         deviations = (_narrow(codes) @ units.flatten(1).T).std(0)
     else:
+        # [k]: layers vary on their own here, so their variances add
         deviations = torch.einsum("nld,kld->nkl", codes.flatten(2), units.flatten(2)).var(0).sum(-1).sqrt()
+    # The step is that of the longest path, and the scales are at most 1; a direction along which codes hardly vary keeps
+    # a thousandth of it, since a scale has to be above 0.
     largest = deviations.max().clamp(min=1e-8)
     info = replace(info, step=reach * float(largest) / STEPS, count=STEPS)
     layers = codes.shape[1] if shared else None

@@ -50,7 +50,7 @@ def joint_diagonal(matrices: Tensor, *, sweeps: int = 100, tolerance: float = 1e
     Returns:
         ``[d, d]``, one axis a row, in double precision.
     """
-    # entries of all matrices side by side [d, d, n], so that a rotation works on whole rows; ten times as fast as on [n, d, d]
+    # Entries of all matrices side by side [d, d, n], so that a rotation works on whole rows; ten times as fast as on [n, d, d].
     a = np.array(matrices.double().cpu().numpy().transpose(1, 2, 0), order="C")
     d = len(a)
     frame = np.eye(d)
@@ -58,12 +58,17 @@ def joint_diagonal(matrices: Tensor, *, sweeps: int = 100, tolerance: float = 1e
         widest = 0.0
         for p in range(d - 1):
             for q in range(p + 1, d):
-                difference, twice = a[p, p] - a[q, q], 2 * a[p, q]
+                # 1. The best angle t in the plane of p and q. With h = (a_pp - a_qq, 2 a_pq) of each matrix and G = sum h h^T,
+                # what a rotation leaves off the diagonal is least where (cos 2t, sin 2t) is the leading eigenvector of G
+                # (Cardoso & Souloumiac 1996, section 2): tan 4t = off / on, on = G_11 - G_22, off = 2 G_12.
+                difference, twice = a[p, p] - a[q, q], 2 * a[p, q]  # [n] each
                 on = float(difference @ difference - twice @ twice)
                 off = 2 * float(difference @ twice)
+                # atan2(off, on) / 4, by the half-angle formula: |t| <= pi/4, so that axes keep their places
                 angle = 0.5 * math.atan2(off, on + math.hypot(on, off))
                 widest = max(widest, abs(angle))
                 cos, sin = math.cos(angle), math.sin(angle)
+                # 2. Rotate rows, columns and the frame; the views share memory with `a`.
                 for rows in (a, a.swapaxes(0, 1), frame):
                     turned = cos * rows[p] + sin * rows[q]
                     rows[q] = cos * rows[q] - sin * rows[p]
@@ -114,11 +119,13 @@ def joint_paths(
         SemanifoldError: if the generator has no such space or layers, fewer than k directions, or pictures that do not change.
     """
     shape, info = info_for(generator, space, layers, method="joint diagonalisation", cite=CARDOSO)
+    # 1. The offsets u that paths move along, whitened: axes of u that are orthonormal are uncorrelated among random codes.
     check_count(k, direction_size(info, shape), generator)
-    usual = moving_codes(generator, info, SAMPLES)
+    usual = moving_codes(generator, info, SAMPLES)  # [n, *shape]
     styled = info.space in ("w", "w+") and "w" in generator.spaces
-    flat = usual if usual.ndim == 2 else usual[:, 0] if styled else usual.flatten(1)
+    flat = usual if usual.ndim == 2 else usual[:, 0] if styled else usual.flatten(1)  # [n, d]
     root: Tensor | LowRank | None = root_of_covariance(flat).to(usual) if styled else None
+    # s has far more channels than w has dimensions, so its covariance is singular; the root is made from codes of w
     if info.space == "s":
         root = style_root(generator, moving_codes(generator, PathSetInfo(space="w"), SAMPLES), INDEPENDENCE)
 
@@ -127,6 +134,7 @@ def joint_paths(
             return root.times(u)
         return u if root is None else u @ root
 
+    # 2. The codes, apart from those that people choose and from those of any other seed.
     first = (APART + (1 + seed) * 2 * SAMPLES) % 2**32
     codes = generator.sample(range(first, first + samples), info.space, labels=0 if generator.classes else None)
     pixels = generator.coarse_size(size)
@@ -135,15 +143,18 @@ def joint_paths(
         """Return pictures of one code, or one for each row, moved by rows ``[n, d]`` of whitened offsets."""
 
         def pictures(u: Tensor) -> Tensor:
-            offsets = offsets_of(u)
+            offsets = offsets_of(u)  # [n, d]
             offsets = offsets[:, None] if styled and len(shape) == 2 else offsets.reshape(-1, *shape)
             code = base if len(base) > 1 else base.with_values(base.values.expand(len(u), *base.values.shape[1:]))
             return generator.images(code.moved(offsets, layers), size=pixels)
 
         return pictures
 
+    # 3. In wide spaces keep those dimensions in which pictures change most on average: random pictures pulled back from many
+    # codes at once (row i of the batch at code i) are rows of their Jacobians.
     zero = flat.new_zeros(1, flat.shape[1])
     kept = min(flat.shape[1], max(k, LEAST))
+    # four random pictures per dimension are enough to find the leading ones, up to MOST_ROWS for the time it takes
     batches = 0 if kept == flat.shape[1] else math.ceil(min(4 * flat.shape[1], MOST_ROWS) / chunk)
     basis, rows, metrics = torch.eye(kept, flat.shape[1]).to(zero), [], []
     with watching(progress, f"finding axes of {generator.name}") as tell:
@@ -156,15 +167,20 @@ def joint_paths(
                 if step == batches and rows:
                     basis = leading_rows(torch.cat(rows), kept).to(zero)
                 code = codes[step - batches : step - batches + 1]
+                # 4. The metric of each code in the basis: [kept, kept] products of the pictures that its rows are pushed to.
                 metrics.append(mean_products(push_forward(pictures_of(code), zero, basis, chunk)))
             tell({"step": step + 1, "steps": batches + samples})
     local = torch.stack(metrics)
     if not (torch.isfinite(local).all() and (local.diagonal(dim1=1, dim2=2).sum(1) > 0).all()):
         raise SemanifoldError(f"Pictures of {generator.name} do not change, or by infinite amounts; no directions can be found.")
+    # 5. Diagonalise the logarithms: the strength of an axis varies by orders of magnitude from one code to the next, and without
+    # the logarithm the few codes at which pictures change most would decide alone.
     frame = joint_diagonal(logarithms(local))
-    strength = torch.einsum("ki,nij,kj->k", frame, local, frame)
+    # 6. Strongest first; the largest entry of each axis is made positive, since eigenvectors have no sign of their own.
+    strength = torch.einsum("ki,nij,kj->k", frame, local, frame)  # [kept]
     frame = frame[strength.argsort(descending=True)[:k]]
     frame = frame * frame.gather(1, frame.abs().argmax(1, keepdim=True)).sign()
+    # 7. Back from the basis and the whitened coordinates to offsets of codes.
     directions = offsets_of(frame.to(zero) @ basis)
     return sized(directions if styled else directions.reshape(k, *shape), usual, info)
 
@@ -172,5 +188,6 @@ def joint_paths(
 def logarithms(metrics: Tensor) -> Tensor:
     """Return the matrix logarithms of positive matrices ``[n, d, d]``, damped by :data:`DAMPING`."""
     values, vectors = torch.linalg.eigh(metrics)
+    # Without damping the logarithm of a direction that pictures do not show would be -inf, and rounding noise would decide.
     damped = values.clamp(min=0) + DAMPING * values.amax(1, keepdim=True)
-    return (vectors * damped.log()[:, None]) @ vectors.mT
+    return (vectors * damped.log()[:, None]) @ vectors.mT  # V diag(log) V^T

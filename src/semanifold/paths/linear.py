@@ -185,15 +185,18 @@ class LinearPaths(LatentPaths):
         """Return ``D(x)``: ``[n, K]`` coordinates to shifts ``[n, *shape]``; the fit to the code is by zeros or by a cut."""
         if self.form in ("linear", "projective"):
             out = self.linear(x)
+            # the length of the coordinates is kept; a result of 0 has no direction and stays 0
             if self.form == "projective":
                 length = torch.linalg.vector_norm(out, dim=1, keepdim=True)
                 out = out * (torch.linalg.vector_norm(x, dim=1, keepdim=True) / torch.where(length > 0, length, 1))
         elif self.form == "fc":
+            # the network is a correction of the coordinate axes
             out = self._fully_connected(x) + nn.functional.pad(x, (0, self.outputs - self.count))
         elif self.form == "id":
             out = nn.functional.pad(x, (0, self.outputs - self.count))
         else:
             out = x @ self.columns().T
+        # fewer numbers than the code has: the rest does not move; more are cut
         out = nn.functional.pad(out, (0, self.size - self.outputs))
         if self.shared:
             return out[:, None].expand(-1, *self.shape)
@@ -203,6 +206,7 @@ class LinearPaths(LatentPaths):
     def directions(self) -> Tensor:
         """Return ``D(e_k) - D(0)`` of every path ``[K, *shape]``, of unit length: what learned paths can start along."""
         training = self.training
+        # batch normalisation would mix the directions with each other, hence eval
         made = self.eval().deform(torch.eye(self.count).to(self.scale)) - self.deform(self.scale.new_zeros(1, self.count))
         self.train(training)
         return nn.functional.normalize(made.flatten(1), dim=1).reshape(-1, *self.shape)
@@ -211,7 +215,7 @@ class LinearPaths(LatentPaths):
         """Three hidden layers, each of which also sees the sum of all before it, and a last one."""
         total, now = x.new_zeros(()), x
         for i in (1, 2, 3):
-            total = total + self.get_submodule(f"fc{i}")(now)
+            total = total + self.get_submodule(f"fc{i}")(now)  # [n, inner]
             now = nn.functional.elu(self.get_submodule(f"bn{i}")(total))
         return self.get_submodule("fc4")(now)
 
@@ -219,6 +223,7 @@ class LinearPaths(LatentPaths):
         """Return the matrix ``[outputs, K]`` of the forms ``ortho`` and ``random``."""
         if self.form == "random":
             return self.matrix
+        # the exponential of a skew matrix is a rotation, so columns stay orthonormal whatever is learned
         skew = self.log_mat_half - self.log_mat_half.T
         # torch's derivative of the exponential errs by 1e-4 in single precision; MPS has no other
         precise = skew if skew.device.type == "mps" else skew.double()
@@ -227,7 +232,7 @@ class LinearPaths(LatentPaths):
     def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
         """See :meth:`LatentPaths.shift`; the codes themselves do not matter."""
         magnitude = (magnitude.to(self.scale) * self.scale[index]).reshape(-1, 1)
-        x = magnitude.new_zeros(len(index), self.count).scatter(1, index[:, None], magnitude)
+        x = magnitude.new_zeros(len(index), self.count).scatter(1, index[:, None], magnitude)  # [n, K], m e_k in each row
         return self.deform(x).to(moving)
 
     @torch.no_grad()
@@ -237,8 +242,9 @@ class LinearPaths(LatentPaths):
         ``D(0)`` is the same for all paths: the bias, which a reconstructor cannot tell paths apart by.
         """
         step, count = self.info.step, self.info.count
+        # t from -1 to 1 in steps of one magnitude
         knots = (torch.arange(-count, count + 1) / count).to(self.scale)
-        x = self.scale.new_zeros(len(knots), self.count)
+        x = self.scale.new_zeros(len(knots), self.count)  # [2 count + 1, K]
         x[:, index] = knots * (step * count * self.scale[index])
         training = self.training
         shifts = self.eval().deform(x)

@@ -178,8 +178,10 @@ class WarpedPaths(LatentPaths):
             flat = None if codes is None else (codes.mean(1) if shared and codes.ndim == 3 else codes.flatten(1))
             rows = None if along is None else flat_directions(along, count, shape, shared=shared)
             support, gammas = spread_support(count, dipoles, size, seed, flat, rows)
+            # half a dipole is one support vector's length: stored ones are then as long as the published ones on average
             unit = float((support[0, 0] - support[0, 1]).norm()) / 2 / PUBLISHED_LENGTH
         log_gamma = (gammas if gamma is None else torch.full((count,), gamma)).log()
+        # a dipole: the same vector with the weights 1 and -1, at s and -s
         alphas = torch.tensor([1.0, -1.0]).repeat(count, dipoles)
         scale = None if along is None else along.scale.cpu().float().clone()
         return cls(
@@ -197,9 +199,11 @@ class WarpedPaths(LatentPaths):
 
     def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
         """See :meth:`LatentPaths.shift`; steps have the length ``scale * magnitude`` (in each layer, where layers move alike)."""
+        # one set per sample: [n, 2N, d], [n, 2N] and [n]
         support, alphas, gamma = (v.index_select(0, index) for v in (self.support, self.alphas, self.log_gamma))
         codes = (moving.mean(1) if self.shared else moving.flatten(1)).to(support) / self.unit
         lengths = magnitude.reshape(-1, 1) * self.scale.index_select(0, index)[:, None].to(magnitude)
+        # in units: codes over the unit, so g ||z - s||^2 keeps its value only if g is multiplied by its square
         steps = lengths * rbf_direction(codes, support, alphas, gamma.exp() * self.unit**2).to(moving)
         return steps[:, None].expand_as(moving) if self.shared else steps.reshape(moving.shape)
 
@@ -265,6 +269,7 @@ def spread_support(
             when None.
         along: ``[K, d]`` a unit vector for each path: x then points along it, and only :data:`ASIDE` times as far towards a code.
     """
+    # 1. The codes, whose mean and usual distance from it give the scales.
     draw = torch.Generator().manual_seed(APART + seed)
     if codes is None:
         codes = torch.randn(1024, size, generator=draw)
@@ -273,9 +278,11 @@ def spread_support(
     codes = codes.detach().cpu().float()
     mean = codes.mean(0)
     centred = codes - mean
-    distance = centred.norm(dim=1).square().mean().sqrt()
+    distance = centred.norm(dim=1).square().mean().sqrt()  # root mean square
     if not 0 < float(distance) < math.inf:
         raise SemanifoldError("The codes that the start is made of are all alike or not finite; check the generator.")
+    # 2. The unit vectors x [K N, d], towards random codes, or along given directions and a little towards codes, so that the
+    # N dipoles of one path differ.
     chosen = centred[torch.randint(len(codes), (count * dipoles,), generator=draw)]
     lengths = chosen.norm(dim=1, keepdim=True)
     ways = chosen / lengths
@@ -283,10 +290,13 @@ def spread_support(
         ways = torch.nn.functional.normalize(along.repeat_interleave(dipoles, 0) + ASIDE * ways, dim=1)
     # The code that a vector points to would count as one of n and look further away than any other; some vectors stand for all.
     own = 0 if along is not None else lengths[:1024, 0].square()
+    # 3. How much codes vary along x: the variance of the exponent 2 g (z - mean).(s - mean) is (2 g R)^2 times that.
     squares = (centred @ ways[:1024].T).square().sum(0) - own
     spread = (squares.clamp(min=0) / (len(codes) - 1)).mean().sqrt()
+    # 4. The pairs, antipodal about the mean code.
     radius = FAR * distance
-    pairs = (radius * ways).reshape(count, dipoles, size)
+    pairs = (radius * ways).reshape(count, dipoles, size)  # [K, N, d]
+    # 5. Gamma from 2 g R spread = c.
     turns = TURNS[0] + (TURNS[1] - TURNS[0]) * (torch.arange(count) + 0.5) / count
     return torch.stack([mean + pairs, mean - pairs], 2).flatten(1, 2), turns / (2 * radius * spread)
 

@@ -65,6 +65,7 @@ class WeightSpace:
         """Return the function from changes ``[n, N]``, in units of each weight's norm, to the pictures of one code."""
 
         def pictures(changes: Tensor) -> Tensor:
+            # sample i moves along change i, all of them by 1
             index = torch.arange(len(changes), device=changes.device)[:, None]
             shared = (
                 code
@@ -77,6 +78,7 @@ class WeightSpace:
 
     def pictures_along(self, change: Tensor, codes: Latents, far: Tensor, size: int | None = None) -> Tensor:
         """Return the pictures of n codes, moved ``far`` times ``[n]`` along one change ``[N]``; differentiable in the change."""
+        # all samples move along the one change, each as far as `far` says
         index = torch.zeros(len(codes), 1, dtype=torch.int64, device=change.device)
         return self._moved(change[None], index, far[:, None]).images(codes, size=size)
 
@@ -139,9 +141,12 @@ def changes_of(
     Raises:
         SemanifoldError: if pictures do not change, or by infinite amounts.
     """
+    # The subspace needs twice as many random pictures as dimensions to be sure of the leading ones (Halko et al. 2011).
     n, zero, kept = len(codes), space.zero(), min(kept, space.size)
     probes = max(probes, math.ceil(2 * kept / n))
     steps, done, rows, roots = 3 * n, 0, [], []
+    # 1. Roots of the weights of pixels, from the mask of each picture.
+    # 2. Random pictures inside the mask, pulled back to the weights of the layers.
     for i in range(n):
         roots.append(roots_of(space.generator, codes[i], None if masks is None else masks[i], size))
         done += 1
@@ -150,13 +155,15 @@ def changes_of(
         rows.append(pull_back(space.pictures_of(codes[i], size), zero, roots[i][0], probes, chunk, seed + i))
         done += 1
         tell({"step": done, "steps": steps})
-    pulled = torch.cat(rows)
+    pulled = torch.cat(rows)  # [n probes, N]
     if not (torch.isfinite(pulled).all() and pulled.any()):
         raise SemanifoldError(
             f"Pictures of {space.generator.name} do not change with the weights of {', '.join(space.layers)}, or by infinite "
             "amounts; choose another layer or mask, or larger pictures."
         )
+    # 3. The subspace in which weights move pictures most, on average over the codes.
     basis = _leading_rows(pulled, min(kept, n * probes))
+    # 4. Push its axes forward at every code: J^T J of each picture in the subspace, inside and outside.
     inside, outside = [], []
     for i in range(n):
         pushed = push_forward(space.pictures_of(codes[i], size), zero, basis, chunk)
@@ -198,6 +205,7 @@ def joint_weight_paths(
     pixels = None if size is None else generator.coarse_size(size)
     with watching(progress, f"finding axes of the weights of {', '.join(layers)}") as tell:
         found = changes_of(space, codes, None, max(kept, k), size=pixels, seed=seed, tell=tell)
+    # as in joint_paths: logarithms, so that the pictures that change most do not decide alone
     frame = joint_diagonal(logarithms(found.inside))
     strength = torch.einsum("ki,nij,kj->k", frame, found.inside, frame)
     return made(
@@ -207,11 +215,13 @@ def joint_weight_paths(
 
 def made(space: WeightSpace, small: Tensor, basis: Tensor, method: str, cite: tuple[str, ...], steps: int = 16) -> WeightPaths:
     """Return the set of directions that are given in a subspace ``[k, s]``; ``t = 1`` is half of the weights' own norm."""
+    # 1. Back to the weights; the unit of each layer was the norm of its weight.
     rows = small.to(basis) @ basis
     units = torch.cat(
         [weight_of(space.generator, layer).norm().expand(math.prod(shape)) for layer, shape in space.shapes.items()]
     )
     vectors = rows * units.to(rows)
+    # 2. Step such that t = 1 is half of the norm of all weights; calibrated() finds a better one.
     unit = space.norm
     info = info_of(space.generator, method=method, step=unit / 2 / steps, count=steps, cite=cite)
     return WeightPaths.from_vectors(vectors.cpu(), space.shapes, info).to(space.generator.device)
@@ -237,6 +247,7 @@ def roots_of(generator: Generator, code: Latents, mask: Mask | None, size: int |
     weight = mask.at(height, width).to(code.values)
     if not 0 < float(weight.mean()) < 1:
         raise SemanifoldError("The mask covers nothing or everything of a picture; nothing can be told apart by it.")
+    # the root of a weight, since changes are squared after it; of mean 1, so that small masks count as much as large ones
     return (weight / weight.mean()).sqrt(), ((1 - weight) / (1 - weight).mean()).sqrt()
 
 
@@ -245,9 +256,12 @@ def _leading_rows(rows: Tensor, kept: int) -> Tensor:
 
     In their own precision, since each is as long as all weights of some layers.
     """
+    # N may be millions, m is some hundreds: eigenvectors u of the small product give those of the large one, rows^T u / sigma
     products = (rows @ rows.T).double()
     values, vectors = torch.linalg.eigh(products)
     values, vectors = values.flip(0)[:kept], vectors.flip(1)[:, :kept]
+    # random pictures may pull back to fewer independent rows than asked for; the others would be noise over 0
     sound = values > 1e-10 * values[0]
     basis = ((vectors[:, sound] / values[sound].sqrt()).T.to(rows)) @ rows
+    # single precision leaves them not quite orthogonal
     return torch.linalg.qr(basis.T)[0].T

@@ -65,6 +65,7 @@ def hessian_product(
     lengths = [weight.numel() for weight in weights.values()]
     parts = [codes[list(range(i, min(i + batch, len(codes))))] for i in range(0, len(codes), batch)]
 
+    # the function whose Jacobian is J: the pictures of some codes with delta added to the weights
     def pictures(delta: Tensor, part: Latents) -> Tensor:
         rows = zip(shapes.items(), delta.split(lengths), strict=True)
         held = {f"{layer}.weight": weights[layer] + row.reshape(shape) for (layer, shape), row in rows}
@@ -72,11 +73,13 @@ def hessian_product(
         return images if size is None else F.interpolate(images, (size, size))
 
     def product(vectors: Tensor) -> Tensor:
-        zero = space.zero()[0]
+        zero = space.zero()[0]  # [N]
         total = torch.zeros_like(vectors)
         for part in parts:
+            # 1. One forward pass per batch serves the vjps of all rows.
             plain, back = vjp(lambda delta, part=part: pictures(delta, part), zero)  # type: ignore[misc]
             for i, vector in enumerate(vectors):
+                # 2. Per row: J v, then D (J v), then J^T (D J v).
                 pushed = jvp(lambda delta, part=part: pictures(delta, part), (zero,), (vector,))[1]
                 total[i] += back(_curved(distance, plain.detach(), pushed.detach()))[0]
         return total / len(codes)
@@ -87,6 +90,8 @@ def hessian_product(
 def _curved(distance: Distance, plain: Tensor, direction: Tensor) -> Tensor:
     """Return the product of a direction with the Hessian of the summed distances to the pictures themselves."""
     with torch.enable_grad():
+        # The distance is least at equal pictures: its gradient is 0 there, and the derivative of the gradient along a direction
+        # is the Hessian's product with it (double backward).
         images = plain.clone().requires_grad_()
         found = distance(images, plain)
         if not isinstance(found, Tensor) or not found.requires_grad:
@@ -148,7 +153,9 @@ def leading(
     """
     if not 1 <= k <= size:
         raise SemanifoldError(f"A matrix of {size:,} rows has 1 to {size:,} eigenpairs, but {k} were asked for.")
+    # Several rows at a time, restarts when the basis is full: room for the k pairs and for what converges next.
     block = min(block, size)
+    # at least two more blocks than the pairs, else a restart throws away what it has just found
     most = min(size, max(3 * k, k + 3 * block))
     limit = most_products or 8 * k + 40
     state = state or begin(size, block, like, seed)

@@ -69,16 +69,19 @@ def masked_weight_paths(
         SemanifoldError: for layers that are not there, a mask that cannot be drawn, or pictures that do not change.
     """
     space = WeightSpace(generator, tuple(layers))
+    # 1. How the pictures change in a subspace of weights, inside and outside of their own masks.
     codes = codes_for(generator, samples, seed, seeds)
     masks = [as_mask(mask, generator, codes[i]) for i in range(len(codes))]
     with watching(progress, f"finding changes of weights inside {mask}") as tell:
         found = changes_of(space, codes, masks, max(kept, k), size=size, seed=seed, tell=tell)
-    inside, outside = found.inside.mean(0), found.outside.mean(0)
+    inside, outside = found.inside.mean(0), found.outside.mean(0)  # [s, s] each
     top = float(torch.linalg.eigvalsh(inside)[-1])
+    # 2. Most change inside per change outside, on average over pictures. The damping keeps out directions that change nothing.
     _, small = generalised_eigenvectors(inside, outside + damping * top * torch.eye(len(inside)).to(inside))
     small = small[:k] / small[:k].norm(dim=1, keepdim=True)
-    strength = torch.einsum("ki,nij,kj->kn", small, found.inside, small).sqrt()
+    strength = torch.einsum("ki,nij,kj->kn", small, found.inside, small).sqrt()  # [k, n], per picture
     with watching(progress, f"refining changes of weights inside {mask}") as tell:
+        # 3. Refine each direction by itself: over all numbers of the weights, and at changes that are seen, not small ones.
         view = View.of(space, codes, masks, size, seed)
         rows, ratios = [], []
         for j, row in enumerate(small.to(found.basis) @ found.basis):
@@ -118,6 +121,7 @@ class View:
         roots = [roots_of(space.generator, codes[i], mask, size) for i, mask in enumerate(masks)]
         inside, outside = (torch.cat(side).square() for side in zip(*roots, strict=True))
         plain = torch.cat([space.generator.images(codes[i], size=size) for i in range(len(codes))])
+        # a share of how much two pictures differ inside the mask: a change that is seen, but still of the same face
         level = LEVEL * usual_changes(space.generator, plain, inside.sqrt(), seed, size)
         return cls(space, codes, size, plain, inside, outside, level)
 
@@ -144,34 +148,42 @@ def refined(view: View, row: Tensor, strength: Tensor, steps: int, *, seed: int,
         seed: of the choice of pictures.
         tell: gets ``step`` and ``steps``.
     """
+    # 1. How far to go for the wanted change, to first order; both ways, since large changes are not symmetric.
     far = (view.level / strength.to(view.level).clamp(min=1e-12)).clamp(max=FARTHEST)
-    far = torch.stack([far, -far], 1)
+    far = torch.stack([far, -far], 1)  # [n, 2]
     start, start_far = row, far.clone()
+    # 2. Adam on all numbers of the direction. The objective only depends on its course, hence the division by the norm.
     change = row.clone().requires_grad_()
     optimiser = torch.optim.Adam([change], lr=RATE)
     draw = torch.Generator().manual_seed(seed)
     together = max(1, min(2 * PAIRS, PIXELS // (view.plain.shape[-1] * view.plain.shape[-2])))
     for step in range(steps):
+        # Every number of the unit vector is about 1/sqrt(N), so the rate falls with the square root as well; to 0 at the end.
         optimiser.param_groups[0]["lr"] = RATE * (48 / len(row)) ** 0.5 * (1 - step / steps)
         optimiser.zero_grad()
+        # a few pictures per step, in chunks that fit into memory; gradients add up
         total = 0.0
         for i, way in _chunks(torch.randperm(len(far), generator=draw)[:PAIRS].tolist(), together):
             ratio = _ratios(view, change / change.norm(), i, way, far)
             ratio.sum().backward()
             total += float(ratio.detach().sum())
         assert change.grad is not None
+        # d log(sum) = d sum / sum: the gradient of the logarithm is known once all chunks are through
         change.grad /= max(total, 1e-30)  # of the logarithm of the mean
         optimiser.step()
         tell({"step": step + 1, "steps": steps})
     with torch.no_grad():
         better = change / change.norm()
+        # 3. Keep the better one of start and end, compared on all pictures.
         before, after = (_mean_ratio(view, each, at, together) for each, at in ((start, start_far), (better, far)))
     return (better, after) if after < before else (start, before)
 
 
 def _ratios(view: View, row: Tensor, numbers: list[int], ways: list[int], far: Tensor) -> Tensor:
     """Return outside/inside of some pictures, each moved one way, and correct how far these have to be moved."""
-    inside, outside = view.changes(row, numbers, far[numbers, ways])
+    inside, outside = view.changes(row, numbers, far[numbers, ways])  # [m] each
+    # A Newton step on a logarithmic scale, where change grows about in proportion: 0.8 of it and at most a factor of 1.75, since
+    # far out the relation is anything but a straight line.
     missing = (view.level[numbers] / inside.detach().sqrt().clamp(min=1e-12)).log().clamp(-0.7, 0.7)
     far[numbers, ways] = (far[numbers, ways] * (0.8 * missing).exp()).clamp(-FARTHEST, FARTHEST)
     return outside / inside.clamp(min=1e-12)
@@ -180,6 +192,7 @@ def _ratios(view: View, row: Tensor, numbers: list[int], ways: list[int], far: T
 def _mean_ratio(view: View, row: Tensor, far: Tensor, together: int) -> float:
     """Return the mean outside/inside on all pictures both ways, once each has been moved as far as it has to."""
     chunks = _chunks(list(range(len(far))), together)
+    # two corrections bring the change close enough to the level to compare
     for numbers, ways in 2 * chunks:
         _ratios(view, row, numbers, ways, far)
     return float(torch.cat([_ratios(view, row, numbers, ways, far) for numbers, ways in chunks]).mean())

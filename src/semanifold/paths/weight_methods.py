@@ -87,6 +87,7 @@ def weight_paths(
         raise SemanifoldError("A mask is what the method 'mask' needs, such as mask='mouth', and no other takes.")
     if size is not None:
         whole_number(size, 1, MOST_SIDE, "size, the height in pixels of the pictures that decide,")
+    # The layers, and whether they have as many directions; errors come before any picture is made.
     chosen = [layers] if isinstance(layers, str) else list(layers or [middle_layer(generator)])
     check_layers(generator, chosen)
     known = editable_layers(generator)
@@ -106,6 +107,7 @@ def weight_paths(
         pixels = None if size is None else generator.coarse_size(size)
         facts = {"samples": samples, "size": pixels, "seeds": seeds, "refine": refine, "progress": progress}
         found = masked_weight_paths(generator, chosen, mask, k, **facts)
+    # Whatever the method, t = 1 and the range are measured in the same way.
     return calibrated(found, generator, mask, seeds=seeds, progress=progress)
 
 

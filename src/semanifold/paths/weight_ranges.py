@@ -73,6 +73,7 @@ def detail(pictures: Tensor, size: tuple[int, int]) -> Tensor:
 
 def manifold_of(generator: Generator, seed: int, pixels: int | None = None) -> Manifold:
     """Return the manifold of a generator's pictures, made ``pixels`` high: the leading principal components of some of them."""
+    # 1. All pictures small: the manifold is about what they show, not about pixels.
     height, width = generator.picture_shape[1:]
     size = (min(SIDE, height), max(1, round(min(SIDE, height) * width / height)))
     codes = codes_for(generator, OWN + UNSEEN, seed, None)
@@ -82,8 +83,10 @@ def manifold_of(generator: Generator, seed: int, pixels: int | None = None) -> M
         pictures = generator.images(part, size=pixels)
         chunks.append((small(pictures, size).flatten(1), detail(pictures, size)))
     rows, details = (torch.cat(column) for column in zip(*chunks, strict=True))
+    # 2. Principal components of the first OWN pictures.
     mean = rows[:OWN].mean(0)
     axes = torch.linalg.svd(rows[:OWN] - mean, full_matrices=False)[2][:COMPONENTS]
+    # 3. What these leave over of pictures that they were not made of is what being on the manifold means.
     made = Manifold(mean, axes, details[:0], details, size)
     return replace(made, others=made.left(rows[OWN:].unflatten(1, (-1, *size))))
 
@@ -133,14 +136,18 @@ def calibrated(
         look = Look.at(generator, codes, masks, seed)
         tell({"step": 1, "steps": len(paths) + 1})
         norm = WeightSpace(generator, tuple(paths.layers)).norm
-        norms = norm * torch.logspace(math.log2(NEAREST), math.log2(FARTHEST), NORMS, base=2, dtype=torch.float64)
+        norms = norm * torch.logspace(math.log2(NEAREST), math.log2(FARTHEST), NORMS, base=2, dtype=torch.float64)  # [NORMS]
         scale, lows, highs, evens = [], [], [], []
         for k in range(len(paths)):
+            # 1. Walk both ways. Magnitudes are over the scale that the path has now, since `paths` multiplies by it.
             walks = [look.walk(paths, generator, k, sign * norms / float(paths.scale[k])) for sign in (1.0, -1.0)]
+            # 2. Where a change is seen, on average over both ways and all pictures.
             seen = _crossing(norms, torch.stack([walk.change for walk in walks]).mean((0, 2)), level)
             ends = [walk.end(norms) for walk in walks]
+            # 3. t = 1 lies there, but not behind the farther end of the range.
             unit = min(seen, max(ends))
             ends = [min(end / unit, MOST_T) for end in ends]
+            # 4. Evenness, over the norms within the range.
             speeds = torch.cat([walk.speeds(norms)[: int((norms <= end * unit).sum())] for walk, end in zip(walks, ends)])
             scale.append(unit / (paths.info.step * paths.info.count))
             highs.append(ends[0])
@@ -169,10 +176,12 @@ class Walk:
 
     def end(self, norms: Tensor) -> float:
         """Return the norm at which the way ends."""
+        # off the manifold: where half of the pictures are; the running maximum, since further out they may look like others again
         away = self.off.median(1).values
         left = _crossing(norms, away.cummax(0).values, 1.0) if float(away[-1]) > 1 else float(norms[-1])
+        # stalled: speed of the next step over the mean speed so far
         grown = self.change.mean(1)
-        added = (grown.diff() / norms.diff()) / (grown[:-1] / norms[:-1]).clamp(min=1e-12)
+        added = (grown.diff() / norms.diff()) / (grown[:-1] / norms[:-1]).clamp(min=1e-12)  # [n - 1]
         stalled = (added < STALLED).nonzero()
         return min(left, float(norms[int(stalled[0])]) if len(stalled) else math.inf)
 
@@ -215,10 +224,13 @@ class Look:
         manifold = manifold_of(generator, seed + 2, size)
         look = cls(codes, plain, root, usual, manifold, torch.ones(len(codes)), torch.zeros(len(codes)))
         weights = look.small_weights()
+        # A picture may leave over as much as half of the generator's own do under this mask,
+        # or half as much again as it does unedited (a rare face is far from the mean already).
         others = (manifold.others[:, None] * weights).mean(2).quantile(OFF, dim=0)
         own = 1.5 * (manifold.left(plain) * weights).mean(1)
         least = (LEAST * usual).square()  # a generator of a few pictures leaves nothing over of its own
         limits = torch.maximum(torch.maximum(others, own), least).double()
+        # Blur is the loss of detail: below half of its own, and less than nine of ten other pictures have.
         few = (manifold.details[:, None] * weights).mean(2).quantile(BLURRED, dim=0)
         half = 0.5 * (detail(plain, manifold.size) * weights).mean(1)
         return replace(look, limits=limits, details=torch.minimum(few, half))
@@ -237,6 +249,7 @@ class Look:
         ``of`` are the numbers of the codes that they come from; of an ``int``, all come from one.
         """
         weights = self.small_weights()[of]
+        # both as ratios that are above 1 off the manifold
         left = (self.manifold.left(now) * weights).mean(-1) / self.limits[of]
         blur = self.details[of] / (detail(now, self.manifold.size) * weights).mean(-1).clamp(min=1e-12)
         return torch.maximum(left, blur)
@@ -262,6 +275,7 @@ def usual_changes(generator: Generator, plain: Tensor, root: Tensor, seed: int, 
     others = torch.cat([generator.images(codes[i], size=size) for i in range(len(codes))])
     usual = []
     for picture, weights in zip(plain, root, strict=True):
+        # a picture is no stranger to itself: differences of 0 do not count
         differences = ((others - picture) * weights).square().mean((1, 2, 3)).sqrt()
         some = differences[differences > 0]
         usual.append(some.median() if len(some) else torch.ones_like(differences[0]))
@@ -274,7 +288,9 @@ def _crossing(norms: Tensor, values: Tensor, level: float) -> float:
     if not len(above):
         return float(norms[-1])
     i = int(above[0])
+    # reached by the first norm already: back in proportion
     if i == 0:
         return float(norms[0] * level / values[0].clamp(min=level))
+    # changes follow a power of the norm, which is a straight line between logarithms
     (x0, x1), (y0, y1) = norms[i - 1 : i + 1].log().tolist(), values[i - 1 : i + 1].clamp(min=1e-12).log().tolist()
     return math.exp(x0 + (x1 - x0) * (math.log(level) - y0) / max(y1 - y0, 1e-12))

@@ -70,8 +70,9 @@ class Reconstructor(nn.Module, ABC):
                 f"This reconstructor looks at pictures of {self.channels} channels, but these have {first.shape[1]}; "
                 "it was made for another generator."
             )
+        # the pair as one picture of 2c channels, from which one set of features answers both questions
         found = self.features(resized(torch.cat([first, second], 1), self.size))
-        return self.path_indices(found), self.shift_magnitudes(found)[:, 0]
+        return self.path_indices(found), self.shift_magnitudes(found)[:, 0]  # [n, K], [n]
 
 
 def resized(pictures: Tensor, size: int | None) -> Tensor:
@@ -192,6 +193,7 @@ def make_reconstructor(
         made = KINDS[kind.lower()](paths, channels, size)
     if differences:
         with torch.no_grad():
+            # w (second - first): equal pictures give 0, so that differences are what is seen from the first step on
             made.stem.weight[:, :channels] = -made.stem.weight[:, channels:]
     return made
 
@@ -208,6 +210,7 @@ def read_reconstructor(source: str | os.PathLike[str] | Mapping[str, Any], *, si
     """
     where = "The state dict" if isinstance(source, Mapping) else str(source)
     state = plain_tensors(source, where)
+    # what the file holds is told by the names of its weights; sizes follow from their shapes
     names = next((names for names in KEYS if names[1] in state and names[2] in state), None)
     if names is None or state[names[1]].ndim != 4 or state[names[2]].ndim != 2:
         raise SemanifoldError(f"{where} holds no reconstructor; a reconstructor.pt with LeNet or ResNet-18 weights is expected.")

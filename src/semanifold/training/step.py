@@ -72,6 +72,7 @@ class TrainingSettings:
         Raises:
             SemanifoldError: naming the field, what was given and what is expected.
         """
+        # 0 to 0 would leave nothing to tell apart
         if not 0 <= self.min_magnitude <= self.max_magnitude <= MOST_WEIGHT or self.max_magnitude == 0:
             raise SemanifoldError(
                 f"Magnitudes range from a smallest length of 0 or more to a larger one, at most {MOST_WEIGHT:,.0f}, but got "
@@ -102,6 +103,7 @@ class TrainingSettings:
             SemanifoldError: if the batch cannot be divided evenly, or a part is too small for batch normalisation.
         """
         size, rest = divmod(self.batch, processes * self.accumulate)
+        # batch normalisation has no variance with one sample
         if rest or size * processes < 2:
             raise SemanifoldError(
                 f"A batch of {self.batch} cannot be divided among {processes} processes and {self.accumulate} parts each; every "
@@ -111,6 +113,7 @@ class TrainingSettings:
 
     def rate(self, iteration: int) -> float:
         """Return the factor of the learning rates in an iteration, counted from 0."""
+        # 1 until the last share of the iterations, then along a straight line to 0
         left = (self.iterations - iteration) / self.iterations
         return 1.0 if left >= self.decay else left / self.decay
 
@@ -155,14 +158,17 @@ class TrainingStep(nn.Module):
         """
         (generator,) = self.frozen
         latents = Latents(values, self.paths.space(generator), labels)
+        # 1. Pictures before and after, and what the reconstructor says of both.
         with torch.autocast(values.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
             with torch.no_grad():
                 unshifted = generator.images(latents)
             shifted = self.paths.shifted_images(generator, latents, index, magnitude)
             scores, measured = self.reconstructor(unshifted, shifted)
+        # 2. Losses in single precision: bf16 has three digits.
         scores, measured = scores.float(), measured.float()
         naming = F.cross_entropy(scores, index)
         measuring = (measured - magnitude.float()).abs().mean()
+        # 3. With a mask, what changes outside counts as well.
         straying = torch.zeros((), device=values.device)
         if self.outside is not None:
             straying = change_outside(unshifted.float(), shifted.float(), self.outside.to(shifted.device))
@@ -180,8 +186,9 @@ def change_outside(unshifted: Tensor, shifted: Tensor, outside: Tensor) -> Tenso
         shifted: ``[n, c, h, w]``.
         outside: ``[1, 1, h, w]`` one minus the mask.
     """
-    squares = (shifted - unshifted).square()
+    squares = (shifted - unshifted).square()  # [n, c, h, w]
     inside_and_out = squares.mean((1, 2, 3))
+    # a share, so that the term cannot be lowered by changing less; the small number is for pictures that do not change
     return ((squares * outside).mean((1, 2, 3)) / (inside_and_out + 1e-12)).mean()
 
 

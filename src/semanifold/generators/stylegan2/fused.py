@@ -58,6 +58,7 @@ class _Fast(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensors) -> None:
         ctx.pair, ctx.count = inputs[0], len(inputs) - 1
+        # an output that nobody used has gradient None, not a tensor of zeros as large as the features
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*inputs[1:], *output)
         ctx.save_for_forward(*inputs[1:], *output)
@@ -65,6 +66,7 @@ class _Fast(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         pair, inputs, outputs = ctx.pair, ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+        # output 0, the features, is there to be saved; it has a gradient under double backward only
         if pair.vjp is not None and gradients[0] is None:
             return None, *pair.vjp(*inputs, *outputs, *_filled(gradients[1:], outputs[1:]))
         return None, *torch.func.vjp(pair.plain, *inputs)[1](_filled(gradients, outputs))
@@ -114,6 +116,7 @@ class Layer:
 
     def plain(self, x: Tensor, a: Tensor, b: Tensor, *rest: Tensor) -> Tensors:
         """The formula: x, A, B, t, V to h, ``h t``, ``h V``."""
+        # 1. Convolve; 2. add offsets (rank 2: noise and bias); 3. rectify; 4. scale for the next layer; 5. colours.
         y = _convolve(x, self.weight, up=self.up)
         h = F.leaky_relu(y + _pictures(a @ b, y), SLOPE)
         scaled = (h * rest[0][..., None, None],) if self.scaled else ()
@@ -121,6 +124,7 @@ class Layer:
 
     def fast(self, x: Tensor, a: Tensor, b: Tensor, *rest: Tensor) -> Tensors:
         """The same, what follows the convolution done strip by strip in place."""
+        # Winograd needs fewer multiplications, but only pays off for large layers without upsampling
         direct = self.up or not winograd.worthwhile(x, self.weight)
         h = _convolve(x, self.weight, up=self.up) if direct else winograd.convolve(x, self.weight)
         h = h.contiguous(memory_format=torch.channels_last)
@@ -129,6 +133,7 @@ class Layer:
         if self.coloured:
             colours = [rows.new_empty(*rows.shape[:2], rest[-1].shape[-1])]
         for s, strip in _strips(rows):
+            # in place, one strip after the other, while it lies in the cache
             part = rows[s, strip].addmm_(a[s if len(a) > 1 else 0, strip], b[s])
             F.leaky_relu_(part, SLOPE)
             if scaled is not None:
@@ -142,8 +147,10 @@ class Layer:
         count = 3 + self.scaled + self.coloured
         _, a, b, *rest = tensors[:count]
         h, x_step, a_step, b_step, *rest_step = (tensors[count], *tensors[-count:])
+        # the tangent of the convolution, that of the offsets, the slope of the rectifier, the product rule
         step = _convolve(x_step, self.weight, up=self.up)
         step = step + _pictures(a_step @ b + a @ b_step, step)
+        # h has the sign of what went into the rectifier, which therefore need not be kept
         step = torch.where(h > 0, step, SLOPE * step)
         scaled = (step * rest[0][..., None, None] + h * rest_step[0][..., None, None],) if self.scaled else ()
         colours = (_rows(step) @ rest[-1] + _rows(h) @ rest_step[-1],) if self.coloured else ()
@@ -166,14 +173,18 @@ class Layer:
         a, b, t, v, h, g_scaled, g_colours = self._unpack(tensors)
         rows, g, rest = _rows(h), torch.zeros(()).to(h), []
         if t is not None and g_scaled is not None:
+            # 1. The gradient of h: by way of the scaled features and of the colours.
             g = g_scaled * t[..., None, None]
             rest.append((g_scaled * h).sum((-2, -1)))
         if v is not None and g_colours is not None:
             g = g + _pictures(g_colours @ v.mT, h)
             rest.append(rows.mT @ g_colours)
+        # 2. Before the rectifier.
         g = torch.where(h > 0, g, SLOPE * g)
         g_rows = _rows(g)
+        # 3. Of the offsets A B, then of the convolution's input.
         g_a = g_rows @ b.mT
+        # one noise map for all samples: their gradients add up
         g_a = g_a if a.shape[0] == g_a.shape[0] else g_a.sum(0, keepdim=True)
         return _convolve_back(g, self.weight, up=self.up), g_a, a.mT @ g_rows, *rest
 
@@ -186,6 +197,7 @@ class Layer:
         g_t = None if t is None else torch.zeros_like(t)
         g_v = None if v is None else torch.zeros_like(v)
         from_scaled = None if g_scaled is None else _rows(g_scaled.contiguous(memory_format=torch.channels_last))
+        # two strips of scratch, used again for all
         room = rows.new_empty(2, min(rows.shape[1], _length(rows)), rows.shape[2])
         for s, strip in _strips(rows):
             part, out, i = rows[s, strip], g_rows[s, strip], s if len(a) > 1 else 0
@@ -194,8 +206,10 @@ class Layer:
                 g_t[s] += torch.mul(from_scaled[s, strip], part, out=before).sum(0)
                 torch.mul(from_scaled[s, strip], t[s], out=before)
             if g_colours is not None and v is not None and g_v is not None:
+                # beta 0 ignores what `before` held, where no scaled features came first
                 torch.addmm(before, g_colours[s, strip], v[s].T, beta=float(t is not None), out=before)
                 g_v[s].addmm_(part.T, g_colours[s, strip])
+            # from the result, whose sign is that of the input (self_is_result)
             torch.ops.aten.leaky_relu_backward.grad_input(before, part, SLOPE, True, grad_input=out)
             g_b[s].addmm_(a[i, strip].T, out)
             g_a[i, strip].addmm_(out, b[s].T)
@@ -225,12 +239,14 @@ def _strips(rows: Tensor) -> list[tuple[int, slice]]:
 
 
 def _filter(x: Tensor, padding: int) -> Tensor:
+    # (1, 3, 3, 1) / 4 along both axes
     taps = torch.tensor([0.25, 0.75, 0.75, 0.25], dtype=x.dtype, device=x.device)
     return F.conv2d(x, torch.outer(taps, taps).expand(x.shape[1], 1, 4, 4), padding=padding, groups=x.shape[1])
 
 
 def _convolve(x: Tensor, weight: Tensor, *, up: bool) -> Tensor:
     if up:
+        # zero insertion and 3 x 3 kernel give 2 h + 1; the 4 x 4 filter with a border of 1 leaves 2 h
         return _filter(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), 1)
     return F.conv2d(x, weight, padding=1)
 
@@ -263,17 +279,21 @@ def fused_pictures(
     Returns:
         ``[n, colours, h, w]``.
     """
+    # 1. The style of the first layer; all others are applied where features are made.
     skip = len(colours) > 1
     x, picture = start * styles[0][..., None, None], None
     for i, conv in enumerate(convs):
         last = i == len(convs) - 1
         coloured = last or (skip and i % 2 == 0)
+        # 2. Demodulation d and the rectifier's gain sqrt(2) are positive, so both go through it into what reads h next.
         demodulated = demodulation(styles[i], conv.weight)
         scale = math.sqrt(2) * demodulated
+        # offsets are inside of the rectifier, hence over d
         a, b = _offsets(conv, maps[i], demodulated)
         rest = [] if last else [scale * styles[i + 1]]
         place = i // 2 if skip else 0
         colour = colours[place]
+        # 3. Colours of this size over the enlarged picture so far.
         if coloured:
             rest.append(_colour_matrix(colour, tints[place], scale))
         _, *out = Layer(conv.weight, conv.up, not last, coloured).pair()(x, a, b, *rest)

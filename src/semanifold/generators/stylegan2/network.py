@@ -63,9 +63,11 @@ class StyleGAN2(Generator):
         super().__init__()
         self.config, self.name, self.source, self.licence = config, name, source, licence
         self.layers = layer_table(config)
+        # 1. What it looks like from outside: spaces, picture, classes.
         styles = sum(layer.channels for layer in self.layers)
         self.spaces = {"z": (config.z_dim,), "w": (config.w_dim,), "w+": (config.num_ws, config.w_dim), "s": (styles,)}
         self.picture_shape, self.classes = (config.colours, *config.sizes[-1]), config.classes
+        # 2. Mapping, constant, and two convolutions per size after the first, which has one.
         draw, c, clamp = torch.Generator().manual_seed(seed), config.channels, config.clamp
         self.mapping = _mapping(config, draw)
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
@@ -75,6 +77,7 @@ class StyleGAN2(Generator):
             convs.append(StyledConv(a, b, config.w_dim, size, draw, up=True, clamp=clamp))
             convs.append(StyledConv(b, b, config.w_dim, size, draw, up=False, clamp=clamp))
         self.convs = nn.ModuleList(convs)
+        # 3. Colours after every size (skip) or at the end; shortcuts around every size (resnet).
         coloured = c if config.architecture == "skip" else c[-1:]
         self.colours = nn.ModuleList(Colour(a, config.colours, config.w_dim, draw, clamp=clamp) for a in coloured)
         pairs = pairwise(c) if config.architecture == "resnet" else ()
@@ -119,8 +122,11 @@ class StyleGAN2(Generator):
             raise SemanifoldError(
                 f"{self.name} makes pictures of {heights[0]}, {heights[1]}, ... {config.size} pixels, not {size}."
             )
+        # 1. How much to compute: a skip generator's picture of a size is a running sum, the others have none before the end.
         blocks = heights.index(size) + 1 if config.architecture == "skip" else len(heights)
+        # 2. A style per layer, a noise map per convolution.
         styles, maps = self._styles(latents, blocks), self._noise(self.noise if noise is None else noise, len(latents))
+        # 3. The fast kernels where nothing but the codes is differentiated, the layers one by one otherwise.
         if self._fusible():
             convs, colours = cast("list[StyledConv]", list(self.convs)), cast("list[Colour]", list(self.colours))
             stop = 2 * blocks - 1
@@ -135,6 +141,7 @@ class StyleGAN2(Generator):
 
     def _styles(self, latents: Latents, blocks: int | None = None) -> dict[str, Tensor]:
         """Return the style ``[n, channels]`` of every layer of the first so many sizes (all when None), by its name."""
+        # sizes double, so the first so many are those up to the constant's times 2^(blocks - 1)
         layers = [layer for layer in self.layers if blocks is None or layer.size <= self.config.const[0] << (blocks - 1)]
         if latents.space == "s":
             parts = latents.values.split([layer.channels for layer in self.layers], dim=-1)
@@ -159,6 +166,7 @@ class StyleGAN2(Generator):
         for i in range(1, blocks):
             for j in (2 * i - 1, 2 * i):
                 x = self.convs[j](x, styles[f"convs.{j}"], maps[j])
+            # each size corrects the enlarged picture of the one before
             picture = upsample(picture) + self.colours[i](x, styles[f"colours.{i}"])
         return picture
 
@@ -171,6 +179,7 @@ class StyleGAN2(Generator):
             if shortcut is None:
                 x = self.convs[conv](x, styles[f"convs.{conv}"], maps[conv])
             else:
+                # the sum of two has twice the variance; the shortcut has the factor in itself
                 x = shortcut + self.convs[conv](x, styles[f"convs.{conv}"], maps[conv], gain=math.sqrt(0.5))
         return self.colours[0](x, styles["colours.0"])
 
@@ -316,12 +325,15 @@ class StyleGAN2(Generator):
         Returns:
             Codes of s or w+ if they were given there, of w+ if a cutoff is given, else of w.
         """
+        # 1. To the space in which codes are pulled: w, or w+ where layers are told apart.
         if latents.space != "s":
             latents = self.convert(latents, "w+" if cutoff is not None or latents.space == "w+" else "w")
+        # 2. The mean code there. Styles are affine in w, so pulling in s is pulling in w+.
         mean = self.convert(Latents(self.w_avg[None], "w"), latents.space).values
         pulled = torch.lerp(mean.expand_as(latents.values), latents.values, psi)
         if cutoff is None:
             return latents.with_values(pulled)
+        # 3. Only the first layers: codes of others stay; a channel of s belongs to the layer of w+ that drives it.
         driven = torch.arange(self.config.num_ws, device=pulled.device)[:, None]
         if latents.space == "s":
             places = [torch.full((layer.channels,), layer.index, device=pulled.device) for layer in self.layers]
@@ -361,6 +373,7 @@ def average_w(config: StyleGAN2Config, mapping: Mapping_[str, Tensor], *, n: int
     z = torch.randn(n, config.z_dim, generator=draw).to(like)
     labels = None
     if config.classes:
+        # classes as they are drawn in training: uniformly
         labels = F.one_hot(torch.randint(config.classes, (n,), generator=draw), config.classes).to(like)
     with torch.device("meta"):
         network = _mapping(config, draw)

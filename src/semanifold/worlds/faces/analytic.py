@@ -108,10 +108,13 @@ def _mapped(latents: Tensor, matrices: Sequence[Tensor], offset: Tensor) -> Tens
             f"Latents of the analytic faces are expected as a floating tensor [n, {LATENT_SIZE}], "
             f"but these are {list(latents.shape)} of {latents.dtype}."
         )
+    # codes on the sphere of mean square 1: their length says nothing
     hidden = latents * (latents.square().mean(1, keepdim=True) + 1e-8).rsqrt()
     for matrix in matrices[:-1]:
         hidden = hidden @ matrix
+        # a bend of mean 0 and spread 1 for normal numbers, smooth and invertible
         hidden = (hidden + _BEND * ((1 + hidden * hidden).sqrt() - 1) - _BEND_MEAN) / _BEND_SPREAD
+    # scores are about standard normal, so their distribution function makes factors about uniform
     return torch.special.ndtr(hidden @ matrices[-1] - offset)
 
 
@@ -129,11 +132,13 @@ def _constants() -> tuple[tuple[Array, ...], Array]:
     generator = np.random.PCG64(_SEED)
     turns = [_orthogonal(_normal(generator, LATENT_SIZE, LATENT_SIZE)) for _ in range(_TURNS + 1)]
     hidden = _normal(generator, _CALIBRATION, LATENT_SIZE)
+    # Calibration: random codes through all turns but the last.
     hidden /= np.sqrt((hidden**2).mean(1, keepdims=True))
     for turn in turns[:-1]:
         hidden = hidden @ turn
         hidden = (hidden + _BEND * (np.sqrt(1 + hidden**2) - 1) - _BEND_MEAN) / _BEND_SPREAD
     last = turns[-1][:, : len(FACTORS)]
+    # Whiten the scores: one over the symmetric root of their covariance, which changes the axes as little as any.
     values, vectors = np.linalg.eigh(np.cov((hidden @ last).T))
     last = last @ (vectors / np.sqrt(values)) @ vectors.T
     offset = (hidden @ last).mean(0)

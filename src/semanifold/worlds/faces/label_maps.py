@@ -60,14 +60,17 @@ def label_map(factors: Tensor, size: int = 64) -> Tensor:
             chosen = torch.where(where, LABELS.index(label), chosen)
         return chosen
 
+    # 1. What lies behind the head: told apart by its colour on black, dark for hair, bluish for the shirt.
     behind, covered = head.bust(canvas, subject, black)
     mark(covered, choose((behind.amax(1) < 0.2, "hair"), (behind[:, 2] > behind[:, 0] + 0.05, "clothes"), otherwise="skin"))
+    # 2. The head, then the features as they are painted.
     mark(skin, "skin")
     _, front = head.fringe(canvas, subject, black, skin)
     for painter, name in ((features.nose, "nose"), (features.mouth, "mouth"), (features.eyes, "lids"), (features.brows, "brows")):
         on_black, on_white = (painter(canvas, subject, below, skin) for below in (black, torch.ones_like(black)))
+        # paint over white minus paint over black is 1 - alpha, whatever its colour
         alpha = 1 - (on_white - on_black).amax(1)
-        red, green, blue = (on_black / alpha.clamp(min=0.05)[:, None]).unbind(1)
+        red, green, blue = (on_black / alpha.clamp(min=0.05)[:, None]).unbind(1)  # paint over black is alpha times the colour
         least, most = torch.minimum(torch.minimum(red, green), blue), torch.maximum(torch.maximum(red, green), blue)
         label: str | Tensor = name
         if name == "mouth":

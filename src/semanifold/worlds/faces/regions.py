@@ -41,10 +41,13 @@ def region_mask(region: str, factors: Tensor, size: int = 64) -> Tensor:
         SemanifoldError: if the region has no mask; the message lists the near names.
     """
     check_region(region)
+    # 1. The region's factors go to the corners of their cube and to places inside; how far each pixel's colour moves.
     columns = [factor_index(factor.name) for factor in factors_of(region)]
     places = _places(len(columns)).to(factors)
     small = min(size, _LARGEST)
+    # one face at a time: many pictures each
     spreads = [_spread(face, columns, places, small) for face in factors.split(1)]
+    # 2. From colours that move to a soft mask, then wider and feathered, so that the border of the region is inside.
     change = ((torch.cat(spreads) - _FIRST) / (_FULL - _FIRST)).clamp(0, 1)
     mask = _widened(change, max(1, round(small / 64)))
     return mask if small == size else interpolate(mask, size=(size, size), mode="bilinear", align_corners=False)

@@ -44,14 +44,17 @@ def render(factors: Tensor, size: int = 64) -> Tensor:
         raise SemanifoldError(f"The size of a face must be at least 8 pixels and at most {LARGEST}, but this is {size}.")
     subject = Subject.of(factors)
     canvas = Canvas.square(size, factors)
+    # 1. Painted back to front, each layer over the ones before.
     picture = head.background(canvas, subject)
     picture, behind = head.bust(canvas, subject, picture)
     face = canvas.coverage(head.head_outline(canvas, subject))
     picture = paint(picture, subject.tones.skin, face)
     picture = head.cheeks(canvas, subject, picture, face)
     picture, front = head.fringe(canvas, subject, picture, face)
+    # 2. Features in windows of the picture, on the skin of the head only.
     for feature in _FEATURES:
         picture = feature(canvas, subject, picture, face)
+    # 3. Light falls on the person, not on the background, and tints the whole.
     covered = 1 - (1 - behind) * (1 - face) * (1 - front)
     picture = picture * (1 - covered[:, None] * (1 - head.light_on(canvas, subject)))
     return (2 * bezier(_WARMTH, subject.f["light_warmth"])) * picture - 1

@@ -62,23 +62,27 @@ def coverage(distance: Tensor, softness: Tensor | float) -> Tensor:
 
     The cubic 3 t^2 - 2 t^3 stays close to the box filter of a straight edge and has a continuous derivative.
     """
+    # 1 inside, 0 outside, 1/2 on the border
     ramp = (0.5 - distance / (1.5 * softness)).clamp(0, 1)
     return ramp * ramp * (3 - 2 * ramp)
 
 
 def together(first: Tensor, second: Tensor) -> Tensor:
     """Return the coverage of the part of a pixel that lies between two roughly parallel edges; exact for thin strips."""
+    # what one edge leaves and the other leaves: a strip thinner than a pixel is covered by the sum of both, less 1
     return (first + second - 1).clamp(min=0)
 
 
 def rounded_and(first: Tensor, second: Tensor, radius: float) -> Tensor:
     """Return the signed distance from the intersection of two shapes, with the corners rounded off."""
     between = first - second
+    # the maximum is (a + b + |a - b|) / 2; the root with a radius is a rounded |a - b|
     return 0.5 * (first + second + (between * between + radius * radius).sqrt())
 
 
 def stroke(distance: Tensor, half_width: Tensor | float, softness: float) -> Tensor:
     """Return the coverage of a line; lines thinner than a pixel grow faint instead of jagged."""
+    # all that lies before one edge, less all that lies before the other
     return (coverage(distance - half_width, softness) - coverage(distance + half_width, softness)).clamp(min=0)
 
 
@@ -91,8 +95,9 @@ def ellipse_distance(u: Tensor, v: Tensor, radius_x: Tensor | float, radius_y: T
         radius_x: horizontal radius.
         radius_y: vertical radius.
     """
+    # f = r^2 - r with r = sqrt(u^2 + v^2) is 0 on the border; over its gradient there, sqrt(slope), it is the distance.
     uu, vv = u * u, v * v
-    squared = uu + vv + _TINY
+    squared = uu + vv + _TINY  # both small numbers: roots and slopes are finite at the middle
     slope = uu / (radius_x * radius_x) + vv / (radius_y * radius_y) + _TINY
     return (squared - squared.sqrt()) * slope.rsqrt()
 
