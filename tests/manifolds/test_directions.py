@@ -9,6 +9,7 @@ from semanifold.core.eigenpairs import generalised_eigenvectors
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
+from semanifold.generators.wrapped import wrap
 from semanifold.images.masks import box
 from semanifold.manifolds import local_directions
 from semanifold.manifolds.layout import layout_of
@@ -114,3 +115,19 @@ def test_a_code_that_the_mask_does_not_answer_to_is_refused() -> None:
         local_directions(Still(), SmallWorld().sample([0]), MASK)
     with pytest.raises(SemanifoldError, match="one seed, but got 2 codes"):
         local_directions(SmallWorld(), SmallWorld().sample([0, 1]), MASK)
+
+
+def test_changes_are_means_over_the_pixels_of_each_side() -> None:
+    """A quarter of the picture answers to z0 with slope 1, and the rest with slope 1/2, whatever their areas are."""
+    corner = box(0, 0, 0.5, 0.5)
+    inside = corner.at(8, 8)[0]
+
+    def pictures(z: torch.Tensor) -> torch.Tensor:
+        return (z[:, 0, None, None, None] * (inside + 0.5 * (1 - inside))).expand(-1, 3, -1, -1)
+
+    found = local_directions(wrap(pictures, 2), Latents(torch.zeros(1, 2), "z"), corner, damping=0.01)
+    assert len(found) == 2, "there are no more than dimensions"
+    assert float(found.inside[0]) == pytest.approx(1, rel=1e-3)
+    assert float(found.outside[0]) == pytest.approx(0.25, rel=1e-3)
+    assert float(found.gains[0]) == pytest.approx(1 / (0.25 + 0.01), rel=1e-3)
+    torch.testing.assert_close(found.grams[:, :2, :2].sum((1, 2)).float(), torch.tensor([1.0, 0.25]), rtol=1e-3, atol=1e-5)

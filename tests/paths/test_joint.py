@@ -147,3 +147,39 @@ def test_every_seed_has_codes_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not set.union(*own) & set.union(*usual)
     assert min(set.union(*own)) > 1_000_000_000
     assert max(set.union(*own)) < 2**32
+
+
+def test_the_axes_of_one_code_are_the_eigenvectors_of_its_metric() -> None:
+    turn = rotation(4, 5).float()
+    strengths = torch.tensor([1.0, 4.0, 2.0, 3.0])
+    generator = wrap(lambda z: (0.1 * strengths * (z @ turn))[:, None, :, None].expand(-1, 3, -1, 4), 4, name="rows")
+    found = directions(joint_paths(generator, k=4, samples=1))
+    torch.testing.assert_close((found @ turn).abs(), torch.eye(4)[[1, 3, 2, 0]], rtol=0, atol=1e-3)
+
+
+def test_one_code_at_which_pictures_stand_still_is_refused() -> None:
+    with pytest.raises(SemanifoldError, match="do not change"):
+        joint_paths(wrap(lambda z: z[:, :1, None, None].clamp(min=0).expand(-1, 3, 8, 8), 2), k=1, samples=8)
+
+
+def test_changes_are_few_and_large_or_many_and_small_but_logarithms_count_them_alike() -> None:
+    """One code in eight changes a hundred times as much, along other axes: the seven outvote it."""
+    frame, other = rotation(3, 1), rotation(3, 2)
+    weak = (frame * torch.tensor([1.0, 2.0, 4.0]).double()) @ frame.T
+    strong = 1e4 * (other * torch.tensor([1.0, 2.0, 4.0]).double()) @ other.T
+    matrices = torch.stack([weak] * 7 + [strong])
+    assert (joint_diagonal(logarithms(matrices)) @ frame).abs().amax(1).min() > 0.98
+    assert (joint_diagonal(matrices) @ other).abs().amax(1).min() > 0.98, "without logarithms the one decides"
+
+
+def test_sweeps_end_when_no_angle_is_left() -> None:
+    spectra = torch.rand(5, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    matrices = (rotation(6) * spectra[:, None]) @ rotation(6).T
+    rough, few, all_ = (joint_diagonal(matrices, **how) for how in ({"tolerance": 10.0}, {"sweeps": 1}, {}))
+    assert torch.equal(rough, few), "one round with angles below the tolerance is the last"
+    off = [
+        float((f @ matrices @ f.T).square().sum() - (f @ matrices @ f.T).diagonal(dim1=1, dim2=2).square().sum())
+        for f in (few, all_)
+    ]
+    assert off[1] < 1e-12 < off[0]
+    assert torch.equal(joint_diagonal(torch.eye(3).double()[None]), torch.eye(3).double()), "what is diagonal already stays"

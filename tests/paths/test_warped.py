@@ -308,3 +308,61 @@ def test_paths_are_found_by_index_and_by_name() -> None:
     paths = small().with_info(names={1: "smile +", 3: "smile -", 4: "yaw"})
     assert [paths.find(w) for w in (-1, "2", "smile", "smile -", "yaw", "path 0", "path 3")] == [4, 2, 1, 3, 4, 0, 3]
     assert (paths[3].info.name, paths[0].info.name) == ("smile -", "path 0")
+
+
+def test_exponents_of_the_spread_start_vary_over_codes_that_no_vector_points_to() -> None:
+    """As many dimensions as codes: the own code of a vector would count as much as all others together."""
+    codes, fresh = drawn(64, 64, seed=1), drawn(4000, 64, seed=2)
+    support, gammas = spread_support(3, 40, 64, 0, codes)
+    mean = codes.mean(0)
+    exponents = 2 * gammas[:, None, None] * ((support[:, ::2] - mean) @ (fresh - mean).T)
+    wanted = torch.tensor([0.75 + 0.5 * (k + 0.5) / 3 for k in range(3)])
+    torch.testing.assert_close(exponents.square().mean((1, 2)).sqrt(), wanted, rtol=0.08, atol=0)
+
+
+def test_the_spread_start_has_no_unit_of_its_own() -> None:
+    codes = 3 + drawn(50, 5)
+    support, gammas = spread_support(2, 4, 5, 0, codes)
+    for scale in (1e-3, 1e3):
+        other, widths = spread_support(2, 4, 5, 0, scale * codes)
+        torch.testing.assert_close(other, scale * support, rtol=1e-4, atol=1e-4 * scale)
+        torch.testing.assert_close(widths, gammas / scale**2, rtol=1e-4, atol=0)
+    radius = (support[:, ::2] - codes.mean(0)).norm(dim=-1)
+    usual = (codes - codes.mean(0)).norm(dim=1).square().mean().sqrt()
+    torch.testing.assert_close(radius, 4 * usual.expand_as(radius))
+    spread_support(2, 4, 5, 0, codes[:4])
+    for bad in (codes[:3], codes[:, :4], codes[:1].expand(8, -1), codes * math.inf):
+        with pytest.raises(SemanifoldError):
+            spread_support(2, 4, 5, 0, bad)
+
+
+def test_layers_that_move_alike_start_from_their_mean() -> None:
+    codes = drawn(40, 3, 7)
+    alike = WarpedPaths.create(2, 3, (3, 7), PathSetInfo(space="w+"), init="spread", codes=codes, shared=True)
+    plain = WarpedPaths.create(2, 3, (7,), PathSetInfo(), init="spread", codes=codes.mean(1))
+    torch.testing.assert_close(alike.support, plain.support)
+    torch.testing.assert_close(alike.log_gamma, plain.log_gamma)
+    moved = alike.shift(codes[:2], torch.tensor([0, 1]), torch.ones(2))
+    torch.testing.assert_close(
+        moved, plain.shift(codes[:2].mean(1), torch.tensor([0, 1]), torch.ones(2))[:, None].expand(-1, 3, -1)
+    )
+    parted = WarpedPaths.create(2, 3, (3, 7), PathSetInfo(space="w+"), init="spread", codes=codes)
+    assert parted.support.shape[-1] == 21
+
+
+def test_the_unit_of_vectors_is_that_of_the_published_start_and_changes_no_path() -> None:
+    codes = 5 * drawn(40, 7)
+    made = WarpedPaths.create(3, 2, (7,), PathSetInfo(), init="spread", codes=codes)
+    ways = made.support[:, ::2] - made.support[:, 1::2]
+    torch.testing.assert_close(ways.norm(dim=-1) / 2, torch.full((3, 2), 2.5))
+    plain = WarpedPaths(
+        made.unit * made.support.detach(), made.alphas, made.log_gamma.detach(), (7,), PathSetInfo(), scale=made.scale
+    )
+    index = torch.tensor([0, 1, 2])
+    torch.testing.assert_close(made.shift(codes[:3], index, torch.ones(3)), plain.shift(codes[:3], index, torch.ones(3)))
+    torch.testing.assert_close(made.unit, 4 * float((codes - codes.mean(0)).norm(dim=1).square().mean().sqrt()) / 2.5)
+    for gamma in (1e-9, 1e9):
+        assert WarpedPaths.create(1, 1, (2,), PathSetInfo(), gamma=gamma).log_gamma.exp().item() == pytest.approx(gamma, rel=1e-4)
+    for gamma in (0.9e-9, 1.1e9, math.nan):
+        with pytest.raises(SemanifoldError, match="Gamma"):
+            WarpedPaths.create(1, 1, (2,), PathSetInfo(), gamma=gamma)

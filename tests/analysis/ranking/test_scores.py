@@ -666,3 +666,13 @@ def test_rounding_is_no_change_however_many_frames_there_are():
     for size, still in ((3e-13, True), (3e-11, False)):
         values = 1 + size * np.where(steps < 50, -1, 1).reshape(1, 1, 100, 1)
         assert (correlations(values, steps)[0, 0, 0] == 0) == still
+
+
+def test_relative_attributes_are_followed_outwards_also_without_a_frame_in_the_middle() -> None:
+    """From the two frames beside the middle: 1 -> 2 one way, 1.5 -> 3 the other; the step between them belongs to neither."""
+    t = np.array([-1.0, -1 / 3, 1 / 3, 1.0])
+    values = path(2, 1, 1.5, 3)
+    relative = plain(relative=True)
+    assert monotonicities(values, relative, t).item() == pytest.approx(1)
+    assert monotonicities(path(2, 1, 1.5, 1), relative, t).item() == pytest.approx((1 - 0.5) / (1 + 0.5))
+    assert monotonicities(values, plain(), t).item() == pytest.approx((3 - 2) / (1 + 0.5 + 1.5))

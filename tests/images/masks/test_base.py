@@ -203,3 +203,48 @@ def test_a_full_mask_is_one_without_an_outside() -> None:
     with pytest.raises(SemanifoldError, match="is empty"):
         box(0, 0, 0.001, 0.001).check(64, 64)
     box(0, 0, 0.02, 0.02).check(64, 64)
+
+
+def test_a_mask_that_leaves_next_to_nothing_is_full() -> None:
+    """One pixel of 256 x 256 lies outside, which is less than a share that counts; 16 of them are enough."""
+    with pytest.raises(SemanifoldError, match="covers the whole picture"):
+        (~box(0, 0, 1 / 256, 1 / 256)).check(256, 256)
+    (~box(0, 0, 4 / 256, 4 / 256)).check(256, 256)
+
+
+@pytest.mark.parametrize("move", [(1.2, 0), (-1.2, 0), (0, 1.2), (0, -1.2)])
+def test_shapes_beside_the_picture_are_refused_on_every_side(move: tuple[float, float]) -> None:
+    x, y = move
+    shapes = [
+        lambda: box(x, y, x + 1, y + 1),
+        lambda: ellipse(x + 0.5, y + 0.5, 0.5, 0.5),
+        lambda: polygon([(x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1)]),
+    ]
+    for shape in shapes:
+        with pytest.raises(SemanifoldError, match="off the picture"):
+            shape()
+    half = [box(x / 2, y / 2, x / 2 + 1, y / 2 + 1), polygon([(x / 2, y / 2), (x / 2 + 1, y / 2), (x / 2 + 0.5, y / 2 + 1)])]
+    assert all(0 < mask.area() < 0.5 for mask in half)
+
+
+def test_a_box_is_cut_to_whole_pixels_of_pictures_of_any_form() -> None:
+    assert box(0.25, 0.5, 1.5, 0.75).rectangle(8, 16) == (4, 6, 4, 16)
+    assert box(-0.5, -0.5, 0.5, 0.26).rectangle(8, 16) == (0, 2, 0, 8)
+
+
+def test_a_polygon_is_the_same_one_row_of_points_or_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    star = polygon([(0.5, 0.05), (0.9, 0.9), (0.05, 0.4), (0.95, 0.4), (0.1, 0.9)])
+    whole = star.at(24, 40)
+    monkeypatch.setattr("semanifold.images.masks.base.ROWS", 1)
+    assert torch.equal(star.at(24, 40), whole)
+
+
+def test_a_feather_keeps_the_area_and_has_the_width_that_was_asked_for() -> None:
+    edge = box(0, 0, 0.5, 1).feather(0.05).at(40, 80)[0, 0]
+    assert float(edge.mean()) == pytest.approx(0.5, abs=1e-3)
+    fall = -edge[20].diff().double()
+    place = torch.arange(79).double() + 0.5
+    middle = float((fall * place).sum() / fall.sum())
+    assert middle == pytest.approx(39.5, abs=1e-2)
+    assert float(((fall * (place - middle) ** 2).sum() / fall.sum()).sqrt()) == pytest.approx(0.05 * 40, rel=0.02)
+    assert torch.equal(box(0, 0, 0.5, 1).feather(0.004).at(40, 80), box(0, 0, 0.5, 1).at(40, 80)), "less than a fifth of a pixel"
