@@ -45,10 +45,9 @@ from semanifold.paths.linear import linear_paths
 from semanifold.paths.warped import warped_paths
 from semanifold.paths.weight_methods import weight_paths
 from semanifold.paths.weights import WeightPaths
-from semanifold.training.draws import Prior
 from semanifold.training.presets import ALONG_RATE, ALONG_REACH, PRESETS, Preset
 from semanifold.training.reconstructor import make_reconstructor
-from semanifold.training.step import TrainingSettings
+from semanifold.training.settings import Prior, ReconstructorSettings, TrainingSettings, with_options
 from semanifold.training.trainer import held_out_scores, train_paths
 from semanifold.worlds.faces.reading import face_regions
 
@@ -78,20 +77,21 @@ CELEBA = Preset(
     dipoles=16,
     init="spread",
     space="z",
-    min_magnitude=0.5,
-    max_magnitude=1.5,
-    reconstructor="lenet",
-    iterations=2500,
-    differences=True,
-    paths_lr=2e-3,
-    reconstructor_lr=3e-3,
-    decay=0.3,
     step=0.25,
     steps=10,
+    training=TrainingSettings(
+        iterations=2500, min_magnitude=0.5, max_magnitude=1.5, paths_lr=2e-3, reconstructor_lr=3e-3, decay=0.3
+    ),
+    network=ReconstructorSettings(reconstructor="lenet", differences=True),
 )
 SHEETS = {
-    "mnist28": replace(CELEBA, k=16, min_magnitude=0.7, max_magnitude=2.0, iterations=1500, reconstructor_size=32),
-    "celeba32": replace(CELEBA, k=16, iterations=1500),
+    "mnist28": replace(
+        CELEBA,
+        k=16,
+        training=replace(CELEBA.training, iterations=1500, min_magnitude=0.7, max_magnitude=2.0),
+        network=replace(CELEBA.network, reconstructor_size=32),
+    ),
+    "celeba32": replace(CELEBA, k=16, training=replace(CELEBA.training, iterations=1500)),
 }
 """Magnitudes, taken twice along the joint axes, are 12 to 36 % of the usual distance of two codes, as for the faces."""
 
@@ -145,22 +145,20 @@ def trained(
     paths = new_paths(generator, method, preset, layer)
     if method in ("joint", "pca", "sefa", *IN_WEIGHTS[:3]):
         paths.requires_grad_(False)
+    network, given = preset.network, preset.training
     reconstructor = make_reconstructor(
-        preset.reconstructor,
+        network.reconstructor,
         len(paths),
         generator.picture_shape[0],
-        size=preset.reconstructor_size,
-        differences=preset.differences,
+        size=network.reconstructor_size,
+        differences=network.differences,
     )
     reach = 1 if method in ("warped", "linear", "random", *IN_WEIGHTS) else ALONG_REACH
-    settings = TrainingSettings(
-        min_magnitude=reach * preset.min_magnitude,
-        max_magnitude=reach * preset.max_magnitude,
-        iterations=preset.iterations,
-        batch=preset.batch,
-        paths_lr=preset.paths_lr * (ALONG_RATE if method.endswith("-joint") else 1),
-        reconstructor_lr=preset.reconstructor_lr,
-        decay=preset.decay,
+    settings = replace(
+        given,
+        min_magnitude=reach * given.min_magnitude,
+        max_magnitude=reach * given.max_magnitude,
+        paths_lr=given.paths_lr * (ALONG_RATE if method.endswith("-joint") else 1),
         prior=Prior(paths.space(generator)),
         log_every=100,
         save_every=200,
@@ -268,7 +266,7 @@ def bend(generator: Generator, paths: PathSet, codes: int = 8) -> float:
 
 def faces(given: argparse.Namespace) -> None:
     generator, preset = load_generator("faces"), PRESETS["faces"]
-    preset = replace(preset, iterations=given.iterations or preset.iterations)
+    preset = with_options(preset, {"iterations": given.iterations or None})
     with torch.no_grad():
         random = torch.cat([generator.images(generator.sample(range(i, i + 100))) for i in range(0, 1000, 100)])
         spread = FacesAttributes().read(random, random[:1]).std(0).double().numpy()
@@ -324,7 +322,7 @@ def head_pose(folder: Path) -> Any:
 def celeba64(given: argparse.Namespace) -> None:
     """Print which hidden axes each set holds, and the strongest correlation of a path with each angle of the head."""
     generator, rotation = rotated()
-    preset = replace(CELEBA, **({"iterations": given.iterations} if given.iterations else {}))
+    preset = with_options(CELEBA, {"iterations": given.iterations or None})
     folder = given.out / "celeba64"
     folder.mkdir(parents=True, exist_ok=True)
     start = generator.sample(range(FIRST_CODE, FIRST_CODE + 64))
@@ -368,7 +366,7 @@ def sheets(given: argparse.Namespace) -> None:
     if not real_generators.available():
         raise SemanifoldError("The real generators are not here; this study needs them.")
     for name, usual in SHEETS.items():
-        generator, preset = real_generators.REAL[name](), replace(usual, iterations=given.iterations or usual.iterations)
+        generator, preset = real_generators.REAL[name](), with_options(usual, {"iterations": given.iterations or None})
         folder = given.out / name
         folder.mkdir(parents=True, exist_ok=True)
         paths, scores = trained(generator, "warped-joint", preset, folder)

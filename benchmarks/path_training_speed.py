@@ -32,11 +32,12 @@ from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.paths.warped import warped_paths
-from semanifold.training.draws import Prior, draw_step
+from semanifold.training.draws import draw_step
 from semanifold.training.presets import PRESETS
 from semanifold.training.reconstructor import make_reconstructor
+from semanifold.training.settings import Prior, TrainingSettings
 from semanifold.training.state import adam
-from semanifold.training.step import TrainingSettings, TrainingStep, run_step
+from semanifold.training.step import TrainingStep, run_step
 
 Step = Callable[[], None]
 WAYS = ("published", "published, our generator", "ours")
@@ -46,7 +47,7 @@ def sizes(setting: str, given: argparse.Namespace) -> tuple[Generator, int, int,
     """Return generator, K, N, reconstructor and batch of a setting."""
     if setting == "faces":
         preset = PRESETS["faces"]
-        return load_generator("faces"), preset.k, preset.dipoles, preset.reconstructor, preset.batch
+        return load_generator("faces"), preset.k, preset.dipoles, preset.network.reconstructor, preset.training.batch
     widths = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
     channels = tuple(width for size, width in widths.items() if size <= given.size)
     return StyleGAN2(StyleGAN2Config(given.size, 512, 512, channels)), 200, 512, "resnet", given.batch

@@ -24,8 +24,9 @@ from semanifold.paths.weights import WeightPaths, info_of, matrix, matrix_shape,
 from semanifold.storage.tensors import read_tensors, write_tensors
 from semanifold.training.draws import Draw
 from semanifold.training.reconstructor import make_reconstructor
+from semanifold.training.settings import TrainingSettings
 from semanifold.training.state import adam
-from semanifold.training.step import TrainingSettings, TrainingStep, run_step
+from semanifold.training.step import TrainingStep, run_step
 
 FOLDER = REFERENCE / "weight_deformation"
 CONFIG = settings("weight_deformation")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, ClassVar, Self
@@ -16,11 +17,12 @@ from torch import Tensor, nn
 
 import semanifold as sm
 from semanifold.app import cli
+from semanifold.app.actions import train, train_arguments
 from semanifold.app.actions.train_arguments import ANY, settings_of
 from semanifold.app.commands import table
-from semanifold.app.commands.arguments import option
+from semanifold.app.commands.arguments import TRAINING, flat, option
 from semanifold.app.commands.base import Command
-from semanifold.app.commands.train import Training
+from semanifold.app.commands.train import Train, Training, request_of
 from semanifold.app.terminal import say
 from semanifold.core.latents import Latents
 from semanifold.edits import EditInfo, Lattice
@@ -31,7 +33,16 @@ from semanifold.generators.loading import save_generator
 from semanifold.paths import files
 from semanifold.paths.base import LatentPaths, PathSetInfo, SetOptions, Size, info_for
 from semanifold.training.reconstructor import make_reconstructor
-from semanifold.training.step import TrainingSettings
+from semanifold.training.settings import (
+    ReconstructorSettings,
+    ReportSettings,
+    Setting,
+    TrainingSettings,
+    option_values,
+    options_in,
+    published_values,
+    with_published,
+)
 
 
 @dataclass(frozen=True)
@@ -202,15 +213,65 @@ def test_a_command_takes_its_file_and_one_row(monkeypatch, capsys):
     assert cli.main(["greet", "--nam", "Ada"]) == 2
 
 
-def test_an_option_of_training_takes_two_fields():
-    """Arguments reach the trainer by their names, all of them that both records have."""
+@dataclass(frozen=True, kw_only=True)
+class WarmSettings(TrainingSettings):
+    """Settings with one more.
+
+    Attributes:
+        warm: first share of the iterations, in which both rates rise.
+    """
+
+    warm: Annotated[float, Setting("SHARE", 0, 1, published="warm_up")] = 0.0
+
+    def rate(self, iteration: int) -> float:
+        """Use it."""
+        return super().rate(iteration) * min(1.0, (iteration + 1) / (1 + self.warm * self.iterations))
+
+
+def test_an_option_of_training_takes_one_field(here, monkeypatch, capsys):
+    """A field with its default, help and range: options, help, checks, presets and records follow."""
+    request = request_of("Training", WarmSettings, ReconstructorSettings, ReportSettings)
+
+    @dataclass(frozen=True, kw_only=True)
+    class WarmTrain(Train):
+        __doc__ = Train.__doc__
+        training: Annotated[request, flat(TRAINING)] = field(default_factory=request)  # type: ignore[valid-type]
+        __annotations__ = {"training": Annotated[request, flat(TRAINING)]}
+
+    theirs = ModuleType("semanifold_warm")
+    theirs.WarmTrain = WarmTrain  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "semanifold_warm", theirs)
+    monkeypatch.setitem(table.COMMANDS, "train", ("semanifold_warm:WarmTrain", "learn paths"))
+    warm = replace(ANY, training=WarmSettings())
+    monkeypatch.setattr(train_arguments, "ANY", warm)
+    monkeypatch.setattr(train, "ANY", warm)
+
+    run("train", "--help")
+    assert re.search(r"--warm SHARE +first share of the iterations", capsys.readouterr().out)
+    words = ["train", "--generator", "analytic", "--k", 2, "--iterations", 2, "--batch", 4, "--test-draws", 4, "--out", "warm"]
+    assert cli.main([str(word) for word in [*words, "--warm", 2]]) == 2
+    assert "warm must be at least 0 and at most 1 (first share of the iterations" in capsys.readouterr().err
+    run(*words, "--warm", 0.5)
+    record = json.loads(Path("warm/run.json").read_text())
+    assert record["arguments"]["training"]["warm"] == record["facts"]["settings"]["warm"] == 0.5
+    assert published_values(WarmSettings(warm=0.25))["warm_up"] == 0.25
+    assert with_published(WarmSettings(), {"warm_up": 0.75}).warm == 0.75
+    run(*words, "--warm", 0.5)
+    assert "finished already" in capsys.readouterr().out
+    assert cli.main([str(word) for word in [*words, "--warm", 0.25]]) == 2
+    assert "warm 0.5 instead of 0.25" in capsys.readouterr().err
+
+
+def test_every_option_of_training_reaches_the_trainer():
     generator = sm.load_generator("analytic")
-    both = {field.name for field in fields(TrainingSettings)} & {field.name for field in fields(Training)}
-    assert len(both) >= 13
-    usual = settings_of(Training(), generator, ANY, "z", 0.0)
-    for name in both - {"precision"}:
-        value = getattr(usual, name)
-        other = value * 2 if isinstance(value, int) else value / 2 + 0.01
-        given = settings_of(Training(**{name: other}), generator, ANY, "z", 0.0)  # type: ignore[arg-type]
-        assert getattr(given, name) == other, name
-    assert settings_of(Training(precision="bf16"), generator, ANY, "z", 0.0).precision == "bf16"
+    usual = settings_of(Training(), generator, ANY, "z")
+    others = {"z_truncation": 2.0, "precision": "bf16"}
+    names = {found.option for found in options_in(TrainingSettings)} - {"truncation", "classes"}  # which this generator refuses
+    assert len(names) >= 15
+    for name in names:
+        before = option_values(usual)[name]
+        other = others.get(name)
+        if other is None:
+            other = (before * 2 or 1) if isinstance(before, int) else before / 2 + 0.01
+        given = settings_of(Training(**{name: other}), generator, ANY, "z")
+        assert option_values(given)[name] == other != before, name

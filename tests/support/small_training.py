@@ -11,7 +11,7 @@ from semanifold.paths.base import PathSetInfo
 from semanifold.paths.linear import LinearPaths
 from semanifold.paths.warped import WarpedPaths
 from semanifold.training.reconstructor import make_reconstructor
-from semanifold.training.step import TrainingSettings
+from semanifold.training.settings import TrainingSettings
 from semanifold.training.trainer import train_paths
 
 

@@ -11,12 +11,13 @@ from support.reference import REFERENCE, settings
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.generators.loading import load_generator
-from semanifold.training.draws import Prior, usual_distance
+from semanifold.training.draws import prior_codes, usual_distance
 from semanifold.training.experiments import open_experiment, preset_of
 from semanifold.training.presets import PRESETS, Preset, find_preset
 from semanifold.training.reconstructor import KINDS, make_reconstructor, save_reconstructor
 from semanifold.training.records import read_stats, stats_text, write_command
-from semanifold.training.step import STATS, TrainingSettings
+from semanifold.training.settings import Prior, TrainingSettings
+from semanifold.training.step import STATS
 
 VARIANTS = settings("reconstructor")["variants"]
 
@@ -102,10 +103,11 @@ def test_the_published_reconstructor_is_found_in_its_folder(variant: str, tmp_pa
 def test_args_json_becomes_settings() -> None:
     said = {"min_shift_magnitude": 0.1, "max_shift_magnitude": 0.2, "reconstructor_type": "ResNet", "batch_size": 12}
     said |= {"max_iter": 150000, "z_truncation": 0.7, "biggan_target_classes": [3, 9], "ckp_freq": None, "cuda": True}
-    made = preset_of(said, Preset("anything", batch=5, save_every=77))
-    assert (made.min_magnitude, made.max_magnitude, made.batch, made.iterations) == (0.1, 0.2, 12, 150000)
-    assert (made.reconstructor, made.z_truncation, made.classes, made.save_every) == ("ResNet", 0.7, (3, 9), 77)
-    assert preset_of({"z_truncation": 1.0}, Preset("anything")).z_truncation is None
+    made = preset_of(said, Preset("anything", training=TrainingSettings(batch=5, save_every=77)))
+    how = made.training
+    assert (how.min_magnitude, how.max_magnitude, how.batch, how.iterations, how.save_every) == (0.1, 0.2, 12, 150000, 77)
+    assert (made.network.reconstructor, how.prior.z_truncation, how.prior.classes) == ("ResNet", 0.7, (3, 9))
+    assert preset_of({"z_truncation": 1.0}, Preset("anything")).training.prior.z_truncation is None
     for wrong in ({"batch_size": "many"}, {"reconstructor_type": 3}, {"max_iter": True}, {"biggan_target_classes": 239}):
         with pytest.raises(SemanifoldError, match="makes no sense"):
             preset_of(wrong, Preset("anything"))
@@ -114,16 +116,8 @@ def test_args_json_becomes_settings() -> None:
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_every_preset_makes_sense(name: str) -> None:
     preset = find_preset(name)
-    assert preset.reconstructor in KINDS
-    settings = TrainingSettings(
-        min_magnitude=preset.min_magnitude,
-        max_magnitude=preset.max_magnitude,
-        batch=preset.batch,
-        iterations=preset.iterations,
-        decay=preset.decay,
-        paths_lr=preset.paths_lr,
-    )
-    assert settings.share(1) == preset.batch
+    assert preset.network.reconstructor in KINDS
+    assert preset.training.share(1) == preset.training.batch
 
 
 def test_the_published_presets_have_the_published_numbers() -> None:
@@ -136,22 +130,23 @@ def test_the_published_presets_have_the_published_numbers() -> None:
     }
     for name, expected in table.items():
         p = PRESETS[name]
-        assert (p.k, p.dipoles, p.min_magnitude, p.max_magnitude, p.reconstructor, p.batch, p.iterations) == expected
-        assert (p.init, p.paths_lr, p.reconstructor_lr, p.decay) == ("reference", 1e-4, 1e-4, 0.0)
-    assert PRESETS["biggan"].classes == (239,)
-    assert (PRESETS["stylegan2"].space, PRESETS["stylegan2"].z_truncation) == ("w", 0.7)
+        how, judge = p.training, p.network.reconstructor
+        assert (p.k, p.dipoles, how.min_magnitude, how.max_magnitude, judge, how.batch, how.iterations) == expected
+        assert (p.init, how.paths_lr, how.reconstructor_lr, how.decay) == ("reference", 1e-4, 1e-4, 0.0)
+    assert PRESETS["biggan"].training.prior.classes == (239,)
+    assert (PRESETS["stylegan2"].space, PRESETS["stylegan2"].training.prior.z_truncation) == ("w", 0.7)
     for name, expected in {"navigan-svd": (300.0, 3500.0, 0.0025), "navigan-hessian": (15.0, 60.0, 0.25)}.items():
-        p = PRESETS[name]
-        assert (p.min_magnitude, p.max_magnitude, p.lambda_reg) == expected
-        assert (p.k, p.layer, p.norms, p.reconstructor, p.reconstructor_size) == (64, "convs.4", True, "resnet", 256)
-        assert (p.batch, p.iterations, p.paths_lr, p.reconstructor_lr, p.decay) == (32, 100_000, 1e-4, 1e-4, 0.0)
+        p, how, network = PRESETS[name], PRESETS[name].training, PRESETS[name].network
+        assert (how.min_magnitude, how.max_magnitude, how.lambda_reg) == expected
+        assert (p.k, p.layer, p.norms, network.reconstructor, network.reconstructor_size) == (64, "convs.4", True, "resnet", 256)
+        assert (how.batch, how.iterations, how.paths_lr, how.reconstructor_lr, how.decay) == (32, 100_000, 1e-4, 1e-4, 0.0)
 
 
 def test_steps_of_the_faces_preset_can_be_seen() -> None:
     """A step is a tenth or more of the usual distance of two codes, and the pictures differ by more than a grey level."""
-    faces, preset = load_generator("faces"), PRESETS["faces"]
+    faces, preset = load_generator("faces"), PRESETS["faces"].training
     assert preset.min_magnitude > 0.1 * usual_distance(faces, Prior("w"))
-    codes = Prior("w").codes(faces, 8, torch.Generator().manual_seed(1))
+    codes = prior_codes(Prior("w"), faces, 8, torch.Generator().manual_seed(1))
     ways = torch.randn(8, 128, generator=torch.Generator().manual_seed(2))
     moved = codes.with_values(codes.values + preset.min_magnitude * ways / ways.norm(dim=1, keepdim=True))
     with torch.no_grad():

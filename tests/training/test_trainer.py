@@ -23,8 +23,9 @@ from semanifold.paths.linear import LinearPaths
 from semanifold.storage.tensors import read_tensors, write_tensors
 from semanifold.training.checkpoints import NEWEST, PREVIOUS, Standing, load_checkpoint, save_checkpoint
 from semanifold.training.reconstructor import Reconstructor, make_reconstructor
+from semanifold.training.settings import TrainingSettings
 from semanifold.training.state import Report
-from semanifold.training.step import STATS, TrainingSettings
+from semanifold.training.step import STATS
 from semanifold.training.trainer import Trained, held_out_scores, train_paths, train_steps
 
 

@@ -11,6 +11,7 @@ from torch.nn.functional import one_hot
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
+from semanifold.training.settings import Prior
 
 
 @dataclass(frozen=True)
@@ -37,65 +38,50 @@ class Draw:
         return Draw(self.latents[rows], self.index[rows], self.magnitude[rows])
 
 
-@dataclass(frozen=True)
-class Prior:
-    """Where codes are drawn from.
+def check_prior(prior: Prior, generator: Generator) -> None:
+    """Refuse what this generator cannot do.
 
-    Attributes:
-        space: the space that they are carried over into.
-        z_truncation: t; coordinates of z come from the normal distribution cut to ``[-t, t]``, as published. None for no cut.
-        psi: codes of w are pulled towards the mean: 1 leaves them, 0 gives the mean.
-        classes: classes to draw from, each as often as another; all of them when empty.
+    Raises:
+        SemanifoldError: for a space, truncation or class that it does not have.
     """
+    generator.check_space(prior.space)
+    if prior.psi != 1 and not generator.truncates:
+        raise SemanifoldError(f"{generator.name} has no mean to truncate towards; leave the truncation out.")
+    if prior.psi != 1 and prior.space == "z":
+        raise SemanifoldError("A truncation by psi pulls codes of w; train in w or w+, or cut z by --z-truncation.")
+    if not -2 <= prior.psi <= 2:
+        raise SemanifoldError(f"The truncation psi is between 0 (the mean picture) and 1 (no change), but got {prior.psi:g}.")
+    if prior.z_truncation is not None and not prior.z_truncation > 0:
+        raise SemanifoldError(f"The cut of z must be above 0, but got {prior.z_truncation:g}.")
+    if prior.z_truncation is not None and not generator.is_normal:
+        raise SemanifoldError(f"The codes of {generator.name} are not normal, so they cannot be cut; leave it out.")
+    if prior.classes and not generator.classes:
+        raise SemanifoldError(f"{generator.name} is not class-conditional; leave the classes out.")
+    for wanted in prior.classes:
+        if not 0 <= wanted < generator.classes:
+            raise SemanifoldError(f"There is no class {wanted}: {generator.name} has classes 0..{generator.classes - 1}.")
 
-    space: str = "z"
-    z_truncation: float | None = None
-    psi: float = 1.0
-    classes: tuple[int, ...] = ()
 
-    def check(self, generator: Generator) -> None:
-        """Refuse what this generator cannot do.
-
-        Raises:
-            SemanifoldError: for a space, truncation or class that it does not have.
-        """
-        generator.check_space(self.space)
-        if self.psi != 1 and not generator.truncates:
-            raise SemanifoldError(f"{generator.name} has no mean to truncate towards; leave the truncation out.")
-        if self.psi != 1 and self.space == "z":
-            raise SemanifoldError("A truncation by psi pulls codes of w; train in w or w+, or cut z by --z-truncation.")
-        if not -2 <= self.psi <= 2:
-            raise SemanifoldError(f"The truncation psi is between 0 (the mean picture) and 1 (no change), but got {self.psi:g}.")
-        if self.z_truncation is not None and not self.z_truncation > 0:
-            raise SemanifoldError(f"The cut of z must be above 0, but got {self.z_truncation:g}.")
-        if self.z_truncation is not None and not generator.is_normal:
-            raise SemanifoldError(f"The codes of {generator.name} are not normal, so they cannot be cut; leave it out.")
-        if self.classes and not generator.classes:
-            raise SemanifoldError(f"{generator.name} is not class-conditional; leave the classes out.")
-        for wanted in self.classes:
-            if not 0 <= wanted < generator.classes:
-                raise SemanifoldError(f"There is no class {wanted}: {generator.name} has classes 0..{generator.classes - 1}.")
-
-    @torch.no_grad()
-    def codes(self, generator: Generator, n: int, draw: torch.Generator) -> Latents:
-        """Draw n codes, the labels of a class-conditional generator among them, and carry them into the space."""
-        first, shape = next(iter(generator.spaces.items()))
-        if self.z_truncation is not None:
-            values = cut_normal((n, *shape), self.z_truncation, draw)
-        elif generator.is_normal:
-            values = torch.randn((n, *shape), generator=draw)
-        else:  # the generator's own way, a seed at a time
-            seeds = torch.randint(2**62, (n,), generator=draw).tolist()
-            values = torch.stack([generator.draw(seed) for seed in seeds])
-        labels = None
-        if generator.classes:
-            choice = torch.tensor(self.classes or range(generator.classes))
-            rows = choice[torch.randint(len(choice), (n,), generator=draw)]
-            labels = one_hot(rows, generator.classes).to(generator.device, generator.dtype)
-        latents = Latents(values.to(generator.device, generator.dtype), first, labels)
-        if self.psi != 1:
-            latents = generator.truncate(generator.convert(latents, self.space), self.psi)
-        return generator.convert(latents, self.space)
+@torch.no_grad()
+def prior_codes(prior: Prior, generator: Generator, n: int, draw: torch.Generator) -> Latents:
+    """Draw n codes, the labels of a class-conditional generator among them, and carry them into the space."""
+    first, shape = next(iter(generator.spaces.items()))
+    if prior.z_truncation is not None:
+        values = cut_normal((n, *shape), prior.z_truncation, draw)
+    elif generator.is_normal:
+        values = torch.randn((n, *shape), generator=draw)
+    else:  # the generator's own way, a seed at a time
+        seeds = torch.randint(2**62, (n,), generator=draw).tolist()
+        values = torch.stack([generator.draw(seed) for seed in seeds])
+    labels = None
+    if generator.classes:
+        choice = torch.tensor(prior.classes or range(generator.classes))
+        rows = choice[torch.randint(len(choice), (n,), generator=draw)]
+        labels = one_hot(rows, generator.classes).to(generator.device, generator.dtype)
+    latents = Latents(values.to(generator.device, generator.dtype), first, labels)
+    if prior.psi != 1:
+        latents = generator.truncate(generator.convert(latents, prior.space), prior.psi)
+    return generator.convert(latents, prior.space)
 
 
 def cut_normal(shape: tuple[int, ...], cut: float, draw: torch.Generator) -> Tensor:
@@ -121,7 +107,7 @@ def draw_step(
         n: number of samples.
         draw: source of all the randomness, on the CPU, so that devices and processes agree.
     """
-    latents = prior.codes(generator, n, draw)
+    latents = prior_codes(prior, generator, n, draw)
     index = torch.randint(paths, (n,), generator=draw)
     low, high = magnitudes
     length = low + (high - low) * torch.rand(n, generator=draw)
@@ -132,5 +118,5 @@ def draw_step(
 
 def usual_distance(generator: Generator, prior: Prior, *, samples: int = 256) -> float:
     """Return the median distance between two random codes, the length that steps are compared with."""
-    codes = prior.codes(generator, samples, torch.Generator().manual_seed(0)).values
+    codes = prior_codes(prior, generator, samples, torch.Generator().manual_seed(0)).values
     return float(torch.pdist(codes.float().flatten(1)).median())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from semanifold.storage.records import read_settings
 from semanifold.training.presets import Preset
 from semanifold.training.reconstructor import Reconstructor, read_reconstructor
 from semanifold.training.records import ARGS, MODELS, STATISTICS, history_of, read_stats
+from semanifold.training.settings import with_published
 
 RECONSTRUCTOR = "reconstructor.pt"
 CHECKPOINT = "checkpoint.pt"
@@ -96,40 +97,8 @@ def preset_of(arguments: Mapping[str, Any], otherwise: Preset) -> Preset:
     Raises:
         SemanifoldError: if a value is not of the kind that belongs there.
     """
-    held = {ours: arguments[theirs] for theirs, ours in PUBLISHED.items() if arguments.get(theirs) is not None}
-    for name, value in held.items():
-        usual = type(getattr(otherwise, name))
-        if name in NUMBERS:
-            fits = isinstance(value, int | float) and abs(value) < MOST_ITERATIONS  # not NaN either
-        elif name == "classes":
-            fits = isinstance(value, list) and all(type(each) is int and 0 <= each < MOST_ITERATIONS for each in value)
-        else:
-            fits = isinstance(value, usual)
-        if not fits or isinstance(value, bool):
-            raise SemanifoldError(
-                f"args.json says {name} = {shown(repr(value))}, which makes no sense; mend it, or give the preset."
-            )
-    if held.get("z_truncation") == 1:
-        held.pop("z_truncation")  # the published programs take exactly 1 for none
-    if "classes" in held:
-        held["classes"] = tuple(held["classes"])
-    return replace(otherwise, **held)
-
-
-PUBLISHED = {
-    "min_shift_magnitude": "min_magnitude",
-    "max_shift_magnitude": "max_magnitude",
-    "reconstructor_type": "reconstructor",
-    "batch_size": "batch",
-    "max_iter": "iterations",
-    "support_set_lr": "paths_lr",
-    "reconstructor_lr": "reconstructor_lr",
-    "ckp_freq": "save_every",
-    "z_truncation": "z_truncation",
-    "biggan_target_classes": "classes",
-}
-"""What the published programs and :class:`Preset` call the same thing."""
-NUMBERS = set(PUBLISHED.values()) - {"reconstructor", "classes"}
+    # the published programs take exactly 1 for no cut
+    return with_published(otherwise, {key: value for key, value in arguments.items() if (key, value) != ("z_truncation", 1)})
 
 
 def _number(path: Path) -> int:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from semanifold.core.errors import SemanifoldError, near_names, shown
+from semanifold.training.settings import Prior, ReconstructorSettings, TrainingSettings, option_values
 
 ALONG_RATE = 0.15
 """Paths that start along the directions of a closed form learn at this share of a preset's rate, so that they stay near."""
 
 ALONG_REACH = 2
 """Sets with scales, of which the largest is 1, take a preset's magnitudes times this."""
+
+
+PUBLISHED = TrainingSettings(min_magnitude=0.15, max_magnitude=0.25)
+LENET, RESNET = ReconstructorSettings(reconstructor="lenet"), ReconstructorSettings(reconstructor="resnet")
 
 
 @dataclass(frozen=True)
@@ -27,24 +33,12 @@ class Preset:
         init: start of warped paths, ``reference`` or ``spread``, or of any: the directions of a closed form, such as ``joint``.
         init_codes: codes whose pictures decide the joint axes that paths start along; fewer take less time and err more.
         space: latent space; None for the generator's own choice.
-        min_magnitude: least length of a step, in units of the latent space.
-        max_magnitude: greatest length of a step.
         layer: layer whose weights move; a convolution in the middle if empty.
         norms: magnitudes of directions in weights are norms of the change, as published; else 1 is a change that is seen at once.
-        reconstructor: ``lenet`` or ``resnet``.
-        reconstructor_size: height and width that pictures are brought to first; None leaves them.
-        differences: begin with a reconstructor that sees the difference of the two pictures.
-        batch: samples per iteration.
-        iterations: steps of the optimisers.
-        paths_lr: learning rate of the paths.
-        reconstructor_lr: learning rate of the reconstructor.
-        lambda_reg: weight of measuring the magnitude.
-        decay: last share of the iterations, in which the rates fall to 0.
-        z_truncation: cut of the coordinates of z.
-        classes: classes to draw from.
         step: length of one step when a path is traced.
         steps: steps from ``t = 0`` to ``t = 1``.
-        save_every: iterations between checkpoints.
+        training: how to train; its space is that of the paths.
+        network: the reconstructor.
     """
 
     about: str
@@ -55,24 +49,17 @@ class Preset:
     init: str = "reference"
     init_codes: int = 128
     space: str | None = "z"
-    min_magnitude: float = 0.15
-    max_magnitude: float = 0.25
     layer: str = ""
     norms: bool = False
-    reconstructor: str = "resnet"
-    reconstructor_size: int | None = None
-    differences: bool = False
-    batch: int = 32
-    iterations: int = 100_000
-    paths_lr: float = 1e-4
-    reconstructor_lr: float = 1e-4
-    lambda_reg: float = 0.25
-    decay: float = 0.0
-    z_truncation: float | None = None
-    classes: tuple[int, ...] = ()
     step: float = 0.2
     steps: int = 16
-    save_every: int = 1000
+    training: TrainingSettings = PUBLISHED
+    network: ReconstructorSettings = RESNET
+
+    def values(self) -> dict[str, Any]:
+        """Return all values by their names, those of the training among them."""
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("training", "network")}
+        return own | option_values(self) | {"differences": self.network.differences}
 
 
 FACES = Preset(
@@ -82,92 +69,87 @@ FACES = Preset(
     dipoles=32,
     init="joint",
     space="w",
-    min_magnitude=0.5,
-    max_magnitude=1.5,
-    reconstructor="lenet",
-    differences=True,
-    batch=32,
-    iterations=1200,
-    paths_lr=2e-3,
-    reconstructor_lr=3e-3,
-    decay=0.3,
     step=0.25,
     steps=12,
-    save_every=100,
+    training=TrainingSettings(
+        iterations=1200,
+        batch=32,
+        min_magnitude=0.5,
+        max_magnitude=1.5,
+        paths_lr=2e-3,
+        reconstructor_lr=3e-3,
+        decay=0.3,
+        save_every=100,
+    ),
+    network=ReconstructorSettings(reconstructor="lenet", differences=True),
 )
 
 NAVIGAN = Preset(
     "StyleGAN2 of LSUN cars, 512 px, combinations of singular vectors of a weight",
     paths="weights-svd",
     k=64,
-    min_magnitude=300.0,
-    max_magnitude=3500.0,
     layer="convs.4",
     norms=True,
-    reconstructor_size=256,
-    batch=32,
-    iterations=100_000,
-    lambda_reg=0.0025,
+    training=TrainingSettings(iterations=100_000, batch=32, min_magnitude=300.0, max_magnitude=3500.0, lambda_reg=0.0025),
+    network=ReconstructorSettings(reconstructor_size=256),
 )
 
 PRESETS: Mapping[str, Preset] = {
-    "mnist": Preset("SNGAN of MNIST, 32 px", k=64, dipoles=128, reconstructor="lenet", batch=128, iterations=120_000),
+    "mnist": Preset(
+        "SNGAN of MNIST, 32 px",
+        k=64,
+        dipoles=128,
+        training=replace(PUBLISHED, iterations=120_000, batch=128),
+        network=LENET,
+    ),
     "animefaces": Preset(
         "SNGAN of AnimeFaces, 64 px",
-        min_magnitude=0.25,
-        max_magnitude=0.35,
-        reconstructor="lenet",
-        batch=128,
-        iterations=120_000,
         step=0.25,
         steps=24,
+        training=TrainingSettings(iterations=120_000, batch=128, min_magnitude=0.25, max_magnitude=0.35),
+        network=LENET,
     ),
     "biggan": Preset(
         "BigGAN-128 of ImageNet, class 239",
         k=120,
         dipoles=256,
-        min_magnitude=0.1,
-        max_magnitude=0.2,
-        batch=32,
-        iterations=150_000,
-        classes=(239,),
+        training=TrainingSettings(
+            iterations=150_000, batch=32, min_magnitude=0.1, max_magnitude=0.2, prior=Prior(classes=(239,))
+        ),
     ),
     "proggan": Preset(
         "ProgGAN of CelebA-HQ, 1024 px",
         k=200,
         dipoles=512,
-        min_magnitude=0.1,
-        max_magnitude=0.2,
-        batch=8,
-        iterations=150_000,
         step=0.15,
         steps=30,
+        training=TrainingSettings(iterations=150_000, batch=8, min_magnitude=0.1, max_magnitude=0.2),
     ),
     "stylegan2": Preset(
         "StyleGAN2 of FFHQ, 1024 px, in w",
         k=200,
         dipoles=512,
         space="w",
-        min_magnitude=0.1,
-        max_magnitude=0.2,
-        batch=12,
-        iterations=150_000,
-        z_truncation=0.7,
         step=0.15,
         steps=20,
+        training=TrainingSettings(
+            iterations=150_000, batch=12, min_magnitude=0.1, max_magnitude=0.2, prior=Prior(z_truncation=0.7)
+        ),
     ),
     "navigan-svd": NAVIGAN,
     "navigan-hessian": replace(
         NAVIGAN,
         about="StyleGAN2 of LSUN cars, 512 px, combinations of eigenvectors of the Hessian",
         paths="weights-hessian",
-        min_magnitude=15.0,
-        max_magnitude=60.0,
-        lambda_reg=0.25,
+        training=replace(NAVIGAN.training, min_magnitude=15.0, max_magnitude=60.0, lambda_reg=0.25),
     ),
     "faces": FACES,
     "faces-quick": replace(
-        FACES, about="the bundled faces, warped paths in w; three minutes on a laptop", init_codes=16, dipoles=16, iterations=250
+        FACES,
+        about="the bundled faces, warped paths in w; three minutes on a laptop",
+        init_codes=16,
+        dipoles=16,
+        training=replace(FACES.training, iterations=250),
     ),
     "faces-linear": replace(FACES, about="the bundled faces, straight paths in w; minutes on a laptop", paths="projective"),
 }

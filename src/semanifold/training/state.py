@@ -27,7 +27,8 @@ from semanifold.training.checkpoints import (
 )
 from semanifold.training.draws import draw_step
 from semanifold.training.reconstructor import Reconstructor
-from semanifold.training.step import STATS, TrainingSettings, TrainingStep, run_step
+from semanifold.training.settings import TrainingSettings
+from semanifold.training.step import STATS, TrainingStep, run_step
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

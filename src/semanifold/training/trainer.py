@@ -17,10 +17,11 @@ from semanifold.generators.base import Generator
 from semanifold.images.masks import Mask
 from semanifold.paths.base import PathSet
 from semanifold.training.batchnorm import global_statistics
-from semanifold.training.draws import draw_step
+from semanifold.training.draws import check_prior, draw_step
 from semanifold.training.reconstructor import Reconstructor, check_fits
+from semanifold.training.settings import TrainingSettings
 from semanifold.training.state import Report, TrainingState
-from semanifold.training.step import STATS, TrainingSettings
+from semanifold.training.step import STATS
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -140,7 +141,7 @@ def train_steps(
     Raises:
         SemanifoldError: if parts do not fit one another; while it is gone through, if the loss becomes NaN or infinite.
     """
-    settings.prior.check(generator)
+    check_prior(settings.prior, generator)
     paths.check_generator(generator)
     check_fits(reconstructor, len(paths), generator.picture_shape)
     if (settings.lambda_mask > 0) != (mask is not None):

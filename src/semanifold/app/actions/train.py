@@ -16,7 +16,7 @@ from semanifold.app.actions.directions import SHEET, draw
 from semanifold.app.actions.train_arguments import ANY
 from semanifold.app.commands.arguments import to_arguments
 from semanifold.app.commands.base import FACES
-from semanifold.app.commands.train import GROWING, Kind, Train, Training
+from semanifold.app.commands.train import GROWING, Kind, Train
 from semanifold.app.process import one_interrupt
 from semanifold.app.terminal import facts as tell_facts
 from semanifold.app.terminal import hint, progress_line, remark, say, show
@@ -40,7 +40,7 @@ from semanifold.training import records
 from semanifold.training.experiments import RECONSTRUCTOR, open_experiment, preset_of
 from semanifold.training.presets import PRESETS, Preset, find_preset
 from semanifold.training.reconstructor import Reconstructor, check_fits, make_reconstructor, save_reconstructor
-from semanifold.training.step import TrainingSettings
+from semanifold.training.settings import ReportSettings, TrainingSettings, published_values, with_options
 from semanifold.training.trainer import check_learnable, held_out_scores, leave, make_accelerator, train_paths
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def train(command: Train) -> int:
         leave(accelerator)
         return 0
     with working(run) if run is not None else nullcontext():
-        code = work.do(folder, run, accelerator, command.training)
+        code = work.do(folder, run, accelerator)
     if main and code == 0:
         end(command, folder)
     leave(accelerator)
@@ -120,10 +120,12 @@ def chosen_preset(command: Train) -> Preset:
 
 def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path | None) -> Work:
     """Make everything that takes part, and check that it fits together; ``resumed`` is the folder of the same run."""
-    begin, seed, history = 0, command.training.draw_seed, None
+    given = vars(command.training)
+    begin, history = 0, None
     paths: PathSet | None = None
     reconstructor: Reconstructor | None = None
-    size = preset.reconstructor_size if command.training.reconstructor_size is None else command.training.reconstructor_size
+    size = with_options(preset.network, given).reconstructor_size
+    reports = with_options(ReportSettings(), given)
     facts = facts_of(generator)
     if command.start_from is None:
         space, k = making.place_of(command.kind, generator, preset)
@@ -148,11 +150,16 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
         facts |= {"start": digest_of(paths), "begin": begin}
         for sentence in earlier.remarks:
             remark(sentence)
-    channels = generator.picture_shape[0]
     if reconstructor is None:
-        kind = command.training.reconstructor or preset.reconstructor
-        differences = preset.differences
-        reconstructor = make_reconstructor(kind, k, channels, size=size, seed=seed, differences=differences)
+        network = with_options(preset.network, given)
+        reconstructor = make_reconstructor(
+            network.reconstructor,
+            k,
+            generator.picture_shape[0],
+            size=network.reconstructor_size,
+            seed=command.training.draw_seed,
+            differences=network.differences,
+        )
     check_fits(reconstructor, k, generator.picture_shape)
     if command.lambda_mask is not None and command.mask is None:
         raise SemanifoldError("lambda-mask needs a --mask.")
@@ -170,11 +177,11 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
     if paths is None:  # last, since directions may take a minute
         directions = None if resumed is None else known_directions(resumed, generator)
         directions = directions or making.directions_of(command.kind, generator, preset)
-        paths = making.make_paths(command.kind, generator, preset, seed, directions)
+        paths = making.make_paths(command.kind, generator, preset, settings.seed, directions)
     check_learnable(generator, paths)
     described = {"kind": paths.kind, **paths.options()}
     facts |= {"settings": asdict(settings), "set": described, "network": [reconstructor.kind, reconstructor.size]}
-    return Work(generator, paths, reconstructor, settings, mask, begin, history, facts, command.start_from, directions)
+    return Work(generator, paths, reconstructor, settings, reports, mask, begin, history, facts, command.start_from, directions)
 
 
 @dataclass(frozen=True)
@@ -185,6 +192,7 @@ class Work:
     paths: PathSet
     reconstructor: Reconstructor
     settings: TrainingSettings
+    reports: ReportSettings
     mask: Mask | None
     begin: int
     history: Tensor | None
@@ -192,11 +200,11 @@ class Work:
     start_from: Path | None
     directions: PathSet | None
 
-    def do(self, folder: Path, run: Run | None, accelerator: Accelerator, how: Training) -> int:
+    def do(self, folder: Path, run: Run | None, accelerator: Accelerator) -> int:
         """Train, test, write; ``run`` is None in all processes but the main one."""
         models = folder / records.MODELS
         bends = {"start": self.bends()} if run is not None else {}
-        keeper = self.begin_records(run, how) if run is not None else None
+        keeper = self.begin_records(run) if run is not None else None
         accelerator.wait_for_everyone()
         line = progress_line(f"training {counted(len(self.paths), 'path')} on {self.generator.name}") if run is not None else None
         try:
@@ -230,7 +238,7 @@ class Work:
             return 130
         with progress_line("testing on unseen draws") as test:
             parts = (self.generator, self.paths, self.reconstructor, self.settings)
-            scores = held_out_scores(*parts, draws=how.test_draws, progress=test)
+            scores = held_out_scores(*parts, draws=self.reports.test_draws, progress=test)
         bends["end"] = self.bends()
         found = {"held_out": scores, "iterations": done.iteration, "bending": bends}
         write_json(run.path(METRICS), found, 2)
@@ -255,7 +263,7 @@ class Work:
         found = asdict(bending(self.paths, self.generator.convert(codes, self.paths.info.space)))
         return {name: [round(value, 4) for value in values.tolist()] for name, values in found.items()}
 
-    def begin_records(self, run: Run, how: Training) -> records.Records:
+    def begin_records(self, run: Run) -> records.Records:
         """Write what is known before the training."""
         models = run.path(records.MODELS)
         models.mkdir(exist_ok=True)
@@ -275,7 +283,8 @@ class Work:
         if self.start_from is not None and not run.resumed:
             remark(f"Going on from the weights of {self.start_from} at iteration {self.begin}; the optimisers begin afresh.")
         masked = self.mask is not None
-        return records.Records(run.folder, self.generator, self.paths, masked=masked, pictures_every=how.pictures_every)
+        every = self.reports.pictures_every
+        return records.Records(run.folder, self.generator, self.paths, masked=masked, pictures_every=every)
 
     def write_weights(self, run: Run) -> None:
         """Write the paths and the reconstructor."""
@@ -287,14 +296,12 @@ class Work:
 
     def published(self) -> dict[str, Any]:
         """Return what WarpedGANSpace's programs call the arguments."""
-        given, paths = self.settings, self.paths
+        paths = self.paths
         warped = paths if isinstance(paths, WarpedPaths) else None
         # gammas that differ stand in the file only, which the published programs read where they think them learned
         listed = warped is not None and (warped.learn_gammas or bool((warped.log_gamma != warped.log_gamma[0]).any()))
-        return {
+        return published_values(self.settings) | {
             "gan_type": records.published_name(self.generator),
-            "z_truncation": given.prior.z_truncation,
-            "biggan_target_classes": list(given.prior.classes) or None,
             "stylegan2_resolution": self.generator.picture_shape[1],
             "shift_in_w_space": paths.space(self.generator) != "z",
             "num_support_sets": len(paths),
@@ -302,17 +309,7 @@ class Work:
             "learn_alphas": warped.learn_alphas if warped else None,
             "learn_gammas": listed if warped else None,
             "gamma": None if warped is None or listed else float(warped.log_gamma[0].exp()),
-            "support_set_lr": given.paths_lr,
             "reconstructor_type": {"lenet": "LeNet", "resnet": "ResNet"}[self.reconstructor.kind],
-            "min_shift_magnitude": given.min_magnitude,
-            "max_shift_magnitude": given.max_magnitude,
-            "reconstructor_lr": given.reconstructor_lr,
-            "max_iter": given.iterations,
-            "batch_size": given.batch,
-            "lambda_cls": given.lambda_cls,
-            "lambda_reg": given.lambda_reg,
-            "log_freq": given.log_every,
-            "ckp_freq": given.save_every,
             "tensorboard": True,
             "cuda": self.generator.device.type == "cuda",
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import cast
 
 from semanifold.app.actions.directions import closed_paths
@@ -18,9 +18,9 @@ from semanifold.paths.linear import LinearPaths, linear_paths
 from semanifold.paths.warped import INITS, Init, warped_paths
 from semanifold.paths.weight_methods import MOST_PATHS as MOST_WEIGHT_PATHS
 from semanifold.paths.weights import WeightPaths
-from semanifold.training.draws import Prior, usual_distance
+from semanifold.training.draws import check_prior, usual_distance
 from semanifold.training.presets import ALONG_RATE, ALONG_REACH, Preset
-from semanifold.training.step import TrainingSettings
+from semanifold.training.settings import ReconstructorSettings, TrainingSettings, with_options
 
 ONLY_WARPED = ("dipoles", "gamma", "fixed_gammas", "learn_alphas")
 ONLY_LEARNED = ("init", "shared", "step", "steps")
@@ -32,8 +32,7 @@ MOST_PAIRS = 1 << 20
 """Paths times dipoles; the largest published set has a tenth of it."""
 MOST_PATHS = 10_000
 """Paths of a set without support vectors."""
-MOST_DRAWS = 1_000_000
-ANY = Preset("any generator", space=None, dipoles=32, init="spread", differences=True)
+ANY = Preset("any generator", space=None, dipoles=32, init="spread", network=ReconstructorSettings(differences=True))
 
 
 def kind_of(asked: Kind, preset: Preset) -> str:
@@ -99,7 +98,7 @@ def make_paths(asked: Kind, generator: Generator, preset: Preset, seed: int, alo
     if kind in WEIGHT_KINDS:
         layers = asked.layer or ((preset.layer,) if preset.layer else ())
         basis = None if asked.basis is None else read_basis(asked, generator)
-        far = preset.max_magnitude if preset.norms else None
+        far = preset.training.max_magnitude if preset.norms else None
         return weight_paths_to_train(generator, kind, layers, k, seed, basis=basis, far=far)
     init = start_of(asked, preset)
     traced = {
@@ -150,33 +149,28 @@ def settings_of(
     generator: Generator,
     preset: Preset,
     space: str,
-    lambda_mask: float,
+    lambda_mask: float = 0.0,
     *,
     along: bool = False,
     in_weights: bool = False,
 ) -> TrainingSettings:
-    """Return the plain settings; magnitudes that nobody gave are a tenth to three tenths of the usual distance of codes.
+    """Return the settings: what was given, else the preset's.
 
-    Paths ``along`` directions with scales take twice the magnitudes and a smaller rate, where these are not given; paths in
-    weights take :data:`WEIGHT_MAGNITUDES`.
+    Magnitudes that nobody gave are a tenth to three tenths of the usual distance of codes. Paths ``along`` directions with scales
+    take twice the magnitudes and a smaller rate, where these are not given; paths in weights take :data:`WEIGHT_MAGNITUDES`.
     """
-    if training.pictures_every < 1 or training.test_draws < 1:
-        raise SemanifoldError("pictures-every and test-draws must be at least 1.")
-    if training.test_draws > MOST_DRAWS:
-        raise SemanifoldError(f"A test makes at most {MOST_DRAWS:,} pairs of pictures, but test-draws is {training.test_draws}.")
-    cut = preset.z_truncation if training.z_truncation is None else training.z_truncation
-    prior = Prior(space, cut, training.truncation, training.classes or preset.classes)
-    prior.check(generator)
-    shared = {field.name for field in fields(TrainingSettings)} & {field.name for field in fields(training)}
-    given = {name: getattr(training, name) for name in shared}
+    given, usual = vars(training), preset.training
+    prior = replace(with_options(usual.prior, given), space=space)
+    check_prior(prior, generator)
+    low, high = usual.min_magnitude, usual.max_magnitude
     if preset is ANY and None in (training.min_magnitude, training.max_magnitude):
-        usual = usual_distance(generator, prior)
-        preset = replace(preset, min_magnitude=round(0.1 * usual, 6), max_magnitude=round(0.3 * usual, 6))
+        distance = usual_distance(generator, prior)
+        low, high = round(0.1 * distance, 6), round(0.3 * distance, 6)
     if in_weights and not preset.norms:
         low, high = WEIGHT_MAGNITUDES
-        preset = replace(preset, min_magnitude=low, max_magnitude=high)
     if along:
-        low, high = (ALONG_REACH * value for value in (preset.min_magnitude, preset.max_magnitude))
-        preset = replace(preset, paths_lr=ALONG_RATE * preset.paths_lr, min_magnitude=low, max_magnitude=high)
-    given = {name: getattr(preset, name) if value is None else value for name, value in given.items()}
-    return TrainingSettings(**given, lambda_mask=lambda_mask, prior=prior, seed=training.draw_seed)
+        low, high = ALONG_REACH * low, ALONG_REACH * high
+        usual = replace(usual, paths_lr=ALONG_RATE * usual.paths_lr)
+    # in one step: each of two magnitudes alone may not fit the other's usual value
+    given = {"min_magnitude": low, "max_magnitude": high} | {name: value for name, value in given.items() if value is not None}
+    return replace(with_options(usual, given), lambda_mask=lambda_mask, prior=prior)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from semanifold.app.commands import early
 from semanifold.app.commands.arguments import GENERATOR, KIND, LAYERS, MAIN, PLACE, TRAINING, flat, option
@@ -12,6 +12,7 @@ from semanifold.app.commands.base import Command, Model, Output, code_words
 from semanifold.app.terminal import facts, say
 from semanifold.paths.kinds import WEIGHT_KINDS, check_kind
 from semanifold.training.presets import PRESETS, find_preset
+from semanifold.training.settings import ReconstructorSettings, ReportSettings, TrainingSettings, options_in
 
 GROWING = ("iterations",)
 """Arguments whose larger value goes on with a finished training."""
@@ -57,55 +58,25 @@ class Kind:
     steps: Annotated[int | None, option("N")] = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """How to train; what is left out comes from the preset (--presets lists them).
+def request_of(name: str, *records: type) -> type[Any]:
+    """Return a group of arguments: those settings of some records that the command takes (:class:`Setting`).
 
-    Attributes:
-        iterations: steps of the optimisers.
-        batch: samples per iteration, of all processes together.
-        accumulate: parts that a batch is worked through in, to save memory.
-        min_magnitude: smallest length of a step, in units of the latent space; of sets with scales twice the preset's.
-        max_magnitude: greatest length of a step, in the same units; of sets with scales twice the preset's.
-        reconstructor: lenet or resnet.
-        reconstructor_size: height and width that pictures are brought to before the reconstructor.
-        paths_lr: learning rate of the paths; of those that start along directions 0.15 times the preset's.
-        reconstructor_lr: learning rate of the reconstructor.
-        decay: last share of the iterations, in which both rates fall to 0.
-        lambda_cls: weight of naming the path.
-        lambda_reg: weight of measuring the magnitude.
-        precision: float32, or bf16 for the networks.
-        truncation: pull codes of w towards the mean: 1 leaves them, 0 gives the mean.
-        z_truncation: cut the coordinates of z to plus or minus this number.
-        classes: classes to draw from, for a class-conditional generator; all if left out.
-        log_every: iterations that one entry of the log is averaged over.
-        save_every: iterations between two checkpoints.
-        pictures_every: iterations between two sheets of pictures in TensorBoard.
-        test_draws: pairs of pictures of the final test.
-        draw_seed: number of the random draws of the training.
+    What is left out, and comes from the preset, is None.
     """
+    found = [each for record in records for each in options_in(record)]
+    made = []
+    for each in found:
+        given, empty = each.setting, each.default == ()  # of several values none are given
+        typed = option(given.word, name=given.typed, group=MAIN if given.main else None, text=each.help)
+        kind, default = (each.type | None, None) if given.preset and not empty else (each.type, each.default)
+        made.append((each.option, Annotated[kind, typed], field(default=default)))
+    return make_dataclass(name, made, namespace={"__module__": __name__}, frozen=True, kw_only=True)
 
-    iterations: Annotated[int | None, option("N", group=MAIN)] = None
-    batch: Annotated[int | None, option("N")] = None
-    accumulate: Annotated[int, option("N")] = 1
-    min_magnitude: Annotated[float | None, option("LENGTH")] = None
-    max_magnitude: Annotated[float | None, option("LENGTH")] = None
-    reconstructor: Annotated[str | None, option("NAME")] = None
-    reconstructor_size: Annotated[int | None, option("PIXELS")] = None
-    paths_lr: Annotated[float | None, option("RATE")] = None
-    reconstructor_lr: Annotated[float | None, option("RATE")] = None
-    decay: Annotated[float | None, option("SHARE")] = None
-    lambda_cls: Annotated[float, option("X")] = 1.0
-    lambda_reg: Annotated[float | None, option("X")] = None
-    precision: Literal["float32", "bf16"] = "float32"
-    truncation: Annotated[float, option("PSI")] = 1.0
-    z_truncation: Annotated[float | None, option("T")] = None
-    classes: Annotated[tuple[int, ...], option("N ...", name="--class")] = ()
-    log_every: Annotated[int, option("N")] = 10
-    save_every: Annotated[int | None, option("N")] = None
-    pictures_every: Annotated[int, option("N")] = 500
-    test_draws: Annotated[int, option("N")] = 1024
-    draw_seed: Annotated[int, option("N")] = 0
+
+if TYPE_CHECKING:
+    from types import SimpleNamespace as Training  # its fields are read from the records
+else:
+    Training = request_of("Training", TrainingSettings, ReconstructorSettings, ReportSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,8 +148,8 @@ def list_presets() -> None:
     """Print the presets with what they set."""
     where = ("dipoles", "init", "space")
     how = ("batch", "iterations", "min_magnitude", "max_magnitude", "reconstructor")
-    facts(presets={name: asdict(preset) for name, preset in PRESETS.items()})
+    facts(presets={name: preset.values() for name, preset in PRESETS.items()})
     for name, preset in PRESETS.items():
         names = ("paths", "k", *(("layer",) if preset.paths in WEIGHT_KINDS else where), *how)
         say(f"{name:<16} {preset.about}")
-        say(" " * 17 + ", ".join(f"{key.replace('_', ' ')} {getattr(preset, key)}" for key in names))
+        say(" " * 17 + ", ".join(f"{key.replace('_', ' ')} {preset.values()[key]}" for key in names))
