@@ -1,6 +1,7 @@
 """Pictures, films and plots: right size, right content, whole or not at all."""
 
 import builtins
+import os
 import subprocess
 from pathlib import Path
 
@@ -116,6 +117,20 @@ def test_a_film_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"ffmpeg could not write a\.mp4: no reason given"):
         media.save_mp4(media.to_uint8(film()), tmp_path / "a.mp4")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in for ffmpeg is a shell script")
+def test_half_a_film_is_not_kept_and_the_first_reason_is_told(tmp_path, monkeypatch):
+    (tmp_path / "ffmpeg").write_text(
+        "#!/bin/sh\nfor last; do :; done; cat >/dev/null; echo half >${last#file:}\n"
+        "printf 'No space left on device\\nNothing was written\\n' >&2; exit 28\n"
+    )
+    (tmp_path / "ffmpeg").chmod(0o755)
+    monkeypatch.setattr("imageio_ffmpeg.get_ffmpeg_exe", lambda: str(tmp_path / "ffmpeg"))
+    (tmp_path / "films").mkdir()
+    with pytest.raises(OSError, match="No space left"):
+        media.save_mp4(media.to_uint8(film()), tmp_path / "films" / "a.mp4")
+    assert not list((tmp_path / "films").iterdir())
 
 
 def test_filmstrip_begins_with_the_mask_and_ends_with_the_last_frame():

@@ -224,6 +224,15 @@ def test_hostile_archives(server: Server, tmp_path: Path, monkeypatch: pytest.Mo
     assert not zoo.here("mine")
 
 
+def test_the_filter_of_python_stands_behind_our_own_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo, "_check", lambda info: None)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "a.tar").write_bytes(archive(("../w.pt", b"x")))
+    with pytest.raises(SemanifoldError, match="cannot be unpacked"):
+        zoo.extract(tmp_path / "a.tar", tmp_path / "in", ("w.pt",))
+    assert not (tmp_path / "w.pt").exists()
+
+
 @pytest.mark.parametrize("pinned", [True, False])
 def test_a_cut_connection_resumes(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pinned: bool) -> None:
     add(server, monkeypatch, bytes(range(256)) * 40, pinned=pinned)

@@ -163,7 +163,10 @@ def order(n: int, *, ping_pong: bool) -> list[int]:
 
 
 def _ffmpeg(frames: Frames, path: str | os.PathLike[str], fps: float, size: int, output: list[str], shown: list[int]) -> Path:
-    """Feed enlarged frames in an order to the bundled ffmpeg; both sides are made even."""
+    """Feed enlarged frames in an order to the bundled ffmpeg; both sides are made even.
+
+    Our own: ``imageio_ffmpeg.write_frames`` does not ask how ffmpeg ended, so that half a film on a full disk passes for a whole.
+    """
     if not 0.1 <= fps <= 240:
         raise SemanifoldError(f"fps is the number of frames per second, between 0.1 and 240, but it is {fps}.")
     if not 2 <= size <= 8192:
@@ -197,7 +200,7 @@ def _ffmpeg(frames: Frames, path: str | os.PathLike[str], fps: float, size: int,
                 raise
             words = process.stderr.read().decode(errors="replace").strip()
         if process.returncode != 0:
-            raise OSError(f"ffmpeg could not write {Path(path).name}: {(words or 'no reason given').splitlines()[-1]}")
+            raise OSError(f"ffmpeg could not write {Path(path).name}: {(words or 'no reason given').splitlines()[0]}")
     return Path(path)
 
 

@@ -423,6 +423,8 @@ def test_the_page_needs_nothing_else_and_names_cannot_break_it():
     assert data["gifs"]["0"].startswith("data:image/gif;base64,")
     assert np.allclose(data["groups"][0]["slope"], scores.slope, atol=1e-4)
     assert text.count("<polyline") == 2 * 2, "a line a code and one for the mean, on every card"
+    assert text.count('stroke-width="2.4"') == 2, "the mean is thick"
+    assert "&lt;/script&gt;&lt;b&gt;smile&lt;/b&gt; +" in text
 
 
 def test_a_ranking_without_names_says_so():
@@ -434,7 +436,7 @@ def test_a_ranking_without_names_says_so():
 
 def test_a_curve_stays_in_its_frame_and_skips_gaps():
     drawn = curve(np.array([[-3, 0.2, np.nan, 0.5, 9]]), Attribute("a"))
-    points = [tuple(map(float, pair.split(","))) for pair in re.findall(r'points="(.*?)"', drawn)[0].split()]
+    points = [tuple(map(float, pair.split(","))) for pair in drawn.lines[0].split()]
     assert len(points) == 4
     assert all(0 <= x <= 92 and 0 <= y <= 58 for x, y in points)
     assert all(y > after for (_, y), (_, after) in pairwise(points)), "a rising value falls on the page"
@@ -468,11 +470,9 @@ def test_json_and_csv_keep_gaps_as_gaps(tmp_path):
 
 def test_the_mean_curve_lies_where_its_values_are():
     values = np.tile(np.linspace(0, 1, 211), (2, 1))  # 0.4 apart, coordinates go through 21.2, 51.2, ...
-    text = curve(values, Attribute("smile"))
-    lines = re.findall(r'points="([^"]+)"', text)
+    lines = curve(values, Attribute("smile")).lines
     assert len(lines) == 3
     assert len(set(lines)) == 1, "two equal codes and their mean"
-    assert text.count('stroke-width="2.4"') == 1
 
 
 # ------------------------------------------------------------------------------------------------------------- the ranges

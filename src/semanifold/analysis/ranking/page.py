@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import html
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from semanifold.analysis.attributes.base import Attribute
 from semanifold.analysis.ranking.measures import Measures, mean_evenness
@@ -17,10 +17,8 @@ from semanifold.analysis.ranking.reports import Group
 from semanifold.analysis.ranking.scores import Array, Scores, mean
 from semanifold.core.errors import shown
 from semanifold.edits.base import WEIGHTS
-from semanifold.storage.files import read_bytes
 from semanifold.worlds.faces.changes import CHANGES
 
-TEMPLATE = Path(__file__).with_name("page.html")
 SHOWN = 4
 """Attributes on a card."""
 
@@ -64,23 +62,22 @@ def page(
         f"{'weights' if facts.get('space') == WEIGHTS else 'code'}; {len(measures.attributes)} attributes read "
         f"from each of the {len(measures.t)} frames of a path."
     )
-    filled = {
-        "title": text_of(title),
-        "summary": text_of(summary),
-        "cards": cards(measures, everything, found, gifs),
-        "mask": text_of(measures.mask),
-        "level": f"{level:.3g}",
-        "data": json.dumps(data).replace("<", "\\u003c"),
-    }
-    text = read_bytes(TEMPLATE).decode()
-    before, *pieces = text.split("{{")
-    parts = [piece.split("}}", 1) for piece in pieces]
-    return before + "".join(filled[key] + rest for key, rest in parts)
+    return _template().render(
+        title=title,
+        summary=summary,
+        cards=cards(measures, everything, found, gifs),
+        mask=measures.mask,
+        level=level,
+        data=data,
+    )
 
 
-def text_of(text: str) -> str:
-    """Return a text as HTML that shows it and nothing else: no markup, no control or right-to-left characters."""
-    return html.escape(shown(text, 1000))
+@cache
+def _template() -> Template:
+    """Return the page before it is filled; texts in it show themselves and nothing else: no markup, no control characters."""
+    made = Environment(loader=PackageLoader("semanifold.analysis.ranking", "."), autoescape=True, undefined=StrictUndefined)
+    made.filters["shown"] = lambda text: shown(str(text), 1000)
+    return made.get_template("page.html")
 
 
 def _scores(scores: Scores) -> dict[str, Any]:
@@ -92,34 +89,58 @@ def _numbers(row: Array) -> list[float | None]:
     return [None if np.isnan(v) else round(float(v), 4) for v in row]
 
 
-def cards(measures: Measures, scores: Scores, found: Mapping[int, str], gifs: Mapping[int, bytes]) -> str:
-    """Return a card for every path that deserves a name: its film, what it changes most, and the curve of the attribute."""
-    if not found:
-        return (
-            "<section><h2>No path has earned a name</h2><p>None changes one attribute clearly more than all others, and evenly; "
-            "the tables below show what the paths do.</p></section>"
-        )
+@dataclass(frozen=True)
+class Curve:
+    """An attribute along a path, in the coordinates of a drawing 92 wide and 58 high.
+
+    Attributes:
+        attribute: name.
+        low: value at the bottom of the frame.
+        high: value at its top.
+        lines: ``x,y x,y ...`` of every code, and of their mean at the end; none if no value is known.
+    """
+
+    attribute: str
+    low: float
+    high: float
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the page shows of a path that deserves a name.
+
+    Attributes:
+        path: its number.
+        name: its name.
+        film: whether there is one.
+        numbers: its scores in words.
+        curve: its attribute.
+        changes: names and changes, from one end to the other, of the steepest attributes.
+    """
+
+    path: int
+    name: str
+    film: bool
+    numbers: str
+    curve: Curve
+    changes: tuple[tuple[str, float], ...]
+
+
+def cards(measures: Measures, scores: Scores, found: Mapping[int, str], gifs: Mapping[int, bytes]) -> list[Card]:
+    """Return a card for every path that deserves a name, the plainest first."""
     names = [attribute.name for attribute in measures.attributes]
     made, even = [], mean_evenness(measures)
     for k, name in prominence(found, measures, scores):
         i, column = measures.paths.index(k), names.index(name[:-2])
-        image = f'<img data-gif="{k}" alt="{text_of(name)}">' if k in gifs else ""
         numbers = f"path {k} · Pearson {scores.pearson[i, column]:+.2f} · share {scores.share[i, column]:.0%}"
         if even is not None and not np.isnan(even[i]):
             numbers += f" · evenness {even[i]:.2f}"
         if (old := measures.names[i]) not in (name, f"path {k}"):
             numbers += f" · was {old}"
-        made.append(
-            f'<div class="card">{image}<div class="text"><h3>{text_of(name)}</h3>'
-            f"{curve(measures.values[:, i, :, column], measures.attributes[column])}"
-            f"<small>{text_of(numbers)}</small>{bars(scores, i, names)}</div></div>"
-        )
-    words = (
-        "Each changes one attribute clearly more than any other, and evenly. The curve is this attribute along the path, a thin "
-        "line for every code; the bars show the largest changes from one end to the other, as a share of the attribute's range. "
-        "Evenness is the smallest over the largest change of the picture from one frame to the next."
-    )
-    return f'<section><h2>Paths with a name</h2><p>{words}</p><div class="cards">{"".join(made)}</div></section>'
+        drawn = curve(measures.values[:, i, :, column], measures.attributes[column])
+        made.append(Card(k, name, k in gifs, numbers, drawn, steepest(scores, i, names)))
+    return made
 
 
 def prominence(found: Mapping[int, str], measures: Measures, scores: Scores) -> list[tuple[int, str]]:
@@ -138,37 +159,27 @@ def prominence(found: Mapping[int, str], measures: Measures, scores: Scores) -> 
     return sorted(found.items(), key=plainness, reverse=True)
 
 
-def curve(values: Array, attribute: Attribute) -> str:
-    """Return a small drawing of an attribute along a path: a thin line a code and a thick one for the mean ``[codes, T]``.
+def curve(values: Array, attribute: Attribute) -> Curve:
+    """Return a small drawing of an attribute along a path: a line per code and one for the mean ``[codes, T]``.
 
     The frame is the attribute's range, extended where the values leave it.
     """
     known = values[~np.isnan(values)]
     low, high = min(attribute.low, *known, attribute.high), max(attribute.low, *known, attribute.high)
     rows = [*values, mean(values)] if len(known) else []
-    lines = []
-    for row in rows:
-        points = [
+    lines = (
+        " ".join(
             f"{4 + 84 * j / max(len(row) - 1, 1):.1f},{53 - 48 * (v - low) / (high - low):.1f}"
             for j, v in enumerate(row)
             if not np.isnan(v)
-        ]
-        lines.append(f'<polyline fill="none" stroke="#c9c9d2" stroke-width="1.2" points="{" ".join(points)}"/>')
-    if lines:
-        lines[-1] = lines[-1].replace('"#c9c9d2" stroke-width="1.2"', '"rgb(255,122,26)" stroke-width="2.4"')
-    return (
-        f'<svg viewBox="0 0 92 58" role="img"><title>{text_of(attribute.name)} over t, from {low:.3g} to {high:.3g}</title>'
-        f'<path d="M46 4V54" stroke="#dcdce2" stroke-dasharray="2 3"/>{"".join(lines)}</svg>'
+        )
+        for row in rows
     )
+    return Curve(attribute.name, low, high, tuple(lines))
 
 
-def bars(scores: Scores, path: int, names: Sequence[str]) -> str:
-    """Return the changes of the steepest attributes along a path as bars to either side of 0."""
+def steepest(scores: Scores, path: int, names: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """Return the names of the steepest attributes along a path, and how much each changes from one end to the other."""
     change = np.nan_to_num(scores.change[path])
-    rows = []
-    for j in np.argsort(-np.nan_to_num(np.abs(scores.slope[path])), kind="stable")[:SHOWN]:
-        width = min(abs(change[j]), 1) * 50
-        left, colour = (50, "rgb(var(--up))") if change[j] > 0 else (50 - width, "rgb(var(--down))")
-        bar = f'<div class="bar"><i style="left:{left:.1f}%;width:{width:.1f}%;background:{colour}"></i></div>'
-        rows.append(f"<span>{text_of(names[int(j)])}</span>{bar}<span>{change[j]:+.0%}</span>")
-    return f'<div class="bars">{"".join(rows)}</div>'
+    best = np.argsort(-np.nan_to_num(np.abs(scores.slope[path])), kind="stable")[:SHOWN]
+    return tuple((names[int(j)], float(change[j])) for j in best)
