@@ -12,6 +12,7 @@ from semanifold.generators.base import Generator
 from semanifold.generators.wrapped import wrap
 from semanifold.images.masks import box
 from semanifold.manifolds import local_directions
+from semanifold.manifolds.coordinates import Coordinates
 from semanifold.manifolds.layout import layout_of
 from semanifold.manifolds.metric import Metric, metric_of, preconditioner
 from semanifold.manifolds.settings import ManifoldSettings
@@ -131,3 +132,17 @@ def test_changes_are_means_over_the_pixels_of_each_side() -> None:
     assert float(found.outside[0]) == pytest.approx(0.25, rel=1e-3)
     assert float(found.gains[0]) == pytest.approx(1 / (0.25 + 0.01), rel=1e-3)
     torch.testing.assert_close(found.grams[:, :2, :2].sum((1, 2)).float(), torch.tensor([1.0, 0.25]), rtol=1e-3, atol=1e-5)
+
+
+def test_public_vectors_are_of_unit_length_and_steps_are_in_the_coordinates() -> None:
+    """Coordinates that stretch by 3: steps of length 1 there are codes of length 3, and changes are per unit there."""
+    world = SmallWorld(torch.float64)
+    seed = Latents(world.sample([4]).values.double(), "z")
+    plain = local_directions(world, seed, MASK, 3)
+    found = local_directions(world, seed, MASK, 3, coordinates=Coordinates(within=3 * torch.eye(6).double()))
+    for each in (found.vectors, found.steps):
+        torch.testing.assert_close(each.norm(dim=1), torch.ones(3).double())
+    torch.testing.assert_close(found.inside, 9 * plain.inside, rtol=1e-4, atol=0)
+    torch.testing.assert_close(found.outside, 9 * plain.outside, rtol=1e-4, atol=0)
+    torch.testing.assert_close((found.vectors * plain.vectors).sum(1).abs(), torch.ones(3).double())
+    assert len(local_directions(world, seed, MASK, 1)) == 1

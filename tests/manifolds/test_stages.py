@@ -1,5 +1,7 @@
 """A search that is asked for one step after the other."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from support.small_world import SmallWorld
@@ -9,6 +11,8 @@ from semanifold.core.latents import Latents
 from semanifold.core.solutions import Result
 from semanifold.images.masks import box
 from semanifold.manifolds import ManifoldSettings, discover_manifold, search
+from semanifold.manifolds.layout import layout_of
+from semanifold.manifolds.stages import CAUTIOUS, COARSE_STEPS, MOST_LEAK, MOST_SHRINKS, SHRINK, Search
 
 LOWER = box(0, 0.5, 1, 1)
 QUICK = ManifoldSettings(space="z", frames=9, steps=30)
@@ -58,3 +62,101 @@ def test_a_search_that_makes_no_sense_is_refused_before_its_first_step() -> None
     world = SmallWorld()
     with pytest.raises(SemanifoldError):
         search(world, world.sample([4]), "no-such-region", QUICK)
+
+
+def prepared(**changes: object) -> Search:
+    world = SmallWorld()
+    return Search.prepare(world, world.sample([4]), LOWER, replace(QUICK, **changes), None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("frames", "few"), [(5, 5), (9, 5), (15, 5), (19, 7), (24, 9), (61, 21), (4, 4)])
+def test_the_first_stage_has_a_third_of_the_frames_one_of_them_in_the_middle(frames: int, few: int) -> None:
+    first, last = prepared(frames=frames, steps=50).stages()
+    assert (first.frames, last.frames) == (few, frames)
+    assert (first.steps, last.steps) == (round(COARSE_STEPS * 50), 50 - round(COARSE_STEPS * 50))
+    whole, _ = prepared(frames=frames, coarse=False).stages()
+    assert (whole.frames, whole.size) == (frames, None)
+
+
+def test_stages_of_the_papers_objective_share_the_steps_that_are_left() -> None:
+    stages = prepared(objective="paper", steps=100, frames=9).stages()
+    assert [stage.steps for stage in stages] == [40, 30, 30]
+    assert [stage.frames for stage in stages] == [9, 9, 9]
+    assert [stage.width for stage in stages] == sorted((stage.width for stage in stages), reverse=True)
+    assert prepared(steps=1).most_steps(next(prepared(steps=1).run(None))[0]) == 2, "every stage takes a step at least"
+
+
+@pytest.mark.parametrize(("strength", "restarts"), [(0.2, 0), (0.4, 0), (0.41, 1), (1.0, 1), (1.01, 2), (2.5, 2), (2.51, 3)])
+def test_a_search_begins_anew_until_its_strength_is_that_of_caution(strength: float, restarts: int) -> None:
+    assert prepared(strength=strength).restarts == restarts
+    assert strength * CAUTIOUS**restarts <= 0.4 + 1e-9
+
+
+def test_units_cancel_those_of_the_distance_and_of_the_latent_space() -> None:
+    """The value does not change when distances and c, or lengths and sigma, are measured in other units; the paper's does."""
+    search = prepared()
+    stage = search.stages()[-1]
+    free = 0.1 * torch.randn(7, 6, generator=torch.Generator().manual_seed(0))
+    one = search.objective(stage, 0.02, 0.3, 4.0)
+    other = replace(one, parts=lambda x: tuple(10 * d for d in one.parts(x)))  # type: ignore[arg-type]
+    larger = search.objective(stage, 0.2, 0.3, 4.0)
+    other = replace(other, offset=larger.offset, width=larger.width, image_unit=larger.image_unit)
+    assert other(free).value == pytest.approx(one(free).value, rel=1e-4)
+    springs = [search.objective(stage, 0.02, scale * 0.3, 4.0)(scale * free).terms["spring"] for scale in (1, 10)]
+    assert springs[1] == pytest.approx(springs[0], rel=1e-4)
+    assert (one.image_unit, one.spring_unit, one.width) == pytest.approx((0.02, 0.09, 0.1 * 0.02))
+    coarse = search.objective(replace(stage, frames=5), 0.02, 0.3, 4.0)
+    assert coarse.sigma == pytest.approx(0.6)
+    plain = prepared(objective="paper").objective(stage, 0.02, 0.3, 4.0)
+    assert (plain.image_unit, plain.spring_unit) == (1, 1)
+
+
+def test_a_stage_begins_with_a_weight_at_which_the_leak_is_a_tenth_of_the_cost_of_standing_still() -> None:
+    search = prepared(outside=1e6)
+    free = 0.3 * torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
+    descent, weight, pictures = search.begin(0, 0.02, 0.3, free)
+    terms = descent.at.terms
+    assert weight * terms["outside"] == pytest.approx(MOST_LEAK * terms["inside"])
+    assert weight < 1e6
+    assert descent.at.value == pytest.approx(search.objective(search.stages()[0], 0.02, 0.3, weight)(free).value)
+    assert pictures == 6, "evaluated once more"
+    little = prepared(outside=0.5 * weight)
+    assert little.begin(0, 0.02, 0.3, free)[1:] == (0.5 * weight, 3)
+    assert prepared(outside=1e6, objective="paper", steps=9).begin(0, 0.02, 0.3, free[:1].expand(7, -1).clone())[1] == 1e6
+
+
+def test_what_asks_too_much_begins_anew_with_less_and_then_shrinks_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("semanifold.manifolds.stages.LEAK", 0.0)  # everything leaks too much
+    search = prepared(steps=10)
+    stages, last, seen = search.stages(), None, []
+    for standing, _ in search.run(None):
+        if last is None or standing.shrunk != last.shrunk:
+            seen.append((standing, last))
+        last = standing
+    assert [standing.shrunk for standing, _ in seen] == list(range(1 + search.restarts + MOST_SHRINKS))
+    first, anew = seen[0][0], seen[1]
+    assert anew[0].offset == pytest.approx(CAUTIOUS * first.offset)
+    assert anew[0].evaluations > anew[1].evaluations >= first.evaluations, "all that was made counts"
+    for standing, left in seen[2:]:
+        before = left
+        assert (standing.offset, standing.sigma) == pytest.approx((SHRINK * before.offset, SHRINK**0.5 * before.sigma))
+        objective = search.objective(stages[0], before.offset, before.sigma, before.outside)
+        while before.within < stages[0].steps and not search.settled(before, objective):
+            before = search.step(before, objective)
+        torch.testing.assert_close(standing.descent.x, SHRINK**0.5 * before.best)
+        assert (standing.stage, standing.within, standing.step) == (0, 0, before.step)
+    assert search.most_steps(last) == sum(stage.steps for stage in stages) + 3 * stages[0].steps
+    given = prepared(offset=0.01, steps=10)
+    assert {standing.shrunk for standing, _ in given.run(None)} == {0}, "a c that a person gave is kept"
+
+
+def test_it_settles_when_five_steps_gain_less_than_the_tolerance_per_frame() -> None:
+    search = prepared(tolerance=0.01)
+    standing, _ = next(search.run(None))
+    objective = search.objective(search.stages()[0], standing.offset, standing.sigma, standing.outside)
+    frames = len(standing.best)
+    assert frames == len(layout_of(search.settings, search.stages()[0].frames).free)
+    for gain, settled in ((0.011, False), (0.009, True)):
+        values = tuple(7 - gain * frames * step / 5 for step in range(6))
+        assert search.settled(replace(standing, recent=values), objective) is settled
+    assert not search.settled(replace(standing, recent=values[:5]), objective), "not before five steps"

@@ -53,5 +53,6 @@ def test_mistakes() -> None:
     paths = LinearPaths("id", 3, (32,), PathSetInfo())
     with pytest.raises(SemanifoldError, match="at least 2"):
         bending(paths, codes(1))
+    assert bending(paths, codes(2)).field.tolist() == pytest.approx([1, 1, 1])
     with pytest.raises(SemanifoldError, match=r"\(32,\).*\(31,\)"):
         bending(paths, codes(3, 31))

@@ -1,0 +1,132 @@
+"""What every generator inherits: how codes are drawn, which spaces are usual, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.latents import Latents
+from semanifold.generators.base import UNKNOWN, Generator, as_latents, origin
+
+
+class Small(Generator):
+    """One number per pixel, of any spaces and classes."""
+
+    name = "small"
+    picture_shape = (3, 2, 2)
+
+    def __init__(self, *spaces: str, classes: int = 0) -> None:
+        super().__init__()
+        self.spaces = dict.fromkeys(spaces or ("z",), (4,))
+        self.classes = classes
+        self.register_buffer("one", torch.ones(1))
+        self.freeze()
+
+    def images(self, latents: Latents, *, size: int | None = None) -> Tensor:
+        self.check(latents)
+        return latents.values.reshape(-1, 1, 2, 2).expand(-1, 3, -1, -1)
+
+
+class Uneven(Small):
+    """Draws its codes in a way of its own."""
+
+    def draw(self, seed: int) -> Tensor:
+        return torch.full((4,), float(seed))
+
+
+def test_codes_are_normal_unless_a_leaf_draws_others() -> None:
+    assert Small().is_normal
+    assert not Uneven().is_normal
+    assert Uneven().sample([2]).values.tolist() == [[2.0] * 4]
+    codes = Small().sample(range(2000)).values
+    assert float(codes.std()) == pytest.approx(1, abs=0.03)
+    assert float(codes.mean()) == pytest.approx(0, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("spaces", "first", "path", "search"),
+    [
+        (("z",), "z", "z", "z"),
+        (("z", "w"), "z", "w", "z"),
+        (("z", "w", "w+"), "z", "w", "w+"),
+        (("factors", "z"), "factors", "factors", "factors"),
+    ],
+)
+def test_usual_spaces(spaces: tuple[str, ...], first: str, path: str, search: str) -> None:
+    generator = Small(*spaces)
+    assert (generator.first_space, generator.path_space, generator.search_space) == (first, path, search)
+
+
+def test_one_value_that_is_not_finite_is_refused() -> None:
+    values = torch.zeros(2, 4)
+    for bad in (float("nan"), float("inf")):
+        values[1, 2] = bad
+        with pytest.raises(SemanifoldError, match="NaN or infinite"):
+            Small().images(Latents(values, "z"))
+
+
+def test_others_like_a_code_are_of_its_class_or_of_all_in_turn() -> None:
+    generator = Small(classes=3)
+    of_one = generator.sample_like(generator.sample([1, 2], labels=[2, 0]), [5, 6])
+    assert of_one.labels is not None
+    assert of_one.labels.argmax(1).tolist() == [2, 2]
+    in_turn = generator.sample_like(Latents(torch.zeros(1, 4), "z"), range(5))
+    assert in_turn.labels is not None
+    assert in_turn.labels.argmax(1).tolist() == [0, 1, 2, 0, 1]
+    assert Small().sample_like(Small().sample([1]), [3]).labels is None
+    torch.testing.assert_close(of_one.values, generator.sample([5, 6], labels=0).values)
+
+
+def test_labels_are_numbers_of_classes_or_weights() -> None:
+    generator = Small(classes=3)
+    for labels in (1, [1, 1], torch.tensor(1), torch.tensor([1, 1]), [[0.0, 1.0, 0.0]] * 2):
+        found = generator.sample([0, 1], labels=labels).labels  # type: ignore[arg-type]
+        assert found is not None
+        assert found.tolist() == [[0, 1, 0]] * 2
+    for labels in (3, -1, [0, 3], [0], True, 0.5, [True, False], [[1.0, 0.0]] * 2, "cat", None):
+        with pytest.raises(SemanifoldError):
+            generator.sample([0, 1], labels=labels)  # type: ignore[arg-type]
+    with pytest.raises(SemanifoldError, match="not class-conditional"):
+        Small().sample([0], labels=0)
+
+
+def test_codes_come_as_they_are_or_as_seeds() -> None:
+    generator = Small("z", "w")
+    codes = generator.sample([4])
+    assert as_latents(codes, generator) is codes
+    assert as_latents(codes, None) is codes
+    assert as_latents(Latents(codes.values.double(), "z"), generator).values.dtype == torch.float32
+    torch.testing.assert_close(as_latents(4, generator).values, codes.values)
+    assert as_latents([4, 5], generator).values.shape == (2, 4)
+    with pytest.raises(SemanifoldError, match="give generator="):
+        as_latents(4, None)
+    with pytest.raises(SemanifoldError, match="in which space"):
+        as_latents(torch.zeros(1, 4), generator)  # type: ignore[arg-type]
+    with pytest.raises(SemanifoldError, match="A generator is expected"):
+        as_latents(4, "faces")  # type: ignore[arg-type]
+    assert (origin(UNKNOWN), origin("small")) == ("another generator", "small")
+
+
+def test_what_a_small_generator_cannot_do_is_said() -> None:
+    generator, codes = Small(), Small().sample([0, 1])
+    assert not generator.truncates
+    for ask in (
+        lambda: generator.truncate(codes, 0.5),
+        lambda: generator.mix(codes, codes, (0, 1)),
+        lambda: generator.channel_index("0_1"),
+        lambda: generator.channel_name(0),
+        lambda: generator.check_space("w"),
+        lambda: generator.check(Latents(torch.zeros(1, 5), "z")),
+        lambda: generator.check(Latents(torch.zeros(1, 4).double(), "z")),
+        lambda: generator.check(Latents(torch.zeros(0, 4), "z")),
+        lambda: generator.images(torch.zeros(1, 4)),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(SemanifoldError):
+            ask()
+    with torch.no_grad():
+        generator.check_differentiable(codes)
+    generator.images = lambda latents, **_: Small.images(generator, latents).detach()  # type: ignore[method-assign]
+    with pytest.raises(SemanifoldError, match="cannot be differentiated"):
+        generator.check_differentiable(codes)
