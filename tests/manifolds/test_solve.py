@@ -114,6 +114,11 @@ def test_the_strength_scales_the_offset_that_is_chosen_and_leaves_a_given_one() 
     assert torch.equal(given[0].value.offsets, given[1].value.offsets)
 
 
+def test_springs_longer_than_the_path_join_nothing() -> None:
+    """The first stage has fewer frames than all: springs over eight frames come in with the second."""
+    assert found(springs={1: 0.02, 8: 0.02}, steps=6).result is Result.STEPS
+
+
 def test_several_offsets_give_one_solution_each() -> None:
     world = SmallWorld()
     solutions = discover_manifolds(world, world.sample([4]), LOWER, [0.005, 0.02], replace(QUICK, schedule="out", steps=20))

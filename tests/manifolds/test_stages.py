@@ -12,6 +12,7 @@ from semanifold.core.solutions import Result
 from semanifold.images.masks import box
 from semanifold.manifolds import ManifoldSettings, discover_manifold, search
 from semanifold.manifolds.layout import layout_of
+from semanifold.manifolds.metric import preconditioner
 from semanifold.manifolds.stages import CAUTIOUS, COARSE_STEPS, MOST_LEAK, MOST_SHRINKS, SHRINK, Search
 
 LOWER = box(0, 0.5, 1, 1)
@@ -160,3 +161,20 @@ def test_it_settles_when_five_steps_gain_less_than_the_tolerance_per_frame() -> 
         values = tuple(7 - gain * frames * step / 5 for step in range(6))
         assert search.settled(replace(standing, recent=values), objective) is settled
     assert not search.settled(replace(standing, recent=values[:5]), objective), "not before five steps"
+    for _ in range(8):
+        standing = search.step(standing, objective)
+    assert len(standing.recent) == 6
+    assert standing.recent[-1] == standing.descent.at.value
+
+
+def test_the_preconditioner_has_the_scales_of_the_objective() -> None:
+    search = prepared(alpha=0.7)
+    standing, _ = next(search.run(None))
+    objective = search.objective(search.stages()[0], 0.02, 0.3, standing.outside)
+    apply = search.precondition(standing.metric, objective)
+    assert apply is not None
+    assert standing.metric is not None
+    wanted = preconditioner(standing.metric, objective.layout, 0.7 / 0.02, 1 / objective.sigma**2)
+    gradient = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(apply(gradient), wanted(gradient))
+    assert search.precondition(None, objective) is None

@@ -75,6 +75,8 @@ def test_axes_reach_c_after_one_unit_on_the_cleaner_side() -> None:
     torch.testing.assert_close(turned.axes[0], -found.axes[0], rtol=0.03, atol=2e-3)
     torch.testing.assert_close(turned.axes[1], found.axes[1])
     assert (found.offset, found.metric is not None) == (0.02, True)
+    mirrored = start_of(world(lambda z: leaking(-z)))
+    torch.testing.assert_close(mirrored.axes, -found.axes, rtol=0.03, atol=4e-3)
 
 
 def test_a_later_direction_begins_there_and_bars_the_earlier_ones() -> None:
@@ -111,7 +113,10 @@ def test_c_and_sigma_are_chosen_from_the_generator() -> None:
     assert usual == pytest.approx(float(((others[:, 0] ** 2 + others[:, 1] ** 2 / 4) / 2).median()))
     wide = strangers(generator, seed, parts, PLAN, None, Coordinates(within=2 * torch.eye(3)))
     assert wide == (pytest.approx(apart / 2), pytest.approx(usual))
-    assert strangers(generator, seed, parts, replace(PLAN, seed=50), None, PLAIN) != (apart, usual)
+    later = generator.sample(range(1_000_050, 1_000_050 + STRANGERS)).values
+    assert strangers(generator, seed, parts, replace(PLAN, seed=50), None, PLAIN)[0] == pytest.approx(
+        float(later.norm(dim=1).median())
+    )
     found = start_of(generator, offset=None, strength=0.1)
     assert found.offset == pytest.approx(0.1 * SHARE * usual)
     line = starting_offsets(layout_of(PLAN, 9), found.axes, PLAN)
@@ -176,11 +181,11 @@ def test_at_constant_distance_it_is_a_circle_around_the_seed(closed: bool, angle
 
 
 def test_spacing_is_that_of_the_lowest_order_over_its_order() -> None:
-    line = torch.arange(6.0)[:, None] ** 2 * FIRST
+    line = torch.arange(6.0)[:, None] ** 3 * FIRST
     springs = ManifoldSettings(frames=6, schedule="out", springs={3: 0.1, 2: 0.1})
-    assert mean_spacing(line, layout_of(springs, 6)) == pytest.approx(((4 + 8 + 12 + 16) / 4) / 2)
+    assert mean_spacing(line, layout_of(springs, 6)) == pytest.approx((8 + 26 + 56 + 98) / 4 / 2)
     loose = ManifoldSettings(frames=6, schedule="out", springs={1: 0.0})
-    assert mean_spacing(line, layout_of(loose, 6)) == pytest.approx(25 / 6)
+    assert mean_spacing(line, layout_of(loose, 6)) == pytest.approx(125 / 6)
 
 
 def test_the_published_start_lies_on_one_short_line_through_the_seed() -> None:
@@ -249,6 +254,12 @@ def test_missing_length_goes_around_a_circle_in_a_plane_that_is_quiet() -> None:
     assert torch.linalg.matrix_rank(bent - line, rtol=1e-4) == 2
     # with nine frames two thirds of a turn, which is rounded to one: the circle is closed
     torch.testing.assert_close(bent[-1] - line[-1], bent[0], rtol=0, atol=1e-5)
+    # with 25 frames two turns
+    many = replace(settings, frames=25)
+    longer = torch.linspace(0, 1, 25)[:, None] * known[0]
+    twice, _ = fitted_offsets(generator, seed, parts, layout_of(many, 25), longer, start, many, None)
+    torch.testing.assert_close(twice[-1] - longer[-1], twice[0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(twice[12] - longer[12], twice[0], rtol=0, atol=1e-5)
     # half as many frames are twice as far apart
     coarse, _ = fitted_offsets(generator, seed, parts, layout_of(settings, 5), line[::2].clone(), start, settings, None)
     torch.testing.assert_close(coarse.diff(dim=0).norm(dim=1), torch.full((4,), 1.0))

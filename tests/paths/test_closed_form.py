@@ -10,6 +10,7 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.wrapped import wrap
+from semanifold.paths.base import PathSetInfo
 from semanifold.paths.closed_form import (
     early_features,
     first_weights,
@@ -21,6 +22,7 @@ from semanifold.paths.closed_form import (
     regressed_directions,
     sefa_directions,
     sefa_paths,
+    sized,
 )
 from semanifold.paths.linear import LinearPaths
 
@@ -198,3 +200,28 @@ def test_features_are_the_last_ones_of_every_height_and_no_pictures() -> None:
 def test_a_conditional_generator_has_principal_paths_of_its_first_class() -> None:
     generator = wrap(lambda z, y: (z * y[:, :1])[:, :, None, None].expand(-1, 3, 4, 4), 3, classes=2, name="two")
     assert len(principal_paths(generator, k=2, samples=64)) == 2
+
+
+def test_paths_go_three_deviations_of_the_codes_whatever_the_length_of_their_vectors() -> None:
+    codes = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 2.0, 1e-9]) + 5
+    for length in (1, 7):
+        paths = sized(length * torch.eye(3), codes, PathSetInfo())
+        reach = paths.info.step * paths.info.count * paths.scale
+        torch.testing.assert_close(reach[:2], 3 * codes.std(0)[:2], rtol=1e-4, atol=0)
+        assert float(reach[2] / reach[1]) == pytest.approx(1e-3), "codes never move there: a thousandth of the longest"
+    layered = torch.stack([codes, 3 * codes], 1)
+    both = sized(torch.tensor([[[1.0, 0, 0], [1.0, 0, 0]]]), layered, PathSetInfo(space="w+"))
+    wanted = 3 * float((layered[:, :, 0] / 2**0.5).var(0).sum().sqrt())
+    assert float(both.info.step * both.info.count * both.scale[0]) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_no_more_directions_than_rows_or_columns() -> None:
+    narrow = wrap(nn.Sequential(nn.Linear(8, 3), nn.Unflatten(1, (3, 1, 1)), nn.Upsample(4)), 8)
+    assert len(sefa_paths(narrow, 3)) == 3
+    with pytest.raises(SemanifoldError, match="1 to 3 such directions"):
+        sefa_paths(narrow, 4)
+    assert len(principal_paths(narrow, k=3, samples=16)) == 3
+    with pytest.raises(SemanifoldError, match="vary in 3 ways only, but 4 directions"):
+        principal_paths(narrow, k=4, samples=16)
+    with pytest.raises(SemanifoldError, match="1 to 2 such directions"):
+        principal_paths(narrow, k=3, samples=3)

@@ -189,3 +189,21 @@ def test_starts_that_do_not_fit() -> None:
         linear_paths(made, "w", 3, "ortho", along=given)
     with pytest.raises(SemanifoldError, match=r"2 directions of shape \[8\] to start along are expected, but got 3 of \[8\]"):
         linear_paths(made, "w", 2, "linear", along=given)
+
+
+def test_layers_of_fc_start_with_the_spread_of_torchs_own() -> None:
+    """Uniform in +-1/sqrt(n) has the variance 1 / (3 n)."""
+    paths = LinearPaths("fc", 20, (400,), PathSetInfo(), inner=300)
+    for name, inputs in (("fc1", 20), ("fc2", 300), ("fc3", 300), ("fc4", 300)):
+        weight = paths.get_submodule(name).weight
+        assert isinstance(weight, Tensor)
+        assert float(weight.std()) == pytest.approx((3 * inputs) ** -0.5, rel=0.03)
+
+
+def test_the_start_of_ortho_is_the_axes_or_any_rotation() -> None:
+    close = LinearPaths("ortho", 6, (6,), PathSetInfo()).columns()
+    far = LinearPaths("ortho", 6, (6,), PathSetInfo(), random_init=True).columns()
+    torch.testing.assert_close(close, torch.eye(6), rtol=0, atol=0.02)
+    assert (far - torch.eye(6)).abs().max() > 0.3
+    for columns in (close, far):
+        torch.testing.assert_close(columns.T @ columns, torch.eye(6), rtol=0, atol=1e-5)

@@ -116,7 +116,7 @@ def springs_of(shape: tuple[int, ...], weights: Mapping[int, float], *, closed: 
     for order, weight in weights.items():
         for axis, n in enumerate(shape):
             # frames that have a partner k further on; on a ring all have
-            ring = torch.arange(n if closed else n - order)
+            ring = torch.arange(n if closed else max(0, n - order))
             if not weight or not len(ring):
                 continue
             ends = index.index_select(axis, ring), index.index_select(axis, (ring + order) % n)

@@ -50,10 +50,16 @@ def regressed_directions(codes: Tensor, features: Tensor, top: int) -> Tensor:
         codes: ``[n, d]`` random codes.
         features: ``[n, m]`` the first layer's features of the same codes.
         top: how many directions.
+
+    Raises:
+        SemanifoldError: if the features vary in fewer ways.
     """
     centred = (features - features.mean(0)).double()  # [n, m]
     # n is far smaller than m: the eigenvectors of the small product, times the singular values, are the coordinates U S
     variances, left = torch.linalg.eigh(centred @ centred.T)
+    ways = int((variances > 1e-12 * variances[-1]).sum())  # what is below that is rounding
+    if ways < top:
+        raise SemanifoldError(f"The features vary in {ways} ways only, but {top} directions were asked for; ask for fewer.")
     coordinates = left[:, -top:].flip(1) * variances[-top:].flip(0).clamp(min=0).sqrt()  # [n, top], largest first
     solved = torch.linalg.lstsq(coordinates, (codes - codes.mean(0)).double()).solution  # [top, d]
     return (solved / solved.norm(dim=1, keepdim=True)).to(codes.dtype)

@@ -225,6 +225,8 @@ def test_shapes_beside_the_picture_are_refused_on_every_side(move: tuple[float, 
             shape()
     half = [box(x / 2, y / 2, x / 2 + 1, y / 2 + 1), polygon([(x / 2, y / 2), (x / 2 + 1, y / 2), (x / 2 + 0.5, y / 2 + 1)])]
     assert all(0 < mask.area() < 0.5 for mask in half)
+    across = ellipse(0.5 + x / 3, 0.5 + y / 3, 0.3, 0.3)
+    assert 0 < across.area() < 0.28, "what lies across an edge is cut there"
 
 
 def test_a_box_is_cut_to_whole_pixels_of_pictures_of_any_form() -> None:
@@ -248,3 +250,9 @@ def test_a_feather_keeps_the_area_and_has_the_width_that_was_asked_for() -> None
     assert middle == pytest.approx(39.5, abs=1e-2)
     assert float(((fall * (place - middle) ** 2).sum() / fall.sum()).sqrt()) == pytest.approx(0.05 * 40, rel=0.02)
     assert torch.equal(box(0, 0, 0.5, 1).feather(0.004).at(40, 80), box(0, 0, 0.5, 1).at(40, 80)), "less than a fifth of a pixel"
+
+
+@pytest.mark.parametrize("corners", [(0.2, 0.3, 0.2, 0.6), (0.2, 0.3, 0.6, 0.3), (0.6, 0.3, 0.2, 0.6), (0.2, 0.6, 0.6, 0.3)])
+def test_boxes_of_no_area_are_refused(corners: tuple[float, float, float, float]) -> None:
+    with pytest.raises(SemanifoldError, match="is empty"):
+        box(*corners)
