@@ -1,4 +1,7 @@
-"""Downloads: to a temporary name, resumed, verified by their SHA-256, renamed, and kept."""
+"""Downloads: to a temporary name, resumed, verified by their SHA-256, renamed, and kept.
+
+Our own, on ``urllib``: ``pooch`` does not resume, and ``huggingface_hub`` knows one site only.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Writing files so that nobody ever sees half of one, and opening those of strangers without waiting or growing for ever."""
+"""Writing files so that nobody ever sees half of one, and opening those of strangers without waiting or growing for ever.
+
+Our own: packages for atomic writing use one temporary name that can be guessed, or are no longer kept, and none bounds reading.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One process per folder: a lock of the operating system, which a crash releases."""
+"""One process per folder: a lock of the operating system, which a crash releases.
+
+Our own: ``filelock`` does not say who holds a lock, and leaves its file in the folder.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What ``semanifold completion`` does."""
+"""What ``semanifold completion`` does.
+
+Our own: the scripts of cyclopts end names of folders with a space, leave zsh's ``eval`` without a function to call, and know no
+options that all commands share.
+"""
 
 from __future__ import annotations
 
