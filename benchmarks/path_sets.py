@@ -16,7 +16,7 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +170,7 @@ def trained(
         generator, paths, reconstructor, settings, folder=kept,
         watch=lambda r: print(f"{method}: {r.iteration} of {r.iterations}, accuracy {r.stats['accuracy']:.3f}", flush=True),
     )  # fmt: skip
-    found = held_out_scores(generator, paths, reconstructor, settings) | {"seconds": round(time.process_time() - began)}
+    found = asdict(held_out_scores(generator, paths, reconstructor, settings)) | {"seconds": round(time.process_time() - began)}
     save_paths(paths, file)
     scores.write_text(json.dumps(found))
     return paths, found

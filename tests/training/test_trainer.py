@@ -63,12 +63,12 @@ def test_paths_can_be_told_apart_after_training_and_not_before() -> None:
     reports: list[Report] = []
     done = train_paths(generator, paths, network, settings, watch=reports.append)
     after = held_out_scores(generator, paths, network, settings, draws=256)
-    assert before["chance"] == 0.25
-    assert before["accuracy"] < 0.5
-    assert after["accuracy"] > 0.8
-    assert after["magnitude_error"] < before["magnitude_error"]
-    assert after["sign_accuracy"] > 0.8
-    assert len(after["accuracy_of_path"]) == 4
+    assert before.chance == 0.25
+    assert before.accuracy < 0.5
+    assert after.accuracy > 0.8
+    assert after.magnitude_error < before.magnitude_error
+    assert after.sign_accuracy > 0.8
+    assert len(after.accuracy_of_path) == 4
     assert network.training, "the mode of the reconstructor is put back"
     assert [report.iteration for report in reports] == [50, 100, 150]
     assert reports[-1].stats["accuracy"] > reports[0].stats["accuracy"]
@@ -81,7 +81,7 @@ def test_held_out_draws_do_not_depend_on_what_went_before() -> None:
     one = held_out_scores(generator, paths, network, quick(), draws=40)
     torch.randn(3)
     assert held_out_scores(generator, paths, network, quick(), draws=40) == one
-    assert one["draws"] == 40
+    assert one.draws == 40
     assert held_out_scores(generator, paths, network, quick(seed=1), draws=40) != one
 
 

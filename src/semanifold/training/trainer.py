@@ -45,6 +45,27 @@ class Trained:
     history: Tensor
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """How well a reconstructor does on draws that the training has not seen.
+
+    Attributes:
+        accuracy: share of paths named rightly (RCA).
+        magnitude_error: mean absolute error of the magnitude.
+        sign_accuracy: share of signs named rightly.
+        chance: ``1 / K``.
+        draws: pairs of pictures.
+        accuracy_of_path: accuracy of each path; None if it was not drawn.
+    """
+
+    accuracy: float
+    magnitude_error: float
+    sign_accuracy: float
+    chance: float
+    draws: int
+    accuracy_of_path: list[float | None]
+
+
 def make_accelerator(device: str | None = None) -> Accelerator:
     """Return what knows the processes (``accelerate launch``), this process's device, and how to exchange gradients.
 
@@ -258,7 +279,7 @@ def held_out_scores(
     *,
     draws: int = 2048,
     progress: Watch = None,
-) -> dict[str, Any]:
+) -> HeldOut:
     """Measure a reconstructor on draws that the training has not seen (RCA, arXiv:2002.03754, section 4), in float32.
 
     Args:
@@ -268,10 +289,6 @@ def held_out_scores(
         settings: as in training.
         draws: number of pairs of pictures.
         progress: called with ``step`` and ``steps``, counted in draws. A bar when None, nothing when False.
-
-    Returns:
-        ``accuracy`` (share of paths named rightly), ``magnitude_error`` (mean absolute), ``sign_accuracy``,
-        ``chance`` (1 / K), ``draws`` and ``accuracy_of_path`` (one share a path, None where it was not drawn).
     """
     draw = torch.Generator().manual_seed(settings.seed + UNSEEN)
     magnitudes = (settings.min_magnitude, settings.max_magnitude)
@@ -296,11 +313,11 @@ def held_out_scores(
             module.train(mode)
     index, right, error, sign = torch.cat(answers, 1)
     each = [right[index == k] for k in range(len(paths))]
-    return {
-        "accuracy": float(right.mean()),
-        "magnitude_error": float(error.mean()),
-        "sign_accuracy": float(sign.mean()),
-        "chance": 1 / len(paths),
-        "draws": draws,
-        "accuracy_of_path": [float(some.mean()) if len(some) else None for some in each],
-    }
+    return HeldOut(
+        accuracy=float(right.mean()),
+        magnitude_error=float(error.mean()),
+        sign_accuracy=float(sign.mean()),
+        chance=1 / len(paths),
+        draws=draws,
+        accuracy_of_path=[float(some.mean()) if len(some) else None for some in each],
+    )

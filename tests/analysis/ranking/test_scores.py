@@ -19,7 +19,7 @@ from support.reference import REFERENCE, settings
 from semanifold.analysis.attributes.base import Attribute, AttributeReader
 from semanifold.analysis.attributes.functions import function_reader
 from semanifold.analysis.ranking import ATTRIBUTE_GROUPS, Measures, find_group, name_paths, read_measures, score
-from semanifold.analysis.ranking.measures import METRICS, mask_locality, measure_frames, save_measures
+from semanifold.analysis.ranking.measures import METRICS, WalkRecord, mask_locality, measure_frames, save_measures
 from semanifold.analysis.ranking.names import merged_names, why_unnamed
 from semanifold.analysis.ranking.page import curve, page
 from semanifold.analysis.ranking.reports import Group, as_json, markdown, table, write_group
@@ -54,7 +54,7 @@ def measured(values: np.ndarray | None = None, **options) -> Measures:
         "paths": tuple(range(k)),
         "names": tuple(f"path {i}" for i in range(k)),
         "t": np.linspace(-1, 1, t),
-        "facts": {"generator": "toy", "space": "z", "step": 0.25, "count": (t - 1) // 2},
+        "facts": WalkRecord(generator="toy", space="z", step=0.25, count=(t - 1) // 2),
     }
     return Measures(values, **(fields | options))
 
@@ -94,7 +94,7 @@ def test_scores_and_orders_are_those_of_the_reference(fixture, name):
 @pytest.mark.parametrize("name", sorted(path.name for path in (REFERENCE / "ranking").iterdir()))
 def test_files_are_those_of_the_reference(fixture, tmp_path, name):
     values, attributes, about, _ = fixture[name]
-    facts = {"step": PUBLISHED["eps"], "count": PUBLISHED["shift_steps"]}
+    facts = WalkRecord(step=PUBLISHED["eps"], count=PUBLISHED["shift_steps"])
     measures = measured(values, attributes=tuple(attributes), facts=facts)
     group = Group(about["reference_group"], tuple(a.name for a in attributes), score(values, attributes))
     write_group(tmp_path / "g", group, measures, 3, {})

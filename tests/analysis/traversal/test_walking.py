@@ -297,8 +297,13 @@ def test_a_torn_description_is_named(tmp_path):
         read_traversal(tmp_path)
 
 
+def test_whether_pictures_are_faces_is_read_back(tmp_path):
+    assert read_traversal(folder(tmp_path)).facts.faces is None, "an earlier version"
+    assert read_traversal(folder(tmp_path, faces=True)).facts.faces is True
+
+
 def test_names_out_of_a_file_are_made_printable(tmp_path):
     traversal = read_traversal(folder(tmp_path, names=["\x1b[2Jsmile\u202e"], generator="a\nb", method="x" * 1000))
-    assert traversal.facts["names"] == ["\\x1b[2Jsmile\\u202e"]
-    assert traversal.facts["generator"] == "a\\nb"
-    assert len(traversal.facts["method"]) == 200
+    assert traversal.facts.names == ["\\x1b[2Jsmile\\u202e"]
+    assert traversal.facts.generator == "a\\nb"
+    assert len(traversal.facts.method) == 200

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,8 +21,7 @@ from semanifold.analysis.ranking.scores import mean
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.images.metrics import inside_change, mse_ratio, outside_change, roir, ssim_outside
 from semanifold.storage.arrays import open_arrays, write_numpy
-from semanifold.storage.files import read_bytes
-from semanifold.storage.records import MOST_BYTES, checked, parse_json, write_json
+from semanifold.storage.records import read_json, write_json
 
 VALUES, LOCALITY, FACTS = "attributes.npy", "locality.npy", "measures.json"
 FORMAT = "semanifold-measures-1"
@@ -41,6 +40,31 @@ MOST_PIXELS = 1 << 24
 Array = NDArray[np.float64]
 
 
+Name = Annotated[str, msgspec.Meta(max_length=1000)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+
+
+class WalkRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a ranking knows of the traversal that was measured.
+
+    The fields are those of :class:`~semanifold.analysis.traversal.records.TraversalRecord`, and the ``folder`` of the traversal;
+    what is not known has its default.
+    """
+
+    step: Annotated[float, msgspec.Meta(ge=0, lt=1e30)] = 0.0
+    count: Count = 0
+    leap: Count = 1
+    space: Name = ""
+    method: Name = ""
+    generator: Name = ""
+    fingerprint: Name = ""
+    channels: Count = 0
+    faces: bool | None = None
+    path_set: str = ""
+    path_set_fingerprint: Name = ""
+    folder: str = ""
+
+
 @dataclass(frozen=True)
 class Measures:
     """Attributes of every frame of a traversal.
@@ -56,7 +80,7 @@ class Measures:
         evenness: ``[codes, paths]`` smallest over largest change of the picture from one frame to the next, 1 for a slider that
             changes it evenly; NaN where it does not change. None for measures of an earlier version.
         mask: the mask as the user wrote it.
-        facts: of the traversal: generator, space, step, count and where it lies.
+        facts: of the traversal.
     """
 
     values: Array
@@ -68,7 +92,7 @@ class Measures:
     locality: Array | None = None
     evenness: Array | None = None
     mask: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: WalkRecord = field(default_factory=WalkRecord)
 
     def __post_init__(self) -> None:
         """Refuse sizes that do not fit together."""
@@ -206,31 +230,13 @@ def save_measures(measures: Measures, place: Callable[[str], Path]) -> None:
         "mask": measures.mask,
         "metrics": list(METRICS) if measures.locality is not None else [],
         "evenness": [] if measures.evenness is None else [list(map(_or_null, row)) for row in measures.evenness.tolist()],
-        "traversal": dict(measures.facts),
+        "traversal": msgspec.to_builtins(measures.facts),
     }
     write_json(place(FACTS), described, 1)
 
 
 def _or_null(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-Name = Annotated[str, msgspec.Meta(max_length=1000)]
-Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
-
-
-class WalkRecord(msgspec.Struct, frozen=True):
-    """What a ranking reads of the traversal that was measured; see ``TraversalRecord`` of the traversal."""
-
-    step: Annotated[float, msgspec.Meta(ge=0, lt=1e30)] = 0.0
-    count: Count = 0
-    leap: Count = 1
-    space: Name = ""
-    method: Name = ""
-    generator: Name = ""
-    path_set: str = ""
-    path_set_fingerprint: Name = ""
-    folder: str = ""
 
 
 class MeasuresRecord(msgspec.Struct, frozen=True):
@@ -273,14 +279,12 @@ def read_measures(folder: str | os.PathLike[str]) -> Measures:
     folder = Path(folder)
     file = folder / FACTS
     _check_there(file)
-    what = shown(str(file), 200)
-    described = parse_json(read_bytes(file, "measures.json", MOST_BYTES), what)
     try:
-        held = checked(described, MeasuresRecord, what)
+        held = read_json(file, MeasuresRecord, "measures.json")
     except SemanifoldError as error:
         raise SemanifoldError(f"{str(error).rstrip('.')}; run semanifold measure again with --overwrite.") from error
     sizes = (len(held.codes), len(held.paths), len(held.t))
-    words = {key: shown(value, 1000) for key, value in described["traversal"].items() if isinstance(value, str)}
+    words = {key: shown(getattr(held.traversal, key), 1000) for key in ("space", "method", "generator", "fingerprint")}
     return Measures(
         values=_read_array(folder / VALUES, (*sizes, len(held.attributes))),
         attributes=tuple(replace(a, name=shown(a.name, 200), unit=shown(a.unit)) for a in held.attributes),
@@ -291,7 +295,7 @@ def read_measures(folder: str | os.PathLike[str]) -> Measures:
         locality=_read_array(folder / LOCALITY, (*sizes, len(METRICS)), ratios=True) if held.metrics else None,
         evenness=np.array(held.evenness, dtype=np.float64) if held.evenness else None,
         mask=shown(held.mask, 200),
-        facts=described["traversal"] | {key: word for key, word in words.items() if key not in ("path_set", "folder")},
+        facts=msgspec.structs.replace(held.traversal, **words),
     )
 
 

@@ -55,11 +55,11 @@ def page(
         "gifs": {str(k): "data:image/gif;base64," + base64.b64encode(gif).decode() for k, gif in gifs.items()},
     }
     facts = measures.facts
-    title = f"{len(measures.paths)} paths of {facts.get('generator', 'a generator')}, ranked by what they change"
+    title = f"{len(measures.paths)} paths of {facts.generator or 'a generator'}, ranked by what they change"
     summary = (
-        f"Method: {facts.get('method', 'unknown')}, space {facts.get('space', 'unknown')}. Walked from {len(measures.codes)} "
-        f"codes, {facts.get('count', 0)} steps either way, each a change {facts.get('step', 0.0):.3g} long of the "
-        f"{'weights' if facts.get('space') == WEIGHTS else 'code'}; {len(measures.attributes)} attributes read "
+        f"Method: {facts.method or 'unknown'}, space {facts.space or 'unknown'}. Walked from {len(measures.codes)} "
+        f"codes, {facts.count} steps either way, each a change {facts.step:.3g} long of the "
+        f"{'weights' if facts.space == WEIGHTS else 'code'}; {len(measures.attributes)} attributes read "
         f"from each of the {len(measures.t)} frames of a path."
     )
     return _template().render(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from semanifold.analysis.ranking.measures import Measures, mean_evenness
@@ -124,7 +125,7 @@ def table(corner: str, attributes: Sequence[str], paths: Sequence[int], scores: 
 
 def details(group: Group, measures: Measures) -> dict[str, Any]:
     """Return the sizes of a ranking, under the names of WarpedGANSpace."""
-    step, count = measures.facts.get("step", 0.0), measures.facts.get("count", len(measures.t) // 2)
+    step, count = measures.facts.step, measures.facts.count or len(measures.t) // 2
     return {
         "eps": str(step),
         "shift_steps": str(count),
@@ -142,7 +143,7 @@ def markdown(group: Group, measures: Measures, top: int, gifs: Mapping[int, str]
     It is ordered by share (``corr_l1``), beside which the other scores stand.
     """
     names = {path: in_markdown(name) for path, name in zip(measures.paths, measures.names, strict=True)}
-    facts = {key: in_markdown(str(measures.facts.get(key, usual))) for key, usual in USUAL.items()}
+    facts = {key: in_markdown(getattr(measures.facts, key) or usual) for key, usual in USUAL.items()}
     lines = [
         f"# Top-{top} interpretable paths: {in_markdown(group.name)}",
         "",
@@ -194,7 +195,7 @@ def as_json(measures: Measures, groups: Sequence[Group], found: Mapping[int, str
         "found_names": {str(k): name for k, name in found.items()},
         "codes": measures.codes,
         "t": measures.t.tolist(),
-        "traversal": dict(measures.facts),
+        "traversal": msgspec.to_builtins(measures.facts),
         "groups": ranked,
     }
     if (even := mean_evenness(measures)) is not None:

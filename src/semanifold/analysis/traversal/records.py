@@ -64,7 +64,7 @@ Index = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 Name = Annotated[str, msgspec.Meta(max_length=255)]
 
 
-class TraversalRecord(msgspec.Struct, frozen=True):
+class TraversalRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What ``traversal.json`` holds.
 
     Attributes:
@@ -80,6 +80,7 @@ class TraversalRecord(msgspec.Struct, frozen=True):
         generator: its name.
         fingerprint: of the generator.
         channels: of the pictures.
+        faces: whether they are bundled faces; None if an earlier version wrote it.
         path_set: the file of the set.
         path_set_fingerprint: what the paths are.
     """
@@ -96,6 +97,7 @@ class TraversalRecord(msgspec.Struct, frozen=True):
     generator: str
     fingerprint: Name
     channels: Literal[1, 3]
+    faces: bool | None = None
     path_set: str
     path_set_fingerprint: Name
 
@@ -122,23 +124,23 @@ class Traversal:
     """
 
     folder: Path
-    facts: Mapping[str, Any]
+    facts: TraversalRecord
     record: Mapping[str, Any]
 
     @property
     def codes(self) -> tuple[str, ...]:
         """Names of the codes."""
-        return tuple(self.facts["codes"])
+        return tuple(self.facts.codes)
 
     @property
     def paths(self) -> tuple[int, ...]:
         """Indices of the paths in their set."""
-        return tuple(self.facts["paths"])
+        return tuple(self.facts.paths)
 
     @property
     def t(self) -> list[float]:
         """Moments of the frames."""
-        return list(self.facts["t"])
+        return list(self.facts.t)
 
     def pictures(self, code: str, path: int) -> PictureFiles:
         """Return the pictures of one path from one code.
@@ -186,8 +188,8 @@ def read_traversal(folder: str | os.PathLike[str]) -> Traversal:
         if not isinstance(record["facts"].get(key), str):
             raise SemanifoldError(f"{name}/{RECORD} is damaged: its facts lack {key}; {again}.")
     words = {key: shown(getattr(held, key), 200) for key in ("space", "method", "generator", "fingerprint")}
-    facts = msgspec.structs.asdict(held) | words | {"names": [shown(word, 200) for word in held.names]}
-    traversal = Traversal(folder, facts, record)
+    held = msgspec.structs.replace(held, names=[shown(word, 200) for word in held.names], **words)
+    traversal = Traversal(folder, held, record)
     # Whoever measures it makes room for codes x paths x frames: so many there must be.
     for code in held.codes:
         there = set(os.listdir(folder / code / IMAGES)) if (folder / code / IMAGES).is_dir() else set()

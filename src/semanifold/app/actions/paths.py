@@ -9,12 +9,13 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
 from semanifold.analysis.attributes.base import AttributeReader
-from semanifold.analysis.ranking.measures import METRICS, Measures, measure_frames, save_measures
+from semanifold.analysis.ranking.measures import METRICS, Measures, WalkRecord, measure_frames, save_measures
 from semanifold.analysis.ranking.scores import Array
 from semanifold.analysis.traversal import (
     FACTS,
@@ -33,6 +34,7 @@ from semanifold.analysis.traversal import (
     write_films,
     write_path,
 )
+from semanifold.analysis.traversal.records import TraversalRecord
 from semanifold.app.actions.base import (
     device_of,
     facts_of,
@@ -58,7 +60,7 @@ from semanifold.generators.base import Generator
 from semanifold.generators.pools import POOL, Pool, pool_of, read_pool, save_pool
 from semanifold.images import media
 from semanifold.paths.base import PathSet
-from semanifold.storage.records import write_json
+from semanifold.storage.records import checked, write_json
 from semanifold.storage.runs import CHECKPOINT, RECORD, Run, begin_run, working
 from semanifold.storage.tensors import read_tensors, write_tensors
 
@@ -166,7 +168,7 @@ def write_traversal(
         "path_set_fingerprint": run.record["facts"]["path_set_fingerprint"],
     }
     write_json(run.path(FACTS), described, 1)
-    traversal = Traversal(run.folder, described, run.record)
+    traversal = Traversal(run.folder, checked(described, TraversalRecord, str(run.folder / FACTS)), run.record)
     for place in (FILMS, SUMMARIES) if command.films else ():
         run.path(place).mkdir(exist_ok=True)
     with films_beside(command) as make, progress_line("walking the paths") as line:
@@ -223,7 +225,7 @@ def measure(command: Measure) -> int:
     attributes = reader.attributes
     masks = masks_of(command, traversal)
     decisive = {"walk": {key: traversal.record["facts"][key] for key in ("fingerprint", "path_set_fingerprint", "pool")}}
-    decisive |= {key: traversal.facts[key] for key in ("paths", "step", "count", "leap")}
+    decisive |= {key: getattr(traversal.facts, key) for key in ("paths", "step", "count", "leap")}
     decisive |= {"attribute_names": [attribute.name for attribute in attributes]}
     folder, stamp = command.folder, stamp_of(FACES, [command.traversal / RECORD])
     run = begin_run(
@@ -234,18 +236,18 @@ def measure(command: Measure) -> int:
     else:
         with working(run):
             values, locality, evenness = read_frames(command, run, traversal, reader, masks)
-            where = {**traversal.facts, "folder": str(command.traversal.resolve())}
+            where = msgspec.convert(traversal.facts, WalkRecord, from_attributes=True)
             measures = Measures(
                 values=values,
                 attributes=attributes,
                 codes=traversal.codes,
                 paths=traversal.paths,
-                names=tuple(traversal.facts["names"]),
+                names=tuple(traversal.facts.names),
                 t=np.array(traversal.t),
                 locality=locality,
                 evenness=evenness,
                 mask=command.mask or "",
-                facts={key: value for key, value in where.items() if key not in ("codes", "paths", "names", "t")},
+                facts=msgspec.structs.replace(where, folder=str(command.traversal.resolve())),
             )
             save_measures(measures, run.path)
         for sentence in measures.remarks:
@@ -265,10 +267,11 @@ def attributes_for(command: Measure, traversal: Traversal) -> str:
     """
     if command.attributes is not None:
         return command.attributes
-    if traversal.facts.get("faces", traversal.facts.get("generator") in ("faces", "analytic")):
+    named = traversal.facts.generator in ("faces", "analytic")  # all that an earlier version knows
+    if named if traversal.facts.faces is None else traversal.facts.faces:
         return BUNDLED_READER
     raise SemanifoldError(
-        f"The pictures of {traversal.facts['generator']} are no bundled faces, so say what to read with --attributes: published "
+        f"The pictures of {traversal.facts.generator} are no bundled faces, so say what to read with --attributes: published "
         "(six face networks) or one of them such as pose, FILE.onnx, clip:PROMPT|AGAINST, or FILE.py:NAME."
     )
 
@@ -283,13 +286,13 @@ def masks_of(command: Measure, traversal: Traversal) -> dict[str, Tensor]:
     if named is None:
         raise SemanifoldError(f"{traversal.folder} does not say which generator it shows; name it with --generator.")
     generator = load(Model(generator=named, inputs=inputs, device=command.device))
-    if generator.fingerprint != traversal.facts["fingerprint"]:
+    if generator.fingerprint != traversal.facts.fingerprint:
         raise SemanifoldError(
             f"{named} is {generator.name} ({generator.fingerprint}) now, but {traversal.folder} shows "
-            f"{traversal.facts['generator']} ({traversal.facts['fingerprint']}); put the weights back, or walk again."
+            f"{traversal.facts.generator} ({traversal.facts.fingerprint}); put the weights back, or walk again."
         )
     pool = read_pool(traversal.folder / POOL, generator)
-    space = traversal.facts["space"]
+    space = traversal.facts.space
     codes = pool.codes_for(generator, generator.first_space if space == WEIGHTS else space)
     rows = {name: i for i, name in enumerate(pool.names)}
     size = generator.picture_shape[1:]
@@ -301,7 +304,7 @@ def read_frames(
 ) -> tuple[Array, Array | None, Array]:
     """Return the arrays of :class:`Measures`, going on from a checkpoint if there is one."""
     device = device_of(command.device)
-    channels = int(traversal.facts["channels"])
+    channels = int(traversal.facts.channels)
     middle = traversal.t.index(0.0)
     state = begin(run.folder / CHECKPOINT, (len(traversal.codes), len(traversal.paths), len(traversal.t)), len(reader.attributes))
     saved = time.monotonic()
@@ -329,7 +332,7 @@ def read_frames(
             if time.monotonic() - saved > EVERY:
                 saved = time.monotonic()
                 write_tensors(run.folder / CHECKPOINT, state)
-            line({"step": number + 1, "steps": len(units), "path": traversal.facts["names"][k]})
+            line({"step": number + 1, "steps": len(units), "path": traversal.facts.names[k]})
     return state["values"].numpy(), state["locality"].numpy() if masks else None, state["evenness"].numpy()
 
 

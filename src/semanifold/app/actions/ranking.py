@@ -95,11 +95,11 @@ def named_paths(command: Rank, measures: Measures, found: dict[int, str]) -> Pat
     """Return the set that was walked, with the names that its paths deserve."""
     from semanifold.paths.files import NAMED_PATHS, load_paths  # noqa: PLC0415  (only needed here)
 
-    source = Path(str(measures.facts.get("path_set")))
+    source = Path(measures.facts.path_set)
     if str(source) not in NAMED_PATHS and not source.exists():
         raise SemanifoldError(f"The paths {source} that were walked are gone; put the file back to give them names.")
-    paths = load_paths(source, str(measures.facts.get("space")))
-    if fingerprint_of(paths) != measures.facts.get("path_set_fingerprint"):
+    paths = load_paths(source, measures.facts.space)
+    if fingerprint_of(paths) != measures.facts.path_set_fingerprint:
         raise SemanifoldError(f"The paths in {source} are not those that were walked; walk and measure them again first.")
     assert command.name is not None
     if command.name.suffix != ".safetensors" or command.name.is_dir() or not command.name.parent.is_dir():
@@ -114,8 +114,9 @@ def films_of(
 ) -> dict[int, bytes]:
     """Write small gifs of the paths that the pages show, those with a name first, until the page would grow too large."""
     beside = (measured.parent / FACTS).is_file()
-    traversal = read_traversal(measured.parent if beside else str(measures.facts.get("folder")))
-    same = [traversal.facts[key] == measures.facts.get(key) for key in ("path_set_fingerprint", "step", "count", "leap")]
+    traversal = read_traversal(measured.parent if beside else measures.facts.folder)
+    decisive = ("path_set_fingerprint", "step", "count", "leap")
+    same = [getattr(traversal.facts, key) == getattr(measures.facts, key) for key in decisive]
     if not all(same) or traversal.codes != measures.codes or traversal.paths != measures.paths:
         raise SemanifoldError(f"{traversal.folder} shows other paths by now than those measured; measure them, or use --no-gifs.")
     wanted = list(found)
@@ -168,7 +169,7 @@ def tell_next(command: Rank, measured: Path, measures: Measures, names: Sequence
 
 def model_words(measured: Path, measures: Measures) -> list[str]:
     """Return the words that name the generator of a traversal to another command."""
-    for folder in (measured.parent, Path(str(measures.facts.get("folder")))):
+    for folder in (measured.parent, Path(measures.facts.folder)):
         if (folder / RECORD).is_file():
             try:
                 model = recorded_model(folder)

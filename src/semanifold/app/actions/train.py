@@ -240,14 +240,14 @@ class Work:
             parts = (self.generator, self.paths, self.reconstructor, self.settings)
             scores = held_out_scores(*parts, draws=self.reports.test_draws, progress=test)
         bends["end"] = self.bends()
-        found = {"held_out": scores, "iterations": done.iteration, "bending": bends}
+        found = {"held_out": asdict(scores), "iterations": done.iteration, "bending": bends}
         write_json(run.path(METRICS), found, 2)
-        tell_facts(held_out=scores, iterations=done.iteration)
+        tell_facts(held_out=asdict(scores), iterations=done.iteration)
         say(
-            f"{counted(len(self.paths), 'path').capitalize()} on {self.generator.name}: of {scores['draws']} unseen steps the "
-            f"reconstructor names the path of {scores['accuracy']:.1%} (by chance {scores['chance']:.1%}); "
+            f"{counted(len(self.paths), 'path').capitalize()} on {self.generator.name}: of {scores.draws} unseen steps the "
+            f"reconstructor names the path of {scores.accuracy:.1%} (by chance {scores.chance:.1%}); "
             f"mean error of the magnitude "
-            f"{scores['magnitude_error']:.3g} of {self.settings.min_magnitude:g} to {self.settings.max_magnitude:g}."
+            f"{scores.magnitude_error:.3g} of {self.settings.min_magnitude:g} to {self.settings.max_magnitude:g}."
         )
         start = self.generator.sample([0], labels=first_label(self.generator))
         words = draw(self.generator, self.paths, self.generator.convert(start, self.paths.space(self.generator)), run.path(SHEET))
