@@ -9,6 +9,7 @@ from support.small_world import SmallWorld
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.core.solutions import Result
+from semanifold.generators.wrapped import wrap
 from semanifold.images.masks import box
 from semanifold.manifolds import ManifoldSettings, discover_manifold, search
 from semanifold.manifolds.layout import layout_of
@@ -178,3 +179,16 @@ def test_the_preconditioner_has_the_scales_of_the_objective() -> None:
     gradient = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(apply(gradient), wanted(gradient))
     assert search.precondition(None, objective) is None
+
+
+def test_the_papers_box_is_cut_out_of_pictures_of_any_form() -> None:
+    """Wide pictures whose columns are numbered: the crop holds those of the box."""
+    ramp = torch.arange(16.0) / 16
+    generator = wrap(lambda z: z[:, :1, None, None] * ramp.expand(1, 3, 8, 16), 2)
+    search = Search.prepare(
+        generator, Latents(torch.zeros(1, 2), "z"), box(0.5, 0.25, 0.75, 0.75), replace(QUICK, objective="paper"), None
+    )
+    inside, outside = search.parts(None)(generator.images(Latents(torch.ones(1, 2), "z")))
+    assert float(inside) == pytest.approx(float(ramp[8:12].square().mean()))
+    whole = float(ramp.square().mean()) * 16 * 8
+    assert float(outside) == pytest.approx((whole - 16 * float(inside)) / (16 * 8 - 16))
