@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from support import shapes
 from support.places import TESTS
 from support.reference import REAL, REFERENCE
+
+shapes.install()  # before any module of ours is imported
 
 
 def pytest_configure() -> None:

@@ -270,6 +270,7 @@ def test_a_class_conditional_stylegan2_from_its_class_on(tmp_path):
     config = StyleGAN2Config(16, 6, 6, (6, 5, 4), mapping_layers=2, classes=3)
     save_generator(StyleGAN2(config), tmp_path / "classes.safetensors")
     words = ["discover", "--generator", "classes.safetensors", "--mask", "box:0,0,0.5,1", "--frames", "5", "--iterations", "3"]
+    words += ["--size", "32", "--seconds", "0.2"]
     assert cli.main([*words, "--class", "1", "--out", "one"]) == 0
     edit = load_edit(tmp_path / "one" / results.EDIT)
     assert edit.info.space == "w+"

@@ -166,7 +166,7 @@ sys.exit(cli.main(sys.argv[1:]))
 
 @pytest.mark.slow
 def test_kill_9_and_the_same_command_give_the_same_weights_bit_for_bit(tmp_path):
-    long = ["--iterations", "250", "--out"]
+    long = ["--iterations", "100", "--out"]
     words = ["train", *[w for pair in zip(QUICK[::2], QUICK[1::2]) if pair[0] != "--iterations" for w in pair], *long]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(

@@ -223,18 +223,18 @@ def test_the_paths_are_walked(found):
     assert len(list(Path("walk").glob("*/paths_images/path_002/*.png"))) == 14
 
 
-def test_combinations_of_directions_are_trained(capsys):
+def test_combinations_of_directions_are_trained(found, capsys):
     words = ("train", "--generator", "g.safetensors", "--k", 3, "--iterations", 4, "--batch", 4, "--test-draws", 16)
-    assert run(*words, "--kind", "weights-svd", "--layer", "convs.2", "--out", "learned") == 0
+    quick = (*words, "--reconstructor", "lenet", "--reconstructor-size", 32)
+    assert run(*quick, "--kind", "weights-svd", "--layer", "convs.2", "--out", "learned") == 0
     paths = load_paths("learned")
     assert isinstance(paths, WeightPaths)
     assert (paths.form, len(paths)) == ("svd", 3)
     assert Path("learned/paths.png").exists()
-    assert run(*words, "--kind", "weights-hessian", "--layer", "convs.2", "colours.1", "--out", "learned2") == 0
+    assert run(*quick, "--kind", "weights-hessian", "--layer", "convs.2", "colours.1", "--out", "learned2") == 0
     assert load_paths("learned2").what_moves == "the weights of convs.2 [4, 4, 3, 3], colours.1 [3, 4, 1, 1]"
     # the presets as published: magnitudes are norms of the change, in the layer of the recipe
-    published = (*words, "--preset", "navigan-svd", "--layer", "convs.2", "--reconstructor", "lenet")
-    assert run(*published, "--reconstructor-size", 32, "--out", "learned3") == 0
+    assert run(*quick, "--preset", "navigan-svd", "--layer", "convs.2", "--out", "learned3") == 0
     edit = load_paths("learned3")[0]
     assert isinstance(edit, WeightEdit)
     assert edit.norm == pytest.approx(3500, rel=1e-5)
@@ -246,7 +246,7 @@ def test_combinations_of_directions_are_trained(capsys):
         run("weights", "joint", "--layer", "convs.2", "--k", 2, "--samples", 2, "--generator", "g.safetensors", "--out", "axes")
         == 0
     )
-    assert run(*words, "--kind", "weights-hessian", "--basis", "axes", "--out", "learned4") == 0
+    assert run(*quick, "--kind", "weights-hessian", "--basis", "axes", "--out", "learned4") == 0
     combined, axes = load_paths("learned4"), load_paths("axes")
     span = torch.stack([axes[k].deltas["convs.2"].flatten() for k in range(2)])
     one = combined[2].deltas["convs.2"].flatten()
@@ -256,7 +256,7 @@ def test_combinations_of_directions_are_trained(capsys):
     save_generator(twin, "twin.safetensors", overwrite=True)
     capsys.readouterr()
     assert (
-        run(*words, "--kind", "weights-hessian", "--basis", "axes", "--generator", "twin.safetensors", "--out", "learned5") == 0
+        run(*quick, "--kind", "weights-hessian", "--basis", "axes", "--generator", "twin.safetensors", "--out", "learned5") == 0
     )
     assert "was found on small, a generator with the same layers" in capsys.readouterr().err
     assert load_paths("learned5").info.fingerprint == twin.fingerprint

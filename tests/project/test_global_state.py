@@ -58,7 +58,8 @@ ALLOWED = {
     "app/cli.py": "the command line itself: its words, its folder, its output, and torch's warnings about torch",
     "app/terminal.py": "a closed stderr must not end the work of a command",
     "core/extras.py": "matplotlib and numba read settings of a stranger's folder as they are imported, if any lie there, and "
-    "matplotlib cannot be imported with a backend in MPLBACKEND that is not there; neither takes them as an argument",
+    "matplotlib cannot be imported with a backend in MPLBACKEND that is not there; neither takes them as an argument. numba "
+    "changes the number of PyTorch's threads, which stays as it was",
     "storage/own_files.py": "a person's own file finds its neighbours only as Python's scripts do: by sys.path",
     "generators/wrapped.py": "a module of somebody else may draw from the global generator, which stays as it was",
     "training/reconstructor.py": "PyTorch's and torchvision's layers draw from the global generator, which stays as it was",

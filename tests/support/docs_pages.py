@@ -17,7 +17,7 @@ ELSEWHERE = ("make", "git", "pip", "uv", "cd", "python3", "docker")
 
 SHORTER = {
     "discover": "--frames 3 --iterations 2 --size 32 --seconds 0.2",
-    "transfer": "--frames 3 --size 32 --seconds 0.2",
+    "transfer": "--seeds 1-2 --frames 3 --size 32 --seconds 0.2",
     "combine": "--frames 3 --size 32 --seconds 0.2",
     "render": "--frames 3 --size 32 --seconds 0.2",
     "play": "--size 32 --fps 4",
@@ -25,9 +25,12 @@ SHORTER = {
     "weights": "--k 2 --samples 2",
     "train": "--k 4 --iterations 2 --batch 2 --save-every 2 --log-every 1 --test-draws 8 --reconstructor lenet",
     "traverse": "--seeds 0-1 --steps 2 --size 32 --seconds 0.2",
-    "bench": "--seeds 0 --mask mouth --methods random --top 1",
+    "bench": "--seeds 0 --methods random --top 1",
 }
 """Options that a test adds to a command, so that it takes seconds; of an option given twice, the last holds."""
+
+LISTS = ("--seeds", "--methods")
+"""Options of many values: given twice, they would add up, so the page's own go."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,13 @@ def blocks(page: str) -> list[Block]:
 def shortened(words: list[str]) -> list[str]:
     """A command of ours, without its first word, with the options that make it quick."""
     short = shlex.split(SHORTER.get(words[1], ""))
-    if words[1] == "traverse" and "--pool" in words:
-        short = short[2:]
+    if "--pool" in words or "test_label" in words:
+        short = short[2:]  # codes and label maps of a page's own, no numbers
+    for option in LISTS:
+        if option in short and option in words:
+            start = words.index(option)
+            end = next((i for i in range(start + 1, len(words)) if words[i].startswith("--")), len(words))
+            words = words[:start] + words[end:]
     if words[1] == "train" and "--kind" not in words:
         short += ["--dipoles", "4"]
     return [*words[1:], *short]

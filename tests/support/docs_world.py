@@ -15,8 +15,8 @@ from semanifold.app.actions.directions import closed_paths
 from semanifold.generators.biggan.network import BigGAN, BigGANConfig
 from semanifold.generators.stylegan2.layouts import from_ada
 from semanifold.generators.stylegan2.network import StyleGAN2
-from semanifold.manifolds import ManifoldSettings
-from semanifold.paths import weight_ranges
+from semanifold.manifolds import ManifoldSettings, stages, start
+from semanifold.paths import channels, weight_ranges
 from semanifold.paths.files import save_paths
 from semanifold.paths.joint import joint_paths
 from semanifold.paths.warped import warped_paths
@@ -65,6 +65,11 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     usually(patch, joint_paths, samples=4, size=8)
     usually(patch, closed_paths, codes=4)
     usually(patch, ManifoldSettings.__init__, steps=2)
+    for name, less in (("PROBES", 4), ("TRIALS", 4), ("STRANGERS", 2)):
+        patch.setattr(start, name, less)
+    patch.setattr(stages, "MOST_SHRINKS", 0)  # so poor a start is no reason to begin anew
+    patch.setattr(channels, "PROBES", 1)
+    usually(patch, channels.channel_paths, samples=2)
     usually(patch, hessian_paths, tolerance=0.5)
     usually(patch, joint_weight_paths, kept=8)
     usually(patch, masked_weight_paths, kept=8)

@@ -59,6 +59,7 @@ def pictures(name: str) -> Tensor:
     return torch.stack(made)
 
 
+@cache
 def paths() -> list[Tensor]:
     """The frames ``[T, 3, h, w]`` in 0..255 of the paths that the whole script was run on."""
     made = []

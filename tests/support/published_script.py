@@ -6,9 +6,10 @@ The library reads attributes properly instead; this is here to compare with the 
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
-from support.formula_networks import network
+from support.formula_networks import network, paths
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, cosine_similarity
 
@@ -38,8 +39,10 @@ def within(frames: Tensor) -> Tensor:
     return (frames - frames.min()) / (frames.max() - frames.min())
 
 
-def attributes(frames: Tensor, *, stylegan2: bool, antialias: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the 26 attributes ``[T]`` of the frames ``[T, 3, h, w]`` (RGB, 0..255) of a path, and what comes up on the way."""
+@cache
+def parts(path: int, antialias: bool) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the best face of every frame of a path of the fixture, and what comes up on the way but for CelebA's network."""
+    frames = paths()[path]
     square = shorter_side(frames, 256, antialias)
     faces = best_faces(network("face")(square))
     found = faces[:, 4].isfinite()
@@ -52,9 +55,7 @@ def attributes(frames: Tensor, *, stylegan2: bool, antialias: bool) -> tuple[dic
 
     race, pose = normalised(crops(0.25, 224) / 255), normalised(crops(0.0, 224) / 255)
     units = crops(0.0, 256)
-    graded = shorter_side(frames / 255 * 2 - 1 if stylegan2 else within(frames), 224, antialias)
-    embeddings = network("identity")(adaptive_avg_pool2d(square[:, :, 35:223, 32:220] / 255 * 2 - 1, 112))
-    raw = {
+    return faces, {
         "detector_input_every32": square[:, :, ::32, ::32],
         "top_face": faces.nan_to_num(0),
         "crop_fairface": torch.tensor(rects[0.25]),
@@ -62,13 +63,20 @@ def attributes(frames: Tensor, *, stylegan2: bool, antialias: bool) -> tuple[dic
         "fairface_input_every16": race[:, :, ::16, ::16],
         "hopenet_input_every16": pose[:, :, ::16, ::16],
         "au_input_every16": units[:, :, ::16, ::16],
-        "celeba_input_every16": normalised(graded)[:, :, ::16, ::16],
-        "embeddings": embeddings,
+        "embeddings": network("identity")(adaptive_avg_pool2d(square[:, :, 35:223, 32:220] / 255 * 2 - 1, 112)),
         "fairface_logits": network("fairface")(race),
         "hopenet_logits": network("pose")(pose),
         "au_intensities": network("au")(within(units)).amax((2, 3)),
-        "celeba_logits": network("celeba")(normalised(graded)),
     }
+
+
+def attributes(path: int, *, stylegan2: bool, antialias: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the 26 attributes ``[T]`` of the frames ``[T, 3, h, w]`` (RGB, 0..255) of a path, and what comes up on the way."""
+    frames = paths()[path]
+    faces, raw = parts(path, antialias)
+    graded = normalised(shorter_side(frames / 255 * 2 - 1 if stylegan2 else within(frames), 224, antialias))
+    raw = raw | {"celeba_input_every16": graded[:, :, ::16, ::16], "celeba_logits": network("celeba")(graded)}
+    embeddings = raw["embeddings"]
     sides = ((faces[:, 2:4] - faces[:, :2]) / 256).nan_to_num(256)
     outputs, angles = raw["fairface_logits"], degrees(raw["hopenet_logits"]).double() * math.pi / 180
     values = {"face_width": sides[:, 0], "face_height": sides[:, 1]}

@@ -68,6 +68,22 @@ def apart_from(file: str, package: str) -> Iterator[None]:
 
 
 @contextmanager
+def torch_threads_kept() -> Iterator[None]:
+    """Leave PyTorch as many threads as before.
+
+    numba's parallel loops set the number of threads of the OpenMP library, which PyTorch shares: to all cores, whatever
+    OMP_NUM_THREADS or the caller said. Pictures would cost several times as much afterwards, and differ in their last bits.
+    """
+    torch = sys.modules.get("torch")  # where it is not loaded yet, there is nothing to keep
+    threads = torch.get_num_threads() if torch else 0
+    try:
+        yield
+    finally:
+        if torch:
+            torch.set_num_threads(threads)
+
+
+@contextmanager
 def drawing() -> Iterator[None]:
     """Draw inside of this context as matplotlib does by default, whatever its settings are.
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
+from semanifold.core.shapes import Codes, Rows, Square
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,7 +62,7 @@ class Latents:
         labels = None if self.labels is None else self.labels[index]
         return replace(self, values=self.values[index], labels=labels)
 
-    def with_values(self, values: Tensor) -> Latents:
+    def with_values(self, values: Codes) -> Latents:
         """Return the same space with other codes ``[m, *shape]``; labels are repeated when one row serves them all."""
         labels = self.labels
         if labels is not None and labels.shape[0] != values.shape[0]:
@@ -72,7 +73,7 @@ class Latents:
             labels = labels.expand(values.shape[0], -1)
         return replace(self, values=values, labels=labels)
 
-    def moved(self, offsets: Tensor, layers: tuple[int, int] | None = None) -> Latents:
+    def moved(self, offsets: Codes, layers: tuple[int, int] | None = None) -> Latents:
         """Return these codes with offsets ``[n, *moving]`` added; one code serves all offsets.
 
         Of ``w+`` only the layers ``(first, last + 1)`` move, if any are named.
@@ -108,12 +109,12 @@ def _same(a: Tensor | None, b: Tensor | None) -> bool:
     return a.dtype == b.dtype and torch.equal(a.cpu(), b.cpu())
 
 
-def root_of_covariance(codes: Tensor) -> Tensor:
+def root_of_covariance(codes: Rows) -> Square:
     """Return the symmetric square root ``[d, d]`` of the covariance of codes ``[n, d]``, in double precision."""
     return symmetric_root(torch.cov(codes.double().T))
 
 
-def symmetric_root(matrix: Tensor) -> Tensor:
+def symmetric_root(matrix: Square) -> Square:
     """Return the symmetric square root of a positive matrix."""
     values, vectors = torch.linalg.eigh(matrix)
     return (vectors * values.clamp(min=0).sqrt()) @ vectors.T

@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 
 from semanifold.core.errors import SemanifoldError, near_names
 from semanifold.core.extras import missing_package
+from semanifold.core.shapes import EachPicture, Pictures, Reference
 from semanifold.core.world import worlds
 from semanifold.storage.arrays import open_arrays
 
@@ -28,7 +29,7 @@ NAMES = ("l2", *worlds(), *(f"lpips-{net}" for net in BACKBONES))
 SMALLEST_LPIPS_SIDE = 64
 
 
-def l2(images: Tensor, reference: Tensor) -> Tensor:
+def l2(images: Pictures, reference: Reference) -> EachPicture:
     """Return the mean squared difference ``[n]`` over channels and pixels."""
     return (images - reference).square().flatten(1).mean(1)
 
@@ -43,7 +44,7 @@ def feature_distance(features: Features) -> Distance:
         features: any frozen function from pictures to feature maps.
     """
 
-    def distance(images: Tensor, reference: Tensor) -> Tensor:
+    def distance(images: Pictures, reference: Reference) -> EachPicture:
         pairs = zip(features(images), features(reference), strict=True)
         return torch.stack([(_unit(a) - _unit(b)).square().sum(1).flatten(1).mean(1) for a, b in pairs]).mean(0)
 
@@ -72,7 +73,7 @@ def lpips_from(model: nn.Module) -> Distance:
     """Return the distance of a loaded ``lpips.LPIPS`` module; it is frozen, and follows the pictures' device and precision."""
     model = model.eval().requires_grad_(False)
 
-    def distance(images: Tensor, reference: Tensor) -> Tensor:
+    def distance(images: Pictures, reference: Reference) -> EachPicture:
         model.to(images.device, images.dtype)
         return model(_three_channels(images), _three_channels(reference.to(images))).flatten()
 

@@ -16,9 +16,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
-from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
+from semanifold.core.shapes import Frames8, Pictures
 from semanifold.storage.files import replacing
 from semanifold.storage.pictures import open_picture, write_picture
 
@@ -46,7 +46,7 @@ PALETTE_FRAMES = 12
 """Frames, evenly over a gif, that decide its palette, about."""
 
 
-def to_uint8(images: Tensor) -> Frame:
+def to_uint8(images: Pictures) -> Frames8:
     """Turn generator pictures into 8-bit RGB.
 
     Args:

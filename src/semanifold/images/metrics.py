@@ -16,12 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
+from semanifold.core.shapes import EachPicture, Features, FeaturesOfReference, Masks, Pictures, Reference
 
 ChangeMap = Callable[[Tensor, Tensor], Tensor]
 """A perceptual distance that keeps its place: ``(images, reference) -> [n, 1, h', w']``, not negative."""
 
 
-def check(images: Tensor, reference: Tensor, mask: Tensor) -> None:
+def check(images: Pictures, reference: Reference, mask: Masks) -> None:
     """Refuse pictures and masks that do not fit together.
 
     Raises:
@@ -44,12 +45,12 @@ def check(images: Tensor, reference: Tensor, mask: Tensor) -> None:
         raise SemanifoldError("The mask is empty or covers the whole picture; locality needs an inside and an outside.")
 
 
-def squared_change(images: Tensor, reference: Tensor, weight: Tensor) -> Tensor:
+def squared_change(images: Pictures, reference: Reference, weight: Masks) -> EachPicture:
     """Return ``sum_p w_p |x'_p - x_p|^2``, summed over channels and pixels ``[n]``."""
     return ((images - reference).square() * weight).sum(dim=(1, 2, 3))
 
 
-def inside_change(images: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
+def inside_change(images: Pictures, reference: Reference, mask: Masks) -> EachPicture:
     """Return the root mean square change inside the mask ``[n]``, in picture units: 0 (none) to 2 (black to white).
 
     ``sqrt(sum_p M_p |x'_p - x_p|^2 / (c sum_p M_p))``. Edits are compared where this is equal.
@@ -58,12 +59,12 @@ def inside_change(images: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
     return (squared_change(images, reference, mask) / (images.shape[1] * mask.sum(dim=(1, 2, 3)))).sqrt()
 
 
-def outside_change(images: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
+def outside_change(images: Pictures, reference: Reference, mask: Masks) -> EachPicture:
     """Return the root mean square change outside the mask ``[n]``; see :func:`inside_change`."""
     return inside_change(images, reference, 1 - mask)
 
 
-def mse_ratio(images: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
+def mse_ratio(images: Pictures, reference: Reference, mask: Masks) -> EachPicture:
     """Return mean squared change outside over mean squared change inside ``[n]``; 0 is perfect, lower is better.
 
     Each mean is over its own area, so an edit that changes all pixels alike scores 1 under every mask. The Out/In MSE of
@@ -72,7 +73,7 @@ def mse_ratio(images: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
     return (outside_change(images, reference, mask) / inside_change(images, reference, mask)).square()
 
 
-def roir(images: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
+def roir(images: Pictures, reference: Reference, mask: Masks) -> EachPicture:
     """Return the region-of-interest ratio ``|(1 - M)(x' - x)| / |M (x' - x)|`` ``[n]``; 0 is perfect, lower is better.
 
     Oldfield et al. 2023, PandA, arXiv:2206.00048: a ratio of norms, neither squared nor divided by the areas, so that its level
@@ -82,7 +83,7 @@ def roir(images: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
     return (squared_change(images, reference, 1 - mask) / squared_change(images, reference, mask)).sqrt()
 
 
-def perceptual_outside(images: Tensor, reference: Tensor, mask: Tensor, change_map: ChangeMap) -> Tensor:
+def perceptual_outside(images: Pictures, reference: Reference, mask: Masks, change_map: ChangeMap) -> EachPicture:
     """Return the mean perceptual change outside the mask ``[n]``; 0 is perfect, lower is better.
 
     ``sum(D * (1 - M)) / sum(1 - M)``, where D is a spatial perceptual distance (LPIPS in the source). Bau et al. 2020, Rewriting
@@ -95,7 +96,7 @@ def perceptual_outside(images: Tensor, reference: Tensor, mask: Tensor, change_m
     return (distances * outside).sum(dim=(1, 2, 3)) / outside.sum(dim=(1, 2, 3))
 
 
-def localization_score(features: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
+def localization_score(features: Features, reference: FeaturesOfReference, mask: Masks) -> EachPicture:
     """Return the share of a layer's squared change that lies inside the mask ``[n]``: 0 (none) to 1 (all); higher is better.
 
     ``LS = sum_ij s_ij |r'_ij - r_ij|^2 / sum_ij |r'_ij - r_ij|^2``, with the feature maps r of one layer of the generator and the
@@ -113,7 +114,7 @@ def localization_score(features: Tensor, reference: Tensor, mask: Tensor) -> Ten
     return (change * inside).sum(dim=(1, 2, 3)) / change.sum(dim=(1, 2, 3))
 
 
-def ssim_outside(images: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
+def ssim_outside(images: Pictures, reference: Reference, mask: Masks) -> EachPicture:
     """Return the structural similarity outside the mask ``[n]``: -1 to 1 (unchanged); higher is better.
 
     The inside of the unedited picture is pasted into the edited one first, or the window of the similarity would smear changes
@@ -126,7 +127,7 @@ def ssim_outside(images: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
     return (similar * (1 - mask)).sum(dim=(1, 2, 3)) / (1 - mask).sum(dim=(1, 2, 3))
 
 
-def ssim_map(images: Tensor, reference: Tensor, *, spread: float = 2.0, sigma: float = 1.5) -> Tensor:
+def ssim_map(images: Pictures, reference: Reference, *, spread: float = 2.0, sigma: float = 1.5) -> Pictures:
     """Return the structural similarity of every pixel and channel ``[n, c, h, w]``.
 
     Wang et al. 2004, Image Quality Assessment, equation 13: Gaussian window of 11 pixels with sigma 1.5, K1 = 0.01, K2 = 0.03,
@@ -173,7 +174,7 @@ def feature_change_map(maps: Callable[[Tensor], Sequence[Tensor]]) -> ChangeMap:
         maps: ``pictures -> feature maps [n, channels, h', w']`` of one or more layers.
     """
 
-    def change(images: Tensor, reference: Tensor) -> Tensor:
+    def change(images: Pictures, reference: Reference) -> Masks:
         size = images.shape[-2:]
         layers = []
         for a, b in zip(maps(images), maps(reference), strict=True):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from semanifold.core.extras import apart_from, drawing, missing_package
+from semanifold.core.extras import apart_from, drawing, missing_package, torch_threads_kept
 from semanifold.images.media import ACCENT, VIEWABLE, Frame, Frames, Picture, enlarge, save_png, show_mask
 from semanifold.storage.files import replacing
 
@@ -99,7 +99,7 @@ def plane(codes: NDArray[np.floating]) -> tuple[NDArray[np.floating], str] | Non
         return None
     try:
         # numba takes settings from the current folder, among them where it finds code that it compiled before
-        with warnings.catch_warnings(), apart_from(".numba_config.yaml", "numba"):
+        with warnings.catch_warnings(), apart_from(".numba_config.yaml", "numba"), torch_threads_kept():
             warnings.simplefilter("ignore")  # umap warns that a fixed seed means one thread
             from umap import UMAP  # noqa: PLC0415  (slow to import, and an extra)
 

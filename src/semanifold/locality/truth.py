@@ -10,6 +10,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import EachFactor, EachPicture, Effects, FactorsOfPictures, Mask1, OfFactors
 from semanifold.images.metrics import area_resized
 from semanifold.worlds.faces.factors import FACTORS, REGIONS
 
@@ -35,7 +36,7 @@ class Truth:
     source: str
 
 
-def pixel_effects(factors: Tensor, render: Renderer, *, step: float = 0.02) -> Tensor:
+def pixel_effects(factors: FactorsOfPictures, render: Renderer, *, step: float = 0.02) -> Effects:
     """Return how strongly each factor moves each pixel of one face ``[F, 1, h, w]``, in picture units per unit of the factor.
 
     The root mean square over channels of the central difference ``(R(f + s e_j) - R(f - s e_j)) / 2s``, one-sided at the ends
@@ -54,12 +55,12 @@ def pixel_effects(factors: Tensor, render: Renderer, *, step: float = 0.02) -> T
     return ((render(up) - render(down)) / width).square().mean(dim=1, keepdim=True).sqrt()
 
 
-def pixel_weights(effects: Tensor) -> Tensor:
+def pixel_weights(effects: Effects) -> EachFactor:
     """Return one weight a factor ``[F]``: the root mean square of its :func:`pixel_effects` over the picture."""
     return effects.square().mean(dim=(1, 2, 3)).sqrt()
 
 
-def own_factors(mask_name: str, mask: Tensor, effects: Tensor) -> Tensor:
+def own_factors(mask_name: str, mask: Mask1, effects: Effects) -> OfFactors:
     """Return which factors belong to a mask ``[F]`` bool.
 
     The factors of the region where the mask is named after one (``"mouth"``), the factors of all other regions for its complement
@@ -79,7 +80,7 @@ def own_factors(mask_name: str, mask: Tensor, effects: Tensor) -> Tensor:
     return ((squared * weight).sum(dim=(1, 2, 3)) > 0.5 * squared.sum(dim=(1, 2, 3))).cpu()
 
 
-def truth_share(change: Tensor, weights: Tensor, own: Tensor, noise: Tensor) -> Tensor:
+def truth_share(change: FactorsOfPictures, weights: EachFactor, own: OfFactors, noise: EachFactor) -> EachPicture:
     """Return the share of the factors' change that falls on the mask's own factors ``[n]``: 0 to 1; higher is better.
 
     ``sum_own w_j |d_j| / sum_j w_j |d_j|`` with ``|d_j|`` lowered by the reading error and not below 0; a factor that moves no

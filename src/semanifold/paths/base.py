@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError, of_type, shown
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import Codes, EachCode, Paths, Pictures
 from semanifold.edits import Edit, EditInfo, LatentEdit
 from semanifold.edits.flow import MOST_STEPS
 from semanifold.generators.base import Generator, as_latents, origin
@@ -166,7 +167,7 @@ class PathSet(nn.Module, ABC):
         return other.train(self.training).requires_grad_(any(p.requires_grad for p in self.parameters()))
 
     @abstractmethod
-    def moved_images(self, generator: Generator, latents: Latents, index: Tensor, magnitude: Tensor) -> Tensor:
+    def moved_images(self, generator: Generator, latents: Latents, index: Paths, magnitude: EachCode) -> Pictures:
         """Return the pictures of :meth:`shifted_images`; ``index`` and ``magnitude`` are ``[n]`` on the device of the codes."""
 
     @abstractmethod
@@ -192,7 +193,7 @@ class PathSet(nn.Module, ABC):
         latents: Latents | int | Sequence[int],
         index: Tensor | Sequence[int] | int | str,
         magnitude: Tensor | Sequence[float] | float,
-    ) -> Tensor:
+    ) -> Pictures:
         """Return the pictures ``[n, c, h, w]`` of n codes, each moved along a path by some way; differentiable in the parameters.
 
         Args:
@@ -250,7 +251,7 @@ class LatentPaths(PathSet):
         return edit
 
     @abstractmethod
-    def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
+    def shift(self, moving: Codes, index: Paths, magnitude: EachCode) -> Codes:
         """Return what one step adds to the moving parts of codes; differentiable in the set's parameters.
 
         Args:
@@ -262,7 +263,7 @@ class LatentPaths(PathSet):
             ``[n, *shape]``.
         """
 
-    def shifted(self, latents: Latents, index: Tensor, magnitude: Tensor) -> Latents:
+    def shifted(self, latents: Latents, index: Paths, magnitude: EachCode) -> Latents:
         """Return codes moved by one step each; ``index`` and ``magnitude`` as for :meth:`shift`.
 
         Raises:
@@ -278,7 +279,7 @@ class LatentPaths(PathSet):
         values[:, layers] = moving + shift
         return latents.with_values(values)
 
-    def moved_images(self, generator: Generator, latents: Latents, index: Tensor, magnitude: Tensor) -> Tensor:
+    def moved_images(self, generator: Generator, latents: Latents, index: Paths, magnitude: EachCode) -> Pictures:
         """See :meth:`PathSet.moved_images`."""
         return generator.images(self.shifted(latents, index, magnitude))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from support import published_script
-from support.formula_networks import NAMES, description, network, numbers, paths, picture, pictures, state
+from support.formula_networks import NAMES, description, network, numbers, picture, pictures, state
 from support.reference import REFERENCE
 from support.reference import agree as close
 from torch import Tensor
@@ -136,7 +136,7 @@ def test_the_soft_argmax_is_continuous_and_monotone_where_the_published_score_is
 )
 def test_the_whole_published_script(run: str, path: int) -> None:
     """From pictures of several sizes to its 26 attributes: detection, crops, inputs, raw outputs and scores."""
-    values, raw = published_script.attributes(paths()[path], stylegan2=run != "proggan", antialias=run == "stylegan2_antialias")
+    values, raw = published_script.attributes(path, stylegan2=run != "proggan", antialias=run == "stylegan2_antialias")
     for key, found in raw.items():
         if f"{run}/{key}" in numbers():
             expected_numbers = numbers()[f"{run}/{key}"][path]

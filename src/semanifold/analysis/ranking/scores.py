@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from semanifold.analysis.attributes.base import Attribute
 from semanifold.analysis.ranking.ranges import fitted
 from semanifold.core.errors import SemanifoldError
+from semanifold.core.shapes import Moments, Readings, ScoresOfCodes, ScoresOfPaths, Steps
 
 Array = NDArray[np.float64]
 """Values ``[codes, paths, T, attributes]``, scores ``[codes, paths, attributes]`` of each code, or ``[paths, attributes]``."""
@@ -30,11 +31,11 @@ class Scores:
             ends from the middle.
     """
 
-    slope: Array
-    share: Array
-    pearson: Array
-    monotonicity: Array
-    change: Array
+    slope: ScoresOfPaths
+    share: ScoresOfPaths
+    pearson: ScoresOfPaths
+    monotonicity: ScoresOfPaths
+    change: ScoresOfPaths
 
     def columns(self, which: Sequence[int]) -> Scores:
         """Return the scores of some attributes alone; shares are those among them."""
@@ -83,14 +84,14 @@ def order(scores: Array) -> NDArray[np.int64]:
     return np.argsort(-np.nan_to_num(scores, nan=-np.inf), axis=0, kind="stable").T
 
 
-def rescale(values: Array, attributes: Sequence[Attribute]) -> Array:
+def rescale(values: Readings, attributes: Sequence[Attribute]) -> Readings:
     """Map every attribute's range to [-1, 1] and clip (WarpedGANSpace's ranking)."""
     low = np.array([a.low for a in attributes])
     high = np.array([a.high for a in attributes])
     return np.clip(2 * (values - low) / (high - low) - 1, -1, 1)
 
 
-def steps_of(t: Array, attributes: Sequence[Attribute]) -> Array:
+def steps_of(t: Moments, attributes: Sequence[Attribute]) -> Steps:
     """Return what every attribute is compared with ``[T, attributes]``: ``t``, or ``|t|`` for relative ones, in whole frames.
 
     Frames count from 0, and from the middle for relative attributes, as in WarpedGANSpace; the scores do not depend on it.
@@ -107,7 +108,7 @@ def mean(each: Array) -> Array:
         return np.nanmean(each, axis=0)
 
 
-def slopes(scaled: Array, steps: Array) -> Array:
+def slopes(scaled: Readings, steps: Steps) -> ScoresOfCodes:
     """Return ``cov(a, s) / std(s)`` of every code ``[codes, paths, attributes]``, over the frames that have a value.
 
     The score of WarpedGANSpace (Tzelepis et al. 2021, arXiv:2109.13357, section 4), there called a correlation: it is not divided
@@ -124,14 +125,14 @@ def slopes(scaled: Array, steps: Array) -> Array:
         return covariance / np.sqrt((s * s).sum(2) / (n - 1))
 
 
-def shares(slope: Array) -> Array:
+def shares(slope: ScoresOfPaths) -> ScoresOfPaths:
     """Return absolute slopes over their sum along each path ``[paths, attributes]``; 0 for a path that changes nothing."""
     size = np.abs(slope)
     total = np.nansum(size, axis=1, keepdims=True)
     return np.where(total > 0, size / np.where(total > 0, total, 1), size * 0)
 
 
-def correlations(values: Array, steps: Array) -> Array:
+def correlations(values: Readings, steps: Steps) -> ScoresOfCodes:
     """Return Pearson's correlation of every code ``[codes, paths, attributes]``, of the values as they were read.
 
     0 where an attribute does not change (its spread is below rounding), NaN where fewer than three frames have a value.
@@ -144,7 +145,7 @@ def correlations(values: Array, steps: Array) -> Array:
     return np.where(n < 3, np.nan, np.where(still, 0.0, r))
 
 
-def monotonicities(values: Array, attributes: Sequence[Attribute], t: Array) -> Array:
+def monotonicities(values: Readings, attributes: Sequence[Attribute], t: Moments) -> ScoresOfCodes:
     """Return net change over total variation of every code ``[codes, paths, attributes]``: 1 for an attribute that only rises.
 
     ``sum(d) / sum(|d|)`` over the differences d of neighbouring frames that have a value: -1 only falls, 0 ends where it began
@@ -160,7 +161,7 @@ def monotonicities(values: Array, attributes: Sequence[Attribute], t: Array) -> 
     return np.where(known.sum(2) < 2, np.nan, result)
 
 
-def changes(scaled: Array, attributes: Sequence[Attribute], t: Array) -> Array:
+def changes(scaled: Readings, attributes: Sequence[Attribute], t: Moments) -> ScoresOfCodes:
     """Return the change from one end of the path to the other, in units of the attribute's range ``[codes, paths, attributes]``.
 
     Relative attributes: the mean change of both ends from the middle. The first and last frames that have a value count.
@@ -176,7 +177,7 @@ def changes(scaled: Array, attributes: Sequence[Attribute], t: Array) -> Array:
     return np.where(relative, (last + first) / 2 - middle, last - first) / 2
 
 
-def _centred(values: Array, steps: Array) -> tuple[Array, Array, Array]:
+def _centred(values: Readings, steps: Steps) -> tuple[Array, Array, Array]:
     """Return values and steps about their means over the frames that have a value (0 elsewhere), and how many these are."""
     known = ~np.isnan(values)
     n = known.sum(2).astype(np.float64)
@@ -188,7 +189,7 @@ def _centred(values: Array, steps: Array) -> tuple[Array, Array, Array]:
     return a, s, n
 
 
-def _carried(values: Array) -> tuple[Array, NDArray[np.bool_]]:
+def _carried(values: Readings) -> tuple[Array, NDArray[np.bool_]]:
     """Return values in which every gap repeats the value before it, and which values are known."""
     known = ~np.isnan(values)
     place = np.where(known, np.arange(values.shape[2])[:, None], 0)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.lazy import LazyModule
 from semanifold.core.notebook import as_html
+from semanifold.core.shapes import Mask1
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +50,7 @@ class Mask:
     paint: Callable[[int, int], Tensor]
     corners: tuple[float, float, float, float] | None = None
 
-    def at(self, height: int, width: int) -> Tensor:
+    def at(self, height: int, width: int) -> Mask1:
         """Return the mask as a picture ``[1, 1, height, width]`` in [0, 1], float32 on the CPU."""
         return self.paint(height, width).clamp(0, 1)[None, None]
 
