@@ -192,3 +192,11 @@ def test_the_papers_box_is_cut_out_of_pictures_of_any_form() -> None:
     assert float(inside) == pytest.approx(float(ramp[8:12].square().mean()))
     whole = float(ramp.square().mean()) * 16 * 8
     assert float(outside) == pytest.approx((whole - 16 * float(inside)) / (16 * 8 - 16))
+
+
+def test_bounds_of_settings_belong_to_what_is_allowed() -> None:
+    assert ManifoldSettings(frames=99, dims=2).frames == 99
+    assert ManifoldSettings(sigma=1e-9, alpha=1e9, independence=0.0).independence == 0
+    for wrong in ({"frames": 101, "dims": 2}, {"sigma": 0.9e-9}, {"alpha": 1.1e9}, {"independence": 1.1}, {"frames": True}):
+        with pytest.raises(SemanifoldError):
+            ManifoldSettings(**wrong)  # type: ignore[arg-type]

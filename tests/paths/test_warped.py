@@ -366,3 +366,10 @@ def test_the_unit_of_vectors_is_that_of_the_published_start_and_changes_no_path(
     for gamma in (0.9e-9, 1.1e9, math.nan):
         with pytest.raises(SemanifoldError, match="Gamma"):
             WarpedPaths.create(1, 1, (2,), PathSetInfo(), gamma=gamma)
+
+
+def test_what_is_learned_unless_a_person_says_otherwise() -> None:
+    """As published: vectors and widths, not the weights."""
+    paths = warped_paths(StyleGAN2(StyleGAN2Config(size=16, z_dim=4, w_dim=4, channels=(4, 4, 4))), "z", 2, 1)
+    assert [name for name, _ in paths.named_parameters()] == ["support", "log_gamma"]
+    assert (paths.learn_alphas, paths.learn_gammas) == (False, True)

@@ -676,3 +676,11 @@ def test_relative_attributes_are_followed_outwards_also_without_a_frame_in_the_m
     assert monotonicities(values, relative, t).item() == pytest.approx(1)
     assert monotonicities(path(2, 1, 1.5, 1), relative, t).item() == pytest.approx((1 - 0.5) / (1 + 0.5))
     assert monotonicities(values, plain(), t).item() == pytest.approx((3 - 2) / (1 + 0.5 + 1.5))
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.0, 0.1, -1e6])
+def test_an_attribute_that_stands_still_is_correlated_with_nothing(value: float) -> None:
+    steps = steps_of(np.linspace(-1, 1, 9), plain())
+    assert correlations(path(*[value] * 9), steps).item() == 0
+    rounding = path(*[value * (1 + 1e-15 * (-1) ** i) for i in range(9)])
+    assert correlations(rounding, steps).item() == 0

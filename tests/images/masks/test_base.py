@@ -256,3 +256,10 @@ def test_a_feather_keeps_the_area_and_has_the_width_that_was_asked_for() -> None
 def test_boxes_of_no_area_are_refused(corners: tuple[float, float, float, float]) -> None:
     with pytest.raises(SemanifoldError, match="is empty"):
         box(*corners)
+
+
+def test_the_area_is_the_mean_of_the_mask_at_that_size() -> None:
+    for height, width in ((2, 40), (40, 2)):
+        mask = ellipse(0.5, 0.5, 0.5, 0.1)
+        assert mask.area(height, width) == pytest.approx(float(mask.at(height, width).mean()))
+    assert mask.area(2, 40) != mask.area(40, 2)
