@@ -19,8 +19,12 @@ def pytest_configure() -> None:
         )
 
 
-LONGEST = ("project/test_docs.py", "hostile/test_files.py", "app/test_cli_weights.py", "app/test_cli_train.py", "app/test_cli.py")
-"""Modules that take a minute or more, the longest first."""
+LONGEST = (
+    *("project/test_docs.py", "app/test_cli.py", "app/test_cli_train.py", "paths/test_weight_axes.py", "app/test_cli_weights.py"),
+    *("app/test_cli_first_hour.py", "hostile/test_files.py", "analysis/attributes/test_published_parity.py"),
+    *("training/test_trainer.py", "images/test_media.py", "locality/test_benchmark.py"),
+)
+"""Modules that take a quarter of a minute of one core or more, the longest first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -80,7 +80,10 @@ print(heat_picture(frames, frames[0], None).sum())
 """
 
 
-@pytest.mark.parametrize("settings", ["text.usetex: True", "savefig.dpi: 100000\nfont.size: 1e6", "backend: module://evil", None])
+EVIL = "text.usetex: True\nsavefig.dpi: 100000\nfont.size: 1e6\nbackend: module://evil"
+
+
+@pytest.mark.parametrize("settings", [EVIL, None])
 def test_settings_of_matplotlib_in_the_folder_are_not_read(settings: str | None, tmp_path: Path) -> None:
     (tmp_path / "evil.py").write_text("open('canary', 'w')")
     if settings is None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, of_type, shown
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import Pictures
 from semanifold.generators.base import Generator, as_latents, origin
 
 
@@ -122,7 +123,9 @@ class Edit(ABC):
         """Return the space of the codes that the edit takes."""
         return self.info.space
 
-    def images(self, generator: Generator, latents: Latents | int | Sequence[int], t: Tensor | float | Sequence[float]) -> Tensor:
+    def images(
+        self, generator: Generator, latents: Latents | int | Sequence[int], t: Tensor | float | Sequence[float]
+    ) -> Pictures:
         """Return the edited pictures ``[n, c, h, w]``.
 
         Args:

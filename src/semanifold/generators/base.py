@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from semanifold.core.errors import SemanifoldError, near_names, of_type, shown
 from semanifold.core.latents import Latents
 from semanifold.core.notebook import as_html
+from semanifold.core.shapes import Pictures
 from semanifold.core.world import World, world_of
 from semanifold.generators import seeds as seeds_
 from semanifold.generators.seeds import Seeds
@@ -69,7 +70,7 @@ class Generator(nn.Module, ABC):
     takes_inputs: ClassVar[bool] = False
 
     @abstractmethod
-    def images(self, latents: Latents, *, size: int | None = None) -> Tensor:
+    def images(self, latents: Latents, *, size: int | None = None) -> Pictures:
         """Return the pictures ``[n, c, h, w]`` of latents in any of :attr:`spaces`.
 
         Args:

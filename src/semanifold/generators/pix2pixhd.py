@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError, near_names, shown
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import Pictures
 from semanifold.generators.architecture import Architecture, by_key
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import NORM_EPSILON, Conv, averaged
@@ -146,7 +147,7 @@ class Pix2PixHD(Generator):
         self.spaces = {SPACE: (self.config.inputs, height, width)}
         self.picture_shape = (self.config.colours, height, width)
 
-    def images(self, latents: Latents, *, size: int | None = None) -> Tensor:
+    def images(self, latents: Latents, *, size: int | None = None) -> Pictures:
         """Return the pictures ``[n, colours, height, width]`` of maps ``[n, inputs, height, width]``; smaller ones are averages.
 
         The global network sees the map at the smallest of its sizes; every enhancer adds its own features of the map at twice

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import Pictures
 from semanifold.generators.architecture import Architecture, by_key
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import averaged, check_channels, doubled_conv
@@ -89,7 +90,7 @@ class ProgGAN(Generator):
         self.colours = _Scaled(c[-1], config.colours, 1, draw)
         self.freeze()
 
-    def images(self, latents: Latents, *, size: int | None = None) -> Tensor:
+    def images(self, latents: Latents, *, size: int | None = None) -> Pictures:
         """Return the pictures ``[n, colours, size, size]`` of codes of z; smaller ones are area averages.
 
         Raises:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import Pictures
 from semanifold.generators.architecture import Architecture, by_key
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import Conv, Norm, averaged, check_channels, doubled, doubled_conv
@@ -86,7 +87,7 @@ class SNGAN(Generator):
         self.colours = Conv(c[-1], config.colours, 3, draw)
         self.freeze()
 
-    def images(self, latents: Latents, *, size: int | None = None) -> Tensor:
+    def images(self, latents: Latents, *, size: int | None = None) -> Pictures:
         """Return the pictures ``[n, colours, size, size]`` of codes of z; smaller ones are area averages.
 
         Raises:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError, first_line, shown
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import Pictures
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import averaged
 from semanifold.generators.seeds import uniform
@@ -238,7 +239,7 @@ class Wrapped(Generator):
             return super().draw(seed)
         return uniform(seed, next(iter(self.spaces.values()))) * 2 - 1
 
-    def images(self, latents: Latents, *, size: int | None = None) -> Tensor:
+    def images(self, latents: Latents, *, size: int | None = None) -> Pictures:
         """See :meth:`Generator.images`; smaller pictures are area averages, of height ``size`` and width in proportion."""
         self.check_shape(latents)
         low, high = self.pixel_range

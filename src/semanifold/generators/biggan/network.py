@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import Pictures
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import (
     NORM_EPSILON,
@@ -116,7 +117,7 @@ class BigGAN(Generator):
         self.colours = _Spectral((config.colours, c[-1], 3, 3), draw)
         self.freeze()
 
-    def images(self, latents: Latents, *, size: int | None = None) -> Tensor:
+    def images(self, latents: Latents, *, size: int | None = None) -> Pictures:
         """Return the pictures ``[n, colours, size, size]`` of codes of z with labels; smaller ones are area averages.
 
         Raises:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError, near_names, of_type, shown
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import Pictures
 from semanifold.generators.base import Generator
 from semanifold.generators.seeds import Seeds
 from semanifold.generators.states import assembled
@@ -101,7 +102,7 @@ class StyleGAN2(Generator):
         """
         return assembled(lambda: cls(config, name=name, source=source, licence=licence), state, "StyleGAN2")
 
-    def images(self, latents: Latents, *, size: int | None = None, noise: Noise | None = None) -> Tensor:
+    def images(self, latents: Latents, *, size: int | None = None, noise: Noise | None = None) -> Pictures:
         """Return the pictures ``[n, colours, height, width]``.
 
         Args:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import Pictures
 from semanifold.core.world import World
 from semanifold.generators.base import Generator
 from semanifold.worlds.faces.factors import FACTORS
@@ -87,7 +88,7 @@ class AnalyticFaces(Generator):
         """See :attr:`Generator.world`."""
         return FACES
 
-    def images(self, latents: Latents, *, size: int | None = None) -> Tensor:
+    def images(self, latents: Latents, *, size: int | None = None) -> Pictures:
         """Return the pictures ``[n, 3, size, size]`` of codes in either space, in [-1, 1]; any size is exact."""
         self.check_shape(latents)
         return render(self.convert(latents, "factors").values, self.picture_shape[-1] if size is None else size)
