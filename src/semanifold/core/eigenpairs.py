@@ -1,4 +1,7 @@
-"""Eigenpairs: the leading ones of a large symmetric matrix that is known by its products, and generalised ones of small ones."""
+"""Eigenpairs: the leading ones of a large symmetric matrix that is known by its products, and generalised ones of small ones.
+
+Our own: ``torch.lobpcg`` cannot be stopped, saved and resumed between two products, each of which takes seconds here.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Batch normalisation over the batches of all processes, on any device."""
+"""Batch normalisation over the batches of all processes, on any device.
+
+Our own: ``torch.nn.SyncBatchNorm`` works on GPUs only.
+"""
 
 from __future__ import annotations
 

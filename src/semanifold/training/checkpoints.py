@@ -7,11 +7,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.storage.digests import digest
@@ -37,7 +38,7 @@ class Standing:
     damaged: str = ""
 
 
-def training_key(facts: Mapping[str, Any]) -> str:
+def training_key(facts: Mapping[str, object]) -> str:
     """Return a digest of everything that decides a training; a checkpoint of another one is refused."""
     return digest(json.dumps(facts, sort_keys=True, default=str), digits=32)
 
@@ -113,7 +114,7 @@ def _alike(found: Tensor, value: Tensor, any_length: bool) -> bool:
     return found.dtype == value.dtype and found.ndim == value.ndim and found.shape[first:] == value.shape[first:]
 
 
-def moments_of(optimisers: Mapping[str, Any]) -> dict[str, Tensor]:
+def moments_of(optimisers: Mapping[str, Optimizer | None]) -> dict[str, Tensor]:
     """Return tensors of the shapes that Adam keeps for each parameter, once it has taken a step; None learns nothing."""
     kept: dict[str, Tensor] = {}
     for name, optimiser in optimisers.items():

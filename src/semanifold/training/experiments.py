@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -43,7 +42,7 @@ class Experiment:
     paths: PathSet
     reconstructor: Reconstructor | None
     iteration: int
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, object]
     history: Tensor
     remarks: tuple[str, ...] = ()
 
@@ -91,7 +90,7 @@ def open_experiment(
     return Experiment(paths, reconstructor, iteration, read_settings(folder / ARGS), history, tuple(remarks))
 
 
-def preset_of(arguments: Mapping[str, Any], otherwise: Preset) -> Preset:
+def preset_of(arguments: Mapping[str, object], otherwise: Preset) -> Preset:
     """Return the settings that an ``args.json`` speaks of; what it does not say is as in ``otherwise``.
 
     Raises:
@@ -106,7 +105,7 @@ def _number(path: Path) -> int:
     return int(found[1]) if found else -1
 
 
-def _checkpoint(path: Path) -> tuple[int, Mapping[str, Any] | None]:
+def _checkpoint(path: Path) -> tuple[int, Mapping[str, object] | None]:
     """Return the iteration and the reconstructor's state dict of a ``checkpoint.pt``."""
     tree = open_arrays(path, "checkpoint of WarpedGANSpace").tree
     tree = tree if isinstance(tree, Mapping) else {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 from semanifold.core.errors import SemanifoldError, near_names, shown
 from semanifold.training.settings import Prior, ReconstructorSettings, TrainingSettings, option_values
@@ -56,7 +55,7 @@ class Preset:
     training: TrainingSettings = PUBLISHED
     network: ReconstructorSettings = RESNET
 
-    def values(self) -> dict[str, Any]:
+    def values(self) -> Mapping[str, object]:
         """Return all values by their names, those of the training among them."""
         own = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("training", "network")}
         return own | option_values(self) | {"differences": self.network.differences}

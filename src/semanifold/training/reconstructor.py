@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -198,7 +198,7 @@ def make_reconstructor(
     return made
 
 
-def read_reconstructor(source: str | os.PathLike[str] | Mapping[str, Any], *, size: int | None = None) -> Reconstructor:
+def read_reconstructor(source: str | os.PathLike[str] | Mapping[str, object], *, size: int | None = None) -> Reconstructor:
     """Return the reconstructor of a ``reconstructor.pt``, ours or that of WarpedGANSpace; nothing in the file is run.
 
     Args:
@@ -224,7 +224,7 @@ def read_reconstructor(source: str | os.PathLike[str] | Mapping[str, Any], *, si
     return made
 
 
-def plain_tensors(source: str | os.PathLike[str] | Mapping[str, Any], where: str) -> dict[str, Tensor]:
+def plain_tensors(source: str | os.PathLike[str] | Mapping[str, object], where: str) -> dict[str, Tensor]:
     """Return the tensors of a state dict that lies in a file, or in what :func:`~semanifold.storage.containers.read` made of one.
 
     Raises:

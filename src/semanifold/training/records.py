@@ -8,7 +8,7 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import torch
@@ -125,7 +125,7 @@ def traversal_sheet(generator: Generator, paths: PathSet, start: Latents, *, mos
     return sheet[:3] if sheet.shape[0] >= 3 else sheet[:1].expand(3, -1, -1)
 
 
-def published_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+def published_arguments(given: Mapping[str, object]) -> dict[str, object]:
     """Return an ``args.json`` with all keys that WarpedGANSpace's programs read, and no other."""
     return {key: given.get(key) for key in PUBLISHED_KEYS}
 

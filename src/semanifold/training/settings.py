@@ -254,7 +254,7 @@ def check(record: Any) -> None:
             raise SemanifoldError(f"{meant}, but got {shown(number, 40)}.")
 
 
-def with_options(record: R, given: Mapping[str, Any]) -> R:
+def with_options(record: R, given: Mapping[str, object]) -> R:
     """Return a record, and the records inside of it, with the arguments that are given: not None, and not empty.
 
     Args:
@@ -272,24 +272,24 @@ def with_options(record: R, given: Mapping[str, Any]) -> R:
     return replace(cast(Any, record), **changes)
 
 
-def option_values(record: Any) -> dict[str, Any]:
+def option_values(record: object) -> dict[str, Any]:
     """Return the values of a record, and of the records inside of it, by the names of arguments."""
     return {found.option: value for found, value in _values(record) if found.option}
 
 
-def published_values(record: Any) -> dict[str, Any]:
+def published_values(record: object) -> dict[str, object]:
     """Return the values of a record by their keys in an ``args.json``, for which nothing is None."""
     held = {found.setting.published: value for found, value in _values(record) if found.setting.published}
     return {key: (list(value) or None) if isinstance(value, tuple) else value for key, value in held.items()}
 
 
-def with_published(record: R, arguments: Mapping[str, Any]) -> R:
+def with_published(record: R, arguments: Mapping[str, object]) -> R:
     """Return a record with what an ``args.json`` says; what it does not say stays.
 
     Raises:
         SemanifoldError: if a value is not of the type that belongs there, or out of range.
     """
-    given: dict[str, Any] = {}
+    given: dict[str, object] = {}
     for found, _ in _values(record):
         value = arguments.get(found.setting.published) if found.setting.published else None
         if value is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -117,7 +117,7 @@ class Iteration:
     _state: TrainingState = field(repr=False, compare=False)
     _folder: Path | None = field(repr=False, compare=False)
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> dict[str, float]:
         """Return what a progress callback gets: how far it is, and the two numbers of the last report that a person watches."""
         last = dict(zip(STATS, self._state.rows[-1][1:])) if self._state.rows else {}
         numbers = {"accuracy": last["accuracy"], "loss": last["total_loss"]} if last else {}

@@ -1,4 +1,7 @@
-"""The short description that an ONNX network needs to read attributes: what goes in, what comes out, and what it means."""
+"""The short description that an ONNX network needs to read attributes: what goes in, what comes out, and what it means.
+
+Checked by hand and not against a schema, for a person types it: near names, the expected form and the value are told.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard
 
 from semanifold.analysis.attributes.base import Attribute
 from semanifold.core.errors import SemanifoldError, near_names, shown
@@ -123,7 +126,7 @@ def parse_description(table: object) -> Description:
     return made
 
 
-def _attributes(table: Mapping[str, Any]) -> tuple[Attribute, ...]:
+def _attributes(table: Mapping[str, object]) -> tuple[Attribute, ...]:
     rows, known = table.get("attributes"), [field.name for field in fields(Attribute) if field.name != "declared"]
     if rows is None and table.get("decode") == "box":
         return BOX
@@ -146,46 +149,47 @@ def _attributes(table: Mapping[str, Any]) -> tuple[Attribute, ...]:
     return tuple(made)
 
 
-def _choice(table: Mapping[str, Any], key: str, choices: Sequence[str]) -> str:
+def _choice(table: Mapping[str, object], key: str, choices: Sequence[str]) -> str:
     value = table.get(key, choices[0])
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise SemanifoldError(f"there is no {key} {_said(value)}: {near_names(str(value)[:200], choices)}")
     return value
 
 
-def _text(table: Mapping[str, Any], key: str) -> str:
+def _text(table: Mapping[str, object], key: str) -> str:
     value = table.get(key, "")
     if not isinstance(value, str):
         raise SemanifoldError(f"{key} must be a name, but got {_said(value)}.")
     return value
 
 
-def _texts(table: Mapping[str, Any], key: str) -> tuple[str, ...]:
+def _texts(table: Mapping[str, object], key: str) -> tuple[str, ...]:
     values = table.get(key, [])
     if not isinstance(values, list) or not all(isinstance(value, str) and _is_name(value) for value in values):
         raise SemanifoldError(f"{key} must be a list of file names, but got {_said(values)}.")
     return tuple(values)
 
 
-def _numbers(table: Mapping[str, Any], key: str, count: int | None = None) -> tuple[float, ...]:
+def _numbers(table: Mapping[str, object], key: str, count: int | None = None) -> tuple[float, ...]:
     """Return the finite numbers under a key, one or ``count`` of them; none if there is no such key."""
     value = table.get(key, [])
-    values = value if isinstance(value, list) else [value]
-    if not all(_is_number(v) for v in values):
+    given = value if isinstance(value, list) else [value]
+    values = tuple(float(v) for v in given if _is_number(v))
+    if len(values) < len(given):
         raise SemanifoldError(f"{key} must be numbers, but got {_said(value)}.")
     if count is not None and len(values) not in (0, 1, count):
         raise SemanifoldError(f"{key} must be one number or {count}, but got {len(values)}.")
-    return tuple(float(v) for v in values)
+    return values
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     """Whether a value is a finite number that single precision holds."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -3e38 < value < 3e38
 
 
-def _is_name(value: Any) -> bool:
+def _is_name(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and 0 < len(value) <= LONGEST and shown(value, LONGEST) == value
 
 
-def _said(value: Any) -> str:
+def _said(value: object) -> str:
     return shown(repr(value))

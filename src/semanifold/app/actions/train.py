@@ -294,7 +294,7 @@ class Work:
         if flat(self.paths):
             save_support_sets(self.paths, models / SUPPORT_SETS)  # type: ignore[arg-type]
 
-    def published(self) -> dict[str, Any]:
+    def published(self) -> dict[str, object]:
         """Return what WarpedGANSpace's programs call the arguments."""
         paths = self.paths
         warped = paths if isinstance(paths, WarpedPaths) else None
