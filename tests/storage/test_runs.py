@@ -81,6 +81,18 @@ def test_the_same_run_is_recognised_and_another_one_refused(tmp_path):
     assert listing(tmp_path) == before
 
 
+@pytest.mark.parametrize("value", [None, False, 0.0, (), ""])
+def test_an_option_that_an_earlier_version_had_not_is_nothing_there(tmp_path, value):
+    finish(tmp_path)
+    newer = WORK | {"search": {**WORK["search"], "warm": value}}
+    assert begin_run(tmp_path, "discover", newer, {**FACTS, "settings": {"warm": value}}).finished
+    with pytest.raises(SemanifoldError, match="warm None instead of"):
+        begin_run(tmp_path, "discover", WORK | {"search": {**WORK["search"], "warm": 0.5}}, FACTS)
+    finish(tmp_path / "newer", search={**WORK["search"], "warm": 0.5})
+    with pytest.raises(SemanifoldError, match=r"warm 0\.5 instead of"):
+        begin_run(tmp_path / "newer", "discover", newer, FACTS)
+
+
 def test_overwrite_removes_what_the_earlier_run_wrote_and_nothing_else(tmp_path):
     run = begin_run(tmp_path, "discover", WORK, FACTS)
     with working(run):

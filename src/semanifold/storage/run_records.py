@@ -206,10 +206,13 @@ def last(place: str) -> str:
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Yield place, earlier and later value of the innermost fields that differ; None for one that is not there."""
+    """Yield place, earlier and later value of the innermost fields that differ; None for one that is not there.
+
+    A field that is not in the earlier record, for an earlier version had none, is as nothing there: false, 0 or empty.
+    """
     old, new = flat(before), flat(after)
     for place in sorted(old.keys() | new.keys()):
-        if old.get(place) != new.get(place):
+        if old.get(place) != new.get(place) and (place in old or new[place]):
             yield place, old.get(place), new.get(place)
 
 
