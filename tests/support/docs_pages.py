@@ -16,6 +16,7 @@ ELSEWHERE = ("make", "git", "pip", "uv", "cd", "python3", "docker")
 """Commands that .ci/run tries, in a clone of its own."""
 
 SHORTER = {
+    "sample": "--seeds 0-1",
     "discover": "--frames 3 --iterations 2 --size 32 --seconds 0.2",
     "transfer": "--seeds 1-2 --frames 3 --size 32 --seconds 0.2",
     "combine": "--frames 3 --size 32 --seconds 0.2",
@@ -79,7 +80,7 @@ def blocks(page: str) -> list[Block]:
 def shortened(words: list[str]) -> list[str]:
     """A command of ours, without its first word, with the options that make it quick."""
     short = shlex.split(SHORTER.get(words[1], ""))
-    if "--pool" in words or "test_label" in words:
+    if "--pool" in words or "test_label" in words or (words[1] == "sample" and "--seeds" not in words):
         short = short[2:]  # codes and label maps of a page's own, no numbers
     for option in LISTS:
         if option in short and option in words:

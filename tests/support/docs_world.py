@@ -64,7 +64,7 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     """Let snippets and commands, which mostly leave the amount of work open, do little."""
     usually(patch, joint_paths, samples=4, size=8)
     usually(patch, closed_paths, codes=4)
-    usually(patch, ManifoldSettings.__init__, steps=2)
+    usually(patch, ManifoldSettings.__init__, frames=7, steps=2)
     for name, less in (("PROBES", 4), ("TRIALS", 4), ("STRANGERS", 2)):
         patch.setattr(start, name, less)
     patch.setattr(stages, "MOST_SHRINKS", 0)  # so poor a start is no reason to begin anew
