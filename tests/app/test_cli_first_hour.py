@@ -300,6 +300,7 @@ def quickly(*words: str) -> subprocess.CompletedProcess[str]:
         (["train", "--presets"], 0),
         (["train", "--preset", "none"], 2),
         (["train", "--kind", "none"], 2),
+        (["train", "--batch", "0"], 2),
         (["bench", "locality", "--mask", "mouht"], 2),
     ],
 )

@@ -208,6 +208,21 @@ class Described:
         """Name of the argument of the command; empty if it is none."""
         return self.name if self.setting.option is None else self.setting.option
 
+    def check(self, value: Any) -> None:
+        """Refuse a number out of its range, or a word that is none of a choice; see :func:`check`."""
+        least, most = self.setting.least, self.setting.most
+        choices = get_args(self.type) if get_origin(self.type) is Literal else ()
+        if choices and value not in choices:
+            raise SemanifoldError(f"{self.name} is {' or '.join(choices)}, not {shown(repr(value), 40)}.")
+        if value is None or (least is None and most is None):
+            return
+        # written so that NaN is refused as well
+        if not ((least is None or value >= least) and (most is None or value <= most)):
+            bounds = [f"at {end} {bound:,}" for end, bound in (("least", least), ("most", most)) if bound is not None]
+            number = f"{value:g}" if isinstance(value, float) else str(value)
+            meant = f"{self.name} must be {' and '.join(bounds)} ({self.help.rstrip('.')})"
+            raise SemanifoldError(f"{meant}, but got {shown(number, 40)}.")
+
 
 @cache
 def described(record: type) -> Mapping[str, Described]:
@@ -240,18 +255,7 @@ def check(record: Any) -> None:
         SemanifoldError: naming the field, what was given and what is expected.
     """
     for name, found in described(type(record)).items():
-        value, least, most = getattr(record, name), found.setting.least, found.setting.most
-        choices = get_args(found.type) if get_origin(found.type) is Literal else ()
-        if choices and value not in choices:
-            raise SemanifoldError(f"{name} is {' or '.join(choices)}, not {shown(repr(value), 40)}.")
-        if value is None or (least is None and most is None):
-            continue
-        bounds = [f"at {end} {bound:,}" for end, bound in (("least", least), ("most", most)) if bound is not None]
-        # written so that NaN is refused as well
-        if not ((least is None or value >= least) and (most is None or value <= most)):
-            number = f"{value:g}" if isinstance(value, float) else str(value)
-            meant = f"{name} must be {' and '.join(bounds)} ({found.help.rstrip('.')})"
-            raise SemanifoldError(f"{meant}, but got {shown(number, 40)}.")
+        found.check(getattr(record, name))
 
 
 def with_options(record: R, given: Mapping[str, object]) -> R:

@@ -14,6 +14,8 @@ from semanifold.paths.kinds import WEIGHT_KINDS, check_kind
 from semanifold.training.presets import PRESETS, find_preset
 from semanifold.training.settings import ReconstructorSettings, ReportSettings, TrainingSettings, options_in
 
+RECORDS = (TrainingSettings, ReconstructorSettings, ReportSettings)
+"""What the arguments of a training are read from."""
 GROWING = ("iterations",)
 """Arguments whose larger value goes on with a finished training."""
 
@@ -76,7 +78,7 @@ def request_of(name: str, *records: type) -> type[Any]:
 if TYPE_CHECKING:
     from types import SimpleNamespace as Training  # its fields are read from the records
 else:
-    Training = request_of("Training", TrainingSettings, ReconstructorSettings, ReportSettings)
+    Training = request_of("Training", *RECORDS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +142,8 @@ class Train(Command):
             find_preset(self.preset)  # refuses what is none
         if self.kind.paths is not None:
             check_kind(self.kind.paths)
+        for setting in (each for record in RECORDS for each in options_in(record)):
+            setting.check(getattr(self.training, setting.option))
         main = ("paths.png", "paths.safetensors", "metrics.json")
         return early.finished(self, "train", self.folder, self.inputs, main, self.then, growing=GROWING)
 
