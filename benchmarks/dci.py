@@ -107,7 +107,7 @@ def row(generator: Generator, space: str, codes: Array, factors: Array, pictures
     units = torch.zeros(len(places), codes.shape[1])
     for i, place in enumerate(places.tolist()):
         units[i, place] = FAR * deviation[place]
-    ends = units.reshape(-1, *generator.spaces[space])
+    ends = units.reshape(-1, *generator.shapes[space])
     result["single"], result["singles reached"] = purest(generator, ends, begin, spread)
     paths = joint_paths(generator, space, AXES, progress=False)
     ends = torch.stack([paths[k].latents(begin[0], 1.0).values[0] - begin.values[0] for k in range(len(paths))])

@@ -108,7 +108,7 @@ def published(setting: str, given: argparse.Namespace, *, textbook: bool) -> Ste
         for i in range(batch):
             chosen[i, index[i]] = 1
             magnitude[i] = (0.1 + 0.1 * torch.rand(1, generator=draw).item()) * (1 if signs[i] else -1)
-        codes = generator.convert(Latents(torch.randn(batch, *generator.spaces["z"], generator=draw), "z"), "w")
+        codes = generator.convert(Latents(torch.randn(batch, *generator.shapes["z"], generator=draw), "z"), "w")
         first = pictures(codes.values)
         shift = magnitude[:, None] * direction(codes.values, chosen)
         second = pictures(codes.values + shift)

@@ -36,9 +36,9 @@ from semanifold.core.jacobians import Pictures, mean_products
 from semanifold.core.latents import Latents, root_of_covariance
 from semanifold.edits import EditInfo, WeightEdit
 from semanifold.generators.base import Generator
+from semanifold.generators.coordinates import affine_root
 from semanifold.generators.editing import editable_layers, weight_of
 from semanifold.generators.loading import load_generator
-from semanifold.generators.styles import style_root
 from semanifold.images.masks import as_mask
 from semanifold.locality.truth import pixel_effects, pixel_weights
 from semanifold.paths.base import PathSetInfo, moving_codes
@@ -108,8 +108,8 @@ def _codes(generator: Generator, name: str) -> Place:
     """Return a space of codes, in coordinates in which random codes are about standard normal; each layer of w+ has its own."""
     w = moving_codes(generator, PathSetInfo(space="w"), SAMPLES)
     root = root_of_covariance(w).to(w)
-    shape = generator.spaces[name]
-    styles = style_root(generator, w, INDEPENDENCE) if name == "s" else None
+    shape = generator.shapes[name]
+    styles = affine_root(generator, "s", w, INDEPENDENCE) if name == "s" else None
 
     def moved(code: Latents, changes: Tensor) -> Tensor:
         offsets = styles.times(changes) if styles else changes.unflatten(1, shape) @ root

@@ -208,7 +208,7 @@ def feature_loss(network: AttributeNetwork, images: Tensor, target: Tensor) -> T
 
 def draw(model: StyleGAN2, w: Tensor, low_precision: bool) -> Tensor:
     """Return the pictures of one ``w`` a face, with random noise inputs."""
-    ws = w[:, None].expand(-1, model.spaces["w+"][0], -1)
+    ws = w[:, None].expand(-1, model.shapes["w+"][0], -1)
     if not low_precision:
         return model.images(Latents(ws, "w+"), noise=torch.default_generator)
     params = {k: v.bfloat16() for k, v in model.named_parameters()} | {k: v.bfloat16() for k, v in model.named_buffers()}

@@ -48,7 +48,7 @@ def test_spaces_lead_to_the_same_pictures(name: str) -> None:
     generator = made(name, DOUBLE)
     pictures = generator.images(codes(generator))
     for latents in in_all_spaces(generator):
-        assert tuple(latents.values.shape[1:]) == tuple(generator.spaces[latents.space])
+        assert tuple(latents.values.shape[1:]) == tuple(generator.shapes[latents.space])
         torch.testing.assert_close(generator.images(latents), pictures)
         assert generator.convert(latents, latents.space) is latents
         assert torch.equal(generator.sample(range(3), latents.space, labels=labels(generator, 3)).values, latents.values)

@@ -114,7 +114,7 @@ def weights() -> None:
 def codes_and_directions(generator: StyleGAN2) -> None:
     """Arrays that are codes or directions."""
     draw = np.random.default_rng(0)
-    layers, width = generator.spaces["w+"]
+    layers, width = generator.shapes["w+"]
     w = draw.normal(size=(1, layers, width)).astype(np.float32)
     for name, array in (("code", w), ("direction", w[0, 0]), ("directions", draw.normal(size=(3, width)))):
         write(f"arrays/{name}.npy", npy(array))
@@ -129,7 +129,7 @@ def our_files(generator: StyleGAN2) -> None:
     """Edits, sets and pools."""
     for name in ("edits", "paths", "pools"):
         (CORPUS / name).mkdir(parents=True, exist_ok=True)
-    layers, width = generator.spaces["w+"]
+    layers, width = generator.shapes["w+"]
     info = EditInfo(
         name="mouth", space="w+", mask="mouth", usable=(0.0, 1.0), generator="tiny", locality={"roir": 0.1}, cite=("a",)
     )

@@ -9,9 +9,8 @@ from torch.func import jvp, vjp
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.generators.coordinates import affine_root, natural_coordinates, spread_rows
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
-from semanifold.generators.styles import spread_rows, style_root
-from semanifold.manifolds.coordinates import natural_coordinates
 
 
 @pytest.mark.parametrize("double", [False, True])
@@ -20,7 +19,7 @@ def test_pictures_of_styles_are_those_of_their_codes(architecture: str, double: 
     for generator in (make(architecture, double=double), make(architecture, double=double, clamp=0.8).requires_grad_(True)):
         latents = codes(generator, 3)
         styles = generator.convert(latents, "s")
-        assert styles.values.shape[1:] == generator.spaces["s"]
+        assert styles.values.shape[1:] == generator.shapes["s"]
         for size in (4, 16, 32):
             assert torch.equal(generator.images(styles, size=size), generator.images(latents, size=size))
     w = generator.sample([3, 4], "w")
@@ -58,7 +57,7 @@ def test_channels_are_numbered_as_layers_are_computed() -> None:
     assert [layer.kind for layer in generator.layers[:5]] == ["conv", "colour", "up", "conv", "colour"]
     assert generator.channel_index("0_0") == 0
     assert generator.channel_index("3_2") == 32
-    (total,) = generator.spaces["s"]
+    (total,) = generator.shapes["s"]
     names = [generator.channel_name(index) for index in range(total)]
     assert [generator.channel_index(name) for name in names] == list(range(total))
     assert (names[0], names[32], names[-1]) == ("0_0", "3_2", "10_3")
@@ -121,10 +120,10 @@ def test_a_change_of_the_affine_maps_leaves_pictures_of_styles() -> None:
 def test_natural_coordinates_equal_the_dense_root(independence: float) -> None:
     generator = make()
     w = generator.sample(range(500), "w").values
-    rows = spread_rows(generator, w)
+    rows = spread_rows(generator, "s", w)
     covariance = torch.cov(generator.convert(Latents(w, "w"), "s").values.T)
     torch.testing.assert_close(rows.T @ rows, covariance, rtol=1e-6, atol=1e-9)
-    root = style_root(generator, w, independence)
+    root = affine_root(generator, "s", w, independence)
     matrix = root.times(torch.eye(len(covariance), dtype=torch.float64))
     spread = torch.diag(covariance).sqrt()
     expected = (1 - independence) * covariance + independence * torch.diag(spread**2)
@@ -138,7 +137,7 @@ def test_natural_coordinates_equal_the_dense_root(independence: float) -> None:
 def test_random_codes_are_about_standard_normal_in_natural_coordinates() -> None:
     generator = make()
     seed = generator.sample([1], "s")
-    natural = natural_coordinates(generator, seed, tuple(generator.spaces["s"]), 0.0)
+    natural = natural_coordinates(generator, seed, tuple(generator.shapes["s"]), 0.0)
     many = generator.sample(range(5000, 7000), "s").values
     u = natural.inverse(many - many.mean(0))
     rank = generator.config.w_dim

@@ -6,10 +6,10 @@ from support.small_world import SmallWorld
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.generators.coordinates import Coordinates, natural_coordinates
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.images.masks import box
 from semanifold.manifolds import ManifoldSettings, discover_manifold
-from semanifold.manifolds.coordinates import Coordinates, natural_coordinates
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_z_is_natural_already(network: StyleGAN2) -> None:
 
 @pytest.mark.parametrize("independence", [0.0, 0.2, 1.0])
 def test_layers_part_as_much_as_they_are_allowed_to(network: StyleGAN2, independence: float) -> None:
-    layers = network.spaces["w+"][0]
+    layers = network.shapes["w+"][0]
     found = natural_coordinates(network, network.sample([0], "w+"), (layers, 8), independence)
     u = torch.randn(20_000, layers, 8, generator=torch.Generator().manual_seed(0))
     offsets = found.offsets(u)
@@ -41,7 +41,7 @@ def test_layers_part_as_much_as_they_are_allowed_to(network: StyleGAN2, independ
 
 
 def test_the_inverse_undoes_the_map(network: StyleGAN2) -> None:
-    layers = network.spaces["w+"][0]
+    layers = network.shapes["w+"][0]
     found = natural_coordinates(network, network.sample([0], "w+"), (layers, 8), 0.2)
     offsets = found.offsets(torch.randn(5, layers, 8, generator=torch.Generator().manual_seed(0)))
     torch.testing.assert_close(found.offsets(found.inverse(offsets)), offsets, rtol=1e-3, atol=1e-4)

@@ -114,7 +114,7 @@ def test_joint_axes_and_learned_paths_of_styles(network: StyleGAN2) -> None:
 
 def test_a_space_too_large_to_be_turned_is_refused() -> None:
     wide = StyleGAN2(StyleGAN2Config(size=8, z_dim=4, w_dim=4, channels=(1024, 520), mapping_layers=1))
-    assert wide.spaces["s"][0] > MOST_TURNED
+    assert wide.shapes["s"][0] > MOST_TURNED
     with pytest.raises(SemanifoldError, match="4096 dimensions at most"):
         linear_paths(wide, "s", 3, "ortho")
 

@@ -102,7 +102,7 @@ def test_first_weights_are_those_of_the_layer_itself() -> None:
 
 def test_local_paths_keep_given_directions_and_their_layers() -> None:
     generator = StyleGAN2(SMALL)
-    layers = generator.spaces["w+"][0]
+    layers = generator.shapes["w+"][0]
     vectors = torch.zeros(2, layers, 8)
     vectors[0, 1, 3], vectors[1, 2, 5] = 2.0, -1.0
     paths = local_paths(generator, vectors, "w+", (1, 3))

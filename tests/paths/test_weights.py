@@ -253,7 +253,7 @@ def test_changes_of_codes_and_of_weights_add_up(tmp_path):
     )
     # beside a path of w+, the codes of a sum are carried there
     wide = sm.Lattice(torch.stack([torch.zeros(7, 6), torch.ones(7, 6)]), [torch.tensor([0.0, 1.0])], EditInfo(space="w+"))
-    layers = generator.spaces["w+"][0]
+    layers = generator.shapes["w+"][0]
     wide = sm.Lattice(wide.offsets[:, :layers], wide.knots, wide.info)
     twice = combine(in_one_space([again, wide], generator))
     assert twice.info.space == "w+"

@@ -293,7 +293,7 @@ def test_what_lies_beside_an_experiment_is_bounded(tmp_path: Path) -> None:
 
 
 def test_styles_beside_codes_of_w_plus_in_one_row() -> None:
-    spaces = {"z": (5,), "w": (6,), "w+": (4, 6), "s": (24,)}
+    spaces = named(Space("z", (5,)), Space("w", (6,)), Space("w+", (4, 6)), Space("s", (24,)))
     for shape in ((24,), (3, 24)):
         with pytest.raises(SemanifoldError, match=r"fit the spaces w\+ and s"):
             code_reading(shape, spaces, "x")

@@ -212,7 +212,7 @@ class Flat(Generator):
     """Nothing but spaces."""
 
     name = "flat"
-    spaces = {"z": (4,), "w": (4,), "w+": (3, 4)}  # noqa: RUF012
+    spaces = named(Space("z", (4,)), Space("w", (4,)), Space("w+", (3, 4)))
     picture_shape = (1, 2, 2)
 
     def images(self, latents: Latents, *, size: int | None = None) -> torch.Tensor:

@@ -15,7 +15,7 @@ class SmallWorld(Generator):
     """z [6] (or w+ [3, 2]) -> 1 x 16 x 16: two waves whose lower half answers mostly to coordinates 0 to 2."""
 
     name = "small"
-    spaces = {"z": (DIMS,), "w+": (3, 2)}  # noqa: RUF012
+    spaces = named(Space("z", (DIMS,)), Space("w+", (3, 2)))
     picture_shape = (1, 16, 16)
 
     def __init__(self, dtype: torch.dtype = torch.float32) -> None:
@@ -38,5 +38,5 @@ class SmallWorld(Generator):
 
     def convert(self, latents: Latents, space: str) -> Latents:
         self.check_space(space)
-        shape = self.spaces[space]
+        shape = self.shapes[space]
         return Latents(latents.values.reshape(-1, *shape), space, latents.labels)

@@ -15,7 +15,7 @@ class Toy(Generator):
     """Four codes: z0 moves a pattern on the left half, z1 one on the right half, z2 both, z3 nothing."""
 
     name = "toy"
-    spaces = {"z": (4,)}  # noqa: RUF012
+    spaces = named(Space("z", (4,)))
     picture_shape = (3, 16, 16)
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class ToyConv(Generator):
     """A small convolutional generator, so that there are layers to look at."""
 
     name = "toy-conv"
-    spaces = {"z": (6,)}  # noqa: RUF012
+    spaces = named(Space("z", (6,)))
     picture_shape = (3, 16, 16)
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class ToyWeights(Generator):
     """
 
     name = "toy-weights"
-    spaces = {"z": (5,)}  # noqa: RUF012
+    spaces = named(Space("z", (5,)))
     picture_shape = (3, 16, 16)
 
     def __init__(self) -> None:

@@ -110,7 +110,7 @@ def _as_codes(path: Path, generator: Generator | None) -> str:
         if found is None or not found.values[0].dtype.is_floating_point:
             return ""
         if generator is not None:
-            return reading_of_codes(found, arrays, generator.spaces).words
+            return reading_of_codes(found, arrays, generator.shapes).words
         return code_words(found.shape, len(found.values))
     except SemanifoldError:
         return ""

@@ -20,8 +20,9 @@ from semanifold.core.errors import SemanifoldError, of_type, shown
 from semanifold.core.latents import Latents
 from semanifold.core.progress import Watch, watching
 from semanifold.core.solutions import Solution
-from semanifold.edits import Edit, Lattice, in_styles, save_edit, traced, widened
-from semanifold.edits.films import CHUNK, Subject, comes_back, moments_of_film
+from semanifold.edits import Edit, save_edit
+from semanifold.edits.films import CHUNK, Subject, times_of_film
+from semanifold.edits.tracing import on_code
 from semanifold.generators.base import Generator, as_latents
 from semanifold.generators.seeds import seed_numbers
 from semanifold.images import media
@@ -122,8 +123,8 @@ def film(
     if not (0 < seconds <= 600 and 0.1 <= fps <= 240):
         raise SemanifoldError(f"A film lasts up to 600 seconds of up to 240 frames, not {seconds:g} seconds of {fps:g} frames.")
     subject = subject_of(edit, generator, code)
-    t = moments_of_film(subject.edit, max(2, round(seconds * fps)))
-    loops = comes_back(subject.edit, t)
+    t = times_of_film(subject.edit, max(2, round(seconds * fps)))
+    loops = subject.edit.loops
     t = t[:-1] if loops and len(t) > 2 else t  # the last frame of a loop is the first one again
     frames: list[media.Frame] = []
     with watching(progress, f"filming {subject.edit.info.name}") as tell:
@@ -142,19 +143,17 @@ def subject_of(edit: Edit | Solution[Any], generator: Generator | None, code: La
         edit = edit.value
     if not isinstance(edit, Edit):
         raise SemanifoldError(f"An edit or a solution is put on a picture, not a value of type {type(edit).__name__}.")
-    code = edit.seed if code is None and isinstance(edit, Lattice) else code
-    if edit.info.space == "w" and isinstance(code, Latents) and code.space == "w+":
-        edit = widened(edit, code.values.shape[1])
-    if generator is not None and isinstance(code, Latents) and code.space == "s":
-        edit = in_styles(edit, generator)
-    generator, seed = _picture(edit.info.name, generator, code, edit.info.space)
-    lattice = edit if isinstance(edit, Lattice) else traced(edit, seed)
-    lattice.latents(seed, torch.zeros(lattice.dimensions))  # refuses codes that do not fit
+    code = edit.seed if code is None else code
+    if generator is not None and isinstance(code, Latents) and code.space in generator.spaces:
+        home = generator.spaces[code.space]
+        edit = edit.embedded(home, generator) if edit.info.space in home.affine_of else edit
+    generator, seed = _picture(edit.info.name, generator, code, edit.info.space if edit.moves_codes else None)
+    edit = on_code(edit, seed)
     try:
         mask = as_mask(edit.info.mask, generator, seed) if edit.info.mask else None
     except SemanifoldError:  # a region or a file that is not here
         mask = None
-    return Subject(generator, seed, lattice, mask)
+    return Subject(generator, seed, edit, mask)
 
 
 def show(

@@ -5,7 +5,7 @@ from semanifold.edits.files import load_edit, save_edit
 from semanifold.edits.flow import Flow
 from semanifold.edits.lattice import Lattice
 from semanifold.edits.sums import Sum
-from semanifold.edits.tracing import in_one_space, in_styles, traced, widened
+from semanifold.edits.tracing import in_one_space, traced
 from semanifold.edits.weights import WeightEdit
 
 __all__ = [
@@ -17,9 +17,7 @@ __all__ = [
     "Sum",
     "WeightEdit",
     "in_one_space",
-    "in_styles",
     "load_edit",
     "save_edit",
     "traced",
-    "widened",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from semanifold.core.errors import SemanifoldError, of_type
-from semanifold.edits import Edit, WeightEdit
+from semanifold.edits import Edit
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import Layout, save_generator
 from semanifold.generators.states import Say, silent
@@ -46,8 +46,6 @@ def bake(
     of_type(edit, Edit, "What is written into a generator is an edit")
     of_type(generator, Generator, "An edit is written into a generator")
     of_type(path, (str, os.PathLike), "The target is the name of a file")
-    if not isinstance(edit, WeightEdit):
-        raise SemanifoldError(f"{edit.info.name} moves codes; only an edit of weights can become a part of a generator.")
     if strength is None:
         strength = full_strength(edit)
     of_type(strength, Real, "strength is a number, such as 1 or -0.5")

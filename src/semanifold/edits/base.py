@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -18,6 +19,7 @@ from torch import Tensor
 from semanifold.core.errors import SemanifoldError, of_type, shown
 from semanifold.core.latents import Latents
 from semanifold.core.shapes import Pictures
+from semanifold.core.spaces import Space
 from semanifold.generators.base import Generator, as_latents, origin
 
 
@@ -51,6 +53,10 @@ class EditInfo:
 
 
 WEIGHTS = "weights"
+"""What the info of an edit that moves no codes says of their space."""
+MOST_FRAMES = 100_000
+NEAR = 0.05
+"""How near its start a film must end to loop, as a share of how far the edit goes."""
 
 
 class Edit(ABC):
@@ -122,6 +128,71 @@ class Edit(ABC):
     def space(self, generator: Generator) -> str:
         """Return the space of the codes that the edit takes."""
         return self.info.space
+
+    @property
+    def moves_codes(self) -> bool:
+        """Whether codes move, in the space that the edit's info names."""
+        return False
+
+    def check_code(self, latents: Latents) -> None:  # noqa: B027  (an edit that moves none takes all)
+        """Refuse codes that the edit could not move; codes of any space will do for an edit that moves none.
+
+        Raises:
+            SemanifoldError: naming the space, or both shapes.
+        """
+
+    def is_traced(self, latents: Latents) -> bool:
+        """Whether the edit does to codes what it does to all others: then it can be timed, added to others and carried over."""
+        return True
+
+    def embedded(self, space: Space, generator: Generator | None = None) -> Edit:
+        """Return the same edit as one of codes of another space, of which its own is a part; itself if it moves no codes.
+
+        An offset of w is the same offset of all layers of w+, and offsets of w and of w+ are offsets of the styles s that are
+        right at every code, since styles are affine in them. Now the edit can start at any code of that space, and be added to
+        other edits there.
+
+        Args:
+            space: such as ``generator.spaces["w+"]``.
+            generator: whose maps lead there; an extended space such as w+ needs none.
+
+        Raises:
+            SemanifoldError: if no affine map leads there, or the edit goes another way from every code.
+        """
+        return self
+
+    def baked(self, generator: Generator, t: float = 1.0) -> Generator:
+        """Return the generator whose own pictures are the edited ones at a ``t``; the given one is not changed.
+
+        Raises:
+            SemanifoldError: for an edit that moves codes, or does not fit the generator.
+        """
+        raise SemanifoldError(f"{self.info.name} moves codes; only an edit of weights can become a part of a generator.")
+
+    def times(self, count: int | None = None) -> Tensor:
+        """Return the values of ``t`` of a film: ``[n]`` evenly over the usable range, or ``[n, 2]`` around a pad.
+
+        The walk on a pad begins and ends at the seed, and sees both coordinates: a figure of eight where the seed is in the
+        middle, once out and back on the first and twice on the second where it is a corner.
+
+        Args:
+            count: how many; by default one for each knot, eight on a pad.
+
+        Raises:
+            SemanifoldError: for a number that makes no film.
+        """
+        if count is not None and not 2 <= count <= MOST_FRAMES:
+            raise SemanifoldError(f"A film has 2 to {MOST_FRAMES:,} frames, but {count} were asked for.")
+        if self.dimensions == 1:
+            return torch.linspace(*self.info.usable, count or len(self.knots[0]))
+        turn = torch.linspace(0, 2 * math.pi, count or 8 * len(self.knots[0]))
+        return torch.stack([_swing(knots, laps * turn) for laps, knots in enumerate(self.knots, 1)], dim=1)
+
+    @property
+    def loops(self) -> bool:
+        """Whether its film ends where it begins, so that it can be played in a loop as it is."""
+        way = self.way(self.times())
+        return bool((way[-1] - way[0]).norm() <= NEAR * way.norm(dim=1).max())
 
     def images(
         self, generator: Generator, latents: Latents | int | Sequence[int], t: Tensor | float | Sequence[float]
@@ -209,6 +280,23 @@ class LatentEdit(Edit):
         """See :meth:`Edit.check`."""
         generator.check_space(self.info.space)
 
+    @property
+    def moves_codes(self) -> bool:
+        """See :attr:`Edit.moves_codes`."""
+        return True
+
+    def check_code(self, latents: Latents) -> None:
+        """See :meth:`Edit.check_code`."""
+        self.latents(latents, torch.zeros(self.dimensions))
+
+    def is_traced(self, latents: Latents) -> bool:
+        """See :meth:`Edit.is_traced`: offsets of whole codes are the same from all (Yang et al. 2020, section 4)."""
+        return self.moving_shape == tuple(latents.values.shape[1:])
+
+    @abstractmethod
+    def embedded(self, space: Space, generator: Generator | None = None) -> LatentEdit:
+        """See :meth:`Edit.embedded`."""
+
     def applied(self, generator: Generator, latents: Latents, t: Tensor) -> tuple[Generator, Latents]:
         """See :meth:`Edit.applied`."""
         return generator, self.latents(latents, t)
@@ -217,6 +305,14 @@ class LatentEdit(Edit):
     def what_moves(self) -> str:
         """See :attr:`Edit.what_moves`."""
         return f"{self.info.space} {list(self.moving_shape)}"
+
+
+def _swing(knots: Tensor, angle: Tensor) -> Tensor:
+    """Return where a swing over an axis of a pad is at angles: about 0 if that is inside, else from the first knot on."""
+    low, high = float(knots[0]), float(knots[-1])
+    if low < 0 < high:
+        return (low + high) / 2 + (high - low) / 2 * angle.sin()
+    return low + (high - low) / 2 * (1 - angle.cos())
 
 
 def check_counts(codes: int, moments: int) -> None:

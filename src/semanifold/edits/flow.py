@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.spaces import Space, single
 from semanifold.edits.base import EditInfo, LatentEdit, check_counts
-from semanifold.generators.base import origin
+from semanifold.generators.base import Generator, origin
 
 FARTHEST = 100
 """Largest t: every step costs a direction, so that a slip of the pen should not take hours."""
@@ -203,6 +205,27 @@ class Flow(LatentEdit):
                     result = result.index_copy(0, rows[ending], base + rest[ending].reshape(-1, *ones) * toward)
                 now = now + way
         return result
+
+    def is_traced(self, latents: Latents) -> bool:
+        """See :meth:`Edit.is_traced`: a flow goes another way from every code."""
+        return False
+
+    @property
+    def loops(self) -> bool:
+        """See :attr:`Edit.loops`: a flow follows a gradient, and never comes back."""
+        return False
+
+    def embedded(self, space: Space, generator: Generator | None = None) -> Flow:
+        """See :meth:`Edit.embedded`; only layers can be made to move alike."""
+        if space.name == self.info.space:
+            return self
+        if not space.layers or single(space.name) != self.info.space:
+            raise SemanifoldError(
+                f"{self.info.name} goes another way from every code; trace it from one (traced, or semanifold render) before it "
+                f"is carried into {space.name}."
+            )
+        info = replace(self.info, space=space.name)
+        return Flow(self.support[:, None], self.alphas, self.gamma, self.step, self.count, info)
 
     def tensors(self) -> dict[str, Tensor]:
         """See :meth:`Edit.tensors`."""

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
-from semanifold.core.latents import Latents
+from semanifold.core.latents import Latents, condition_tensors, conditions_in
+from semanifold.core.spaces import Space, repeated, single
 from semanifold.edits.base import EditInfo, LatentEdit, check_counts
-from semanifold.generators.base import origin
+from semanifold.generators.base import Generator, origin
 
 MOST_KNOTS = 10_000
 """Knots of a path in a file; each is a frame of its film."""
@@ -94,21 +95,55 @@ class Lattice(LatentEdit):
             raise SemanifoldError(
                 f"The edit lives in space {self.info.space}, but these codes are in {latents.space}; convert them first."
             )
-        shape, values = self.moving_shape, latents.values
-        whole = values.shape[1:] == shape
-        layers = slice(*self.info.layers) if self.info.layers and not whole else slice(None)
-        if values[:, layers].shape[1:] != shape:
+        shape, layers = self.moving_shape, self.info.layers
+        values = latents.values if layers is None or self.is_traced(latents) else latents.values[:, slice(*layers)]
+        if values.shape[1:] != shape:
             raise SemanifoldError(
-                f"The edit moves codes of shape {shape}, but these are {tuple(values.shape[1:])}; "
+                f"The edit moves codes of shape {shape}, but these are {tuple(latents.values.shape[1:])}; "
                 f"it was made for {origin(self.info.generator)}."
             )
         offset = self.offset(t).to(values)
         check_counts(len(values), len(offset))
-        if whole:
-            return latents.with_values(values + offset)
-        moved = values.expand(max(len(values), len(offset)), *values.shape[1:]).clone()
-        moved[:, layers] += offset
-        return latents.with_values(moved)
+        return latents.moved(offset, layers)
+
+    def embedded(self, space: Space, generator: Generator | None = None) -> Lattice:
+        """See :meth:`Edit.embedded`; offsets of some layers become those of whole codes, for which the layers must be known."""
+        here = self.info.space
+        if space.name == here:
+            return self
+        if single(space.name) == here and space.layers:
+            seed = self.seed and self.seed.with_values(repeated(self.seed.values, space.layers), space.name)
+            return Lattice(repeated(self.offsets, space.layers), self.knots, replace(self.info, space=space.name), seed=seed)
+        if here not in space.affine_of or generator is None:
+            raise SemanifoldError(
+                f"{self.info.name} lives in {here}, and no affine map leads from there to {space.name}; "
+                f"{'only edits of ' + ' and '.join(space.affine_of) if space.affine_of else 'no edit'} can be carried over."
+            )
+        shape, layers = generator.spaces[here].shape, self.info.layers
+        zero = Latents(torch.zeros(1, *shape, device=generator.device, dtype=generator.dtype), here)
+        moving = self.offsets.flatten(0, self.dimensions - 1).to(zero.values)
+        with torch.no_grad():
+            ends = generator.convert(zero.moved(moving, layers), space.name).values
+            offsets = ends - generator.convert(zero, space.name).values
+            seed = self.seed and generator.convert(self.seed.to(zero.values.device, zero.values.dtype), space.name)
+        grid = self.offsets.shape[: self.dimensions]
+        info = replace(self.info, space=space.name, layers=None)
+        return Lattice(offsets.reshape(*grid, *space.shape).to(self.offsets), self.knots, info, seed=seed)
+
+    def whole(self) -> Lattice:
+        """Return the same path as offsets of whole codes, those of layers that do not move being zero.
+
+        Raises:
+            SemanifoldError: if it moves some layers only, and does not know its seed.
+        """
+        if self.info.layers is None or (self.seed is not None and self.is_traced(self.seed)):
+            return self.with_info(layers=None)
+        if self.seed is None:
+            raise SemanifoldError(f"{self.info.name} moves some layers of a code that it does not hold; trace it from one first.")
+        first, stop = self.info.layers
+        offsets = self.offsets.new_zeros(*self.offsets.shape[: self.dimensions], *self.seed.values.shape[1:])
+        offsets[..., first:stop, :] = self.offsets
+        return Lattice(offsets, self.knots, replace(self.info, layers=None), seed=self.seed)
 
     def tensors(self) -> dict[str, Tensor]:
         """See :meth:`Edit.tensors`."""
@@ -131,16 +166,18 @@ def seed_tensors(seed: Latents | None) -> dict[str, Tensor]:
     """Return what a file holds of the code that an edit was found on."""
     if seed is None:
         return {}
-    return {"seed": seed.values} | ({} if seed.labels is None else {"labels": seed.labels})
+    return {"seed": seed.values} | condition_tensors(seed)
 
 
 def seed_of(tensors: Mapping[str, Tensor], info: EditInfo) -> Latents | None:
     """Return the code that the edit of a file was found on, if it is there.
 
     Raises:
-        SemanifoldError: if its labels make no sense.
+        SemanifoldError: if its conditions make no sense.
     """
-    seed, labels = tensors.get("seed"), tensors.get("labels")
-    if labels is not None and (seed is None or labels.ndim != 2 or len(labels) != len(seed)):
-        raise SemanifoldError(f"Labels {list(labels.shape)} do not fit the seed.")
-    return None if seed is None else Latents(seed, info.space, labels)
+    seed = tensors.get("seed")
+    try:
+        conditions = conditions_in(tensors, 0 if seed is None else len(seed))
+    except SemanifoldError as error:
+        raise SemanifoldError(f"The seed of the edit is damaged: {error}.") from error
+    return None if seed is None else Latents(seed, info.space, conditions)

@@ -12,11 +12,11 @@ import torch
 from semanifold.core.errors import SemanifoldError, of_type
 from semanifold.core.latents import Latents
 from semanifold.core.solutions import Solution
+from semanifold.core.spaces import Space, is_extended, single
 from semanifold.edits.base import Edit, EditInfo
 from semanifold.edits.lattice import Lattice
 from semanifold.edits.steps import path_seed, picture_steps
 from semanifold.edits.sums import Sum
-from semanifold.edits.tracing import widened
 from semanifold.edits.weights import WeightEdit
 from semanifold.generators.base import Generator, as_latents
 from semanifold.images.distances import Distance, l2
@@ -62,9 +62,12 @@ def _combined_codes(edits: list[Lattice], *, pad: bool) -> Lattice:
         raise SemanifoldError(
             f"{'A pad takes exactly 2 paths' if pad else 'Combining takes at least 2 paths'}; got {len(edits)}."
         )
-    layers = {edit.offsets.shape[edit.dimensions] for edit in edits if edit.info.space == "w+"}
-    if len(layers) == 1 and {edit.info.space for edit in edits} == {"w", "w+"}:
-        edits = [lattice_of(widened(edit, *layers)) for edit in edits]
+    spaces = {edit.info.space for edit in edits}
+    extended = next((name for name in spaces if is_extended(name) and spaces == {name, single(name)}), None)
+    if extended:
+        edits = [edit.whole() for edit in edits]
+        (shape, *others) = {edit.moving_shape for edit in edits if edit.info.space == extended}
+        edits = edits if others else [edit.embedded(Space(extended, shape)) for edit in edits]
     shapes = {(edit.info.space, tuple(edit.offsets.shape[edit.dimensions :]), edit.dimensions) for edit in edits}
     if len(shapes) != 1 or edits[0].dimensions != 1:
         kinds = [
@@ -92,7 +95,7 @@ def path_of(edit: object) -> Lattice | WeightEdit | Sum:
         SemanifoldError: if it is none, or the search failed.
     """
     edit = edit.unwrap() if isinstance(edit, Solution) else edit
-    if not isinstance(edit, Lattice | WeightEdit | Sum):
+    if not isinstance(edit, Lattice | WeightEdit | Sum):  # the leaves that say where they are at a t without a code
         raise SemanifoldError(
             f"A path of offsets is expected, but got a value of type {type(edit).__name__}; other edits become one "
             "by traced(edit, code)."

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
+from semanifold.core.spaces import Space
 from semanifold.edits.base import WEIGHTS, Edit, EditInfo
 from semanifold.edits.lattice import Lattice
 from semanifold.edits.weights import WeightEdit, unedited_at_zero
@@ -35,7 +36,7 @@ class Sum(Edit):
         Raises:
             SemanifoldError: if there is none, or they do not fit together.
         """
-        spaces = {part.info.space for part in parts if isinstance(part, Lattice)}
+        spaces = {part.info.space for part in parts if part.moves_codes}
         if not 1 <= len(parts) <= MOST_PARTS:
             raise SemanifoldError(f"A sum takes 1 to {MOST_PARTS} edits, but got {len(parts)}; combine fewer.")
         for part in parts:
@@ -58,6 +59,30 @@ class Sum(Edit):
     def leaves(self) -> tuple[Edit, ...]:
         """See :attr:`Edit.leaves`."""
         return self.parts
+
+    @property
+    def moves_codes(self) -> bool:
+        """See :attr:`Edit.moves_codes`."""
+        return any(part.moves_codes for part in self.parts)
+
+    def check_code(self, latents: Latents) -> None:
+        """See :meth:`Edit.check_code`."""
+        for part in self.parts:
+            part.check_code(latents)
+
+    def is_traced(self, latents: Latents) -> bool:
+        """See :meth:`Edit.is_traced`."""
+        return all(part.is_traced(latents) for part in self.parts)
+
+    def embedded(self, space: Space, generator: Generator | None = None) -> Sum:
+        """See :meth:`Edit.embedded`; the code that the sum is looked at on stays behind."""
+        return Sum([part.embedded(space, generator) for part in self.parts], self.info)
+
+    def baked(self, generator: Generator, t: float = 1.0) -> Generator:
+        """See :meth:`Edit.baked`."""
+        for part in self.parts:
+            generator = part.baked(generator, t)
+        return generator
 
     def check(self, generator: Generator) -> None:
         """See :meth:`Edit.check`."""

@@ -1,21 +1,18 @@
-"""Tracing: what any path does to one code, as a lattice of offsets; and paths of ``w`` in ``w+``, and of both in ``s``."""
+"""Tracing: what any path does to one code, as a lattice of offsets; and several edits in one space."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import copy
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.spaces import Space, single
 from semanifold.edits.base import Edit, LatentEdit
-from semanifold.edits.flow import Flow
 from semanifold.edits.lattice import Lattice
-from semanifold.edits.sums import Sum
-from semanifold.edits.weights import WeightEdit
 from semanifold.generators.base import Generator, as_latents
 
 
@@ -47,9 +44,8 @@ def traced(
     latents = as_latents(latents, generator, edit.info.space)
     if len(latents) != 1:
         raise SemanifoldError(f"A path is traced from one code at a time, but {len(latents)} were given.")
-    if (edit.info.space, latents.space) == ("w", "w+"):
-        edit = widened(edit, latents.values.shape[1])
-    assert isinstance(edit, LatentEdit)
+    if single(latents.space) == edit.info.space != latents.space:
+        edit = edit.embedded(Space(latents.space, tuple(latents.values.shape[1:])))
     places = _knots(edit, knots).to(latents.values)
     with torch.no_grad():
         offsets = edit.latents(latents, places).values - latents.values
@@ -70,101 +66,27 @@ def on_code(edit: Edit, latents: Latents) -> Edit:
     Raises:
         SemanifoldError: if the code does not fit, or there is not exactly one.
     """
-    moves_a_part = isinstance(edit, LatentEdit) and edit.moving_shape != tuple(latents.values.shape[1:])
-    if moves_a_part or isinstance(edit, Flow):
+    if not edit.is_traced(latents):
         return traced(edit, latents)
     if len(latents) != 1:
         raise SemanifoldError(f"An edit is carried to one code at a time, but {len(latents)} were given.")
-    if isinstance(edit, LatentEdit):
-        edit.latents(latents, torch.zeros(edit.dimensions))  # refuses what does not fit
+    edit.check_code(latents)
     other = copy(edit)
     other.seed = latents
     return other
 
 
-def widened(edit: Edit, layers: int) -> Edit:
-    """Return a path of ``w`` as one of ``w+`` that moves all layers alike; a path of ``w+`` is returned as it is.
-
-    On codes whose layers agree the pictures are the same; now it can also start at others, and be combined with paths of ``w+``.
-
-    Args:
-        edit: the path.
-        layers: number of layers of ``w+``.
-
-    An edit that moves no codes is returned as well, and a sum with its parts carried over.
-
-    Raises:
-        SemanifoldError: for a path of another space.
-    """
-    if isinstance(edit, Sum):
-        return _sum_of(edit, lambda part: widened(part, layers))
-    if edit.info.space == "w+" or not isinstance(edit, LatentEdit):
-        return edit
-    if edit.info.space != "w":
-        raise SemanifoldError(f"{edit.info.name} lives in {edit.info.space}, and only paths of w can be carried over into w+.")
-    info = replace(edit.info, space="w+")
-    if isinstance(edit, Flow):
-        return Flow(edit.support[:, None], edit.alphas, edit.gamma, edit.step, edit.count, info)
-    if not isinstance(edit, Lattice):
-        raise SemanifoldError(f"{edit.info.name} moves no codes, so it cannot be carried over into w+.")
-    offsets = edit.offsets.unsqueeze(-2).expand(*edit.offsets.shape[:-1], layers, -1)
-    seed = edit.seed and Latents(edit.seed.values.unsqueeze(1).expand(-1, layers, -1), "w+", edit.seed.labels)
-    return Lattice(offsets, edit.knots, info, seed=seed)
-
-
-def in_styles(edit: Edit, generator: Generator) -> Edit:
-    """Return a path of ``w`` or ``w+`` as one of ``s``; a path of ``s`` and an edit that moves no codes are returned as they are.
-
-    Styles are affine in ``w+``, so the same offsets of styles are right at every code. Now the path can also start at any code
-    of ``s``, and be combined with single channels.
-
-    Args:
-        edit: the path.
-        generator: a StyleGAN2, whose maps from w to styles are used.
-
-    Raises:
-        SemanifoldError: for a path of another space, or a curved one, which has to be traced before.
-    """
-    if isinstance(edit, Sum):
-        return _sum_of(edit, lambda part: in_styles(part, generator))
-    if edit.info.space == "s" or not isinstance(edit, LatentEdit):
-        return edit
-    if edit.info.space not in ("w", "w+"):
-        raise SemanifoldError(f"{edit.info.name} lives in {edit.info.space}, and only paths of w and w+ can be carried into s.")
-    if not isinstance(edit, Lattice):
-        raise SemanifoldError(
-            f"{edit.info.name} goes another way from every code; trace it from one (traced, or semanifold render) before it is "
-            "carried into s."
-        )
-    shape, dimensions = generator.spaces[edit.info.space], edit.dimensions
-    zero = Latents(torch.zeros(1, *shape, device=generator.device, dtype=generator.dtype), edit.info.space)
-    grid = edit.offsets.shape[:dimensions]
-    moving = edit.offsets.flatten(0, dimensions - 1).to(zero.values)
-    layers = edit.info.layers if moving.shape[1:] != shape else None
-    with torch.no_grad():
-        offsets = generator.convert(zero.moved(moving, layers), "s").values - generator.convert(zero, "s").values
-        seed = edit.seed and generator.convert(edit.seed.to(zero.values.device, zero.values.dtype), "s")
-    info = replace(edit.info, space="s", layers=None)
-    return Lattice(offsets.reshape(*grid, -1).to(edit.offsets), edit.knots, info, seed=seed)
-
-
-def _sum_of(edit: Sum, carry: Callable[[Edit], Edit]) -> Sum:
-    """Return a sum with its parts carried over to another space; the code that it is looked at on stays behind."""
-    parts = [carry(part) for part in edit.parts]
-    return Sum([part for part in parts if isinstance(part, Lattice | WeightEdit)], edit.info)
-
-
 def in_one_space(edits: Sequence[Edit], generator: Generator) -> list[Edit]:
-    """Return paths of ``w``, ``w+`` and ``s`` in the widest of these spaces that there is among them; others as they are.
+    """Return edits in the one of their spaces that all others of them are embedded in, if there is one; else as they are.
 
     Raises:
-        SemanifoldError: for a curved path beside one of ``s``.
+        SemanifoldError: for a path that goes another way from every code, and would have to be traced before.
     """
-    spaces = {edit.info.space for edit in edits}
-    if "s" in spaces and spaces & {"w", "w+"}:
-        return [in_styles(edit, generator) if edit.info.space in ("w", "w+") else edit for edit in edits]
-    if {"w", "w+"} <= spaces:
-        return [widened(edit, generator.spaces["w+"][0]) for edit in edits]
+    spaces = {edit.info.space for edit in edits if edit.moves_codes and edit.info.space in generator.spaces}
+    for name in spaces:
+        space = generator.spaces[name]
+        if len(spaces) > 1 and spaces <= {name, *space.affine_of}:
+            return [edit.embedded(space, generator) for edit in edits]
     return list(edits)
 
 

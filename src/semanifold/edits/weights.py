@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
-from semanifold.core.latents import Latents
+from semanifold.core.latents import Latents, condition_tensors
+from semanifold.core.spaces import Space
 from semanifold.edits.base import Edit, EditInfo, check_counts
 from semanifold.edits.lattice import Lattice, seed_of
 from semanifold.generators.base import Generator, origin
@@ -64,6 +65,10 @@ class WeightEdit(Edit):
     def layers(self) -> tuple[str, ...]:
         """Names of the layers whose weights change."""
         return tuple(self.deltas)
+
+    def embedded(self, space: Space, generator: Generator | None = None) -> WeightEdit:
+        """See :meth:`Edit.embedded`: no codes move."""
+        return self
 
     @property
     def norm(self) -> float:
@@ -119,7 +124,7 @@ class WeightEdit(Edit):
         return unedited_at_zero(self, generator, latents, t, super().images)
 
     def baked(self, generator: Generator, t: float = 1.0) -> Generator:
-        """Return the generator whose own pictures are the edited ones at a ``t``; the given one is not changed."""
+        """See :meth:`Edit.baked`."""
         self.check(generator)
         far, weights = float(self.course.offset(t)), {layer: weight_of(generator, layer) for layer in self.deltas}
         changes = {layer: far * delta.to(weights[layer]) for layer, delta in self.deltas.items()}
@@ -135,15 +140,14 @@ class WeightEdit(Edit):
         """Return what a file holds of a code of any space."""
         if seed is None:
             return {}
-        return {SEED + seed.space: seed.values} | ({} if seed.labels is None else {"labels": seed.labels})
+        return {SEED + seed.space: seed.values} | condition_tensors(seed)
 
     @staticmethod
     def seed_from(tensors: Mapping[str, Tensor]) -> Latents | None:
         """Return the code of a file that :meth:`seed_tensors` has written, if it is there."""
         for key, value in tensors.items():
             if key.startswith(SEED):
-                held = {"seed": value} | {k: v for k, v in tensors.items() if k == "labels"}
-                return seed_of(held, EditInfo(space=shown(key.removeprefix(SEED), 20)))
+                return seed_of({**tensors, "seed": value}, EditInfo(space=shown(key.removeprefix(SEED), 20)))
         return None
 
     @classmethod

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError, near_names, of_type, shown
-from semanifold.core.latents import Latents
+from semanifold.core.latents import LABELS, Latents
 from semanifold.core.notebook import as_html
 from semanifold.core.shapes import Pictures
+from semanifold.core.spaces import Space
 from semanifold.core.world import World, world_of
 from semanifold.generators import seeds as seeds_
 from semanifold.generators.seeds import Seeds
@@ -44,7 +45,7 @@ class Generator(nn.Module, ABC):
 
     Attributes:
         name: what people call it.
-        spaces: latent spaces and the shape of one code in each; the first is the one that :meth:`sample` draws from.
+        spaces: latent spaces by their names; the first is the one that :meth:`sample` draws from.
         picture_shape: ``(channels, height, width)``.
         classes: number of classes of a class-conditional generator, else 0.
         licence: licence of the weights, as far as known.
@@ -58,7 +59,7 @@ class Generator(nn.Module, ABC):
     """
 
     name: str
-    spaces: Mapping[str, tuple[int, ...]]
+    spaces: Mapping[str, Space]
     picture_shape: tuple[int, int, int]
     classes: int = 0
     licence: str = "unknown"
@@ -99,6 +100,7 @@ class Generator(nn.Module, ABC):
         space: str | None = None,
         *,
         labels: Tensor | Sequence[int] | int | None = None,
+        conditions: Mapping[str, Tensor] | None = None,
     ) -> Latents:
         """Draw one code per seed, independent of the batch size, the device and the global random state.
 
@@ -107,32 +109,70 @@ class Generator(nn.Module, ABC):
                 of pictures, a file or a folder of inputs may take their place; see :meth:`codes_in`.
             space: the space that the result lives in; the first of :attr:`spaces` when None.
             labels: for a class-conditional generator: one class index for all, ``[n]`` indices, or ``[n, classes]`` weights.
+            conditions: for a generator that has others: ``[n, ...]`` per name, or ``[1, ...]`` for all; see :attr:`conditions`.
+
+        Raises:
+            SemanifoldError: for a space, a class or a condition that is not there, or a condition that is missing.
         """
         if isinstance(seeds, (str, os.PathLike)):
             return self.convert(self.codes_in(seeds), space or self.first_space)
         drawn = torch.stack([self.draw(seed) for seed in seeds_.seed_numbers(seeds)])
         first = self.first_space
-        latents = Latents(drawn.to(self.device, self.dtype), first, self._labels(labels, len(drawn)))
+        latents = Latents(drawn.to(self.device, self.dtype), first, self._conditions(labels, conditions or {}, len(drawn)))
         if space is not None:
             self.check_space(space)
         return self.convert(latents, space or first)
 
     def sample_like(self, code: Latents, seeds: int | Sequence[int], space: str | None = None) -> Latents:
-        """Draw one code per seed, all of the class of one given code; of one class after the other where it has none.
+        """Draw one code per seed, all under the conditions of one given code, such as its class.
 
-        A code of ``w`` that a file brought may have none. See :meth:`sample`.
+        A code of ``w`` that was read from a file may have none: then classes take turns. See :meth:`sample`.
         """
         seeds = seeds_.seed_numbers(seeds)
+        conditions = {name: value[:1] for name, value in code.conditions.items()}
+        labels = conditions.pop(LABELS, None)
+        if self.classes:
+            labels = torch.arange(len(seeds)) % self.classes if labels is None else labels.expand(len(seeds), -1)
+        return self.sample(seeds, space, labels=labels, conditions=conditions)
+
+    def example(self, seeds: Seeds = 0, space: str | None = None, *, in_turn: bool = False) -> Latents:
+        """Draw codes whose conditions do not matter, to try the generator out.
+
+        Args:
+            seeds: one whole number per code.
+            space: of the codes; the first when None.
+            in_turn: whether classes take turns; all codes are of the first one otherwise. Other conditions are zeros.
+        """
+        zeros = {name: torch.zeros(1, *shape) for name, shape in self.conditions.items() if name != LABELS}
         labels = None
-        if self.classes and code.labels is None:
-            labels = torch.arange(len(seeds)) % self.classes
-        elif code.labels is not None:
-            labels = code.labels[:1].expand(len(seeds), -1)
-        return self.sample(seeds, space, labels=labels)
+        if self.classes:
+            labels = torch.arange(len(seeds_.seed_numbers(seeds))) % self.classes if in_turn else 0
+        return self.sample(seeds, space, labels=labels, conditions=zeros)
+
+    @property
+    def conditions(self) -> Mapping[str, tuple[int, ...]]:
+        """What pictures depend on beside the codes: the shape of one row of each, by name, such as ``labels``."""
+        return {LABELS: (self.classes,)} if self.classes else {}
+
+    def condition(self, latents: Latents, name: str) -> Tensor:
+        """Return a condition ``[n, ...]`` of codes.
+
+        Raises:
+            SemanifoldError: if they have none of that name, or of another shape.
+        """
+        found, shape = latents.conditions.get(name), [len(latents), *self.conditions[name]]
+        if found is None or list(found.shape) != shape:
+            has = f"{self.name} has {self.classes} classes" if name == LABELS else f"{self.name} makes pictures of {name}"
+            given = "none" if found is None else list(found.shape)
+            raise SemanifoldError(
+                f"{has}; codes of {latents.space} need {name} {shape}, but got {given}; sample(seeds, "
+                f"{'labels=...' if name == LABELS else 'conditions=...'}) gives them."
+            )
+        return found
 
     def draw(self, seed: int) -> Tensor:
         """Return one code of the first space for one seed, float32 on the CPU; standard normal unless a leaf says otherwise."""
-        return seeds_.normal(seed, next(iter(self.spaces.values())))
+        return seeds_.normal(seed, self.spaces[self.first_space].shape)
 
     def codes_in(self, place: str | os.PathLike[str]) -> Latents:
         """Return the codes of the inputs in a file or a folder, in the order of their names.
@@ -165,14 +205,19 @@ class Generator(nn.Module, ABC):
         return next(iter(self.spaces))
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of one code in each of :attr:`spaces`."""
+        return {name: space.shape for name, space in self.spaces.items()}
+
+    @property
     def path_space(self) -> str:
         """The space that sets of paths live in unless a person says otherwise: one code for all layers, if it has one."""
-        return "w" if "w" in self.spaces else self.first_space
+        return self.first_space
 
     @property
     def search_space(self) -> str:
         """The space that masked changes are looked for in unless a person says otherwise: a code per layer, if there is one."""
-        return "w+" if "w+" in self.spaces else self.first_space
+        return next((name for name, space in self.spaces.items() if space.layers), self.first_space)
 
     def with_inputs(self, inputs: Inputs) -> Generator:
         """Return the same generator with other things that seeds number, of another size perhaps; all weights are shared.
@@ -297,7 +342,7 @@ class Generator(nn.Module, ABC):
                 "generator.sample(7)."
             )
         self.check_space(latents.space)
-        shape, expected = tuple(latents.values.shape[1:]), tuple(self.spaces[latents.space])
+        shape, expected = tuple(latents.values.shape[1:]), self.spaces[latents.space].shape
         if shape != expected:
             raise SemanifoldError(f"{self.name} expects codes of shape {expected} in {latents.space}, but these are {shape}.")
         if latents.values.dtype != self.dtype:
@@ -352,23 +397,44 @@ class Generator(nn.Module, ABC):
         return next(floats, torch.float32)
 
     def __repr__(self) -> str:
-        spaces = ", ".join(f"{name} {list(shape)}" for name, shape in self.spaces.items())
+        spaces = ", ".join(f"{name} {list(shape)}" for name, shape in self.shapes.items())
         channels, height, width = self.picture_shape
         classes = f", {self.classes} classes" if self.classes else ""
         return f"{type(self).__name__}({shown(self.name)!r}: {spaces} -> {channels} x {height} x {width}{classes})"
 
     def glimpse(self, most: int = 8) -> Image.Image:
         """Return a sheet of the pictures of seeds 0, 1, ...; fewer of a generator that takes long for one."""
-        began, frames = time.monotonic(), []
+        began, frames, codes = time.monotonic(), [], self.example(range(most), in_turn=True)
         with torch.no_grad():
             while len(frames) < most and (not frames or time.monotonic() - began < PATIENCE):
-                label = len(frames) % self.classes if self.classes else None
-                frames.append(to_uint8(self.images(self.sample(len(frames), labels=label)))[0])
+                frames.append(to_uint8(self.images(codes[len(frames)]))[0])
         return contact_sheet(frames[: len(frames) // 4 * 4 or None], columns=4)  # whole rows
 
     def _repr_html_(self) -> str | None:
         """Show a notebook a few pictures."""
         return as_html(repr(self), self.glimpse)
+
+    def _conditions(self, labels: Tensor | Sequence[int] | int | None, given: Mapping[str, Tensor], n: int) -> dict[str, Tensor]:
+        """Return the conditions ``[n, ...]`` of n codes, checked; labels may be among the given ones as well."""
+        unknown = next((name for name in given if name not in self.conditions), None)
+        if unknown is not None:
+            raise SemanifoldError(
+                f"{self.name} has no condition {shown(str(unknown), 40)!r}: {near_names(unknown, self.conditions)}"
+            )
+        weights = self._labels(given.get(LABELS) if labels is None else labels, n)
+        result = {} if weights is None else {LABELS: weights}
+        for name, shape in self.conditions.items():
+            if name == LABELS:
+                continue
+            value = given.get(name)
+            if not isinstance(value, Tensor) or tuple(value.shape) not in ((1, *shape), (n, *shape)):
+                found = list(value.shape) if isinstance(value, Tensor) else "none"
+                raise SemanifoldError(
+                    f"{self.name} makes pictures of {name}: conditions={{{name!r}: tensor}} of the shape {[n, *shape]} is "
+                    f"expected, but got {found}."
+                )
+            result[name] = value.to(self.device, self.dtype if value.is_floating_point() else None).expand(n, *shape)
+        return result
 
     def _labels(self, labels: Tensor | Sequence[int] | int | None, n: int) -> Tensor | None:
         if labels is None and not self.classes:

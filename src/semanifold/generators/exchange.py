@@ -33,7 +33,7 @@ def read_codes(
     if space is not None:
         generator.check_space(space)
     readings: list[str] = []
-    values, found = read_codes_of(arrays, generator.spaces, space, readings.append)
+    values, found = read_codes_of(arrays, generator.shapes, space, readings.append)
     latents = Latents(values.to(generator.device, generator.dtype), found)
     generator.check(latents)
     for sentence in readings:  # of codes that are good

@@ -137,7 +137,7 @@ def _network(path: str | os.PathLike[str], contents: Contents, held: Held, netwo
         "width": width,
         "channels": channels,
         "classes": generator.classes,
-        "latents": dict(generator.spaces),
+        "latents": generator.shapes,
         "parameters": sum(value.numel() for value in generator.parameters()),
         "fingerprint": generator.fingerprint,
         "notes": notes | ({"remarks": " ".join(remarks)} if remarks else {}),

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from semanifold.core.errors import SemanifoldError, near_names, shown
 from semanifold.core.latents import Latents
 from semanifold.core.shapes import Pictures
+from semanifold.core.spaces import Space, named
 from semanifold.generators.architecture import Architecture, by_key
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import NORM_EPSILON, Conv, averaged
@@ -144,7 +145,7 @@ class Pix2PixHD(Generator):
         self.freeze()
 
     def _resize(self, height: int, width: int) -> None:
-        self.spaces = {SPACE: (self.config.inputs, height, width)}
+        self.spaces = named(Space(SPACE, (self.config.inputs, height, width)))
         self.picture_shape = (self.config.colours, height, width)
 
     def images(self, latents: Latents, *, size: int | None = None) -> Pictures:
@@ -200,7 +201,7 @@ class Pix2PixHD(Generator):
     def codes_in(self, place: str | os.PathLike[str]) -> Latents:
         """See :meth:`Generator.codes_in`; all of them are kept in memory, 75 MB of each street of Cityscapes at 1024 x 512."""
         found = opened_inputs(place, self.config, silent)
-        _, height, width = self.spaces[SPACE]
+        _, height, width = self.spaces[SPACE].shape
         if found.size != (height, width):
             raise SemanifoldError(
                 f"{self.name} was loaded for inputs of {width} x {height} pixels, but these are {found.size[1]} x "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
-from semanifold.core.latents import Latents
+from semanifold.core.latents import LABELS, Latents, condition_tensors, conditions_in
 from semanifold.generators.base import Generator, origin
 from semanifold.generators.exchange import read_codes
 from semanifold.storage.arrays import open_arrays
@@ -48,17 +49,13 @@ class Pool:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """One name per code, of sixteen hexadecimal digits: SHA-256 of its space, float32 values and label."""
-        labels = self.codes.labels
-        return tuple(
-            digest({self.codes.space: self.codes.values[i]}, None if labels is None else labels[i])
-            for i in range(len(self.codes))
-        )
+        """One name per code, of sixteen hexadecimal digits: SHA-256 of its space, float32 values and conditions."""
+        return tuple(_digest_of(self.codes.values[i], self.codes[i].conditions, self.codes.space) for i in range(len(self.codes)))
 
     @property
     def hash(self) -> str:
-        """Sixteen hexadecimal digits that name the whole pool: SHA-256 of space, values and labels."""
-        return digest({self.codes.space: self.codes.values}, self.codes.labels)
+        """Sixteen hexadecimal digits that name the whole pool: SHA-256 of space, values and conditions."""
+        return _digest_of(self.codes.values, self.codes.conditions, self.codes.space)
 
     def codes_for(self, generator: Generator, space: str) -> Latents:
         """Return the codes in a space of a generator, on its device.
@@ -76,10 +73,10 @@ class Pool:
         if codes.space not in generator.spaces:
             spaces = ", ".join(generator.spaces)
             raise SemanifoldError(f"{what} holds codes in {codes.space}, but {generator.name} has only the spaces {spaces}.")
-        if tuple(codes.values.shape[1:]) != tuple(generator.spaces[codes.space]):
+        if tuple(codes.values.shape[1:]) != generator.spaces[codes.space].shape:
             raise SemanifoldError(
                 f"{what} holds codes of shape {tuple(codes.values.shape[1:])}, but those of {generator.name} "
-                f"in {codes.space} have {tuple(generator.spaces[codes.space])}; draw a pool for this generator."
+                f"in {codes.space} have {generator.spaces[codes.space].shape}; draw a pool for this generator."
             )
         try:
             return generator.convert(codes, space)
@@ -112,10 +109,12 @@ def save_pool(pool: Pool, path: str | os.PathLike[str]) -> None:
     """Write a pool as safetensors with a JSON header, to a temporary name first."""
     header = {"format": FORMAT, "space": pool.codes.space, "generator": pool.generator, "fingerprint": pool.fingerprint}
     header |= {"seeds": list(pool.seeds), "hash": pool.hash}
-    tensors = {"values": pool.codes.values}
-    if pool.codes.labels is not None:
-        tensors["labels"] = pool.codes.labels
-    write_tensors(path, tensors, header)
+    write_tensors(path, {"values": pool.codes.values} | condition_tensors(pool.codes), header)
+
+
+def _digest_of(values: Tensor, conditions: Mapping[str, Tensor], space: str) -> str:
+    others = {name: value for name, value in conditions.items() if name != LABELS}
+    return digest({space: values}, conditions.get(LABELS), others)
 
 
 def read_pool(path: str | os.PathLike[str], generator: Generator, space: str | None = None, *, remark: Remark = silent) -> Pool:
@@ -160,26 +159,30 @@ def is_pool(path: Path) -> bool:
 def _read_file(path: Path) -> Pool:
     name = shown(str(path), 200)
     header, tensors = read_format(path, FORMAT, _Header, "pool", "draw it again with semanifold sample")
-    values, labels = tensors.get("values"), tensors.get("labels")
-    wrong = next((words for bad, words in _faults(values, labels, header.seeds) if bad), None)
+    values = tensors.get("values")
+    wrong = next((words for bad, words in _faults(values, header.seeds) if bad), None)
+    conditions: dict[str, Tensor] = {}
+    if values is not None and wrong is None:
+        try:
+            conditions = conditions_in(tensors, len(values))
+        except SemanifoldError as error:
+            wrong = str(error)
     if values is None or wrong is not None:
         raise SemanifoldError(f"The pool {name} is damaged: {wrong}; draw it again with semanifold sample.")
     space, made_for, fingerprint = (shown(word, 200) for word in (header.space, header.generator, header.fingerprint))
-    pool = Pool(Latents(values, space, labels), made_for, fingerprint, tuple(header.seeds), name)
+    pool = Pool(Latents(values, space, conditions), made_for, fingerprint, tuple(header.seeds), name)
     if pool.hash != header.hash:
         raise SemanifoldError(f"The pool {name} is damaged: its codes are not those of its hash; draw it again.")
     return pool
 
 
-def _faults(values: Tensor | None, labels: Tensor | None, seeds: list[int]) -> list[tuple[bool, str]]:
+def _faults(values: Tensor | None, seeds: list[int]) -> list[tuple[bool, str]]:
     """Return what may be wrong with the tensors of a pool, and whether it is."""
     if values is None or values.ndim < 2 or 0 in values.shape or not values.is_floating_point():
         return [(True, "it holds no codes [n, ...] under the name values")]
     count = len(values)
-    alike = labels is None or (labels.ndim == 2 and len(labels) == count and labels.is_floating_point())
     return [
         (not torch.isfinite(values).all(), "its codes hold NaN or infinite values"),
-        (not alike or (labels is not None and not torch.isfinite(labels).all()), "its labels do not fit its codes"),
         (len(seeds) not in (0, count), f"it names {len(seeds)} seeds for {count} codes"),
         (any(abs(seed) >= 1 << 64 for seed in seeds), "its seeds are no seeds"),
     ]
@@ -203,7 +206,7 @@ def _read_published(folder: Path, generator: Generator) -> Pool:
         if not isinstance(classes, list) or not all(type(each) is int and 0 <= each < generator.classes for each in classes):
             raise SemanifoldError(f"The args.json of {name} names classes that {generator.name} does not have; mend it.")
         each = [generator.sample([0], labels=classes[i % len(classes)]).labels for i in range(len(codes))]
-        codes = replace(codes, labels=torch.cat([label for label in each if label is not None]).cpu())
+        codes = replace(codes, conditions={LABELS: torch.cat([label for label in each if label is not None]).cpu()})
     return Pool(codes, shown(str(settings.get("gan_type", "unknown"))), source=name)
 
 

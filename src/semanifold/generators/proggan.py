@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.core.shapes import Pictures
+from semanifold.core.spaces import Space, named
 from semanifold.generators.architecture import Architecture, by_key
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import averaged, check_channels, doubled_conv
@@ -80,7 +81,7 @@ class ProgGAN(Generator):
         """
         super().__init__()
         self.config, self.name, self.source, self.licence = config, name, source, licence
-        self.spaces = {"z": (config.z_dim,)}
+        self.spaces = named(Space("z", (config.z_dim,)))
         self.picture_shape = (config.colours, config.size, config.size)
         draw, c = torch.Generator().manual_seed(seed), config.channels
         layers = [_Scaled(config.z_dim, c[0], 4, draw), _Scaled(c[0], c[0], 3, draw)]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.core.shapes import Pictures
+from semanifold.core.spaces import Space, named
 from semanifold.generators.architecture import Architecture, by_key
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import Conv, Norm, averaged, check_channels, doubled, doubled_conv
@@ -78,7 +79,7 @@ class SNGAN(Generator):
         """
         super().__init__()
         self.config, self.name, self.source, self.licence = config, name, source, licence
-        self.spaces = {"z": (config.z_dim,)}
+        self.spaces = named(Space("z", (config.z_dim,)))
         self.picture_shape = (config.colours, config.size, config.size)
         draw, c = torch.Generator().manual_seed(seed), config.channels
         self.start = _Start(config.z_dim, c[0], draw)

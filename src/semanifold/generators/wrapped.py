@@ -6,7 +6,7 @@ import copy
 import inspect
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError, first_line, shown
-from semanifold.core.latents import Latents
+from semanifold.core.latents import LABELS, Latents
 from semanifold.core.shapes import Pictures
+from semanifold.core.spaces import Space, named
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import averaged
 from semanifold.generators.seeds import uniform
@@ -40,6 +41,7 @@ def wrap(
     prior: Prior = "normal",
     pixel_range: tuple[float, float] = (-1.0, 1.0),
     classes: int = 0,
+    conditions: Mapping[str, Sequence[int]] | None = None,
     name: str | None = None,
     licence: str = "unknown",
     source: str = "unknown",
@@ -59,6 +61,8 @@ def wrap(
         classes: number of classes of a network that is called as ``module(codes, labels)``, with labels ``[n, classes]`` whose
             rows add up to 1 (a network that takes numbers of classes is wrapped as
             ``lambda codes, labels: network(codes, labels.argmax(1))``); 0 for one that takes codes only.
+        conditions: what else the network is called with, by the names of its arguments, and the shape of one each: a network with
+            ``conditions={"text": (77, 768)}`` is called as ``module(codes, text=tensor)``, ``tensor`` of ``[n, 77, 768]``.
         name: what people call it, in files and messages; better given, since it is otherwise made of the class or function.
         licence: licence of the weights.
         source: where the weights are from.
@@ -75,7 +79,13 @@ def wrap(
     if isinstance(classes, bool) or not isinstance(classes, int) or classes < 0:
         raise SemanifoldError(f"classes is a number of classes, 0 for none, but {shown(repr(classes), 40)} was given.")
     made = Wrapped(
-        module, {space: _shape(latent_shape)}, prior=prior, pixel_range=_range(pixel_range), classes=classes, name=name
+        module,
+        Space(space, _shape(latent_shape)),
+        prior=prior,
+        pixel_range=_range(pixel_range),
+        classes=classes,
+        conditions=_condition_shapes(conditions),
+        name=name,
     )
     made.licence, made.source = licence, source
     check_steady(made)
@@ -93,6 +103,18 @@ def _shape(given: int | Sequence[int]) -> tuple[int, ...]:
             f"{MOST_NUMBERS:,} numbers in all."
         )
     return shape
+
+
+def _condition_shapes(given: Mapping[str, Sequence[int]] | None) -> dict[str, tuple[int, ...]]:
+    if given is not None and not isinstance(given, Mapping):
+        raise SemanifoldError("Conditions are given as the shape of one each, by name, such as {'text': (77, 768)}.")
+    for name in given or {}:
+        if not isinstance(name, str) or not name.isidentifier() or name == LABELS:
+            raise SemanifoldError(
+                f"A condition is called as an argument of the network is, such as 'text', not {shown(repr(name), 40)}; "
+                "classes= asks for labels."
+            )
+    return {name: _shape(shape) for name, shape in (given or {}).items()}
 
 
 def _range(given: tuple[float, float]) -> tuple[float, float]:
@@ -119,7 +141,7 @@ def check_steady(generator: Generator) -> None:
     Raises:
         SemanifoldError: saying what to do about it.
     """
-    codes = generator.sample([0, 1], labels=0 if generator.classes else None)
+    codes = generator.example([0, 1])
     with undrawn(generator.device):
         alone = generator.images(codes[0])
         try:
@@ -150,18 +172,20 @@ class Wrapped(Generator):
     def __init__(
         self,
         module: nn.Module | Callable[..., Tensor],
-        spaces: dict[str, tuple[int, ...]],
+        space: Space,
         *,
         prior: Prior,
         pixel_range: tuple[float, float],
         classes: int = 0,
+        conditions: Mapping[str, tuple[int, ...]] | None = None,
         name: str | None = None,
     ) -> None:
         """See :func:`wrap`."""
         super().__init__()
         self.network = _copy(module) if isinstance(module, nn.Module) else module
         self.prior: Prior = prior
-        self.pixel_range, self.spaces, self.classes = pixel_range, spaces, classes
+        self.pixel_range, self.spaces, self.classes = pixel_range, named(space), classes
+        self.others = dict(conditions or {})
         self.name = name or _name_for(module)
         if not any(value.is_floating_point() for value in self.state_dict().values()):
             # without weights, this says on which device and in which precision codes are drawn
@@ -171,15 +195,15 @@ class Wrapped(Generator):
 
     def _probe(self) -> tuple[int, int, int]:
         """Find the shape of the pictures by making one."""
-        space, shape = next(iter(self.spaces.items()))
-        codes = self.sample([0], labels=0 if self.classes else None)
-        labels = f" and labels {[1, self.classes]}" if self.classes else ""
+        space, shape = self.first_space, self.spaces[self.first_space].shape
+        codes = self.example([0])
+        beside = "".join(f" and {name} {[1, *size]}" for name, size in self.conditions.items())
         try:
             with torch.no_grad(), undrawn(self.device):
                 picture = self._called(codes)
         except Exception as error:  # anything may go wrong in a network of somebody else
             raise SemanifoldError(
-                f"{self.name} does not take codes {[1, *shape]} of space {space}{labels}: {first_line(error)}; "
+                f"{self.name} does not take codes {[1, *shape]} of space {space}{beside}: {first_line(error)}; "
                 "check the latent shape."
             ) from error
         if not isinstance(picture, Tensor) or picture.ndim != 4 or len(picture) != 1 or not picture.numel():
@@ -199,12 +223,14 @@ class Wrapped(Generator):
 
     def _called(self, latents: Latents) -> Tensor:
         """Return what the network makes of a copy of the codes: it may work in place."""
-        codes = latents.values.clone()
-        if not self.classes:
-            return self.network(codes)
-        if latents.labels is None:
-            raise SemanifoldError(f"{self.name} has {self.classes} classes; its codes need labels [n, {self.classes}].")
-        return self.network(codes, latents.labels.clone())
+        labels = [self.condition(latents, LABELS).clone()] if self.classes else []
+        others = {name: self.condition(latents, name).clone() for name in self.others}
+        return self.network(latents.values.clone(), *labels, **others)
+
+    @property
+    def conditions(self) -> Mapping[str, tuple[int, ...]]:
+        """See :attr:`Generator.conditions`."""
+        return {**super().conditions, **self.others}
 
     def _checked(self, latents: Latents) -> Tensor:
         """Return what the network makes of codes, if it is what it made of the first one: it may do anything at a later call.
@@ -237,7 +263,7 @@ class Wrapped(Generator):
         """See :meth:`Generator.draw`; normal or uniform in [-1, 1]."""
         if self.prior == "normal":
             return super().draw(seed)
-        return uniform(seed, next(iter(self.spaces.values()))) * 2 - 1
+        return uniform(seed, self.spaces[self.first_space].shape) * 2 - 1
 
     def images(self, latents: Latents, *, size: int | None = None) -> Pictures:
         """See :meth:`Generator.images`; smaller pictures are area averages, of height ``size`` and width in proportion."""

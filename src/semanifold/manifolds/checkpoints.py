@@ -67,7 +67,9 @@ class Standing:
 def search_key(generator: Generator, seed: Latents, mask: Mask, settings: ManifoldSettings, distance: str) -> str:
     """Return a digest of everything that decides a search; a checkpoint of another one is refused."""
     texts = json.dumps(asdict(settings), sort_keys=True), f"{generator.fingerprint}{seed.space}{mask}{distance}"
-    return digest(*texts, seed.values, seed.labels, mask.at(64, 64), digits=32, double=True)
+    return digest(
+        *texts, seed.values, *(seed.conditions[name] for name in sorted(seed.conditions)), mask.at(64, 64), digits=32, double=True
+    )
 
 
 def save_standing(standing: Standing, path: str, key: str) -> None:

@@ -12,8 +12,8 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.core.jacobians import mean_products, pull_back, push_forward
 from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator, as_latents
+from semanifold.generators.coordinates import PLAIN, Coordinates
 from semanifold.images.masks import Mask, as_mask
-from semanifold.manifolds.coordinates import PLAIN, Coordinates
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.core.minimise import Evaluation
 from semanifold.generators.base import Generator
+from semanifold.generators.coordinates import PLAIN, Coordinates
 from semanifold.images.distances import Distance
-from semanifold.manifolds.coordinates import PLAIN, Coordinates
 from semanifold.manifolds.layout import Layout, Springs
 
 Parts = Callable[[Tensor], tuple[Tensor, Tensor]]

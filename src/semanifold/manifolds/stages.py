@@ -17,10 +17,10 @@ from semanifold.edits import EditInfo, Lattice
 from semanifold.edits.films import Subject
 from semanifold.edits.steps import jump
 from semanifold.generators.base import Generator
+from semanifold.generators.coordinates import PLAIN, Coordinates, natural_coordinates
 from semanifold.images.distances import Distance, distance_by_name
 from semanifold.images.masks import Mask
 from semanifold.manifolds.checkpoints import Standing, check_standing, load_standing, save_standing, search_key
-from semanifold.manifolds.coordinates import PLAIN, Coordinates, natural_coordinates
 from semanifold.manifolds.directions import moving_shape
 from semanifold.manifolds.layout import layout_of, refine
 from semanifold.manifolds.metric import Metric, preconditioner

@@ -11,8 +11,8 @@ from torch import Tensor
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
+from semanifold.generators.coordinates import Coordinates
 from semanifold.images.masks import Mask
-from semanifold.manifolds.coordinates import Coordinates
 from semanifold.manifolds.directions import local_directions
 from semanifold.manifolds.layout import Layout
 from semanifold.manifolds.metric import Metric, metric_of

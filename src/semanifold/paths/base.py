@@ -317,7 +317,7 @@ class LatentPaths(PathSet):
                 f"The paths live in space {self.info.space} of {origin(self.info.generator)}, but {generator.name} has only "
                 f"{', '.join(generator.spaces)}."
             )
-        shape = generator.spaces[self.info.space]
+        shape = generator.spaces[self.info.space].shape
         self.check(Latents(torch.empty(1, *shape), self.info.space))
 
 
@@ -337,7 +337,7 @@ def info_for(
     """
     space = space or generator.path_space
     generator.check_space(space)
-    shape = tuple(generator.spaces[space])
+    shape = generator.spaces[space].shape
     if layers is not None:
         layers = (int(layers[0]), int(layers[1]))
         if len(shape) != 2:
@@ -354,9 +354,8 @@ def moving_codes(generator: Generator, info: PathSetInfo, count: int, *, seed: i
 
     Their seeds lie far from those that people choose, so that a set made from them does not know the codes that it is shown on.
     """
-    label = 0 if generator.classes else None
     first = (APART + seed * count) % 2**32
-    codes = generator.sample(range(first, first + count), info.space, labels=label).values
+    codes = generator.example(range(first, first + count), info.space).values
     return codes[:, slice(*info.layers)] if info.layers else codes
 
 

@@ -13,8 +13,9 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.spaces import is_extended, single
 from semanifold.generators.base import Generator
-from semanifold.generators.styles import spread_rows
+from semanifold.generators.coordinates import is_plain, spread_rows
 from semanifold.paths.base import PathSetInfo, info_for, moving_codes
 from semanifold.paths.linear import LinearPaths
 
@@ -149,8 +150,7 @@ def first_weights(generator: Generator, space: str) -> Tensor:
     hooks = [module.register_forward_pre_hook(note) for module in weighted]
     try:
         with torch.no_grad():
-            labels = generator.sample([0], labels=0).labels if generator.classes else None
-            generator.images(Latents(code, space, labels))
+            generator.images(generator.example(0, space).with_values(code))
     finally:
         for hook in hooks:
             hook.remove()
@@ -200,20 +200,20 @@ def principal_paths(
     """
     shape, info = info_for(generator, space, layers, method="principal components", cite=GANSPACE)
     check_count(k, min(direction_size(info, shape), samples - 1), generator)
-    # s is an affine image of w, so its principal components are those of the spread of w, without [n, channels] codes in memory
-    if info.space == "s":
-        w = moving_codes(generator, PathSetInfo(space="w"), samples)
-        check_count(k, w.shape[1], generator)
-        found = leading_rows(spread_rows(generator, w), k).to(w)
-        return sized(found, generator.convert(Latents(w, "w"), "s").values, info)
-    if info.space in ("w", "w+"):
+    home = generator.path_space
+    if is_plain(generator, info.space):
+        codes = moving_codes(generator, info, max(k + 1, samples // 4))
+        one = generator.example(0, info.space)
+        features = torch.cat([early_features(generator, one.with_values(part)) for part in codes.split(64)])  # [n, m]
+        return sized(regressed_directions(codes.flatten(1), features, k).reshape(k, *shape), codes, info)
+    if single(info.space) == home:
         codes = moving_codes(generator, info, samples)
         return sized(principal_directions(_narrow(codes), k), codes, info)
-    codes = moving_codes(generator, info, max(k + 1, samples // 4))
-    labels = generator.sample([0], labels=0).labels if generator.classes else None
-    parts = [Latents(part, info.space, None if labels is None else labels.expand(len(part), -1)) for part in codes.split(64)]
-    features = torch.cat([early_features(generator, part) for part in parts])  # [n, m]
-    return sized(regressed_directions(codes.flatten(1), features, k).reshape(k, *shape), codes, info)
+    # s is an affine image of w, so its principal components are those of the spread of w, without [n, channels] codes in memory
+    codes = moving_codes(generator, PathSetInfo(space=home), samples)
+    check_count(k, codes.shape[1], generator)
+    found = leading_rows(spread_rows(generator, info.space, codes), k).to(codes)
+    return sized(found, generator.convert(Latents(codes, home), info.space).values, info)
 
 
 def sefa_paths(
@@ -237,7 +237,7 @@ def sefa_paths(
     weights = generator.affine_maps(space, layers) or [first_weights(generator, space)]
     check_count(k, min(direction_size(info, shape), sum(len(w) for w in weights)), generator)
     directions = sefa_directions(weights, k)
-    if space != "w+":
+    if not is_extended(space):
         directions = directions.reshape(k, *shape)
     return sized(directions, moving_codes(generator, info, SAMPLES), info)
 
@@ -258,10 +258,9 @@ def local_paths(
         SemanifoldError: if the vectors are not of the shape of codes.
     """
     shape, info = info_for(generator, space, layers, method=method, cite=RESEFA if method == "local directions" else ())
-    if tuple(vectors.shape[1:]) != tuple(generator.spaces[space]):
-        raise SemanifoldError(
-            f"Directions [k, ...] of {list(generator.spaces[space])} are expected in {space}, but got {list(vectors.shape)}."
-        )
+    code = generator.spaces[space].shape
+    if tuple(vectors.shape[1:]) != code:
+        raise SemanifoldError(f"Directions [k, ...] of {list(code)} are expected in {space}, but got {list(vectors.shape)}.")
     moving = vectors[:, slice(*layers)] if layers else vectors
     return sized(moving.reshape(-1, *shape), moving_codes(generator, info, SAMPLES), info)
 
@@ -296,8 +295,8 @@ def sized(vectors: Tensor, codes: Tensor, info: PathSetInfo, reach: float = REAC
 
 
 def direction_size(info: PathSetInfo, shape: tuple[int, ...]) -> int:
-    """Return the numbers of one direction; in w+ all layers move alike."""
-    return shape[-1] if info.space == "w+" else math.prod(shape)
+    """Return the numbers of one direction; in an extended space all layers move alike."""
+    return shape[-1] if is_extended(info.space) else math.prod(shape)
 
 
 def check_count(k: int, most: int, generator: Generator) -> None:

@@ -114,7 +114,7 @@ def read_directions(
     Raises:
         SemanifoldError: if there is no such file, it is damaged, holds something else, its space is unknown, or two readings fit.
     """
-    spaces = generator.spaces if generator is not None else None
+    spaces = generator.shapes if generator is not None else None
     wanted = _Request(Path(path), space, layers, tuple(shape) if shape else None, spaces, remark)
     if layers is not None and not 0 <= layers[0] < layers[1]:
         raise SemanifoldError(f"Layers are given as the first and the last plus one, such as 4:8, not {layers[0]}:{layers[1]}.")

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.jacobians import Pictures, mean_products, pull_back, push_forward
-from semanifold.core.latents import Latents, root_of_covariance
+from semanifold.core.latents import Latents
 from semanifold.core.progress import Watch, watching
+from semanifold.core.spaces import is_extended, single
 from semanifold.generators.base import Generator
-from semanifold.generators.styles import LowRank, style_root
+from semanifold.generators.coordinates import coordinates_of
 from semanifold.paths.base import APART, PathSetInfo, info_for, moving_codes
 from semanifold.paths.closed_form import SAMPLES, check_count, direction_size, leading_rows, sized
 from semanifold.paths.linear import LinearPaths
@@ -100,8 +101,8 @@ def joint_paths(
 
     In ``w`` and ``w+`` (all chosen layers moving alike) the space is whitened first, so that axes are uncorrelated among random
     codes; in ``s`` as well, but channels may part by :data:`INDEPENDENCE` (see
-    :func:`~semanifold.generators.styles.style_root`). Spaces of more than 32 (or k) dimensions are first cut to those in which
-    pictures change most on average.
+    :func:`~semanifold.generators.coordinates.coordinates_of`). Spaces of more than 32 (or k) dimensions are first cut to those
+    in which pictures change most on average.
 
     Args:
         generator: any.
@@ -122,29 +123,23 @@ def joint_paths(
     # 1. The offsets u that paths move along, whitened: axes of u that are orthonormal are uncorrelated among random codes.
     check_count(k, direction_size(info, shape), generator)
     usual = moving_codes(generator, info, SAMPLES)  # [n, *shape]
-    styled = info.space in ("w", "w+") and "w" in generator.spaces
-    flat = usual if usual.ndim == 2 else usual[:, 0] if styled else usual.flatten(1)  # [n, d]
-    root: Tensor | LowRank | None = root_of_covariance(flat).to(usual) if styled else None
-    # s has far more channels than w has dimensions, so its covariance is singular; the root is made from codes of w
-    if info.space == "s":
-        root = style_root(generator, moving_codes(generator, PathSetInfo(space="w"), SAMPLES), INDEPENDENCE)
-
-    def offsets_of(u: Tensor) -> Tensor:
-        if isinstance(root, LowRank):
-            return root.times(u)
-        return u if root is None else u @ root
+    layered, home = is_extended(info.space), generator.path_space
+    flat = usual[:, 0] if layered else usual.flatten(1)  # [n, d]
+    # s has far more channels than w has dimensions, so its covariance is singular; its metric is made from codes of w
+    at_home = flat if single(info.space) == home else moving_codes(generator, PathSetInfo(space=home), SAMPLES)
+    coordinates = coordinates_of(generator, info.space, at_home, 0, INDEPENDENCE)
 
     # 2. The codes, apart from those that people choose and from those of any other seed.
     first = (APART + (1 + seed) * 2 * SAMPLES) % 2**32
-    codes = generator.sample(range(first, first + samples), info.space, labels=0 if generator.classes else None)
+    codes = generator.example(range(first, first + samples), info.space)
     pixels = generator.coarse_size(size)
 
     def pictures_of(base: Latents) -> Pictures:
         """Return pictures of one code, or one for each row, moved by rows ``[n, d]`` of whitened offsets."""
 
         def pictures(u: Tensor) -> Tensor:
-            offsets = offsets_of(u)  # [n, d]
-            offsets = offsets[:, None] if styled and len(shape) == 2 else offsets.reshape(-1, *shape)
+            offsets = coordinates.offsets(u)  # [n, d]
+            offsets = offsets[:, None] if layered else offsets.reshape(-1, *shape)
             code = base if len(base) > 1 else base.with_values(base.values.expand(len(u), *base.values.shape[1:]))
             return generator.images(code.moved(offsets, layers), size=pixels)
 
@@ -181,8 +176,8 @@ def joint_paths(
     frame = frame[strength.argsort(descending=True)[:k]]
     frame = frame * frame.gather(1, frame.abs().argmax(1, keepdim=True)).sign()
     # 7. Back from the basis and the whitened coordinates to offsets of codes.
-    directions = offsets_of(frame.to(zero) @ basis)
-    return sized(directions if styled else directions.reshape(k, *shape), usual, info)
+    directions = coordinates.offsets(frame.to(zero) @ basis)
+    return sized(directions if layered else directions.reshape(k, *shape), usual, info)
 
 
 def logarithms(metrics: Tensor) -> Tensor:

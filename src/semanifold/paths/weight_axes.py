@@ -232,8 +232,7 @@ def codes_for(generator: Generator, samples: int, seed: int, seeds: Sequence[int
     numbers = list(seeds) if seeds is not None else [(APART + 7_000_000 + seed * samples + i) % 2**32 for i in range(samples)]
     if not numbers:
         raise SemanifoldError("At least one picture is needed to find directions; give one or more samples.")
-    labels = torch.arange(len(numbers)) % generator.classes if generator.classes else None
-    return generator.sample(numbers, labels=labels)
+    return generator.example(numbers, in_turn=True)
 
 
 def roots_of(generator: Generator, code: Latents, mask: Mask | None, size: int | None) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from semanifold.core.errors import SemanifoldError
-from semanifold.core.latents import Latents
+from semanifold.core.latents import LABELS, Latents
 from semanifold.generators.base import Generator
 from semanifold.training.settings import Prior
 
@@ -55,6 +55,8 @@ def check_prior(prior: Prior, generator: Generator) -> None:
         raise SemanifoldError(f"The cut of z must be above 0, but got {prior.z_truncation:g}.")
     if prior.z_truncation is not None and not generator.is_normal:
         raise SemanifoldError(f"The codes of {generator.name} are not normal, so they cannot be cut; leave it out.")
+    if others := [name for name in generator.conditions if name != LABELS]:
+        raise SemanifoldError(f"{generator.name} makes pictures of {others[0]}, which no training draws.")
     if prior.classes and not generator.classes:
         raise SemanifoldError(f"{generator.name} is not class-conditional; leave the classes out.")
     for wanted in prior.classes:
@@ -65,7 +67,7 @@ def check_prior(prior: Prior, generator: Generator) -> None:
 @torch.no_grad()
 def prior_codes(prior: Prior, generator: Generator, n: int, draw: torch.Generator) -> Latents:
     """Draw n codes, the labels of a class-conditional generator among them, and carry them into the space."""
-    first, shape = next(iter(generator.spaces.items()))
+    first, shape = generator.first_space, generator.spaces[generator.first_space].shape
     if prior.z_truncation is not None:
         values = cut_normal((n, *shape), prior.z_truncation, draw)
     elif generator.is_normal:
@@ -73,12 +75,12 @@ def prior_codes(prior: Prior, generator: Generator, n: int, draw: torch.Generato
     else:  # the generator's own way, a seed at a time
         seeds = torch.randint(2**62, (n,), generator=draw).tolist()
         values = torch.stack([generator.draw(seed) for seed in seeds])
-    labels = None
+    conditions = {}
     if generator.classes:
         choice = torch.tensor(prior.classes or range(generator.classes))
         rows = choice[torch.randint(len(choice), (n,), generator=draw)]
-        labels = one_hot(rows, generator.classes).to(generator.device, generator.dtype)
-    latents = Latents(values.to(generator.device, generator.dtype), first, labels)
+        conditions = {LABELS: one_hot(rows, generator.classes).to(generator.device, generator.dtype)}
+    latents = Latents(values.to(generator.device, generator.dtype), first, conditions)
     if prior.psi != 1:
         latents = generator.truncate(generator.convert(latents, prior.space), prior.psi)
     return generator.convert(latents, prior.space)

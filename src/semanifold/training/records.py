@@ -85,7 +85,7 @@ class Records:
         self.open_board, self.board = SummaryWriter, None
         self.folder, self.generator, self.paths, self.masked = folder, generator, paths, masked
         self.every, self.shown, self.written = pictures_every, -1, 0.0
-        self.start = generator.sample([0], labels=0 if generator.classes else None)
+        self.start = generator.example([0])
 
     def __call__(self, report: Report) -> None:
         """Write one report; the first one of a process wipes out what a process that broke off had shown beyond it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -47,17 +49,19 @@ class TrainingStep(nn.Module):
         self.frozen = (generator,)  # in a tuple, so that it does not become a part
         self.outside = None if mask is None else 1 - mask.at(*generator.picture_shape[1:])
 
-    def forward(self, values: Tensor, labels: Tensor | None, index: Tensor, magnitude: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, values: Tensor, conditions: Mapping[str, Tensor], index: Tensor, magnitude: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Return the total loss, and the row of :data:`STATS` ``[5]`` without a graph.
 
         Args:
             values: ``[n, *shape]`` codes in the space of the paths.
-            labels: ``[n, classes]`` class weights, or None.
+            conditions: of the codes, such as ``labels``, ``[n, classes]`` class weights.
             index: ``[n]`` which path each takes.
             magnitude: ``[n]`` how far.
         """
         (generator,) = self.frozen
-        latents = Latents(values, self.paths.space(generator), labels)
+        latents = Latents(values, self.paths.space(generator), conditions)
         # 1. Pictures before and after, and what the reconstructor says of both.
         with torch.autocast(values.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
             with torch.no_grad():
@@ -94,4 +98,4 @@ def change_outside(unshifted: Tensor, shifted: Tensor, outside: Tensor) -> Tenso
 
 def run_step(step: nn.Module, draw: Draw) -> tuple[Tensor, Tensor]:
     """Return what a :class:`TrainingStep`, or a wrapper of one, says of a draw."""
-    return step(draw.latents.values, draw.latents.labels, draw.index, draw.magnitude)
+    return step(draw.latents.values, draw.latents.conditions, draw.index, draw.magnitude)

@@ -98,7 +98,7 @@ def check_learnable(generator: Generator, paths: PathSet) -> None:
         SemanifoldError: if pictures cannot be differentiated.
     """
     if any(value.requires_grad for value in paths.parameters()):
-        generator.check_differentiable(generator.sample([0], paths.space(generator), labels=0 if generator.classes else None))
+        generator.check_differentiable(generator.example([0], paths.space(generator)))
 
 
 @dataclass(frozen=True)

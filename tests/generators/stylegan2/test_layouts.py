@@ -48,7 +48,7 @@ def test_real_models_are_understood(model, layout, translate, expected) -> None:
     config, ours = translate(state)
     assert config == expected
     generator = StyleGAN2.from_state(config, ours)
-    assert generator.spaces["w+"] == (2 * len(expected.channels), 512)
+    assert generator.shapes["w+"] == (2 * len(expected.channels), 512)
     held = sum(value.numel() for value in generator.state_dict().values())
     filters = sum(value.numel() for key, value in state.items() if key.endswith(("kernel", "resample_filter")))
     assert held == sum(value.numel() for value in state.values()) - filters + (512 if layout == "rosinality" else 0)

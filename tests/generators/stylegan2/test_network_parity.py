@@ -22,7 +22,7 @@ def test_rosinality() -> None:
     assert generator.config.size == config["size"]
     assert generator.config.channels == tuple(config["channels"].values())
     assert generator.config.mapping_layers == config["n_mlp"]
-    assert generator.spaces["w+"] == (config["n_latent"], config["style_dim"])
+    assert generator.shapes["w+"] == (config["n_latent"], config["style_dim"])
     noise = [expected[f"noise.{i}"] for i in range(config["num_layers"])]
     z, w, psi = Latents(expected["z"], "z"), Latents(expected["w"], "w"), config["truncation"]
     wplus = Latents(expected["wplus"].requires_grad_(), "w+")

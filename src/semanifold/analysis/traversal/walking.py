@@ -13,7 +13,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
-from semanifold.edits import Edit, LatentEdit
+from semanifold.edits import Edit
 from semanifold.edits.flow import MOST_STEPS
 from semanifold.generators.base import Generator
 from semanifold.images import media
@@ -88,7 +88,7 @@ def save_picture(frame: media.Frame, stem: Path, jpeg: int | None) -> Path:
     return file
 
 
-def write_codes(folder: Path, edits: Sequence[Edit], code: Latents, t: Tensor, *, batch: int = 8) -> None:
+def write_codes(folder: Path, generator: Generator, edits: Sequence[Edit], code: Latents, t: Tensor, *, batch: int = 8) -> None:
     """Write the codes of all paths from one code, ``[K, T, ...]``, as safetensors and as WarpedGANSpace's plain tensor.
 
     They are computed in the batches of :func:`walk`, so that they are the codes of the pictures to the last bit. Of edits of
@@ -96,17 +96,17 @@ def write_codes(folder: Path, edits: Sequence[Edit], code: Latents, t: Tensor, *
 
     Args:
         folder: of the code.
+        generator: that the paths are for.
         edits: K paths.
         code: one code.
         t: T moments.
         batch: as it was in :func:`walk`.
     """
-    moving = [edit for edit in edits if isinstance(edit, LatentEdit)]
-    if len(moving) < len(edits) or ((folder / CODES).is_file() and (folder / PUBLISHED_CODES).is_file()):
+    if not all(edit.moves_codes for edit in edits) or ((folder / CODES).is_file() and (folder / PUBLISHED_CODES).is_file()):
         return
     with torch.no_grad():
         parts = t.to(code.values.device).split(batch)
-        rows = [torch.cat([edit.latents(code, part).values.cpu() for part in parts]) for edit in moving]
+        rows = [torch.cat([edit.applied(generator, code, part)[1].values.cpu() for part in parts]) for edit in edits]
     codes = torch.stack(rows).float()
     write_tensors(folder / CODES, {"codes": codes, "t": t}, texts={"space": code.space})
     write_torch(folder / PUBLISHED_CODES, codes)

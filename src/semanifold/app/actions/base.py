@@ -17,7 +17,6 @@ from semanifold.app.terminal import remark
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.edits import Edit
-from semanifold.edits.base import WEIGHTS
 from semanifold.generators.base import Generator, origin
 from semanifold.generators.exchange import read_codes
 from semanifold.generators.loading import load_generator
@@ -89,7 +88,7 @@ def start_code(start: Start, generator: Generator) -> Latents:
         return sample(generator, (start.seed,), start.truncation, start.label)
     codes = read_codes(start.latents, generator, start.latents_space, remark=remark)[0]
     if start.label is not None or (generator.classes and codes.space == generator.first_space):
-        codes = Latents(codes.values, codes.space, generator.sample([0], labels=start.label).labels)
+        codes = Latents(codes.values, codes.space, generator.sample([0], labels=start.label).conditions)
     return truncated(generator, codes, start.truncation)
 
 
@@ -100,7 +99,7 @@ def own_code(edits: Sequence[Edit]) -> Latents | None:
 
 def common_space(edits: Sequence[Edit], generator: Generator) -> str:
     """Return the space of a code that all edits can be played on: that of the codes that move, if any."""
-    return next((edit.info.space for edit in edits if edit.info.space != WEIGHTS), edits[0].space(generator))
+    return next((edit.space(generator) for edit in edits if edit.moves_codes), edits[0].space(generator))
 
 
 def picture_code(picture: Picture, edits: Sequence[Edit], generator: Generator, space: str) -> Latents:

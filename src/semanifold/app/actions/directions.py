@@ -13,8 +13,8 @@ from semanifold.app.terminal import hint, progress_line, say, show
 from semanifold.core.errors import SemanifoldError, counted
 from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
+from semanifold.generators.coordinates import natural_coordinates
 from semanifold.images import media
-from semanifold.manifolds.coordinates import natural_coordinates
 from semanifold.manifolds.directions import local_directions, moving_shape
 from semanifold.paths.base import PathSet
 from semanifold.paths.channels import channel_paths

@@ -22,7 +22,6 @@ from semanifold.app.actions.results import (
     Subject,
     film_moments,
     find_edit,
-    moments,
     write_all,
     write_plot,
 )
@@ -30,10 +29,11 @@ from semanifold.app.actions.seen import leak, what_changed
 from semanifold.app.commands.base import code_words
 from semanifold.app.commands.discover import Discover, Discoveries, sheet_folder
 from semanifold.app.terminal import facts, hint, progress_line, remark, say, show
-from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.errors import shown
 from semanifold.core.latents import Latents
 from semanifold.core.solutions import Result, Solution
 from semanifold.edits import EditInfo, Lattice, save_edit
+from semanifold.edits.operations import lattice_of
 from semanifold.generators.base import Generator
 from semanifold.images import media
 from semanifold.images.masks import Mask
@@ -159,9 +159,7 @@ def search_once(work: Work, settings: ManifoldSettings, index: int) -> Solution[
     if index < len(done) and (run.folder / file).is_file():
         edit = find_edit(run.folder / file)
         checked(done[index], Statistics, f"The run.json of {shown(str(run.folder), 200)}")
-        if not isinstance(edit, Lattice):
-            raise SemanifoldError(f"{shown(str(run.folder / file), 200)} is not what a search finds; give another --out.")
-        return Solution(edit, Result[done[index]["result"]], done[index])
+        return Solution(lattice_of(edit), Result[done[index]["result"]], done[index])
     title = f"{command.mask}, c = {settings.offset:g}" if settings.offset else command.mask
     previewed = -1
     with progress_line(f"searching {title}") as line:
@@ -205,7 +203,7 @@ def write(work: Work, found: list[Solution[Lattice]]) -> None:
     t = film_moments(main.value, film)
     scores = write_all(run, subject, t, film, search=[solution.stats for solution in found])
     if len(found) > 1:
-        films = [(s.stats["offset"], replace(work.nothing, edit=s.value).frames(moments(s.value))) for s in found]
+        films = [(s.stats["offset"], replace(work.nothing, edit=s.value).frames(s.value.times())) for s in found]
         sheet = media.offsets_sheet(films, media.to_uint8(subject.picture)[0], subject.mask_picture())
         media.save_png(sheet, run.path(OFFSETS))
     run.remove(PREVIEW)
@@ -245,7 +243,7 @@ def blank(seed: Latents) -> Lattice:
 def write_preview(run: Run, subject: Subject) -> None:
     """Write a filmstrip of the path as it is so far."""
     seed = media.to_uint8(subject.picture)[0]
-    frames = subject.frames(moments(subject.edit, 8))
+    frames = subject.frames(subject.edit.times(8))
     media.save_png(media.filmstrip(frames, seed, subject.mask_picture()), run.path(PREVIEW))
 
 

@@ -32,7 +32,6 @@ from semanifold.app.actions.results import (
     PAD,
     STRIP,
     Subject,
-    comes_back,
     film_moments,
     find_edit,
     measure,
@@ -134,7 +133,7 @@ def write_transfer(
     run: Run, command: Transfer, subjects: list[Subject], names: list[str], t: torch.Tensor
 ) -> dict[str, dict[str, float]]:
     """Write all results; return the locality on every picture."""
-    loops = all(comes_back(subject.edit, t) for subject in subjects)
+    loops = all(subject.edit.loops for subject in subjects)
     films, rows, scores = [], [], {}
     with progress_line("pictures") as line:
         for number, (name, subject) in enumerate(zip(names, subjects, strict=True), 1):
@@ -217,7 +216,7 @@ def combine_edits(command: Combine) -> int:
 
 def in_step(edits: Sequence[Edit]) -> list[Edit]:
     """Return the edits such that all of them come back to the unedited picture if one does."""
-    comes = [edit.knots[0][0] == 0 and comes_back(edit, edit.knots[0]) for edit in edits]
+    comes = [edit.knots[0][0] == 0 and edit.loops for edit in edits]
     if not any(comes):
         return list(edits)
     return [edit if back or edit.knots[0][-1] <= 0 else out_and_back(edit) for edit, back in zip(edits, comes)]
@@ -278,7 +277,7 @@ def write_amplitudes(run: Run, command: Render, subject: Subject, t: torch.Tenso
             line({"step": number, "steps": len(command.amplitudes)})
     grid = media.grid_film(films)
     size = command.film.size or max(grid.shape[1:3])
-    loops = comes_back(subject.edit, t)
+    loops = subject.edit.loops
     media.save_mp4(grid, run.path(AMPLITUDES[0]), fps=command.film.fps, size=size, ping_pong=not loops, loops=command.film.loops)
     seed = media.to_uint8(subject.picture)[0]
     rows = [media.filmstrip(film, seed, subject.mask_picture(), size=128) for film in films]

@@ -149,7 +149,7 @@ def write_traversal(
         (place / IMAGES).mkdir(parents=True, exist_ok=True)
         with torch.no_grad():
             save_picture(media.to_uint8(generator.images(code))[0], place / ORIGINAL, command.jpeg)
-        write_codes(place, list(edits.values()), code, t, batch=command.batch)
+        write_codes(place, generator, list(edits.values()), code, t, batch=command.batch)
     described = {
         "codes": list(codes),
         "paths": list(chosen),

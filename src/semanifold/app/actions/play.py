@@ -39,7 +39,7 @@ from semanifold.app.terminal import hint, show
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
 from semanifold.edits import Edit, in_one_space
-from semanifold.edits.films import MOST_FRAMES
+from semanifold.edits.base import MOST_FRAMES
 from semanifold.edits.operations import combine
 from semanifold.edits.tracing import on_code
 from semanifold.generators.base import Generator

@@ -14,8 +14,9 @@ from semanifold.app.commands.base import Film, slug
 from semanifold.app.commands.places import EDIT, check_edit, split_path
 from semanifold.app.terminal import progress_line, remark
 from semanifold.core.errors import shown
-from semanifold.edits import Edit, Lattice, load_edit, save_edit
-from semanifold.edits.films import Play, Subject, comes_back, moments, moments_of_film
+from semanifold.core.spaces import EXTENDED
+from semanifold.edits import Edit, load_edit, save_edit
+from semanifold.edits.films import Play, Subject, times_of_film
 from semanifold.generators.base import Generator
 from semanifold.generators.exchange import export_codes
 from semanifold.images import media
@@ -65,13 +66,13 @@ def find_edit(
 
 def film_moments(edit: Edit, film: Film, frames: int | None = None, play: Play = "auto") -> Tensor:
     """Return the values of ``t`` of a film: those of its seconds and frames per second, or so many frames in place of these."""
-    return moments(edit, frames) if frames is not None else moments_of_film(edit, film.frames, play)
+    return edit.times(frames) if frames is not None else times_of_film(edit, film.frames, play)
 
 
 def write_film(run: Run, subject: Subject, t: Tensor, film: Film, play: Play = "auto") -> media.FrameFolder:
     """Write the frames, the video and the gif; a path that does not come back to its start is played back and forth."""
     edit = subject.edit
-    loops = comes_back(edit, t)
+    loops = edit.loops
     filmed = t[:-1] if loops and len(t) > 2 else t  # the last frame of a loop is the first one again
     folder = run.path(FRAMES)
     for stale in folder.glob("frame_*.png"):
@@ -129,8 +130,8 @@ def write_plot(run: Run, subjects: Sequence[Subject], t: Tensor, *, umap: bool =
     """Plot the codes of the path, from every picture."""
     from semanifold.images.plots import path_plot  # noqa: PLC0415  (brings matplotlib)
 
-    if not all(isinstance(subject.edit, Lattice) for subject in subjects):
-        return  # edits of weights move no codes
+    if not all(subject.edit.moves_codes for subject in subjects):
+        return
     if umap:
         remark("Drawing the map of the codes by UMAP ...")
     codes = [subject.edit.applied(subject.generator, subject.seed, t)[1].values.flatten(1).cpu().numpy() for subject in subjects]
@@ -177,9 +178,10 @@ def measure(subject: Subject, t: Tensor) -> dict[str, float]:
 def write_exports(run: Run, subjects: Sequence[Subject], t: Tensor) -> None:
     """Write the codes of the path for other programs, those of one picture after the other; one alone is the farthest of all."""
     edit, generator = subjects[0].edit, subjects[0].generator
-    if not isinstance(edit, Lattice):
+    if not all(leaf.moves_codes for leaf in edit.leaves):
         return  # other programs know edits of codes only
-    layers = generator.spaces["w+"][0] if edit.info.space == "w" and "w+" in generator.spaces else 0
+    extended = generator.spaces.get(edit.info.space + EXTENDED)
+    layers = 0 if extended is None else extended.layers
     codes = torch.cat([subject.edit.applied(generator, subject.seed, t)[1].values for subject in subjects])
     farthest = torch.cat([subject.edit.way(t).norm(dim=1) for subject in subjects]).argmax()
     export_codes(run.path, slug(edit.info.name), codes, layers, shown=int(farthest))

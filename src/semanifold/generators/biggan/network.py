@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError
-from semanifold.core.latents import Latents
+from semanifold.core.latents import LABELS, Latents
 from semanifold.core.shapes import Pictures
+from semanifold.core.spaces import Space, named
 from semanifold.generators.base import Generator
 from semanifold.generators.convolutional import (
     NORM_EPSILON,
@@ -105,7 +106,7 @@ class BigGAN(Generator):
         """
         super().__init__()
         self.config, self.name, self.source, self.licence = config, name, source, licence
-        self.spaces = {"z": (config.z_dim,)}
+        self.spaces = named(Space("z", (config.z_dim,)))
         self.picture_shape, self.classes = (config.colours, config.size, config.size), config.classes
         draw, c = torch.Generator().manual_seed(seed), config.channels
         condition = config.embedding + (config.chunk if config.hierarchical else 0)
@@ -124,14 +125,8 @@ class BigGAN(Generator):
             SemanifoldError: for codes or labels that do not fit, or a size that is not there.
         """
         self.check_shape(latents)
-        n, config = len(latents), self.config
-        if latents.labels is None or tuple(latents.labels.shape) != (n, self.classes):
-            found = "none" if latents.labels is None else list(latents.labels.shape)
-            raise SemanifoldError(
-                f"{self.name} has {self.classes} classes; codes of z need labels [{n}, {self.classes}], but got {found}; "
-                "sample(seeds, labels=...) gives them."
-            )
-        classes = latents.labels @ self.embedding
+        config = self.config
+        classes = self.condition(latents, LABELS) @ self.embedding
         chunks = latents.values.split(config.chunk, 1)
         x = self.start(chunks[0]).unflatten(1, (-1, 4, 4))
         for i, block in enumerate(self.blocks):

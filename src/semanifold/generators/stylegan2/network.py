@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError, near_names, of_type, shown
-from semanifold.core.latents import Latents
+from semanifold.core.latents import LABELS, Latents
 from semanifold.core.shapes import Pictures
+from semanifold.core.spaces import Space, named
 from semanifold.generators.base import Generator
 from semanifold.generators.seeds import Seeds
 from semanifold.generators.states import assembled
@@ -66,7 +67,12 @@ class StyleGAN2(Generator):
         self.layers = layer_table(config)
         # 1. What it looks like from outside: spaces, picture, classes.
         styles = sum(layer.channels for layer in self.layers)
-        self.spaces = {"z": (config.z_dim,), "w": (config.w_dim,), "w+": (config.num_ws, config.w_dim), "s": (styles,)}
+        self.spaces = named(
+            Space("z", (config.z_dim,)),
+            Space("w", (config.w_dim,)),
+            Space("w+", (config.num_ws, config.w_dim)),
+            Space("s", (styles,), affine_of=("w", "w+")),
+        )
         self.picture_shape, self.classes = (config.colours, *config.sizes[-1]), config.classes
         # 2. Mapping, constant, and two convolutions per size after the first, which has one.
         draw, c, clamp = torch.Generator().manual_seed(seed), config.channels, config.clamp
@@ -219,14 +225,18 @@ class StyleGAN2(Generator):
         """
         self.check_space(space)
         if latents.space == "z" and space in ("w", "w+", "s"):
-            if self.classes and latents.labels is None:
-                raise SemanifoldError(f"{self.name} has {self.classes} classes; the z codes need labels [n, {self.classes}].")
-            latents = Latents(self.mapping(latents.values, latents.labels), "w", latents.labels)
+            labels = self.condition(latents, LABELS) if self.classes else None
+            latents = latents.with_values(self.mapping(latents.values, labels), "w")
         if latents.space == "w" and space in ("w+", "s"):
-            latents = Latents(latents.values[:, None].repeat(1, self.config.num_ws, 1), "w+", latents.labels)
+            latents = latents.with_values(latents.values[:, None].repeat(1, self.config.num_ws, 1), "w+")
         if latents.space == "w+" and space == "s":
-            latents = Latents(torch.cat(list(self._styles(latents).values()), dim=-1), "s", latents.labels)
+            latents = latents.with_values(torch.cat(list(self._styles(latents).values()), dim=-1), "s")
         return super().convert(latents, space)
+
+    @property
+    def path_space(self) -> str:
+        """See :attr:`Generator.path_space`."""
+        return "w"
 
     def channel_index(self, name: str) -> int:
         """Return the place in a code of s of a channel such as ``"6_364"``: layer 6, channel 364, both counted from 0.
@@ -259,7 +269,7 @@ class StyleGAN2(Generator):
         Raises:
             SemanifoldError: if there is no such place.
         """
-        (total,) = self.spaces["s"]
+        total = self.spaces["s"].numbers
         of_type(index, int, "A place in a code is a whole number")
         if not 0 <= index < total:
             raise SemanifoldError(f"Codes of s have the places 0..{total - 1} in {self.name}, not {shown(str(index), 20)}.")
@@ -275,6 +285,7 @@ class StyleGAN2(Generator):
         space: str | None = None,
         *,
         labels: Tensor | Sequence[int] | int | None = None,
+        conditions: Mapping_[str, Tensor] | None = None,
         truncation: float = 1.0,
         cutoff: int | None = None,
     ) -> Latents:
@@ -284,10 +295,11 @@ class StyleGAN2(Generator):
             seeds: one whole number per code.
             space: space of the result; without it z, or what :meth:`truncate` returns.
             labels: class index or ``[n, classes]`` weights.
+            conditions: the same by its name, ``{"labels": weights}``.
             truncation: psi of :meth:`truncate`.
             cutoff: cutoff of :meth:`truncate`.
         """
-        latents = super().sample(seeds, labels=labels)
+        latents = super().sample(seeds, labels=labels, conditions=conditions)
         if truncation != 1:
             latents = self.truncate(latents, truncation, cutoff)
             if space == "z":

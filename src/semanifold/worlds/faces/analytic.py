@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.core.shapes import Pictures
+from semanifold.core.spaces import Space, named
 from semanifold.core.world import World
 from semanifold.generators.base import Generator
 from semanifold.worlds.faces.factors import FACTORS
@@ -66,7 +67,7 @@ class AnalyticFaces(Generator):
     """
 
     name = "analytic faces"
-    spaces = {"z": (LATENT_SIZE,), "factors": (len(FACTORS),)}  # noqa: RUF012
+    spaces = named(Space("z", (LATENT_SIZE,)), Space("factors", (len(FACTORS),)))
     licence = "Apache-2.0"
     source = "rendered by semanifold"
 
@@ -99,7 +100,7 @@ class AnalyticFaces(Generator):
         if (latents.space, space) != ("z", "factors"):
             return super().convert(latents, space)
         matrices = [cast(Tensor, turn) for turn in self.turns]
-        return Latents(_mapped(latents.values, matrices, self.offset), "factors", latents.labels)
+        return latents.with_values(_mapped(latents.values, matrices, self.offset), "factors")
 
 
 def _mapped(latents: Tensor, matrices: Sequence[Tensor], offset: Tensor) -> Tensor:
