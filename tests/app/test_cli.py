@@ -150,7 +150,7 @@ def test_the_strongest_offset_is_filmed(found):
 def test_exports_are_the_codes_of_the_path(found):
     edit = load_edit(found / "mouth" / results.EDIT)
     codes = torch.load(found / "mouth" / "box-0.25-0.6-0.75-0.85_latents.pt", weights_only=True)
-    t = results.moments(edit)
+    t = edit.times()
     assert torch.equal(codes, edit.latents(edit.seed, t).values)
     assert np.array_equal(np.load(found / "mouth" / "latents.npy"), codes.numpy())
 
@@ -199,7 +199,7 @@ def test_what_transfer_writes_belongs_to_the_new_faces(found, monkeypatch):
     assert edit.info.locality != load_edit(found / "mouth" / results.EDIT).info.locality
     codes = np.load(found / "two" / "latents.npy")
     assert codes.shape == (10, 6)
-    assert np.allclose(codes[:5], edit.latents(edit.seed, results.moments(edit)).values)
+    assert np.allclose(codes[:5], edit.latents(edit.seed, edit.times()).values)
     assert (found / "two" / results.HEAT).exists()
     assert (found / "two" / results.PLOT).exists()
 
@@ -223,7 +223,7 @@ def test_two_edits_make_a_pad(found, monkeypatch):
     assert run("combine", "mouth", "eyes", "--pad", "--out", "both-pad") == 0
     pad, mouth, eyes = (load_edit(found / name / results.EDIT) for name in ("both-pad", "mouth", "eyes"))
     assert torch.allclose(pad.offset(torch.tensor([0.5, 0.25])), mouth.offset(0.5) + eyes.offset(0.25), atol=1e-5)
-    walk = results.moments(pad)
+    walk = pad.times()
     assert torch.allclose(walk[[0, -1]], torch.zeros(2, 2), atol=1e-6), "it begins and ends at the seed, a corner"
     assert torch.allclose(walk.amin(0), torch.zeros(2), atol=1e-6)
     assert torch.allclose(walk.amax(0), torch.ones(2), atol=0.05)

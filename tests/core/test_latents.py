@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from semanifold.core.errors import SemanifoldError
-from semanifold.core.latents import Latents
+from semanifold.core.latents import Latents, condition_tensors, conditions_in
 
 VALUES = torch.arange(6.0).reshape(2, 3)
 
@@ -38,5 +38,33 @@ def test_what_is_no_batch_of_codes_is_refused(values: Any) -> None:
 
 @pytest.mark.parametrize(("space", "labels"), [(7, None), (None, None), ("z", 3), ("z", [1.0])])
 def test_spaces_are_names_and_labels_tensors(space: Any, labels: Any) -> None:
-    with pytest.raises(SemanifoldError, match="space of latents is a name"):
+    with pytest.raises(SemanifoldError, match=r"space of latents is a name|Conditions of latents are tensors"):
         Latents(VALUES, space, labels)
+
+
+def test_conditions_go_where_their_codes_go() -> None:
+    text = torch.arange(8.0).reshape(2, 4)
+    codes = Latents(VALUES, "z", {"text": text, "labels": torch.eye(2)})
+    assert torch.equal(codes[1].conditions["text"], text[1:])
+    assert codes[[1, 0]][[1, 0]] == codes
+    assert Latents.cat([codes[0], codes[1]]) == codes
+    assert codes.to(dtype=torch.float64).conditions["text"].dtype == torch.float64
+    many = codes[0].with_values(torch.zeros(3, 5), "w")
+    assert (many.space, many.conditions["text"].shape, many.labels.shape) == ("w", (3, 4), (3, 2))
+    assert codes != Latents(VALUES, "z", {"labels": torch.eye(2)})
+    assert codes != Latents(VALUES, "z", {"text": text + 1, "labels": torch.eye(2)})
+    assert repr(codes).endswith("with text, labels)")
+    with pytest.raises(SemanifoldError, match="3 codes cannot share 2 text"):
+        codes.with_values(torch.zeros(3, 3))
+    with pytest.raises(SemanifoldError, match="other conditions, cannot be joined"):
+        Latents.cat([codes, Latents(VALUES, "z")])
+
+
+def test_conditions_are_found_again_in_a_file() -> None:
+    codes = Latents(VALUES, "z", {"text": torch.ones(2, 4), "labels": torch.eye(2)})
+    held = condition_tensors(codes)
+    assert set(held) == {"labels", "condition.text"}, "labels are called as in files of older versions"
+    assert Latents(VALUES, "z", conditions_in({"values": VALUES, **held}, 2)) == codes
+    for wrong in ({"labels": torch.ones(2)}, {"labels": torch.ones(3, 2)}, {"condition.text": torch.full((2, 1), torch.nan)}):
+        with pytest.raises(SemanifoldError, match="do not fit its 2 codes"):
+            conditions_in(wrong, 2)

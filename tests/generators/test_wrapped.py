@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,14 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.edits import load_edit, save_edit
 from semanifold.generators.base import Generator
+from semanifold.generators.pools import Pool, pool_of, read_pool, save_pool
 from semanifold.generators.wrapped import wrap
+from semanifold.images.masks import parse_mask
+from semanifold.manifolds import ManifoldSettings, discover_manifold
+from semanifold.paths.joint import joint_paths
+from semanifold.training.draws import Prior
 
 real_models = needs_real("generators")
 
@@ -198,7 +205,7 @@ def test_a_network_with_classes_takes_labels() -> None:
 def test_latent_shapes_are_positive_sizes(shape: Any) -> None:
     with pytest.raises(SemanifoldError, match=r"latent shape .* such as"):
         wrap(squares, shape)
-    assert wrap(squares, 3).spaces == wrap(squares, (3,)).spaces == {"z": (3,)}
+    assert wrap(squares, 3).shapes == wrap(squares, (3,)).shapes == {"z": (3,)}
 
 
 def test_a_wrapped_network_says_what_it_is() -> None:
@@ -237,3 +244,62 @@ def test_digits_are_dark_outside() -> None:
     pictures = generator.images(generator.sample(range(32)))
     assert pictures[:, :, :2].mean() < -0.9
     assert pictures[:, :, 8:20, 8:20].mean() > -0.6
+
+
+def worded(codes: torch.Tensor, labels: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+    """A network that takes a class and a prompt: brightness by the code, stripes by the prompt."""
+    stripes = text.mean(1)[:, :, None] * torch.ones(4, 8)
+    return torch.tanh(codes[:, :3, None, None] + labels.argmax(1)[:, None, None, None] * 0.1 + stripes[:, None, :, :])
+
+
+WORDED = {"classes": 2, "conditions": {"text": (5, 4)}, "name": "worded"}
+
+
+def test_other_conditions_reach_the_network_and_stay_with_the_codes(tmp_path: Path) -> None:
+    generator = wrap(worded, 6, **WORDED)
+    assert generator.conditions == {"labels": (2,), "text": (5, 4)}
+    text = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(1))
+    codes = generator.sample([1, 2], labels=[0, 1], conditions={"text": text})
+    assert torch.equal(generator.images(codes), worded(codes.values, torch.eye(2), text))
+    assert torch.equal(generator.images(codes[1]), generator.images(codes)[1:])
+    assert generator.sample([1, 2], conditions={"text": text, "labels": torch.eye(2)}) == codes
+    shared = generator.sample([1, 2], labels=0, conditions={"text": text[:1]})
+    assert torch.equal(shared.conditions["text"], text[[0, 0]])
+    again = generator.sample_like(codes[1], [1, 2])
+    assert torch.equal(again.conditions["text"], text[[1, 1]])
+    pool = pool_of(codes, generator, (1, 2))
+    save_pool(pool, tmp_path / "pool.safetensors")
+    assert read_pool(tmp_path / "pool.safetensors", generator).codes == codes
+    other = Pool(Latents(codes.values, "z", {**codes.conditions, "text": text + 1}))
+    assert set(pool.names).isdisjoint(other.names), "codes with other conditions are other codes"
+    assert pool.hash != other.hash
+
+
+def test_what_needs_a_condition_cannot_be_made_without() -> None:
+    generator = wrap(worded, 6, **WORDED)
+    with pytest.raises(SemanifoldError, match="makes pictures of text"):
+        generator.sample([1], labels=0)
+    with pytest.raises(SemanifoldError, match="makes pictures of text"):
+        generator.sample([1], labels=0, conditions={"text": torch.zeros(1, 4, 5)})
+    with pytest.raises(SemanifoldError, match="2 classes"):
+        generator.sample([1], conditions={"text": torch.zeros(1, 5, 4)})
+    with pytest.raises(SemanifoldError, match=r"no condition 'texts'.*text"):
+        generator.sample([1], labels=0, conditions={"texts": torch.zeros(1, 5, 4)})
+    with pytest.raises(SemanifoldError, match="codes of z need text"):
+        generator.images(Latents(torch.zeros(1, 6), "z", {"labels": torch.eye(2)[:1]}))
+    with pytest.raises(SemanifoldError, match="no training draws"):
+        Prior(space="z").check(generator)
+    for wrong in ({"labels": (2,)}, {"a b": (2,)}, {3: (2,)}, [("text", (5, 4))], {"text": (0,)}):
+        with pytest.raises(SemanifoldError):
+            wrap(worded, 6, classes=2, conditions=wrong)  # type: ignore[arg-type]
+
+
+def test_edits_keep_the_conditions_of_the_picture_that_they_were_found_on(tmp_path: Path) -> None:
+    generator = wrap(worded, 6, **WORDED)
+    seed = generator.sample([3], labels=1, conditions={"text": torch.full((1, 5, 4), 0.3)})
+    found = discover_manifold(generator, seed, parse_mask("box:0,0,.5,1"), ManifoldSettings(frames=4), progress=False)
+    save_edit(found.value, tmp_path / "edit.safetensors")
+    edit = load_edit(tmp_path / "edit.safetensors")
+    assert edit.seed == seed
+    assert torch.equal(edit.images(generator, edit.seed, 0.0), generator.images(seed))
+    assert len(joint_paths(generator, k=2, samples=3, progress=False)) == 2, "directions need codes with conditions too"

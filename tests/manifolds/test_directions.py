@@ -8,6 +8,7 @@ from support.small_world import SmallWorld
 from semanifold.core.eigenpairs import generalised_eigenvectors
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.spaces import Space, named
 from semanifold.generators.base import Generator
 from semanifold.generators.wrapped import wrap
 from semanifold.images.masks import box
@@ -40,7 +41,7 @@ def test_they_solve_the_dense_generalised_eigenproblem() -> None:
 class Wide(Generator):
     """z [400] -> 1 x 12 x 12 through 20 features: the row space is small and the sketch should find all of it."""
 
-    name, spaces, picture_shape = "wide", {"z": (400,)}, (1, 12, 12)
+    name, spaces, picture_shape = "wide", named(Space("z", (400,))), (1, 12, 12)
 
     def __init__(self) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ import torch
 
 from semanifold.app import cli
 from semanifold.core.errors import SemanifoldError
-from semanifold.edits import Edit, Lattice, in_one_space, in_styles, traced
+from semanifold.edits import Edit, Lattice, in_one_space, traced
 from semanifold.edits.operations import combine
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.wrapped import wrap
@@ -123,7 +123,7 @@ def test_a_space_too_large_to_be_turned_is_refused() -> None:
 def test_paths_are_carried_into_styles(network: StyleGAN2, space: str, layers: tuple[int, int] | None) -> None:
     edit = linear_paths(network, space, 2, layers=layers)[1]
     code = network.sample([5], space)
-    carried = in_styles(edit, network)
+    carried = edit.embedded(network.spaces["s"], network)
     assert carried.info.space == "s"
     styles = network.convert(code, "s")
     torch.testing.assert_close(carried.images(network, styles, T), edit.images(network, code, T), rtol=1e-4, atol=1e-5)
@@ -137,7 +137,7 @@ def test_pads_and_seeds_are_carried_into_styles(network: StyleGAN2) -> None:
     code, knots = network.sample([5], "w"), torch.tensor([-1.0, 0, 1])
     a, b = linear_paths(network, "w", 2)
     pad = combine([traced(a, code), traced(b, code)], pad=True)
-    carried = in_styles(pad, network)
+    carried = pad.embedded(network.spaces["s"], network)
     assert isinstance(carried, Lattice)
     assert carried.dimensions == 2
     assert carried.seed == network.convert(code, "s")
@@ -148,10 +148,10 @@ def test_pads_and_seeds_are_carried_into_styles(network: StyleGAN2) -> None:
 def test_what_cannot_be_carried_into_styles(network: StyleGAN2) -> None:
     curved: Edit = warped_paths(network, "w", 2, 4)[0]
     with pytest.raises(SemanifoldError, match="trace it"):
-        in_styles(curved, network)
+        curved.embedded(network.spaces["s"], network)
     in_z = linear_paths(network, "z", 2)[0]
-    with pytest.raises(SemanifoldError, match="only paths of w and w"):
-        in_styles(in_z, network)
+    with pytest.raises(SemanifoldError, match="only edits of w and w"):
+        in_z.embedded(network.spaces["s"], network)
     assert in_one_space([curved, in_z], network) == [curved, in_z]
 
 

@@ -25,6 +25,7 @@ from semanifold.app.commands.base import Command
 from semanifold.app.commands.train import Train, Training, request_of
 from semanifold.app.terminal import say
 from semanifold.core.latents import Latents
+from semanifold.core.spaces import Space, named
 from semanifold.edits import EditInfo, Lattice
 from semanifold.generators import architectures
 from semanifold.generators.architecture import Architecture, by_key
@@ -59,7 +60,7 @@ class Dots(Generator):
     def __init__(self, config: DotsConfig, *, name: str = "dots", source: str = "unknown", licence: str = "unknown") -> None:
         super().__init__()
         self.config, self.name, self.source, self.licence = config, name, source, licence
-        self.spaces, self.picture_shape = {"z": (4,)}, (3, config.size, config.size)
+        self.spaces, self.picture_shape = named(Space("z", (4,))), (3, config.size, config.size)
         self.dots = nn.Conv2d(4, 3, config.size, padding=config.size - 1)
         self.freeze()
 

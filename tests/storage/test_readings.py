@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from semanifold.app.inspecting import inspect
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.spaces import Space, named
 from semanifold.edits import EditInfo, Lattice, load_edit, save_edit
 from semanifold.generators.base import Generator
 from semanifold.generators.exchange import read_codes
@@ -32,7 +33,11 @@ class Styled(Generator):
 
     def __init__(self, z: int = 3) -> None:
         super().__init__()
-        self.name, self.spaces, self.picture_shape = "styled", {"z": (z,), "w": (WIDTH,), "w+": (LAYERS, WIDTH)}, (3, 8, 8)
+        self.name, self.spaces, self.picture_shape = (
+            "styled",
+            named(Space("z", (z,)), Space("w", (WIDTH,)), Space("w+", (LAYERS, WIDTH))),
+            (3, 8, 8),
+        )
 
     def images(self, latents: Latents, *, size: int | None = None) -> torch.Tensor:
         raise NotImplementedError
@@ -293,7 +298,7 @@ def test_what_lies_beside_an_experiment_is_bounded(tmp_path: Path) -> None:
 
 
 def test_styles_beside_codes_of_w_plus_in_one_row() -> None:
-    spaces = named(Space("z", (5,)), Space("w", (6,)), Space("w+", (4, 6)), Space("s", (24,)))
+    spaces = {"z": (5,), "w": (6,), "w+": (4, 6), "s": (24,)}
     for shape in ((24,), (3, 24)):
         with pytest.raises(SemanifoldError, match=r"fit the spaces w\+ and s"):
             code_reading(shape, spaces, "x")

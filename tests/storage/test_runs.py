@@ -10,6 +10,7 @@ import torch
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.spaces import Space, named
 from semanifold.generators.base import Generator
 from semanifold.generators.exchange import export_codes, read_codes
 from semanifold.storage.files import replacing, write_text

@@ -24,7 +24,7 @@ def make(architecture: str = "skip", *, double: bool = True, seed: int = 0, **ch
 
 
 def codes(generator: StyleGAN2, n: int = 2, seed: int = 5) -> Latents:
-    values = torch.randn(n, *generator.spaces["w+"], generator=torch.Generator().manual_seed(seed))
+    values = torch.randn(n, *generator.shapes["w+"], generator=torch.Generator().manual_seed(seed))
     return Latents(values.to(generator.w_avg), "w+")
 
 

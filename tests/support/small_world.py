@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from semanifold.core.latents import Latents
+from semanifold.core.spaces import Space, named
 from semanifold.generators.base import Generator
 
 DIMS = 6

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from semanifold.core.latents import Latents
+from semanifold.core.spaces import Space, named
 from semanifold.generators.base import Generator
 from semanifold.images.masks import Mask, box
 from semanifold.locality.worlds import World
