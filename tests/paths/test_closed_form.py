@@ -8,13 +8,11 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.generators.features import early_features, first_weights, layer_features
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.wrapped import wrap
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.closed_form import (
-    early_features,
-    first_weights,
-    layer_features,
     leading_rows,
     local_paths,
     principal_directions,

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from semanifold.generators.base import Generator
+from semanifold.generators.features import layer_features
 from semanifold.locality.matching import Candidate, line
 from semanifold.paths.closed_form import (
-    layer_features,
     principal_directions,
     regressed_directions,
     sefa_directions,

@@ -11,8 +11,11 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.spaces import is_extended, single
 from semanifold.edits import EditInfo, Lattice
+from semanifold.generators.coordinates import is_plain
 from semanifold.generators.editing import editable_layers
+from semanifold.generators.features import early_features
 from semanifold.images.masks import Mask
 from semanifold.locality.baselines import (
     component_lines,
@@ -28,7 +31,6 @@ from semanifold.locality.worlds import World
 from semanifold.manifolds.directions import local_directions
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.solve import discover_manifold
-from semanifold.paths.closed_form import early_features
 from semanifold.paths.weight_axes import WeightSpace, joint_weight_paths
 from semanifold.paths.weight_masked import masked_weight_paths
 from semanifold.paths.weight_methods import SAMPLES as WEIGHT_SAMPLES
@@ -109,9 +111,11 @@ def ganspace(problem: Problem) -> list[Candidate]:
 def sefa(problem: Problem) -> list[Candidate]:
     """SeFa, with an oracle as in :func:`ganspace`; none where the generator has no affine first layer."""
     generator = problem.world.generator
-    if "w+" in generator.spaces and generator.affine_maps("w+") is not None:
+    if is_extended(problem.world.space) and generator.affine_maps(problem.world.space) is not None:
         # layers have affines of their own, so each range of layers has directions of its own
-        directions = lru_cache(lambda layers: sefa_directions(generator.affine_maps("w+", layers) or [], problem.top))
+        directions = lru_cache(
+            lambda layers: sefa_directions(generator.affine_maps(problem.world.space, layers) or [], problem.top)
+        )
     elif problem.world.first_weights is not None:
         weights = [problem.world.first_weights]
         directions = lru_cache(lambda _: sefa_directions(weights, problem.top))
@@ -139,12 +143,12 @@ def _local_lines(problem: Problem, number: int, code: Latents, mask: Mask) -> li
     world, shape = problem.world, tuple(problem.seed.values.shape[1:])
     found = local_directions(world.generator, code, mask, LOCAL, damping=problem.manifold.damping).vectors
     lines = [line(d, problem.reach, world.space, f"{world.space} {i + 1}") for i, d in enumerate(found)]
-    if world.space == "w+":
+    if is_extended(world.space):
         # the same face in w, where one direction moves all layers
-        code = world.generator.sample([number], "w")
+        code = world.generator.sample([number], single(world.space))
         found = local_directions(world.generator, code, mask, LOCAL, damping=problem.manifold.damping).vectors
         wide = [on_layers(d, (0, shape[0]), shape[0]) for d in found]
-        lines += [line(d, problem.reach, "w+", f"w {i + 1}") for i, d in enumerate(wide)]
+        lines += [line(d, problem.reach, world.space, f"{code.space} {i + 1}") for i, d in enumerate(wide)]
     return lines
 
 
@@ -241,8 +245,8 @@ def out_and_back(edit: Lattice) -> tuple[Lattice, Lattice]:
 def _principal(world: World, top: int) -> Tensor:
     """Return GANSpace's directions ``[top, d]``: of w if there is one, else by regression from the first layer's features."""
     generator = world.generator
-    if "w" in generator.spaces:
-        return principal_directions(generator.sample(range(SAMPLES), "w").values, top)
+    if not is_plain(generator, generator.path_space):
+        return principal_directions(generator.sample(range(SAMPLES), generator.path_space).values, top)
     # features are costly: a quarter of the codes, 64 at a time
     codes = generator.sample(range(SAMPLES // 4), world.space)
     early = torch.cat([early_features(generator, codes[slice(i, i + 64)]) for i in range(0, len(codes), 64)])

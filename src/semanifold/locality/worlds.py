@@ -17,15 +17,14 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers
+from semanifold.generators.features import first_weights
 from semanifold.images.distances import SMALLEST_LPIPS_SIDE, lpips_network
 from semanifold.images.masks import Mask, parse_mask
 from semanifold.images.metrics import ChangeMap, feature_change_map
 from semanifold.locality.truth import Truth, calibrate
-from semanifold.paths.closed_form import first_weights
-from semanifold.worlds.faces.analytic import AnalyticFaces
 from semanifold.worlds.faces.attribute_network import WEIGHTS, attribute_network
 from semanifold.worlds.faces.factors import FACTORS
-from semanifold.worlds.faces.reading import face_regions
+from semanifold.worlds.faces.reading import FACTOR_SPACE, face_regions, has_factors
 from semanifold.worlds.faces.regions import MASK_REGIONS
 from semanifold.worlds.faces.renderer import render
 from semanifold.worlds.faces.world import FACES
@@ -87,12 +86,12 @@ def world_of(generator: Generator, masks: tuple[str, ...], layer: str | None = N
         face_mask(generator, seed, name)
     space = generator.search_space
     truth = None
-    if isinstance(generator, AnalyticFaces):
+    if has_factors(generator):
         truth = exact_truth(generator)
     elif generator.world is FACES:
         truth = read_truth(generator, masks)
     weights = None
-    if "w" not in generator.spaces:
+    if generator.affine_maps(space) is None:
         with suppress(SemanifoldError):
             weights = first_weights(generator, space)
     return World(generator, space, {}, truth, *perceptual_map(), weights)
@@ -111,7 +110,7 @@ def exact_truth(generator: Generator) -> Truth:
     """Return the truth of the analytic faces: the factors that the codes stand for."""
     size = generator.picture_shape[-1]
     return Truth(
-        lambda latents, _pictures: generator.convert(latents, "factors").values.detach(),
+        lambda latents, _pictures: generator.convert(latents, FACTOR_SPACE).values.detach(),
         lambda factors: render(factors, size),
         torch.zeros(len(FACTORS)),
         "exact factors",

@@ -14,12 +14,20 @@ from semanifold.images.masks import Mask, Regions
 from semanifold.worlds.faces.attribute_network import attribute_network
 from semanifold.worlds.faces.regions import check_region, region_mask
 
+FACTOR_SPACE = "factors"
+"""The space of a generator whose codes say the factors themselves."""
+
+
+def has_factors(generator: Generator) -> bool:
+    """Whether the factors of a generator's pictures are known exactly, from their codes."""
+    return FACTOR_SPACE in generator.spaces
+
 
 @torch.no_grad()
 def read_factors(generator: Generator, latents: Latents) -> Tensor:
     """Return the factors ``[n, F]`` in [0, 1] of faces: exact for the analytic generator, read from the pictures otherwise."""
-    if "factors" in generator.spaces:
-        return generator.convert(latents, "factors").values
+    if has_factors(generator):
+        return generator.convert(latents, FACTOR_SPACE).values
     images = generator.images(latents)
     network = attribute_network(str(images.device), images.dtype)
     return network(images.clamp(-1, 1)).clamp(0, 1)
