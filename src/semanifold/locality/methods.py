@@ -110,11 +110,11 @@ def ganspace(problem: Problem) -> list[Candidate]:
 
 def sefa(problem: Problem) -> list[Candidate]:
     """SeFa, with an oracle as in :func:`ganspace`; none where the generator has no affine first layer."""
-    generator = problem.world.generator
-    if is_extended(problem.world.space) and generator.affine_maps(problem.world.space) is not None:
+    generator, space = problem.world.generator, problem.world.space
+    if is_extended(space) and generator.affine_maps(space) is not None:
         # layers have affines of their own, so each range of layers has directions of its own
         directions = lru_cache(
-            lambda layers: sefa_directions(generator.affine_maps(problem.world.space, layers) or [], problem.top)
+            lambda layers: sefa_directions(generator.affine_maps(space, layers) or [], problem.top)
         )
     elif problem.world.first_weights is not None:
         weights = [problem.world.first_weights]
