@@ -22,7 +22,8 @@ from semanifold.generators.wrapped import wrap
 from semanifold.images.masks import parse_mask
 from semanifold.manifolds import ManifoldSettings, discover_manifold
 from semanifold.paths.joint import joint_paths
-from semanifold.training.draws import Prior
+from semanifold.training.draws import check_prior
+from semanifold.training.settings import Prior
 
 real_models = needs_real("generators")
 
@@ -288,7 +289,7 @@ def test_what_needs_a_condition_cannot_be_made_without() -> None:
     with pytest.raises(SemanifoldError, match="codes of z need text"):
         generator.images(Latents(torch.zeros(1, 6), "z", {"labels": torch.eye(2)[:1]}))
     with pytest.raises(SemanifoldError, match="no training draws"):
-        Prior(space="z").check(generator)
+        check_prior(Prior(space="z"), generator)
     for wrong in ({"labels": (2,)}, {"a b": (2,)}, {3: (2,)}, [("text", (5, 4))], {"text": (0,)}):
         with pytest.raises(SemanifoldError):
             wrap(worded, 6, classes=2, conditions=wrong)  # type: ignore[arg-type]

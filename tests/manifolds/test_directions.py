@@ -3,6 +3,7 @@
 import pytest
 import scipy.linalg
 import torch
+from semanifold.manifolds.coordinates import Coordinates
 from support.small_world import SmallWorld
 
 from semanifold.core.eigenpairs import generalised_eigenvectors
@@ -13,7 +14,6 @@ from semanifold.generators.base import Generator
 from semanifold.generators.wrapped import wrap
 from semanifold.images.masks import box
 from semanifold.manifolds import local_directions
-from semanifold.manifolds.coordinates import Coordinates
 from semanifold.manifolds.layout import layout_of
 from semanifold.manifolds.metric import Metric, metric_of, preconditioner
 from semanifold.manifolds.settings import ManifoldSettings

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from semanifold.manifolds.coordinates import PLAIN, Coordinates
 from torch import Tensor
 
 from semanifold.core.latents import Latents
@@ -15,7 +16,6 @@ from semanifold.generators.base import Generator
 from semanifold.generators.wrapped import wrap
 from semanifold.images.distances import l2
 from semanifold.images.masks import box
-from semanifold.manifolds.coordinates import PLAIN, Coordinates
 from semanifold.manifolds.layout import layout_of
 from semanifold.manifolds.metric import Metric
 from semanifold.manifolds.objective import Parts, pasted_parts

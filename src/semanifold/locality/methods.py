@@ -113,9 +113,7 @@ def sefa(problem: Problem) -> list[Candidate]:
     generator, space = problem.world.generator, problem.world.space
     if is_extended(space) and generator.affine_maps(space) is not None:
         # layers have affines of their own, so each range of layers has directions of its own
-        directions = lru_cache(
-            lambda layers: sefa_directions(generator.affine_maps(space, layers) or [], problem.top)
-        )
+        directions = lru_cache(lambda layers: sefa_directions(generator.affine_maps(space, layers) or [], problem.top))
     elif problem.world.first_weights is not None:
         weights = [problem.world.first_weights]
         directions = lru_cache(lambda _: sefa_directions(weights, problem.top))
