@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.lazy import LazyModule
 from semanifold.core.notebook import as_html
-from semanifold.core.shapes import Mask1
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
     from torch import Tensor
     from torch.nn import functional
+
+    from semanifold.core.shapes import Mask1
 else:  # a mask is read, and refused, without torch; only drawing it needs that
     torch, functional = LazyModule("torch"), LazyModule("torch.nn.functional")
 
