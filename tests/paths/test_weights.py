@@ -233,6 +233,44 @@ def test_files_hold_paths_and_edits_of_weights(tmp_path):
         paths.check_generator(StyleGAN2(StyleGAN2Config(16, 6, 6, (6, 5, 5), mapping_layers=2)))
 
 
+def test_several_changes_of_weights_become_one_generator():
+    generator = small()
+    first, second = svd_paths(generator, "convs.2", 1)[0], two_layers(generator)[1]
+    both = combine([first, second])
+    assert not both.moves_codes
+    expected = second.baked(first.baked(generator, 0.5), 0.5).images(generator.sample([4]))
+    torch.testing.assert_close(both.baked(generator, 0.5).images(generator.sample([4])), expected)
+    offset = sm.Lattice(torch.stack([torch.zeros(6), torch.ones(6)]), [torch.tensor([0.0, 1.0])], EditInfo(space="w"))
+    with pytest.raises(SemanifoldError, match="moves codes; only an edit of weights"):
+        combine([first, offset]).baked(generator)
+
+
+def test_a_change_of_weights_is_shown_as_any_edit_is():
+    generator, edit = small(), svd_paths(small(), "convs.2", 1)[0]
+    for code in (3, generator.sample(3, "w+")):
+        assert sm.show(edit, generator, code, count=4).size == sm.show(generator_paths(generator), generator, code, count=4).size
+    assert len(sm.film(edit, generator, 3, seconds=0.4, fps=10, progress=False)) == 4
+
+
+def generator_paths(generator: StyleGAN2) -> sm.Lattice:
+    step = torch.stack([-torch.ones(6), torch.zeros(6), torch.ones(6)])
+    return sm.Lattice(step, [torch.tensor([-1.0, 0.0, 1.0])], EditInfo(space="w", usable=(-1, 1)))
+
+
+def test_a_path_of_some_layers_adds_to_one_of_all():
+    generator = small()
+    layers, width = generator.shapes["w+"]
+    seed, knots = generator.sample(4, "w+"), [torch.tensor([0.0, 1.0])]
+    part = sm.Lattice(
+        torch.stack([torch.zeros(2, width), torch.ones(2, width)]), knots, EditInfo(space="w+", layers=(1, 3)), seed=seed
+    )
+    everywhere = sm.Lattice(torch.stack([torch.zeros(width), torch.ones(width)]), knots, EditInfo(space="w"))
+    offsets = combine([part, everywhere]).latents(seed, 1.0).values - seed.values
+    torch.testing.assert_close(offsets[0, :, 0], torch.tensor([1.0, 2.0, 2.0] + [1.0] * (layers - 3)))
+    with pytest.raises(SemanifoldError, match="trace it from one first"):
+        combine([sm.Lattice(part.offsets, part.knots, part.info), everywhere])
+
+
 def test_changes_of_codes_and_of_weights_add_up(tmp_path):
     generator = small()
     weights = svd_paths(generator, "convs.2", 2)
