@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 import semanifold
 from semanifold.app import cli
 from semanifold.app.actions import results
+from semanifold.app.answers import Answer, Caller
 from semanifold.app.commands.arguments import from_arguments, seed_numbers, to_arguments
 from semanifold.app.commands.base import Command, slug
 from semanifold.app.commands.table import COMMANDS, command_class
@@ -349,7 +350,9 @@ def test_a_pad_has_a_sheet_and_a_film(tmp_path):
 def test_demo_ends_by_saying_what_to_open_and_to_type(tmp_path, monkeypatch, capsys):
     asked = []
     for name in ("discover", "render_edit", "combine_edits"):
-        monkeypatch.setattr(f"semanifold.app.actions.demo.{name}", lambda command: asked.append(command) or 0)
+        monkeypatch.setattr(
+            f"semanifold.app.actions.demo.{name}", lambda command, _: asked.append(command) or Answer(next=("x",))
+        )
     assert cli.main(["demo", "--seed", "5"]) == 0
     said = capsys.readouterr().out
     search, turn, both = asked
@@ -700,7 +703,7 @@ ROOMS = [
 """DESIGN, section 2: a module imports its own floor and the floors below."""
 APART = [{"manifolds", "paths", "inversion"}, {"worlds", "edits"}]
 """Rooms of one floor that do not know each other."""
-DOORS = [{"process", "terminal", "showing", "inspecting"}, {"commands"}, {"actions"}, {"cli"}]
+DOORS = [{"answers", "process", "terminal", "showing", "inspecting"}, {"commands"}, {"actions"}, {"cli"}]
 """The floors inside of app: requests (commands) name their actions, and import none."""
 
 
@@ -743,11 +746,11 @@ def test_imports_go_one_way_between_the_rooms():
 @pytest.mark.parametrize("command", [*COMMANDS, "one search"])
 def test_every_command_is_a_request_that_names_its_action(command):
     kind = command_class("discover").recorded_as() if command == "one search" else command_class(command)
-    assert kind.run is Command.run
+    assert kind.perform is Command.perform
     module, _, function = kind.does.partition(":")
     answer = getattr(importlib.import_module(module), function)
     assert answer.__module__.startswith("semanifold.app.actions.")
-    assert next(iter(get_type_hints(answer).values())) is kind
+    assert list(get_type_hints(answer).values()) == [kind, Caller, Answer]
 
 
 def test_a_request_that_is_settled_asks_for_no_action():
@@ -756,12 +759,12 @@ def test_a_request_that_is_settled_asks_for_no_action():
         does: ClassVar[str] = "semanifold.nowhere:answer"
         done: bool
 
-        def settled(self) -> bool:
-            return self.done
+        def settled(self) -> Answer | None:
+            return Answer(said=("done",)) if self.done else None
 
-    assert Asked(True).run() == 0
+    assert Asked(True).perform().said == ("done",)
     with pytest.raises(ModuleNotFoundError, match="nowhere"):
-        Asked(False).run()
+        Asked(False).perform()
 
 
 @pytest.fixture

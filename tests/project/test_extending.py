@@ -19,11 +19,11 @@ import semanifold as sm
 from semanifold.app import cli
 from semanifold.app.actions import train, train_arguments
 from semanifold.app.actions.train_arguments import ANY, settings_of
+from semanifold.app.answers import Answer, Caller
 from semanifold.app.commands import table
 from semanifold.app.commands.arguments import TRAINING, flat, option
 from semanifold.app.commands.base import Command
 from semanifold.app.commands.train import Train, Training, request_of
-from semanifold.app.terminal import say
 from semanifold.core.latents import Latents
 from semanifold.core.spaces import Space, named
 from semanifold.edits import EditInfo, Lattice
@@ -193,9 +193,8 @@ class Greet(Command):
     name: Annotated[str, option("NAME")] = "nobody"
 
 
-def greet(command: Greet) -> int:
-    say(f"Hello, {command.name}.")
-    return 0
+def greet(command: Greet, caller: Caller) -> Answer:
+    return Answer(said=(f"Hello, {command.name}.",))
 
 
 def test_a_command_takes_its_file_and_one_row(monkeypatch, capsys):

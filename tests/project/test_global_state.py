@@ -54,9 +54,9 @@ READ = ("sys.argv",)
 HARMLESS = {"get", "items", "keys", "isatty", "fileno", "write", "flush", "copy", "is_available", "is_built"}
 
 ALLOWED = {
-    "app/process.py": "the command line's: the folder of a rerun, the threads beside films, Ctrl-C, and the words of the shell",
+    "app/process.py": "the command line's: the threads beside films, and Ctrl-C",
     "app/cli.py": "the command line itself: its words, its folder, its output, and torch's warnings about torch",
-    "app/terminal.py": "a closed stderr must not end the work of a command",
+    "app/terminal.py": "the command line's words and folder, for the record; and a closed stderr must not end its work",
     "core/extras.py": "matplotlib and numba read settings of a stranger's folder as they are imported, if any lie there, and "
     "matplotlib cannot be imported with a backend in MPLBACKEND that is not there; neither takes them as an argument. numba "
     "changes the number of PyTorch's threads, which stays as it was",

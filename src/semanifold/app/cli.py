@@ -16,6 +16,7 @@ from semanifold.core.version import __version__
 
 if TYPE_CHECKING:
     from semanifold.app.commands.base import Command
+    from semanifold.app.terminal import Speech
 
 LONGEST_SENTENCE = 1000
 NO_MEMORY = "There is not enough memory for this; take smaller or fewer pictures, or a smaller --batch if the command has one."
@@ -39,8 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not words or words[0] in ("-h", "--help", "help", "-V", "--version"):
             print(f"semanifold {__version__}" if words and words[0] in ("-V", "--version") else overview(), flush=True)
             return 0
-        with speaking(quiet=quiet, as_json=as_json):
-            return run(words)
+        with speaking(quiet=quiet, as_json=as_json) as speech:
+            return run(words, speech)
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -48,27 +49,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return no_output(error)
 
 
-def run(words: Sequence[str]) -> int:
+def run(words: Sequence[str], speech: Speech) -> int:
     """Run the command that words ask for, and say in a sentence what is wrong with them."""
-    from semanifold.app.terminal import aside, facts, remark  # noqa: PLC0415  (the overview needs none of it)
+    from semanifold.app.terminal import aside, at_terminal  # noqa: PLC0415  (the overview needs none of it)
 
-    facts(command=words[0])
+    speech.facts["command"] = words[0]
     try:
         command = parse(words)
         if command is None:
             return 0
         check_current_folder()
-        return command.run()
+        answer = command.perform(at_terminal(speech))
+        speech.tell(answer)
+        return 130 if answer.interrupted else 0
     except (SemanifoldError, MemoryError, RuntimeError) as error:
         if not isinstance(error, SemanifoldError) and not is_out_of_memory(error):
             raise
         words = str(error) if isinstance(error, SemanifoldError) else NO_MEMORY
         sentence = shown(" ".join(words.split()), LONGEST_SENTENCE)
-        facts(error=sentence)
+        speech.facts["error"] = sentence
         aside(f"semanifold: {sentence}")
         return 2
     except KeyboardInterrupt:
-        remark("semanifold: interrupted; the same command goes on from here where it can.")
+        speech.remark("semanifold: interrupted; the same command goes on from here where it can.")
         return 130
 
 

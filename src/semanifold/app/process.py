@@ -1,50 +1,18 @@
-"""What belongs to a whole process, and is changed by the command line only: its folder, its threads, and who hears Ctrl-C.
+"""What belongs to a whole process, and is changed by the command line only: its threads, and who hears Ctrl-C.
 
-Nothing below ``app/`` changes or asks any of it, so that a server or a notebook can search and train in threads of its own
-(``tests/project/test_global_state.py`` holds the rule and its few exceptions).
+No action and nothing below ``app/`` changes or asks any of it, so that a server or a notebook can search and train in threads of
+its own (``tests/project/test_global_state.py`` holds the rule and its few exceptions).
 """
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import chdir, contextmanager
-from pathlib import Path
-from typing import Any, TypedDict
+from contextlib import contextmanager
+from typing import Any
 
 import torch
-
-
-class Asked(TypedDict):
-    """Where and how a command was given, as ``run.json`` keeps it."""
-
-    command_line: list[str]
-    directory: str
-
-
-def asked() -> Asked:
-    """Return the words of this process, and the folder that the paths among them begin in."""
-    return {"command_line": ["semanifold", *sys.argv[1:]], "directory": os.getcwd()}
-
-
-@contextmanager
-def elsewhere(place: Path) -> Iterator[None]:
-    """Work in another folder, which may be a stranger's: no module is imported from there.
-
-    For a rerun, which gives a recorded command again where it was given. With absolute paths in its arguments it would be another
-    run: the arguments are compared with those of earlier runs, a mask's text is the name of its edit, and names of files follow
-    from that. A server that reruns gives it a process of its own.
-    """
-    before = sys.path[:]
-    sys.path[:] = [part for part in before if part not in ("", ".")]
-    try:
-        with chdir(place):
-            yield
-    finally:
-        sys.path[:] = before
 
 
 @contextmanager

@@ -8,13 +8,13 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 
@@ -50,10 +50,12 @@ __all__ = [
     "read_record",
     "refuse_code",
     "result_files",
+    "run_in",
     "working",
 ]
 
 CHECKPOINT = "checkpoint.safetensors"
+T = TypeVar("T")
 STALE = re.compile(r"\..*\.[0-9a-f]{16}" + re.escape(PART), re.DOTALL)
 """Names that :func:`~semanifold.storage.files.replacing` gives."""
 DEEPEST, MOST = 8, 2_000_000
@@ -236,6 +238,37 @@ def _check_same(folder: Path, earlier: Mapping[str, Any], work: Mapping[str, Any
             f"{shown(str(folder), 200)} holds another run ({', '.join(found[:3])}); give another --out, or "
             "--overwrite to do it again."
         )
+
+
+def run_in(
+    folder: str | os.PathLike[str],
+    command: str,
+    arguments: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    work: Callable[[Run], T],
+    **how: Any,
+) -> tuple[Run, T | None]:
+    """Do some work in a run folder: the one way in which all commands begin, lock, resume, finish and fail.
+
+    Args:
+        folder: the folder.
+        command: name of the command.
+        arguments: of the command.
+        facts: that decide the result.
+        work: writes the results, to :meth:`Run.path`; if the run is ``resumed`` it goes on from what is there.
+        how: further arguments of :func:`begin_run`.
+
+    Returns:
+        The run, and what the work returned; None if the run was finished before, for then nothing is done.
+
+    Raises:
+        SemanifoldError: as of :func:`begin_run` and :func:`working`.
+    """
+    run = begin_run(folder, command, arguments, facts, **how)
+    if run.finished:
+        return run, None
+    with working(run):
+        return run, work(run)
 
 
 @contextmanager

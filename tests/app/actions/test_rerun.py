@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,6 @@ import torch
 
 from semanifold.app import cli
 from semanifold.app.actions.rerun import comparison, file_comparison, from_here
-from semanifold.app.process import elsewhere
 from semanifold.storage.tensors import write_tensors
 
 
@@ -62,15 +59,6 @@ def test_a_link_to_itself_is_no_folder_for_results(tmp_path: Path, capsys: pytes
     for words in (["rerun", str(run), "--out", str(loop)], ["mask", "mouth", "--out", str(loop / "inside")]):
         assert cli.main(words) == 2
         assert capsys.readouterr().err.count("semanifold: ") == 1
-
-
-def test_no_module_is_imported_from_the_folder_of_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "stranger.py").write_text("")
-    monkeypatch.setattr(sys, "path", ["", *sys.path])
-    with elsewhere(tmp_path):
-        assert Path.cwd() == tmp_path
-        assert importlib.util.find_spec("stranger") is None
-    assert sys.path[0] == ""
 
 
 def test_texts_of_a_record_cannot_steer_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from semanifold.app.answers import Answer, Caller, already
 from semanifold.app.commands.arguments import to_arguments
 from semanifold.app.commands.base import EditModel, Model, Picture, Start
 from semanifold.app.commands.early import stamp_of
-from semanifold.app.process import asked
-from semanifold.app.terminal import remark
+from semanifold.app.commands.located import located
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.edits import Edit
@@ -22,7 +23,7 @@ from semanifold.generators.exchange import read_codes
 from semanifold.generators.loading import load_generator
 from semanifold.images.masks import Mask, parse_mask
 from semanifold.paths.carried import carried
-from semanifold.storage.runs import Run, begin_run
+from semanifold.storage.runs import Run, run_in
 
 ROUNDING = 1e-4
 """A t that lies outside of a range by less than this is at its end."""
@@ -33,30 +34,33 @@ def device_of(name: str | None) -> str:
     return name or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def load(model: Model) -> Generator:
+def load(model: Model, caller: Caller) -> Generator:
     """Return the generator that was asked for, on its device."""
-    generator = load_generator(model.generator, device=device_of(model.device), inputs=model.inputs, say=remark)
+    model = model if caller.folder is None else located(model, caller.folder)  # a run.json may have named it
+    generator = load_generator(model.generator, device=device_of(model.device), inputs=model.inputs, say=caller.remark)
     channels = generator.picture_shape[0]
     if channels not in (1, 3):
         raise SemanifoldError(f"{generator.name} has pictures of {channels} channels; only 1 (grey) and 3 can be shown.")
     return generator
 
 
-def named_generator(asked: EditModel) -> Generator | None:
+def named_generator(asked: EditModel, caller: Caller) -> Generator | None:
     """Return the generator if it was named; what is to be edited may then be read with its help."""
-    return None if asked.generator is None else load(Model(generator=asked.generator, inputs=asked.inputs, device=asked.device))
+    if asked.generator is None:
+        return None
+    return load(Model(generator=asked.generator, inputs=asked.inputs, device=asked.device), caller)
 
 
-def fitting(generator: Generator, edits: Sequence[Edit], *, force: bool = False) -> list[Edit]:
+def fitting(generator: Generator, edits: Sequence[Edit], caller: Caller, *, force: bool = False) -> list[Edit]:
     """Return edits as those of a generator; refuse what was found with other weights, or with ``force`` say what it does here.
 
     Raises:
         SemanifoldError: if an edit changes weights that are not there, or was found with other weights, naming both generators.
     """
-    return [_fitting(generator, edit, force=force) for edit in edits]
+    return [_fitting(generator, edit, caller, force=force) for edit in edits]
 
 
-def _fitting(generator: Generator, edit: Edit, *, force: bool) -> Edit:
+def _fitting(generator: Generator, edit: Edit, caller: Caller, *, force: bool) -> Edit:
     """See :func:`fitting`."""
     if edit.info.fingerprint in ("", "unknown", generator.fingerprint):
         edit.check(generator)
@@ -69,24 +73,24 @@ def _fitting(generator: Generator, edit: Edit, *, force: bool) -> Edit:
         raise SemanifoldError(f"{name} was found on {both}, which it does not fit: {error}") from error
     if not force:
         raise SemanifoldError(f"{name} was found on {both}; --force takes it all the same, and says what it does there.")
-    remark(f"{name} was found on {both}: {carried(edit, generator).words}.")
+    caller.remark(f"{name} was found on {both}: {carried(edit, generator).words}.")
     return edit.with_info(generator=generator.name, fingerprint=generator.fingerprint)
 
 
-def beyond(edit: Edit, *moments: float) -> None:
+def beyond(caller: Caller, edit: Edit, *moments: float) -> None:
     """Say so if some ``t`` of a film lie outside of the range in which an edit's pictures stay good."""
     low, high = edit.info.usable
     outside = [t for t in moments if math.isfinite(t) and not low - ROUNDING <= t <= high + ROUNDING]
     if outside:
         range_ = f"the usable range of {edit.info.name}, {low:.2g} to {high:.2g}"
-        remark(f"t = {max(outside, key=abs):.3g} lies outside of {range_}; pictures may break.")
+        caller.remark(f"t = {max(outside, key=abs):.3g} lies outside of {range_}; pictures may break.")
 
 
-def start_code(start: Start, generator: Generator) -> Latents:
+def start_code(start: Start, generator: Generator, caller: Caller) -> Latents:
     """Return the one code to start from."""
     if start.latents is None:
         return sample(generator, (start.seed,), start.truncation, start.label)
-    codes = read_codes(start.latents, generator, start.latents_space, remark=remark)[0]
+    codes = read_codes(start.latents, generator, start.latents_space, remark=caller.remark)[0]
     if start.label is not None or (generator.classes and codes.space == generator.first_space):
         codes = Latents(codes.values, codes.space, generator.sample([0], labels=start.label).conditions)
     return truncated(generator, codes, start.truncation)
@@ -151,37 +155,54 @@ def read_mask(text: str, generator: Generator, code: Latents) -> Mask:
     return mask
 
 
-def start_run(
+def worked(
     command: Any,
+    caller: Caller,
     name: str,
     folder: Path,
     facts: Mapping[str, Any],
-    given: Sequence[Path] = (),
+    work: Callable[[Run], Answer],
+    *,
+    given: Sequence[Path] | None = (),
     growing: Sequence[str] = (),
     watched: Sequence[Path] | None = (),
-) -> Run:
-    """Take a run folder for a command whose arguments name a generator.
+) -> Answer:
+    """Do the work of a command in its run folder, if it is not finished already.
 
     Args:
-        command: its arguments, with ``model`` and ``output``.
+        command: its arguments, with ``output``.
+        caller: who asks.
         name: of the command.
         folder: the run folder.
         facts: what decides the result besides arguments and input files.
-        given: input files.
+        work: writes the results, and returns what there is to say of them.
+        given: input files; None looks for them in the arguments.
         growing: arguments that may grow.
         watched: other files that decide the result, and whose contents are among the facts; None if they are not known.
+
+    Returns:
+        What the work returned, with the folder; or that the run was finished before.
     """
-    return begin_run(
+    model = getattr(command, "model", None) or Model()  # without a generator only the version counts
+    run, answer = run_in(
         folder,
         name,
         to_arguments(command),
         facts,
+        work,
         overwrite=command.output.overwrite,
         growing=growing,
         inputs=given,
-        stamp=None if watched is None else stamp_of(command.model.generator, watched),
-        **asked(),
+        stamp=None if watched is None else stamp_of(model.generator, watched),
+        command_line=caller.command_line,
+        directory=caller.directory if caller.folder is None else str(caller.folder),
     )
+    return already(folder) if answer is None else replace(answer, folder=run.folder)
+
+
+def existing(folder: Path, *names: str) -> tuple[Path, ...]:
+    """Return those results that are there."""
+    return tuple(folder / name for name in names if (folder / name).exists())
 
 
 def facts_of(generator: Generator) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
+from semanifold.app.answers import Answer, Caller
 from semanifold.app.commands.arguments import parser
 from semanifold.app.commands.completion import Completion
 from semanifold.app.commands.table import COMMANDS, JSON, QUIET, command_class
-from semanifold.app.terminal import say
 
 FUNCTIONS = {
     "bash": """_semanifold() {{
@@ -32,8 +32,8 @@ autoload -U +X bashcompinit && bashcompinit
 }
 
 
-def print_script(command: Completion) -> int:
-    """Print the script."""
+def script(command: Completion, caller: Caller) -> Answer:
+    """Return the script."""
     options = {}
     for name in COMMANDS:
         arguments = parser(command_class(name), name).assemble_argument_collection()
@@ -45,5 +45,5 @@ def print_script(command: Completion) -> int:
     for name, words in options.items():
         condition = f"-n '__fish_seen_subcommand_from {name}'"
         lines += [f"complete -c semanifold {condition} -l {word.removeprefix('--')}" for word in words]
-    say({"bash": bash, "zsh": FUNCTIONS["zsh"].format(bash=bash), "fish": "\n".join(lines)}[command.shell])
-    return 0
+    scripts = {"bash": bash, "zsh": FUNCTIONS["zsh"].format(bash=bash), "fish": "\n".join(lines)}
+    return Answer(said=(scripts[command.shell],))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from semanifold.app.actions.base import facts_of, load, read_mask, start_code, start_run
+from semanifold.app.actions.base import facts_of, load, read_mask, start_code, worked
 from semanifold.app.actions.seen import changes_between
+from semanifold.app.answers import NOBODY, Answer, Caller, typed
 from semanifold.app.commands.directions import Directions
-from semanifold.app.terminal import hint, progress_line, say, show
 from semanifold.core.errors import SemanifoldError, counted
 from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
@@ -22,7 +23,7 @@ from semanifold.paths.closed_form import local_paths, principal_paths, sefa_path
 from semanifold.paths.files import PATHS, save_paths
 from semanifold.paths.joint import joint_paths
 from semanifold.paths.linear import LinearPaths
-from semanifold.storage.runs import working
+from semanifold.storage.runs import Run
 
 SHEET = "paths.png"
 FRAMES, CELL = 7, 96
@@ -35,31 +36,29 @@ FAINT = 0.01
 changes can be said in words: a mouth is a small part of a picture."""
 
 
-def find_directions(command: Directions) -> int:
+def find_directions(command: Directions, caller: Caller) -> Answer:
     """Find the paths, write them, and draw the sheet."""
-    generator = load(command.model)
-    drawn = start_code(command.start, generator)
+    generator = load(command.model, caller)
+    drawn = start_code(command.start, generator, caller)
     space = "s" if command.method == "channels" else command.space or ("w+" if command.layers else generator.path_space)
     generator.check_space(space)
     code = generator.convert(drawn, space)
     folder = command.folder
-    run = start_run(command, "directions", folder, facts_of(generator), command.inputs)
-    if run.finished:
-        say(f"{folder} is finished already; --overwrite does it again.")
-    else:
-        with working(run):
-            paths = find(command, generator, code, drawn)
-            save_paths(paths, run.path(PATHS))
-            shown = draw(generator, paths, code, run.path(SHEET))
-            faint = len(paths) - len(shown)
-            left_out = f"; {faint} that hardly change the picture are not on the sheet" if faint else ""
-            say(f"{counted(len(paths), 'path').capitalize()} in {space} of {generator.name}, by {paths.info.method}{left_out}.")
-    show(folder / SHEET)
-    hint(*command.then)
-    return 0
+
+    def work(run: Run) -> Answer:
+        paths = find(command, generator, code, drawn, caller)
+        save_paths(paths, run.path(PATHS))
+        shown = draw(generator, paths, code, run.path(SHEET), caller)
+        faint = len(paths) - len(shown)
+        left_out = f"; {faint} that hardly change the picture are not on the sheet" if faint else ""
+        many = counted(len(paths), "path").capitalize()
+        return Answer(said=(f"{many} in {space} of {generator.name}, by {paths.info.method}{left_out}.",))
+
+    answer = worked(command, caller, "directions", folder, facts_of(generator), work, given=command.inputs)
+    return replace(answer, files=(folder / SHEET,), next=typed(*command.then))
 
 
-def find(command: Directions, generator: Generator, code: Latents, drawn: Latents) -> PathSet:
+def find(command: Directions, generator: Generator, code: Latents, drawn: Latents, caller: Caller) -> PathSet:
     """Return the set; ``code`` is the picture's code in the space, ``drawn`` the one that it comes from."""
     if command.method == "local":
         assert command.mask is not None
@@ -71,25 +70,31 @@ def find(command: Directions, generator: Generator, code: Latents, drawn: Latent
             raise SemanifoldError(f"There are {len(found)} local directions here, but k is {command.k}; give a smaller --k.")
         return local_paths(generator, found.vectors, code.space, command.layers)
     if command.method == "channels":
-        with progress_line("channels at one picture after the other") as line:
+        with caller.watching("channels at one picture after the other") as line:
             return channel_paths(generator, command.channels, command.k, mask=command.mask, progress=line)
-    return closed_paths(command.method, generator, code.space, command.k, command.layers)
+    return closed_paths(command.method, generator, code.space, command.k, command.layers, caller=caller)
 
 
 def closed_paths(
-    method: str, generator: Generator, space: str, k: int, layers: tuple[int, int] | None, codes: int = JOINT_CODES
+    method: str,
+    generator: Generator,
+    space: str,
+    k: int,
+    layers: tuple[int, int] | None,
+    codes: int = JOINT_CODES,
+    caller: Caller = NOBODY,
 ) -> LinearPaths:
-    """Return a set of one of the :data:`CLOSED` forms, with a progress bar for what takes long; ``codes`` decide joint axes."""
+    """Return a set of one of the :data:`CLOSED` forms; ``codes`` decide joint axes, which take long."""
     if method == "pca":
         return principal_paths(generator, space, k, layers)
     if method == "sefa":
         return sefa_paths(generator, k, layers, space=space)
-    with progress_line("directions at one code after the other") as line:
+    with caller.watching("directions at one code after the other") as line:
         return joint_paths(generator, space, k, layers, samples=codes, progress=line)
 
 
 @torch.no_grad()
-def draw(generator: Generator, paths: PathSet, code: Latents, path: Path, region: str = "") -> dict[int, str]:
+def draw(generator: Generator, paths: PathSet, code: Latents, path: Path, caller: Caller, region: str = "") -> dict[int, str]:
     """Draw a row of pictures for every path, from one end through the unedited picture to the other, without faint paths.
 
     Paths that move nothing outside of a named region of the face are told in words of that region alone.
@@ -99,7 +104,7 @@ def draw(generator: Generator, paths: PathSet, code: Latents, path: Path, region
     """
     t = torch.linspace(-1, 1, FRAMES)
     pictures = []
-    with progress_line("drawing the paths") as line:
+    with caller.watching("drawing the paths") as line:
         for k in range(len(paths)):
             low, high = paths.info.usable(k)
             pictures.append(paths[k].images(generator, code, torch.where(t < 0, -low * t, high * t)).cpu())

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 import torch
 
-from semanifold.app.actions.base import facts_of, load, read_mask, start_code, start_run, working_space
+from semanifold.app.actions.base import existing, facts_of, load, read_mask, start_code, worked, working_space
 from semanifold.app.actions.results import (
     EDIT,
     HEAT,
@@ -26,9 +25,9 @@ from semanifold.app.actions.results import (
     write_plot,
 )
 from semanifold.app.actions.seen import leak, what_changed
+from semanifold.app.answers import Answer, Caller, never, typed
 from semanifold.app.commands.base import code_words
 from semanifold.app.commands.discover import Discover, Discoveries, sheet_folder
-from semanifold.app.terminal import facts, hint, progress_line, remark, say, show
 from semanifold.core.errors import shown
 from semanifold.core.latents import Latents
 from semanifold.core.solutions import Result, Solution
@@ -40,43 +39,45 @@ from semanifold.images.masks import Mask
 from semanifold.manifolds import ManifoldSettings, discover_manifold
 from semanifold.storage.pictures import open_picture
 from semanifold.storage.records import checked
-from semanifold.storage.runs import CHECKPOINT, Run, working
+from semanifold.storage.runs import CHECKPOINT, Run
 
 PREVIEW = "preview.png"
 SHEET = "comparison.png"
 
 
-def discover(command: Discover) -> int:
+def discover(command: Discover, caller: Caller) -> Answer:
     """Search, then write everything."""
-    generator = load(command.model)
-    code = start_code(command.start, generator)
-    return search(command, generator, code, read_mask(command.mask, generator, code))
+    generator = load(command.model, caller)
+    code = start_code(command.start, generator, caller)
+    return search(command, generator, code, read_mask(command.mask, generator, code), caller)
 
 
-def discover_all(many: Discoveries) -> int:
+def discover_all(many: Discoveries, caller: Caller) -> Answer:
     """Search once per mask, seed and direction, and draw a sheet that compares what was found, if it is several."""
     searches = many.each
     if len(searches) == 1:
-        return discover(searches[0])
-    generator = load(many.model)
-    codes = [start_code(one.start, generator) for one in searches]
+        return discover(searches[0], caller)
+    generator = load(many.model, caller)
+    codes = [start_code(one.start, generator, caller) for one in searches]
     # all masks are read before the first search, so that a misspelt last one costs no time
     masks = [read_mask(one.mask, generator, code) for one, code in zip(searches, codes, strict=True)]
+    parts: list[Answer] = []
     for number, (one, code, mask) in enumerate(zip(searches, codes, masks, strict=True), 1):
-        say(f"--- {number} of {len(searches)}: {called(one)}")
-        if ended := search(one, generator, code, mask, last=False):
-            return ended
+        caller.hear(Answer(said=(f"--- {number} of {len(searches)}: {called(one)}",)))
+        part = search(one, generator, code, mask, caller)
+        parts.append(replace(part, next=(), files=part.files if part.fresh else ()))
+        caller.hear(parts[-1])
+        if part.interrupted:
+            return Answer(interrupted=True, parts=tuple(parts))
     path = sheet_folder(many)
     path.mkdir(parents=True, exist_ok=True)
     media.save_png(comparison(searches), path / SHEET)
-    say(f"--- {len(searches)} searches")
-    show(path / SHEET)
     first, second = searches[:2]
+    then = first.then
     if first.mask != second.mask and first.start == second.start:
-        hint("combine", first.folder, second.folder, *code_words(many.model.generator))
-    else:
-        hint(*first.then)
-    return 0
+        then = ("combine", first.folder, second.folder, *code_words(many.model.generator))
+    said = (f"--- {len(searches)} searches",)
+    return Answer(folder=path, said=said, files=(path / SHEET,), next=typed(*then), parts=tuple(parts))
 
 
 def called(one: Discover) -> str:
@@ -110,11 +111,13 @@ class Work:
 
     Attributes:
         command: what was asked for.
+        caller: who asked.
         run: its folder.
         nothing: the picture with the edit that changes nothing.
     """
 
     command: Discover
+    caller: Caller
     run: Run
     nothing: Subject
 
@@ -125,30 +128,25 @@ class Work:
         return self.nothing.mask
 
 
-def search(command: Discover, generator: Generator, code: Latents, mask: Mask, *, last: bool = True) -> int:
-    """Search on one picture, and write everything; ``last`` if nothing follows that says what to do next."""
+def search(command: Discover, generator: Generator, code: Latents, mask: Mask, caller: Caller) -> Answer:
+    """Search on one picture, and write everything."""
     space = working_space(generator, command.search.space)
     choices = [command.search.settings(space, c) for c in sorted(command.offset) or [None]]
-    run = start_run(command, "discover", command.folder, facts_of(generator), command.inputs)
-    if run.finished:
-        say(f"{command.folder} is finished already; --overwrite does it again.")
-    else:
-        with working(run):
-            seed = generator.convert(code, space)
-            work = Work(command, run, Subject(generator, seed, blank(seed), mask))
-            found: list[Solution[Lattice]] = []
-            for index, settings in enumerate(choices):
-                found.append(search_once(work, settings, index))
-                if found[-1].result is Result.INTERRUPTED:
-                    break
-            write(work, found)
-    if last or not run.finished:
-        show(*main_files(run))
-    if run.record["status"] == "interrupted":
-        return 130
-    if last:
-        hint(*command.then)
-    return 0
+
+    def found_in(run: Run) -> Answer:
+        seed = generator.convert(code, space)
+        work = Work(command, caller, run, Subject(generator, seed, blank(seed), mask))
+        found: list[Solution[Lattice]] = []
+        for index, settings in enumerate(choices):
+            found.append(search_once(work, settings, index))
+            if found[-1].result is Result.INTERRUPTED:
+                work = replace(work, caller=replace(caller, stop=never))  # the best so far is filmed all the same
+                break
+        return write(work, found)
+
+    answer = worked(command, caller, "discover", command.folder, facts_of(generator), found_in, given=command.inputs)
+    files = existing(command.folder, MP4, STRIP, OFFSETS, PAD, HEAT)  # what to open first
+    return replace(answer, files=files, next=() if answer.interrupted else typed(*command.then))
 
 
 def search_once(work: Work, settings: ManifoldSettings, index: int) -> Solution[Lattice]:
@@ -162,7 +160,7 @@ def search_once(work: Work, settings: ManifoldSettings, index: int) -> Solution[
         return Solution(lattice_of(edit), Result[done[index]["result"]], done[index])
     title = f"{command.mask}, c = {settings.offset:g}" if settings.offset else command.mask
     previewed = -1
-    with progress_line(f"searching {title}") as line:
+    with work.caller.watching(f"searching {title}") as line:
 
         def progress(report: dict[str, Any]) -> None:
             nonlocal previewed
@@ -185,7 +183,7 @@ def search_once(work: Work, settings: ManifoldSettings, index: int) -> Solution[
     if not solution.result.good:  # taking it up again would fail in the same way
         (run.folder / CHECKPOINT).unlink(missing_ok=True)
         run.remove(PREVIEW)
-    edit = solution.unwrap().with_info(name=command.mask)
+    edit = solution.unwrap().with_info(name=command.output.short(command.mask))
     seconds = round(time.monotonic() - began, 2)
     stats = {**solution.stats, "result": solution.result.name, "why": solution.result.value, "seconds": seconds}
     save_edit(edit, run.path(file))
@@ -195,44 +193,48 @@ def search_once(work: Work, settings: ManifoldSettings, index: int) -> Solution[
     return Solution(edit, solution.result, stats)
 
 
-def write(work: Work, found: list[Solution[Lattice]]) -> None:
-    """Write the results of all offsets; the strongest edit is the one that is filmed."""
+def write(work: Work, found: list[Solution[Lattice]]) -> Answer:
+    """Write the results of all offsets, and return what was found; the strongest edit is the one that is filmed."""
     run, film = work.run, work.command.film
     main = max(found, key=lambda solution: solution.stats["offset"])
     subject = replace(work.nothing, edit=main.value)
     t = film_moments(main.value, film)
-    scores = write_all(run, subject, t, film, search=[solution.stats for solution in found])
+    scores = write_all(run, subject, t, film, work.caller, search=[solution.stats for solution in found])
     if len(found) > 1:
         films = [(s.stats["offset"], replace(work.nothing, edit=s.value).frames(s.value.times())) for s in found]
         sheet = media.offsets_sheet(films, media.to_uint8(subject.picture)[0], subject.mask_picture())
         media.save_png(sheet, run.path(OFFSETS))
     run.remove(PREVIEW)
-    tell(work, subject, t, scores, main)
+    answer = told(work, subject, t, scores, main)
     if main.result is Result.INTERRUPTED:
         run.note(status="interrupted")
-        remark(f"semanifold: interrupted; the best so far is kept in {run.folder}, and the same command goes on from there.")
-    else:
-        write_plot(run, [subject], t, umap=film.umap)
+        work.caller.remark(
+            f"semanifold: interrupted; the best so far is kept in {run.folder}, and the same command goes on from there."
+        )
+        return replace(answer, interrupted=True)
+    write_plot(run, [subject], t, work.caller, umap=film.umap)
+    return answer
 
 
-def tell(work: Work, subject: Subject, t: torch.Tensor, scores: Mapping[str, float], main: Solution[Lattice]) -> None:
-    """Say what was found: what changes, how local it is, and what it took."""
+def told(work: Work, subject: Subject, t: torch.Tensor, scores: Mapping[str, float], main: Solution[Lattice]) -> Answer:
+    """Return in words what was found: what changes, how local it is, and what it took."""
     stats = main.stats
     took = f"{stats['steps']} steps, {stats['evaluations']} pictures, {stats['seconds']:.1f} s"
-    facts(change=dict(scores), result=main.result.name, seconds=stats["seconds"])
-    mask = work.command.mask
+    facts = {"change": dict(scores), "result": main.result.name, "seconds": stats["seconds"]}
+    mask = work.command.output.short(work.command.mask)
     if not scores:
-        say(f"{mask} on {subject.generator.name}: nothing changes ({took}); try a larger --strength, or another --direction.")
-        return
+        words = f"nothing changes ({took}); try a larger --strength, or another --direction."
+        return Answer(said=(f"{mask} on {subject.generator.name}: {words}",), facts=facts)
     ratio = scores["mse_ratio"]
     local = f"outside changes {ratio:.2g} times as much as inside (mean squares)"
     seen = what_changed(subject, t)
-    say(f"{mask} on {subject.generator.name}: {seen + '; ' if seen else ''}{local}; {took}. {main.result.value}")
     if leak(ratio):
-        remark(
+        work.caller.remark(
             f"The change leaks out of the mask: this generator hardly changes {mask} alone; try a larger mask, another "
             "--direction, or a smaller --strength."
         )
+    words = f"{seen + '; ' if seen else ''}{local}; {took}. {main.result.value}"
+    return Answer(said=(f"{mask} on {subject.generator.name}: {words}",), facts=facts)
 
 
 def blank(seed: Latents) -> Lattice:
@@ -245,8 +247,3 @@ def write_preview(run: Run, subject: Subject) -> None:
     seed = media.to_uint8(subject.picture)[0]
     frames = subject.frames(subject.edit.times(8))
     media.save_png(media.filmstrip(frames, seed, subject.mask_picture()), run.path(PREVIEW))
-
-
-def main_files(run: Run) -> list[Path]:
-    """Return what to open first."""
-    return [run.folder / name for name in (MP4, STRIP, OFFSETS, PAD, HEAT) if (run.folder / name).exists()]

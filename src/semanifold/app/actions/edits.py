@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from PIL import Image
@@ -13,6 +12,7 @@ from PIL import Image
 from semanifold.app.actions.base import (
     beyond,
     common_space,
+    existing,
     facts_of,
     fitting,
     load,
@@ -20,8 +20,8 @@ from semanifold.app.actions.base import (
     picture_code,
     read_mask,
     sample,
-    start_run,
     truncated,
+    worked,
 )
 from semanifold.app.actions.results import (
     EDIT,
@@ -41,11 +41,11 @@ from semanifold.app.actions.results import (
     write_plot,
 )
 from semanifold.app.actions.seen import leak, what_changed
+from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands import early
 from semanifold.app.commands.base import EditModel, Model, onto_others
 from semanifold.app.commands.edits import Combine, Render, Transfer
 from semanifold.app.commands.places import check_one_generator, model_for, word_of
-from semanifold.app.terminal import facts, hint, progress_line, remark, say, show
 from semanifold.core.errors import SemanifoldError, counted
 from semanifold.core.latents import Latents
 from semanifold.edits import Edit, in_one_space, save_edit
@@ -55,9 +55,10 @@ from semanifold.generators.base import Generator
 from semanifold.generators.exchange import read_codes
 from semanifold.images import media
 from semanifold.images.masks import Mask
+from semanifold.images.masks.grammar import in_folder
 from semanifold.images.plots import heat_picture, mean_change
 from semanifold.storage.records import write_json
-from semanifold.storage.runs import Run, working
+from semanifold.storage.runs import Run
 
 AMPLITUDES = ("amplitudes.mp4", "amplitudes.png")
 
@@ -67,14 +68,15 @@ def with_mask(edit: Edit, mask: str | None) -> Edit:
     return edit if mask is None else edit.with_info(mask=mask)
 
 
-def mask_of(edit: Edit, generator: Generator, seed: Latents, *, strict: bool = False) -> Mask | None:
+def mask_of(edit: Edit, generator: Generator, seed: Latents, caller: Caller, *, strict: bool = False) -> Mask | None:
     """Return the mask of an edit on a picture, or None if it has no meaning there; it must have one if strict."""
     try:
-        return read_mask(edit.info.mask, generator, seed) if edit.info.mask else None
+        text = edit.info.mask if caller.folder is None else in_folder(edit.info.mask, caller.folder)
+        return read_mask(text, generator, seed) if text else None
     except SemanifoldError as error:
         if strict:
             raise
-        remark(f"The mask of the edit cannot be drawn here: {error}")
+        caller.remark(f"The mask of the edit cannot be drawn here: {error}")
         return None
 
 
@@ -83,26 +85,21 @@ def named_by(asked: EditModel, model: Model) -> EditModel:
     return replace(asked, generator=model.generator)
 
 
-def tell_finished(run: Run) -> None:
-    """Say that nothing had to be done."""
-    say(f"{run.folder} is finished already; --overwrite does it again.")
-
-
 # ------------------------------------------------------------------------------------------------------------- transfer
 
 
-def transfer_edit(command: Transfer) -> int:
+def transfer_edit(command: Transfer, caller: Caller) -> Answer:
     """Put an edit onto several pictures: films, strips, numbers."""
-    named = named_generator(command.model)
-    edit = with_mask(find_edit(command.edit, command.path, command.space, command.layers, named), command.mask)
+    named = named_generator(command.model, caller)
+    found = find_edit(command.edit, command.path, command.space, command.layers, named, caller.remark)
+    edit = with_mask(found, command.mask)
     model = model_for(command.model, command.edit, edit.info.generator)
     command = replace(command, model=named_by(command.model, model))
-    generator = named or load(model)
-    (edit,) = fitting(generator, [edit], force=command.model.force)
+    generator = named or load(model, caller)
+    (edit,) = fitting(generator, [edit], caller, force=command.model.force)
     if command.latents is not None:
-        codes = truncated(
-            generator, read_codes(command.latents, generator, command.latents_space, remark=remark), command.truncation
-        )
+        read = read_codes(command.latents, generator, command.latents_space, remark=caller.remark)
+        codes = truncated(generator, read, command.truncation)
         names = [f"code {index}" for index in range(len(codes))]
     else:
         codes = sample(generator, command.seeds, command.truncation, command.label)
@@ -111,31 +108,27 @@ def transfer_edit(command: Transfer) -> int:
     edits = [on_code(edit, codes[i]) for i in range(len(codes))]  # refuses an edit that does not fit before anything is written
     t = film_moments(edits[0], command.film, command.frames)
     subjects = [
-        Subject(generator, codes[i], each, mask_of(each, generator, codes[i], strict=command.mask is not None))
+        Subject(generator, codes[i], each, mask_of(each, generator, codes[i], caller, strict=command.mask is not None))
         for i, each in enumerate(edits)
     ]
     folder = command.output.folder("transfer", model.word, word_of(command.edit, command.path, edit.info.name), *command.others)
     given = early.inputs(masks=[command.mask] if command.mask else [], codes=command.latents, edits=[command.edit])
-    run = start_run(command, "transfer", folder, facts_of(generator), given)
-    if run.finished:
-        tell_finished(run)
-    else:
-        with working(run):
-            scores = write_transfer(run, command, subjects, names, t)
-        tell_transfer(edit, subjects[0], t, scores)
-    show(*existing(folder, MP4, STRIP, HEAT))
-    if command.then:
-        hint(*command.then)
-    return 0
+
+    def work(run: Run) -> Answer:
+        scores = write_transfer(run, command, subjects, names, t, caller)
+        return told_transfer(edit, subjects[0], t, scores, caller)
+
+    answer = worked(command, caller, "transfer", folder, facts_of(generator), work, given=given)
+    return replace(answer, files=existing(folder, MP4, STRIP, HEAT), next=typed(*command.then))
 
 
 def write_transfer(
-    run: Run, command: Transfer, subjects: list[Subject], names: list[str], t: torch.Tensor
+    run: Run, command: Transfer, subjects: list[Subject], names: list[str], t: torch.Tensor, caller: Caller
 ) -> dict[str, dict[str, float]]:
     """Write all results; return the locality on every picture."""
     loops = all(subject.edit.loops for subject in subjects)
     films, rows, scores = [], [], {}
-    with progress_line("pictures") as line:
+    with caller.watching("pictures") as line:
         for number, (name, subject) in enumerate(zip(names, subjects, strict=True), 1):
             films.append(subject.frames(t))
             seed = media.to_uint8(subject.picture)[0]
@@ -154,45 +147,46 @@ def write_transfer(
     maps = [heat_picture(film, seed, s.mask_picture(), top) for film, seed, s in zip(films, seeds, subjects)]
     media.save_png(media.stack_rows([Image.fromarray(drawn) for drawn in maps], names), run.path(HEAT))
     write_exports(run, subjects, t)
-    write_plot(run, subjects, t, umap=command.film.umap)
+    write_plot(run, subjects, t, caller, umap=command.film.umap)
     return scores
 
 
-def tell_transfer(edit: Edit, first: Subject, t: torch.Tensor, scores: dict[str, dict[str, float]]) -> None:
-    """Say what changes in the first picture, how local the edit is on every one, and where it leaks."""
-    facts(change=scores)
+def told_transfer(edit: Edit, first: Subject, t: torch.Tensor, scores: dict[str, dict[str, float]], caller: Caller) -> Answer:
+    """Return in words what changes in the first picture, how local the edit is on every one, and where it leaks."""
+    said, facts = [], {"change": scores}
     if seen := what_changed(first, t):
         pictures = f"{'the first of ' if len(scores) > 1 else ''}{counted(len(scores), 'picture')}"
-        say(f"{edit.info.name or 'The edit'} on {pictures}: {seen}.")
+        said.append(f"{edit.info.name or 'The edit'} on {pictures}: {seen}.")
     own = edit.info.locality.get("mse_ratio") if edit.info.locality else None
     ratios = {name: found["mse_ratio"] for name, found in scores.items() if found}
     if not ratios:
         if not seen:
-            say(f"{edit.info.name or 'The edit'} on {counted(len(scores), 'picture')}.")
-        return
+            said.append(f"{edit.info.name or 'The edit'} on {counted(len(scores), 'picture')}.")
+        return Answer(said=tuple(said), facts=facts)
     listed = ", ".join(f"{name} {ratio:.2g}" for name, ratio in ratios.items())
     here = f"; {own:.2g} at its own picture" if own else ""
-    say(f"Outside of the mask, pictures change so many times as much as inside (mean squares): {listed}{here}.")
+    said.append(f"Outside of the mask, pictures change so many times as much as inside (mean squares): {listed}{here}.")
     worst = max(ratios.values())
     if leak(worst) and (own is None or worst > 3 * own):
-        remark(
+        caller.remark(
             "The edit leaks out of its mask on some of these pictures; run semanifold discover on those for an edit of their own."
         )
+    return Answer(said=tuple(said), facts=facts)
 
 
 # -------------------------------------------------------------------------------------------------------------- combine
 
 
-def combine_edits(command: Combine) -> int:
+def combine_edits(command: Combine, caller: Caller) -> Answer:
     """Write the combined edit and its film."""
-    named = named_generator(command.model)
-    edits = [find_edit(path, generator=named) for path in command.edits]
+    named = named_generator(command.model, caller)
+    edits = [find_edit(path, generator=named, remark=caller.remark) for path in command.edits]
     if named is None:
         check_one_generator(command.edits, [edit.info for edit in edits])
     model = model_for(command.model, command.edits[0], edits[0].info.generator)
     command = replace(command, model=named_by(command.model, model))
-    generator = named or load(model)
-    edits = in_one_space(fitting(generator, edits, force=command.model.force), generator)
+    generator = named or load(model, caller)
+    edits = in_one_space(fitting(generator, edits, caller, force=command.model.force), generator)
     seed = picture_code(command.picture, edits, generator, common_space(edits, generator))
     check_faces(command, edits)
     parts = [on_code(edit, seed) for edit in edits]
@@ -200,18 +194,17 @@ def combine_edits(command: Combine) -> int:
     t = film_moments(edit, command.film, command.frames)
     words = [word_of(where, None, edit.info.name) for where, edit in zip(command.edits, edits, strict=True)]
     folder = command.output.folder("combine", model.word, *words)
-    subject = Subject(generator, seed, edit, mask_of(edit, generator, seed))
-    run = start_run(command, "combine", folder, facts_of(generator), early.inputs(edits=command.edits))
-    if run.finished:
-        tell_finished(run)
-    else:
-        with working(run):
-            scores = write_all(run, subject, t, command.film)
-            write_plot(run, [subject], t, umap=command.film.umap)
-        tell_edit(subject, t, scores)
-    show(*existing(folder, MP4, STRIP, HEAT, PAD))
-    hint(*onto_others(folder, command.model.generator))
-    return 0
+    subject = Subject(generator, seed, edit, mask_of(edit, generator, seed, caller))
+
+    def work(run: Run) -> Answer:
+        scores = write_all(run, subject, t, command.film, caller)
+        write_plot(run, [subject], t, caller, umap=command.film.umap)
+        return told(subject, t, scores)
+
+    given = early.inputs(edits=command.edits)
+    answer = worked(command, caller, "combine", folder, facts_of(generator), work, given=given)
+    then = typed(*onto_others(folder, command.model.generator))
+    return replace(answer, files=existing(folder, MP4, STRIP, HEAT, PAD), next=then)
 
 
 def in_step(edits: Sequence[Edit]) -> list[Edit]:
@@ -237,41 +230,40 @@ def check_faces(command: Combine, edits: Sequence[Edit]) -> None:
 # --------------------------------------------------------------------------------------------------------------- render
 
 
-def render_edit(command: Render) -> int:
+def render_edit(command: Render, caller: Caller) -> Answer:
     """Write the new film."""
-    named = named_generator(command.model)
-    found = with_mask(find_edit(command.edit, command.path, command.space, command.layers, named), command.mask)
+    named = named_generator(command.model, caller)
+    found = find_edit(command.edit, command.path, command.space, command.layers, named, caller.remark)
+    found = with_mask(found, command.mask)
     model = model_for(command.model, command.edit, found.info.generator)
     command = replace(command, model=named_by(command.model, model))
-    generator = named or load(model)
-    (found,) = fitting(generator, [found], force=command.model.force)
+    generator = named or load(model, caller)
+    (found,) = fitting(generator, [found], caller, force=command.model.force)
     seed = picture_code(command.picture, [found], generator, found.space(generator))
-    edit = timed(command, on_code(found, seed), generator)
-    subject = Subject(generator, seed, edit, mask_of(edit, generator, seed, strict=command.mask is not None))
+    edit = timed(command, on_code(found, seed), generator, caller)
+    subject = Subject(generator, seed, edit, mask_of(edit, generator, seed, caller, strict=command.mask is not None))
     t = film_moments(edit, command.film, command.frames, command.play)
     if edit.dimensions == 1:
-        beyond(edit, *(far * end for far in command.amplitudes for end in (float(t.min()), float(t.max()))))
+        beyond(caller, edit, *(far * end for far in command.amplitudes for end in (float(t.min()), float(t.max()))))
     folder = command.folder
     given = early.inputs(masks=[command.mask] if command.mask else [], edits=[command.edit])
-    run = start_run(command, "render", folder, facts_of(generator), given)
-    if run.finished:
-        tell_finished(run)
-    else:
-        with working(run):
-            scores = write_all(run, subject, t, command.film, play=command.play)
-            if command.amplitudes:
-                write_amplitudes(run, command, subject, t)
-            write_plot(run, [subject], t, umap=command.film.umap)
-        tell_edit(subject, t, scores)
-    show(*existing(folder, MP4, STRIP, HEAT, *AMPLITUDES))
-    hint(*onto_others(folder, command.model.generator))
-    return 0
+
+    def work(run: Run) -> Answer:
+        scores = write_all(run, subject, t, command.film, caller, play=command.play)
+        if command.amplitudes:
+            write_amplitudes(run, command, subject, t, caller)
+        write_plot(run, [subject], t, caller, umap=command.film.umap)
+        return told(subject, t, scores)
+
+    answer = worked(command, caller, "render", folder, facts_of(generator), work, given=given)
+    then = typed(*onto_others(folder, command.model.generator))
+    return replace(answer, files=existing(folder, MP4, STRIP, HEAT, *AMPLITUDES), next=then)
 
 
-def write_amplitudes(run: Run, command: Render, subject: Subject, t: torch.Tensor) -> None:
+def write_amplitudes(run: Run, command: Render, subject: Subject, t: torch.Tensor, caller: Caller) -> None:
     """Write a film of several amplitudes side by side, and a strip with a row for each; as far apart as their numbers say."""
     films = []
-    with progress_line("amplitudes") as line:
+    with caller.watching("amplitudes") as line:
         for number, far in enumerate(command.amplitudes, 1):
             films.append(subject.frames(far * t))
             line({"step": number, "steps": len(command.amplitudes)})
@@ -284,14 +276,14 @@ def write_amplitudes(run: Run, command: Render, subject: Subject, t: torch.Tenso
     media.save_png(media.stack_rows(rows, [f"{far:g} x" for far in command.amplitudes]), run.path(AMPLITUDES[1]))
 
 
-def timed(command: Render, edit: Edit, generator: Generator) -> Edit:
+def timed(command: Render, edit: Edit, generator: Generator, caller: Caller) -> Edit:
     """Return the edit with the timing that was asked for."""
     if command.until is not None and not (math.isfinite(command.until) and abs(command.until) <= 10):
         raise SemanifoldError(f"until is a value of t, at most 10, but it is {command.until:g}; a path usually ends at 1.")
     if command.trim:
         edit = trim(generator, edit)
     if command.until is not None:
-        beyond(edit, command.until)
+        beyond(caller, edit, command.until)
         edit = extrapolate(edit, command.until)
     if command.even:
         edit = retime(generator, edit)
@@ -301,15 +293,11 @@ def timed(command: Render, edit: Edit, generator: Generator) -> Edit:
 # --------------------------------------------------------------------------------------------------------------- shared
 
 
-def tell_edit(subject: Subject, t: torch.Tensor, scores: dict[str, float]) -> None:
-    """Say what changes, and how local it is."""
-    facts(change=scores)
+def told(subject: Subject, t: torch.Tensor, scores: dict[str, float]) -> Answer:
+    """Return in words what changes, and how local it is."""
     parts = [what_changed(subject, t)]
     parts += [f"outside changes {scores['mse_ratio']:.2g} times as much as inside (mean squares)"] if scores else []
     words = "; ".join(part for part in parts if part) or "done"
-    say(f"{subject.edit.info.name or 'The edit'} on {subject.generator.name}: {words}.")
-
-
-def existing(folder: Path, *names: str) -> list[Path]:
-    """Return those results that are there."""
-    return [folder / name for name in names if (folder / name).exists()]
+    return Answer(
+        said=(f"{subject.edit.info.name or 'The edit'} on {subject.generator.name}: {words}.",), facts={"change": scores}
+    )

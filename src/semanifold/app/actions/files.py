@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import torch
 
-from semanifold.app.actions.base import facts_of, load, sample, start_run, truncated
+from semanifold.app.actions.base import facts_of, load, sample, truncated, worked
 from semanifold.app.actions.results import FRAMES
+from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands.files import Convert, Inspect, Sample
 from semanifold.app.inspecting import inspect
-from semanifold.app.terminal import facts, hint, progress_line, remark, say, show
-from semanifold.core.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError, counted
 from semanifold.core.latents import Latents
 from semanifold.edits.films import CHUNK
 from semanifold.generators.base import Generator
@@ -19,39 +19,35 @@ from semanifold.generators.exchange import export_codes
 from semanifold.generators.loading import convert
 from semanifold.generators.pools import POOL, pool_of, save_pool
 from semanifold.images import media
-from semanifold.storage.runs import working
+from semanifold.storage.runs import Run
 
 SHEET = "contact.png"
 
 
-def show_samples(command: Sample) -> int:
+def show_samples(command: Sample, caller: Caller) -> Answer:
     """Write the pictures, a contact sheet and the codes."""
     if not command.seeds:
         raise SemanifoldError("There is no seed; give at least one number after --seeds.")
-    generator = load(command.model)
+    generator = load(command.model, caller)
     codes = sampled_codes(command, generator)
     generator = generator.with_noise(command.noise, command.noise_seed)
     codes = generator.convert(codes, command.space) if command.space else codes
-    folder = command.folder
-    run = start_run(command, "sample", folder, facts_of(generator))
-    if run.finished:
-        say(f"{folder} is finished already; --overwrite does it again.")
-    else:
-        with working(run), torch.no_grad(), progress_line("pictures") as line:
-            frames = run.path(FRAMES)
+
+    def work(run: Run) -> Answer:
+        frames = run.path(FRAMES)
+        with torch.no_grad(), caller.watching("pictures") as line:
             for first in range(0, len(codes), CHUNK):
                 part = generator.images(codes[first : first + CHUNK])
                 media.save_frames(media.to_uint8(part), frames, first=first)
                 line({"step": first + len(part), "steps": len(codes)})
-            sheet = media.contact_sheet(media.FrameFolder(frames), [str(seed) for seed in command.seeds])
-            media.save_png(sheet, run.path(SHEET))
-            export_codes(run.path, "sample", codes.values, layers=0)
-            save_pool(pool_of(codes, generator, command.seeds), run.path(POOL))
-        count = len(codes)
-        say(f"{count} picture{'s' * (count != 1)} of {generator.name}, each with its number below it.")
-    show(folder / SHEET)
-    hint(*command.then)
-    return 0
+        sheet = media.contact_sheet(media.FrameFolder(frames), [str(seed) for seed in command.seeds])
+        media.save_png(sheet, run.path(SHEET))
+        export_codes(run.path, "sample", codes.values, layers=0)
+        save_pool(pool_of(codes, generator, command.seeds), run.path(POOL))
+        return Answer(said=(f"{counted(len(codes), 'picture')} of {generator.name}, each with its number below it.",))
+
+    answer = worked(command, caller, "sample", command.folder, facts_of(generator), work)
+    return replace(answer, files=(command.folder / SHEET,), next=typed(*command.then))
 
 
 def sampled_codes(command: Sample, generator: Generator) -> Latents:
@@ -68,21 +64,20 @@ def sampled_codes(command: Sample, generator: Generator) -> Latents:
     return codes
 
 
-def inspect_files(command: Inspect) -> int:
-    """Print what files and folders are."""
+def inspect_files(command: Inspect, caller: Caller) -> Answer:
+    """Return what files and folders are."""
     reports = [inspect(path) for path in command.files]
-    facts(reports=[asdict(report) for report in reports])
-    say("\n\n".join(str(report) for report in reports))
-    return 0
+    said = "\n\n".join(str(report) for report in reports)
+    return Answer(said=(said,), facts={"reports": [asdict(report) for report in reports]})
 
 
-def convert_file(command: Convert) -> int:
+def convert_file(command: Convert, caller: Caller) -> Answer:
     """Write the new file."""
-    generator = convert(
-        command.source, command.target, half=command.half, layout=command.layout, overwrite=command.overwrite, say=remark
-    )
+    how = {"half": command.half, "layout": command.layout, "overwrite": command.overwrite}
+    generator = convert(command.source, command.target, **how, say=caller.remark)
     words = f"{generator.name}, {generator.picture_shape[1]} pixels, {command.target.stat().st_size / 2**20:.1f} MB"
-    facts(fingerprint=generator.fingerprint, target=str(command.target))
-    say(f"{command.target}: {words}, fingerprint {generator.fingerprint}")
-    hint("sample", "--generator", command.target)
-    return 0
+    return Answer(
+        said=(f"{command.target}: {words}, fingerprint {generator.fingerprint}",),
+        next=typed("sample", "--generator", command.target),
+        facts={"fingerprint": generator.fingerprint, "target": str(command.target)},
+    )

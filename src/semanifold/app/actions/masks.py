@@ -3,44 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from PIL import Image, ImageDraw
 
-from semanifold.app.actions.base import facts_of, load, read_mask, start_code, start_run
+from semanifold.app.actions.base import facts_of, load, read_mask, start_code, worked
+from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands.masks import ShowMask
-from semanifold.app.terminal import facts, hint, say, show
 from semanifold.core.errors import shown
 from semanifold.images import media
 from semanifold.images.masks import Mask
-from semanifold.storage.runs import working
+from semanifold.storage.runs import Run
 
 SHEET = "masks.png"
 SIZE, MARGIN = 448, 26
 TENTHS = 10
 
 
-def show_masks(command: ShowMask) -> int:
+def show_masks(command: ShowMask, caller: Caller) -> Answer:
     """Draw the sheet: the picture with its grid, then one tile per mask."""
-    generator = load(command.model)
-    code = start_code(command.start, generator)
+    generator = load(command.model, caller)
+    code = start_code(command.start, generator, caller)
     regions = () if generator.world is None else generator.world.regions
     masks = [read_mask(text, generator, code) for text in command.masks or regions]
-    folder = command.folder
-    run = start_run(command, "mask", folder, facts_of(generator), command.inputs)
     height, width = generator.picture_shape[1:]
     covered = {str(mask): float(mask.at(height, width).mean()) for mask in masks}
-    if not run.finished:
-        with working(run):
-            picture = media.to_uint8(generator.images(code))[0]
-            media.save_png(sheet(picture, masks), run.path(SHEET))
-    facts(covered=covered, regions=list(regions))
-    if masks:
-        say("; ".join(f"{name} covers {share:.1%} of the picture" for name, share in covered.items()) + ".")
-    else:
-        say(f"{generator.name} names no regions; read a box off the grid: box:left,top,right,bottom.")
-    show(folder / SHEET)
-    hint(*command.then)
-    return 0
+    words = "; ".join(f"{name} covers {share:.1%} of the picture" for name, share in covered.items()) + "."
+    if not masks:
+        words = f"{generator.name} names no regions; read a box off the grid: box:left,top,right,bottom."
+
+    def work(run: Run) -> Answer:
+        picture = media.to_uint8(generator.images(code))[0]
+        media.save_png(sheet(picture, masks), run.path(SHEET))
+        return Answer()
+
+    answer = worked(command, caller, "mask", command.folder, facts_of(generator), work, given=command.inputs)
+    facts = {"covered": covered, "regions": list(regions)}
+    return replace(answer, said=(words,), files=(command.folder / SHEET,), next=typed(*command.then), facts=facts)
 
 
 def sheet(picture: media.Frame, masks: Sequence[Mask]) -> Image.Image:

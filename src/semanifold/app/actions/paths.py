@@ -37,22 +37,20 @@ from semanifold.analysis.traversal import (
 from semanifold.analysis.traversal.records import TraversalRecord
 from semanifold.app.actions.base import (
     device_of,
+    existing,
     facts_of,
     fitting,
     load,
     named_generator,
     read_mask,
     sample,
-    start_run,
+    worked,
 )
 from semanifold.app.actions.seen import shows_faces
-from semanifold.app.commands.arguments import to_arguments
-from semanifold.app.commands.base import FACES, Model
-from semanifold.app.commands.early import stamp_of
+from semanifold.app.answers import Answer, Caller, typed
+from semanifold.app.commands.base import Model
 from semanifold.app.commands.paths import USUAL, Codes, Measure, Traverse
 from semanifold.app.commands.places import model_for, recorded_inputs, recorded_model
-from semanifold.app.process import asked, threads_left
-from semanifold.app.terminal import facts, hint, progress_line, remark, say, show
 from semanifold.core.errors import SemanifoldError, counted
 from semanifold.core.latents import Latents
 from semanifold.edits.base import WEIGHTS
@@ -61,7 +59,7 @@ from semanifold.generators.pools import POOL, Pool, pool_of, read_pool, save_poo
 from semanifold.images import media
 from semanifold.paths.base import PathSet
 from semanifold.storage.records import checked, write_json
-from semanifold.storage.runs import CHECKPOINT, RECORD, Run, begin_run, working
+from semanifold.storage.runs import CHECKPOINT, RECORD, Run
 from semanifold.storage.tensors import read_tensors, write_tensors
 
 EVERY = 10.0
@@ -76,54 +74,53 @@ FILMS_AT_A_TIME = 2
 # ------------------------------------------------------------------------------------------------------------- traverse
 
 
-def traverse(command: Traverse) -> int:
+def traverse(command: Traverse, caller: Caller) -> Answer:
     """Walk every path from every code, then make the films."""
     from semanifold.paths.files import load_paths  # noqa: PLC0415  (measuring needs no file formats)
 
-    named = named_generator(command.model)
-    found = load_paths(command.path_set, command.space, layers=command.layers, generator=named, remark=remark)
+    named = named_generator(command.model, caller)
+    found = load_paths(command.path_set, command.space, layers=command.layers, generator=named, remark=caller.remark)
     paths = stretched(command, found)
     model = model_for(command.model, command.path_set, paths.info.generator)
     asked = command
     command = replace(command, model=replace(command.model, generator=model.generator))
-    generator = named or load(model)
+    generator = named or load(model, caller)
     paths.check_generator(generator)
     chosen = sorted({paths.find(word) for word in command.paths}) if command.paths else list(range(len(paths)))
-    fitting(generator, [paths[k] for k in chosen[:TRIED]], force=command.model.force)
+    fitting(generator, [paths[k] for k in chosen[:TRIED]], caller, force=command.model.force)
     if command.model.force:
         paths = paths.with_info(generator=generator.name, fingerprint=generator.fingerprint)
-    pool = read_codes_of(command.codes, generator)
+    pool = read_codes_of(command.codes, generator, caller)
     codes = pool.codes_for(generator, paths.space(generator))
     starts: dict[str, Latents] = {}
     for i, name in enumerate(pool.names):
         starts.setdefault(name, codes[i])
     decisive = facts_of(generator) | {"path_set_fingerprint": fingerprint_of(paths), "pool": pool.hash}
     decisive |= {"step": paths.info.step, "count": paths.info.count}
-    folder, watched = command.folder, command.watched
-    run = start_run(command, "traverse", folder, decisive, watched=watched)
-    if run.finished:
-        say(f"{folder} is finished already; --overwrite does it again.")
-    else:
-        with working(run):
-            save_pool(pool, run.path(POOL))
-            write_traversal(command, run, generator, paths, chosen, starts)
-        facts(paths=len(chosen), codes=len(starts))
+    folder = command.folder
+
+    def work(run: Run) -> Answer:
+        save_pool(pool, run.path(POOL))
+        write_traversal(command, run, generator, paths, chosen, starts, caller)
         walked, pictures = counted(len(chosen), "path").capitalize(), counted(len(starts), "picture")
-        say(f"{walked} of {generator.name}, walked both ways from {pictures}.")
-    show(*[p for p in (folder / SUMMARIES, folder / FILMS) if p.is_dir()] or [folder])
+        said = f"{walked} of {generator.name}, walked both ways from {pictures}."
+        return Answer(said=(said,), facts={"paths": len(chosen), "codes": len(starts)})
+
+    answer = worked(command, caller, "traverse", folder, decisive, work, watched=command.watched)
     faces = shows_faces(generator)
     if not faces:
-        remark(f"To name the paths, read attributes: semanifold measure {folder} --attributes NAME|FILE.onnx|FILE.py:NAME.")
-    hint(*asked.then(faces=faces))
-    return 0
+        caller.remark(
+            f"To name the paths, read attributes: semanifold measure {folder} --attributes NAME|FILE.onnx|FILE.py:NAME."
+        )
+    return replace(answer, files=existing(folder, SUMMARIES, FILMS) or (folder,), next=typed(*asked.then(faces=faces)))
 
 
-def read_codes_of(codes: Codes, generator: Generator) -> Pool:
+def read_codes_of(codes: Codes, generator: Generator, caller: Caller) -> Pool:
     """Return the pool to begin at."""
     if codes.pool is not None:
         if codes.seeds != USUAL or codes.truncation != 1 or codes.label:
             raise SemanifoldError("A --pool brings its own codes; leave --seeds, --truncation and --class out.")
-        return read_pool(codes.pool, generator, codes.latents_space, remark=remark)
+        return read_pool(codes.pool, generator, codes.latents_space, remark=caller.remark)
     if not codes.seeds:
         raise SemanifoldError("There is no seed; give at least one number after --seeds, or a --pool.")
     return pool_of(sample(generator, codes.seeds, codes.truncation, codes.label), generator, codes.seeds)
@@ -139,7 +136,13 @@ def stretched(command: Traverse, paths: PathSet) -> PathSet:
 
 
 def write_traversal(
-    command: Traverse, run: Run, generator: Generator, paths: PathSet, chosen: Sequence[int], codes: dict[str, Latents]
+    command: Traverse,
+    run: Run,
+    generator: Generator,
+    paths: PathSet,
+    chosen: Sequence[int],
+    codes: dict[str, Latents],
+    caller: Caller,
 ) -> None:
     """Write all codes, pictures and films; what is there already is kept."""
     t = moments(paths.info.count, command.leap)
@@ -171,7 +174,7 @@ def write_traversal(
     traversal = Traversal(run.folder, checked(described, TraversalRecord, str(run.folder / FACTS)), run.record)
     for place in (FILMS, SUMMARIES) if command.films else ():
         run.path(place).mkdir(exist_ok=True)
-    with films_beside(command) as make, progress_line("walking the paths") as line:
+    with films_beside(command, caller) as make, caller.watching("walking the paths") as line:
         for i, (k, edit) in enumerate(edits.items()):
             for j, (name, code) in enumerate(codes.items()):
                 place = run.folder / name / IMAGES / folder_name(k)
@@ -181,7 +184,7 @@ def write_traversal(
 
 
 @contextmanager
-def films_beside(command: Traverse) -> Iterator[Callable[[Traversal, int], None]]:
+def films_beside(command: Traverse, caller: Caller) -> Iterator[Callable[[Traversal, int], None]]:
     """Give what makes the films of a path that has been walked, beside the walks of the next ones; wait for all at the end."""
     films: list[Future[None]] = []
 
@@ -195,11 +198,11 @@ def films_beside(command: Traverse) -> Iterator[Callable[[Traversal, int], None]
             if film.done():
                 film.result()  # raises what went wrong there, such as a full disk
 
-    busy = threads_left(FILMS_AT_A_TIME) if command.films else nullcontext()  # ffmpeg needs the others
+    busy = caller.sparing(FILMS_AT_A_TIME) if command.films else nullcontext()  # ffmpeg needs the others
     with ThreadPoolExecutor(FILMS_AT_A_TIME) as pool, busy:
         try:
             yield make
-            with progress_line("making the films") as line:
+            with caller.watching("making the films") as line:
                 for i, film in enumerate(films):
                     film.result()
                     line({"step": i + 1, "steps": len(films)})
@@ -216,47 +219,43 @@ def film_rate(command: Traverse, frames: int) -> float:
 # -------------------------------------------------------------------------------------------------------------- measure
 
 
-def measure(command: Measure) -> int:
+def measure(command: Measure, caller: Caller) -> Answer:
     """Read every frame."""
     from semanifold.analysis.attributes.names import attribute_reader  # noqa: PLC0415  (walking needs no networks)
 
     traversal = read_traversal(command.traversal)
     reader = attribute_reader(attributes_for(command, traversal), command.weights, device_of(command.device))
     attributes = reader.attributes
-    masks = masks_of(command, traversal)
+    masks = masks_of(command, traversal, caller)
     decisive = {"walk": {key: traversal.record["facts"][key] for key in ("fingerprint", "path_set_fingerprint", "pool")}}
     decisive |= {key: getattr(traversal.facts, key) for key in ("paths", "step", "count", "leap")}
     decisive |= {"attribute_names": [attribute.name for attribute in attributes]}
-    folder, stamp = command.folder, stamp_of(FACES, [command.traversal / RECORD])
-    run = begin_run(
-        folder, "measure", to_arguments(command), decisive, overwrite=command.output.overwrite, stamp=stamp, **asked()
-    )
-    if run.finished:
-        say(f"{folder} is finished already; --overwrite does it again.")
-    else:
-        with working(run):
-            values, locality, evenness = read_frames(command, run, traversal, reader, masks)
-            where = msgspec.convert(traversal.facts, WalkRecord, from_attributes=True)
-            measures = Measures(
-                values=values,
-                attributes=attributes,
-                codes=traversal.codes,
-                paths=traversal.paths,
-                names=tuple(traversal.facts.names),
-                t=np.array(traversal.t),
-                locality=locality,
-                evenness=evenness,
-                mask=command.mask or "",
-                facts=msgspec.structs.replace(where, folder=str(command.traversal.resolve())),
-            )
-            save_measures(measures, run.path)
+
+    def work(run: Run) -> Answer:
+        values, locality, evenness = read_frames(command, run, traversal, reader, masks, caller)
+        where = msgspec.convert(traversal.facts, WalkRecord, from_attributes=True)
+        measures = Measures(
+            values=values,
+            attributes=attributes,
+            codes=traversal.codes,
+            paths=traversal.paths,
+            names=tuple(traversal.facts.names),
+            t=np.array(traversal.t),
+            locality=locality,
+            evenness=evenness,
+            mask=command.mask or "",
+            facts=msgspec.structs.replace(where, folder=str(command.traversal.resolve())),
+        )
+        save_measures(measures, run.path)
         for sentence in measures.remarks:
-            remark(sentence)
+            caller.remark(sentence)
+        return Answer()
+
+    watched = [command.traversal / RECORD]
+    answer = worked(command, caller, "measure", command.folder, decisive, work, given=None, watched=watched)
     what, paths = counted(len(attributes), "attribute"), counted(len(traversal.paths), "path")
-    say(f"{what.capitalize()} of {paths}, read along the walks from {counted(len(traversal.codes), 'picture')}.")
-    show(folder)
-    hint(*command.then)
-    return 0
+    sentence = f"{what.capitalize()} of {paths}, read along the walks from {counted(len(traversal.codes), 'picture')}."
+    return replace(answer, said=(*answer.said, sentence), files=(command.folder,), next=typed(*command.then))
 
 
 def attributes_for(command: Measure, traversal: Traversal) -> str:
@@ -276,7 +275,7 @@ def attributes_for(command: Measure, traversal: Traversal) -> str:
     )
 
 
-def masks_of(command: Measure, traversal: Traversal) -> dict[str, Tensor]:
+def masks_of(command: Measure, traversal: Traversal, caller: Caller) -> dict[str, Tensor]:
     """Return the mask ``[1, 1, h, w]`` of every code; regions of the bundled faces are elsewhere on every face."""
     if command.mask is None:
         return {}
@@ -285,7 +284,7 @@ def masks_of(command: Measure, traversal: Traversal) -> dict[str, Tensor]:
         named = made_with.generator
     if named is None:
         raise SemanifoldError(f"{traversal.folder} does not say which generator it shows; name it with --generator.")
-    generator = load(Model(generator=named, inputs=inputs, device=command.device))
+    generator = load(Model(generator=named, inputs=inputs, device=command.device), caller)
     if generator.fingerprint != traversal.facts.fingerprint:
         raise SemanifoldError(
             f"{named} is {generator.name} ({generator.fingerprint}) now, but {traversal.folder} shows "
@@ -300,16 +299,17 @@ def masks_of(command: Measure, traversal: Traversal) -> dict[str, Tensor]:
 
 
 def read_frames(
-    command: Measure, run: Run, traversal: Traversal, reader: AttributeReader, masks: dict[str, Tensor]
+    command: Measure, run: Run, traversal: Traversal, reader: AttributeReader, masks: dict[str, Tensor], caller: Caller
 ) -> tuple[Array, Array | None, Array]:
     """Return the arrays of :class:`Measures`, going on from a checkpoint if there is one."""
     device = device_of(command.device)
     channels = int(traversal.facts.channels)
     middle = traversal.t.index(0.0)
-    state = begin(run.folder / CHECKPOINT, (len(traversal.codes), len(traversal.paths), len(traversal.t)), len(reader.attributes))
+    sizes = (len(traversal.codes), len(traversal.paths), len(traversal.t))
+    state = begin(run.folder / CHECKPOINT, sizes, len(reader.attributes), caller)
     saved = time.monotonic()
     units = [(c, k) for c in range(len(traversal.codes)) for k in range(len(traversal.paths))]
-    with progress_line("reading the pictures") as line:
+    with caller.watching("reading the pictures") as line:
         for number, (c, k) in enumerate(units):
             if not state["done"][c, k]:
                 code = traversal.codes[c]
@@ -336,7 +336,7 @@ def read_frames(
     return state["values"].numpy(), state["locality"].numpy() if masks else None, state["evenness"].numpy()
 
 
-def begin(path: Path, sizes: tuple[int, int, int], width: int) -> dict[str, Tensor]:
+def begin(path: Path, sizes: tuple[int, int, int], width: int, caller: Caller) -> dict[str, Tensor]:
     """Return the state of a measurement: that of its checkpoint, or empty if there is none that can be read."""
     fresh = {
         "values": torch.full((*sizes, width), torch.nan, dtype=torch.float64),
@@ -348,7 +348,7 @@ def begin(path: Path, sizes: tuple[int, int, int], width: int) -> dict[str, Tens
         try:
             held = read_tensors(path, "checkpoint").tensors
         except SemanifoldError as error:
-            remark(f"{error} Everything is measured again.")
+            caller.remark(f"{error} Everything is measured again.")
             return fresh
         if {key: (v.shape, v.dtype) for key, v in held.items()} == {key: (v.shape, v.dtype) for key, v in fresh.items()}:
             return held

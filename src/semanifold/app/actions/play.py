@@ -12,15 +12,16 @@ from torch import Tensor
 from semanifold.app.actions.base import (
     beyond,
     common_space,
+    existing,
     facts_of,
     fitting,
     load,
     named_generator,
     own_code,
     picture_code,
-    start_run,
+    worked,
 )
-from semanifold.app.actions.edits import existing, mask_of, named_by, tell_edit, tell_finished
+from semanifold.app.actions.edits import mask_of, named_by, told
 from semanifold.app.actions.results import (
     HEAT,
     MP4,
@@ -30,12 +31,12 @@ from semanifold.app.actions.results import (
     write_all,
     write_plot,
 )
+from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands import early
 from semanifold.app.commands.base import onto_others
 from semanifold.app.commands.places import model_for, place_of
 from semanifold.app.commands.play import Play
 from semanifold.app.commands.timeline import LONGEST, Ease, Track, timeline_of
-from semanifold.app.terminal import hint, show
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
 from semanifold.edits import Edit, in_one_space
@@ -44,43 +45,42 @@ from semanifold.edits.operations import combine
 from semanifold.edits.tracing import on_code
 from semanifold.generators.base import Generator
 from semanifold.storage.files import is_file
-from semanifold.storage.runs import working
+from semanifold.storage.runs import Run
 
 SAMPLES = 65
 """Places at which the strongest point of a path is looked for."""
 
 
-def play(command: Play) -> int:
+def play(command: Play, caller: Caller) -> Answer:
     """Make the film."""
     command, tracks = timeline_of(command)
     places = [place_of(track.edit, command.model.generator) for track in tracks]
-    named = named_generator(command.model)
-    edits: list[Edit] = [find_edit(place, generator=named) for place in places]
+    named = named_generator(command.model, caller)
+    edits: list[Edit] = [find_edit(place, generator=named, remark=caller.remark) for place in places]
     model = model_for(command.model, places[0], edits[0].info.generator)
     command = replace(command, model=named_by(command.model, model))
-    generator = named or load(model)
-    edits = in_one_space(fitting(generator, edits, force=command.model.force), generator)
+    generator = named or load(model, caller)
+    edits = in_one_space(fitting(generator, edits, caller, force=command.model.force), generator)
     seed = picture_code(command.picture, edits, generator, common_space(edits, generator))
-    edit, t = choreographed(command, tracks, edits, generator, seed)
-    subject = Subject(generator, seed, edit, mask_of(edit, generator, seed))
+    edit, t = choreographed(command, tracks, edits, generator, seed, caller)
+    subject = Subject(generator, seed, edit, mask_of(edit, generator, seed, caller))
     own = command.picture.seed is None and own_code(edits) is not None
     folder = command.folder(own=own)
     timeline = [Path(track) for track in command.tracks if is_file(track)]
-    run = start_run(command, "play", folder, facts_of(generator), [*early.inputs(edits=places), *timeline])
-    if run.finished:
-        tell_finished(run)
-    else:
-        with working(run):
-            scores = write_all(run, subject, t, command.film, play="once")
-            write_plot(run, [subject], t, umap=command.film.umap)
-        tell_edit(subject, t, scores)
-    show(*existing(folder, MP4, STRIP, HEAT))
-    hint(*onto_others(folder, command.model.generator))
-    return 0
+
+    def work(run: Run) -> Answer:
+        scores = write_all(run, subject, t, command.film, caller, play="once")
+        write_plot(run, [subject], t, caller, umap=command.film.umap)
+        return told(subject, t, scores)
+
+    given = [*early.inputs(edits=places), *timeline]
+    answer = worked(command, caller, "play", folder, facts_of(generator), work, given=given)
+    then = typed(*onto_others(folder, command.model.generator))
+    return replace(answer, files=existing(folder, MP4, STRIP, HEAT), next=then)
 
 
 def choreographed(
-    command: Play, tracks: Sequence[Track], edits: Sequence[Edit], generator: Generator, seed: Latents
+    command: Play, tracks: Sequence[Track], edits: Sequence[Edit], generator: Generator, seed: Latents, caller: Caller
 ) -> tuple[Edit, Tensor]:
     """Return the sum of all edits over time as one edit, whose ``t`` runs from 0 to 1, and the ``t`` of all frames."""
     seconds = max(command.film.seconds, *(track.keys[-1][0] for track in tracks))
@@ -96,7 +96,7 @@ def choreographed(
         if part.dimensions != 1:
             raise SemanifoldError(f"{shown(track.edit, 60)} is a pad of two dimensions, which has no single strength.")
         places = at_strength(part, strengths(track, times, track.ease or command.ease))
-        beyond(part, float(places.min()), float(places.max()))
+        beyond(caller, part, float(places.min()), float(places.max()))
         walked.append((part, places))
     t = knots = torch.linspace(0, 1, count)
     # an edit has the unedited picture at t = 0; a film that begins with an edited one has it just before

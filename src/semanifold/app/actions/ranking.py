@@ -15,17 +15,16 @@ from semanifold.analysis.ranking.page import page, prominence
 from semanifold.analysis.ranking.reports import TABLES, Group, as_json, file_word, write_group
 from semanifold.analysis.ranking.scores import Array, order, score
 from semanifold.analysis.traversal import FACTS, fingerprint_of, folder_name, read_traversal, small_film
-from semanifold.app.commands.arguments import to_arguments
+from semanifold.app.actions.base import worked
+from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands.paths import MEASURE
 from semanifold.app.commands.places import recorded_model
 from semanifold.app.commands.ranking import Rank
-from semanifold.app.process import asked
-from semanifold.app.terminal import facts, hint, say, show
 from semanifold.core.errors import SemanifoldError
 from semanifold.paths.base import PathSet
 from semanifold.storage.digests import digest
 from semanifold.storage.files import read_bytes, write_text
-from semanifold.storage.runs import RECORD, Run, begin_run, read_record, working
+from semanifold.storage.runs import RECORD, Run, read_record
 from semanifold.worlds.faces.changes import CHANGES
 
 RANKING, PAGE, GIFS = "ranking.json", "ranking.html", "gifs"
@@ -33,7 +32,7 @@ MOST_BYTES = 16 * 2**20
 """Bytes of gifs that go into one page."""
 
 
-def rank(command: Rank) -> int:
+def rank(command: Rank, caller: Caller) -> Answer:
     """Score, name, and write everything."""
     measured = command.measured / MEASURE if (command.measured / MEASURE).is_dir() else command.measured
     measures = finished(measured)
@@ -48,26 +47,25 @@ def rank(command: Rank) -> int:
     named = named_paths(command, measures, found) if command.name is not None else None
     folder = command.output.out or command.measured / "rank"
     decisive = {"measured": digest(measures.values.tobytes())}
-    arguments = to_arguments(replace(command, name=None))
-    run = begin_run(folder, "rank", arguments, decisive, overwrite=command.output.overwrite, **asked())
-    if run.finished:
-        say(f"{folder} is finished already; --overwrite does it again.")
-    else:
-        with working(run):
-            films = films_of(command, run, measured, measures, groups, found) if command.gifs else {}
-            links = {k: f"../{GIFS}/{folder_name(k)}.gif" for k in films}
-            for group in groups:
-                write_group(run.path(f"Group_{file_word(group.name)}"), group, measures, command.top, links)
-            write_text(run.path(RANKING), as_json(measures, groups, found, locality, level))
-            write_text(run.path(PAGE), page(measures, everything, groups, found, films, locality, level))
+
+    def work(run: Run) -> Answer:
+        films = films_of(command, run, measured, measures, groups, found) if command.gifs else {}
+        links = {k: f"../{GIFS}/{folder_name(k)}.gif" for k in films}
+        for group in groups:
+            write_group(run.path(f"Group_{file_word(group.name)}"), group, measures, command.top, links)
+        write_text(run.path(RANKING), as_json(measures, groups, found, locality, level))
+        write_text(run.path(PAGE), page(measures, everything, groups, found, films, locality, level))
+        return Answer()
+
+    answer = worked(replace(command, name=None), caller, "rank", folder, decisive, work, given=None, watched=None)
     if named is not None:
         from semanifold.paths.files import save_paths  # noqa: PLC0415  (only needed here)
 
         save_paths(named, command.name or "")
-    tell(measures, found, unnamed, locality)
-    show(folder / PAGE)
-    tell_next(command, measured, measures, [name for _, name in prominence(found, measures, everything)])
-    return 0
+    said = (*answer.said, *told(measures, found, unnamed, locality))
+    facts = {"names": {str(k): name for k, name in sorted(found.items())}, "unnamed": {str(k): why for k, why in unnamed.items()}}
+    then = next_words(command, measured, measures, [name for _, name in prominence(found, measures, everything)])
+    return replace(answer, said=said, files=(folder / PAGE,), next=then, facts=facts)
 
 
 def finished(folder: Path) -> Measures:
@@ -136,18 +134,17 @@ def films_of(
     return films
 
 
-def tell(measures: Measures, found: dict[int, str], unnamed: dict[int, str], locality: Array | None) -> None:
-    """Print what was found."""
-    facts(names={str(k): name for k, name in sorted(found.items())}, unnamed={str(k): why for k, why in unnamed.items()})
+def told(measures: Measures, found: dict[int, str], unnamed: dict[int, str], locality: Array | None) -> list[str]:
+    """Return in sentences what was found."""
     if not found:
-        say("No path changes one attribute more than all others, and evenly enough to be named after it.")
-    for k, name in sorted(found.items()):
-        say(f"path {k:<4} {name:<20} {meaning(name)}")
-    for k, why in unnamed.items() if found else ():
-        say(f"path {k:<4} {'-':<20} {why}")
+        said = ["No path changes one attribute more than all others, and evenly enough to be named after it."]
+    else:
+        said = [f"path {k:<4} {name:<20} {meaning(name)}" for k, name in sorted(found.items())]
+        said += [f"path {k:<4} {'-':<20} {why}" for k, why in unnamed.items()]
     if locality is not None and not np.isnan(locality).all():
         best = int(np.nanargmin(locality))
-        say(f"Most local in {measures.mask}: {measures.names[best]}, outside/inside {locality[best]:.2g}")
+        said.append(f"Most local in {measures.mask}: {measures.names[best]}, outside/inside {locality[best]:.2g}")
+    return said
 
 
 def meaning(name: str) -> str:
@@ -158,13 +155,13 @@ def meaning(name: str) -> str:
     return f"{change.what} {change.more if rises else change.less}"
 
 
-def tell_next(command: Rank, measured: Path, measures: Measures, names: Sequence[str]) -> None:
-    """Say which command to type next: one that uses the most prominent of the names, or gives them."""
+def next_words(command: Rank, measured: Path, measures: Measures, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the words of the command to type next: one that uses the most prominent of the names, or gives them."""
     if command.name is None:
-        hint("rank", command.measured, "--name", "named.safetensors")
-        return
+        return typed("rank", command.measured, "--name", "named.safetensors")
     best = names[0] if names else measures.names[0]
-    hint("render", f"{command.name}:{best.removesuffix(' +').removesuffix(' -')}", *model_words(measured, measures), "--seed", 7)
+    path = f"{command.name}:{best.removesuffix(' +').removesuffix(' -')}"
+    return typed("render", path, *model_words(measured, measures), "--seed", 7)
 
 
 def model_words(measured: Path, measures: Measures) -> list[str]:

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from semanifold.app.actions.results import EDIT
+from semanifold.app.answers import Answer, Caller
 from semanifold.app.commands.arguments import from_arguments
-from semanifold.app.commands.base import Output
+from semanifold.app.commands.base import Command
 from semanifold.app.commands.rerun import Rerun
 from semanifold.app.commands.table import command_class
-from semanifold.app.process import asked, elsewhere
-from semanifold.app.terminal import remark, say
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.storage.files import is_file, is_folder, opened
 from semanifold.storage.runs import environment, names_code, read_record, result_files
@@ -32,7 +31,7 @@ CODE = ("generator", "attributes")
 """Arguments that may name code to run."""
 
 
-def rerun(command: Rerun) -> int:
+def rerun(command: Rerun, caller: Caller) -> Answer:
     """Run it and compare."""
     record = read_record(command.run_folder)
     out = command.out or command.run_folder.resolve().with_name(command.run_folder.resolve().name + "-again")
@@ -48,18 +47,20 @@ def rerun(command: Rerun) -> int:
     for name, now in environment().items():
         was = record["environment"].get(name, now)
         if was != now:
-            remark(f"{name} was {shown(was)} and is {now} now.")
-    here = Path(asked()["directory"])
-    place = Path(record.get("directory", here))
-    place = place if is_folder(place) and os.access(place, os.X_OK) else here
-    to = out if os.path.realpath(place) == os.path.realpath(here) else Path(os.path.realpath(out))
-    with elsewhere(place):  # where the files are that the arguments name
-        code = cast(Any, replace(cast(Any, again), output=Output(out=to, overwrite=command.overwrite))).run()
-    if code == 0 and (command.run_folder / EDIT).is_file():
-        say(comparison(command.run_folder / EDIT, out / EDIT))
-    elif code == 0:
-        say(file_comparison(command.run_folder, out, record["files"]))
-    return code
+            caller.remark(f"{name} was {shown(was)} and is {now} now.")
+    place, here = str(record.get("directory", "")), caller.folder or Path()  # place: where the files are that arguments name
+    if place and is_folder(place) and os.access(place, os.X_OK) and os.path.realpath(place) != os.path.realpath(here):
+        out, caller = Path(os.path.realpath(out)), replace(caller, folder=Path(os.path.realpath(place)))
+    output = replace(cast(Any, again).output, out=out, overwrite=command.overwrite)
+    part = cast(Command, replace(cast(Any, again), output=output)).perform(caller)
+    caller.hear(part)
+    if part.interrupted:
+        return Answer(interrupted=True, parts=(part,))
+    if is_file(command.run_folder / EDIT):
+        said = comparison(command.run_folder / EDIT, out / EDIT)
+    else:
+        said = file_comparison(command.run_folder, out, record["files"])
+    return Answer(folder=out, said=(said,), parts=(part,))
 
 
 def trusted(command: Rerun, arguments: Mapping[str, Any]) -> dict[str, Any]:

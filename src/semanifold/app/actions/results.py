@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from semanifold.app.answers import Caller, ignored
 from semanifold.app.commands.base import Film, slug
 from semanifold.app.commands.places import EDIT, check_edit, split_path
-from semanifold.app.terminal import progress_line, remark
 from semanifold.core.errors import shown
 from semanifold.core.spaces import EXTENDED
 from semanifold.edits import Edit, load_edit, save_edit
@@ -41,6 +41,7 @@ def find_edit(
     space: str | None = None,
     layers: tuple[int, int] | None = None,
     generator: Generator | None = None,
+    remark: Callable[[str], None] = ignored,
 ) -> Edit:
     """Return the edit of a run folder or a file, or one path of a set.
 
@@ -50,6 +51,7 @@ def find_edit(
         space: latent space of the paths, if their file leaves it open.
         layers: layers ``(first, last + 1)`` of w+ that they move, if their file leaves it open.
         generator: what it is for, if that is known already; it decides how the arrays of other programs are read.
+        remark: called with a sentence about how they were read.
 
     Raises:
         SemanifoldError: if there is none.
@@ -69,7 +71,7 @@ def film_moments(edit: Edit, film: Film, frames: int | None = None, play: Play =
     return edit.times(frames) if frames is not None else times_of_film(edit, film.frames, play)
 
 
-def write_film(run: Run, subject: Subject, t: Tensor, film: Film, play: Play = "auto") -> media.FrameFolder:
+def write_film(run: Run, subject: Subject, t: Tensor, film: Film, caller: Caller, play: Play = "auto") -> media.FrameFolder:
     """Write the frames, the video and the gif; a path that does not come back to its start is played back and forth."""
     edit = subject.edit
     loops = edit.loops
@@ -78,7 +80,7 @@ def write_film(run: Run, subject: Subject, t: Tensor, film: Film, play: Play = "
     for stale in folder.glob("frame_*.png"):
         stale.unlink()
     first = 0
-    with progress_line("film") as line:
+    with caller.watching("film") as line:
         for part in subject.pictures(filmed):
             media.save_frames(media.to_uint8(part), folder, first=first)
             first += len(part)
@@ -95,14 +97,21 @@ def save_film(run: Run, frames: media.Frames, film: Film, *, ping_pong: bool) ->
 
 
 def write_all(
-    run: Run, subject: Subject, t: Tensor, film: Film, *, search: Sequence[Mapping[str, Any]] = (), play: Play = "auto"
+    run: Run,
+    subject: Subject,
+    t: Tensor,
+    film: Film,
+    caller: Caller,
+    *,
+    search: Sequence[Mapping[str, Any]] = (),
+    play: Play = "auto",
 ) -> dict[str, float]:
     """Write the edit with its measured locality, the film, the pictures, the numbers and the exports; return the locality."""
     scores = measure(subject, t[torch.tensor(media.evenly(len(t), MEASURED))])
     subject = replace(subject, edit=subject.edit.with_info(locality=scores))
     save_edit(subject.edit, run.path(EDIT))
     write_json(run.path(METRICS), {"change": scores} | ({"search": search} if search else {}), 2)
-    frames = write_film(run, subject, t, film, play)
+    frames = write_film(run, subject, t, film, caller, play)
     write_pictures(run, subject, frames, t)
     if subject.edit.dimensions == 2:
         write_pad(run, subject)
@@ -126,14 +135,14 @@ def write_pictures(run: Run, subject: Subject, frames: media.Frames, t: Tensor) 
     heat_map(frames, seed, mask, run.path(HEAT))
 
 
-def write_plot(run: Run, subjects: Sequence[Subject], t: Tensor, *, umap: bool = False) -> None:
+def write_plot(run: Run, subjects: Sequence[Subject], t: Tensor, caller: Caller, *, umap: bool = False) -> None:
     """Plot the codes of the path, from every picture."""
     from semanifold.images.plots import path_plot  # noqa: PLC0415  (brings matplotlib)
 
     if not all(subject.edit.moves_codes for subject in subjects):
         return
     if umap:
-        remark("Drawing the map of the codes by UMAP ...")
+        caller.remark("Drawing the map of the codes by UMAP ...")
     codes = [subject.edit.applied(subject.generator, subject.seed, t)[1].values.flatten(1).cpu().numpy() for subject in subjects]
     colour = t if t.ndim == 1 else torch.linspace(0, 1, len(t))
     path_plot(codes, colour.numpy(), run.path(PLOT), umap=umap)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from semanifold.app.actions import train_arguments as making
-from semanifold.app.actions.base import facts_of, load, read_mask, start_run
+from semanifold.app.actions.base import existing, facts_of, load, read_mask, worked
 from semanifold.app.actions.directions import SHEET, draw
 from semanifold.app.actions.train_arguments import ANY
+from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands.arguments import to_arguments
 from semanifold.app.commands.base import FACES
 from semanifold.app.commands.train import GROWING, Kind, Train
-from semanifold.app.process import one_interrupt
-from semanifold.app.terminal import facts as tell_facts
-from semanifold.app.terminal import hint, progress_line, remark, say, show
 from semanifold.core.errors import SemanifoldError, counted
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
@@ -35,7 +33,7 @@ from semanifold.paths.weights import WeightPaths
 from semanifold.storage.digests import digest
 from semanifold.storage.readings import silent
 from semanifold.storage.records import write_json
-from semanifold.storage.runs import Run, earlier_run, working
+from semanifold.storage.runs import Run, earlier_run
 from semanifold.training import records
 from semanifold.training.experiments import RECONSTRUCTOR, open_experiment, preset_of
 from semanifold.training.presets import PRESETS, Preset, find_preset
@@ -53,50 +51,51 @@ SUPPORT_SETS, FIRST_SETS = "support_sets.pt", "support_sets_init.pt"
 DIRECTIONS = "directions_init.safetensors"
 
 
-def train(command: Train) -> int:
+def train(command: Train, caller: Caller) -> Answer:
     """Train, test, write everything."""
     preset = chosen_preset(command)
     accelerator = make_accelerator(command.model.device)
     alone, main = accelerator.num_processes == 1, accelerator.is_main_process
+    caller = caller if main else replace(caller, remark=silent)
     if alone:
-        generator = load(command.model)
+        generator = load(command.model, caller)
     else:
-        said = remark if main else silent
-        generator = load_generator(command.model.generator, device=accelerator.device, inputs=command.model.inputs, say=said)
+        device, model = accelerator.device, command.model
+        generator = load_generator(model.generator, device=device, inputs=model.inputs, say=caller.remark)
     folder = command.folder
     resumed = (
         main
         and earlier_run(folder, "train", to_arguments(command), overwrite=command.output.overwrite, growing=GROWING) is not None
     )
-    work = prepare(command, generator, preset, folder if resumed else None)
+    work = prepare(command, generator, preset, folder if resumed else None, caller)
     work.settings.share(accelerator.num_processes)
-    run = None
-    finished = False
+
+    def do(run: Run | None) -> Answer:
+        shared(accelerator, finished=False)
+        return work.do(folder, run, accelerator, caller)
+
     if main:
-        run = start_run(command, "train", folder, work.facts, command.inputs, growing=GROWING)
-        finished = run.finished
-    if not alone:
-        from accelerate.utils import broadcast_object_list  # noqa: PLC0415  (slow to import)
-
-        finished = bool(broadcast_object_list([finished])[0])
-    if finished:
-        if main:
-            say(f"{folder} is finished already; --overwrite does it again, and more --iterations make it longer.")
-            end(command, folder)
-        leave(accelerator)
-        return 0
-    with working(run) if run is not None else nullcontext():
-        code = work.do(folder, run, accelerator)
-    if main and code == 0:
-        end(command, folder)
+        answer = worked(command, caller, "train", folder, work.facts, do, given=command.inputs, growing=GROWING)
+        if not answer.fresh:
+            shared(accelerator, finished=True)
+            words = "--overwrite does it again, and more --iterations make it longer."
+            answer = replace(answer, said=(f"{folder} is finished already; {words}",))
+        if not answer.interrupted:
+            files = existing(folder, SHEET, PATHS, METRICS, records.BOARD)  # what to open first
+            answer = replace(answer, files=files, next=typed(*command.then))
+    else:
+        answer = Answer() if shared(accelerator) else work.do(folder, None, accelerator, caller)
     leave(accelerator)
-    return code
+    return answer
 
 
-def end(command: Train, folder: Path) -> None:
-    """Say what to open, and what to do next."""
-    show(*main_files(folder))
-    hint(*command.then)
+def shared(accelerator: Accelerator, *, finished: bool = False) -> bool:
+    """Return whether there is nothing to do, as the main process says it to the others."""
+    if accelerator.num_processes == 1:
+        return finished
+    from accelerate.utils import broadcast_object_list  # noqa: PLC0415  (slow to import)
+
+    return bool(broadcast_object_list([finished])[0])
 
 
 def chosen_preset(command: Train) -> Preset:
@@ -118,7 +117,7 @@ def chosen_preset(command: Train) -> Preset:
     return preset
 
 
-def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path | None) -> Work:
+def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path | None, caller: Caller) -> Work:
     """Make everything that takes part, and check that it fits together; ``resumed`` is the folder of the same run."""
     given = vars(command.training)
     begin, history = 0, None
@@ -149,7 +148,7 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
         space, k = paths.space(generator), len(paths)
         facts |= {"start": digest_of(paths), "begin": begin}
         for sentence in earlier.remarks:
-            remark(sentence)
+            caller.remark(sentence)
     if reconstructor is None:
         network = with_options(preset.network, given)
         reconstructor = make_reconstructor(
@@ -176,8 +175,8 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
     directions = None
     if paths is None:  # last, since directions may take a minute
         directions = None if resumed is None else known_directions(resumed, generator)
-        directions = directions or making.directions_of(command.kind, generator, preset)
-        paths = making.make_paths(command.kind, generator, preset, settings.seed, directions)
+        directions = directions or making.directions_of(command.kind, generator, preset, caller)
+        paths = making.make_paths(command.kind, generator, preset, settings.seed, directions, caller)
     check_learnable(generator, paths)
     described = {"kind": paths.kind, **paths.options()}
     facts |= {"settings": asdict(settings), "set": described, "network": [reconstructor.kind, reconstructor.size]}
@@ -200,60 +199,56 @@ class Work:
     start_from: Path | None
     directions: PathSet | None
 
-    def do(self, folder: Path, run: Run | None, accelerator: Accelerator) -> int:
+    def do(self, folder: Path, run: Run | None, accelerator: Accelerator, caller: Caller) -> Answer:
         """Train, test, write; ``run`` is None in all processes but the main one."""
         models = folder / records.MODELS
         bends = {"start": self.bends()} if run is not None else {}
-        keeper = self.begin_records(run) if run is not None else None
+        keeper = self.begin_records(run, caller) if run is not None else None
         accelerator.wait_for_everyone()
-        line = progress_line(f"training {counted(len(self.paths), 'path')} on {self.generator.name}") if run is not None else None
-        try:
-            with one_interrupt() as stop:
-                done = train_paths(
-                    self.generator,
-                    self.paths,
-                    self.reconstructor,
-                    self.settings,
-                    mask=self.mask,
-                    folder=models,
-                    watch=keeper,
-                    progress=line or False,
-                    remark=remark,
-                    stop=stop,
-                    begin=self.begin,
-                    history=self.history,
-                    accelerator=accelerator,
-                )
-        finally:
-            if keeper is not None and line is not None:
-                line.close()
-                keeper.close()
+        bar = caller.watching(f"training {counted(len(self.paths), 'path')} on {self.generator.name}")
+        records_open, shown = (closing(keeper), bar) if keeper is not None else (nullcontext(), nullcontext())
+        with records_open, shown as line, caller.stopping() as stop:
+            done = train_paths(
+                self.generator,
+                self.paths,
+                self.reconstructor,
+                self.settings,
+                mask=self.mask,
+                folder=models,
+                watch=keeper,
+                progress=line or False,
+                remark=caller.remark,
+                stop=stop,
+                begin=self.begin,
+                history=self.history,
+                accelerator=accelerator,
+            )
         if run is None or keeper is None:
-            return 130 if done.interrupted else 0
+            return Answer(interrupted=done.interrupted)
         keeper.keep(done.history)
         self.write_weights(run)
         if done.interrupted:
             run.note(status="interrupted", iteration=done.iteration)
-            remark(f"semanifold: interrupted after {done.iteration} iterations; the same command goes on from {folder}.")
-            return 130
-        with progress_line("testing on unseen draws") as test:
+            caller.remark(f"semanifold: interrupted after {done.iteration} iterations; the same command goes on from {folder}.")
+            return Answer(interrupted=True)
+        with caller.watching("testing on unseen draws") as test:
             parts = (self.generator, self.paths, self.reconstructor, self.settings)
             scores = held_out_scores(*parts, draws=self.reports.test_draws, progress=test)
         bends["end"] = self.bends()
         found = {"held_out": asdict(scores), "iterations": done.iteration, "bending": bends}
         write_json(run.path(METRICS), found, 2)
-        tell_facts(held_out=asdict(scores), iterations=done.iteration)
-        say(
+        said = [
             f"{counted(len(self.paths), 'path').capitalize()} on {self.generator.name}: of {scores.draws} unseen steps the "
             f"reconstructor names the path of {scores.accuracy:.1%} (by chance {scores.chance:.1%}); "
             f"mean error of the magnitude "
             f"{scores.magnitude_error:.3g} of {self.settings.min_magnitude:g} to {self.settings.max_magnitude:g}."
-        )
+        ]
         start = self.generator.sample([0], labels=first_label(self.generator))
-        words = draw(self.generator, self.paths, self.generator.convert(start, self.paths.space(self.generator)), run.path(SHEET))
+        start = self.generator.convert(start, self.paths.space(self.generator))
+        words = draw(self.generator, self.paths, start, run.path(SHEET), caller)
         if named := [found for found in words.values() if found]:
-            say(f"On the picture of seed 0, {len(named)} of them change something that can be named, as the sheet shows.")
-        return 0
+            said.append(f"On the picture of seed 0, {len(named)} of them change something that can be named, as the sheet shows.")
+        return Answer(said=tuple(said), facts={"held_out": asdict(scores), "iterations": done.iteration})
 
     def bends(self) -> dict[str, list[float]]:
         """Return how far each path of codes is from a straight line: all 1 for one that is the same everywhere."""
@@ -263,7 +258,7 @@ class Work:
         found = asdict(bending(self.paths, self.generator.convert(codes, self.paths.info.space)))
         return {name: [round(value, 4) for value in values.tolist()] for name, values in found.items()}
 
-    def begin_records(self, run: Run) -> records.Records:
+    def begin_records(self, run: Run, caller: Caller) -> records.Records:
         """Write what is known before the training."""
         models = run.path(records.MODELS)
         models.mkdir(exist_ok=True)
@@ -275,13 +270,15 @@ class Work:
             if (run.folder / records.STATISTICS).exists():
                 records.read_stats(run.folder / records.STATISTICS)
         except SemanifoldError as error:
-            remark(f"{str(error).rstrip('.')}; it is written again from the checkpoint.")
+            caller.remark(f"{str(error).rstrip('.')}; it is written again from the checkpoint.")
         if not (models / FIRST_SETS).exists() and flat(self.paths):
             save_support_sets(self.paths, models / FIRST_SETS)  # type: ignore[arg-type]
         if self.directions is not None:
             save_paths(self.directions, models / DIRECTIONS)
         if self.start_from is not None and not run.resumed:
-            remark(f"Going on from the weights of {self.start_from} at iteration {self.begin}; the optimisers begin afresh.")
+            caller.remark(
+                f"Going on from the weights of {self.start_from} at iteration {self.begin}; the optimisers begin afresh."
+            )
         masked = self.mask is not None
         every = self.reports.pictures_every
         return records.Records(run.folder, self.generator, self.paths, masked=masked, pictures_every=every)
@@ -337,8 +334,3 @@ def first_label(generator: Generator) -> int | None:
 def digest_of(paths: PathSet) -> str:
     """Return sixteen hexadecimal digits that name the weights of a set."""
     return digest(*chain.from_iterable(sorted(paths.state_dict().items())))
-
-
-def main_files(folder: Path) -> list[Path]:
-    """Return what to open first."""
-    return [folder / name for name in (SHEET, PATHS, METRICS, records.BOARD) if (folder / name).exists()]

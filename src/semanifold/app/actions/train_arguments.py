@@ -7,8 +7,8 @@ from typing import cast
 
 from semanifold.app.actions.directions import closed_paths
 from semanifold.app.actions.weights import weight_paths_to_train
+from semanifold.app.answers import Caller
 from semanifold.app.commands.train import Kind, Training
-from semanifold.app.terminal import remark
 from semanifold.core.errors import SemanifoldError, near_names, shown
 from semanifold.generators.base import UNKNOWN, Generator, origin
 from semanifold.paths.base import PathSet
@@ -82,24 +82,26 @@ def place_of(asked: Kind, generator: Generator, preset: Preset) -> tuple[str, in
     return space, k
 
 
-def directions_of(asked: Kind, generator: Generator, preset: Preset) -> LinearPaths | None:
+def directions_of(asked: Kind, generator: Generator, preset: Preset, caller: Caller) -> LinearPaths | None:
     """Return the set of that closed form; this may take a minute."""
     form = form_of(asked, preset)
     if form is None:
         return None
-    return closed_paths(form, generator, *place_of(asked, generator, preset), asked.layers, preset.init_codes)
+    return closed_paths(form, generator, *place_of(asked, generator, preset), asked.layers, preset.init_codes, caller)
 
 
-def make_paths(asked: Kind, generator: Generator, preset: Preset, seed: int, along: LinearPaths | None) -> PathSet:
+def make_paths(
+    asked: Kind, generator: Generator, preset: Preset, seed: int, along: LinearPaths | None, caller: Caller
+) -> PathSet:
     """Return a new set; ``along`` is what :meth:`directions` gives."""
     kind, (space, k) = kind_of(asked, preset), place_of(asked, generator, preset)
     if kind in CLOSED and along is not None:
         return along
     if kind in WEIGHT_KINDS:
         layers = asked.layer or ((preset.layer,) if preset.layer else ())
-        basis = None if asked.basis is None else read_basis(asked, generator)
+        basis = None if asked.basis is None else read_basis(asked, generator, caller)
         far = preset.training.max_magnitude if preset.norms else None
-        return weight_paths_to_train(generator, kind, layers, k, seed, basis=basis, far=far)
+        return weight_paths_to_train(generator, kind, layers, k, seed, basis=basis, far=far, caller=caller)
     init = start_of(asked, preset)
     traced = {
         "step": preset.step if asked.step is None else asked.step,
@@ -124,7 +126,7 @@ def make_paths(asked: Kind, generator: Generator, preset: Preset, seed: int, alo
     )
 
 
-def read_basis(asked: Kind, generator: Generator) -> WeightPaths:
+def read_basis(asked: Kind, generator: Generator, caller: Caller) -> WeightPaths:
     """Return the directions whose combinations are learned."""
     assert asked.basis is not None
     if asked.layer:
@@ -137,7 +139,7 @@ def read_basis(asked: Kind, generator: Generator) -> WeightPaths:
         )
     basis.check_generator(generator)
     if basis.info.fingerprint not in (UNKNOWN, generator.fingerprint):
-        remark(
+        caller.remark(
             f"{shown(str(asked.basis), 200)} was found on {origin(basis.info.generator)}, a generator with the same layers; "
             f"it may mean less on {generator.name}."
         )

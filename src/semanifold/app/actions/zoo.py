@@ -5,39 +5,40 @@ from __future__ import annotations
 import itertools
 from dataclasses import asdict
 
+from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands.zoo import Zoo
-from semanifold.app.terminal import facts, hint, remark, say
 from semanifold.core.errors import SemanifoldError
 from semanifold.storage import zoo
 
 
-def zoo_entries(command: Zoo) -> int:
-    """Print the table, or download."""
+def zoo_entries(command: Zoo, caller: Caller) -> Answer:
+    """Return the table, or download."""
     words = command.words
     if command.action == "list":
-        say(details(zoo.entry(words[0])) if len(words) == 1 and words[0] in zoo.table() else rows(words))
-        return 0
+        return Answer(said=(details(zoo.entry(words[0])),)) if len(words) == 1 and words[0] in zoo.table() else rows(words)
+    parts: list[Answer] = []
     for row in [zoo.entry(name) for name in words]:
-        fetch(row)
-    return 0
+        parts.append(fetch(row, caller))
+        caller.hear(parts[-1])
+    return Answer(parts=tuple(parts))
 
 
-def fetch(row: zoo.Entry) -> None:
-    """Download an entry, and say where it is, whose it is, and whether its hash was known."""
+def fetch(row: zoo.Entry, caller: Caller) -> Answer:
+    """Download an entry, and return where it is; whose it is, and whether its hash was known, is remarked."""
     known = row.sha256 or (zoo.recorded(row.name) is not None)
-    remark(f"{row.name}: {row.about}; licence: {row.licence}")
+    caller.remark(f"{row.name}: {row.about}; licence: {row.licence}")
     path = zoo.fetch(row.name)
     record = zoo.recorded(row.name)
     if record and not known:
-        remark(f"Nobody published a SHA-256 of it; the one of this download, {record.sha256}, has to be the same from now on.")
-    say(str(path))
-    hint("inspect", path)
+        caller.remark(
+            f"Nobody published a SHA-256 of it; the one of this download, {record.sha256}, has to be the same from now on."
+        )
+    return Answer(said=(str(path),), next=typed("inspect", path))
 
 
-def rows(words: tuple[str, ...]) -> str:
+def rows(words: tuple[str, ...]) -> Answer:
     """Return the table of the rows that match."""
     entries = zoo.found(words)
-    facts(entries=[asdict(entry) for entry in entries])
     if not entries:
         raise SemanifoldError(f"Nothing in the zoo matches {' '.join(words)!r}; 'semanifold zoo list' shows everything.")
     width = max(len(row.name) for row in entries)
@@ -49,7 +50,7 @@ def rows(words: tuple[str, ...]) -> str:
             pinned, here = "published" if row.sha256 else "first seen", "yes" if zoo.here(row.name) else ""
             loads = "yes" if row.loads else "no" if row.kind == "generator" else ""
             lines.append(f"  {row.name:<{width}}  {row.kind:<{kinds}}  {loads:<5}  {pinned:<10}  {here}".rstrip())
-    return "\n".join(lines)
+    return Answer(said=("\n".join(lines),), facts={"entries": [asdict(entry) for entry in entries]})
 
 
 def details(row: zoo.Entry) -> str:

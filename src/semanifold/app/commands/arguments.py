@@ -33,6 +33,8 @@ NARROWEST, WIDEST = 40, 100
 """Columns of the help."""
 
 # Groups of the help, in their order. The first one holds the few arguments that a user needs.
+HIDDEN = Parameter(parse=False)
+"""Of a field that is no argument."""
 MAIN = Group("Options", sort_key=1)
 GENERATOR = Group("Which generator makes the pictures", sort_key=2)
 START = Group("Which picture to start from", sort_key=3)
@@ -348,11 +350,13 @@ def called_by(argument: Any) -> str:
 
 
 def to_arguments(command: Any) -> dict[str, Any]:
-    """Return the arguments of a command as JSON-ready values."""
-    return _plain(dataclasses.asdict(command))
+    """Return the arguments of a command as JSON-ready values; fields that do not count in comparisons are left out."""
+    return {field.name: _plain(getattr(command, field.name)) for field in dataclasses.fields(command) if field.compare}
 
 
 def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_arguments(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

@@ -7,13 +7,15 @@ Nothing here brings torch, so that help, refusals and "finished already" are qui
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from semanifold.app.commands.arguments import MAIN, option
+from semanifold.app.answers import NOBODY, Answer, Caller
+from semanifold.app.commands.arguments import HIDDEN, MAIN, option
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.world import bundled
 from semanifold.storage.digests import digest
@@ -42,8 +44,8 @@ class Command:
     """A request; its leaves are frozen dataclasses whose fields are the arguments.
 
     Attributes:
-        does: the function that answers it and returns the exit code, as ``module:function``; imported when it is needed, for
-            most bring torch.
+        does: the function that answers it, ``(request, caller) -> Answer``, as ``module:function``; imported when it is needed,
+            for most bring torch.
     """
 
     does: ClassVar[str]
@@ -58,20 +60,39 @@ class Command:
         """Return the class whose fields are in the ``run.json`` of this command."""
         return cls
 
-    def settled(self) -> bool:
-        """Whether everything is done already, as far as that is sure without torch; then it has been said.
+    def settled(self) -> Answer | None:
+        """Return the answer if everything is done already, as far as that is sure without torch.
 
         Raises:
             SemanifoldError: if the request can be refused without torch.
         """
-        return False
+        return None
 
-    def run(self) -> int:
-        """Do the work, if any is left, and return the exit code."""
-        if self.settled():
-            return 0
+    def perform(self, caller: Caller = NOBODY) -> Answer:
+        """Do the work, if any is left.
+
+        Args:
+            caller: where relative paths begin, who hears how far it is, and when to stop.
+
+        Raises:
+            SemanifoldError: if the request makes no sense, or the work cannot be done.
+            KeyboardInterrupt: after Ctrl-C; the same request goes on from there where it can.
+        """
+        request = self
+        if caller.folder is not None:
+            from semanifold.app.commands.located import located  # noqa: PLC0415  (the command line needs none of it)
+
+            folder = Path(os.path.abspath(caller.folder))
+            caller, request = replace(caller, folder=folder), located(self, folder)
+        if (settled := request.settled()) is not None:
+            return settled
         module, _, function = self.does.partition(":")
-        return getattr(importlib.import_module(module), function)(self)
+        try:
+            return getattr(importlib.import_module(module), function)(request, caller)
+        except KeyboardInterrupt:
+            if not caller.stop():
+                raise
+            return Answer(interrupted=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,14 +188,20 @@ class Output:
     Attributes:
         out: the run folder; out/ and a telling name if left out.
         overwrite: remove the results of another run in this folder first.
+        within: the folder that paths begin in, if it is not that of the process; no argument, and not recorded.
     """
 
     out: Annotated[Path | None, option("FOLDER", group=MAIN)] = None
     overwrite: bool = False
+    within: Annotated[Path, HIDDEN] = field(default=Path(), compare=False)
 
     def folder(self, *words: object) -> Path:
         """Return the run folder, by default named after these words."""
-        return self.out or Path("out") / slug("-".join(str(word) for word in words))
+        return self.out or self.within / "out" / slug(self.short("-".join(str(word) for word in words)))
+
+    def short(self, text: str) -> str:
+        """Return a text without the folder that paths begin in: names are those that a person there would type."""
+        return text if self.within == Path() else text.replace(f"{self.within}{os.sep}", "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,16 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from cyclopts import Parameter
-
+from semanifold.app.answers import Answer
 from semanifold.app.commands import early
-from semanifold.app.commands.arguments import GENERATOR, MAIN, PLACE, Group, flat, numbers_text, option, seed_numbers
+from semanifold.app.commands.arguments import GENERATOR, HIDDEN, MAIN, PLACE, Group, flat, numbers_text, option, seed_numbers
 from semanifold.app.commands.base import Command, Model, Output
 from semanifold.locality.settings import LocalitySettings
 from semanifold.manifolds.settings import ManifoldSettings
 
 WHAT = Group("What to measure", sort_key=3)
-HIDDEN = Parameter(parse=False)
 
 
 def faces_text(seeds: int | tuple[int, ...]) -> str:
@@ -68,7 +66,7 @@ class Bench(Command):
     model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
-    def settled(self) -> bool:
+    def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         early.check_masks(self.settings.masks, self.model.generator)
-        return False
+        return None

@@ -17,5 +17,5 @@ class Completion(Command):
         shell: bash, zsh or fish.
     """
 
-    does: ClassVar[str] = "semanifold.app.actions.completion:print_script"
+    does: ClassVar[str] = "semanifold.app.actions.completion:script"
     shell: Annotated[Literal["bash", "zsh", "fish"], option("bash|zsh|fish")] = field(kw_only=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+from semanifold.app.answers import Answer
 from semanifold.app.commands import early
 from semanifold.app.commands.arguments import GENERATOR, LAYERS, MAIN, PLACE, START, flat, option
 from semanifold.app.commands.base import Command, Model, Output, Start, code_words
@@ -77,7 +78,7 @@ class Directions(Command):
         """The files that decide the result."""
         return early.inputs(masks=[self.mask] if self.mask else [], codes=self.start.latents)
 
-    def settled(self) -> bool:
+    def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         early.check_masks([self.mask] if self.mask else [], self.model.generator)
         return early.finished(self, "directions", self.folder, self.inputs, ("paths.png",), self.then)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, get_type_hints
 
 from cyclopts import Parameter
 
+from semanifold.app.answers import Answer
 from semanifold.app.commands import early
 from semanifold.app.commands.arguments import (
     FILM,
@@ -25,7 +26,7 @@ from semanifold.app.commands.arguments import (
     seed_numbers_option,
     with_defaults,
 )
-from semanifold.app.commands.base import Command, Film, Model, Output, Start, onto_others, slug
+from semanifold.app.commands.base import Command, Film, Model, Output, Start, onto_others
 from semanifold.core.errors import SemanifoldError
 from semanifold.manifolds.settings import ManifoldSettings, paper_settings
 
@@ -105,7 +106,7 @@ class Discover(Command):
         """The files that decide the result."""
         return early.inputs(masks=[self.mask], codes=self.start.latents)
 
-    def settled(self) -> bool:
+    def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         early.check_masks([self.mask], self.model.generator)
         return early.finished(self, "discover", self.folder, self.inputs, FIRST, self.then)
@@ -201,7 +202,7 @@ class Discoveries(Command):
             return single
         return [replace(one, output=replace(self.output, out=self.output.out / inner(one))) for one in single]
 
-    def settled(self) -> bool:
+    def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         if not self.mask:
             raise SemanifoldError("--mask takes a value; see semanifold discover --help.")
@@ -212,14 +213,15 @@ class Discoveries(Command):
             raise SemanifoldError(f"{count} searches are more than one command makes ({MOST_SEARCHES}); give fewer seeds.")
         early.check_masks(self.mask, self.model.generator)
         searches = self.each
-        return len(searches) == 1 and searches[0].settled()
+        return searches[0].settled() if len(searches) == 1 else None
 
 
 def inner(one: Discover) -> str:
     """Return the name of a search's folder among others in one folder."""
-    return Discover(mask=one.mask, model=one.model, start=one.start, search=one.search).folder.name
+    output = Output(within=one.output.within)
+    return Discover(mask=one.mask, model=one.model, start=one.start, search=one.search, output=output).folder.name
 
 
 def sheet_folder(many: Discoveries) -> Path:
     """Return where the comparison of several searches goes."""
-    return many.output.out or Path("out") / slug("-".join([many.model.word, *many.mask, "sheet"]))
+    return many.output.folder(many.model.word, *many.mask, "sheet")

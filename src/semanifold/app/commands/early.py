@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from semanifold.app.answers import Answer, already, typed
 from semanifold.app.commands.arguments import to_arguments
 from semanifold.app.commands.base import FACES, Command, is_bundled
-from semanifold.app.terminal import hint, say, show
 from semanifold.core.errors import SemanifoldError, near_names, shown
 from semanifold.core.version import __version__
 from semanifold.core.world import bundled
@@ -78,7 +79,7 @@ def inputs(*, masks: Sequence[str] = (), codes: Path | None = None, edits: Seque
 
 
 def finished(
-    command: Command,
+    request: Command,
     name: str,
     folder: Path,
     given: Sequence[Path],
@@ -86,14 +87,14 @@ def finished(
     then: Sequence[object],
     watched: Sequence[Path] = (),
     growing: Sequence[str] = (),
-) -> bool:
-    """Say that a run is finished already, where that is sure without loading anything.
+) -> Answer | None:
+    """Return the answer of a run that is finished already, if that is sure without loading anything.
 
     It is sure if the folder holds a finished run of the same arguments and the same input files, on a generator that comes with
     this version, or on a file that has not been touched since.
 
     Args:
-        command: what is asked for.
+        request: what is asked for.
         name: of the command.
         folder: its run folder.
         given: its input files; see :func:`inputs`.
@@ -102,10 +103,10 @@ def finished(
         watched: files whose contents the command knows by other means; here it counts whether they have been touched.
         growing: arguments of which a larger value goes on with a finished run.
     """
-    arguments = to_arguments(command)
+    arguments = to_arguments(request)
     output = arguments.get("output") or {}
     if not is_file(folder / RECORD) or output.get("overwrite"):
-        return False
+        return None
     record = read_record(folder)
     model = arguments.get("model")
     recorded = record["arguments"].get("model")
@@ -114,19 +115,16 @@ def finished(
         model["generator"] = recorded.get("generator") if isinstance(recorded, Mapping) else None
     named = model.get("generator") if isinstance(model, dict) else FACES  # without a generator only the version counts
     if with_inputs or not isinstance(named, str) or names_code(named) or not same_generator(record, named, watched):
-        return False
+        return None
     earlier = earlier_run(folder, name, arguments, growing=growing)
     if earlier is None or earlier["status"] != "finished":
-        return False
+        return None
     if growing and any(differences(earlier, {**earlier, "arguments": arguments})):
-        return False
+        return None
     if inputs_of(arguments, list(given)).get("inputs") != earlier["facts"].get("inputs"):
-        return False
-    say(f"{folder} is finished already; --overwrite does it again.")
-    show(*[folder / file for file in main if (folder / file).exists()] or [folder])
-    if then:
-        hint(*then)
-    return True
+        return None
+    files = [folder / file for file in main if (folder / file).exists()] or [folder]
+    return replace(already(folder), files=tuple(files), next=typed(*then))
 
 
 def same_generator(record: Mapping[str, Any], named: str, watched: Sequence[Path] = ()) -> bool:

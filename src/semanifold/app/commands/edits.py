@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+from semanifold.app.answers import Answer
 from semanifold.app.commands import early, places
 from semanifold.app.commands.arguments import (
     FILM,
@@ -80,7 +81,7 @@ class Transfer(Command):
         words = ("render", self.edit, *path, *code_words(self.model.generator), "--seed", self.seeds[0]) if self.seeds else ()
         return () if self.latents is not None else words
 
-    def settled(self) -> bool:
+    def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         given = early.inputs(masks=[self.mask] if self.mask else [], codes=self.latents, edits=[self.edit])
         if found := places.described(self.edit, self.path):
@@ -88,7 +89,7 @@ class Transfer(Command):
             early.check_masks([self.mask] if self.mask else [], model.generator)
             folder = self.output.folder("transfer", model.word, places.word_of(self.edit, self.path, found.name), *self.others)
             return early.finished(self, "transfer", folder, given, FIRST, self.then)
-        return False
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +115,7 @@ class Combine(Command):
     film: Annotated[Film, flat(FILM)] = field(default_factory=Film)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
-    def settled(self) -> bool:
+    def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         if len(self.edits) < 2:
             raise SemanifoldError("There is nothing to combine; give at least two run folders.")
@@ -127,7 +128,7 @@ class Combine(Command):
             folder = self.output.folder("combine", model.word, *words)
             then = onto_others(folder, self.model.generator)
             return early.finished(self, "combine", folder, early.inputs(edits=self.edits), FIRST, then)
-        return False
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,9 +179,9 @@ class Render(Command):
         words = [] if path is None else [path]
         words += [] if path is None and self.picture.seed is None else [str(self.picture.seed or 0)]
         words += [Model(generator=self.model.generator).word] if self.model.force and self.model.generator else []
-        return self.output.out or places.result_folder(self.edit, "render", *words)
+        return self.output.out or self.output.within / places.result_folder(self.edit, "render", *words)
 
-    def settled(self) -> bool:
+    def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         if len(self.amplitudes) > MOST_AMPLITUDES or not all(0 < abs(x) <= 100 for x in self.amplitudes):
             raise SemanifoldError(
@@ -192,4 +193,4 @@ class Render(Command):
             early.check_masks([self.mask] if self.mask else [], model.generator)
             then = onto_others(self.folder, self.model.generator)
             return early.finished(self, "render", self.folder, given, FIRST, then)
-        return False
+        return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+from semanifold.app.answers import Answer
 from semanifold.app.commands import early
 from semanifold.app.commands.arguments import GENERATOR, LAYERS, MAIN, PLACE, flat, option, seed_numbers_option
 from semanifold.app.commands.base import Command, Model, Output
@@ -52,7 +53,7 @@ class Sample(Command):
         """The words of the command to type next."""
         return ("mask", "box:0.3,0.6,0.7,0.9", *self.model.words, "--seed", self.seeds[0]) if self.seeds else ()
 
-    def settled(self) -> bool:
+    def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         early.check_generator(self.model.generator)
         return early.finished(self, "sample", self.folder, (), ("contact.png",), self.then)
@@ -69,12 +70,12 @@ class Inspect(Command):
     does: ClassVar[str] = "semanifold.app.actions.files:inspect_files"
     files: Annotated[tuple[Path, ...], option("FILE ...")] = field(kw_only=False)
 
-    def settled(self) -> bool:
+    def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         for file in self.files:
             if not early.is_name(str(file)):
                 early.check_there(file)
-        return False
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +98,7 @@ class Convert(Command):
     layout: Annotated[Literal["semanifold", "rosinality", "nvidia"] | None, option(group=MAIN)] = None
     overwrite: bool = False
 
-    def settled(self) -> bool:
+    def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         early.check_generator(self.source)
-        return False
+        return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from semanifold.app.answers import Answer
 from semanifold.app.commands import early
 from semanifold.app.commands.arguments import GENERATOR, PLACE, START, flat, option
 from semanifold.app.commands.base import Command, Model, Output, Start, is_bundled
@@ -52,7 +53,7 @@ class ShowMask(Command):
         """The files that decide the result."""
         return early.inputs(masks=self.masks, codes=self.start.latents)
 
-    def settled(self) -> bool:
+    def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         early.check_masks(self.masks, self.model.generator)
         return early.finished(self, "mask", self.folder, self.inputs, ("masks.png",), self.then)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from semanifold.app.answers import Answer
 from semanifold.app.commands import early
 from semanifold.app.commands.arguments import (
     FILM,
@@ -152,7 +153,7 @@ class Traverse(Command):
             return False
         return isinstance(held, dict) and held.get("faces") is True
 
-    def settled(self) -> bool:
+    def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         place, named = split_path(self.path_set)
         if named is not None:
@@ -164,9 +165,10 @@ class Traverse(Command):
         if self.model.generator is not None:
             early.check_generator(self.model.generator)
         watched = self.watched
-        return watched is not None and early.finished(
-            self, "traverse", self.folder, (), FOLDERS, self.then(faces=self.shows_faces), watched
-        )
+        if watched is None:
+            return None
+        then = self.then(faces=self.shows_faces)
+        return early.finished(self, "traverse", self.folder, (), FOLDERS, then, watched)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +215,7 @@ class Measure(Command):
         """The words of the command to type next."""
         return ("rank", self.folder if self.output.out else self.traversal, "--name", "named.safetensors")
 
-    def settled(self) -> bool:
+    def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         record = read_record(self.traversal)
         watched = [self.traversal / RECORD]
@@ -221,4 +223,4 @@ class Measure(Command):
         if known and record["command"] == "traverse":
             given = early.inputs(masks=[self.mask] if self.mask else [])
             return early.finished(self, "measure", self.folder, given, (), self.then, watched)
-        return False
+        return None

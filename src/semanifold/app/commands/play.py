@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from semanifold.app.answers import Answer
 from semanifold.app.commands import early, places
 from semanifold.app.commands.arguments import FILM, GENERATOR, MAIN, PLACE, START, flat, option
 from semanifold.app.commands.base import Command, EditModel, Film, Output, Picture, onto_others
@@ -67,7 +68,7 @@ class Play(Command):
         """Return the run folder; its name has no seed if the picture is the ``own`` one that an edit was found on."""
         return self.output.folder("play", self.word, *[] if own else [self.picture.seed or 0])
 
-    def settled(self) -> bool:
+    def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         command, tracks = timeline_of(self)
         where = [places.place_of(track.edit, self.model.generator) for track in tracks]
@@ -77,4 +78,4 @@ class Play(Command):
             folder = command.folder(own=command.picture.seed is None and any(place.own for place in found))
             files = [*early.inputs(edits=where), *(Path(track) for track in self.tracks if is_file(track))]
             return early.finished(command, "play", folder, files, FIRST, onto_others(folder, self.model.generator))
-        return False
+        return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from semanifold.app.answers import Answer
 from semanifold.app.commands.arguments import PLACE, flat, option
 from semanifold.app.commands.base import Command, Output
 from semanifold.app.commands.paths import MEASURE
@@ -59,8 +60,8 @@ class Rank(Command):
                 f"inside is a root mean square change of pictures in -1..1, above 0 and at most 2, but it is {self.level:g}."
             )
 
-    def settled(self) -> bool:
+    def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         folder = self.measured / MEASURE
         read_record(folder if is_folder(folder) else self.measured)  # refuses what is none
-        return False
+        return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from semanifold.app.answers import Answer
 from semanifold.app.commands.arguments import option
 from semanifold.app.commands.base import Command
 from semanifold.storage.runs import read_record
@@ -30,7 +31,7 @@ class Rerun(Command):
     out: Annotated[Path | None, option("FOLDER")] = None
     overwrite: bool = False
 
-    def settled(self) -> bool:
+    def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         read_record(self.run_folder)  # refuses what is none
-        return False
+        return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from semanifold.app.commands.located import edit_in
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.storage.files import read_bytes
 from semanifold.storage.records import checked
@@ -92,7 +93,9 @@ def timeline_of(command: Play) -> tuple[Play, list[Track]]:
             command = replace(command, picture=replace(command.picture, seed=found.seed))
         if found.seconds is not None:
             command = replace(command, film=replace(command.film, seconds=max(found.seconds, command.film.seconds)))
-        return replace(command, ease=found.ease or command.ease), list(found.track)
+        within = command.output.within
+        tracks = found.track if within == Path() else [replace(track, edit=edit_in(track.edit, within)) for track in found.track]
+        return replace(command, ease=found.ease or command.ease), list(tracks)
     return command, [track_of(text) for text in command.tracks]
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from semanifold.app.answers import Answer
 from semanifold.app.commands import early
 from semanifold.app.commands.arguments import GENERATOR, KIND, LAYERS, MAIN, PLACE, TRAINING, flat, option
 from semanifold.app.commands.base import Command, Model, Output, code_words
-from semanifold.app.terminal import facts, say
 from semanifold.paths.kinds import WEIGHT_KINDS, check_kind
 from semanifold.training.presets import PRESETS, find_preset
 from semanifold.training.settings import ReconstructorSettings, ReportSettings, TrainingSettings, options_in
@@ -132,11 +132,10 @@ class Train(Command):
         """The files that decide the result."""
         return early.inputs(masks=[self.mask] if self.mask else [], edits=[self.kind.basis] if self.kind.basis else [])
 
-    def settled(self) -> bool:
+    def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         if self.presets:
-            list_presets()
-            return True
+            return list_presets()
         early.check_masks([self.mask] if self.mask else [], self.model.generator)
         if self.preset is not None:
             find_preset(self.preset)  # refuses what is none
@@ -148,12 +147,13 @@ class Train(Command):
         return early.finished(self, "train", self.folder, self.inputs, main, self.then, growing=GROWING)
 
 
-def list_presets() -> None:
-    """Print the presets with what they set."""
+def list_presets() -> Answer:
+    """Return the presets with what they set."""
     where = ("dipoles", "init", "space")
     how = ("batch", "iterations", "min_magnitude", "max_magnitude", "reconstructor")
-    facts(presets={name: preset.values() for name, preset in PRESETS.items()})
+    lines: list[str] = []
     for name, preset in PRESETS.items():
         names = ("paths", "k", *(("layer",) if preset.paths in WEIGHT_KINDS else where), *how)
-        say(f"{name:<16} {preset.about}")
-        say(" " * 17 + ", ".join(f"{key.replace('_', ' ')} {preset.values()[key]}" for key in names))
+        values = ", ".join(f"{key.replace('_', ' ')} {preset.values()[key]}" for key in names)
+        lines += [f"{name:<16} {preset.about}", " " * 17 + values]
+    return Answer(said=tuple(lines), facts={"presets": {name: preset.values() for name, preset in PRESETS.items()}})

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+from semanifold.app.answers import Answer
 from semanifold.app.commands import early
 from semanifold.app.commands.arguments import GENERATOR, MAIN, PLACE, START, flat, option
 from semanifold.app.commands.base import Command, EditModel, Model, Output, Start, code_words
@@ -86,11 +87,12 @@ class Weights(Command):
         """The files that decide the result."""
         return early.inputs(masks=[self.mask] if self.mask else [], codes=self.start.latents)
 
-    def settled(self) -> bool:
+    def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         early.check_masks([self.mask] if self.mask else [], self.model.generator)
-        results = ("paths.png",)
-        return self.method != "layers" and early.finished(self, "weights", self.folder, self.inputs, results, self.then)
+        if self.method == "layers":
+            return None
+        return early.finished(self, "weights", self.folder, self.inputs, ("paths.png",), self.then)
 
 
 @dataclass(frozen=True, kw_only=True)

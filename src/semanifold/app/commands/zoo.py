@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
+from semanifold.app.answers import Answer
 from semanifold.app.commands.arguments import option
 from semanifold.app.commands.base import Command
 from semanifold.core.errors import SemanifoldError
@@ -24,8 +25,8 @@ class Zoo(Command):
     action: Annotated[Literal["list", "fetch"], option("list|fetch")] = field(kw_only=False)
     words: Annotated[tuple[str, ...], option("WORD|NAME ...")] = field(kw_only=False, default=())
 
-    def settled(self) -> bool:
+    def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         if self.action == "fetch" and not self.words:
             raise SemanifoldError("There is no name to fetch; 'semanifold zoo list' shows them.")
-        return False
+        return None

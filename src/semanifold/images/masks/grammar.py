@@ -110,6 +110,23 @@ def files_in(text: str) -> list[Path]:
     return [path_of(name) for name in names if existing(name)]
 
 
+def in_folder(text: str, folder: Path) -> str:
+    """Return the text of a mask with absolute paths in place of those of files in a folder."""
+    if is_file(folder / path_of(text)):
+        return str(folder / path_of(text))
+
+    def placed(found: re.Match[str]) -> str:
+        token = found[0].strip()
+        channel = next((f"{word}:" for word in CHANNELS if token.startswith(f"{word}:")), "")
+        name = path_of(_unquoted(token.removeprefix(channel)))
+        if found["sign"] is not None or name.is_absolute() or not is_file(folder / name):
+            return found[0]
+        quoted = str(folder / name).replace("'", "''")
+        return f"{channel}'{quoted}'"
+
+    return TOKEN.sub(placed, text)
+
+
 def existing(name: str) -> bool:
     """Whether there is a file of this name; ``~/`` at its beginning is the home folder."""
     return is_file(path_of(name))
