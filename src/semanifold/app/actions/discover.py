@@ -83,7 +83,7 @@ def discover_all(many: Discoveries, caller: Caller) -> Answer:
 def called(one: Discover) -> str:
     """Return what tells a search from others."""
     direction = f", direction {one.search.direction}" if one.search.direction else ""
-    return f"{one.mask}, {'seed' if one.start.latents is None else 'code'} {one.start.word}{direction}"
+    return f"{one.output.short(one.mask)}, {'seed' if one.start.latents is None else 'code'} {one.start.word}{direction}"
 
 
 def comparison(searches: Sequence[Discover]) -> media.Image.Image:
