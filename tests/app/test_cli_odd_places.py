@@ -64,7 +64,7 @@ def test_no_memory_is_said_in_a_sentence(capsys: pytest.CaptureFixture[str], mon
         raise error
 
     for error in (MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")):
-        monkeypatch.setattr(cli, "parse", lambda words, error=error: type("C", (), {"run": lambda self: raising(error)})())
+        monkeypatch.setattr(cli, "parse", lambda words, error=error: type("C", (), {"perform": lambda *_: raising(error)})())
         assert cli.main(["sample"]) == 2
         assert "not enough memory" in capsys.readouterr().err
     monkeypatch.setattr(cli, "parse", lambda words: raising(RuntimeError("a fault of ours")))
