@@ -21,7 +21,7 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.images.masks import parse_mask
 from semanifold.images.masks.grammar import in_folder
 from semanifold.storage.pictures import write_picture
-from semanifold.storage.runs import read_record
+from semanifold.storage.runs import Run, read_record, run_in
 
 TOY = """
 import torch
@@ -157,6 +157,25 @@ def test_a_caller_stops_an_action_and_the_same_request_goes_on(elsewhere: Path) 
     assert (done.folder, done.interrupted, done.fresh) == (stopped.folder, False, True)
     assert done.next[0] == "transfer"
     assert not asked.perform(Caller(folder=elsewhere)).fresh
+
+
+def test_a_run_folder_is_worked_in_once(tmp_path: Path) -> None:
+    def fails(run: Run) -> str:
+        (run.path("half.txt")).write_text("half")
+        raise KeyboardInterrupt
+
+    def writes(run: Run) -> str:
+        assert run.resumed
+        (run.path("half.txt")).write_text("whole")
+        return "done"
+
+    with pytest.raises(KeyboardInterrupt):
+        run_in(tmp_path, "x", {}, {}, fails)
+    assert read_record(tmp_path)["status"] == "interrupted"
+    assert run_in(tmp_path, "x", {}, {}, writes)[1] == "done"
+    assert read_record(tmp_path)["status"] == "finished"
+    run, found = run_in(tmp_path, "x", {}, {}, lambda _: pytest.fail("worked once more"))
+    assert (run.finished, found) == (True, None)
 
 
 @pytest.mark.parametrize("name", ["sample", "train"])

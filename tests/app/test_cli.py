@@ -703,8 +703,8 @@ ROOMS = [
 """DESIGN, section 2: a module imports its own floor and the floors below."""
 APART = [{"manifolds", "paths", "inversion"}, {"worlds", "edits"}]
 """Rooms of one floor that do not know each other."""
-DOORS = [{"answers", "process", "terminal", "showing", "inspecting"}, {"commands"}, {"actions"}, {"cli"}]
-"""The floors inside of app: requests (commands) name their actions, and import none."""
+DOORS = [{"answers", "showing", "inspecting"}, {"commands"}, {"actions"}, {"process", "terminal"}, {"cli"}]
+"""The floors inside of app: requests (commands) name their actions, and import none; no action speaks or changes the process."""
 
 
 def imports(path: Path) -> set[str]:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.version import __version__
 from semanifold.storage.digests import file_digest
 from semanifold.storage.files import is_file, read_bytes
 from semanifold.storage.records import MOST_BYTES, checked, parse_json
@@ -218,3 +223,14 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tu
 
 def _less(before: Any, after: Any) -> bool:
     return isinstance(before, int | float) and isinstance(after, int | float) and before < after
+
+
+def environment() -> dict[str, str]:
+    """Return the versions and the platform that a result may depend on."""
+    versions = {"semanifold": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    for name in ("torch", "numpy", "safetensors", "lpips", "umap-learn"):
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    if loaded := sys.modules.get("torch"):
+        versions["torch"] = str(loaded.__version__)  # which also says for which device it was built
+    return versions

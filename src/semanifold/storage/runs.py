@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
 import re
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 
 from semanifold.core.errors import SemanifoldError, shown
-from semanifold.core.version import __version__
 from semanifold.storage.files import PART, is_file
 from semanifold.storage.locks import LOCK, FolderLock, lock_folder
 from semanifold.storage.records import write_json
@@ -27,6 +23,7 @@ from semanifold.storage.run_records import (
     FORMAT,
     RECORD,
     differences,
+    environment,
     generator_of,
     grown,
     inputs_of,
@@ -399,14 +396,3 @@ def _remove_results(folder: Path) -> None:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def environment() -> dict[str, str]:
-    """Return the versions and the platform that a result may depend on."""
-    versions = {"semanifold": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    for name in ("torch", "numpy", "safetensors", "lpips", "umap-learn"):
-        with suppress(PackageNotFoundError):
-            versions[name] = version(name)
-    if loaded := sys.modules.get("torch"):
-        versions["torch"] = str(loaded.__version__)  # which also says for which device it was built
-    return versions

@@ -175,7 +175,7 @@ def worked(
         name: of the command.
         folder: the run folder.
         facts: what decides the result besides arguments and input files.
-        work: writes the results, and returns what there is to say of them.
+        work: writes the results, and returns what there is to say of them; an ``interrupted`` run goes on another time.
         given: input files; None looks for them in the arguments.
         growing: arguments that may grow.
         watched: other files that decide the result, and whose contents are among the facts; None if they are not known.
@@ -183,13 +183,20 @@ def worked(
     Returns:
         What the work returned, with the folder; or that the run was finished before.
     """
+
+    def done(run: Run) -> Answer:
+        answer = work(run)
+        if answer.interrupted:
+            run.note(status="interrupted")
+        return answer
+
     model = getattr(command, "model", None) or Model()  # without a generator only the version counts
     run, answer = run_in(
         folder,
         name,
         to_arguments(command),
         facts,
-        work,
+        done,
         overwrite=command.output.overwrite,
         growing=growing,
         inputs=given,

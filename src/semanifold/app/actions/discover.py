@@ -207,7 +207,6 @@ def write(work: Work, found: list[Solution[Lattice]]) -> Answer:
     run.remove(PREVIEW)
     answer = told(work, subject, t, scores, main)
     if main.result is Result.INTERRUPTED:
-        run.note(status="interrupted")
         work.caller.remark(
             f"semanifold: interrupted; the best so far is kept in {run.folder}, and the same command goes on from there."
         )

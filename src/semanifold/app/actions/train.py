@@ -228,7 +228,7 @@ class Work:
         keeper.keep(done.history)
         self.write_weights(run)
         if done.interrupted:
-            run.note(status="interrupted", iteration=done.iteration)
+            run.note(iteration=done.iteration)
             caller.remark(f"semanifold: interrupted after {done.iteration} iterations; the same command goes on from {folder}.")
             return Answer(interrupted=True)
         with caller.watching("testing on unseen draws") as test:
