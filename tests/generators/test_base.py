@@ -8,6 +8,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.spaces import Space, named
 from semanifold.generators.base import UNKNOWN, Generator, as_latents, origin
 
 
@@ -19,7 +20,7 @@ class Small(Generator):
 
     def __init__(self, *spaces: str, classes: int = 0) -> None:
         super().__init__()
-        self.spaces = dict.fromkeys(spaces or ("z",), (4,))
+        self.spaces = named(*(Space(name, (2, 4) if name.endswith("+") else (4,)) for name in spaces or ("z",)))
         self.classes = classes
         self.register_buffer("one", torch.ones(1))
         self.freeze()
@@ -49,7 +50,7 @@ def test_codes_are_normal_unless_a_leaf_draws_others() -> None:
     ("spaces", "first", "path", "search"),
     [
         (("z",), "z", "z", "z"),
-        (("z", "w"), "z", "w", "z"),
+        (("z", "w"), "z", "z", "z"),
         (("z", "w", "w+"), "z", "w", "w+"),
         (("factors", "z"), "factors", "factors", "factors"),
     ],

@@ -3,7 +3,6 @@
 import pytest
 import scipy.linalg
 import torch
-from semanifold.manifolds.coordinates import Coordinates
 from support.small_world import SmallWorld
 
 from semanifold.core.eigenpairs import generalised_eigenvectors
@@ -11,6 +10,7 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.core.spaces import Space, named
 from semanifold.generators.base import Generator
+from semanifold.generators.coordinates import Coordinates
 from semanifold.generators.wrapped import wrap
 from semanifold.images.masks import box
 from semanifold.manifolds import local_directions

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from semanifold.manifolds.coordinates import PLAIN, Coordinates
 from torch import Tensor
 
 from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
+from semanifold.generators.coordinates import PLAIN, Coordinates
 from semanifold.generators.wrapped import wrap
 from semanifold.images.distances import l2
 from semanifold.images.masks import box

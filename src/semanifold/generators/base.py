@@ -17,7 +17,7 @@ from semanifold.core.errors import SemanifoldError, near_names, of_type, shown
 from semanifold.core.latents import LABELS, Latents
 from semanifold.core.notebook import as_html
 from semanifold.core.shapes import Pictures
-from semanifold.core.spaces import Space
+from semanifold.core.spaces import Space, single
 from semanifold.core.world import World, world_of
 from semanifold.generators import seeds as seeds_
 from semanifold.generators.seeds import Seeds
@@ -211,8 +211,10 @@ class Generator(nn.Module, ABC):
 
     @property
     def path_space(self) -> str:
-        """The space that sets of paths live in unless a person says otherwise: one code for all layers, if it has one."""
-        return self.first_space
+        """The space that sets of paths live in unless a person says otherwise: one code for all layers, if there is one."""
+        return next(
+            (single(name) for name in self.spaces if single(name) != name and single(name) in self.spaces), self.first_space
+        )
 
     @property
     def search_space(self) -> str:

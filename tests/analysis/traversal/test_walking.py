@@ -89,7 +89,7 @@ def test_saved_codes_make_the_saved_pictures_exactly(tmp_path, batch):
     code = generator.sample([5])
     for k, edit in enumerate(edits):
         write_path(tmp_path / f"path_{k:03d}", walk(edit, generator, code, t, batch=batch))
-    write_codes(tmp_path, edits, code, t, batch=batch)
+    write_codes(tmp_path, generator, edits, code, t, batch=batch)
     codes = load_file(tmp_path / CODES)["codes"]
     assert codes.shape == (2, 7, D)
     assert torch.equal(torch.load(tmp_path / PUBLISHED_CODES, weights_only=True), codes)
@@ -106,7 +106,7 @@ def test_codes_do_not_depend_on_the_batch(tmp_path):
     code = generator.sample([5])
     for batch in (1, 5):
         (tmp_path / str(batch)).mkdir()
-        write_codes(tmp_path / str(batch), [flow()], code, t, batch=batch)
+        write_codes(tmp_path / str(batch), generator, [flow()], code, t, batch=batch)
     one, other = (load_file(tmp_path / str(batch) / CODES)["codes"] for batch in (1, 5))
     assert torch.equal(one, other)
 

@@ -233,11 +233,6 @@ class StyleGAN2(Generator):
             latents = latents.with_values(torch.cat(list(self._styles(latents).values()), dim=-1), "s")
         return super().convert(latents, space)
 
-    @property
-    def path_space(self) -> str:
-        """See :attr:`Generator.path_space`."""
-        return "w"
-
     def channel_index(self, name: str) -> int:
         """Return the place in a code of s of a channel such as ``"6_364"``: layer 6, channel 364, both counted from 0.
 
