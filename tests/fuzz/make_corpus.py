@@ -32,8 +32,11 @@ from semanifold.paths.base import PathSetInfo  # noqa: E402
 from semanifold.paths.files import save_paths  # noqa: E402
 from semanifold.paths.linear import LinearPaths  # noqa: E402
 from semanifold.paths.warped import WarpedPaths  # noqa: E402
-from semanifold.training.checkpoints import NEWEST, save_checkpoint  # noqa: E402
-from semanifold.training.checkpoints import Standing as Training  # noqa: E402
+from semanifold.training.checkpoints import (  # noqa: E402
+    NEWEST,
+    SavedTraining,
+    save_checkpoint,
+)
 
 CORPUS = TESTS / "data" / "corpus"
 RUN = {
@@ -156,7 +159,7 @@ def checkpoints() -> None:
     descent = Descent(x, Evaluation(1.0, x, {"inside": 1.0, "outside": 0.1}), (x,), (x,))
     standing = Standing(0, 1, 2, 3, 0.1, 4.0, 1.0, descent, (1.0,), x, 1.0, None, 0)
     save_standing(standing, str(CORPUS / "checkpoints" / "search.safetensors"), "key")
-    save_checkpoint(CORPUS / "checkpoints", Training(5, {"sums": torch.zeros(3), "history": torch.zeros(2, 6)}), "key")
+    save_checkpoint(CORPUS / "checkpoints", SavedTraining(5, {"sums": torch.zeros(3), "history": torch.zeros(2, 6)}), "key")
     (CORPUS / "checkpoints" / NEWEST).rename(CORPUS / "checkpoints" / "training.safetensors")
 
 

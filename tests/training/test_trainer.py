@@ -21,10 +21,10 @@ from semanifold.images.masks import box
 from semanifold.paths.base import PathSet, PathSetInfo
 from semanifold.paths.linear import LinearPaths
 from semanifold.storage.tensors import read_tensors, write_tensors
-from semanifold.training.checkpoints import NEWEST, PREVIOUS, Standing, load_checkpoint, save_checkpoint
+from semanifold.training.checkpoints import NEWEST, PREVIOUS, SavedTraining, load_checkpoint, save_checkpoint
 from semanifold.training.reconstructor import Reconstructor, make_reconstructor
 from semanifold.training.settings import TrainingSettings
-from semanifold.training.state import Report
+from semanifold.training.state import TrainingReport
 from semanifold.training.step import STATS
 from semanifold.training.trainer import Trained, held_out_scores, train_paths, train_steps
 
@@ -60,7 +60,7 @@ def test_paths_can_be_told_apart_after_training_and_not_before() -> None:
     far = {"min_magnitude": 1.0, "max_magnitude": 2.0}
     settings = quick(iterations=150, batch=32, paths_lr=1e-2, reconstructor_lr=1e-2, log_every=50, decay=0.3, **far)
     before = held_out_scores(generator, paths, network, settings, draws=256)
-    reports: list[Report] = []
+    reports: list[TrainingReport] = []
     done = train_paths(generator, paths, network, settings, watch=reports.append)
     after = held_out_scores(generator, paths, network, settings, draws=256)
     assert before.chance == 0.25
@@ -134,7 +134,7 @@ class CutError(Exception):
 def cut(at: int):
     """Break a training off in the middle of things, as a crash does."""
 
-    def watch(report: Report) -> None:
+    def watch(report: TrainingReport) -> None:
         if report.iteration == at:
             raise CutError
 
@@ -160,7 +160,7 @@ def test_a_finished_training_can_be_made_longer(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_after_the_iteration_with_a_checkpoint(whole, tmp_path: Path) -> None:
-    def watch(report: Report) -> None:
+    def watch(report: TrainingReport) -> None:
         if report.iteration == 8:
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -312,7 +312,7 @@ def test_two_damaged_checkpoints_are_an_error(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_header_of_a_checkpoint_gives_one_sentence(tmp_path: Path, changes: dict, words: str) -> None:
-    save_checkpoint(tmp_path, Standing(12, {"a": torch.zeros(3)}), "key")
+    save_checkpoint(tmp_path, SavedTraining(12, {"a": torch.zeros(3)}), "key")
     found = load_checkpoint(tmp_path, "key")
     assert found is not None
     assert found.iteration == 12
@@ -345,7 +345,7 @@ def test_a_forged_checkpoint_of_the_right_key_gives_one_sentence(tmp_path: Path,
     run(tmp_path)
     file = read_tensors(tmp_path / NEWEST)
     forge(file.tensors)
-    save_checkpoint(tmp_path, Standing(5, file.tensors), file.header["key"])
+    save_checkpoint(tmp_path, SavedTraining(5, file.tensors), file.header["key"])
     with pytest.raises(SemanifoldError, match=r"does not fit this training|damaged in its draws") as caught:
         run(tmp_path)
     assert len(str(caught.value)) < 400

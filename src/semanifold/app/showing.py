@@ -21,7 +21,7 @@ from semanifold.core.latents import Latents
 from semanifold.core.progress import Watch, watching
 from semanifold.core.solutions import Solution
 from semanifold.edits import Edit, save_edit
-from semanifold.edits.films import CHUNK, Subject, times_of_film
+from semanifold.edits.films import CHUNK, EditedPicture, times_of_film
 from semanifold.edits.tracing import on_code
 from semanifold.generators.base import Generator, as_latents
 from semanifold.generators.seeds import seed_numbers
@@ -134,7 +134,7 @@ def film(
     return Film([frames[i] for i in media.order(len(frames), ping_pong=not loops)], fps)
 
 
-def subject_of(edit: Edit | Solution[Any], generator: Generator | None, code: Latents | int | None) -> Subject:
+def subject_of(edit: Edit | Solution[Any], generator: Generator | None, code: Latents | int | None) -> EditedPicture:
     """Return an edit on a picture; arguments as of :func:`film`."""
     if isinstance(edit, Solution):
         if edit.subject is not None and generator is None and code is None:
@@ -153,7 +153,7 @@ def subject_of(edit: Edit | Solution[Any], generator: Generator | None, code: La
         mask = as_mask(edit.info.mask, generator, seed) if edit.info.mask else None
     except SemanifoldError:  # a region or a file that is not here
         mask = None
-    return Subject(generator, seed, edit, mask)
+    return EditedPicture(generator, seed, edit, mask)
 
 
 def show(

@@ -10,7 +10,7 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.core.notebook import as_html
 
 if TYPE_CHECKING:
-    from semanifold.edits.films import Subject
+    from semanifold.edits.films import EditedPicture
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class Solution(Generic[T]):
     value: T
     result: Result
     stats: dict[str, Any] = field(default_factory=dict)
-    subject: Subject | None = field(default=None, compare=False)
+    subject: EditedPicture | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         numbers = ", ".join(f"{key} {value:.4g}" for key, value in self.stats.items() if isinstance(value, int | float))

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import Frames8
 from semanifold.edits.base import Edit
 from semanifold.generators.base import Generator
 from semanifold.images import media
@@ -24,7 +25,7 @@ Play = Literal["auto", "once", "ping-pong"]
 
 
 @dataclass(frozen=True)
-class Subject:
+class EditedPicture:
     """An edit on one picture.
 
     Attributes:
@@ -45,7 +46,7 @@ class Subject:
             for part in t.split(CHUNK):
                 yield self.edit.images(self.generator, self.seed, part)
 
-    def frames(self, t: Tensor) -> media.Frame:
+    def frames(self, t: Tensor) -> Frames8:
         """Return the frames at ``t``, all at once."""
         return np.concatenate([media.to_uint8(part) for part in self.pictures(t)])
 
@@ -55,7 +56,7 @@ class Subject:
         with torch.no_grad():
             return self.generator.images(self.seed)
 
-    def mask_picture(self) -> media.Picture | None:
+    def mask_picture(self) -> media.GreyPicture | None:
         """Return the mask at the picture's size."""
         return None if self.mask is None else self.mask.at(*self.generator.picture_shape[1:])[0, 0].numpy()
 

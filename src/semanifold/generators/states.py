@@ -11,7 +11,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
-from semanifold.storage.inert import Record
+from semanifold.storage.inert import InertObject
 
 Made = TypeVar("Made", bound=Generator)
 
@@ -50,7 +50,7 @@ class Source:
                 f"The {self.layout} {self.kind} lacks the tensor {key}; the file is not complete or of another network."
             )
         found = self.tensors[key]
-        if isinstance(found, Record):
+        if isinstance(found, InertObject):
             kind = shown(f"{found.kind.module}.{found.kind.name}")
             raise SemanifoldError(
                 f"{key} is kept as a {kind}, which semanifold does not know; save the generator's state_dict() as plain tensors."
@@ -74,7 +74,7 @@ class Source:
     def axes(self, key: str) -> int:
         """How many dimensions a tensor has; 0 if there is none."""
         found = self.tensors.get(key)
-        return 0 if found is None or isinstance(found, Record) else len(found.shape)
+        return 0 if found is None or isinstance(found, InertObject) else len(found.shape)
 
     def count(self, pattern: str) -> int:
         """How many consecutive numbers from 0 fit ``pattern.format(number)``."""
@@ -89,7 +89,7 @@ class Source:
 
     def finish(self, say: Say) -> None:
         """Refuse trained tensors that have been left over, and say which others there are."""
-        left = sorted(key for key in self.unused if not isinstance(self.tensors[key], Record))
+        left = sorted(key for key in self.unused if not isinstance(self.tensors[key], InertObject))
         trained = [key for key in left if TRAINED.search(key.rpartition(".")[2])]
         if trained:
             raise SemanifoldError(

@@ -24,7 +24,7 @@ from semanifold.storage.pictures import open_picture, write_picture
 
 Frame = NDArray[np.uint8]
 """One picture, ``[h, w, 3]``, 8-bit sRGB."""
-Picture = NDArray[np.float32]
+GreyPicture = NDArray[np.float32]
 """A mask or a map, ``[h, w]``."""
 
 
@@ -37,7 +37,7 @@ class Frames(Protocol):
 
 ACCENT = (255, 122, 26)
 INK = (60, 60, 66)
-PAPER = (255, 255, 255)
+WHITE = (255, 255, 255)
 GAP = 4
 VIEWABLE = 512
 CAPTION = 22
@@ -209,7 +209,7 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def show_mask(seed: Frame, mask: Picture, size: int) -> Image.Image:
+def show_mask(seed: Frame, mask: GreyPicture, size: int) -> Image.Image:
     """Return the seed with everything outside of the mask dimmed and the mask outlined.
 
     Args:
@@ -219,7 +219,7 @@ def show_mask(seed: Frame, mask: Picture, size: int) -> Image.Image:
     """
     image = enlarge(seed, size)
     soft = Image.fromarray((np.clip(mask, 0, 1) * 255).astype(np.uint8)).resize(image.size, Image.Resampling.BICUBIC)
-    dimmed = Image.blend(image.convert("L").convert("RGB"), Image.new("RGB", image.size, PAPER), 0.55)
+    dimmed = Image.blend(image.convert("L").convert("RGB"), Image.new("RGB", image.size, WHITE), 0.55)
     shown = Image.composite(image, dimmed, soft)
     # distance to the contour, to first order: |m - 1/2| / |grad m|; the blur gives hard masks a gradient as wide as the line
     width = max(2.0, size / 110)
@@ -232,7 +232,7 @@ def show_mask(seed: Frame, mask: Picture, size: int) -> Image.Image:
 
 def _row(tiles: Sequence[Image.Image]) -> Image.Image:
     width = sum(tile.width for tile in tiles) + GAP * (len(tiles) - 1)
-    row = Image.new("RGB", (width, tiles[0].height), PAPER)
+    row = Image.new("RGB", (width, tiles[0].height), WHITE)
     left = 0
     for tile in tiles:
         row.paste(tile, (left, 0))
@@ -247,7 +247,7 @@ def evenly(n: int, count: int) -> list[int]:
 
 def captioned(row: Image.Image, captions: Sequence[str]) -> Image.Image:
     """Return a row of pictures of equal width with a short text below each."""
-    sheet = Image.new("RGB", (row.width, row.height + CAPTION), PAPER)
+    sheet = Image.new("RGB", (row.width, row.height + CAPTION), WHITE)
     sheet.paste(row, (0, 0))
     draw, step = ImageDraw.Draw(sheet), (row.width + GAP) / len(captions)
     for i, caption in enumerate(captions):
@@ -257,13 +257,13 @@ def captioned(row: Image.Image, captions: Sequence[str]) -> Image.Image:
 
 def titled(picture: Image.Image, title: str) -> Image.Image:
     """Return a picture with a line of text above it."""
-    sheet = Image.new("RGB", (picture.width, picture.height + CAPTION), PAPER)
+    sheet = Image.new("RGB", (picture.width, picture.height + CAPTION), WHITE)
     sheet.paste(picture, (0, CAPTION))
     ImageDraw.Draw(sheet).text((picture.width / 2, 2), title, fill=INK, font=font(14), anchor="ma")
     return sheet
 
 
-def filmstrip(frames: Frames, seed: Frame, mask: Picture | None = None, *, count: int = 8, size: int = 160) -> Image.Image:
+def filmstrip(frames: Frames, seed: Frame, mask: GreyPicture | None = None, *, count: int = 8, size: int = 160) -> Image.Image:
     """Return a row of pictures: the seed with its mask, then evenly chosen frames (Yang et al. 2020, arXiv:2105.07273, Fig. 1).
 
     Args:
@@ -282,7 +282,7 @@ def stack_rows(rows: Sequence[Image.Image], labels: Sequence[str]) -> Image.Imag
     letters = font(15)
     margin = math.ceil(max(letters.getlength(label) for label in labels)) + 16 if any(labels) else 0
     width, height = max(row.width for row in rows) + margin, sum(row.height for row in rows) + GAP * (len(rows) - 1)
-    sheet = Image.new("RGB", (width, height), PAPER)
+    sheet = Image.new("RGB", (width, height), WHITE)
     draw = ImageDraw.Draw(sheet)
     top = 0
     for row, label in zip(rows, labels, strict=True):
@@ -292,7 +292,7 @@ def stack_rows(rows: Sequence[Image.Image], labels: Sequence[str]) -> Image.Imag
     return sheet
 
 
-def offsets_sheet(films: Sequence[tuple[float, Frames]], seed: Frame, mask: Picture | None, *, count: int = 8) -> Image.Image:
+def offsets_sheet(films: Sequence[tuple[float, Frames]], seed: Frame, mask: GreyPicture | None, *, count: int = 8) -> Image.Image:
     """Return one filmstrip per offset c, the largest change at the bottom (Yang et al. 2020, arXiv:2105.07273, Fig. 2).
 
     Args:
@@ -320,7 +320,7 @@ def contact_sheet(frames: Frames, labels: Sequence[str] = (), *, columns: int | 
     tiles = [enlarge(frames[i], size) for i in range(len(frames))]
     below = 20 if labels else GAP
     cell = (tiles[0].width + GAP, tiles[0].height + below)
-    sheet = Image.new("RGB", (columns * cell[0] + GAP, math.ceil(len(tiles) / columns) * cell[1] + GAP), PAPER)
+    sheet = Image.new("RGB", (columns * cell[0] + GAP, math.ceil(len(tiles) / columns) * cell[1] + GAP), WHITE)
     draw = ImageDraw.Draw(sheet)
     for i, tile in enumerate(tiles):
         left, top = GAP + i % columns * cell[0], GAP + i // columns * cell[1]

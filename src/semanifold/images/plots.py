@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semanifold.core.extras import apart_from, drawing, missing_package, torch_threads_kept
-from semanifold.images.media import ACCENT, VIEWABLE, Frame, Frames, Picture, enlarge, save_png, show_mask
+from semanifold.images.media import ACCENT, VIEWABLE, Frame, Frames, GreyPicture, enlarge, save_png, show_mask
 from semanifold.storage.files import replacing
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 INK, ORANGE = "#3c3c42", "#{:02x}{:02x}{:02x}".format(*ACCENT)
 
 
-def mean_change(frames: Frames, seed: Frame) -> Picture:
+def mean_change(frames: Frames, seed: Frame) -> GreyPicture:
     """Return the mean absolute change ``[h, w]`` of the film from the seed, as a share of the full range 0..1."""
     total = np.zeros(seed.shape[:2])
     for i in range(len(frames)):
@@ -35,13 +35,13 @@ def mean_change(frames: Frames, seed: Frame) -> Picture:
     return (total / len(frames) / 255).astype(np.float32)
 
 
-def heat_map(frames: Frames, seed: Frame, mask: Picture | None, path: str | os.PathLike[str]) -> Path:
+def heat_map(frames: Frames, seed: Frame, mask: GreyPicture | None, path: str | os.PathLike[str]) -> Path:
     """Write what :func:`heat_picture` draws to a PNG file."""
     save_png(heat_picture(frames, seed, mask), path)
     return Path(path)
 
 
-def heat_picture(frames: Frames, seed: Frame, mask: Picture | None, top: float | None = None) -> Frame:
+def heat_picture(frames: Frames, seed: Frame, mask: GreyPicture | None, top: float | None = None) -> Frame:
     """Draw the seed beside a map of where the film changes, with the mask's outline and the means inside and outside.
 
     Args:
@@ -55,7 +55,7 @@ def heat_picture(frames: Frames, seed: Frame, mask: Picture | None, top: float |
         return _heat_picture(frames, seed, mask, top)
 
 
-def _heat_picture(frames: Frames, seed: Frame, mask: Picture | None, top: float | None) -> Frame:
+def _heat_picture(frames: Frames, seed: Frame, mask: GreyPicture | None, top: float | None) -> Frame:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (slow to import)
     from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
 

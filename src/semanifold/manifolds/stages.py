@@ -14,7 +14,7 @@ from semanifold.core.latents import Latents
 from semanifold.core.minimise import Descent, Evaluation, begin, lbfgs_step
 from semanifold.core.solutions import Result, Solution
 from semanifold.edits import EditInfo, Lattice
-from semanifold.edits.films import Subject
+from semanifold.edits.films import EditedPicture
 from semanifold.edits.steps import jump
 from semanifold.generators.base import Generator
 from semanifold.generators.coordinates import PLAIN, Coordinates, natural_coordinates
@@ -376,4 +376,4 @@ class Search:
             "outside": layout.spread(outside).tolist(),
             "ratio": float(outside.sum() / inside.sum()),
         }
-        return Solution(edit, result, stats, Subject(self.generator, self.seed, edit, self.mask))
+        return Solution(edit, result, stats, EditedPicture(self.generator, self.seed, edit, self.mask))

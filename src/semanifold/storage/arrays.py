@@ -27,7 +27,7 @@ from semanifold.core.errors import SemanifoldError, shown
 from semanifold.storage import containers
 from semanifold.storage.checkpoints import Value, allow, materialise, read_header, tensor_bytes
 from semanifold.storage.files import opened, read_bytes, replacing, write_bytes
-from semanifold.storage.inert import ArrayRecord, ForbiddenError, Record, UnreadableError
+from semanifold.storage.inert import ArrayRecord, ForbiddenError, InertObject, UnreadableError
 from semanifold.storage.unpickling import Budget, unpickle
 
 MAGIC = b"\x93NUMPY"
@@ -92,7 +92,7 @@ def leaves_of(tree: object) -> dict[Place, Value]:
         if isinstance(value, Value):
             found[place] = value
             continue
-        value = value.state if isinstance(value, Record) else value
+        value = value.state if isinstance(value, InertObject) else value
         pairs = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
         room = max(0, MOST_LISTED - len(todo)) if len(place) < DEEPEST else 0
         inner = islice(pairs, room)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.storage.containers import Contents
-from semanifold.storage.inert import ArrayRecord, Record, TensorRecord, UnreadableError
+from semanifold.storage.inert import ArrayRecord, InertObject, TensorRecord, UnreadableError
 from semanifold.storage.tensors import header_of
 from semanifold.storage.unpickling import Budget
 
@@ -64,7 +64,7 @@ class Weights:
     part: str = ""
     latent_avg: Value | None = None
     settings: dict[str, object] = field(default_factory=dict)
-    odd: dict[str, Record] = field(default_factory=dict)
+    odd: dict[str, InertObject] = field(default_factory=dict)
     rank: int = 2
 
 
@@ -81,7 +81,7 @@ class Held:
 
     values: dict[str, Value] = field(default_factory=dict)
     settings: dict[str, object] = field(default_factory=dict)
-    odd: dict[str, Record] = field(default_factory=dict)
+    odd: dict[str, InertObject] = field(default_factory=dict)
     twice: set[str] = field(default_factory=set)
 
     def prefixes(self, mark: str) -> list[str]:
@@ -135,9 +135,9 @@ def hold(tree: object) -> Held:
             elif isinstance(value, Value):
                 if place_of(held.values.setdefault(name, value)) != place_of(value):
                     held.twice.add(name)
-            elif isinstance(value, Mapping | list | tuple) or (isinstance(value, Record) and isinstance(value.state, dict)):
+            elif isinstance(value, Mapping | list | tuple) or (isinstance(value, InertObject) and isinstance(value.state, dict)):
                 below.append((name, value))
-            elif isinstance(value, Record):
+            elif isinstance(value, InertObject):
                 held.odd.setdefault(name, value)
         todo += reversed(below)
     return held
@@ -150,7 +150,7 @@ def _joined(path: str, key: str) -> str:
 
 def _entries(parent: object, room: Budget) -> Iterable[tuple[str, object]]:
     """Return what a part of a file consists of; an empty name stands for the part itself."""
-    if isinstance(parent, Record):
+    if isinstance(parent, InertObject):
         state: Any = parent.state
         if isinstance(state, dict) and "_parameters" in state:
             return _of_module(state, room)
@@ -160,7 +160,7 @@ def _entries(parent: object, room: Budget) -> Iterable[tuple[str, object]]:
         return [(key, value) for key, value in parent.items() if isinstance(key, str)]
     if isinstance(parent, list | tuple) and len(parent) <= LONGEST_LIST:
         # the original StyleGAN2 keeps (G, D, Gs): Gs is the averaged generator
-        three = len(parent) == 3 and all(isinstance(item, Record) for item in parent)
+        three = len(parent) == 3 and all(isinstance(item, InertObject) for item in parent)
         return zip(("G", "D", "Gs") if three else map(str, range(len(parent))), parent)
     return []
 

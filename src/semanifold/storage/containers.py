@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.storage.digests import digest
 from semanifold.storage.files import read_bytes
-from semanifold.storage.inert import STORAGES, Builder, ForbiddenError, Name, Record, Storage, UnreadableError
+from semanifold.storage.inert import STORAGES, Builder, ForbiddenError, InertObject, Name, Storage, UnreadableError
 from semanifold.storage.tensors import metadata_of
 from semanifold.storage.unpickling import Budget, unpickle
 
@@ -237,7 +237,7 @@ def _read_zip(data: bytes) -> tuple[Any, dict[str, str]]:
     def persistent(pid: object) -> object:
         known = _storage_id(pid)
         if known is None:
-            return Record(Name("torch", "Storage"))
+            return InertObject(Name("torch", "Storage"))
         dtype, key, numel = known
         return storages.setdefault(key, Storage(dtype, numel, lambda: entry(f"{root}data/{key}")))
 

@@ -36,7 +36,7 @@ class Name:
 
 
 @dataclass(slots=True)
-class Record:
+class InertObject:
     """An instance of some class, or what some function returned: the name, and what the pickle says about its attributes."""
 
     kind: Name
@@ -148,9 +148,9 @@ def _sizes(values: object) -> tuple[int, ...]:
     return tuple(_size(value) for value in values)
 
 
-def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: object) -> TensorRecord | Record:
+def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: object) -> TensorRecord | InertObject:
     if not isinstance(storage, Storage):
-        return Record(Name("torch", "Tensor"))  # of a kind of numbers that no generator has
+        return InertObject(Name("torch", "Tensor"))  # of a kind of numbers that no generator has
     offset, shape, stride = _size(offset), _sizes(shape), _sizes(stride)
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride))
     if len(shape) != len(stride) or (math.prod(shape) and last >= storage.numel) or math.prod(shape) > max(storage.numel, 0):
@@ -161,13 +161,13 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: object) -> T
 def _of_type(function: Any, _: object, args: Any, *__: object) -> object:
     """A tensor with attributes or of a subclass: how to make the plain tensor, which is all that is wanted."""
     builder = BUILDERS.get((function.module, function.name)) if isinstance(function, Name) else None
-    return builder(*args) if builder and isinstance(args, tuple) else Record(Name("torch", "Tensor"))
+    return builder(*args) if builder and isinstance(args, tuple) else InertObject(Name("torch", "Tensor"))
 
 
-def numpy_type(text: Any, *_: object) -> NumpyType | Record:
+def numpy_type(text: Any, *_: object) -> NumpyType | InertObject:
     """Note a numpy dtype of plain numbers, or of objects for arrays that are really lists; any other is inert."""
     known = isinstance(text, str) and re.fullmatch(r"[<>=|]?(f[248]|i[1248]|u[1248]|b1|O8?)", text)
-    return NumpyType(text) if known else Record(Name("numpy", "dtype"))
+    return NumpyType(text) if known else InertObject(Name("numpy", "dtype"))
 
 
 def _numpy_scalar(kind: Any, data: Any) -> object:
@@ -183,18 +183,18 @@ def _bytes(data: object) -> bytes | memoryview:
     raise UnreadableError("holds an array without bytes")
 
 
-def numpy_buffer(data: Any, kind: Any, shape: Any, order: Any = "C", *_: object) -> ArrayRecord | Record:
+def numpy_buffer(data: Any, kind: Any, shape: Any, order: Any = "C", *_: object) -> ArrayRecord | InertObject:
     """Note a numpy array of given bytes; one of texts or objects is inert."""
     if not isinstance(kind, NumpyType) or "O" in kind.text:
-        return Record(Name("numpy", "ndarray"))
+        return InertObject(Name("numpy", "ndarray"))
     return ArrayRecord("F" if order == "F" else "C", kind.text, _sizes(shape), _bytes(data))
 
 
-def _persistent(meta: Any) -> Record:
+def _persistent(meta: Any) -> InertObject:
     """A module of NVIDIA's: a record of class name, state, and source code, which is dropped unread."""
     if not isinstance(meta, dict) or not isinstance(meta.get("class_name"), str):
         raise UnreadableError("holds a module record without a class name")
-    return Record(Name("torch_utils.persistence", meta["class_name"]), meta.get("state"))
+    return InertObject(Name("torch_utils.persistence", meta["class_name"]), meta.get("state"))
 
 
 def _mapping(*args: Any) -> dict[Any, Any]:
@@ -242,10 +242,10 @@ for _numpy in ("numpy.core", "numpy._core"):
 
 def instance(kind: object) -> object:
     """Make the record of an instance; classes of dictionaries make dictionaries."""
-    if isinstance(kind, Record):  # of a class that a function makes, such as a named tuple
-        return Record(kind.kind)
+    if isinstance(kind, InertObject):  # of a class that a function makes, such as a named tuple
+        return InertObject(kind.kind)
     if isinstance(kind, Name):
-        return {} if BUILDERS.get((kind.module, kind.name)) is _mapping else Record(kind)
+        return {} if BUILDERS.get((kind.module, kind.name)) is _mapping else InertObject(kind)
     raise UnreadableError("makes an instance of something that is no class")
 
 

@@ -2,7 +2,7 @@
 
 A pickle is a program for a small stack machine, and Python's own machine imports and calls whatever the program names. This one
 has no way to import and no way to call what lies on its stack. A global name becomes a :class:`~.inert.Name`, which is two
-strings; an instance becomes a :class:`~.inert.Record`, a name and a state; "call this with that" looks the *name* up in
+strings; an instance becomes a :class:`~.inert.InertObject`, a name and a state; "call this with that" looks the *name* up in
 :data:`~.inert.BUILDERS`, a table of functions that only put data together, and makes a record for any other name. Names that only
 an attack uses (:mod:`~.malice`) are refused at once.
 
@@ -22,9 +22,9 @@ from semanifold.storage.inert import (
     BUILDERS,
     ArrayRecord,
     Builder,
+    InertObject,
     Name,
     NumpyType,
-    Record,
     UnreadableError,
     check_name,
     instance,
@@ -117,13 +117,13 @@ class _Machine:
         """Append to the list on top; to an instance of an own class of lists nothing is added."""
         if type(self.stack[-1]) is list:
             self.stack[-1].extend(values)
-        elif not isinstance(self.stack[-1], Record):
+        elif not isinstance(self.stack[-1], InertObject):
             raise UnreadableError("appends to something that is no list")
 
     def set_items(self, pairs: list[Any]) -> None:
         """Add key, value, key, value … to the dictionary on top, or to an instance of an own class of dictionaries."""
         target = self.stack[-1]
-        if isinstance(target, Record):
+        if isinstance(target, InertObject):
             target.state = target.state if type(target.state) is dict else {}
             target = target.state
         if type(target) is not dict or len(pairs) % 2:
@@ -137,11 +137,11 @@ class _Machine:
 
     def call(self, kind: object, args: object) -> None:
         """Look a name up in the table of builders; nothing on the stack is ever called, and unknown names make records."""
-        if not isinstance(kind, Name | Record) or not isinstance(args, tuple):
+        if not isinstance(kind, Name | InertObject) or not isinstance(args, tuple):
             raise UnreadableError("calls something that is no name")
         builder = self.builders.get((kind.module, kind.name)) if isinstance(kind, Name) else None
         if builder is None:
-            self.push(Record(kind if isinstance(kind, Name) else kind.kind))
+            self.push(InertObject(kind if isinstance(kind, Name) else kind.kind))
             return
         # a short instruction may point to a long list again and again
         self.budget.spend(sum(len(arg) // 16 for arg in args if isinstance(arg, str | list | dict | tuple)))
@@ -150,7 +150,7 @@ class _Machine:
     def build(self, state: object) -> None:
         """Give an instance its state; whatever is no instance drops it."""
         top = self.stack[-1]
-        if isinstance(top, Record):
+        if isinstance(top, InertObject):
             own = state[0] if isinstance(state, tuple) and state else state
             if type(top.state) is dict and type(own) is dict:  # entries, and now attributes
                 self.budget.spend((len(top.state) + len(own)) // 16)

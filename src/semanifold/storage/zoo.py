@@ -52,7 +52,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Record:
+class ZooEntry:
     """What is known about a fetched entry; it lies beside its folder and outlives it.
 
     Attributes:
@@ -186,7 +186,7 @@ def fetch(name: str) -> Path:
             sha256 = download(row.address, archive.with_name(f"{name}-{file}"), expected)
             os.replace(archive.with_name(f"{name}-{file}"), fresh / file)
             files = [file]
-        seen = Record(row.address, sha256, {path: file_digest(fresh / path) for path in files})
+        seen = ZooEntry(row.address, sha256, {path: file_digest(fresh / path) for path in files})
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(fresh, folder)
         write_json(_record_path(name), asdict(seen), 2)
@@ -200,7 +200,7 @@ def fetch(name: str) -> Path:
     return located(name)
 
 
-def recorded(name: str) -> Record | None:
+def recorded(name: str) -> ZooEntry | None:
     """Return what is known about a fetched entry, or None; also after its files were deleted.
 
     Raises:
@@ -210,7 +210,7 @@ def recorded(name: str) -> Record | None:
     if not is_file(path):
         return None
     try:
-        record = read_json(path, Record)
+        record = read_json(path, ZooEntry)
         if not record.files or not all(map(_harmless, record.files)):
             raise SemanifoldError(f"{path} is damaged: its paths make no sense.")
     except SemanifoldError as error:

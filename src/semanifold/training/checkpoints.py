@@ -24,7 +24,7 @@ PREVIOUS = "checkpoint.previous.safetensors"
 
 
 @dataclass(frozen=True)
-class Standing:
+class SavedTraining:
     """The state of a training between two iterations.
 
     Attributes:
@@ -43,13 +43,13 @@ def training_key(facts: Mapping[str, object]) -> str:
     return digest(json.dumps(facts, sort_keys=True, default=str), digits=32)
 
 
-def save_checkpoint(folder: Path, standing: Standing, key: str) -> None:
+def save_checkpoint(folder: Path, standing: SavedTraining, key: str) -> None:
     """Write ``checkpoint.safetensors`` whole or not at all; the one that was there becomes the previous one."""
     header = {"format": FORMAT, "key": key, "iteration": standing.iteration}
     write_tensors(folder / NEWEST, standing.tensors, header, crc=True, previous=folder / PREVIOUS)
 
 
-def load_checkpoint(folder: Path, key: str | None = None) -> Standing | None:
+def load_checkpoint(folder: Path, key: str | None = None) -> SavedTraining | None:
     """Read the newest good checkpoint; None if there is none at all.
 
     Args:
@@ -75,7 +75,7 @@ def load_checkpoint(folder: Path, key: str | None = None) -> Standing | None:
                 "--out, or --overwrite."
             )
         said = f"{problems[0]}; going on from the previous one, iteration {header.iteration}." if problems else ""
-        return Standing(header.iteration, tensors, said)
+        return SavedTraining(header.iteration, tensors, said)
     if problems:
         raise SemanifoldError(f"{' and '.join(problems)}; delete the checkpoints to begin anew, or give another --out.")
     return None

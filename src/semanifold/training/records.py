@@ -22,7 +22,7 @@ from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet
 from semanifold.storage.files import read_bytes, write_text
 from semanifold.storage.records import checked, parse_json
-from semanifold.training.state import Report
+from semanifold.training.state import TrainingReport
 from semanifold.training.step import STATS
 
 ARGS, COMMAND, STATISTICS, BOARD, MODELS = "args.json", "command.sh", "stats.json", "tensorboard", "models"
@@ -87,7 +87,7 @@ class Records:
         self.every, self.shown, self.written = pictures_every, -1, 0.0
         self.start = generator.example([0])
 
-    def __call__(self, report: Report) -> None:
+    def __call__(self, report: TrainingReport) -> None:
         """Write one report; the first one of a process wipes out what a process that broke off had shown beyond it."""
         fresh = report.history[-1:]
         if self.board is None:

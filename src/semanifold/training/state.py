@@ -18,7 +18,7 @@ from semanifold.images.masks import Mask
 from semanifold.paths.base import PathSet
 from semanifold.training.checkpoints import (
     PREVIOUS,
-    Standing,
+    SavedTraining,
     check_tensors,
     load_checkpoint,
     moments_of,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Report:
+class TrainingReport:
     """How far a training is, for people.
 
     Attributes:
@@ -154,7 +154,7 @@ class TrainingState:
         """Whether a report is due, and has not been made yet."""
         return self.iteration % self.settings.log_every == 0 and float(self.sums[-1]) > 0
 
-    def report(self) -> Report:
+    def report(self) -> TrainingReport:
         """Average since the last report, over all processes; the sums begin anew.
 
         Raises:
@@ -170,7 +170,7 @@ class TrainingState:
         self.sums.zero_()
         self.rows.append([float(self.iteration), *means])
         self.torn = False
-        return Report(self.iteration, self.settings.iterations, dict(zip(STATS, means)), self.history())
+        return TrainingReport(self.iteration, self.settings.iterations, dict(zip(STATS, means)), self.history())
 
     def history(self) -> Tensor:
         """Return ``[m, 6]`` float64: iteration and :data:`STATS` of every report."""
@@ -196,7 +196,7 @@ class TrainingState:
         """Write a checkpoint, in the main process."""
         self.sums = self._mean_sums()
         if self.accelerator.is_main_process:
-            save_checkpoint(folder, Standing(self.iteration, self._tensors()), self.key)
+            save_checkpoint(folder, SavedTraining(self.iteration, self._tensors()), self.key)
         self.saved = self.iteration
         self.accelerator.wait_for_everyone()
 

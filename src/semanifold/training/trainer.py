@@ -20,7 +20,7 @@ from semanifold.training.batchnorm import global_statistics
 from semanifold.training.draws import check_prior, draw_step
 from semanifold.training.reconstructor import Reconstructor, check_fits
 from semanifold.training.settings import TrainingSettings
-from semanifold.training.state import Report, TrainingState
+from semanifold.training.state import TrainingReport, TrainingState
 from semanifold.training.step import STATS
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Iteration:
 
     step: int
     steps: int
-    log: Report | None
+    log: TrainingReport | None
     _state: TrainingState = field(repr=False, compare=False)
     _folder: Path | None = field(repr=False, compare=False)
 
@@ -211,7 +211,7 @@ def train_paths(
     *,
     mask: Mask | None = None,
     folder: Path | None = None,
-    watch: Callable[[Report], None] | None = None,
+    watch: Callable[[TrainingReport], None] | None = None,
     progress: Watch = None,
     remark: Callable[[str], None] = lambda text: None,
     stop: Callable[[], bool] = never,
@@ -232,7 +232,7 @@ def train_paths(
         settings: how.
         mask: where change is welcome, for ``settings.lambda_mask``.
         folder: where checkpoints are kept; training goes on from the newest good one. Nothing is kept when None.
-        watch: called in the main process with every :class:`Report`.
+        watch: called in the main process with every :class:`TrainingReport`.
         progress: called in the main process at the start and after every iteration with ``step``, ``steps``, and from the first
             report on ``accuracy`` and ``loss``. A bar when None, nothing when False.
         remark: called with a sentence for the user, such as which checkpoint is damaged.

@@ -40,7 +40,7 @@ class Film:
         self.left = len(places) * self.step[0] + (SPACE if places else 0)
         rows = math.ceil(len(films) / self.columns)
         self.size = (self.left + self.columns * self.step[0] + SPACE, rows * self.step[1] + BAR + 2 * SPACE)
-        self.ground = Image.new("RGB", self.size, media.PAPER)
+        self.ground = Image.new("RGB", self.size, media.WHITE)
         for row, film in enumerate(films if places else []):
             for column, place in enumerate(places):
                 still = media.enlarge(film[place], cell)

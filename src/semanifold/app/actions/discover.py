@@ -18,7 +18,7 @@ from semanifold.app.actions.results import (
     OFFSETS,
     PAD,
     STRIP,
-    Subject,
+    EditedPicture,
     film_moments,
     find_edit,
     write_all,
@@ -119,7 +119,7 @@ class Work:
     command: Discover
     caller: Caller
     run: Run
-    nothing: Subject
+    nothing: EditedPicture
 
     @property
     def mask(self) -> Mask:
@@ -135,7 +135,7 @@ def search(command: Discover, generator: Generator, code: Latents, mask: Mask, c
 
     def found_in(run: Run) -> Answer:
         seed = generator.convert(code, space)
-        work = Work(command, caller, run, Subject(generator, seed, blank(seed), mask))
+        work = Work(command, caller, run, EditedPicture(generator, seed, blank(seed), mask))
         found: list[Solution[Lattice]] = []
         for index, settings in enumerate(choices):
             found.append(search_once(work, settings, index))
@@ -215,7 +215,7 @@ def write(work: Work, found: list[Solution[Lattice]]) -> Answer:
     return answer
 
 
-def told(work: Work, subject: Subject, t: torch.Tensor, scores: Mapping[str, float], main: Solution[Lattice]) -> Answer:
+def told(work: Work, subject: EditedPicture, t: torch.Tensor, scores: Mapping[str, float], main: Solution[Lattice]) -> Answer:
     """Return in words what was found: what changes, how local it is, and what it took."""
     stats = main.stats
     took = f"{stats['steps']} steps, {stats['evaluations']} pictures, {stats['seconds']:.1f} s"
@@ -241,7 +241,7 @@ def blank(seed: Latents) -> Lattice:
     return Lattice(torch.zeros(2, *seed.values.shape[1:]), [torch.tensor([0.0, 1.0])], EditInfo(space=seed.space))
 
 
-def write_preview(run: Run, subject: Subject) -> None:
+def write_preview(run: Run, subject: EditedPicture) -> None:
     """Write a filmstrip of the path as it is so far."""
     seed = media.to_uint8(subject.picture)[0]
     frames = subject.frames(subject.edit.times(8))

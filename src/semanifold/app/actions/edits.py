@@ -31,7 +31,7 @@ from semanifold.app.actions.results import (
     MP4,
     PAD,
     STRIP,
-    Subject,
+    EditedPicture,
     film_moments,
     find_edit,
     measure,
@@ -108,7 +108,7 @@ def transfer_edit(command: Transfer, caller: Caller) -> Answer:
     edits = [on_code(edit, codes[i]) for i in range(len(codes))]  # refuses an edit that does not fit before anything is written
     t = film_moments(edits[0], command.film, command.frames)
     subjects = [
-        Subject(generator, codes[i], each, mask_of(each, generator, codes[i], caller, strict=command.mask is not None))
+        EditedPicture(generator, codes[i], each, mask_of(each, generator, codes[i], caller, strict=command.mask is not None))
         for i, each in enumerate(edits)
     ]
     folder = command.output.folder("transfer", model.word, word_of(command.edit, command.path, edit.info.name), *command.others)
@@ -123,7 +123,7 @@ def transfer_edit(command: Transfer, caller: Caller) -> Answer:
 
 
 def write_transfer(
-    run: Run, command: Transfer, subjects: list[Subject], names: list[str], t: torch.Tensor, caller: Caller
+    run: Run, command: Transfer, subjects: list[EditedPicture], names: list[str], t: torch.Tensor, caller: Caller
 ) -> dict[str, dict[str, float]]:
     """Write all results; return the locality on every picture."""
     loops = all(subject.edit.loops for subject in subjects)
@@ -151,7 +151,9 @@ def write_transfer(
     return scores
 
 
-def told_transfer(edit: Edit, first: Subject, t: torch.Tensor, scores: dict[str, dict[str, float]], caller: Caller) -> Answer:
+def told_transfer(
+    edit: Edit, first: EditedPicture, t: torch.Tensor, scores: dict[str, dict[str, float]], caller: Caller
+) -> Answer:
     """Return in words what changes in the first picture, how local the edit is on every one, and where it leaks."""
     said, facts = [], {"change": scores}
     if seen := what_changed(first, t):
@@ -194,7 +196,7 @@ def combine_edits(command: Combine, caller: Caller) -> Answer:
     t = film_moments(edit, command.film, command.frames)
     words = [word_of(where, None, edit.info.name) for where, edit in zip(command.edits, edits, strict=True)]
     folder = command.output.folder("combine", model.word, *words)
-    subject = Subject(generator, seed, edit, mask_of(edit, generator, seed, caller))
+    subject = EditedPicture(generator, seed, edit, mask_of(edit, generator, seed, caller))
 
     def work(run: Run) -> Answer:
         scores = write_all(run, subject, t, command.film, caller)
@@ -241,7 +243,7 @@ def render_edit(command: Render, caller: Caller) -> Answer:
     (found,) = fitting(generator, [found], caller, force=command.model.force)
     seed = picture_code(command.picture, [found], generator, found.space(generator))
     edit = timed(command, on_code(found, seed), generator, caller)
-    subject = Subject(generator, seed, edit, mask_of(edit, generator, seed, caller, strict=command.mask is not None))
+    subject = EditedPicture(generator, seed, edit, mask_of(edit, generator, seed, caller, strict=command.mask is not None))
     t = film_moments(edit, command.film, command.frames, command.play)
     if edit.dimensions == 1:
         beyond(caller, edit, *(far * end for far in command.amplitudes for end in (float(t.min()), float(t.max()))))
@@ -260,7 +262,7 @@ def render_edit(command: Render, caller: Caller) -> Answer:
     return replace(answer, files=existing(folder, MP4, STRIP, HEAT, *AMPLITUDES), next=then)
 
 
-def write_amplitudes(run: Run, command: Render, subject: Subject, t: torch.Tensor, caller: Caller) -> None:
+def write_amplitudes(run: Run, command: Render, subject: EditedPicture, t: torch.Tensor, caller: Caller) -> None:
     """Write a film of several amplitudes side by side, and a strip with a row for each; as far apart as their numbers say."""
     films = []
     with caller.watching("amplitudes") as line:
@@ -293,7 +295,7 @@ def timed(command: Render, edit: Edit, generator: Generator, caller: Caller) -> 
 # --------------------------------------------------------------------------------------------------------------- shared
 
 
-def told(subject: Subject, t: torch.Tensor, scores: dict[str, float]) -> Answer:
+def told(subject: EditedPicture, t: torch.Tensor, scores: dict[str, float]) -> Answer:
     """Return in words what changes, and how local it is."""
     parts = [what_changed(subject, t)]
     parts += [f"outside changes {scores['mse_ratio']:.2g} times as much as inside (mean squares)"] if scores else []

@@ -50,7 +50,7 @@ def sheet(picture: media.Frame, masks: Sequence[Mask]) -> Image.Image:
     drawn = [gridded(tile, shown(name, 60)) for name, tile in tiles]
     columns = min(4, len(drawn)) if len(drawn) != 5 else 3
     cell = drawn[0].size
-    whole = Image.new("RGB", (columns * cell[0], -(-len(drawn) // columns) * cell[1]), media.PAPER)
+    whole = Image.new("RGB", (columns * cell[0], -(-len(drawn) // columns) * cell[1]), media.WHITE)
     for i, tile in enumerate(drawn):
         whole.paste(tile, (i % columns * cell[0], i // columns * cell[1]))
     return whole
@@ -59,7 +59,7 @@ def sheet(picture: media.Frame, masks: Sequence[Mask]) -> Image.Image:
 def gridded(tile: Image.Image, name: str) -> Image.Image:
     """Return a picture with lines at every tenth, numbers at its edges and a name above it."""
     wide, high = tile.width + MARGIN + 10, tile.height + 2 * MARGIN + 4
-    whole = Image.new("RGB", (wide, high), media.PAPER)
+    whole = Image.new("RGB", (wide, high), media.WHITE)
     left, top = MARGIN, MARGIN + 20
     lines = Image.new("RGBA", tile.size, (0, 0, 0, 0))
     draw = ImageDraw.Draw(lines)

@@ -26,7 +26,7 @@ from semanifold.app.actions.results import (
     HEAT,
     MP4,
     STRIP,
-    Subject,
+    EditedPicture,
     find_edit,
     write_all,
     write_plot,
@@ -63,7 +63,7 @@ def play(command: Play, caller: Caller) -> Answer:
     edits = in_one_space(fitting(generator, edits, caller, force=command.model.force), generator)
     seed = picture_code(command.picture, edits, generator, common_space(edits, generator))
     edit, t = choreographed(command, tracks, edits, generator, seed, caller)
-    subject = Subject(generator, seed, edit, mask_of(edit, generator, seed, caller))
+    subject = EditedPicture(generator, seed, edit, mask_of(edit, generator, seed, caller))
     own = command.picture.seed is None and own_code(edits) is not None
     folder = command.folder(own=own)
     timeline = [Path(track) for track in command.tracks if is_file(track)]

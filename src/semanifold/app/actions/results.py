@@ -16,7 +16,7 @@ from semanifold.app.commands.places import EDIT, check_edit, split_path
 from semanifold.core.errors import shown
 from semanifold.core.spaces import EXTENDED
 from semanifold.edits import Edit, load_edit, save_edit
-from semanifold.edits.films import Play, Subject, times_of_film
+from semanifold.edits.films import EditedPicture, Play, times_of_film
 from semanifold.generators.base import Generator
 from semanifold.generators.exchange import export_codes
 from semanifold.images import media
@@ -71,7 +71,7 @@ def film_moments(edit: Edit, film: Film, frames: int | None = None, play: Play =
     return edit.times(frames) if frames is not None else times_of_film(edit, film.frames, play)
 
 
-def write_film(run: Run, subject: Subject, t: Tensor, film: Film, caller: Caller, play: Play = "auto") -> media.FrameFolder:
+def write_film(run: Run, subject: EditedPicture, t: Tensor, film: Film, caller: Caller, play: Play = "auto") -> media.FrameFolder:
     """Write the frames, the video and the gif; a path that does not come back to its start is played back and forth."""
     edit = subject.edit
     loops = edit.loops
@@ -98,7 +98,7 @@ def save_film(run: Run, frames: media.Frames, film: Film, *, ping_pong: bool) ->
 
 def write_all(
     run: Run,
-    subject: Subject,
+    subject: EditedPicture,
     t: Tensor,
     film: Film,
     caller: Caller,
@@ -119,7 +119,7 @@ def write_all(
     return scores
 
 
-def write_pictures(run: Run, subject: Subject, frames: media.Frames, t: Tensor) -> None:
+def write_pictures(run: Run, subject: EditedPicture, frames: media.Frames, t: Tensor) -> None:
     """Write the filmstrip, with the values of t if the path runs both ways from the seed, and the heat map."""
     from semanifold.images.plots import heat_map  # noqa: PLC0415  (brings matplotlib)
 
@@ -135,7 +135,7 @@ def write_pictures(run: Run, subject: Subject, frames: media.Frames, t: Tensor) 
     heat_map(frames, seed, mask, run.path(HEAT))
 
 
-def write_plot(run: Run, subjects: Sequence[Subject], t: Tensor, caller: Caller, *, umap: bool = False) -> None:
+def write_plot(run: Run, subjects: Sequence[EditedPicture], t: Tensor, caller: Caller, *, umap: bool = False) -> None:
     """Plot the codes of the path, from every picture."""
     from semanifold.images.plots import path_plot  # noqa: PLC0415  (brings matplotlib)
 
@@ -148,7 +148,7 @@ def write_plot(run: Run, subjects: Sequence[Subject], t: Tensor, caller: Caller,
     path_plot(codes, colour.numpy(), run.path(PLOT), umap=umap)
 
 
-def write_pad(run: Run, subject: Subject, side: int = 7) -> None:
+def write_pad(run: Run, subject: EditedPicture, side: int = 7) -> None:
     """Write a sheet of a pad: its pictures over both coordinates, from the first knots to the last."""
     across, down = (torch.linspace(float(knots[0]), float(knots[-1]), side) for knots in subject.edit.knots)
     grid = torch.stack(torch.meshgrid(across, down, indexing="xy"), dim=-1).reshape(-1, 2)
@@ -158,7 +158,7 @@ def write_pad(run: Run, subject: Subject, side: int = 7) -> None:
     media.save_png(media.titled(sheet, f"across: {axes[0]}, down: {axes[1]}"), run.path(PAD))
 
 
-def measure(subject: Subject, t: Tensor) -> dict[str, float]:
+def measure(subject: EditedPicture, t: Tensor) -> dict[str, float]:
     """Return how much the pictures change inside and outside of the mask, averaged over the path, and how local that is.
 
     ``inside`` and ``outside`` are root mean squares in picture units (0 to 2). All are means over the frames that change by at
@@ -184,7 +184,7 @@ def measure(subject: Subject, t: Tensor) -> dict[str, float]:
     return {name: float(column[moved].mean()) for name, column in columns.items()} if moved.any() else {}
 
 
-def write_exports(run: Run, subjects: Sequence[Subject], t: Tensor) -> None:
+def write_exports(run: Run, subjects: Sequence[EditedPicture], t: Tensor) -> None:
     """Write the codes of the path for other programs, those of one picture after the other; one alone is the farthest of all."""
     edit, generator = subjects[0].edit, subjects[0].generator
     if not all(leaf.moves_codes for leaf in edit.leaves):

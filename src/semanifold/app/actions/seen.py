@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from semanifold.app.actions.results import Subject
+from semanifold.app.actions.results import EditedPicture
 from semanifold.generators.base import Generator
 from semanifold.images.media import evenly
 from semanifold.worlds.faces.changes import describe_change
@@ -26,7 +26,7 @@ def leak(ratio: float) -> bool:
     return not ratio <= MOST_LEAK
 
 
-def what_changed(subject: Subject, t: Tensor) -> str:
+def what_changed(subject: EditedPicture, t: Tensor) -> str:
     """Return what changes, in words, if the generator's pictures can be read; else an empty text.
 
     A film that runs both ways from the unedited picture is described one way at a time, as its filmstrip is labelled.
