@@ -67,10 +67,10 @@ def step(state: Eigenpairs, product: Product, k: int, most: int) -> Eigenpairs:
         most: rows that are kept; above it, what is known of the leading ``k + block`` pairs goes on alone.
     """
     block = len(state.ahead)
-    found = product(state.ahead)
-    basis, products = torch.cat([state.basis, state.ahead]), torch.cat([state.products, found])
+    images = product(state.ahead)
+    basis, products = torch.cat([state.basis, state.ahead]), torch.cat([state.products, images])
     # what the last block was turned into, apart from what is known, is where the matrix leads next
-    ahead = _orthonormal(found, basis)
+    ahead = _orthonormal(images, basis)
     if len(basis) + block > most:
         # the leading vectors stay what they are; their products are known, so nothing is multiplied again
         joined = Eigenpairs(basis, products, ahead)

@@ -62,8 +62,8 @@ def apart_from(file: str, package: str) -> Iterator[None]:
     The package reads them while it is imported, and takes no other place for them: so the folder of the process is changed for
     that time, and only if such a file lies there.
     """
-    found = importlib.util.find_spec(package) if os.path.lexists(file) else None
-    with chdir(os.path.dirname(found.origin)) if found is not None and found.origin is not None else nullcontext():
+    spec = importlib.util.find_spec(package) if os.path.lexists(file) else None
+    with chdir(os.path.dirname(spec.origin)) if spec is not None and spec.origin is not None else nullcontext():
         yield
 
 

@@ -110,9 +110,9 @@ class Latents:
     @staticmethod
     def cat(parts: Sequence[Latents]) -> Latents:
         """Join batches of one space into one."""
-        found = {part.space for part in parts}
-        if len(found) != 1:
-            raise SemanifoldError(f"Codes of different spaces cannot be joined: {', '.join(sorted(found))}.")
+        spaces = {part.space for part in parts}
+        if len(spaces) != 1:
+            raise SemanifoldError(f"Codes of different spaces cannot be joined: {', '.join(sorted(spaces))}.")
         names = parts[0].conditions.keys()
         if any(part.conditions.keys() != names for part in parts):
             raise SemanifoldError("Codes with and without labels, or with other conditions, cannot be joined.")

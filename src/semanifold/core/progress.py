@@ -78,10 +78,10 @@ def in_notebook() -> bool:
 def assumed_size() -> os.terminal_size | None:
     """Return the size to take for a terminal that does not say its own, as some containers do not; else None."""
     try:
-        found = os.get_terminal_size(sys.stderr.fileno())
+        size = os.get_terminal_size(sys.stderr.fileno())
     except (OSError, ValueError, AttributeError):
         return None
-    return None if all(found) else os.terminal_size((found.columns or USUAL_SIZE[0], found.lines or USUAL_SIZE[1]))
+    return None if all(size) else os.terminal_size((size.columns or USUAL_SIZE[0], size.lines or USUAL_SIZE[1]))
 
 
 @contextmanager

@@ -65,8 +65,8 @@ class World(ABC):
 @cache
 def worlds() -> Mapping[str, World]:
     """Return all worlds by their names."""
-    found = [getattr(importlib.import_module(module), name) for module, _, name in (place.partition(":") for place in PLACES)]
-    return {world.name: world for world in found}
+    every = [getattr(importlib.import_module(module), name) for module, _, name in (place.partition(":") for place in PLACES)]
+    return {world.name: world for world in every}
 
 
 def _world(name: str) -> World:

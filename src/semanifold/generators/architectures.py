@@ -86,13 +86,13 @@ def identify(held: Held, header: Mapping[str, Any]) -> Network | None:
         if name not in rows:
             raise SemanifoldError(f"Its header names the architecture {name!r}: {near_names(name, rows)}")
         return Network(rows[name], OWN, Weights(dict(held.values)))
-    found = [
+    networks = [
         Network(row, layout, weights)
         for row in ARCHITECTURES
         for weights in map(held.under, held.prefixes(row.mark))
         if (layout := row.recognise(weights.state | weights.odd)) and not other_network(weights.state)
     ]
-    best = [network for network in found if network.weights.rank == min(other.weights.rank for other in found)]
+    best = [network for network in networks if network.weights.rank == min(other.weights.rank for other in networks)]
     if others := [network for network in best[1:] if not _same(network.weights, best[0].weights)]:
         parts = ", ".join(shown(network.weights.part, 40) or "(bare)" for network in (best[0], *others[:3]))
         raise SemanifoldError(f"It holds several generators ({parts}); save the state dict of the one that is meant by itself.")

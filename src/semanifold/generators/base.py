@@ -160,15 +160,15 @@ class Generator(nn.Module, ABC):
         Raises:
             SemanifoldError: if they have none of that name, or of another shape.
         """
-        found, shape = latents.conditions.get(name), [len(latents), *self.conditions[name]]
-        if found is None or list(found.shape) != shape:
+        value, shape = latents.conditions.get(name), [len(latents), *self.conditions[name]]
+        if value is None or list(value.shape) != shape:
             has = f"{self.name} has {self.classes} classes" if name == LABELS else f"{self.name} makes pictures of {name}"
-            given = "none" if found is None else list(found.shape)
+            got = "none" if value is None else list(value.shape)
             raise SemanifoldError(
-                f"{has}; codes of {latents.space} need {name} {shape}, but got {given}; sample(seeds, "
+                f"{has}; codes of {latents.space} need {name} {shape}, but got {got}; sample(seeds, "
                 f"{'labels=...' if name == LABELS else 'conditions=...'}) gives them."
             )
-        return found
+        return value
 
     def draw(self, seed: int) -> Tensor:
         """Return one code of the first space for one seed, float32 on the CPU; standard normal unless a leaf says otherwise."""

@@ -33,8 +33,8 @@ def read_codes(
     if space is not None:
         generator.check_space(space)
     readings: list[str] = []
-    values, found = read_codes_of(arrays, generator.shapes, space, readings.append)
-    latents = Latents(values.to(generator.device, generator.dtype), found)
+    values, space_read = read_codes_of(arrays, generator.shapes, space, readings.append)
+    latents = Latents(values.to(generator.device, generator.dtype), space_read)
     generator.check(latents)
     for sentence in readings:  # of codes that are good
         remark(sentence)

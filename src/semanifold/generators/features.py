@@ -22,7 +22,7 @@ def layer_features(generator: Generator, latents: Latents) -> dict[int, Tensor]:
     Every module's output counts that has the form of a feature map; pictures (as many channels as the generator's) do not. Empty
     where the generator has no such module, as the analytic faces.
     """
-    found: dict[int, Tensor] = {}
+    maps: dict[int, Tensor] = {}
 
     def keep(_module: torch.nn.Module, _inputs: object, output: object) -> None:
         if (
@@ -31,7 +31,7 @@ def layer_features(generator: Generator, latents: Latents) -> dict[int, Tensor]:
             and output.shape[-1] > 1
             and output.shape[1] != generator.picture_shape[0]
         ):
-            found[output.shape[-2]] = output
+            maps[output.shape[-2]] = output
 
     hooks = [module.register_forward_hook(keep) for module in generator.modules() if module is not generator]
     # Plain tensors in place of the parameters make every layer run as a module of its own; a frozen StyleGAN2 would fuse them.
@@ -42,7 +42,7 @@ def layer_features(generator: Generator, latents: Latents) -> dict[int, Tensor]:
     finally:
         for hook in hooks:
             hook.remove()
-    return dict(sorted(found.items()))
+    return dict(sorted(maps.items()))
 
 
 def early_features(generator: Generator, latents: Latents) -> Tensor:

@@ -116,13 +116,13 @@ def opened_inputs(place: str | os.PathLike[str], config: Pix2PixHDConfig, say: S
         SemanifoldError: if there is nothing, the sizes do not fit, or labels and instances are not one for one.
     """
     name = shown(os.fspath(place), 200)
-    files, found = input_files(Path(place))
+    files, instances = input_files(Path(place))
     if not config.edges:
-        found = []
-    elif not found:
+        instances = []
+    elif not instances:
         say(f"{name} has no maps of instances, so that edges are taken to be where the labels change")
-    elif len(found) != len(files):
-        few, many = counted(len(found), "map"), counted(len(files), "label map")
+    elif len(instances) != len(files):
+        few, many = counted(len(instances), "map"), counted(len(files), "label map")
         raise SemanifoldError(f"{name} has {many}, but {few} of instances; one is needed for each.")
     with _picture(files[0]) as first:
         width, height = first.size
@@ -130,13 +130,13 @@ def opened_inputs(place: str | os.PathLike[str], config: Pix2PixHDConfig, say: S
         raise SemanifoldError(
             f"{name}: inputs of {config.inputs} x {height} x {width} numbers take too much memory; make them smaller."
         )
-    return FileInputs(tuple(files), tuple(found), config, (height, width))
+    return FileInputs(tuple(files), tuple(instances), config, (height, width))
 
 
 def one_hot(labels: Tensor, count: int) -> Tensor:
     """Return one channel of zeros and ones per label: ``[h, w]`` to ``[count, h, w]``."""
-    found = torch.zeros(count, *labels.shape)
-    return found.scatter_(0, labels[None], 1.0)
+    channels = torch.zeros(count, *labels.shape)
+    return channels.scatter_(0, labels[None], 1.0)
 
 
 def edges_of(instances: Tensor) -> Tensor:

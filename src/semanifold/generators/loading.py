@@ -201,8 +201,8 @@ def _from_address(address: str, sha256: str | None, say: Say) -> Generator:
 def _of_user(file: Path, name: str) -> Generator:
     """Run the user's own file and take a generator from it."""
 
-    def called(found: Any) -> Any:
-        return found() if callable(found) and not isinstance(found, torch.nn.Module) else found
+    def called(thing: Any) -> Any:
+        return thing() if callable(thing) and not isinstance(thing, torch.nn.Module) else thing
 
     made = from_own_file(file, name, "a generator made by semanifold.wrap", called)
     if not isinstance(made, Generator):

@@ -140,12 +140,12 @@ class MixedWeight:
         total = styles.new_zeros(len(styles), self.shape[0])
         for group in self.groups:
             s, c = (x if group.rows is None else x[group.rows] for x in (styles, coefficients))
-            used, found = (0, *group.kernels), styles.new_zeros(len(s), self.shape[0])
+            used, energies = (0, *group.kernels), styles.new_zeros(len(s), self.shape[0])
             for place, k in enumerate(used):
                 for other in used[place:]:
                     matrix = (self.kernels[k] * self.kernels[other]).sum((2, 3))
-                    found = found + (1 if k == other else 2) * (c[:, k] * c[:, other])[:, None] * (s @ matrix.T)
-            total = found if group.rows is None else total.index_copy(0, group.rows, found)
+                    energies = energies + (1 if k == other else 2) * (c[:, k] * c[:, other])[:, None] * (s @ matrix.T)
+            total = energies if group.rows is None else total.index_copy(0, group.rows, energies)
         return total
 
     @property

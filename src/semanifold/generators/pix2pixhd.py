@@ -200,16 +200,16 @@ class Pix2PixHD(Generator):
 
     def codes_in(self, place: str | os.PathLike[str]) -> Latents:
         """See :meth:`Generator.codes_in`; all of them are kept in memory, 75 MB of each street of Cityscapes at 1024 x 512."""
-        found = opened_inputs(place, self.config, silent)
+        inputs = opened_inputs(place, self.config, silent)
         _, height, width = self.spaces[SPACE].shape
-        if found.size != (height, width):
+        if inputs.size != (height, width):
             raise SemanifoldError(
-                f"{self.name} was loaded for inputs of {width} x {height} pixels, but these are {found.size[1]} x "
-                f"{found.size[0]}; load it for them: load_generator(..., inputs={shown(repr(os.fspath(place)), 60)})."
+                f"{self.name} was loaded for inputs of {width} x {height} pixels, but these are {inputs.size[1]} x "
+                f"{inputs.size[0]}; load it for them: load_generator(..., inputs={shown(repr(os.fspath(place)), 60)})."
             )
-        if len(found.files) * self.config.inputs * height * width > MOST_NUMBERS:
-            raise SemanifoldError(f"{len(found.files)} inputs of this size do not fit into memory at once; give fewer.")
-        return Latents(torch.stack([found(i) for i in range(len(found.files))]).to(self.device, self.dtype), SPACE)
+        if len(inputs.files) * self.config.inputs * height * width > MOST_NUMBERS:
+            raise SemanifoldError(f"{len(inputs.files)} inputs of this size do not fit into memory at once; give fewer.")
+        return Latents(torch.stack([inputs(i) for i in range(len(inputs.files))]).to(self.device, self.dtype), SPACE)
 
     def regions(self, code: Latents | int | None = None) -> Regions | None:
         """Return the function that finds the region of a label, by its name or as ``label3``, on one map; None for photos.
@@ -233,10 +233,10 @@ class Pix2PixHD(Generator):
             one = self.sample(code) if isinstance(code, int) else code
             if len(one) != 1:
                 raise SemanifoldError(f"The region of a label belongs to one map, but {len(one)} codes were given.")
-            found = one.values[0, names[name]].detach().float().cpu()[None]
-            if not found.any():
+            region = one.values[0, names[name]].detach().float().cpu()[None]
+            if not region.any():
                 raise SemanifoldError(f"There is no {name} in this map; choose another label or another map.")
-            return Mask(name, lambda height, width: F.adaptive_avg_pool2d(found, (height, width))[0])
+            return Mask(name, lambda height, width: F.adaptive_avg_pool2d(region, (height, width))[0])
 
         return find
 

@@ -134,7 +134,7 @@ def from_published(state: Mapping[str, Tensor], *, say: Say = silent) -> tuple[P
         SemanifoldError: naming the tensor that is missing, left over, wrong or NaN.
     """
     take = Source(state, "published", KIND)
-    count = 1 + max((int(found[1]) for key in state if (found := re.match(r"features\.(\d{1,4})\.", key))), default=-1)
+    count = 1 + max((int(match[1]) for key in state if (match := re.match(r"features\.(\d{1,4})\.", key))), default=-1)
     if count < 4 or count % 2:
         raise SemanifoldError(
             f"A Progressive GAN has two layers a resolution and two resolutions at least, but these are {count} layers."

@@ -73,8 +73,8 @@ class Source:
 
     def axes(self, key: str) -> int:
         """How many dimensions a tensor has; 0 if there is none."""
-        found = self.tensors.get(key)
-        return 0 if found is None or isinstance(found, InertObject) else len(found.shape)
+        value = self.tensors.get(key)
+        return 0 if value is None or isinstance(value, InertObject) else len(value.shape)
 
     def count(self, pattern: str) -> int:
         """How many consecutive numbers from 0 fit ``pattern.format(number)``."""

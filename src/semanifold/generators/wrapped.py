@@ -207,9 +207,9 @@ class Wrapped(Generator):
                 "check the latent shape."
             ) from error
         if not isinstance(picture, Tensor) or picture.ndim != 4 or len(picture) != 1 or not picture.numel():
-            found = list(picture.shape) if isinstance(picture, Tensor) else type(picture).__name__
+            got = list(picture.shape) if isinstance(picture, Tensor) else type(picture).__name__
             raise SemanifoldError(
-                f"{self.name} must return pictures [n, c, h, w], but for one code it returned {found}; wrap a function that does."
+                f"{self.name} must return pictures [n, c, h, w], but for one code it returned {got}; wrap a function that does."
             )
         if not picture.is_floating_point() or picture.layout != torch.strided or picture.is_meta:
             kind = "meta" if picture.is_meta else str(picture.dtype if picture.layout == torch.strided else picture.layout)

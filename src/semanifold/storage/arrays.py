@@ -83,21 +83,21 @@ class Arrays:
 
 def leaves_of(tree: object) -> dict[Place, Value]:
     """Collect the arrays anywhere in the contents of a file, by their places."""
-    found: dict[Place, Value] = {}
+    leaves: dict[Place, Value] = {}
     todo: list[tuple[Place, object]] = [((), tree)]
     for _ in range(MOST_LISTED):
         if not todo:
             break
         place, value = todo.pop()
         if isinstance(value, Value):
-            found[place] = value
+            leaves[place] = value
             continue
         value = value.state if isinstance(value, InertObject) else value
         pairs = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
         room = max(0, MOST_LISTED - len(todo)) if len(place) < DEEPEST else 0
         inner = islice(pairs, room)
         todo += [((*place, key if isinstance(key, int) else str(key)), item) for key, item in inner][::-1]
-    return found
+    return leaves
 
 
 def spelled(place: Place, whole: str = "(the array)") -> str:

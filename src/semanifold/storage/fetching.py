@@ -88,11 +88,11 @@ def download(url: str, path: Path, sha256: str | None = None) -> str:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _download(url, part, trusting=sha256 is None)
-        found = file_digest(part)
-        if sha256 not in (None, found):
+        actual = file_digest(part)
+        if sha256 not in (None, actual):
             _forget(part)
             raise SemanifoldError(
-                f"{shown(url, 200)} has the SHA-256 {found}, but {sha256} was expected: the file there was changed or the hash "
+                f"{shown(url, 200)} has the SHA-256 {actual}, but {sha256} was expected: the file there was changed or the hash "
                 "is wrong; the download was deleted."
             )
         os.replace(part, path)
@@ -104,7 +104,7 @@ def download(url: str, path: Path, sha256: str | None = None) -> str:
             f"{shown(url, 200)} could not be downloaded to {path.parent}: {shown(' '.join(str(error).split()), 200)}; check "
             "address and network, and try again (it resumes)."
         ) from error
-    return found
+    return actual
 
 
 def _split(address: str, sha256: str | None) -> tuple[str, str]:

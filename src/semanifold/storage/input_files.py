@@ -31,32 +31,32 @@ def input_files(place: Path) -> tuple[list[Path], list[Path]]:
         raise SemanifoldError(f"There is no folder or file {name} of inputs; check the spelling.")
     every = pictures_in(place)
     files = [path for path in every if not INSTANCES.search(path.stem)]
-    found = [path for path in every if INSTANCES.search(path.stem)]
+    instances = [path for path in every if INSTANCES.search(path.stem)]
     if not files:  # a folder of nothing but instances was named
-        files, found = every, []
+        files, instances = every, []
     beside = place.with_name(instances_name(place.name)) if place.name else place
-    if not found and beside != place and is_folder(beside):
-        found = pictures_in(beside)
+    if not instances and beside != place and is_folder(beside):
+        instances = pictures_in(beside)
     if not files:
         raise SemanifoldError(
             f"{name} holds no pictures (.png, .tif, .jpg, ...) to take as inputs; give the folder that they are in."
         )
-    return files, found
+    return files, instances
 
 
 def pictures_in(folder: Path) -> list[Path]:
     """Return the pictures in a folder, in the order of their names."""
     try:
         with os.scandir(folder) as entries:
-            found = []
+            pictures = []
             for entry in entries:
                 if Path(entry.name).suffix.lower() in ENDINGS and not entry.name.startswith("."):
-                    found.append(folder / entry.name)
-                if len(found) > MOST_FILES:
+                    pictures.append(folder / entry.name)
+                if len(pictures) > MOST_FILES:
                     raise SemanifoldError(f"{shown(str(folder), 200)} holds more than {MOST_FILES:,} pictures; give fewer.")
     except OSError as error:
         raise SemanifoldError(f"The folder {shown(str(folder), 200)} cannot be read: {error.strerror}.") from error
-    return sorted(found)
+    return sorted(pictures)
 
 
 def instances_name(name: str) -> str:

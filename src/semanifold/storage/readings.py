@@ -259,36 +259,36 @@ def directions_in(arrays: Arrays) -> Found | None:
     Raises:
         SemanifoldError: if they are kept under a name of codes, as those of projectors are.
     """
-    found = codes_in(arrays)
-    if found is not None and found.key:
+    codes = codes_in(arrays)
+    if codes is not None and codes.key:
         raise SemanifoldError(
-            f"{arrays.name} keeps {shown(str(list(found.shape)))} under the name {found.key!r}, as projectors keep codes, and a "
+            f"{arrays.name} keeps {shown(str(list(codes.shape)))} under the name {codes.key!r}, as projectors keep codes, and a "
             "code is no direction: the difference of two codes is one, to be saved as an array alone."
         )
-    return found
+    return codes
 
 
-def reading_of_codes(found: Found, arrays: Arrays, spaces: Spaces, space: str | None = None) -> CodeReading:
+def reading_of_codes(codes: Found, arrays: Arrays, spaces: Spaces, space: str | None = None) -> CodeReading:
     """Say how the arrays of a file read as codes of a generator; see :func:`code_reading`, which each of several goes through.
 
     Raises:
         SemanifoldError: if they are no codes, or fit no space, or two.
     """
-    for value in found.values:
+    for value in codes.values:
         if not value.dtype.is_floating_point:
             kind = str(value.dtype).removeprefix("torch.")
             raise SemanifoldError(f"{arrays.name} holds {kind} numbers, but latent codes are floating-point numbers.")
-        if tuple(value.shape) != found.shape:
-            raise SemanifoldError(f"{arrays.name} holds {len(found.values)} codes of different shapes; give a file of one kind.")
+        if tuple(value.shape) != codes.shape:
+            raise SemanifoldError(f"{arrays.name} holds {len(codes.values)} codes of different shapes; give a file of one kind.")
     stated = arrays.header.get("space")
-    if space is None and isinstance(stated, str) and stated in spaces and found.key in ("seed", "values"):
+    if space is None and isinstance(stated, str) and stated in spaces and codes.key in ("seed", "values"):
         space = stated
-    one, count = code_reading(found.shape, spaces, arrays.name, space=space, key=found.key), len(found.values)
+    one, count = code_reading(codes.shape, spaces, arrays.name, space=space, key=codes.key), len(codes.values)
     if count == 1:
         return one
     if one.count != 1:
         raise SemanifoldError(
-            f"{arrays.name} holds {count} arrays of shape {list(found.shape)}, but each of several is to be one code."
+            f"{arrays.name} holds {count} arrays of shape {list(codes.shape)}, but each of several is to be one code."
         )
     return CodeReading(one.space, count, _words_of(one.space, count, spaces[one.space]))
 
@@ -305,11 +305,11 @@ def read_codes_of(arrays: Arrays, spaces: Spaces, space: str | None, remark: Rem
     Raises:
         SemanifoldError: if the file holds no codes, or they fit no space, or two.
     """
-    found = codes_in(arrays)
-    if found is None:
+    codes = codes_in(arrays)
+    if codes is None:
         raise SemanifoldError(_no_codes(arrays))
-    reading = reading_of_codes(found, arrays, spaces, space)
-    tensors = arrays.tensors(found.values)
+    reading = reading_of_codes(codes, arrays, spaces, space)
+    tensors = arrays.tensors(codes.values)
     values = tensors[0] if len(tensors) == 1 else torch.stack([tensor.float() for tensor in tensors])
     remark(f"{arrays.name} is read as {reading.words}.")
     return values.reshape(reading.count, *spaces[reading.space]), reading.space

@@ -170,10 +170,10 @@ def work(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def flat(fields: Mapping[str, Any], under: str = "") -> dict[str, Any]:
     """Return the innermost fields by their place, such as ``search.layers``."""
-    found: dict[str, Any] = {}
+    leaves: dict[str, Any] = {}
     for key, value in fields.items():
-        found |= flat(value, f"{under}{key}.") if isinstance(value, Mapping) and value else {f"{under}{key}": value}
-    return found
+        leaves |= flat(value, f"{under}{key}.") if isinstance(value, Mapping) and value else {f"{under}{key}": value}
+    return leaves
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], growing: Sequence[str] = ()) -> Iterator[str]:

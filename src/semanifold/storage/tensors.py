@@ -166,8 +166,8 @@ def read_format(path: str | os.PathLike[str], form: str, schema: type[T], what: 
     name = shown(os.fspath(path), 200)
     try:
         header, tensors, _ = read_tensors(path, what)
-        if (found := header.get("format")) != form:
-            kind = f"of the format {shown(found, 40)!r}" if isinstance(found, str) else "another kind of file"
+        if (stated := header.get("format")) != form:
+            kind = f"of the format {shown(stated, 40)!r}" if isinstance(stated, str) else "another kind of file"
             raise SemanifoldError(f"{name} is {kind}, no {what} that this version reads")
         held = checked(header, schema, f"The header of {name}")
         if "crc32" in header and header["crc32"] != checksum(tensors):

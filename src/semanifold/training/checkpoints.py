@@ -108,10 +108,10 @@ def check_tensors(held: Mapping[str, Tensor], must: Mapping[str, Tensor], may: M
         )
 
 
-def _alike(found: Tensor, value: Tensor, any_length: bool) -> bool:
+def _alike(saved: Tensor, value: Tensor, any_length: bool) -> bool:
     """Whether a tensor has the type and shape of another one, but for its length if that may be any."""
     first = int(any_length)
-    return found.dtype == value.dtype and found.ndim == value.ndim and found.shape[first:] == value.shape[first:]
+    return saved.dtype == value.dtype and saved.ndim == value.ndim and saved.shape[first:] == value.shape[first:]
 
 
 def moments_of(optimisers: Mapping[str, Optimizer | None]) -> dict[str, Tensor]:

@@ -101,8 +101,8 @@ def preset_of(arguments: Mapping[str, object], otherwise: Preset) -> Preset:
 
 
 def _number(path: Path) -> int:
-    found = re.search(r"-(\d+)\.pt$", path.name)
-    return int(found[1]) if found else -1
+    match = re.search(r"-(\d+)\.pt$", path.name)
+    return int(match[1]) if match else -1
 
 
 def _checkpoint(path: Path) -> tuple[int, Mapping[str, object] | None]:

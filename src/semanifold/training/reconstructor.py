@@ -71,8 +71,8 @@ class Reconstructor(nn.Module, ABC):
                 "it was made for another generator."
             )
         # the pair as one picture of 2c channels, from which one set of features answers both questions
-        found = self.features(resized(torch.cat([first, second], 1), self.size))
-        return self.path_indices(found), self.shift_magnitudes(found)[:, 0]  # [n, K], [n]
+        features = self.features(resized(torch.cat([first, second], 1), self.size))
+        return self.path_indices(features), self.shift_magnitudes(features)[:, 0]  # [n, K], [n]
 
 
 def resized(pictures: Tensor, size: int | None) -> Tensor:

@@ -109,31 +109,31 @@ class TrainingState:
 
     def differentiate(self) -> None:
         """Leave the gradients of one batch: every process draws the whole batch and works on its own part of it."""
-        given, here = self.settings, self.accelerator
+        settings, here = self.settings, self.accelerator
         whole = draw_step(
             self.generator,
-            given.prior,
+            settings.prior,
             len(self.paths),
-            (given.min_magnitude, given.max_magnitude),
-            given.batch,
+            (settings.min_magnitude, settings.max_magnitude),
+            settings.batch,
             self.draw,
         )
-        parts = [whole.part(number, given.accumulate) for number in range(given.accumulate)]
+        parts = [whole.part(number, settings.accumulate) for number in range(settings.accumulate)]
         for number, part in enumerate(parts):
             mine = part.part(here.process_index, here.num_processes)
             with here.no_sync(self.step) if number + 1 < len(parts) else nullcontext():
                 loss, row = run_step(self.step, mine)
-                here.backward(loss / given.accumulate)
-            self.sums[:-1] += row / given.accumulate
+                here.backward(loss / settings.accumulate)
+            self.sums[:-1] += row / settings.accumulate
         self.sums[-1] += 1
 
     def update(self) -> None:
         """Let both optimisers take the step of these gradients."""
-        given = self.settings
-        rate = given.rate(self.iteration)
+        settings = self.settings
+        rate = settings.rate(self.iteration)
         for name, optimiser in self.optimisers.items():
             if optimiser is not None:
-                optimiser.param_groups[0]["lr"] = rate * (given.paths_lr if name == "paths" else given.reconstructor_lr)
+                optimiser.param_groups[0]["lr"] = rate * (settings.paths_lr if name == "paths" else settings.reconstructor_lr)
                 optimiser.step()
                 optimiser.zero_grad()
         self.iteration += 1
@@ -202,48 +202,48 @@ class TrainingState:
 
     def resume(self, folder: Path, remark: Callable[[str], None]) -> None:
         """Take up the newest good checkpoint, if there is one."""
-        found = load_checkpoint(folder, self.key)
-        if found is None:
+        saved = load_checkpoint(folder, self.key)
+        if saved is None:
             return
-        if found.damaged and self.accelerator.is_main_process:
-            remark(found.damaged)
-        held = found.tensors
-        check_tensors(held, self._weights(), moments_of(self.optimisers), folder)
-        if found.iteration > self.settings.iterations:
+        if saved.damaged and self.accelerator.is_main_process:
+            remark(saved.damaged)
+        tensors = saved.tensors
+        check_tensors(tensors, self._weights(), moments_of(self.optimisers), folder)
+        if saved.iteration > self.settings.iterations:
             raise SemanifoldError(
-                f"The checkpoint in {shown(str(folder), 200)} is said to be of iteration {found.iteration}, beyond the last one; "
+                f"The checkpoint in {shown(str(folder), 200)} is said to be of iteration {saved.iteration}, beyond the last one; "
                 "delete it to begin anew, or give another --out."
             )
         for name, module in (("paths", self.paths), ("reconstructor", self.reconstructor)):
-            module.load_state_dict(under(held, f"{name}."))
+            module.load_state_dict(under(tensors, f"{name}."))
             optimiser = self.optimisers[name]
             if optimiser is not None:
                 state = optimiser.state_dict()
                 state["state"] = {
-                    number: under(held, f"optimiser.{name}.{number}.") for number in state["param_groups"][0]["params"]
+                    number: under(tensors, f"optimiser.{name}.{number}.") for number in state["param_groups"][0]["params"]
                 }
                 optimiser.load_state_dict(state)
         try:
-            self.draw.set_state(held["draw"])
+            self.draw.set_state(tensors["draw"])
         except RuntimeError as error:
             raise SemanifoldError(f"The checkpoint in {folder} is damaged in its draws; delete it to begin anew.") from error
-        self.sums = held["sums"].to(self.sums)
-        self.rows = held["history"].tolist()
-        self.iteration = self.saved = found.iteration
+        self.sums = tensors["sums"].to(self.sums)
+        self.rows = tensors["history"].tolist()
+        self.iteration = self.saved = saved.iteration
 
     def _weights(self) -> dict[str, Tensor]:
-        held = {"draw": self.draw.get_state(), "sums": self.sums, "history": self.history()}
+        tensors = {"draw": self.draw.get_state(), "sums": self.sums, "history": self.history()}
         for name, module in (("paths", self.paths), ("reconstructor", self.reconstructor)):
-            held |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
-        return held
+            tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
+        return tensors
 
     def _tensors(self) -> dict[str, Tensor]:
-        held = self._weights()
+        tensors = self._weights()
         for name, optimiser in self.optimisers.items():
             if optimiser is not None:
                 for number, state in optimiser.state_dict()["state"].items():
-                    held |= {f"optimiser.{name}.{number}.{key}": value for key, value in state.items()}
-        return held
+                    tensors |= {f"optimiser.{name}.{number}.{key}": value for key, value in state.items()}
+        return tensors
 
     def _mean_sums(self) -> Tensor:
         if self.accelerator.num_processes == 1:

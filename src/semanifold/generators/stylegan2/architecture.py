@@ -15,11 +15,11 @@ from semanifold.generators.stylegan2.export import as_nvidia, as_rosinality
 from semanifold.generators.stylegan2.network import StyleGAN2
 
 
-def _translated(found: Found) -> tuple[StyleGAN2Config, State]:
-    state, settings, say = found.state, found.settings, found.say
-    match found.layout:
+def _translated(source: Found) -> tuple[StyleGAN2Config, State]:
+    state, settings, say = source.state, source.settings, source.say
+    match source.layout:
         case "rosinality":
-            return layouts.from_rosinality(state, found.latent_avg, say=say)
+            return layouts.from_rosinality(state, source.latent_avg, say=say)
         case "genforce":
             return layouts.from_genforce(state, say=say)
         case "tensorflow":

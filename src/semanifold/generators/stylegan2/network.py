@@ -243,12 +243,12 @@ class StyleGAN2(Generator):
             SemanifoldError: if there is no such channel; it says which there are.
         """
         of_type(name, str, "A channel is called by its name")
-        found = re.fullmatch(r"(\d{1,4})_(\d{1,6})", name)
-        if found is None:
+        match = re.fullmatch(r"(\d{1,4})_(\d{1,6})", name)
+        if match is None:
             raise SemanifoldError(
                 f"A channel is called by its layer and its number in it, such as 6_12, but {shown(name, 40)!r} was given."
             )
-        layer, channel = int(found[1]), int(found[2])
+        layer, channel = int(match[1]), int(match[2])
         if layer >= len(self.layers):
             raise SemanifoldError(f"There is no channel {name}: {self.name} has the layers 0..{len(self.layers) - 1}.")
         width = self.layers[layer].channels

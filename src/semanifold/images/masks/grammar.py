@@ -115,12 +115,12 @@ def in_folder(text: str, folder: Path) -> str:
     if is_file(folder / path_of(text)):
         return str(folder / path_of(text))
 
-    def placed(found: re.Match[str]) -> str:
-        token = found[0].strip()
+    def placed(match: re.Match[str]) -> str:
+        token = match[0].strip()
         channel = next((f"{word}:" for word in CHANNELS if token.startswith(f"{word}:")), "")
         name = path_of(_unquoted(token.removeprefix(channel)))
-        if found["sign"] is not None or name.is_absolute() or not is_file(folder / name):
-            return found[0]
+        if match["sign"] is not None or name.is_absolute() or not is_file(folder / name):
+            return match[0]
         quoted = str(folder / name).replace("'", "''")
         return f"{channel}'{quoted}'"
 
@@ -135,12 +135,12 @@ def existing(name: str) -> bool:
 def _tokens(text: str) -> list[str]:
     """Take a text apart into signs, names in quotes, and what lies between them."""
     tokens, at = [], 0
-    while found := TOKEN.match(text, at):
-        token = found[0].strip()
-        if found["home"] is not None and not existing(token) and existing(token[1:]):  # all but another file
-            token, at = "~", found.start("home") + 1
+    while match := TOKEN.match(text, at):
+        token = match[0].strip()
+        if match["home"] is not None and not existing(token) and existing(token[1:]):  # all but another file
+            token, at = "~", match.start("home") + 1
         else:
-            at = found.end()
+            at = match.end()
         if token:
             tokens.append(token)
     return tokens
