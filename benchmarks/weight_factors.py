@@ -32,7 +32,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from semanifold.core.jacobians import Pictures, mean_products
+from semanifold.core.jacobians import PictureFunction, mean_products
 from semanifold.core.latents import Latents, root_of_covariance
 from semanifold.edits import EditInfo, WeightEdit
 from semanifold.generators.base import Generator
@@ -83,7 +83,7 @@ class Place:
     space: str
     layers: tuple[str, ...]
     zero: Tensor
-    pictures: Callable[[Latents], Pictures]
+    pictures: Callable[[Latents], PictureFunction]
     walk: Callable[[Tensor], Callable[[Latents, Tensor], Tensor]]
 
 

@@ -27,7 +27,7 @@ from semanifold.edits import EditInfo, Lattice, save_edit  # noqa: E402
 from semanifold.generators.loading import save_generator  # noqa: E402
 from semanifold.generators.pools import pool_of, save_pool  # noqa: E402
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config  # noqa: E402
-from semanifold.manifolds.checkpoints import Standing, save_standing  # noqa: E402
+from semanifold.manifolds.checkpoints import SearchState, save_state  # noqa: E402
 from semanifold.paths.base import PathSetInfo  # noqa: E402
 from semanifold.paths.files import save_paths  # noqa: E402
 from semanifold.paths.linear import LinearPaths  # noqa: E402
@@ -157,8 +157,8 @@ def checkpoints() -> None:
     (CORPUS / "checkpoints").mkdir(parents=True, exist_ok=True)
     x = torch.randn(3, 4)
     descent = Descent(x, Evaluation(1.0, x, {"inside": 1.0, "outside": 0.1}), (x,), (x,))
-    standing = Standing(0, 1, 2, 3, 0.1, 4.0, 1.0, descent, (1.0,), x, 1.0, None, 0)
-    save_standing(standing, str(CORPUS / "checkpoints" / "search.safetensors"), "key")
+    state = SearchState(0, 1, 2, 3, 0.1, 4.0, 1.0, descent, (1.0,), x, 1.0, None, 0)
+    save_state(state, str(CORPUS / "checkpoints" / "search.safetensors"), "key")
     save_checkpoint(CORPUS / "checkpoints", SavedTraining(5, {"sums": torch.zeros(3), "history": torch.zeros(2, 6)}), "key")
     (CORPUS / "checkpoints" / NEWEST).rename(CORPUS / "checkpoints" / "training.safetensors")
 

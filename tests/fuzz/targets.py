@@ -40,7 +40,7 @@ from semanifold.generators.loading import load_generator
 from semanifold.generators.pools import read_pool
 from semanifold.images.masks import box, painted, parse_mask
 from semanifold.images.masks.base import Mask
-from semanifold.manifolds.checkpoints import load_standing
+from semanifold.manifolds.checkpoints import load_state
 from semanifold.paths.files import load_paths
 from semanifold.storage.arrays import open_arrays
 from semanifold.storage.records import parse_json, read_settings
@@ -303,7 +303,7 @@ def of_timelines(given: bytes | str, place: Path) -> None:
 def of_checkpoints(data: bytes, place: Path) -> None:
     """Where a search or a training stands."""
     (place / NEWEST).write_bytes(data)
-    tried(lambda: load_standing(str(place / NEWEST), "key", torch.device("cpu")), lambda: load_checkpoint(place, "key"))
+    tried(lambda: load_state(str(place / NEWEST), "key", torch.device("cpu")), lambda: load_checkpoint(place, "key"))
 
 
 @cache

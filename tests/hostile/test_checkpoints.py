@@ -25,28 +25,28 @@ NAN = math.nan
 X = torch.ones(3, 2, 4)
 
 
-def standing(**changes: object) -> checkpoints.Standing:
+def state(**changes: object) -> checkpoints.SearchState:
     terms = {"inside": 0.1, "outside": 0.1, "spring": 0.1, "objective": 0.3}
     metric = checkpoints.Metric(torch.ones(2, 8), torch.ones(2), torch.ones(1, 8))
     descent = Descent(X, Evaluation(0.3, X, terms), (X,), (X,), False)
-    made = checkpoints.Standing(0, 3, 5, 9, 0.1, 0.2, 400.0, descent, (0.5, 0.3), X, 0.3, metric, 0)
+    made = checkpoints.SearchState(0, 3, 5, 9, 0.1, 0.2, 400.0, descent, (0.5, 0.3), X, 0.3, metric, 0)
     return replace(made, **changes)
 
 
-def check(made: checkpoints.Standing, place: Path) -> None:
-    checkpoints.save_standing(made, str(place), "key")
-    read = checkpoints.load_standing(str(place), "key", torch.device("cpu"))
+def check(made: checkpoints.SearchState, place: Path) -> None:
+    checkpoints.save_state(made, str(place), "key")
+    read = checkpoints.load_state(str(place), "key", torch.device("cpu"))
     assert read is not None
-    checkpoints.check_standing(read, str(place), [tuple(X.shape)] * 2, X)
+    checkpoints.check_state(read, str(place), [tuple(X.shape)] * 2, X)
 
 
 def told(**terms: float) -> Descent:
     return Descent(X, Evaluation(0.3, X, {"inside": 0.1, "outside": 0.1, **terms}), (X,), (X,), False)
 
 
-def test_a_standing_of_a_search_is_taken_up(tmp_path: Path) -> None:
-    check(standing(), tmp_path / "a")
-    check(standing(metric=None), tmp_path / "b")
+def test_a_state_of_a_search_is_taken_up(tmp_path: Path) -> None:
+    check(state(), tmp_path / "a")
+    check(state(metric=None), tmp_path / "b")
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,9 @@ def test_a_standing_of_a_search_is_taken_up(tmp_path: Path) -> None:
         {"metric": checkpoints.Metric(torch.ones(2, 8).double(), torch.ones(2).double(), torch.ones(1, 8).double())},
     ],
 )
-def test_forged_standings_of_a_search_are_refused(changes: dict, tmp_path: Path) -> None:
+def test_forged_states_of_a_search_are_refused(changes: dict, tmp_path: Path) -> None:
     with pytest.raises(SemanifoldError, match="delete it to begin anew"):
-        check(standing(**changes), tmp_path / "a")
+        check(state(**changes), tmp_path / "a")
 
 
 MUST = {"sums": torch.ones(6), "history": torch.ones(1, 6).double(), "paths.a": torch.ones(3), "reconstructor.b": torch.ones(2)}

@@ -19,7 +19,7 @@ from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.locality.benchmark import QUICK, ROWS, LocalitySettings, locality_benchmark, run_benchmark
 from semanifold.locality.matching import Candidate, line
 from semanifold.locality.methods import METHODS, Problem, out_and_back
-from semanifold.locality.report import Report
+from semanifold.locality.report import LocalityReport
 from semanifold.locality.worlds import lpips_change_map, perceptual_map, world_of
 from semanifold.manifolds.settings import ManifoldSettings
 
@@ -41,7 +41,7 @@ def settings(out: Path, **changes: Any) -> LocalitySettings:
     return replace(start, **changes)
 
 
-def run(out: Path, functions: Any = AXES, **changes: Any) -> Report:
+def run(out: Path, functions: Any = AXES, **changes: Any) -> LocalityReport:
     return run_benchmark(left_world(Toy()), settings(out, **changes), functions)
 
 

@@ -21,7 +21,7 @@ from semanifold.locality import methods
 from semanifold.locality.benchmark import ROWS, LocalitySettings, make_problem, run_benchmark
 from semanifold.locality.matching import both_signs, of_sides, ray, side_images
 from semanifold.locality.methods import METHODS
-from semanifold.locality.report import Report
+from semanifold.locality.report import LocalityReport
 from semanifold.locality.worlds import World, world_of
 from semanifold.worlds.faces.analytic import AnalyticFaces
 
@@ -81,7 +81,7 @@ def test_both_signs_of_an_edit_go_equally_far() -> None:
     assert there.way(torch.tensor([0.0, 0.125])).flatten().tolist() == pytest.approx([0, 3 / 64])
 
 
-def run(generator: Generator, out: Path, chosen: Sequence[str] = WEIGHTS, **changes: Any) -> Report:
+def run(generator: Generator, out: Path, chosen: Sequence[str] = WEIGHTS, **changes: Any) -> LocalityReport:
     settings = LocalitySettings(generator="toy", masks=("left",), seeds=2, methods=tuple(chosen), level=0.3, out=out)
     return run_benchmark(left_world(generator), replace(settings, **changes), METHODS)
 

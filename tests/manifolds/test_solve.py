@@ -24,7 +24,7 @@ from semanifold.edits.steps import jump
 from semanifold.generators.wrapped import wrap
 from semanifold.images.masks import Mask, box
 from semanifold.manifolds import ManifoldSettings, discover_manifold, discover_manifolds, local_directions, paper_settings
-from semanifold.manifolds.checkpoints import Standing, load_standing, save_standing
+from semanifold.manifolds.checkpoints import SearchState, load_state, save_state
 from semanifold.storage.tensors import read_tensors, write_tensors
 from semanifold.worlds.faces.analytic import AnalyticFaces, factors_from_latents
 from semanifold.worlds.faces.factors import FACTORS
@@ -219,7 +219,7 @@ def test_a_checkpoint_of_another_search_is_refused(tmp_path: Path) -> None:
         discover_manifold(world, world.sample([5]), LOWER, QUICK, checkpoint=path)
     path.write_text("no checkpoint")
     with pytest.raises(SemanifoldError, match=r"no safetensors file.*delete it to begin anew"):
-        load_standing(str(path), "key", torch.device("cpu"))
+        load_state(str(path), "key", torch.device("cpu"))
 
 
 def without(name: str) -> Callable[[dict, dict], object]:
@@ -248,13 +248,13 @@ def test_a_damaged_checkpoint_of_a_search_gives_one_sentence(tmp_path: Path, dam
     path = tmp_path / "search.safetensors"
     x = torch.zeros(3, 4)
     descent = Descent(x, Evaluation(1.0, x, {"inside": 1.0}), (x,), (x,))
-    save_standing(Standing(0, 1, 2, 3, 0.1, 4.0, 1.0, descent, (1.0,), x, 1.0, None, 0), str(path), "key")
-    assert load_standing(str(path), "key", torch.device("cpu")) is not None
+    save_state(SearchState(0, 1, 2, 3, 0.1, 4.0, 1.0, descent, (1.0,), x, 1.0, None, 0), str(path), "key")
+    assert load_state(str(path), "key", torch.device("cpu")) is not None
     file = read_tensors(path)
     damage(file.header, file.tensors)
     write_tensors(path, file.tensors, file.header)
     with pytest.raises(SemanifoldError, match=words) as caught:
-        load_standing(str(path), "key", torch.device("cpu"))
+        load_state(str(path), "key", torch.device("cpu"))
     assert len(str(caught.value)) < 400
 
 

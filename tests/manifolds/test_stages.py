@@ -131,51 +131,51 @@ def test_what_asks_too_much_begins_anew_with_less_and_then_shrinks_where_it_is(m
     monkeypatch.setattr("semanifold.manifolds.stages.LEAK", 0.0)  # everything leaks too much
     search = prepared(steps=10)
     stages, last, seen = search.stages(), None, []
-    for standing, _ in search.run(None):
-        if last is None or standing.shrunk != last.shrunk:
-            seen.append((standing, last))
-        last = standing
-    assert [standing.shrunk for standing, _ in seen] == list(range(1 + search.restarts + MOST_SHRINKS))
+    for state, _ in search.run(None):
+        if last is None or state.shrunk != last.shrunk:
+            seen.append((state, last))
+        last = state
+    assert [state.shrunk for state, _ in seen] == list(range(1 + search.restarts + MOST_SHRINKS))
     first, anew = seen[0][0], seen[1]
     assert anew[0].offset == pytest.approx(CAUTIOUS * first.offset)
     assert anew[0].evaluations > anew[1].evaluations >= first.evaluations, "all that was made counts"
-    for standing, left in seen[2:]:
+    for state, left in seen[2:]:
         before = left
-        assert (standing.offset, standing.sigma) == pytest.approx((SHRINK * before.offset, SHRINK**0.5 * before.sigma))
+        assert (state.offset, state.sigma) == pytest.approx((SHRINK * before.offset, SHRINK**0.5 * before.sigma))
         objective = search.objective(stages[0], before.offset, before.sigma, before.outside)
         while before.within < stages[0].steps and not search.settled(before, objective):
             before = search.step(before, objective)
-        torch.testing.assert_close(standing.descent.x, SHRINK**0.5 * before.best)
-        assert (standing.stage, standing.within, standing.step) == (0, 0, before.step)
+        torch.testing.assert_close(state.descent.x, SHRINK**0.5 * before.best)
+        assert (state.stage, state.within, state.step) == (0, 0, before.step)
     assert search.most_steps(last) == sum(stage.steps for stage in stages) + 3 * stages[0].steps
     given = prepared(offset=0.01, steps=10)
-    assert {standing.shrunk for standing, _ in given.run(None)} == {0}, "a c that a person gave is kept"
+    assert {state.shrunk for state, _ in given.run(None)} == {0}, "a c that a person gave is kept"
 
 
 def test_it_settles_when_five_steps_gain_less_than_the_tolerance_per_frame() -> None:
     search = prepared(tolerance=0.01)
-    standing, _ = next(search.run(None))
-    objective = search.objective(search.stages()[0], standing.offset, standing.sigma, standing.outside)
-    frames = len(standing.best)
+    state, _ = next(search.run(None))
+    objective = search.objective(search.stages()[0], state.offset, state.sigma, state.outside)
+    frames = len(state.best)
     assert frames == len(layout_of(search.settings, search.stages()[0].frames).free)
     for gain, settled in ((0.011, False), (0.009, True)):
         values = tuple(7 - gain * frames * step / 5 for step in range(6))
-        assert search.settled(replace(standing, recent=values), objective) is settled
-    assert not search.settled(replace(standing, recent=values[:5]), objective), "not before five steps"
+        assert search.settled(replace(state, recent=values), objective) is settled
+    assert not search.settled(replace(state, recent=values[:5]), objective), "not before five steps"
     for _ in range(8):
-        standing = search.step(standing, objective)
-    assert len(standing.recent) == 6
-    assert standing.recent[-1] == standing.descent.at.value
+        state = search.step(state, objective)
+    assert len(state.recent) == 6
+    assert state.recent[-1] == state.descent.at.value
 
 
 def test_the_preconditioner_has_the_scales_of_the_objective() -> None:
     search = prepared(alpha=0.7)
-    standing, _ = next(search.run(None))
-    objective = search.objective(search.stages()[0], 0.02, 0.3, standing.outside)
-    apply = search.precondition(standing.metric, objective)
+    state, _ = next(search.run(None))
+    objective = search.objective(search.stages()[0], 0.02, 0.3, state.outside)
+    apply = search.precondition(state.metric, objective)
     assert apply is not None
-    assert standing.metric is not None
-    wanted = preconditioner(standing.metric, objective.layout, 0.7 / 0.02, 1 / objective.sigma**2)
+    assert state.metric is not None
+    wanted = preconditioner(state.metric, objective.layout, 0.7 / 0.02, 1 / objective.sigma**2)
     gradient = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(apply(gradient), wanted(gradient))
     assert search.precondition(None, objective) is None

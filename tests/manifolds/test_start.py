@@ -25,9 +25,9 @@ from semanifold.manifolds.start import (
     SHARE,
     STRANGERS,
     TRIALS,
-    Start,
+    StartAxes,
     evaluations,
-    find_start,
+    find_axes,
     fitted_offsets,
     mean_spacing,
     paper_start,
@@ -61,10 +61,10 @@ def seed_of(generator: Generator) -> tuple[Latents, Parts]:
     return seed, pasted_parts(LOWER.at(4, 4), generator.images(seed), l2)
 
 
-def start_of(generator: Generator, **changes: object) -> Start:
+def start_of(generator: Generator, **changes: object) -> StartAxes:
     settings = replace(PLAN, **changes)  # type: ignore[arg-type]
     seed, parts = seed_of(generator)
-    return find_start(generator, seed, LOWER, parts, settings, layout_of(settings, settings.frames), None, PLAIN)
+    return find_axes(generator, seed, LOWER, parts, settings, layout_of(settings, settings.frames), None, PLAIN)
 
 
 def test_axes_reach_c_after_one_unit_on_the_cleaner_side() -> None:
@@ -134,7 +134,7 @@ def test_the_pictures_of_a_start_are_counted() -> None:
         return images(latents, size=size)
 
     generator.images = counted  # type: ignore[method-assign]
-    found = find_start(generator, seed, LOWER, parts, PLAN, layout_of(PLAN, 9), None, PLAIN)
+    found = find_axes(generator, seed, LOWER, parts, PLAN, layout_of(PLAN, 9), None, PLAIN)
     assert found.pictures == evaluations(4 * TRIALS + STRANGERS + 2 * 3, 0)
     assert 0 <= sum(made) - 2 * found.pictures <= 1  # one picture more says how large they are
     assert (evaluations(5, 2), evaluations(4, 0)) == (5, 2)
@@ -205,7 +205,9 @@ def round_world() -> Generator:
     return world(lambda z: (0 * z[:, 0], z[:, 0], z[:, 0]))
 
 
-def fitted(settings: ManifoldSettings, offsets: Tensor, start: Start, generator: Generator | None = None) -> tuple[Tensor, int]:
+def fitted(
+    settings: ManifoldSettings, offsets: Tensor, start: StartAxes, generator: Generator | None = None
+) -> tuple[Tensor, int]:
     generator = generator or round_world()
     seed, parts = seed_of(generator)
     return fitted_offsets(generator, seed, parts, layout_of(settings, len(offsets)), offsets, start, settings, None)
@@ -213,7 +215,7 @@ def fitted(settings: ManifoldSettings, offsets: Tensor, start: Start, generator:
 
 def test_a_line_is_fitted_to_the_distances_that_are_wanted() -> None:
     settings = ManifoldSettings(frames=5, schedule="out", springs={1: 0.0})
-    start = Start(axes(FIRST, SECOND), 0.04, 1.0, 0, None)
+    start = StartAxes(axes(FIRST, SECOND), 0.04, 1.0, 0, None)
     wanted = 0.2 * torch.linspace(0, 1, 5)[:, None] * FIRST
     for wrong in (0.7, 1.5):
         line, count = fitted(settings, wrong * wanted, start)
@@ -229,7 +231,7 @@ def test_the_line_that_costs_less_is_kept() -> None:
     """What leaks grows so fast that it costs more to go as far as is wanted; with little weight outside it does not."""
     steep = world(lambda z: (z[:, 0] ** 4, z[:, 0], z[:, 0]))
     line = 0.5 * torch.linspace(0, 1, 5)[:, None] * FIRST
-    start = Start(axes(FIRST, SECOND), 0.81, 1.0, 0, None)
+    start = StartAxes(axes(FIRST, SECOND), 0.81, 1.0, 0, None)
     settings = ManifoldSettings(frames=5, schedule="out", springs={1: 0.0}, outside=400.0)
     torch.testing.assert_close(fitted(settings, line, start, steep)[0], line)
     assert fitted(replace(settings, outside=0.01), line, start, steep)[0][-1, 0] == pytest.approx(0.9)
@@ -246,7 +248,7 @@ def test_missing_length_goes_around_a_circle_in_a_plane_that_is_quiet() -> None:
     generator = wrap(lambda z: (z @ known[0])[:, None, None, None].expand(-1, 3, 4, 4), 6)  # the line is as far as it should be
     seed = Latents(torch.zeros(1, 6), "z")
     parts = pasted_parts(LOWER.at(4, 4), generator.images(seed), l2)
-    start = Start(torch.zeros(2, 6), 1.0, 0.5, 0, metric)
+    start = StartAxes(torch.zeros(2, 6), 1.0, 0.5, 0, metric)
     bent, _ = fitted_offsets(generator, seed, parts, layout_of(settings, 9), line, start, settings, None)
     assert bent[0].abs().max() == 0
     torch.testing.assert_close(bent.diff(dim=0).norm(dim=1), torch.full((8,), 0.5))
@@ -274,6 +276,6 @@ def test_where_everything_is_known_the_softest_plane_is_taken() -> None:
     metric = Metric(known, torch.tensor([0.1, 0.2, 3.0]), known[:0])
     line = torch.linspace(0, 0.1, 9)[:, None] * known[2]
     generator = world(lambda z: (z[:, 2], z[:, 2], z[:, 2]))
-    bent, _ = fitted(settings, line, Start(torch.zeros(2, 3), 0.01, 0.5, 0, metric), generator)
+    bent, _ = fitted(settings, line, StartAxes(torch.zeros(2, 3), 0.01, 0.5, 0, metric), generator)
     torch.testing.assert_close(bent[:, 2], line[:, 2])
     assert bent[:, :2].abs().amax(0).min() > 0.1

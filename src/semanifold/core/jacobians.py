@@ -7,11 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-Pictures = Callable[[Tensor], Tensor]
+PictureFunction = Callable[[Tensor], Tensor]
 """Offsets ``[n, moving dimensions]`` from a code, or from one code each, to pictures ``[n, c, h, w]``."""
 
 
-def pull_back(pictures: Pictures, zero: Tensor, root: Tensor, probes: int, chunk: int, seed: int) -> Tensor:
+def pull_back(pictures: PictureFunction, zero: Tensor, root: Tensor, probes: int, chunk: int, seed: int) -> Tensor:
     """Return ``[probes, d]`` rows ``(root omega)^T J`` for random pictures omega, one backward pass for each chunk of them."""
     draws = torch.Generator().manual_seed(seed)
     rows = []
@@ -27,7 +27,7 @@ def pull_back(pictures: Pictures, zero: Tensor, root: Tensor, probes: int, chunk
 
 
 @torch.no_grad()
-def push_forward(pictures: Pictures, zero: Tensor, basis: Tensor, chunk: int) -> Tensor:
+def push_forward(pictures: PictureFunction, zero: Tensor, basis: Tensor, chunk: int) -> Tensor:
     """Return ``J v`` as ``[m, c, h, w]`` for each unit row v of the basis ``[m, d]``, by central differences.
 
     They cost two pictures, work with every operator, and err by about 1e-4 in single precision. Forward-mode differentiation

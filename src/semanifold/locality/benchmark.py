@@ -27,7 +27,7 @@ from semanifold.images import metrics
 from semanifold.locality.baselines import layer_features, typical_distance
 from semanifold.locality.matching import Candidate, match, of_sides, side_images
 from semanifold.locality.methods import LAYERED, METHODS, Problem
-from semanifold.locality.report import Report
+from semanifold.locality.report import LocalityReport
 from semanifold.locality.settings import LocalitySettings
 from semanifold.locality.truth import own_factors, pixel_effects, pixel_weights, truth_share
 from semanifold.locality.worlds import World, world_of
@@ -55,7 +55,7 @@ QUICK = LocalitySettings(
 """One mask on one analytic face: seconds, for tests and a first look; far from the methods' best."""
 
 
-def locality_benchmark(settings: LocalitySettings | None = None, progress: Watch = None) -> Report:
+def locality_benchmark(settings: LocalitySettings | None = None, progress: Watch = None) -> LocalityReport:
     """Run the benchmark, or go on with one that was cut short.
 
     Call it as ``locality_benchmark(LocalitySettings(seeds=8), progress)``; print ``report.markdown()``, keep ``report.numbers()``
@@ -78,7 +78,7 @@ def run_benchmark(
     settings: LocalitySettings,
     methods: Mapping[str, Callable[[Problem], list[Candidate]]],
     progress: Progress | None = None,
-) -> Report:
+) -> LocalityReport:
     """Run the benchmark on any generator; see :func:`locality_benchmark`.
 
     Args:
@@ -114,7 +114,7 @@ def run_benchmark(
             progress({"step": step + 1, "steps": len(tasks), "mask": mask, "seed": number, "method": method, **shown})
     about = {**asdict(settings), "out": str(settings.out), "generator": world.generator.name}
     notes = {"perceptual": world.perceptual_name, "truth": world.truth.source if world.truth else "none"}
-    return Report([rows[task] for task in tasks], about | notes)
+    return LocalityReport([rows[task] for task in tasks], about | notes)
 
 
 def make_problem(world: World, settings: LocalitySettings, mask: str, number: int, reach: float) -> Problem:

@@ -35,7 +35,7 @@ TRUTH_GOAL, RATIO_GOAL = 0.8, 0.5
 
 
 @dataclass(frozen=True)
-class Report:
+class LocalityReport:
     """Results of the locality benchmark.
 
     Attributes:

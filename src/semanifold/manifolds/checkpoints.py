@@ -30,7 +30,7 @@ MOST_SHRUNK = 100
 
 
 @dataclass(frozen=True)
-class Standing:
+class SearchState:
     """The state of a search between two steps.
 
     Attributes:
@@ -72,16 +72,16 @@ def search_key(generator: Generator, seed: Latents, mask: Mask, settings: Manifo
     )
 
 
-def save_standing(standing: Standing, path: str, key: str) -> None:
-    """Write a standing as safetensors with a JSON header, whole or not at all."""
-    descent = standing.descent
-    tensors = {"x": descent.x, "gradient": descent.at.gradient, "best": standing.best}
-    if standing.metric is not None:
-        tensors |= {"axes": standing.metric.axes, "stiffness": standing.metric.stiffness, "barred": standing.metric.barred}
+def save_state(state: SearchState, path: str, key: str) -> None:
+    """Write a state as safetensors with a JSON header, whole or not at all."""
+    descent = state.descent
+    tensors = {"x": descent.x, "gradient": descent.at.gradient, "best": state.best}
+    if state.metric is not None:
+        tensors |= {"axes": state.metric.axes, "stiffness": state.metric.stiffness, "barred": state.metric.barred}
     for name, stack in (("moves", descent.moves), ("turns", descent.turns)):
         tensors |= {f"{name}.{i:03d}": tensor for i, tensor in enumerate(stack)}
     names = ("stage", "within", "step", "evaluations", "offset", "sigma", "outside", "recent", "best_value", "shrunk")
-    header = {name: getattr(standing, name) for name in names}
+    header = {name: getattr(state, name) for name in names}
     header |= {"value": descent.at.value, "terms": descent.at.terms, "stalled": descent.stalled, "format": FORMAT, "key": key}
     write_tensors(path, tensors, header)
 
@@ -90,7 +90,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 
 
 class Header(msgspec.Struct, frozen=True):
-    """The header of a checkpoint: the fields of :class:`Standing`, the minimiser's numbers, and what search it belongs to."""
+    """The header of a checkpoint: the fields of :class:`SearchState`, the minimiser's numbers, and what search it belongs to."""
 
     stage: Count
     within: Count
@@ -108,8 +108,8 @@ class Header(msgspec.Struct, frozen=True):
     key: str = ""
 
 
-def load_standing(path: str, key: str, device: torch.device) -> Standing | None:
-    """Read a standing; None if there is no such file.
+def load_state(path: str, key: str, device: torch.device) -> SearchState | None:
+    """Read a state; None if there is no such file.
 
     Raises:
         SemanifoldError: if the file is no checkpoint, or belongs to another search.
@@ -128,7 +128,7 @@ def load_standing(path: str, key: str, device: torch.device) -> Standing | None:
     if not _fit(tensors, moves, turns):
         raise SemanifoldError(f"The tensors of the checkpoint {name} do not fit together; delete it to begin anew.")
     metric = Metric(tensors["axes"], tensors["stiffness"], tensors["barred"]) if "axes" in tensors else None
-    return Standing(
+    return SearchState(
         stage=held.stage,
         within=held.within,
         step=held.step,
@@ -145,11 +145,11 @@ def load_standing(path: str, key: str, device: torch.device) -> Standing | None:
     )
 
 
-def check_standing(standing: Standing, path: str, points: Sequence[tuple[int, ...]], like: Tensor) -> None:
-    """Refuse a standing that is not one of this search, whatever its key says.
+def check_state(state: SearchState, path: str, points: Sequence[tuple[int, ...]], like: Tensor) -> None:
+    """Refuse a state that is not one of this search, whatever its key says.
 
     Args:
-        standing: as read.
+        state: as read.
         path: where from.
         points: shape of the points of every stage.
         like: has the type of number of the points.
@@ -157,21 +157,21 @@ def check_standing(standing: Standing, path: str, points: Sequence[tuple[int, ..
     Raises:
         SemanifoldError: if it has another stage, shape or type, or numbers that no search has.
     """
-    best, metric = standing.best, standing.metric
-    tensors = [best, standing.descent.x, standing.descent.at.gradient, *standing.descent.moves, *standing.descent.turns]
+    best, metric = state.best, state.metric
+    tensors = [best, state.descent.x, state.descent.at.gradient, *state.descent.moves, *state.descent.turns]
     measured = [] if metric is None else [metric.axes, metric.stiffness, metric.barred]
     tensors += measured
-    sizes = (standing.offset, standing.sigma)
+    sizes = (state.offset, state.sigma)
     fits = (
-        standing.stage < len(points)
-        and tuple(best.shape) == tuple(points[standing.stage])
+        state.stage < len(points)
+        and tuple(best.shape) == tuple(points[state.stage])
         and all(tensor.dtype == like.dtype for tensor in tensors)
         and all(bool(torch.isfinite(tensor).all()) for tensor in (best, *measured))
         and all(LEAST <= size <= MOST for size in sizes)
-        and standing.descent.at.terms.keys() == TERMS
-        and 0 <= standing.outside < math.inf
-        and standing.shrunk <= MOST_SHRUNK
-        and bool(standing.recent)
+        and state.descent.at.terms.keys() == TERMS
+        and 0 <= state.outside < math.inf
+        and state.shrunk <= MOST_SHRUNK
+        and bool(state.recent)
     )
     if not fits:
         raise SemanifoldError(f"The checkpoint {shown(path, 200)} does not fit this search; delete it to begin anew.")

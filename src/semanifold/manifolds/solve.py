@@ -15,7 +15,7 @@ from semanifold.edits import Lattice
 from semanifold.generators.base import Generator, as_latents
 from semanifold.images.distances import Distance
 from semanifold.images.masks import Mask, as_mask
-from semanifold.manifolds.checkpoints import Standing
+from semanifold.manifolds.checkpoints import SearchState
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.stages import Search
 
@@ -25,42 +25,42 @@ class SearchStep:
     """One step of a search, and what can be asked about it; searching on does not change it."""
 
     search: Search = field(repr=False)
-    standing: Standing = field(repr=False)
+    state: SearchState = field(repr=False)
     result: Result | None
     """Why the search ended; None before its last step."""
 
     @property
     def step(self) -> int:
         """Steps done."""
-        return self.standing.step
+        return self.state.step
 
     @property
     def steps(self) -> int:
         """Most steps in all; it grows when the search begins anew with a smaller c."""
-        return self.search.most_steps(self.standing)
+        return self.search.most_steps(self.state)
 
     @property
     def evaluations(self) -> int:
         """Pictures made and differentiated so far, of any size; half of those only made."""
-        return self.standing.evaluations
+        return self.state.evaluations
 
     @property
     def terms(self) -> Mapping[str, float]:
         """What is being lowered, ``objective``, and its parts ``inside``, ``outside`` and ``spring``."""
-        return self.standing.descent.at.terms
+        return self.state.descent.at.terms
 
     @property
     def edit(self) -> Lattice:
         """The best path so far with as many frames as this stage has: a preview, for which no pictures are made."""
-        return self.search.edit(self.standing.best, self.search.stages()[self.standing.stage].frames)
+        return self.search.edit(self.state.best, self.search.stages()[self.state.stage].frames)
 
     def solution(self) -> Solution[Lattice]:
         """Return the best path so far with all its frames; their pictures are made once, to measure them."""
-        return self.search.solution(self.standing, self.result or Result.INTERRUPTED)
+        return self.search.solution(self.state, self.result or Result.INTERRUPTED)
 
     def report(self) -> dict[str, Any]:
         """Return what a progress callback gets."""
-        counts = {"step": self.step, "steps": self.steps, "stage": self.standing.stage, "evaluations": self.evaluations}
+        counts = {"step": self.step, "steps": self.steps, "stage": self.state.stage, "evaluations": self.evaluations}
         return {**counts, **self.terms, "edit": self.edit}
 
 
@@ -140,8 +140,8 @@ def search(
     code = as_latents(latents, generator)
     # checked here, not at the first step, so that a wrong argument is an error of this call
     prepared = Search.prepare(generator, code, as_mask(mask, generator, code), settings or ManifoldSettings(), distance)
-    standings = prepared.run(None if checkpoint is None else os.fspath(checkpoint))
-    return (SearchStep(prepared, standing, result) for standing, result in standings)
+    states = prepared.run(None if checkpoint is None else os.fspath(checkpoint))
+    return (SearchStep(prepared, state, result) for state, result in states)
 
 
 def discover_manifolds(

@@ -20,15 +20,15 @@ from semanifold.generators.base import Generator
 from semanifold.generators.coordinates import PLAIN, Coordinates, natural_coordinates
 from semanifold.images.distances import Distance, distance_by_name
 from semanifold.images.masks import Mask
-from semanifold.manifolds.checkpoints import Standing, check_standing, load_standing, save_standing, search_key
+from semanifold.manifolds.checkpoints import SearchState, check_state, load_state, save_state, search_key
 from semanifold.manifolds.directions import moving_shape
 from semanifold.manifolds.layout import layout_of, refine
 from semanifold.manifolds.metric import Metric, preconditioner
 from semanifold.manifolds.objective import Objective, Parts, cropped_parts, kinked_valley, pasted_parts, round_valley
 from semanifold.manifolds.settings import ManifoldSettings
-from semanifold.manifolds.start import Start, find_start, fitted_offsets, paper_start, starting_offsets
+from semanifold.manifolds.start import StartAxes, find_axes, fitted_offsets, paper_start, starting_offsets
 
-PAPER = "Yang, Rokeby, Snelgrove 2020, Mask-Guided Discovery of Semantic Manifolds in Generative Models, arXiv:2105.07273"
+CITE = "Yang, Rokeby, Snelgrove 2020, Mask-Guided Discovery of Semantic Manifolds in Generative Models, arXiv:2105.07273"
 WIDTHS = {"smooth": (0.1, 0.1), "paper": (0.2, 0.05, 0.01)}
 """Width of the valley's floor at each stage, as a share of c: the paper's kink is approached, our floor stays round."""
 COARSE_STEPS = 0.4
@@ -165,7 +165,7 @@ class Search:
             fingerprint=self.generator.fingerprint,
             mask=str(self.mask),
             usable=(float(knots[0][0]), 1.0),
-            cite=(PAPER,),
+            cite=(CITE,),
         )
         return Lattice(grid, knots, info, seed=self.seed)
 
@@ -174,7 +174,7 @@ class Search:
         """How often the first stage may begin anew with a smaller c."""
         return max(0, math.ceil(round(math.log(self.settings.strength / CAUTIOUS, 1 / CAUTIOUS), 6)))
 
-    def start(self, share: float = 1.0) -> tuple[Start, Tensor]:
+    def start(self, share: float = 1.0) -> tuple[StartAxes, Tensor]:
         """Return the scales and the offsets ``[n, *moving]`` of the first stage's frames, for this share of the strength."""
         s, stage = replace(self.settings, strength=share * self.settings.strength), self.stages()[0]
         layout = layout_of(s, stage.frames)
@@ -182,9 +182,9 @@ class Search:
             if s.offset is None or s.sigma is None:
                 raise SemanifoldError("The paper's method needs an offset and a sigma; its own are 0.25 and 4.")
             nothing = self.seed.values.new_zeros(2, *self.moving)
-            return Start(nothing, s.offset, s.sigma, 0, None), paper_start(self.seed, s, self.moving)
+            return StartAxes(nothing, s.offset, s.sigma, 0, None), paper_start(self.seed, s, self.moving)
         # sigma is measured at the full number of frames, the start is made with the stage's
-        found = find_start(
+        found = find_axes(
             self.generator, self.seed, self.mask, self.parts(stage.size), s, layout_of(s, s.frames), stage.size, self.coordinates
         )  # fmt: skip
         offsets = starting_offsets(layout, found.axes, s)
@@ -196,35 +196,35 @@ class Search:
             found = replace(found, pictures=found.pictures + count)
         return found, offsets
 
-    def run(self, checkpoint: str | None) -> Iterator[tuple[Standing, Result | None]]:
+    def run(self, checkpoint: str | None) -> Iterator[tuple[SearchState, Result | None]]:
         """Go through all stages, from the checkpoint if there is one; items as of :meth:`steps`."""
         key = search_key(self.generator, self.seed, self.mask, self.settings, self.distance_name)
-        standing = load_standing(checkpoint, key, self.seed.values.device) if checkpoint else None
-        if standing is not None and checkpoint is not None:
+        state = load_state(checkpoint, key, self.seed.values.device) if checkpoint else None
+        if state is not None and checkpoint is not None:
             # shapes of the free frames at every stage: a checkpoint has to have one of them
             points = [(len(layout_of(self.settings, stage.frames).free), *self.moving) for stage in self.stages()]
-            check_standing(standing, checkpoint, points, self.seed.values)
-        for reached, result in self.steps(standing or self.first_standing()):
+            check_state(state, checkpoint, points, self.seed.values)
+        for reached, result in self.steps(state or self.first_state()):
             if checkpoint and (reached.step % CHECKPOINT_EVERY == 0 or result):
-                save_standing(reached, checkpoint, key)
+                save_state(reached, checkpoint, key)
             yield reached, result
 
-    def first_standing(self, share: float = 1.0) -> Standing:
+    def first_state(self, share: float = 1.0) -> SearchState:
         """Return where the search begins, for this share of the strength."""
         start, offsets = self.start(share)
         free = offsets[layout_of(self.settings, self.stages()[0].frames).free].contiguous()
         descent, outside, count = self.begin(0, start.offset, start.sigma, free)
         value = descent.at.value
-        return Standing(
+        return SearchState(
             0, 0, 0, start.pictures + count, start.offset, start.sigma, outside, descent, (value,), free, value, start.metric, 0
         )  # fmt: skip
 
-    def enter(self, standing: Standing, stage: int, free: Tensor) -> Standing:
-        """Return the standing at the beginning of another stage."""
-        descent, outside, count = self.begin(stage, standing.offset, standing.sigma, free)
+    def enter(self, state: SearchState, stage: int, free: Tensor) -> SearchState:
+        """Return the state at the beginning of another stage."""
+        descent, outside, count = self.begin(stage, state.offset, state.sigma, free)
         value = descent.at.value
         fresh = {"outside": outside, "descent": descent, "recent": (value,), "best": free, "best_value": value}
-        return replace(standing, stage=stage, within=0, evaluations=standing.evaluations + count, **fresh)
+        return replace(state, stage=stage, within=0, evaluations=state.evaluations + count, **fresh)
 
     def begin(self, stage: int, offset: float, sigma: float, free: Tensor) -> tuple[Descent, float, int]:
         """Return a stage's first evaluation, the weight of the outside in it, and the pictures that it took.
@@ -243,52 +243,50 @@ class Search:
         lower = MOST_LEAK * inside / outside
         return begin(self.objective(self.stages()[stage], offset, sigma, lower), free), lower, 2 * len(free)
 
-    def steps(self, standing: Standing) -> Iterator[tuple[Standing, Result | None]]:
-        """Go on from a standing; each item is the next one, the last with the reason why the search ends."""
+    def steps(self, state: SearchState) -> Iterator[tuple[SearchState, Result | None]]:
+        """Go on from a state; each item is the next one, the last with the reason why the search ends."""
         stages = self.stages()
-        yield standing, None
+        yield state, None
         while True:
-            stage = stages[standing.stage]
-            objective = self.objective(stage, standing.offset, standing.sigma, standing.outside)
-            settled = self.settled(standing, objective)
+            stage = stages[state.stage]
+            objective = self.objective(stage, state.offset, state.sigma, state.outside)
+            settled = self.settled(state, objective)
             # 1. Descend until the stage has nothing more to gain or its steps are used up.
-            while standing.within < stage.steps and not settled:
-                standing = self.step(standing, objective)
-                settled = self.settled(standing, objective)
-                if not math.isfinite(standing.descent.at.value):
-                    yield standing, Result.DIVERGED
+            while state.within < stage.steps and not settled:
+                state = self.step(state, objective)
+                settled = self.settled(state, objective)
+                if not math.isfinite(state.descent.at.value):
+                    yield state, Result.DIVERGED
                     return
-                if standing.within < stage.steps and not settled:
-                    yield standing, None
+                if state.within < stage.steps and not settled:
+                    yield state, None
             # 2. The last stage ends the search.
-            if standing.stage + 1 == len(stages):
-                yield standing, Result.CONVERGED if settled else Result.STEPS
+            if state.stage + 1 == len(stages):
+                yield state, Result.CONVERGED if settled else Result.STEPS
                 return
             # 3. The first stage may show that c is too much to ask.
-            if self.overreaches(standing):
+            if self.overreaches(state):
                 # from the start again, with less strength; the steps and pictures taken so far still count
-                if standing.shrunk < self.restarts:
-                    times = standing.shrunk + 1
-                    fresh = self.first_standing(CAUTIOUS**times)
-                    evaluations = standing.evaluations + fresh.evaluations
-                    standing = replace(fresh, step=standing.step, evaluations=evaluations, shrunk=times)
-                    yield standing, None
+                if state.shrunk < self.restarts:
+                    times = state.shrunk + 1
+                    fresh = self.first_state(CAUTIOUS**times)
+                    evaluations = state.evaluations + fresh.evaluations
+                    state = replace(fresh, step=state.step, evaluations=evaluations, shrunk=times)
+                    yield state, None
                     continue
                 # or from where it is, with a smaller c: distances grow with the square of a step, so lengths shrink by the root
                 share = SHRINK**0.5
-                smaller = replace(
-                    standing, offset=SHRINK * standing.offset, sigma=share * standing.sigma, shrunk=standing.shrunk + 1
-                )
-                standing = self.enter(smaller, 0, share * standing.best)
-                yield standing, None
+                smaller = replace(state, offset=SHRINK * state.offset, sigma=share * state.sigma, shrunk=state.shrunk + 1)
+                state = self.enter(smaller, 0, share * state.best)
+                yield state, None
                 continue
             # 4. Carry the best path over to the frames of the next stage.
-            following = stages[standing.stage + 1]
-            free = self.carry(standing.best, stage.frames, following.frames)
-            standing = self.enter(standing, standing.stage + 1, free)
-            yield standing, None
+            following = stages[state.stage + 1]
+            free = self.carry(state.best, stage.frames, following.frames)
+            state = self.enter(state, state.stage + 1, free)
+            yield state, None
 
-    def step(self, standing: Standing, objective: Objective) -> Standing:
+    def step(self, state: SearchState, objective: Objective) -> SearchState:
         """Take one step of the descent."""
         count = 0
 
@@ -298,20 +296,20 @@ class Search:
             return objective(free)
 
         descent = lbfgs_step(
-            counted, standing.descent, history=HISTORY, line_search=self.settings.method != "paper",
-            precondition=self.precondition(standing.metric, objective),
+            counted, state.descent, history=HISTORY, line_search=self.settings.method != "paper",
+            precondition=self.precondition(state.metric, objective),
         )  # fmt: skip
         # without a line search a step may rise, so the best point is kept apart
-        lower = descent.at.value < standing.best_value
+        lower = descent.at.value < state.best_value
         return replace(
-            standing,
-            within=standing.within + 1,
-            step=standing.step + 1,
-            evaluations=standing.evaluations + count,
+            state,
+            within=state.within + 1,
+            step=state.step + 1,
+            evaluations=state.evaluations + count,
             descent=descent,
-            recent=(*standing.recent, descent.at.value)[-PATIENCE - 1 :],
-            best=descent.x if lower else standing.best,
-            best_value=descent.at.value if lower else standing.best_value,
+            recent=(*state.recent, descent.at.value)[-PATIENCE - 1 :],
+            best=descent.x if lower else state.best,
+            best_value=descent.at.value if lower else state.best_value,
         )
 
     def precondition(self, metric: Metric | None, objective: Objective) -> Callable[[Tensor], Tensor] | None:
@@ -321,27 +319,27 @@ class Search:
         # the scales of the terms as they are in the objective: alpha over c for pictures, 1 over sigma^2 for springs
         return preconditioner(metric, objective.layout, objective.alpha / objective.image_unit, 1 / objective.spring_unit)
 
-    def settled(self, standing: Standing, objective: Objective) -> bool:
+    def settled(self, state: SearchState, objective: Objective) -> bool:
         """Whether this stage has nothing more to gain."""
         if self.settings.method == "paper":
-            return float(standing.descent.at.gradient.abs().max()) <= TINY_GRADIENT
+            return float(state.descent.at.gradient.abs().max()) <= TINY_GRADIENT
         # slow: the last PATIENCE steps together gained less than the tolerance, per frame and in units of the image terms
-        recent = standing.recent
-        scale = len(standing.best) * objective.alpha * objective.offset / objective.image_unit
+        recent = state.recent
+        scale = len(state.best) * objective.alpha * objective.offset / objective.image_unit
         slow = len(recent) > PATIENCE and recent[0] - recent[-1] < self.settings.tolerance * scale
-        return slow or standing.descent.stalled
+        return slow or state.descent.stalled
 
-    def overreaches(self, standing: Standing) -> bool:
+    def overreaches(self, state: SearchState) -> bool:
         """Whether c was chosen by us, and the first stage shows that it is too much to ask: the path leaks, or it jumps."""
         s = self.settings
-        if s.offset is not None or s.method == "paper" or standing.stage > 0 or standing.shrunk >= self.restarts + MOST_SHRINKS:
+        if s.offset is not None or s.method == "paper" or state.stage > 0 or state.shrunk >= self.restarts + MOST_SHRINKS:
             return False
         # 1. It leaks: too much change outside for what changed inside.
-        terms = standing.descent.at.terms
+        terms = state.descent.at.terms
         if terms["outside"] > LEAK * terms["inside"]:
             return True
         # 2. It jumps: one step between pictures is much longer than the mean one, so the path leaps from one picture to another.
-        edit = self.edit(standing.best, self.stages()[0].frames)
+        edit = self.edit(state.best, self.stages()[0].frames)
         return s.dims == 1 and jump(self.generator, edit, size=self.stages()[0].size, chunk=s.chunk) > JUMP
 
     def carry(self, free: Tensor, old: int, new: int) -> Tensor:
@@ -349,16 +347,16 @@ class Search:
         before, after = (layout_of(self.settings, n) for n in (old, new))
         return refine(before.spread(free), before.shape, after.shape, closed=self.settings.closed)[after.free].contiguous()
 
-    def most_steps(self, standing: Standing) -> int:
+    def most_steps(self, state: SearchState) -> int:
         """Return how many steps the search may take in all; the first stage counts again each time that it begins anew."""
         stages = self.stages()
-        return sum(stage.steps for stage in stages) + standing.shrunk * stages[0].steps
+        return sum(stage.steps for stage in stages) + state.shrunk * stages[0].steps
 
-    def solution(self, standing: Standing, result: Result) -> Solution[Lattice]:
+    def solution(self, state: SearchState, result: Result) -> Solution[Lattice]:
         """Return the best path at the full number of frames, with the distances of every frame at full size."""
         # A search that was stopped early is carried to the full number of frames all the same.
-        s, frames = self.settings, self.stages()[standing.stage].frames
-        free = self.carry(standing.best, frames, s.frames)
+        s, frames = self.settings, self.stages()[state.stage].frames
+        free = self.carry(state.best, frames, s.frames)
         edit = self.edit(free, s.frames)
         parts = self.parts(None)
         with torch.no_grad():
@@ -367,11 +365,11 @@ class Search:
         inside, outside = (torch.cat(column) for column in zip(*pairs))
         layout = layout_of(s, s.frames)
         stats = {
-            "steps": standing.step,
-            "evaluations": standing.evaluations,
-            "objective": standing.best_value,
-            "offset": standing.offset,
-            "sigma": standing.sigma,
+            "steps": state.step,
+            "evaluations": state.evaluations,
+            "objective": state.best_value,
+            "offset": state.offset,
+            "sigma": state.sigma,
             "inside": layout.spread(inside).tolist(),
             "outside": layout.spread(outside).tolist(),
             "ratio": float(outside.sum() / inside.sum()),

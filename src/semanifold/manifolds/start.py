@@ -37,7 +37,7 @@ PROBES = 32
 
 
 @dataclass(frozen=True)
-class Start:
+class StartAxes:
     """What a search begins with.
 
     Attributes:
@@ -55,7 +55,7 @@ class Start:
     metric: Metric | None
 
 
-def find_start(
+def find_axes(
     generator: Generator,
     seed: Latents,
     mask: Mask,
@@ -64,7 +64,7 @@ def find_start(
     layout: Layout,
     size: int | None,
     coordinates: Coordinates,
-) -> Start:
+) -> StartAxes:
     """Choose directions, c and sigma.
 
     The first direction is the ``settings.direction``-th local one, the second the next one. Both ways along the first are walked,
@@ -117,7 +117,7 @@ def find_start(
     # otherwise slide back to the best one.
     earlier = found.steps[: settings.direction].flatten(1)
     metric = metric_of(found.basis, found.grams[0], found.grams[1], settings.outside, earlier)
-    return Start(axes, offset, sigma, evaluations(made, differentiated), metric)
+    return StartAxes(axes, offset, sigma, evaluations(made, differentiated), metric)
 
 
 def evaluations(made: int, differentiated: int) -> int:
@@ -163,7 +163,7 @@ def fitted_offsets(
     parts: Parts,
     layout: Layout,
     offsets: Tensor,
-    start: Start,
+    start: StartAxes,
     settings: ManifoldSettings,
     size: int | None,
 ) -> tuple[Tensor, int]:
@@ -208,7 +208,7 @@ def fitted_offsets(
     return min(tried, key=lambda pair: pair[0])[1], evaluations(2 * len(offsets), 0)
 
 
-def _with_slack(offsets: Tensor, layout: Layout, start: Start, settings: ManifoldSettings) -> Tensor:
+def _with_slack(offsets: Tensor, layout: Layout, start: StartAxes, settings: ManifoldSettings) -> Tensor:
     """Return the line bent around a circle in a quiet plane, so that neighbours are sigma apart, where they were nearer."""
     n, ones = len(offsets), [1] * (offsets.ndim - 1)
     # Chords of length `slack` in a plane orthogonal to the line make the distance of neighbours sigma:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
-from semanifold.core.jacobians import Pictures, pull_back
+from semanifold.core.jacobians import PictureFunction, pull_back
 from semanifold.core.latents import Latents
 from semanifold.core.progress import Watch, watching
 from semanifold.generators.base import Generator
@@ -122,5 +122,5 @@ def channel_gains(
     return inside if mask is None else inside / (outside + DAMPING * inside.max()).clamp(min=torch.finfo(spread.dtype).tiny)
 
 
-def _pictures(generator: Generator, code: Latents, size: int | None) -> Pictures:
+def _pictures(generator: Generator, code: Latents, size: int | None) -> PictureFunction:
     return lambda offsets: generator.images(code.moved(offsets), size=size)

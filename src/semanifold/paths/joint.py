@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
-from semanifold.core.jacobians import Pictures, mean_products, pull_back, push_forward
+from semanifold.core.jacobians import PictureFunction, mean_products, pull_back, push_forward
 from semanifold.core.latents import Latents
 from semanifold.core.progress import Watch, watching
 from semanifold.core.spaces import is_extended, single
@@ -134,7 +134,7 @@ def joint_paths(
     codes = generator.example(range(first, first + samples), info.space)
     pixels = generator.coarse_size(size)
 
-    def pictures_of(base: Latents) -> Pictures:
+    def pictures_of(base: Latents) -> PictureFunction:
         """Return pictures of one code, or one for each row, moved by rows ``[n, d]`` of whitened offsets."""
 
         def pictures(u: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
-from semanifold.core.jacobians import Pictures, mean_products, pull_back, push_forward
+from semanifold.core.jacobians import PictureFunction, mean_products, pull_back, push_forward
 from semanifold.core.latents import Latents
 from semanifold.core.progress import Progress, Watch, watching
 from semanifold.generators.base import Generator
@@ -61,7 +61,7 @@ class WeightSpace:
         """Return ``[1, N]`` no change."""
         return weight_of(self.generator, self.layers[0]).new_zeros(1, self.size)
 
-    def pictures_of(self, code: Latents, size: int | None) -> Pictures:
+    def pictures_of(self, code: Latents, size: int | None) -> PictureFunction:
         """Return the function from changes ``[n, N]``, in units of each weight's norm, to the pictures of one code."""
 
         def pictures(changes: Tensor) -> Tensor:

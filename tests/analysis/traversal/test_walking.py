@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from semanifold.analysis.traversal import (
     CODES,
     PUBLISHED_CODES,
-    Film,
+    FilmGrid,
     PictureFiles,
     fingerprint_of,
     moments,
@@ -156,7 +156,7 @@ def test_a_path_is_there_whole_or_not_at_all(tmp_path):
 
 
 def test_a_film_shows_stills_the_moment_and_the_way():
-    shown = Film([film(0), film(100)], stills=3, cell=8)
+    shown = FilmGrid([film(0), film(100)], stills=3, cell=8)
     assert len(shown) == 5
     first, last = shown[0], shown[4]
     assert first.shape == last.shape

@@ -73,7 +73,7 @@ class Views:
 
 
 @dataclass(frozen=True)
-class Measure:
+class PublishedNetwork:
     """One published network: where its weights are, what it looks at, and what its outputs mean.
 
     Attributes:
@@ -129,8 +129,8 @@ def _aligned(network: nn.Module, views: Views) -> Tensor:
     return network(adaptive_avg_pool2d(views.square[:, :, 35:223, 32:220] * 2 - 1, 112))
 
 
-MEASURES: dict[str, Measure] = {
-    "face": Measure(
+MEASURES: dict[str, PublishedNetwork] = {
+    "face": PublishedNetwork(
         entry="sfd",
         files=("s3fd-619a316812.pth", "s3fd.pth"),
         make=lambda file: S3FD(),
@@ -138,7 +138,7 @@ MEASURES: dict[str, Measure] = {
         values=lambda faces, reference, network: (faces[:, 2:4] - faces[:, :2]) / SIDE,
         attributes=_fixed(Attribute("face_width"), Attribute("face_height")),
     ),
-    "identity": Measure(
+    "identity": PublishedNetwork(
         entry="arcface",
         files=("model_ir_se50.pth",),
         make=lambda file: ArcFace(),
@@ -147,7 +147,7 @@ MEASURES: dict[str, Measure] = {
         attributes=_fixed(Attribute("identity", relative=True)),
         needs_face=False,
     ),
-    "fairface": Measure(
+    "fairface": PublishedNetwork(
         entry="fairface",
         files=(
             "fairface_alldata_4race_20191111.pt",
@@ -160,7 +160,7 @@ MEASURES: dict[str, Measure] = {
         values=lambda outputs, reference, network: fairface_values(outputs, reference, cast(FairFace, network)),
         attributes=lambda network: fairface_attributes(cast(FairFace, network)),
     ),
-    "pose": Measure(
+    "pose": PublishedNetwork(
         entry="hopenet",
         files=("hopenet_alpha2.pkl", "hopenet_robust_alpha1.pkl", "hopenet_alpha1.pkl"),
         make=lambda file: Hopenet(),
@@ -172,7 +172,7 @@ MEASURES: dict[str, Measure] = {
             Attribute("roll", -0.3, 0.3, "radians"),
         ),
     ),
-    "au": Measure(
+    "au": PublishedNetwork(
         entry="fan-au",
         files=("disfa_adaptation_f0.pth",),
         make=lambda file: FanAU(),
@@ -180,7 +180,7 @@ MEASURES: dict[str, Measure] = {
         values=lambda outputs, reference, network: outputs,
         attributes=_fixed(*(Attribute(name, 0, 5) for name in ACTION_UNITS)),
     ),
-    "celeba": Measure(
+    "celeba": PublishedNetwork(
         entry="celeba-attributes",
         files=("eval_predictor.pth.tar",),
         make=lambda file: CelebA5(),

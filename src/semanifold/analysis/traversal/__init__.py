@@ -1,6 +1,6 @@
 """Traversals: paths walked both ways from the codes of a pool, as codes, pictures and films in a folder."""
 
-from semanifold.analysis.traversal.films import FILMS, ROWS, SUMMARIES, Film, shrunk, small_film, write_films
+from semanifold.analysis.traversal.films import FILMS, ROWS, SUMMARIES, FilmGrid, shrunk, small_film, write_films
 from semanifold.analysis.traversal.records import FACTS, IMAGES, PictureFiles, Traversal, folder_name, read_traversal
 from semanifold.analysis.traversal.walking import (
     CODES,
@@ -23,7 +23,7 @@ __all__ = [
     "PUBLISHED_CODES",
     "ROWS",
     "SUMMARIES",
-    "Film",
+    "FilmGrid",
     "PictureFiles",
     "Traversal",
     "fingerprint_of",

@@ -18,7 +18,7 @@ ROWS = 8
 SPACE, BAR, TRACK = 8, 10, (226, 226, 230)
 
 
-class Film:
+class FilmGrid:
     """Films of several codes along one path, as one film: a row per code, still frames at its left, and a bar that shows ``t``.
 
     With stills it is WarpedGANSpace's summarising gif. A frame is made when it is asked for.
@@ -85,9 +85,9 @@ def write_films(
         file.parent.mkdir(exist_ok=True)
     cell = cell or int(min(max(*films[0][0].shape[:2], 192), 256))
     rows = [shrunk(film, cell, range(len(film))) for film in films[:ROWS]]
-    grid = Film(rows, cell=cell, columns=math.ceil(math.sqrt(len(rows) * 1.3)))
+    grid = FilmGrid(rows, cell=cell, columns=math.ceil(math.sqrt(len(rows) * 1.3)))
     side = max(cell * 2 // 3, 1)  # the summary has as many pictures in a row as there are stills, and one more
-    summary = Film([shrunk(row, side, range(len(row))) for row in rows], cell=side, stills=stills)
+    summary = FilmGrid([shrunk(row, side, range(len(row))) for row in rows], cell=side, stills=stills)
     if not wanted[0].is_file():
         media.save_mp4(grid, wanted[0], fps=fps, size=max(grid.size), ping_pong=True)
     if not wanted[1].is_file():
@@ -111,5 +111,5 @@ def small_film(films: Sequence[media.Frames], path: Path, *, most: int = 11) -> 
     """
     places = media.evenly(len(films[0]), most)
     rows = [shrunk(film, 80, places) for film in films[:4]]
-    strip = Film(rows, cell=80, columns=len(rows))
+    strip = FilmGrid(rows, cell=80, columns=len(rows))
     media.save_gif(strip, path, fps=10, size=max(strip.size), ping_pong=True)
