@@ -30,7 +30,7 @@ def test_targets_are_those_of_even_walks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "held", "lead"),
+    ("changes", "fixed", "lead"),
     [
         ({"schedule": "out"}, [0], False),
         ({"schedule": "through"}, [2], False),
@@ -43,16 +43,16 @@ def test_targets_are_those_of_even_walks() -> None:
         ({"dims": 2}, [12], False),
     ],
 )
-def test_frames_that_are_the_seed_do_not_move(changes: dict, held: list[int], lead: bool) -> None:
+def test_frames_that_are_the_seed_do_not_move(changes: dict, fixed: list[int], lead: bool) -> None:
     made = layout(5, **changes)
-    assert made.held.nonzero().flatten().tolist() == held
+    assert made.fixed.nonzero().flatten().tolist() == fixed
     assert made.lead is lead
-    assert (made.targets[made.held] == 0).all()
-    assert sorted([*made.free.tolist(), *held]) == list(range(len(made.targets)))
+    assert (made.targets[made.fixed] == 0).all()
+    assert sorted([*made.free.tolist(), *fixed]) == list(range(len(made.targets)))
     free = torch.randn(len(made.free), 2, 3)
     whole = made.spread(free)
     assert torch.equal(whole[made.free], free)
-    assert whole[made.held].abs().sum() == 0
+    assert whole[made.fixed].abs().sum() == 0
 
 
 def test_springs_join_frames_that_are_k_apart_along_every_axis() -> None:

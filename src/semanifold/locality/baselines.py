@@ -61,14 +61,14 @@ def component_lines(
     """
     if len(shape) == 1:
         return [line(d, reach, space, f"component {i + 1}") for i, d in enumerate(directions((0, 1)))]
-    found = []
+    lines = []
     for layers in layer_ranges(shape[0]):
         where = "all layers" if layers == (0, shape[0]) else f"layers {layers[0]}-{layers[1] - 1}"
-        found += [
+        lines += [
             line(on_layers(d, layers, shape[0]), reach, space, f"component {i + 1}, {where}")
             for i, d in enumerate(directions(layers))
         ]
-    return found
+    return lines
 
 
 def typical_distance(generator: Generator, space: str, *, pairs: int = 64) -> float:

@@ -223,15 +223,15 @@ def _layer_scores(world: World, problem: Problem, sides: Sequence[Edit], t: Tens
         return {}
 
     def scores(generator: Generator, codes: Latents, _rows: list[int]) -> Tensor:
-        edited, found = layer_features(generator, codes), []
+        edited, columns = layer_features(generator, codes), []
         for size, before in plain.items():
             changed = (edited[size] - before).flatten(1).norm(dim=1) > ROUNDING * before.norm()
             score = metrics.localization_score(edited[size], before, problem.picture)
-            found.append(score.masked_fill(~changed, torch.nan))
-        return torch.stack(found, 1)
+            columns.append(score.masked_fill(~changed, torch.nan))
+        return torch.stack(columns, 1)
 
-    found = of_sides(world.generator, problem.seed, sides, t, scores)
-    return {str(size): _mean(column) for size, column in zip(plain, found.unbind(1), strict=True)}
+    by_side = of_sides(world.generator, problem.seed, sides, t, scores)
+    return {str(size): _mean(column) for size, column in zip(plain, by_side.unbind(1), strict=True)}
 
 
 def _truth(

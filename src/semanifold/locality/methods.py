@@ -99,7 +99,7 @@ def random(problem: Problem) -> list[Candidate]:
     # the mean over all of them and both signs is the candidate: no oracle chooses among random ones
     drawn = random_directions(shape, RANDOM, problem.number)
     lines = [line(d, problem.reach, problem.seed.space, "random") for d in drawn]
-    return [Candidate(f"mean of {RANDOM} directions", tuple(side for each in lines for side in each.sides))]
+    return [Candidate(f"mean of {RANDOM} directions", tuple(side for candidate in lines for side in candidate.sides))]
 
 
 def ganspace(problem: Problem) -> list[Candidate]:
@@ -139,13 +139,13 @@ def eigen_other(problem: Problem) -> list[Candidate]:
 
 def _local_lines(problem: Problem, number: int, code: Latents, mask: Mask) -> list[Candidate]:
     world, shape = problem.world, tuple(problem.seed.values.shape[1:])
-    found = local_directions(world.generator, code, mask, LOCAL, damping=problem.manifold.damping).vectors
-    lines = [line(d, problem.reach, world.space, f"{world.space} {i + 1}") for i, d in enumerate(found)]
+    vectors = local_directions(world.generator, code, mask, LOCAL, damping=problem.manifold.damping).vectors
+    lines = [line(d, problem.reach, world.space, f"{world.space} {i + 1}") for i, d in enumerate(vectors)]
     if is_extended(world.space):
         # the same face in w, where one direction moves all layers
         code = world.generator.sample([number], single(world.space))
-        found = local_directions(world.generator, code, mask, LOCAL, damping=problem.manifold.damping).vectors
-        wide = [on_layers(d, (0, shape[0]), shape[0]) for d in found]
+        vectors = local_directions(world.generator, code, mask, LOCAL, damping=problem.manifold.damping).vectors
+        wide = [on_layers(d, (0, shape[0]), shape[0]) for d in vectors]
         lines += [line(d, problem.reach, world.space, f"{code.space} {i + 1}") for i, d in enumerate(wide)]
     return lines
 
@@ -226,8 +226,8 @@ def ours(problem: Problem) -> list[Candidate]:
     world = problem.world
     # our distance is the mean square, so c is the square of the level
     settings = replace(problem.manifold, space=world.space, schedule="out-and-back", offset=MARGIN * problem.level**2)
-    found = discover_manifold(world.generator, problem.seed, problem.shape, settings, progress=False)
-    return [Candidate(f"way out and way back, {found.result.name.lower()}", out_and_back(found.value))]
+    solution = discover_manifold(world.generator, problem.seed, problem.shape, settings, progress=False)
+    return [Candidate(f"way out and way back, {solution.result.name.lower()}", out_and_back(solution.value))]
 
 
 def out_and_back(edit: Lattice) -> tuple[Lattice, Lattice]:

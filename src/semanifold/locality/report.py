@@ -68,7 +68,7 @@ class LocalityReport:
 
     def summary(self) -> dict[str, dict[str, Any]]:
         """Return for each mask our ratio, the best baseline's, their quotient, our truth share, and which goals are met."""
-        found = {}
+        rows = {}
         for mask in self.masks if OURS in self.methods else []:
             ours = self.mean(mask, OURS, "mse_ratio")
             others = {m: self.mean(mask, m, "mse_ratio") for m in self.methods if m not in OWN}
@@ -76,7 +76,7 @@ class LocalityReport:
             best = min(known, key=known.__getitem__, default=None)
             quotient = None if ours is None or best is None else ours / known[best]
             truth = self.mean(mask, OURS, "truth")
-            found[mask] = {
+            rows[mask] = {
                 "ours": ours,
                 "best_baseline": best,
                 "best_baseline_ratio": None if best is None else known[best],
@@ -86,7 +86,7 @@ class LocalityReport:
                 "truth": truth,
                 "truth_goal": None if truth is None else truth >= TRUTH_GOAL,
             }
-        return found
+        return rows
 
     def markdown(self) -> str:
         """Return one table a mask and a table of the goals."""

@@ -117,8 +117,8 @@ def load_state(path: str, key: str, device: torch.device) -> SearchState | None:
     if not os.path.lexists(path):
         return None
     name = shown(path, 200)
-    held, read = read_format(path, FORMAT, Header, "checkpoint of a search", "delete it to begin anew")
-    if held.key != key:
+    header, read = read_format(path, FORMAT, Header, "checkpoint of a search", "delete it to begin anew")
+    if header.key != key:
         raise SemanifoldError(
             f"The checkpoint {name} belongs to a search with another generator, seed, mask or settings; give another file, "
             "or delete it to begin anew."
@@ -129,19 +129,19 @@ def load_state(path: str, key: str, device: torch.device) -> SearchState | None:
         raise SemanifoldError(f"The tensors of the checkpoint {name} do not fit together; delete it to begin anew.")
     metric = Metric(tensors["axes"], tensors["stiffness"], tensors["barred"]) if "axes" in tensors else None
     return SearchState(
-        stage=held.stage,
-        within=held.within,
-        step=held.step,
-        evaluations=held.evaluations,
-        offset=held.offset,
-        sigma=held.sigma,
-        outside=held.outside,
-        descent=Descent(tensors["x"], Evaluation(held.value, tensors["gradient"], held.terms), moves, turns, held.stalled),
-        recent=held.recent,
+        stage=header.stage,
+        within=header.within,
+        step=header.step,
+        evaluations=header.evaluations,
+        offset=header.offset,
+        sigma=header.sigma,
+        outside=header.outside,
+        descent=Descent(tensors["x"], Evaluation(header.value, tensors["gradient"], header.terms), moves, turns, header.stalled),
+        recent=header.recent,
         best=tensors["best"],
-        best_value=held.best_value,
+        best_value=header.best_value,
         metric=metric,
-        shrunk=held.shrunk,
+        shrunk=header.shrunk,
     )
 
 

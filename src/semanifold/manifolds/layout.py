@@ -34,7 +34,7 @@ class Layout:
     Attributes:
         shape: number of frames along each axis.
         targets: ``[n]`` wanted distance inside as a share of c, frames in row-major order.
-        held: ``[n]`` whether a frame is the seed's own code and does not move.
+        fixed: ``[n]`` whether a frame is the seed's own code and does not move.
         springs: what joins the frames.
         centred: whether the seed is in the middle.
         lead: whether the seed comes before the first frame and is none of them.
@@ -42,7 +42,7 @@ class Layout:
 
     shape: tuple[int, ...]
     targets: Tensor
-    held: Tensor
+    fixed: Tensor
     springs: Springs
     centred: bool
     lead: bool
@@ -50,11 +50,11 @@ class Layout:
     @property
     def free(self) -> Tensor:
         """Indices ``[f]`` of the frames that move."""
-        return (~self.held).nonzero().flatten()
+        return (~self.fixed).nonzero().flatten()
 
     def spread(self, free: Tensor) -> Tensor:
-        """Return the offsets ``[n, *code]`` of all frames from those ``[f, *code]`` of the free ones; held ones are zero."""
-        offsets = free.new_zeros(self.held.numel(), *free.shape[1:])
+        """Return the offsets ``[n, *code]`` of all frames from those ``[f, *code]`` of the free ones; fixed ones are zero."""
+        offsets = free.new_zeros(self.fixed.numel(), *free.shape[1:])
         offsets[self.free.to(free.device)] = free
         return offsets
 
@@ -82,18 +82,18 @@ def layout_of(settings: ManifoldSettings, frames: int) -> Layout:
         targets = torch.stack(torch.meshgrid(*[axis.square()] * settings.dims, indexing="ij")).sum(0).flatten()
         # exact, where linspace may leave rounding
         targets[len(targets) // 2] = 0
-        held = torch.arange(len(targets)) == len(targets) // 2
+        fixed = torch.arange(len(targets)) == len(targets) // 2
     else:
         targets = schedule_targets(settings.schedule, frames, closed=settings.closed)
-        held = torch.zeros(frames, dtype=torch.bool)
+        fixed = torch.zeros(frames, dtype=torch.bool)
         # the seed is a frame of its own at the beginning, unless all frames keep their distance from it
-        held[0] = settings.schedule != "constant" or settings.ends == "seed"
+        fixed[0] = settings.schedule != "constant" or settings.ends == "seed"
         returns = settings.schedule == "out-and-back" and not settings.closed
         # and at the end, where a line comes back; a closed path comes back to its first frame
-        held[-1] = settings.ends == "seed" and (returns or (settings.schedule == "constant" and not settings.closed))
-        targets[held] = 0
+        fixed[-1] = settings.ends == "seed" and (returns or (settings.schedule == "constant" and not settings.closed))
+        targets[fixed] = 0
     springs = springs_of(shape, settings.springs, closed=settings.closed)
-    return Layout(shape, targets, held, springs, settings.centred, lead=not bool(held.any()))
+    return Layout(shape, targets, fixed, springs, settings.centred, lead=not bool(fixed.any()))
 
 
 def schedule_targets(schedule: Schedule, frames: int, *, closed: bool = False) -> Tensor:

@@ -174,12 +174,12 @@ class Objective:
         """Return image terms ``[f]``, their gradient, and the distances inside and outside ``[f]``."""
         targets = (self.layout.targets[self.layout.free] * self.offset).to(free)
         terms, gradients, insides, outsides = [], [], [], []
-        for codes, wanted in zip(free.split(self.chunk), targets.split(self.chunk)):
+        for codes, goals in zip(free.split(self.chunk), targets.split(self.chunk)):
             # one graph per chunk, freed as soon as its gradient is known
             leaf = codes.detach().requires_grad_()
             pictures = self.generator.images(self.seed.moved(self.coordinates.offsets(leaf), self.layers), size=self.size)
             inside, outside = self.parts(pictures)
-            term = self.alpha * (self.valley(inside, wanted, self.width) + self.outside * outside) / self.image_unit
+            term = self.alpha * (self.valley(inside, goals, self.width) + self.outside * outside) / self.image_unit
             gradients.append(torch.autograd.grad(term.sum(), leaf)[0])
             terms.append(term.detach())
             insides.append(inside.detach())

@@ -128,15 +128,15 @@ class ManifoldSettings:
             )
         if self.closed and self.schedule == "out":
             raise SemanifoldError("A path that only goes out cannot be closed; use another schedule.")
-        for name, given, known in (
+        for name, value, known in (
             ("schedule", self.schedule, SCHEDULES),
             ("ends", self.ends, ("seed", "free")),
             ("objective", self.objective, ("smooth", "paper")),
             ("method", self.method, ("staged", "paper")),
             ("distance", self.distance, DISTANCES),
         ):
-            if given not in known:
-                raise SemanifoldError(f"There is no {name} {shown(given, 60)!r}: {near_names(given, known)}")
+            if value not in known:
+                raise SemanifoldError(f"There is no {name} {shown(value, 60)!r}: {near_names(value, known)}")
         if self.method == "paper" and self.objective != "paper":
             raise SemanifoldError(
                 "The published method takes the published objective only; give objective='paper' as well, or method='staged'."
@@ -147,9 +147,9 @@ class ManifoldSettings:
 
     def _check_types(self) -> None:
         for name, kinds, words in TYPES:
-            given = getattr(self, name)
-            if given is not None or name not in OPEN:
-                of_type(given, kinds, f"{name} is {words}")
+            value = getattr(self, name)
+            if value is not None or name not in OPEN:
+                of_type(value, kinds, f"{name} is {words}")
 
     def _check_numbers(self) -> None:
         above = {"sigma": self.sigma, "offset": self.offset, "alpha": self.alpha, "damping": self.damping}

@@ -125,9 +125,9 @@ class Search:
         native = min(self.generator.picture_shape[1:])
         small = self.generator.coarse_size(max(SMALLEST_SIZE, native // 4))
         # an odd number, so that there is a frame in the middle of a path through the seed
-        few = min(s.frames, max(5, (s.frames + 2) // 3 | 1)) if s.objective == "smooth" else s.frames
+        fewer_frames = min(s.frames, max(5, (s.frames + 2) // 3 | 1)) if s.objective == "smooth" else s.frames
         widths = WIDTHS[s.objective]
-        first = Stage(few, small, widths[0], max(1, round(COARSE_STEPS * s.steps)))
+        first = Stage(fewer_frames, small, widths[0], max(1, round(COARSE_STEPS * s.steps)))
         if not s.coarse:
             first = replace(first, frames=s.frames, size=None)
         left = max(1, s.steps - first.steps)
@@ -184,17 +184,17 @@ class Search:
             nothing = self.seed.values.new_zeros(2, *self.moving)
             return StartAxes(nothing, s.offset, s.sigma, 0, None), paper_start(self.seed, s, self.moving)
         # sigma is measured at the full number of frames, the start is made with the stage's
-        found = find_axes(
+        chosen = find_axes(
             self.generator, self.seed, self.mask, self.parts(stage.size), s, layout_of(s, s.frames), stage.size, self.coordinates
         )  # fmt: skip
-        offsets = starting_offsets(layout, found.axes, s)
+        offsets = starting_offsets(layout, chosen.axes, s)
         # the paper's springs are far stiffer than ours; a start that meets them already saves most of its steps
         if s.objective == "paper" and s.dims == 1:
             offsets, count = fitted_offsets(
-                self.generator, self.seed, self.parts(stage.size), layout, offsets, found, s, stage.size
+                self.generator, self.seed, self.parts(stage.size), layout, offsets, chosen, s, stage.size
             )
-            found = replace(found, pictures=found.pictures + count)
-        return found, offsets
+            chosen = replace(chosen, pictures=chosen.pictures + count)
+        return chosen, offsets
 
     def run(self, checkpoint: str | None) -> Iterator[tuple[SearchState, Result | None]]:
         """Go through all stages, from the checkpoint if there is one; items as of :meth:`steps`."""

@@ -83,13 +83,13 @@ def find_axes(
         coordinates: what directions and frames are given in.
     """
     # 1. The directions: the first moves the most inside the mask for the least outside, the second is the next best.
-    found = local_directions(
+    local = local_directions(
         generator, seed, mask, settings.direction + 2, layers=settings.layers, size=size, damping=settings.damping,
         probes=PROBES, chunk=settings.chunk, seed=settings.seed, coordinates=coordinates,
     )  # fmt: skip
-    pair = found.steps[settings.direction :]
+    pair = local.steps[settings.direction :]
     if not len(pair):
-        raise SemanifoldError(f"There is no local direction {settings.direction}: {len(found.steps)} were found, counted from 0.")
+        raise SemanifoldError(f"There is no local direction {settings.direction}: {len(local.steps)} were found, counted from 0.")
     # where only one direction is left, a sheet is flat: the second is the first again
     first, second = pair[0], pair[min(1, len(pair) - 1)]
     # 2. The scales: how far apart codes are (how far to walk) and how far apart pictures are (what a visible change is).
@@ -111,12 +111,12 @@ def find_axes(
     sigma = settings.sigma or mean_spacing(starting_offsets(layout, axes, settings), layout)
     # 6. The pictures that this took: four walks, the strangers, two per row of the basis (central differences), and one pullback
     # per row of a random basis; a basis that spans the whole space needs none.
-    rows = len(found.basis)
-    made, differentiated = 4 * TRIALS + STRANGERS + 2 * rows, rows if rows < found.basis.shape[1] else 0
+    rows = len(local.basis)
+    made, differentiated = 4 * TRIALS + STRANGERS + 2 * rows, rows if rows < local.basis.shape[1] else 0
     # 7. The metric that preconditions the search. It bars the directions before the one asked for, since the descent would
     # otherwise slide back to the best one.
-    earlier = found.steps[: settings.direction].flatten(1)
-    metric = metric_of(found.basis, found.grams[0], found.grams[1], settings.outside, earlier)
+    earlier = local.steps[: settings.direction].flatten(1)
+    metric = metric_of(local.basis, local.grams[0], local.grams[1], settings.outside, earlier)
     return StartAxes(axes, offset, sigma, evaluations(made, differentiated), metric)
 
 
@@ -154,7 +154,7 @@ def starting_offsets(layout: Layout, axes: Tensor, settings: ManifoldSettings) -
     ones = [1] * (axes.ndim - 1)
     offsets = x.reshape(-1, *ones) * first + y.reshape(-1, *ones) * second
     # the middle of a sheet is 0 up to rounding only; the seed's own frame has to be exact
-    return torch.where(layout.held.to(axes.device).reshape(-1, *ones), torch.zeros_like(offsets), offsets)
+    return torch.where(layout.fixed.to(axes.device).reshape(-1, *ones), torch.zeros_like(offsets), offsets)
 
 
 def fitted_offsets(
@@ -187,7 +187,7 @@ def fitted_offsets(
         The offsets, and the evaluations taken.
     """
     # The published objective uses sums over frames and no preconditioner; a start near its optimum saves most of the steps.
-    wanted = (layout.targets * start.offset).to(offsets)
+    distances = (layout.targets * start.offset).to(offsets)
     tried: list[tuple[float, Tensor]] = []
     for _ in range(2):
         # what the objective is at this line, term by term, one picture at a time
@@ -195,15 +195,15 @@ def fitted_offsets(
         codes = seed.moved(line, settings.layers)
         pairs = [parts(_pictures(generator, codes[i : i + 1], size)) for i in range(len(codes))]
         inside, outside = (torch.cat(column) for column in zip(*pairs))  # [n] each
-        away = (kinked_valley(inside, wanted, 0.0) + settings.outside * outside)[layout.free.to(inside.device)]
+        away = (kinked_valley(inside, distances, 0.0) + settings.outside * outside)[layout.free.to(inside.device)]
         # sigma is for the full number of frames; fewer frames on the same path are farther apart
         springs = spring_energy(line, layout.springs, start.sigma * (settings.frames - 1) / (len(line) - 1))
         tried.append((float(settings.alpha * away.sum() + springs.sum()), line))
         # Distances between pictures grow with the square of a small step, hence the square root.
         # Clamped: one correction of a curved relation may overshoot.
-        factor = (wanted / inside.clamp(min=1e-12)).sqrt().clamp(0.5, 2)
+        factor = (distances / inside.clamp(min=1e-12)).sqrt().clamp(0.5, 2)
         # the seed's own frame stays (0 / 0 otherwise)
-        factor = torch.where(wanted > 0, factor, torch.ones_like(factor))
+        factor = torch.where(distances > 0, factor, torch.ones_like(factor))
         offsets = offsets * factor.reshape(-1, *[1] * (offsets.ndim - 1))
     return min(tried, key=lambda pair: pair[0])[1], evaluations(2 * len(offsets), 0)
 
@@ -226,9 +226,9 @@ def _with_slack(offsets: Tensor, layout: Layout, start: StartAxes, settings: Man
     plane = _quiet_plane(start.metric).reshape(2, *offsets.shape[1:])
     circle = radius * (angles.cos().reshape(-1, *ones) * plane[0] + angles.sin().reshape(-1, *ones) * plane[1])
     # shift the circle so that it goes through the seed's own frame
-    held = layout.held.nonzero().flatten().tolist()
-    bent = offsets + (circle - circle[held[0]] if held else circle)
-    return torch.where(layout.held.to(bent.device).reshape(-1, *ones), torch.zeros_like(bent), bent)
+    fixed = layout.fixed.nonzero().flatten().tolist()
+    bent = offsets + (circle - circle[fixed[0]] if fixed else circle)
+    return torch.where(layout.fixed.to(bent.device).reshape(-1, *ones), torch.zeros_like(bent), bent)
 
 
 def _quiet_plane(metric: Metric) -> Tensor:

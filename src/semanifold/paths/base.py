@@ -223,16 +223,16 @@ class PathSet(nn.Module, ABC):
         return f"{type(self).__name__}({len(self)} paths in {self.what_moves} of {made_for}{named})"
 
 
-def _one_each(given: object, codes: Latents, what: str) -> Tensor:
+def _one_each(values: object, codes: Latents, what: str) -> Tensor:
     """Return ``[n]`` numbers for n codes, of that many or of one for all.
 
     Raises:
         SemanifoldError: if they are something else, beginning with ``what``.
     """
     try:
-        return torch.as_tensor(given, device=codes.values.device).expand(len(codes))
+        return torch.as_tensor(values, device=codes.values.device).expand(len(codes))
     except (TypeError, ValueError, RuntimeError) as error:
-        raise SemanifoldError(f"{what}, one for all or {len(codes)}, but {shown(repr(given), 40)} was given.") from error
+        raise SemanifoldError(f"{what}, one for all or {len(codes)}, but {shown(repr(values), 40)} was given.") from error
 
 
 class LatentPaths(PathSet):

@@ -44,13 +44,13 @@ class Carried:
     def words(self) -> str:
         """What it does, for people."""
         pictures = counted(self.pictures, "picture")
-        told = [f"at t = {_listed(self.t)}, {pictures} change {_listed(self.change)} times as much as two usually differ"]
+        clauses = [f"at t = {_listed(self.t)}, {pictures} change {_listed(self.change)} times as much as two usually differ"]
         if self.outside_inside is not None:
-            told.append(f"{_listed(self.outside_inside)} times as much outside of the mask as inside (mean squares)")
+            clauses.append(f"{_listed(self.outside_inside)} times as much outside of the mask as inside (mean squares)")
         if self.masked and self.outside_inside is None:
-            told.append("its mask cannot be drawn there")
+            clauses.append("its mask cannot be drawn there")
         left = " and ".join(map(str, self.off))
-        return ", ".join(told) + f", and {left} of them leave the pictures that this generator makes"
+        return ", ".join(clauses) + f", and {left} of them leave the pictures that this generator makes"
 
 
 @torch.no_grad()

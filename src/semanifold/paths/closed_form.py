@@ -132,8 +132,8 @@ def principal_paths(
     # s is an affine image of w, so its principal components are those of the spread of w, without [n, channels] codes in memory
     codes = moving_codes(generator, PathSetInfo(space=home), samples)
     check_count(k, codes.shape[1], generator)
-    found = leading_rows(spread_rows(generator, info.space, codes), k).to(codes)
-    return sized(found, generator.convert(Latents(codes, home), info.space).values, info)
+    components = leading_rows(spread_rows(generator, info.space, codes), k).to(codes)
+    return sized(components, generator.convert(Latents(codes, home), info.space).values, info)
 
 
 def sefa_paths(

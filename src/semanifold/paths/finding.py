@@ -35,8 +35,8 @@ def find_path(which: int | str, count: int, names: Mapping[int, str]) -> int:
         for index, name in names.items():
             if which == (name if exact else unsigned(name)):
                 return find_path(int(index), count, names)
-    if found := re.fullmatch(r"path ([0-9]{1,18})", which):
-        return find_path(int(found[1]), count, names)
+    if match := re.fullmatch(r"path ([0-9]{1,18})", which):
+        return find_path(int(match[1]), count, names)
     known = near_names(which, names.values()) if names else f"no path of the set has a name; give an index, 0..{count - 1}."
     raise SemanifoldError(f"There is no path {shown(which, 40)!r}: {known}")
 

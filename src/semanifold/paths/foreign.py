@@ -115,29 +115,29 @@ def read_directions(
         SemanifoldError: if there is no such file, it is damaged, holds something else, its space is unknown, or two readings fit.
     """
     spaces = generator.shapes if generator is not None else None
-    wanted = _Request(Path(path), space, layers, tuple(shape) if shape else None, spaces, remark)
+    request = _Request(Path(path), space, layers, tuple(shape) if shape else None, spaces, remark)
     if layers is not None and not 0 <= layers[0] < layers[1]:
         raise SemanifoldError(f"Layers are given as the first and the last plus one, such as 4:8, not {layers[0]}:{layers[1]}.")
-    if is_folder(wanted.path):
-        wanted = replace(wanted, path=_newest(wanted.path))
-    arrays = open_arrays(wanted.path, "file of paths")
-    held = arrays.tree
-    if (of_weights := read_navigan(arrays, wanted.path)) is not None:
+    if is_folder(request.path):
+        request = replace(request, path=_newest(request.path))
+    arrays = open_arrays(request.path, "file of paths")
+    tree = arrays.tree
+    if (of_weights := read_navigan(arrays, request.path)) is not None:
         return of_weights
-    if isinstance(held, Mapping):
-        inner = held.get("support_sets")  # a checkpoint of the training has it
-        inner = inner if isinstance(inner, Mapping) else held
+    if isinstance(tree, Mapping):
+        inner = tree.get("support_sets")  # a checkpoint of the training has it
+        inner = inner if isinstance(inner, Mapping) else tree
         names = {key for key, value in inner.items() if isinstance(value, Value)}
         if "SUPPORT_SETS" in names:
-            return _warped(_tensors(arrays, inner, "SUPPORT_SETS", "ALPHAS", "LOGGAMMA"), wanted)
-        form = _form_of(names, wanted.path)
+            return _warped(_tensors(arrays, inner, "SUPPORT_SETS", "ALPHAS", "LOGGAMMA"), request)
+        form = _form_of(names, request.path)
         if form is not None:
-            return _deformator(form, _tensors(arrays, inner, *names), wanted)
+            return _deformator(form, _tensors(arrays, inner, *names), request)
         if {"lat_comp", "act_comp", "comp"} & names:
-            return _components(_tensors(arrays, inner, "lat_comp", "lat_stdev", "comp", "std"), wanted)
+            return _components(_tensors(arrays, inner, "lat_comp", "lat_stdev", "comp", "std"), request)
         if "eigvec" in names:
-            return _factors(_tensors(arrays, inner, "eigvec")["eigvec"], wanted)
-    return _vectors(arrays, wanted)
+            return _factors(_tensors(arrays, inner, "eigvec")["eigvec"], request)
+    return _vectors(arrays, request)
 
 
 def _newest(folder: Path) -> Path:
@@ -146,8 +146,8 @@ def _newest(folder: Path) -> Path:
     A run of WarpedGANSpace that is not finished has the newest ``support_sets-<iteration>.pt``, or a ``checkpoint.pt``.
     """
     models = folder / "models" if (folder / "models").is_dir() else folder
-    found = [(re.fullmatch(r"(?:support_sets-|deformator_)(\d+)\.pt", file.name), file) for file in models.glob("*.pt")]
-    numbered = sorted(((int(name[1]), file) for name, file in found if name), reverse=True)
+    matches = [(re.fullmatch(r"(?:support_sets-|deformator_)(\d+)\.pt", file.name), file) for file in models.glob("*.pt")]
+    numbered = sorted(((int(name[1]), file) for name, file in matches if name), reverse=True)
     for place in (models / "support_sets.pt", *(file for _, file in numbered), models / "checkpoint.pt"):
         if place.is_file():
             return place
@@ -161,66 +161,69 @@ def _newest(folder: Path) -> Path:
     )
 
 
-def _tensors(arrays: Arrays, held: Mapping[Any, Any], *names: str) -> dict[str, Tensor]:
+def _tensors(arrays: Arrays, tree: Mapping[Any, Any], *names: str) -> dict[str, Tensor]:
     """Return those of a file's arrays that are there, by their names."""
-    values = {name: held[name] for name in names if isinstance(held.get(name), Value)}
+    values = {name: tree[name] for name in names if isinstance(tree.get(name), Value)}
     return dict(zip(values, arrays.tensors(values.values()), strict=True))
 
 
-def _vectors(arrays: Arrays, wanted: _Request) -> LinearPaths:
+def _vectors(arrays: Arrays, request: _Request) -> LinearPaths:
     """Make a set of the directions of a file; see :func:`~semanifold.storage.readings.direction_reading` for their shapes."""
-    found = directions_in(arrays)
-    if found is None:
+    directions = directions_in(arrays)
+    if directions is None:
         count = len(arrays.leaves)
-        held = f"{count} arrays, but no paths that semanifold knows: {KNOWN}" if count else f"no array of numbers; give {KNOWN}"
-        raise SemanifoldError(f"{wanted.name} holds {held}.")
-    kinds = {value.dtype for value in found.values}
-    if not all(kind.is_floating_point for kind in kinds) or len(found.shape) not in (1, 2, 3) or 0 in found.shape:
+        content = (
+            f"{count} arrays, but no paths that semanifold knows: {KNOWN}" if count else f"no array of numbers; give {KNOWN}"
+        )
+        raise SemanifoldError(f"{request.name} holds {content}.")
+    kinds = {value.dtype for value in directions.values}
+    if not all(kind.is_floating_point for kind in kinds) or len(directions.shape) not in (1, 2, 3) or 0 in directions.shape:
         kind = str(kinds.pop()).removeprefix("torch.")
         raise SemanifoldError(
-            f"{wanted.name} holds {kind} numbers {list(found.shape)}, but directions are expected as [k, d] or [k, layers, d]."
+            f"{request.name} holds {kind} numbers {list(directions.shape)}, but directions are expected as [k, d] or "
+            "[k, layers, d]."
         )
     # InterFaceGAN's names: ..._w_boundary is of w, any other boundary of z
-    match = re.search(r"(_w)?_boundary$", wanted.path.stem)
+    match = re.search(r"(_w)?_boundary$", request.path.stem)
     named = ("w" if match[1] else "z") if match else None
-    known = {"space": wanted.space, "layers": wanted.layers, "spaces": wanted.spaces, "named": named}
-    reading = direction_reading(found.shape, wanted.name, **known)
+    known = {"space": request.space, "layers": request.layers, "spaces": request.spaces, "named": named}
+    reading = direction_reading(directions.shape, request.name, **known)
     names: dict[int, str] = {}
-    vectors = torch.cat([t.float().reshape(reading.shape) for t in arrays.tensors(found.values)])
+    vectors = torch.cat([t.float().reshape(reading.shape) for t in arrays.tensors(directions.values)])
     words = reading.words
-    if len(found.values) > 1:
+    if len(directions.values) > 1:
         if reading.shape[0] > 1:
             raise SemanifoldError(
-                f"{wanted.name} holds {len(found.values)} arrays of shape {list(found.shape)}, but each of several is to be one "
-                "direction."
+                f"{request.name} holds {len(directions.values)} arrays of shape {list(directions.shape)}, but each of several is "
+                "to be one direction."
             )
         names = {i: shown(spelled(place), 60) for i, place in enumerate(arrays.leaves) if place and isinstance(place[-1], str)}
-        words = f"{len(found.values)} paths, each {words}"
+        words = f"{len(directions.values)} paths, each {words}"
     flat = vectors.ndim == 2
-    if wanted.layers and not flat:
-        first, last = wanted.layers
+    if request.layers and not flat:
+        first, last = request.layers
         if last > vectors.shape[1]:
             raise SemanifoldError(
-                f"There are no layers {first}:{last}: the directions of {wanted.name} have 0:{vectors.shape[1]}."
+                f"There are no layers {first}:{last}: the directions of {request.name} have 0:{vectors.shape[1]}."
             )
         vectors, words = vectors[:, first:last], f"{words}; layers {first} to {last - 1} are taken"
-    wanted.remark(f"{wanted.name} is read as {words}.")
-    info = wanted.info(reading.space, flat=flat, method=f"directions of {shown(wanted.path.name)}", names=names)
-    return _linear(vectors, info, vectors.flatten(1).norm(dim=1), wanted)
+    request.remark(f"{request.name} is read as {words}.")
+    info = request.info(reading.space, flat=flat, method=f"directions of {shown(request.path.name)}", names=names)
+    return _linear(vectors, info, vectors.flatten(1).norm(dim=1), request)
 
 
-def _factors(vectors: Tensor, wanted: _Request) -> LinearPaths:
+def _factors(vectors: Tensor, request: _Request) -> LinearPaths:
     """The columns of ``eigvec`` ``[d, n]`` of rosinality's ``closed_form_factorization`` are SeFa's directions of w."""
     if vectors.ndim != 2 or 0 in vectors.shape or not vectors.is_floating_point():
         raise SemanifoldError(
-            f"{wanted.name} holds factors {list(vectors.shape)}, but a matrix is expected, a direction a column."
+            f"{request.name} holds factors {list(vectors.shape)}, but a matrix is expected, a direction a column."
         )
     rows = vectors.float().T.contiguous()
-    wanted.remark(f"{wanted.name} is read as {len(rows)} directions of SeFa, the columns of its matrix.")
-    return _linear(rows, wanted.info("w", method="SeFa", cite=SEFA), rows.norm(dim=1), wanted)
+    request.remark(f"{request.name} is read as {len(rows)} directions of SeFa, the columns of its matrix.")
+    return _linear(rows, request.info("w", method="SeFa", cite=SEFA), rows.norm(dim=1), request)
 
 
-def _components(tensors: Mapping[str, Tensor], wanted: _Request) -> LinearPaths:
+def _components(tensors: Mapping[str, Tensor], request: _Request) -> LinearPaths:
     """GANSpace: ``lat_comp`` and ``lat_stdev`` in its own files, ``comp`` and ``std`` where e4e keeps them.
 
     GANSpace measures the deviations of latents in w only; elsewhere it writes 1 for all of them, which says that this is z.
@@ -229,21 +232,21 @@ def _components(tensors: Mapping[str, Tensor], wanted: _Request) -> LinearPaths:
     components, deviations = tensors.get("lat_comp" if own else "comp"), tensors.get("lat_stdev" if own else "std")
     if components is None:
         raise SemanifoldError(
-            f"{wanted.name} holds components of activations only; paths need those of latents (lat_comp), which GANSpace's "
+            f"{request.name} holds components of activations only; paths need those of latents (lat_comp), which GANSpace's "
             "decomposition writes beside them."
         )
     if components.ndim < 2 or 0 in components.shape or deviations is None or deviations.numel() != len(components):
-        raise SemanifoldError(f"{wanted.name} holds components {list(components.shape)} without a deviation for each.")
+        raise SemanifoldError(f"{request.name} holds components {list(components.shape)} without a deviation for each.")
     lengths = deviations.float().reshape(-1)
-    info = wanted.info("z" if (lengths == 1).all() else "w", method="GANSpace", cite=GANSPACE)
-    return _linear(components.float().flatten(1), info, lengths, wanted)
+    info = request.info("z" if (lengths == 1).all() else "w", method="GANSpace", cite=GANSPACE)
+    return _linear(components.float().flatten(1), info, lengths, request)
 
 
-def _linear(vectors: Tensor, info: PathSetInfo, lengths: Tensor, wanted: _Request) -> LinearPaths:
+def _linear(vectors: Tensor, info: PathSetInfo, lengths: Tensor, request: _Request) -> LinearPaths:
     """Make a set whose paths go :data:`REACH` times the given lengths ``[k]``, moving layers alike where vectors have none."""
     largest = float(lengths.max())
     if not (lengths > 0).all() or not largest < math.inf:
-        raise SemanifoldError(f"{wanted.name} holds directions that are zero or not finite; get a fresh copy.")
+        raise SemanifoldError(f"{request.name} holds directions that are zero or not finite; get a fresh copy.")
     info, scale = replace(info, step=REACH * largest / STEPS, count=STEPS), lengths / largest
     if info.layers is None:
         return LinearPaths.from_vectors(vectors, info, scale=scale)
@@ -264,21 +267,21 @@ def _form_of(tensors: Set[str], path: Path) -> Form | None:
     return None
 
 
-def _deformator(form: Form, tensors: Mapping[str, Tensor], wanted: _Request) -> LinearPaths:
+def _deformator(form: Form, tensors: Mapping[str, Tensor], request: _Request) -> LinearPaths:
     """Voynov & Babenko's ``deformator_<step>.pt``."""
-    arguments = _arguments(wanted.path)
+    arguments = _arguments(request.path)
     model = shown(str(arguments.get("gan_type", UNKNOWN)))
     inferred = ("w" if "StyleGAN2" in model and arguments.get("w_shift", True) else "z") if arguments else None
-    facts = {"generator": model, "cite": LINEAR, "step": SCALE / STEPS, "count": STEPS, "names": _annotation(wanted.path)}
-    info = wanted.info(inferred, method=f"linear paths ({form})", **facts)
+    facts = {"generator": model, "cite": LINEAR, "step": SCALE / STEPS, "count": STEPS, "names": _annotation(request.path)}
+    info = request.info(inferred, method=f"linear paths ({form})", **facts)
     keys = {"ortho": ("log_mat_half",) * 2, "fc": ("fc1.weight", "fc4.weight")}.get(form, ("linear.weight",) * 2)
     first, last = (tensors[key] for key in keys)
     if first.ndim != 2 or last.ndim != 2:
-        raise SemanifoldError(f"{wanted.name} is no deformator: its weights are not matrices.")
+        raise SemanifoldError(f"{request.name} is no deformator: its weights are not matrices.")
     made = LinearPaths(
         form,
         first.shape[1],
-        wanted.moving(len(last)),
+        request.moving(len(last)),
         info,
         bias="linear.bias" in tensors,
         inner=len(first) if form == "fc" else 1,
@@ -289,9 +292,9 @@ def _deformator(form: Form, tensors: Mapping[str, Tensor], wanted: _Request) -> 
     try:
         made.load_state_dict(dict(tensors) | {"scale": torch.ones(len(made))})
     except RuntimeError as error:
-        raise SemanifoldError(f"{wanted.name} is no whole deformator; its tensors do not fit one another.") from error
+        raise SemanifoldError(f"{request.name} is no whole deformator; its tensors do not fit one another.") from error
     if not all(torch.isfinite(v).all() for v in made.state_dict().values()):
-        raise SemanifoldError(f"{wanted.name} is damaged: it holds NaN or infinite values.")
+        raise SemanifoldError(f"{request.name} is damaged: it holds NaN or infinite values.")
     return made.eval()
 
 
@@ -299,8 +302,8 @@ def _annotation(path: Path) -> dict[int, str]:
     """Return the names of paths in the ``human_annotation.txt`` of an experiment, lines such as ``12: smile``."""
     file = path.parent.parent / "human_annotation.txt"
     data = read_bytes(file, "list of names", MOST_ANNOTATIONS) if is_file(file) else b""
-    found = (re.fullmatch(r"\s*(\d{1,9}):\s*(\S.*)", line) for line in data.decode("utf-8", "replace").splitlines())
-    return {int(line[1]): shown(line[2].strip()) for line in found if line}
+    matches = (re.fullmatch(r"\s*(\d{1,9}):\s*(\S.*)", line) for line in data.decode("utf-8", "replace").splitlines())
+    return {int(line[1]): shown(line[2].strip()) for line in matches if line}
 
 
 def _arguments(path: Path) -> dict[str, Any]:
@@ -314,18 +317,18 @@ def _is_length(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and 0 < value < LONGEST
 
 
-def _warped(tensors: Mapping[str, Tensor], wanted: _Request) -> WarpedPaths:
+def _warped(tensors: Mapping[str, Tensor], request: _Request) -> WarpedPaths:
     """WarpedGANSpace: ``SUPPORT_SETS [K, 2N d]``, ``ALPHAS [K, 2N]`` and ``LOGGAMMA [K, 1]``.
 
     Where gammas were not learned, the published code takes that of ``args.json``, or ``1 / d``, and not that of the file.
     """
-    arguments = _arguments(wanted.path)
+    arguments = _arguments(request.path)
     support, alphas, log_gamma = (tensors.get(key, torch.zeros(())).float() for key in ("SUPPORT_SETS", "ALPHAS", "LOGGAMMA"))
     fits = support.ndim == alphas.ndim == 2 and 0 not in (*support.shape, *alphas.shape)
     if not fits or support.shape[1] % alphas.shape[1] or not len(support) == len(alphas) == log_gamma.numel():
-        raise SemanifoldError(f"{wanted.name} holds no whole support sets: SUPPORT_SETS, ALPHAS and LOGGAMMA do not fit.")
+        raise SemanifoldError(f"{request.name} holds no whole support sets: SUPPORT_SETS, ALPHAS and LOGGAMMA do not fit.")
     if not all(torch.isfinite(v).all() for v in (support, alphas, log_gamma)):
-        raise SemanifoldError(f"{wanted.name} is damaged: its support sets hold NaN or infinite values.")
+        raise SemanifoldError(f"{request.name} is damaged: its support sets hold NaN or infinite values.")
     size = support.shape[1] // alphas.shape[1]
     learned, gamma = bool(arguments.get("learn_gammas", True)), arguments.get("gamma")
     if not learned:
@@ -334,12 +337,12 @@ def _warped(tensors: Mapping[str, Tensor], wanted: _Request) -> WarpedPaths:
     step = (low + high) / 2 if _is_length(low) and _is_length(high) else 0.2
     inferred = ("w" if arguments.get("shift_in_w_space") else "z") if arguments else None
     model = shown(str(arguments.get("gan_type", UNKNOWN)))
-    info = wanted.info(inferred, method="warped paths", generator=model, step=step, count=STEPS, cite=WARPED)
+    info = request.info(inferred, method="warped paths", generator=model, step=step, count=STEPS, cite=WARPED)
     return WarpedPaths(
         support.reshape(*alphas.shape, size),
         alphas,
         log_gamma.reshape(-1),
-        wanted.moving(size),
+        request.moving(size),
         info,
         learn_alphas=bool(arguments.get("learn_alphas", False)),
         learn_gammas=learned,

@@ -61,12 +61,12 @@ def joint_diagonal(matrices: Tensor, *, sweeps: int = 100, tolerance: float = 1e
             for q in range(p + 1, d):
                 # 1. The best angle t in the plane of p and q. With h = (a_pp - a_qq, 2 a_pq) of each matrix and G = sum h h^T,
                 # what a rotation leaves off the diagonal is least where (cos 2t, sin 2t) is the leading eigenvector of G
-                # (Cardoso & Souloumiac 1996, section 2): tan 4t = off / on, on = G_11 - G_22, off = 2 G_12.
+                # (Cardoso & Souloumiac 1996, section 2): tan 4t = off / diagonal, diagonal = G_11 - G_22, off = 2 G_12.
                 difference, twice = a[p, p] - a[q, q], 2 * a[p, q]  # [n] each
-                on = float(difference @ difference - twice @ twice)
+                diagonal = float(difference @ difference - twice @ twice)
                 off = 2 * float(difference @ twice)
-                # atan2(off, on) / 4, by the half-angle formula: |t| <= pi/4, so that axes keep their places
-                angle = 0.5 * math.atan2(off, on + math.hypot(on, off))
+                # atan2(off, diagonal) / 4, by the half-angle formula: |t| <= pi/4, so that axes keep their places
+                angle = 0.5 * math.atan2(off, diagonal + math.hypot(diagonal, off))
                 widest = max(widest, abs(angle))
                 cos, sin = math.cos(angle), math.sin(angle)
                 # 2. Rotate rows, columns and the frame; the views share memory with `a`.

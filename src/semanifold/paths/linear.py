@@ -337,7 +337,7 @@ def flat_directions(along: LinearPaths, count: int, shape: tuple[int, ...], *, s
         SemanifoldError: if there are not as many, of that shape.
     """
     if (len(along), *along.shape) != (count, *shape):
-        found = f"{len(along)} of {list(along.shape)}"
-        raise SemanifoldError(f"{count} directions of shape {list(shape)} to start along are expected, but got {found}.")
+        shapes = f"{len(along)} of {list(along.shape)}"
+        raise SemanifoldError(f"{count} directions of shape {list(shape)} to start along are expected, but got {shapes}.")
     rows = along.directions().cpu().float()
     return nn.functional.normalize(rows.mean(1) if shared else rows.flatten(1), dim=1)

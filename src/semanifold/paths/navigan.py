@@ -39,10 +39,10 @@ def layer_index(layer: str) -> int:
     Raises:
         SemanifoldError: for a layer that Navigan does not reach.
     """
-    found = re.fullmatch(r"convs\.([1-9]\d{0,2})", layer)
-    if found is None:
+    match = re.fullmatch(r"convs\.([1-9]\d{0,2})", layer)
+    if match is None:
         raise SemanifoldError(f"Navigan edits the convolutions convs.1, convs.2, ... of a StyleGAN2, not {shown(layer, 60)}.")
-    return int(found[1]) - 1
+    return int(match[1]) - 1
 
 
 def read_navigan(arrays: Arrays, path: Path) -> WeightPaths | None:
@@ -55,39 +55,39 @@ def read_navigan(arrays: Arrays, path: Path) -> WeightPaths | None:
     Raises:
         SemanifoldError: if something is missing or makes no sense.
     """
-    held, name = arrays.tree, shown(str(path), 200)
-    if isinstance(held, Mapping) and isinstance(held.get("shift"), Value) and "layer_ix" in held:
-        (shift,) = arrays.tensors([held["shift"]])
+    tree, name = arrays.tree, shown(str(path), 200)
+    if isinstance(tree, Mapping) and isinstance(tree.get("shift"), Value) and "layer_ix" in tree:
+        (shift,) = arrays.tensors([tree["shift"]])
         vectors = _vectors(shift, name)
         norm = float(vectors.norm())
-        return _basis(vectors, _layer(held["layer_ix"], name), _shape(shift), "saved deformation of Navigan", norm)
-    if isinstance(held, Value) and len(held.shape) == 6 and held.shape[1] == 1:
-        found = _EIGENVECTORS.match(path.name)
-        if found is None:
+        return _basis(vectors, _layer(tree["layer_ix"], name), _shape(shift), "saved deformation of Navigan", norm)
+    if isinstance(tree, Value) and len(tree.shape) == 6 and tree.shape[1] == 1:
+        match = _EIGENVECTORS.match(path.name)
+        if match is None:
             raise SemanifoldError(
                 f"{name} looks like Navigan's eigenvectors, whose layer is told by their name; "
                 "call it eigenvectors_layer3_NAME.pt."
             )
-        (vectors,) = arrays.tensors([held])
-        return _basis(_vectors(vectors, name), int(found[1]), _shape(vectors), "eigenvectors of the Hessian", REACH[HESSIAN])
-    if isinstance(held, Mapping) and isinstance(inner := held.get("generator"), Mapping):
+        (vectors,) = arrays.tensors([tree])
+        return _basis(_vectors(vectors, name), int(match[1]), _shape(vectors), "eigenvectors of the Hessian", REACH[HESSIAN])
+    if isinstance(tree, Mapping) and isinstance(inner := tree.get("generator"), Mapping):
         for key, value in inner.items():
-            if isinstance(key, str) and isinstance(value, Value) and (found := _DIRECTIONS.fullmatch(key)):
-                return _trained(arrays, inner, key.removesuffix(found[2]), int(found[1]), found[2], path)
+            if isinstance(key, str) and isinstance(value, Value) and (match := _DIRECTIONS.fullmatch(key)):
+                return _trained(arrays, inner, key.removesuffix(match[2]), int(match[1]), match[2], path)
     return None
 
 
-def _trained(arrays: Arrays, held: Mapping[Any, Any], prefix: str, index: int, kind: str, path: Path) -> WeightPaths:
+def _trained(arrays: Arrays, tree: Mapping[Any, Any], prefix: str, index: int, kind: str, path: Path) -> WeightPaths:
     """Return the directions of a checkpoint."""
     name = shown(str(path), 200)
-    (coefficients,) = arrays.tensors([held[prefix + kind]])
+    (coefficients,) = arrays.tensors([tree[prefix + kind]])
     _check({kind: coefficients}, name)
     if kind == SVD:
-        if missing := [part for part in ("u", "vh", "weight") if not isinstance(held.get(prefix + part), Value)]:
+        if missing := [part for part in ("u", "vh", "weight") if not isinstance(tree.get(prefix + part), Value)]:
             raise SemanifoldError(f"{name} holds trained singular values, but lacks {prefix}{missing[0]}.")
-        u, vh = arrays.tensors([held[prefix + "u"], held[prefix + "vh"]])
+        u, vh = arrays.tensors([tree[prefix + "u"], tree[prefix + "vh"]])
         _check({"u": u, "vh": vh}, name)
-        layers = {layer_name(index): tuple(held[prefix + "weight"].shape)[1:]}
+        layers = {layer_name(index): tuple(tree[prefix + "weight"].shape)[1:]}
         return WeightPaths.from_svd(u, vh, layers, _info("trained singular values", REACH[SVD]), coefficients=coefficients)
     beside = sorted(p for p in path.parent.glob(f"eigenvectors_layer{index}_*.pt") if is_file(p))[:MOST_LAYERS]
     if len(beside) != 1:

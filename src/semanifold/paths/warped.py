@@ -210,9 +210,9 @@ class WarpedPaths(LatentPaths):
     def edit(self, index: int, info: EditInfo) -> Flow:
         """See :meth:`PathSet.edit`."""
         support, alphas, gamma = (v[index].detach().clone() for v in (self.support, self.alphas, self.log_gamma.exp()))
-        held = (1, *self.shape[1:]) if self.shared else self.shape
+        moving = (1, *self.shape[1:]) if self.shared else self.shape
         step = self.info.step * float(self.scale[index])
-        return Flow(self.unit * support.reshape(-1, *held), alphas, gamma, step, self.info.count, info)
+        return Flow(self.unit * support.reshape(-1, *moving), alphas, gamma, step, self.info.count, info)
 
     def options(self) -> dict[str, Any]:
         """See :meth:`PathSet.options`."""
@@ -232,7 +232,7 @@ class WarpedPaths(LatentPaths):
         shape, count, vectors = tuple(map(int, options["shape"])), int(options["count"]), int(options["vectors"])
         size = moving_size(shape, info, shared=bool(options["shared"]))
         learned: dict[str, Any] = {key: bool(options[key]) for key in ("learn_alphas", "learn_gammas", "shared")}
-        support, alphas, log_gamma = (torch.empty(each) for each in ((count, vectors, size), (count, vectors), (count,)))
+        support, alphas, log_gamma = (torch.empty(sizes) for sizes in ((count, vectors, size), (count, vectors), (count,)))
         return cls(support, alphas, log_gamma, shape, info, unit=float(options["unit"]), **learned)
 
 

@@ -204,12 +204,12 @@ def joint_weight_paths(
     codes = codes_for(generator, samples, seed, None)
     pixels = None if size is None else generator.coarse_size(size)
     with watching(progress, f"finding axes of the weights of {', '.join(layers)}") as tell:
-        found = changes_of(space, codes, None, max(kept, k), size=pixels, seed=seed, tell=tell)
+        changes = changes_of(space, codes, None, max(kept, k), size=pixels, seed=seed, tell=tell)
     # as in joint_paths: logarithms, so that the pictures that change most do not decide alone
-    frame = joint_diagonal(logarithms(found.inside))
-    strength = torch.einsum("ki,nij,kj->k", frame, found.inside, frame)
+    frame = joint_diagonal(logarithms(changes.inside))
+    strength = torch.einsum("ki,nij,kj->k", frame, changes.inside, frame)
     return made(
-        space, frame[strength.argsort(descending=True)[:k]], found.basis, "joint diagonalisation of weights", CITE + CARDOSO
+        space, frame[strength.argsort(descending=True)[:k]], changes.basis, "joint diagonalisation of weights", CITE + CARDOSO
     )
 
 

@@ -68,8 +68,8 @@ def hessian_product(
     # the function whose Jacobian is J: the pictures of some codes with delta added to the weights
     def pictures(delta: Tensor, part: Latents) -> Tensor:
         rows = zip(shapes.items(), delta.split(lengths), strict=True)
-        held = {f"{layer}.weight": weights[layer] + row.reshape(shape) for (layer, shape), row in rows}
-        images = functional_call(generator, held, (part,))
+        changed = {f"{layer}.weight": weights[layer] + row.reshape(shape) for (layer, shape), row in rows}
+        images = functional_call(generator, changed, (part,))
         return images if size is None else F.interpolate(images, (size, size))
 
     def product(vectors: Tensor) -> Tensor:
@@ -93,12 +93,12 @@ def _curved(distance: Distance, plain: Tensor, direction: Tensor) -> Tensor:
         # The distance is least at equal pictures: its gradient is 0 there, and the derivative of the gradient along a direction
         # is the Hessian's product with it (double backward).
         images = plain.clone().requires_grad_()
-        found = distance(images, plain)
-        if not isinstance(found, Tensor) or not found.requires_grad:
+        distances = distance(images, plain)
+        if not isinstance(distances, Tensor) or not distances.requires_grad:
             raise SemanifoldError(
                 "A distance returns one number per picture that can be differentiated, as semanifold.images.distances.l2."
             )
-        slope = torch.autograd.grad(found.sum(), images, create_graph=True)[0]
+        slope = torch.autograd.grad(distances.sum(), images, create_graph=True)[0]
         return torch.autograd.grad((slope * direction).sum(), images)[0]
 
 
@@ -163,9 +163,9 @@ def leading(
         while True:
             if len(state.basis):  # asked before each step, so that a search that had ended goes no further
                 values, vectors, residuals = state.pairs(min(k, len(state.basis)))
-                found = int((residuals <= tolerance).sum()) if len(values) == k else 0
-                tell({"step": found, "steps": k, "largest": float(values[0]), "products": f"{state.multiplied} products"})
-                if found == k or state.multiplied >= min(limit, size) or len(state.basis) + block > size:
+                converged = int((residuals <= tolerance).sum()) if len(values) == k else 0
+                tell({"step": converged, "steps": k, "largest": float(values[0]), "products": f"{state.multiplied} products"})
+                if converged == k or state.multiplied >= min(limit, size) or len(state.basis) + block > size:
                     return Spectrum(values, vectors, residuals, state.multiplied)
             state = step(state, product, k, most)
             if not torch.isfinite(state.products).all():
@@ -220,13 +220,13 @@ def hessian_paths(
     key = digest(repr(what), digits=32)
     before = None if checkpoint is None else read_state(checkpoint, key, space.zero())
     keep = None if checkpoint is None else _keeper(checkpoint, key, every)
-    found = leading(
+    spectrum = leading(
         product, space.size, k, space.zero(), tolerance=tolerance, seed=seed, state=before, keep=keep, progress=progress
     )
-    measured = {"eigenvalue": tuple(found.values.tolist()), "residual": tuple(found.residuals.tolist())}
-    method = f"eigenvectors of the Hessian (residuals up to {float(found.residuals.max()):.1g} of the eigenvalue)"
+    measured = {"eigenvalue": tuple(spectrum.values.tolist()), "residual": tuple(spectrum.residuals.tolist())}
+    method = f"eigenvectors of the Hessian (residuals up to {float(spectrum.residuals.max()):.1g} of the eigenvalue)"
     info = info_of(generator, method=method, step=space.norm / 2 / steps, count=steps, cite=CITE, measured=measured)
-    return WeightPaths.from_vectors(found.vectors.cpu(), space.shapes, info).to(generator.device)
+    return WeightPaths.from_vectors(spectrum.vectors.cpu(), space.shapes, info).to(generator.device)
 
 
 def write_state(state: Eigenpairs, path: str | os.PathLike[str], key: str) -> None:
@@ -267,15 +267,13 @@ def read_state(path: str | os.PathLike[str], key: str, like: Tensor) -> Eigenpai
         return None
     name = shown(os.fspath(path), 200)
     header, tensors = read_format(path, FORMAT, Header, "checkpoint", "remove the checkpoint to begin again")
-    held = {part: tensors[part] for part in PARTS if part in tensors}
-    fits = [each.ndim == 2 and each.shape[1] == like.shape[1] and each.dtype == like.dtype for each in held.values()]
-    sound = (
-        len(held) == len(PARTS) and all(fits) and len(held["basis"]) == len(held["products"]) and 0 not in map(len, held.values())
-    )
-    sound = sound and all(bool(torch.isfinite(each).all()) for each in held.values())
+    parts = {part: tensors[part] for part in PARTS if part in tensors}
+    fits = [tensor.ndim == 2 and tensor.shape[1] == like.shape[1] and tensor.dtype == like.dtype for tensor in parts.values()]
+    sound = len(parts) == len(PARTS) and all(fits) and len(parts["basis"]) == len(parts["products"])
+    sound = sound and all(len(tensor) > 0 and bool(torch.isfinite(tensor).all()) for tensor in parts.values())
     if not sound or header.key != key:
         raise SemanifoldError(f"The checkpoint {name} is damaged, or of another search; remove it to begin again.")
-    basis, products, ahead = (held[part].to(like) for part in PARTS)
+    basis, products, ahead = (parts[part].to(like) for part in PARTS)
     return Eigenpairs(basis, products, ahead, header.multiplied)
 
 

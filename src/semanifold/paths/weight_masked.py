@@ -73,18 +73,18 @@ def masked_weight_paths(
     codes = codes_for(generator, samples, seed, seeds)
     masks = [as_mask(mask, generator, codes[i]) for i in range(len(codes))]
     with watching(progress, f"finding changes of weights inside {mask}") as tell:
-        found = changes_of(space, codes, masks, max(kept, k), size=size, seed=seed, tell=tell)
-    inside, outside = found.inside.mean(0), found.outside.mean(0)  # [s, s] each
+        changes = changes_of(space, codes, masks, max(kept, k), size=size, seed=seed, tell=tell)
+    inside, outside = changes.inside.mean(0), changes.outside.mean(0)  # [s, s] each
     top = float(torch.linalg.eigvalsh(inside)[-1])
     # 2. Most change inside per change outside, on average over pictures. The damping keeps out directions that change nothing.
     _, small = generalised_eigenvectors(inside, outside + damping * top * torch.eye(len(inside)).to(inside))
     small = small[:k] / small[:k].norm(dim=1, keepdim=True)
-    strength = torch.einsum("ki,nij,kj->kn", small, found.inside, small).sqrt()  # [k, n], per picture
+    strength = torch.einsum("ki,nij,kj->kn", small, changes.inside, small).sqrt()  # [k, n], per picture
     with watching(progress, f"refining changes of weights inside {mask}") as tell:
         # 3. Refine each direction by itself: over all numbers of the weights, and at changes that are seen, not small ones.
         view = View.of(space, codes, masks, size, seed)
         rows, ratios = [], []
-        for j, row in enumerate(small.to(found.basis) @ found.basis):
+        for j, row in enumerate(small.to(changes.basis) @ changes.basis):
             better, ratio = refined(view, row, strength[j], refine, seed=seed + j, tell=_part(tell, j, len(small)))
             rows.append(better)
             ratios.append(ratio)
@@ -175,7 +175,7 @@ def refined(view: View, row: Tensor, strength: Tensor, steps: int, *, seed: int,
     with torch.no_grad():
         better = change / change.norm()
         # 3. Keep the better one of start and end, compared on all pictures.
-        before, after = (_mean_ratio(view, each, at, together) for each, at in ((start, start_far), (better, far)))
+        before, after = (_mean_ratio(view, direction, at, together) for direction, at in ((start, start_far), (better, far)))
     return (better, after) if after < before else (start, before)
 
 

@@ -95,20 +95,20 @@ def weight_paths(
     if method == "svd":
         if len(chosen) != 1:
             raise SemanifoldError("Singular vectors are those of one layer; name one of these.")
-        found = svd_paths(generator, chosen[0], k)
+        paths = svd_paths(generator, chosen[0], k)
     elif method == "joint":
-        found = joint_weight_paths(generator, chosen, k, samples=samples, size=size or JOINT_SIZE, progress=progress)
+        paths = joint_weight_paths(generator, chosen, k, samples=samples, size=size or JOINT_SIZE, progress=progress)
     elif method == "hessian":
-        found = hessian_paths(
+        paths = hessian_paths(
             generator, chosen, k, distance=distance, samples=samples, size=size, checkpoint=checkpoint, progress=progress
         )
     else:
         assert mask is not None
         pixels = None if size is None else generator.coarse_size(size)
         facts = {"samples": samples, "size": pixels, "seeds": seeds, "refine": refine, "progress": progress}
-        found = masked_weight_paths(generator, chosen, mask, k, **facts)
+        paths = masked_weight_paths(generator, chosen, mask, k, **facts)
     # Whatever the method, t = 1 and the range are measured in the same way.
-    return calibrated(found, generator, mask, seeds=seeds, progress=progress)
+    return calibrated(paths, generator, mask, seeds=seeds, progress=progress)
 
 
 def middle_layer(generator: Generator) -> str:

@@ -231,9 +231,9 @@ class Look:
         least = (LEAST * usual).square()  # a generator of a few pictures leaves nothing over of its own
         limits = torch.maximum(torch.maximum(others, own), least).double()
         # Blur is the loss of detail: below half of its own, and less than nine of ten other pictures have.
-        few = (manifold.details[:, None] * weights).mean(2).quantile(BLURRED, dim=0)
+        rare = (manifold.details[:, None] * weights).mean(2).quantile(BLURRED, dim=0)
         half = 0.5 * (detail(plain, manifold.size) * weights).mean(1)
-        return replace(look, limits=limits, details=torch.minimum(few, half))
+        return replace(look, limits=limits, details=torch.minimum(rare, half))
 
     def small_weights(self) -> Tensor:
         """Return the weights of the pixels of small pictures, ``[m, h w]``."""
@@ -277,8 +277,8 @@ def usual_changes(generator: Generator, plain: Tensor, root: Tensor, seed: int, 
     for picture, weights in zip(plain, root, strict=True):
         # a picture is no stranger to itself: differences of 0 do not count
         differences = ((others - picture) * weights).square().mean((1, 2, 3)).sqrt()
-        some = differences[differences > 0]
-        usual.append(some.median() if len(some) else torch.ones_like(differences[0]))
+        nonzero = differences[differences > 0]
+        usual.append(nonzero.median() if len(nonzero) else torch.ones_like(differences[0]))
     return torch.stack(usual)
 
 

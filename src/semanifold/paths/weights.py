@@ -147,8 +147,8 @@ class WeightPaths(PathSet):
             raise SemanifoldError("A path whose coefficients are all zero goes nowhere; leave it out.")
         with torch.device("meta"):
             made = cls(form, len(coefficients), terms, layers, info)
-        held = {"coefficients": coefficients, "scale": torch.ones(len(coefficients)), **buffers}
-        made.load_state_dict({key: value.detach().float().contiguous() for key, value in held.items()}, assign=True)
+        tensors = {"coefficients": coefficients, "scale": torch.ones(len(coefficients)), **buffers}
+        made.load_state_dict({key: value.detach().float().contiguous() for key, value in tensors.items()}, assign=True)
         return made.requires_grad_(False)
 
     def __len__(self) -> int:
@@ -164,7 +164,7 @@ class WeightPaths(PathSet):
             rows = (chosen @ self.basis).unbind()
         else:
             shape = next(iter(self.layers.values()))
-            rows = [unmatrix((self.u * each) @ self.vh, shape).flatten() for each in chosen]
+            rows = [unmatrix((self.u * values) @ self.vh, shape).flatten() for values in chosen]
         lengths = [math.prod(shape) for shape in self.layers.values()]
         return [
             {layer: part.reshape(shape) for (layer, shape), part in zip(self.layers.items(), (row / row.norm()).split(lengths))}
@@ -197,11 +197,11 @@ class WeightPaths(PathSet):
         """See :meth:`PathSet.check_generator`."""
         check_layers(generator, list(self.layers))
         for layer, shape in self.layers.items():
-            found = tuple(weight_of(generator, layer).shape)
-            if found != shape:
+            actual = tuple(weight_of(generator, layer).shape)
+            if actual != shape:
                 raise SemanifoldError(
                     f"The paths change weights {list(shape)} in {shown(layer, 60)}, but those of {generator.name} are "
-                    f"{list(found)}; they were made for {self.info.generator}."
+                    f"{list(actual)}; they were made for {self.info.generator}."
                 )
 
     @property

@@ -38,9 +38,9 @@ def find_checkpoint(entry: str, files: Sequence[str], folder: str | os.PathLike[
         if not Path(folder).is_dir():
             raise SemanifoldError(f"There is no folder {folder} of attribute networks; leave it out to use those of the zoo.")
         for pattern in ("", "*/"):
-            found = [path for file in files for path in sorted(Path(folder).glob(pattern + file)) if path.is_file()]
-            if found:
-                return found[0]
+            matches = [path for file in files for path in sorted(Path(folder).glob(pattern + file)) if path.is_file()]
+            if matches:
+                return matches[0]
     if entry in zoo.table() and zoo.here(entry):
         return zoo.located_file(entry)
     where = "on this machine" if folder is None else f"in {folder}"
@@ -69,9 +69,9 @@ def loaded(make: Callable[[], Network], path: Path) -> Network:
         raise SemanifoldError(f"{path} {contents.problem}; the weights of {kind} are expected.")
     try:
         expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-        found = find_state(contents.tree, expected).state
-        _check(path, kind, {key: tuple(value.shape) for key, value in found.items()}, expected)
-        state = materialised(found, contents)
+        tensors = find_state(contents.tree, expected).state
+        _check(path, kind, {key: tuple(value.shape) for key, value in tensors.items()}, expected)
+        state = materialised(tensors, contents)
     except UnreadableError as error:
         raise SemanifoldError(f"{path} ({contents.format}) {error}; get a fresh copy.") from error
     counters = {key: torch.zeros((), dtype=torch.int64) for key in expected if key.endswith(COUNTERS)}
@@ -82,14 +82,14 @@ def loaded(make: Callable[[], Network], path: Path) -> Network:
     return network.eval().requires_grad_(False)
 
 
-def _check(path: Path, kind: str, found: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]]) -> None:
+def _check(path: Path, kind: str, shapes: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]]) -> None:
     """Refuse tensors that are missing, left over or of another shape."""
-    missing = [key for key in expected if key not in found and not key.endswith(COUNTERS)]
-    extra = [shown(key) for key in found if key not in expected]
+    missing = [key for key in expected if key not in shapes and not key.endswith(COUNTERS)]
+    extra = [shown(key) for key in shapes if key not in expected]
     for keys, problem in ((missing, "lacks"), (extra, "holds")):
         if keys:
             words = "which it needs" if problem == "lacks" else "which it does not have"
             raise SemanifoldError(f"{path} is no {kind}: it {problem} {few(keys)}, {words}; give the published file.")
-    for key, shape in found.items():
+    for key, shape in shapes.items():
         if shape != expected[key]:
             raise SemanifoldError(f"{path} is no {kind}: {key} has shape {shape}, but {expected[key]} is expected.")

@@ -123,11 +123,11 @@ def _load(model: str, device: torch.device) -> tuple[Any, Any]:
         kind = AutoConfig.from_pretrained(model, local_files_only=True).model_type
         if kind != "clip":  # its weights would be left out, and random ones stay
             raise ValueError(f"it is a model of the kind {kind}")
-        found: Any = CLIPModel.from_pretrained(model, local_files_only=True)
+        network: Any = CLIPModel.from_pretrained(model, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise SemanifoldError(
             f"There is no CLIP model {model!r} on this machine ({first_line(error)}); download it once with "
             f"'hf download {DEFAULT_MODEL}', or give the folder that it lies in."
         ) from error
-    return tokenizer, found.float().eval().requires_grad_(False).to(device)
+    return tokenizer, network.float().eval().requires_grad_(False).to(device)

@@ -93,10 +93,10 @@ def user_reader(file: Path, name: str) -> AttributeReader:
         SemanifoldError: if there is no such file or name, if it fails, or if it is none of these.
     """
 
-    def reader(found: Any) -> Any:
-        if not callable(found) or isinstance(found, AttributeReader):
-            return found
-        return function_reader(cast(Function, found), name) if inspect.signature(found).parameters else found()
+    def reader(value: Any) -> Any:
+        if not callable(value) or isinstance(value, AttributeReader):
+            return value
+        return function_reader(cast(Function, value), name) if inspect.signature(value).parameters else value()
 
     made = from_own_file(file, name, "a function of pictures or a reader", reader)
     if not isinstance(made, AttributeReader):

@@ -173,9 +173,9 @@ def _texts(table: Mapping[str, object], key: str) -> tuple[str, ...]:
 def _numbers(table: Mapping[str, object], key: str, count: int | None = None) -> tuple[float, ...]:
     """Return the finite numbers under a key, one or ``count`` of them; none if there is no such key."""
     value = table.get(key, [])
-    given = value if isinstance(value, list) else [value]
-    values = tuple(float(v) for v in given if _is_number(v))
-    if len(values) < len(given):
+    entries = value if isinstance(value, list) else [value]
+    values = tuple(float(v) for v in entries if _is_number(v))
+    if len(values) < len(entries):
         raise SemanifoldError(f"{key} must be numbers, but got {_said(value)}.")
     if count is not None and len(values) not in (0, 1, count):
         raise SemanifoldError(f"{key} must be one number or {count}, but got {len(values)}.")

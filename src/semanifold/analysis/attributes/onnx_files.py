@@ -92,17 +92,17 @@ def decoded(outputs: Mapping[str, Tensor], description: Description) -> Tensor:
     """
     n, m = len(next(iter(outputs.values()))), len(description.attributes)
     name = description.output or next(iter(outputs))
-    found = outputs[name]
+    output = outputs[name]
     if description.decode == "box":
-        return surest_box(found.reshape(n, -1, 4), outputs[description.scores], description.threshold)
+        return surest_box(output.reshape(n, -1, 4), outputs[description.scores], description.threshold)
     if description.decode == "expectation":
-        values = found.new_tensor(description.values or range(found.shape[-1]))
-        if len(values) == found.shape[-1] > 1 and found[0].numel() == m * len(values):
-            return (found.reshape(n, m, -1).softmax(-1) * values).sum(-1)
+        values = output.new_tensor(description.values or range(output.shape[-1]))
+        if len(values) == output.shape[-1] > 1 and output[0].numel() == m * len(values):
+            return (output.reshape(n, m, -1).softmax(-1) * values).sum(-1)
         raise SemanifoldError(
-            f"The output {name} has shape {list(found.shape)}, but {m} attributes of {len(values)} classes are described."
+            f"The output {name} has shape {list(output.shape)}, but {m} attributes of {len(values)} classes are described."
         )
-    columns = found.reshape(n, -1)
+    columns = output.reshape(n, -1)
     chosen = list(description.columns or range(columns.shape[1]))
     if len(chosen) != m or max(chosen) >= columns.shape[1]:
         raise SemanifoldError(
@@ -128,8 +128,8 @@ def surest_box(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
         raise SemanifoldError(f"There are {boxes.shape[1]} boxes per picture, but the scores have shape {list(scores.shape)}.")
     best, cell = score.max(1)
     left, top, right, bottom = boxes[torch.arange(len(boxes)), cell].unbind(1)
-    found = torch.stack([right - left, bottom - top, (left + right) / 2, (top + bottom) / 2], 1)
-    return found.where(best[:, None] > threshold, torch.nan)
+    places = torch.stack([right - left, bottom - top, (left + right) / 2, (top + bottom) / 2], 1)
+    return places.where(best[:, None] > threshold, torch.nan)
 
 
 def _session(file: Path) -> Any:
@@ -158,10 +158,10 @@ def _check_fit(description: Description, session: Any, file: Path) -> None:
         raise SemanifoldError(f"{file} has the outputs {', '.join(names)}; say in the description which is meant by output.")
     channels = 1 if description.colours == "grey" else 3
     shape = (channels, *description.size) if description.layout == "nchw" else (*description.size, channels)
-    wanted = inputs[0].shape[1:]
-    if len(wanted) != 3 or any(isinstance(side, int) and side != ours for side, ours in zip(wanted, shape, strict=False)):
+    expected = inputs[0].shape[1:]
+    if len(expected) != 3 or any(isinstance(side, int) and side != ours for side, ours in zip(expected, shape, strict=False)):
         raise SemanifoldError(
-            f"{file} wants pictures {list(wanted)}, but its description says {list(shape)} (layout {description.layout})."
+            f"{file} wants pictures {list(expected)}, but its description says {list(shape)} (layout {description.layout})."
         )
 
 

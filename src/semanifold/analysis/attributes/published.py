@@ -215,12 +215,12 @@ NAMES = (ALL, *MEASURES, *(name for name in COLUMNS if name not in MEASURES))
 class PublishedAttributes(AttributeReader):
     """Reads the attributes of some published networks; a picture without a face has NaN where one is needed."""
 
-    def __init__(self, networks: dict[str, nn.Module], wanted: Sequence[str] = (), detector: S3FD | None = None) -> None:
+    def __init__(self, networks: dict[str, nn.Module], columns: Sequence[str] = (), detector: S3FD | None = None) -> None:
         """Make the reader; :func:`published_reader` does it from files.
 
         Args:
             networks: frozen networks by the name of their measure, all on one device.
-            wanted: names of the attributes to return; all of the networks' when empty.
+            columns: names of the attributes to return; all of the networks' when empty.
             detector: finds faces for the networks that need one; ``networks["face"]`` when None.
 
         Raises:
@@ -230,10 +230,10 @@ class PublishedAttributes(AttributeReader):
         self.detector = cast("S3FD | None", detector or networks.get("face"))
         every = [attribute for name, network in networks.items() for attribute in MEASURES[name].attributes(network)]
         names = [attribute.name for attribute in every]
-        for name in wanted:
+        for name in columns:
             if name not in names:
                 raise SemanifoldError(f"The loaded networks do not read {name!r}: {near_names(name, names)}")
-        self.order = [names.index(name) for name in wanted] or list(range(len(every)))
+        self.order = [names.index(name) for name in columns] or list(range(len(every)))
         self.attributes = tuple(every[index] for index in self.order)
 
     @torch.no_grad()
@@ -296,15 +296,15 @@ def published_reader(
             raise SemanifoldError(f"There is no published attribute {name!r}: {near_names(name, NAMES)}")
     asked = [part for name in asked for part in (MEASURES if name == ALL else [name])]
     networks = {measure: _load(measure, folder) for measure in dict.fromkeys(COLUMNS.get(name, name) for name in asked)}
-    wanted: list[str] = []
+    columns: list[str] = []
     for name in asked:
         single = name in COLUMNS
-        wanted += [name] if single else [attribute.name for attribute in MEASURES[name].attributes(networks[name])]
+        columns += [name] if single else [attribute.name for attribute in MEASURES[name].attributes(networks[name])]
     detector = None
     if "face" not in networks and any(MEASURES[name].needs_face for name in networks):
         detector = cast(S3FD, _load("face", folder).to(device))
     moved = {name: network.to(device) for name, network in networks.items()}
-    return PublishedAttributes(moved, tuple(dict.fromkeys(wanted)), detector)
+    return PublishedAttributes(moved, tuple(dict.fromkeys(columns)), detector)
 
 
 def _load(name: str, folder: str | os.PathLike[str] | None) -> nn.Module:

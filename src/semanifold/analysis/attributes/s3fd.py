@@ -82,7 +82,7 @@ def face_cells(levels: list[tuple[Tensor, Tensor]]) -> Tensor:
     A cell of side s at row r, column c stands for a square of side 4 s around ``(s/2 + c s, s/2 + r s)``. Its offsets move the
     centre by ``0.1 * 4 s (dx, dy)`` and scale the sides by ``exp(0.2 (dw, dh))``. Boxes may reach beyond the picture.
     """
-    found = []
+    cells = []
     for level, (scores, offsets) in enumerate(levels):
         cell = 2.0 ** (level + 2)
         rows, columns = (torch.arange(n, device=scores.device, dtype=scores.dtype) for n in scores.shape[2:])
@@ -91,8 +91,8 @@ def face_cells(levels: list[tuple[Tensor, Tensor]]) -> Tensor:
         sides = 4 * cell * (0.2 * offsets[:, 2:]).exp()
         first = middle - sides / 2
         face = scores.softmax(1)[:, 1:]
-        found.append(torch.cat([first, first + sides, face], 1).flatten(2))
-    return torch.cat(found, 2).mT
+        cells.append(torch.cat([first, first + sides, face], 1).flatten(2))
+    return torch.cat(cells, 2).mT
 
 
 def best_faces(levels: list[tuple[Tensor, Tensor]]) -> Tensor:

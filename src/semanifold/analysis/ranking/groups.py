@@ -46,8 +46,8 @@ def find_group(word: str, measured: Sequence[str]) -> tuple[str, tuple[str, ...]
     Raises:
         SemanifoldError: for an unknown group or attribute, with the near names.
     """
-    name, given, members = word.partition("=")
-    if given:
+    name, equals, members = word.partition("=")
+    if equals:
         attributes = tuple(part.strip() for part in members.split(",") if part.strip())
         if not name or not attributes or len(set(attributes)) < len(attributes):
             raise SemanifoldError(f"A group is given as name=attribute,attribute with each attribute once, but got {word!r}.")

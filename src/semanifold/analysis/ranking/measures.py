@@ -154,8 +154,8 @@ def measure_frames(
     with torch.no_grad():
         for first in range(0, count, batch):
             part = pictures(slice(first, min(first + batch, count)))
-            found = reader.read(part, reference).double().cpu()
-            rows.append(found.where(found.isfinite(), torch.nan))
+            readings = reader.read(part, reference).double().cpu()
+            rows.append(readings.where(readings.isfinite(), torch.nan))
             along = part if last is None else torch.cat([last, part])
             steps.append(along.diff(dim=0).square().mean((1, 2, 3)).sqrt().double().cpu())
             last = part[-1:]
@@ -204,9 +204,9 @@ def mask_locality(measures: Measures, level: float | None = None) -> tuple[Array
             j = over[0]
             share = (level - a[j - 1]) / (a[j] - a[j - 1])
             ratios[c, k, s] = ((b[j - 1] + share * (b[j] - b[j - 1])) / level) ** 2
-    each = ratios.transpose(1, 0, 2).reshape(len(measures.paths), -1)
-    reached = ~np.isnan(each)
-    logs = np.where(reached, np.log(np.maximum(each, 1e-12)), 0.0).sum(1) / np.maximum(reached.sum(1), 1)
+    by_path = ratios.transpose(1, 0, 2).reshape(len(measures.paths), -1)
+    reached = ~np.isnan(by_path)
+    logs = np.where(reached, np.log(np.maximum(by_path, 1e-12)), 0.0).sum(1) / np.maximum(reached.sum(1), 1)
     return np.where(reached.mean(1) >= 0.5, np.exp(logs), np.nan), level
 
 
@@ -280,22 +280,22 @@ def read_measures(folder: str | os.PathLike[str]) -> Measures:
     file = folder / FACTS
     _check_there(file)
     try:
-        held = read_json(file, MeasuresRecord, "measures.json")
+        record = read_json(file, MeasuresRecord, "measures.json")
     except SemanifoldError as error:
         raise SemanifoldError(f"{str(error).rstrip('.')}; run semanifold measure again with --overwrite.") from error
-    sizes = (len(held.codes), len(held.paths), len(held.t))
-    words = {key: shown(getattr(held.traversal, key), 1000) for key in ("space", "method", "generator", "fingerprint")}
+    sizes = (len(record.codes), len(record.paths), len(record.t))
+    words = {key: shown(getattr(record.traversal, key), 1000) for key in ("space", "method", "generator", "fingerprint")}
     return Measures(
-        values=_read_array(folder / VALUES, (*sizes, len(held.attributes))),
-        attributes=tuple(replace(a, name=shown(a.name, 200), unit=shown(a.unit)) for a in held.attributes),
-        codes=tuple(held.codes),
-        paths=tuple(held.paths),
-        names=tuple(shown(name, 200) for name in held.names),
-        t=np.array(held.t, dtype=np.float64),
-        locality=_read_array(folder / LOCALITY, (*sizes, len(METRICS)), ratios=True) if held.metrics else None,
-        evenness=np.array(held.evenness, dtype=np.float64) if held.evenness else None,
-        mask=shown(held.mask, 200),
-        facts=msgspec.structs.replace(held.traversal, **words),
+        values=_read_array(folder / VALUES, (*sizes, len(record.attributes))),
+        attributes=tuple(replace(a, name=shown(a.name, 200), unit=shown(a.unit)) for a in record.attributes),
+        codes=tuple(record.codes),
+        paths=tuple(record.paths),
+        names=tuple(shown(name, 200) for name in record.names),
+        t=np.array(record.t, dtype=np.float64),
+        locality=_read_array(folder / LOCALITY, (*sizes, len(METRICS)), ratios=True) if record.metrics else None,
+        evenness=np.array(record.evenness, dtype=np.float64) if record.evenness else None,
+        mask=shown(record.mask, 200),
+        facts=msgspec.structs.replace(record.traversal, **words),
     )
 
 
@@ -310,11 +310,11 @@ def _read_array(path: Path, shape: tuple[int, ...], *, ratios: bool = False) -> 
     again = "run semanifold measure again with --overwrite"
     try:
         arrays = open_arrays(path, "array")
-        found = arrays.tensors(arrays.leaves.values())
-        if [(value.dtype, tuple(value.shape)) for value in found] != [(torch.float64, shape)]:
-            words = shown(", ".join(f"{value.dtype} {list(value.shape)}".removeprefix("torch.") for value in found), 100)
+        tensors = arrays.tensors(arrays.leaves.values())
+        if [(value.dtype, tuple(value.shape)) for value in tensors] != [(torch.float64, shape)]:
+            words = shown(", ".join(f"{value.dtype} {list(value.shape)}".removeprefix("torch.") for value in tensors), 100)
             raise SemanifoldError(f"{arrays.name} holds {words or 'no array'}, but {FACTS} describes float64 {list(shape)}")
-        values = found[0].numpy()
+        values = tensors[0].numpy()
         if (np.abs(values[np.isfinite(values)] if ratios else values) > 1e100).any():
             raise SemanifoldError(f"{arrays.name} is damaged: it holds infinite or immense values")
     except SemanifoldError as error:

@@ -43,7 +43,7 @@ def name_paths(
 
 
 def why_unnamed(
-    scores: Scores, attributes: Sequence[str], paths: Sequence[int], found: Mapping[int, str], *, lead: float = 1.25
+    scores: Scores, attributes: Sequence[str], paths: Sequence[int], names: Mapping[int, str], *, lead: float = 1.25
 ) -> dict[int, str]:
     """Return why other paths have got no name from :func:`name_paths`, in words, by their index in the set.
 
@@ -51,16 +51,16 @@ def why_unnamed(
         scores: as for :func:`name_paths`.
         attributes: names of the columns.
         paths: index of every row in its set.
-        found: the names.
+        names: the names.
         lead: least ratio of the steepest slope to the next.
     """
     steep, words = _steep(scores), {}
     for i, k in enumerate(paths):
-        if k in found or not attributes:
+        if k in names or not attributes:
             continue
         first, *rest = np.argsort(-steep[i])
         name = attributes[first]
-        purer = next((other for other, called in found.items() if called[:-2] == name), None)
+        purer = next((other for other, called in names.items() if called[:-2] == name), None)
         if steep[i, first] < LEAST_SLOPE:
             words[k] = "hardly changes anything"
         elif rest and steep[i, first] < lead * steep[i, rest[0]]:
@@ -88,12 +88,12 @@ def _dominant(scores: Scores, lead: float) -> NDArray[np.bool_]:
     return (steep == first) & (first >= LEAST_SLOPE) & (first >= lead * second)
 
 
-def merged_names(before: Mapping[int, str], found: Mapping[int, str]) -> dict[int, str]:
+def merged_names(before: Mapping[int, str], new: Mapping[int, str]) -> dict[int, str]:
     """Return the names of a set after a ranking: new ones replace the path's own and those of the same attribute."""
 
     def plain(name: str) -> str:
         return name.removesuffix(" +").removesuffix(" -")
 
-    taken = {plain(name) for name in found.values()}
-    kept = {int(k): name for k, name in before.items() if int(k) not in found and plain(name) not in taken}
-    return dict(sorted({**kept, **found}.items()))
+    taken = {plain(name) for name in new.values()}
+    kept = {int(k): name for k, name in before.items() if int(k) not in new and plain(name) not in taken}
+    return dict(sorted({**kept, **new}.items()))

@@ -45,27 +45,27 @@ def remarks(values: NDArray[np.float64], attributes: Sequence[Attribute]) -> lis
         values: ``[..., attributes]`` readings; NaN where a picture has no value.
         attributes: the columns.
     """
-    found = []
+    sentences = []
     for column, attribute in enumerate(fitted(values, attributes)):
         known, name = _known(values, column), attribute.name
         if not len(known):
-            found.append(f"No picture has a value of {name}.")
+            sentences.append(f"No picture has a value of {name}.")
             continue
         smallest, largest = float(known.min()), float(known.max())
         if smallest == largest:
-            found.append(f"{name} is {smallest:.4g} in every picture, so no path changes it.")
+            sentences.append(f"{name} is {smallest:.4g} in every picture, so no path changes it.")
         elif not attribute.declared:
-            found.append(
+            sentences.append(
                 f"{name} has no declared range; that of its readings is used, {attribute.low:.4g} to {attribute.high:.4g}."
             )
         slack = SLACK * (attribute.high - attribute.low)
         outside = float(((known < attribute.low - slack) | (known > attribute.high + slack)).mean())
         if attribute.declared and outside > FEW:
-            found.append(
+            sentences.append(
                 f"{outside:.0%} of the readings of {name} lie outside its range, {attribute.low:.4g} to {attribute.high:.4g}: "
                 f"they go from {smallest:.4g} to {largest:.4g}, and its slopes are cut off there; declare the range that it has."
             )
-    return found
+    return sentences
 
 
 def _known(values: NDArray[np.float64], column: int) -> NDArray[np.float64]:

@@ -171,7 +171,7 @@ def markdown(group: Group, measures: Measures, top: int, gifs: Mapping[int, str]
     return "\n".join(lines)
 
 
-def as_json(measures: Measures, groups: Sequence[Group], found: Mapping[int, str], locality: Array | None, level: float) -> str:
+def as_json(measures: Measures, groups: Sequence[Group], names: Mapping[int, str], locality: Array | None, level: float) -> str:
     """Return everything that a ranking found as JSON; null if there is no number."""
 
     def rows(scores: Array) -> list[Any]:
@@ -192,7 +192,7 @@ def as_json(measures: Measures, groups: Sequence[Group], found: Mapping[int, str
     report: dict[str, Any] = {
         "paths": measures.paths,
         "names": measures.names,
-        "found_names": {str(k): name for k, name in found.items()},
+        "found_names": {str(k): name for k, name in names.items()},
         "codes": measures.codes,
         "t": measures.t.tolist(),
         "traversal": msgspec.to_builtins(measures.facts),

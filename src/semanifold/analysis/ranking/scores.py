@@ -101,11 +101,11 @@ def steps_of(t: Moments, attributes: Sequence[Attribute]) -> Steps:
     return np.stack([np.abs(n - middle) if a.relative else n for a in attributes], axis=1)
 
 
-def mean(each: Array) -> Array:
+def mean(of_codes: Array) -> Array:
     """Return the mean over codes that have a value ``[paths, attributes]``; NaN where none has."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an empty mean is NaN, which is meant
-        return np.nanmean(each, axis=0)
+        return np.nanmean(of_codes, axis=0)
 
 
 def slopes(scaled: Readings, steps: Steps) -> ScoresOfCodes:

@@ -78,22 +78,22 @@ def write_films(
         cell: longer side of every picture, between 192 and 256 when None; two thirds of it in the summary.
         stills: still frames per row of the summary.
     """
-    wanted = [run_path / FILMS / f"{name}.mp4", run_path / FILMS / f"{name}.gif", run_path / SUMMARIES / f"{name}.gif"]
-    if all(file.is_file() for file in wanted):
+    targets = [run_path / FILMS / f"{name}.mp4", run_path / FILMS / f"{name}.gif", run_path / SUMMARIES / f"{name}.gif"]
+    if all(file.is_file() for file in targets):
         return
-    for file in wanted:
+    for file in targets:
         file.parent.mkdir(exist_ok=True)
     cell = cell or int(min(max(*films[0][0].shape[:2], 192), 256))
     rows = [shrunk(film, cell, range(len(film))) for film in films[:ROWS]]
     grid = FilmGrid(rows, cell=cell, columns=math.ceil(math.sqrt(len(rows) * 1.3)))
     side = max(cell * 2 // 3, 1)  # the summary has as many pictures in a row as there are stills, and one more
     summary = FilmGrid([shrunk(row, side, range(len(row))) for row in rows], cell=side, stills=stills)
-    if not wanted[0].is_file():
-        media.save_mp4(grid, wanted[0], fps=fps, size=max(grid.size), ping_pong=True)
-    if not wanted[1].is_file():
-        media.save_gif(grid, wanted[1], fps=fps, size=max(grid.size), ping_pong=True)
-    if not wanted[2].is_file():
-        media.save_gif(summary, wanted[2], fps=fps, size=max(summary.size), ping_pong=True)
+    if not targets[0].is_file():
+        media.save_mp4(grid, targets[0], fps=fps, size=max(grid.size), ping_pong=True)
+    if not targets[1].is_file():
+        media.save_gif(grid, targets[1], fps=fps, size=max(grid.size), ping_pong=True)
+    if not targets[2].is_file():
+        media.save_gif(summary, targets[2], fps=fps, size=max(summary.size), ping_pong=True)
 
 
 def shrunk(film: media.Frames, cell: int, places: Sequence[int]) -> list[media.Frame]:

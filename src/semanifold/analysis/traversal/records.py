@@ -181,19 +181,19 @@ def read_traversal(folder: str | os.PathLike[str]) -> Traversal:
     ]:
         raise SemanifoldError(f"{name}/{RECORD} is damaged: its facts lack {missing[0]}; {again}.")
     try:
-        held = read_json(folder / FACTS, TraversalRecord, "traversal.json")
+        facts = read_json(folder / FACTS, TraversalRecord, "traversal.json")
     except SemanifoldError as error:
         raise SemanifoldError(f"{str(error).rstrip('.')}; {again}.") from error
     for key in ("fingerprint", "path_set_fingerprint", "pool"):
         if not isinstance(record["facts"].get(key), str):
             raise SemanifoldError(f"{name}/{RECORD} is damaged: its facts lack {key}; {again}.")
-    words = {key: shown(getattr(held, key), 200) for key in ("space", "method", "generator", "fingerprint")}
-    held = msgspec.structs.replace(held, names=[shown(word, 200) for word in held.names], **words)
-    traversal = Traversal(folder, held, record)
+    words = {key: shown(getattr(facts, key), 200) for key in ("space", "method", "generator", "fingerprint")}
+    facts = msgspec.structs.replace(facts, names=[shown(word, 200) for word in facts.names], **words)
+    traversal = Traversal(folder, facts, record)
     # Whoever measures it makes room for codes x paths x frames: so many there must be.
-    for code in held.codes:
+    for code in facts.codes:
         there = set(os.listdir(folder / code / IMAGES)) if (folder / code / IMAGES).is_dir() else set()
-        if lost := [path for path in held.paths if folder_name(path) not in there]:
+        if lost := [path for path in facts.paths if folder_name(path) not in there]:
             raise SemanifoldError(f"{name}/{code}/{IMAGES}/{folder_name(lost[0])} is missing; {again}.")
-    traversal.pictures(held.codes[0], held.paths[0])
+    traversal.pictures(facts.codes[0], facts.paths[0])
     return traversal
