@@ -15,7 +15,7 @@ Product = Callable[[Tensor], Tensor]
 """Rows ``[b, N]`` to their products ``[b, N]`` with a symmetric matrix of no negative eigenvalue."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Eigenpairs:
     """What has been found so far, and all that the search needs to go on from here, bit for bit.
 

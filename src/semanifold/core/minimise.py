@@ -27,7 +27,7 @@ Function = Callable[[Tensor], Evaluation]
 Precondition = Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Descent:
     """The state of a descent.
 

@@ -24,7 +24,7 @@ Play = Literal["auto", "once", "ping-pong"]
 """Once through, back and forth, or whichever makes a film loop without a jump."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EditedPicture:
     """An edit on one picture.
 

@@ -17,7 +17,7 @@ Written = tuple[State, dict[str, object]]
 """The tensors of a network in the layout of another program, and what its files hold beside them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Found:
     """What a file holds, for the translation.
 

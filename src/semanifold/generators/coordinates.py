@@ -49,7 +49,7 @@ class LowRank:
         return within if self.rest == 0 else within + (rows - along @ self.axes) / self.rest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Coordinates:
     """A linear map from coordinates u to offsets of a code, ``across u within``; both None for the plain latent space.
 

@@ -30,7 +30,7 @@ DIVIDING = (torch.Tensor.div, torch.Tensor.__truediv__, torch.div)
 PRODUCTS: tuple[Callable[..., Tensor], ...] = (F.conv2d, F.conv_transpose2d, F.linear)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Samples of a batch that use the same kernels.
 

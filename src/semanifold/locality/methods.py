@@ -57,7 +57,7 @@ MARGIN = 1.1
 """Our manifold is asked for a little more squared change than is compared, so that its path crosses the level."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """One face under one mask.
 

@@ -18,7 +18,7 @@ Renderer = Callable[[Tensor], Tensor]
 """Factors ``[n, F]`` to pictures ``[n, 3, h, w]``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Truth:
     """Where the factors of a picture come from.
 
@@ -96,7 +96,7 @@ def truth_share(change: FactorsOfPictures, weights: EachFactor, own: OfFactors, 
     return moved[:, own.to(moved.device)].sum(1) / moved.sum(1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reading:
     """How well factors are read from pictures, measured on renderings whose factors are known.
 

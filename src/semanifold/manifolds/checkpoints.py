@@ -29,7 +29,7 @@ TERMS = {"inside", "outside", "spring", "objective"}
 MOST_SHRUNK = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SearchState:
     """The state of a search between two steps.
 

@@ -16,7 +16,7 @@ from semanifold.generators.coordinates import PLAIN, Coordinates
 from semanifold.images.masks import Mask, as_mask
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LocalDirections:
     """Generalised eigenvectors of the picture's change inside against outside, best first.
 

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from semanifold.manifolds.settings import ManifoldSettings, Schedule
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Springs:
     """Springs between frames: ``energy = sum_m weight_m (||z_a - z_b|| - order_m sigma)^2``.
 
@@ -27,7 +27,7 @@ class Springs:
     weights: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
     """The frames of a manifold on a line, a loop or a sheet.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from semanifold.manifolds.layout import Layout
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Metric:
     """Stiffness of the pictures' part of the objective at the seed, times c: ``x^T (A + w B) x`` in its own axes.
 

@@ -112,7 +112,7 @@ def cropped_parts(rectangle: tuple[int, int, int, int], reference: Tensor, dista
     return parts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Objective:
     """``alpha sum_i [valley(inside_i - c_i) + outside_weight outside_i] / unit_image + sum springs / unit_spring``.
 

@@ -67,7 +67,7 @@ class Stage:
     steps: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Search:
     """Everything about a search that does not change while it runs."""
 

@@ -36,7 +36,7 @@ PROBES = 32
 """Random pictures inside, and as many outside, that the local directions are made of."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StartAxes:
     """What a search begins with.
 

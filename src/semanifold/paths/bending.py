@@ -14,7 +14,7 @@ from semanifold.edits import LatentEdit
 from semanifold.paths.base import LatentPaths
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bending:
     """Three numbers of each path, all 1 for a straight line that is the same everywhere.
 

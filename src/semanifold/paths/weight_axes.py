@@ -94,7 +94,7 @@ class WeightSpace:
         return moved(self.generator, mixed)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Changes:
     """How pictures change in a subspace of weights.
 

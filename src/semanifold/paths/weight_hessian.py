@@ -102,7 +102,7 @@ def _curved(distance: Distance, plain: Tensor, direction: Tensor) -> Tensor:
         return torch.autograd.grad((slope * direction).sum(), images)[0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spectrum:
     """Leading eigenpairs of a Hessian.
 

@@ -92,7 +92,7 @@ def masked_weight_paths(
     return paths.with_info(mask=mask if isinstance(mask, str) else "", measured={"outside_inside": tuple(ratios)})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
     """What directions are refined on.
 

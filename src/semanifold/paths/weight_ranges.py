@@ -35,7 +35,7 @@ STALLED = 0.2
 """A change has come to its end where the next step adds less than this share of what steps have added so far."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Manifold:
     """The pictures that a generator makes, as the span of some of them at a small size.
 
@@ -160,7 +160,7 @@ def calibrated(
     return other
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Walk:
     """One way of one path, at n norms and m pictures.
 
@@ -190,7 +190,7 @@ class Walk:
         return self.step.mean(1) / norms.diff(prepend=norms.new_zeros(1))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Look:
     """What walks are looked at with.
 

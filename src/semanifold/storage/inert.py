@@ -43,7 +43,7 @@ class InertObject:
     state: object = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Storage:
     """The numbers behind tensors, read only when they are asked for.
 

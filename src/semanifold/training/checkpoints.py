@@ -23,7 +23,7 @@ NEWEST = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SavedTraining:
     """The state of a training between two iterations.
 

@@ -14,7 +14,7 @@ from semanifold.generators.base import Generator
 from semanifold.training.settings import Prior
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Draw:
     """What one step needs.
 

@@ -26,7 +26,7 @@ CHECKPOINT = "checkpoint.pt"
 MOST_ITERATIONS = 10**12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Experiment:
     """What a training has written.
 

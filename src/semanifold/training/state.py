@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingReport:
     """How far a training is, for people.
 

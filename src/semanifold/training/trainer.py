@@ -30,7 +30,7 @@ UNSEEN = 0x5EED
 """Added to the seed for the draws of the final test."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trained:
     """How a training ended; the paths and the reconstructor were changed in place.
 

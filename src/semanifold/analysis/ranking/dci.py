@@ -18,7 +18,7 @@ SWEEPS = 300
 """Steps of the descent for each penalty; it begins where the one before ended."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DCI:
     """How a space tells factors apart.
 

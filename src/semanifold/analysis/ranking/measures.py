@@ -65,7 +65,7 @@ class WalkRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     folder: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measures:
     """Attributes of every frame of a traversal.
 

@@ -12,7 +12,7 @@ import torch
 
 from semanifold.app.answers import Answer, Caller, already
 from semanifold.app.commands.arguments import to_arguments
-from semanifold.app.commands.base import EditModel, Model, Picture, Start
+from semanifold.app.commands.base import EditModel, Model, PictureOptions, StartOptions
 from semanifold.app.commands.early import stamp_of
 from semanifold.app.commands.located import located
 from semanifold.core.errors import SemanifoldError
@@ -86,7 +86,7 @@ def beyond(caller: Caller, edit: Edit, *moments: float) -> None:
         caller.remark(f"t = {max(outside, key=abs):.3g} lies outside of {range_}; pictures may break.")
 
 
-def start_code(start: Start, generator: Generator, caller: Caller) -> Latents:
+def start_code(start: StartOptions, generator: Generator, caller: Caller) -> Latents:
     """Return the one code to start from."""
     if start.latents is None:
         return sample(generator, (start.seed,), start.truncation, start.label)
@@ -106,7 +106,7 @@ def common_space(edits: Sequence[Edit], generator: Generator) -> str:
     return next((edit.space(generator) for edit in edits if edit.moves_codes), edits[0].space(generator))
 
 
-def picture_code(picture: Picture, edits: Sequence[Edit], generator: Generator, space: str) -> Latents:
+def picture_code(picture: PictureOptions, edits: Sequence[Edit], generator: Generator, space: str) -> Latents:
     """Return the code of the picture that was asked for, or the first that one of the edits was found on."""
     found = own_code(edits)
     if picture.seed is None and found is not None:

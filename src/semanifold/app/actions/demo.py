@@ -10,7 +10,7 @@ from semanifold.app.actions.discover import discover
 from semanifold.app.actions.edits import combine_edits, render_edit
 from semanifold.app.actions.results import MP4, STRIP
 from semanifold.app.answers import Answer, Caller, typed
-from semanifold.app.commands.base import EditModel, Model, Output, Picture, Start
+from semanifold.app.commands.base import EditModel, Model, Output, PictureOptions, StartOptions
 from semanifold.app.commands.demo import Demo
 from semanifold.app.commands.discover import Discover, Search
 from semanifold.app.commands.edits import Combine, Render
@@ -24,10 +24,11 @@ def demo(command: Demo, caller: Caller) -> Answer:
     """Find a movement of the mouth, take a ready path, play both at once, and say what to open."""
     found, ready, both = (command.out / name for name in ("mouth", "yaw", "both"))
     output = Output(out=found, overwrite=command.overwrite)
-    picture = Picture(seed=command.seed)
+    picture = PictureOptions(seed=command.seed)
     bundled = Model(device=command.device)
     model = EditModel(generator=bundled.generator, device=command.device)
-    search = Discover(mask=MASK, model=bundled, start=Start(seed=command.seed), search=Search(frames=FRAMES), output=output)
+    start = StartOptions(seed=command.seed)
+    search = Discover(mask=MASK, model=bundled, start=start, search=Search(frames=FRAMES), output=output)
     turn = Render(edit=PATH, picture=picture, model=model, output=replace(output, out=ready))
     together = Combine(edits=(found, PATH), picture=picture, model=model, output=replace(output, out=both))
     steps: list[tuple[str, Callable[[], Answer]]] = [

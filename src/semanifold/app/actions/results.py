@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from semanifold.app.answers import Caller, ignored
-from semanifold.app.commands.base import Film, slug
+from semanifold.app.commands.base import FilmOptions, slug
 from semanifold.app.commands.places import EDIT, check_edit, split_path
 from semanifold.core.errors import shown
 from semanifold.core.spaces import EXTENDED
@@ -66,12 +66,14 @@ def find_edit(
     return load_edit(place / EDIT if is_folder(place) else place)
 
 
-def film_moments(edit: Edit, film: Film, frames: int | None = None, play: Play = "auto") -> Tensor:
+def film_moments(edit: Edit, film: FilmOptions, frames: int | None = None, play: Play = "auto") -> Tensor:
     """Return the values of ``t`` of a film: those of its seconds and frames per second, or so many frames in place of these."""
     return edit.times(frames) if frames is not None else times_of_film(edit, film.frames, play)
 
 
-def write_film(run: Run, subject: EditedPicture, t: Tensor, film: Film, caller: Caller, play: Play = "auto") -> media.FrameFolder:
+def write_film(
+    run: Run, subject: EditedPicture, t: Tensor, film: FilmOptions, caller: Caller, play: Play = "auto"
+) -> media.FrameFolder:
     """Write the frames, the video and the gif; a path that does not come back to its start is played back and forth."""
     edit = subject.edit
     loops = edit.loops
@@ -90,7 +92,7 @@ def write_film(run: Run, subject: EditedPicture, t: Tensor, film: Film, caller: 
     return frames
 
 
-def save_film(run: Run, frames: media.Frames, film: Film, *, ping_pong: bool) -> None:
+def save_film(run: Run, frames: media.Frames, film: FilmOptions, *, ping_pong: bool) -> None:
     """Write frames as video and gif."""
     media.save_mp4(frames, run.path(MP4), fps=film.fps, size=film.size, ping_pong=ping_pong, loops=film.loops)
     media.save_gif(frames, run.path(GIF), fps=film.fps, size=film.size, ping_pong=ping_pong)
@@ -100,7 +102,7 @@ def write_all(
     run: Run,
     subject: EditedPicture,
     t: Tensor,
-    film: Film,
+    film: FilmOptions,
     caller: Caller,
     *,
     search: Sequence[Mapping[str, Any]] = (),

@@ -183,7 +183,7 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
     return Work(generator, paths, reconstructor, settings, reports, mask, begin, history, facts, command.start_from, directions)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Work:
     """Everything that takes part in one training, made and checked."""
 

@@ -145,7 +145,7 @@ class EditModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class StartOptions:
     """Which picture to start from.
 
     Attributes:
@@ -169,7 +169,7 @@ class Start:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class PictureOptions:
     """Which picture to show.
 
     Attributes:
@@ -205,7 +205,7 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Film:
+class FilmOptions:
     """What the film looks like.
 
     Attributes:

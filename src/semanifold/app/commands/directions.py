@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from semanifold.app.answers import Answer
 from semanifold.app.commands import early
 from semanifold.app.commands.arguments import GENERATOR, LAYERS, MAIN, PLACE, START, flat, option
-from semanifold.app.commands.base import Command, Model, Output, Start, code_words
+from semanifold.app.commands.base import Command, Model, Output, StartOptions, code_words
 from semanifold.core.errors import SemanifoldError
 
 
@@ -41,7 +41,7 @@ class Directions(Command):
     layers: Annotated[tuple[int, int] | None, LAYERS] = None
     mask: Annotated[str | None, option("MASK")] = None
     channels: Annotated[tuple[str, ...], option("LAYER_NUMBER ...", group=MAIN)] = ()
-    start: Annotated[Start, flat(START)] = field(default_factory=Start)
+    start: Annotated[StartOptions, flat(START)] = field(default_factory=StartOptions)
     model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 

@@ -26,7 +26,7 @@ from semanifold.app.commands.arguments import (
     seed_numbers_option,
     with_defaults,
 )
-from semanifold.app.commands.base import Command, Film, Model, Output, Start, onto_others
+from semanifold.app.commands.base import Command, FilmOptions, Model, Output, StartOptions, onto_others
 from semanifold.core.errors import SemanifoldError
 from semanifold.manifolds.settings import ManifoldSettings, paper_settings
 
@@ -84,9 +84,9 @@ class Discover(Command):
     offset: tuple[float, ...] = ()
     paper: bool = False
     model: Model = field(default_factory=Model)
-    start: Start = field(default_factory=Start)
+    start: StartOptions = field(default_factory=StartOptions)
     search: Search = field(default_factory=Search)
-    film: Film = field(default_factory=Film)
+    film: FilmOptions = field(default_factory=FilmOptions)
     output: Output = field(default_factory=Output)
 
     @property
@@ -159,7 +159,7 @@ class Discoveries(Command):
     model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
     start: Annotated[Several, flat(START)] = field(default_factory=Several)
     search: Annotated[Search, flat(SEARCH)] = field(default_factory=Search)
-    film: Annotated[Film, flat(FILM)] = field(default_factory=Film)
+    film: Annotated[FilmOptions, flat(FILM)] = field(default_factory=FilmOptions)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
     @classmethod
@@ -182,7 +182,7 @@ class Discoveries(Command):
     @property
     def each(self) -> list[Discover]:
         """The single searches, each with the folder it goes to."""
-        start: dict[str, Any] = {f.name: getattr(self.start, f.name) for f in fields(Start)}
+        start: dict[str, Any] = {f.name: getattr(self.start, f.name) for f in fields(StartOptions)}
         search: dict[str, Any] = {f.name: getattr(self.search, f.name) for f in fields(Search)}
         seeds = self.start.seed if self.start.latents is None else (0,)
         single = []
@@ -192,7 +192,7 @@ class Discoveries(Command):
                 offset=tuple(sorted(self.offset)),
                 paper=self.paper,
                 model=self.model,
-                start=Start(**{**start, "seed": seed}),
+                start=StartOptions(**{**start, "seed": seed}),
                 search=Search(**{**search, "direction": direction}),
                 film=self.film,
                 output=self.output,

@@ -20,7 +20,7 @@ from semanifold.app.commands.arguments import (
     option,
     seed_numbers_option,
 )
-from semanifold.app.commands.base import Command, EditModel, Film, Model, Output, Picture, code_words, onto_others
+from semanifold.app.commands.base import Command, EditModel, FilmOptions, Model, Output, PictureOptions, code_words, onto_others
 from semanifold.core.errors import SemanifoldError
 
 MOST_AMPLITUDES = 16
@@ -64,7 +64,7 @@ class Transfer(Command):
     label: Annotated[int | None, option("N", name="--class", group=START)] = None
     frames: Annotated[int | None, option("N", group=FILM)] = None
     model: Annotated[EditModel, flat(GENERATOR)] = field(default_factory=EditModel)
-    film: Annotated[Film, flat(FILM)] = field(default_factory=Film)
+    film: Annotated[FilmOptions, flat(FILM)] = field(default_factory=FilmOptions)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
     @property
@@ -110,9 +110,9 @@ class Combine(Command):
     edits: Annotated[tuple[Path, ...], option("RUN RUN ...")] = field(kw_only=False)
     pad: Annotated[bool, option(group=MAIN)] = False
     frames: Annotated[int | None, option("N", group=FILM)] = None
-    picture: Annotated[Picture, flat(START)] = field(default_factory=Picture)
+    picture: Annotated[PictureOptions, flat(START)] = field(default_factory=PictureOptions)
     model: Annotated[EditModel, flat(GENERATOR)] = field(default_factory=EditModel)
-    film: Annotated[Film, flat(FILM)] = field(default_factory=Film)
+    film: Annotated[FilmOptions, flat(FILM)] = field(default_factory=FilmOptions)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
     def settled(self) -> Answer | None:
@@ -167,9 +167,9 @@ class Render(Command):
     until: Annotated[float | None, option("T", group=FILM)] = None
     amplitudes: Annotated[tuple[float, ...], option("X ...", group=FILM)] = ()
     play: Annotated[Literal["auto", "once", "ping-pong"], option(group=FILM)] = "auto"
-    picture: Annotated[Picture, flat(START)] = field(default_factory=Picture)
+    picture: Annotated[PictureOptions, flat(START)] = field(default_factory=PictureOptions)
     model: Annotated[EditModel, flat(GENERATOR)] = field(default_factory=EditModel)
-    film: Annotated[Film, flat(FILM)] = field(default_factory=Film)
+    film: Annotated[FilmOptions, flat(FILM)] = field(default_factory=FilmOptions)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
     @property

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from semanifold.app.answers import Answer
 from semanifold.app.commands import early
 from semanifold.app.commands.arguments import GENERATOR, PLACE, START, flat, option
-from semanifold.app.commands.base import Command, Model, Output, Start, is_bundled
+from semanifold.app.commands.base import Command, Model, Output, StartOptions, is_bundled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class ShowMask(Command):
 
     does: ClassVar[str] = "semanifold.app.actions.masks:show_masks"
     masks: Annotated[tuple[str, ...], option("MASK ...")] = field(kw_only=False, default=())
-    start: Annotated[Start, flat(START)] = field(default_factory=Start)
+    start: Annotated[StartOptions, flat(START)] = field(default_factory=StartOptions)
     model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 

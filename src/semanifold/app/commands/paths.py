@@ -21,7 +21,7 @@ from semanifold.app.commands.arguments import (
     option,
     seed_numbers_option,
 )
-from semanifold.app.commands.base import Command, EditModel, Film, Output
+from semanifold.app.commands.base import Command, EditModel, FilmOptions, Output
 from semanifold.app.commands.places import split_path
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.paths.finding import FILE as PATHS
@@ -103,7 +103,7 @@ class Traverse(Command):
     batch: Annotated[int, option("N", group=WALK)] = 8
     codes: Annotated[Codes, flat(START)] = field(default_factory=Codes)
     model: Annotated[EditModel, flat(GENERATOR)] = field(default_factory=EditModel)
-    film: Annotated[Film, flat(FILM)] = field(default_factory=Film)
+    film: Annotated[FilmOptions, flat(FILM)] = field(default_factory=FilmOptions)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
     def __post_init__(self) -> None:

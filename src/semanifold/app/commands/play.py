@@ -10,14 +10,14 @@ from typing import Annotated, ClassVar
 from semanifold.app.answers import Answer
 from semanifold.app.commands import early, places
 from semanifold.app.commands.arguments import FILM, GENERATOR, MAIN, PLACE, START, flat, option
-from semanifold.app.commands.base import Command, EditModel, Film, Output, Picture, onto_others
+from semanifold.app.commands.base import Command, EditModel, FilmOptions, Output, PictureOptions, onto_others
 from semanifold.app.commands.edits import FIRST
 from semanifold.app.commands.timeline import Ease, timeline_of
 from semanifold.storage.files import is_file
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimedFilm(Film):
+class TimedFilm(FilmOptions):
     """What the film looks like.
 
     Attributes:
@@ -49,7 +49,7 @@ class Play(Command):
     does: ClassVar[str] = "semanifold.app.actions.play:play"
     tracks: Annotated[tuple[str, ...], option("EDIT=S:X,... | FILE.toml")] = field(kw_only=False)
     ease: Annotated[Ease, option(group=MAIN)] = "smooth"
-    picture: Annotated[Picture, flat(START)] = field(default_factory=Picture)
+    picture: Annotated[PictureOptions, flat(START)] = field(default_factory=PictureOptions)
     model: Annotated[EditModel, flat(GENERATOR)] = field(default_factory=EditModel)
     film: Annotated[TimedFilm, flat(FILM)] = field(default_factory=TimedFilm)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from semanifold.app.answers import Answer
 from semanifold.app.commands import early
 from semanifold.app.commands.arguments import GENERATOR, MAIN, PLACE, START, flat, option
-from semanifold.app.commands.base import Command, EditModel, Model, Output, Start, code_words
+from semanifold.app.commands.base import Command, EditModel, Model, Output, StartOptions, code_words
 from semanifold.core.errors import SemanifoldError
 
 
@@ -44,7 +44,7 @@ class Weights(Command):
     refine: Annotated[int | None, option("STEPS")] = None
     distance: Annotated[str, option("NAME")] = "l2"
     one: bool = False
-    start: Annotated[Start, flat(START)] = field(default_factory=Start)
+    start: Annotated[StartOptions, flat(START)] = field(default_factory=StartOptions)
     model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 

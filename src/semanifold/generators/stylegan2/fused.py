@@ -91,7 +91,7 @@ def _filled(changes: tuple[Tensor | None, ...], values: Tensors) -> Tensors:
     return tuple(torch.zeros_like(x) if change is None else change for change, x in zip(changes, values))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """One convolution and all that follows up to the next one.
 

@@ -76,7 +76,7 @@ def eyes(canvas: Canvas, subject: Subject, picture: Tensor, skin: Tensor) -> Ten
     return _lids(canvas, subject, picture, eye, skin)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Eye:
     """Where both eyes are, as seen from every pixel of the window.
 

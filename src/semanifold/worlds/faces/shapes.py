@@ -17,7 +17,7 @@ __all__ = ["Canvas", "bezier", "colour", "coverage", "ellipse_distance", "mix", 
 _TINY = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Canvas:
     """The pixel centres of a picture, or of a window cut out of it.
 

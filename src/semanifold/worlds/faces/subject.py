@@ -18,7 +18,7 @@ _SKIN = ((1.0, 0.86, 0.75), (1.0, 0.77, 0.58), (0.78, 0.50, 0.33), (0.40, 0.24, 
 _HAIR = ((0.07, 0.06, 0.08), (0.36, 0.17, 0.07), (0.82, 0.42, 0.10), (1.0, 0.87, 0.55))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pose:
     """How the head is turned: sines and cosines [n, 1, 1] of the turn (to the right) and of the nod (upwards)."""
 
@@ -56,7 +56,7 @@ class Pose:
         return shown_x + HEAD_X, shown_y + HEAD_Y, scale.clamp(0.5, 1.05)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tones:
     """The colours [n, 3, 1, 1] that several parts share."""
 
@@ -71,7 +71,7 @@ class Tones:
         return cls(skin, skin * colour((0.97, 0.70, 0.66), skin), bezier(_HAIR, f["hair_tone"]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subject:
     """Some faces: everything that a painter has to know about them.
 
