@@ -59,26 +59,9 @@ def test_directions_are_found_and_the_next_command_plays_one(method, capsys):
         "hessian": ["hessian"],
         "one": ["mask", "--mask", BOX, "--one"],
     }[method]
-    assert (
-        run(
-            "weights",
-            *words,
-            "--layer",
-            "convs.2",
-            "convs.3",
-            "--k",
-            2,
-            "--samples",
-            3,
-            "--size",
-            8,
-            "--generator",
-            "g.safetensors",
-            "--out",
-            method,
-        )
-        == 0
-    )
+    command = ["weights", *words, "--layer", "convs.2", "convs.3", "--k", 2, "--samples", 3, "--size", 8]
+    command += ["--generator", "g.safetensors", "--out", method]
+    assert run(*command) == 0
     said = capsys.readouterr().out
     assert "2 directions in the weights of convs.2 [4, 4, 3, 3], convs.3 [4, 4, 3, 3] of small" in said
     paths = load_paths(method)
@@ -90,26 +73,7 @@ def test_directions_are_found_and_the_next_command_plays_one(method, capsys):
     edit = load_edit(f"{method}-film/edit.safetensors")
     assert isinstance(edit, WeightEdit)
     assert set(edit.layers) == {"convs.2", "convs.3"}
-    assert (
-        run(
-            "weights",
-            *words,
-            "--layer",
-            "convs.2",
-            "convs.3",
-            "--k",
-            2,
-            "--samples",
-            3,
-            "--size",
-            8,
-            "--generator",
-            "g.safetensors",
-            "--out",
-            method,
-        )
-        == 0
-    )
+    assert run(*command) == 0
     assert "finished already" in capsys.readouterr().out
 
 

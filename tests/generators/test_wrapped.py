@@ -286,6 +286,11 @@ def test_what_needs_a_condition_cannot_be_made_without() -> None:
         generator.sample([1], conditions={"text": torch.zeros(1, 5, 4)})
     with pytest.raises(SemanifoldError, match=r"no condition 'texts'.*text"):
         generator.sample([1], labels=0, conditions={"texts": torch.zeros(1, 5, 4)})
+    with pytest.raises(SemanifoldError, match="depend on codes only"):
+        wrap(nn.Sequential(nn.Unflatten(1, (6, 1, 1))), 6).sample([1], conditions={"text": torch.zeros(1, 5, 4)})
+    for wrong in (3, "text", [1.0]):
+        with pytest.raises(SemanifoldError, match="tensors by name"):
+            generator.sample([1], labels=0, conditions=wrong)  # type: ignore[arg-type]
     with pytest.raises(SemanifoldError, match="codes of z need text"):
         generator.images(Latents(torch.zeros(1, 6), "z", {"labels": torch.eye(2)[:1]}))
     with pytest.raises(SemanifoldError, match="no training draws"):

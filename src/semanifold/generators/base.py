@@ -20,6 +20,7 @@ from semanifold.core.shapes import Pictures
 from semanifold.core.spaces import Space, single
 from semanifold.core.world import World, world_of
 from semanifold.generators import seeds as seeds_
+from semanifold.generators.conditions import checked_conditions
 from semanifold.generators.seeds import Seeds
 from semanifold.images.media import contact_sheet, to_uint8
 from semanifold.storage.digests import digest
@@ -118,7 +119,7 @@ class Generator(nn.Module, ABC):
             return self.convert(self.codes_in(seeds), space or self.first_space)
         drawn = torch.stack([self.draw(seed) for seed in seeds_.seed_numbers(seeds)])
         first = self.first_space
-        latents = Latents(drawn.to(self.device, self.dtype), first, self._conditions(labels, conditions or {}, len(drawn)))
+        latents = Latents(drawn.to(self.device, self.dtype), first, checked_conditions(self, labels, conditions, len(drawn)))
         if space is not None:
             self.check_space(space)
         return self.convert(latents, space or first)
@@ -415,62 +416,6 @@ class Generator(nn.Module, ABC):
     def _repr_html_(self) -> str | None:
         """Show a notebook a few pictures."""
         return as_html(repr(self), self.glimpse)
-
-    def _conditions(self, labels: Tensor | Sequence[int] | int | None, given: Mapping[str, Tensor], n: int) -> dict[str, Tensor]:
-        """Return the conditions ``[n, ...]`` of n codes, checked; labels may be among the given ones as well."""
-        unknown = next((name for name in given if name not in self.conditions), None)
-        if unknown is not None:
-            raise SemanifoldError(
-                f"{self.name} has no condition {shown(str(unknown), 40)!r}: {near_names(unknown, self.conditions)}"
-            )
-        weights = self._labels(given.get(LABELS) if labels is None else labels, n)
-        result = {} if weights is None else {LABELS: weights}
-        for name, shape in self.conditions.items():
-            if name == LABELS:
-                continue
-            value = given.get(name)
-            if not isinstance(value, Tensor) or tuple(value.shape) not in ((1, *shape), (n, *shape)):
-                found = list(value.shape) if isinstance(value, Tensor) else "none"
-                raise SemanifoldError(
-                    f"{self.name} makes pictures of {name}: conditions={{{name!r}: tensor}} of the shape {[n, *shape]} is "
-                    f"expected, but got {found}."
-                )
-            result[name] = value.to(self.device, self.dtype if value.is_floating_point() else None).expand(n, *shape)
-        return result
-
-    def _labels(self, labels: Tensor | Sequence[int] | int | None, n: int) -> Tensor | None:
-        if labels is None and not self.classes:
-            return None
-        if not self.classes:
-            raise SemanifoldError(f"{self.name} is not class-conditional; leave the label out.")
-        if labels is None:
-            raise SemanifoldError(f"{self.name} has {self.classes} classes; say which one with a label in 0..{self.classes - 1}.")
-        if isinstance(labels, int) and not isinstance(labels, bool):
-            return self._one_hot([labels] * n)
-        labels = _as_tensor(labels)
-        if labels.ndim == 0 and not labels.is_floating_point() and labels.dtype != torch.bool:
-            return self._one_hot([int(labels)] * n)
-        if tuple(labels.shape) == (n,) and not labels.is_floating_point() and labels.dtype != torch.bool:
-            return self._one_hot(labels.tolist())
-        if tuple(labels.shape) != (n, self.classes):
-            raise SemanifoldError(
-                f"Labels are given as class weights [{n}, {self.classes}] or as {n} class indices (whole numbers), but these are "
-                f"{list(labels.shape)} of {str(labels.dtype).removeprefix('torch.')}."
-            )
-        return labels.to(self.device, self.dtype)
-
-    def _one_hot(self, index: list[int]) -> Tensor:
-        for label in index:
-            if not 0 <= label < self.classes:
-                raise SemanifoldError(f"There is no class {label}: {self.name} has classes 0..{self.classes - 1}.")
-        return torch.nn.functional.one_hot(torch.tensor(index, device=self.device), self.classes).to(self.dtype)
-
-
-def _as_tensor(labels: Any) -> Tensor:
-    try:
-        return torch.as_tensor(labels)
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise SemanifoldError(f"A label is the number of a class, such as 3, but {shown(repr(labels), 40)} was given.") from error
 
 
 def origin(generator: str) -> str:

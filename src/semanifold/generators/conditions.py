@@ -1,0 +1,94 @@
+"""What pictures depend on beside the codes, in the forms that people give it: numbers of classes, weights, tensors by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from semanifold.core.errors import SemanifoldError, near_names, of_type, shown
+from semanifold.core.latents import LABELS
+
+if TYPE_CHECKING:
+    from semanifold.generators.base import Generator
+
+
+def checked_conditions(
+    generator: Generator, labels: Tensor | Sequence[int] | int | None, given: Mapping[str, Tensor] | None, n: int
+) -> dict[str, Tensor]:
+    """Return the conditions ``[n, ...]`` of n codes, on the generator's device and in its precision.
+
+    Args:
+        generator: says which conditions there are.
+        labels: class index, ``[n]`` indices or ``[n, classes]`` weights.
+        given: the others, ``[n, ...]`` or ``[1, ...]`` by name; labels may be among them in place of the argument.
+        n: number of codes.
+
+    Raises:
+        SemanifoldError: for a condition that is not there, is missing, or has another shape.
+    """
+    given = {} if given is None else given
+    of_type(given, Mapping, "Conditions are tensors by name, such as {'labels': tensor}")
+    for name in given:
+        if name not in generator.conditions:
+            known = near_names(str(name), generator.conditions) if generator.conditions else "its pictures depend on codes only."
+            raise SemanifoldError(f"{generator.name} has no condition {shown(str(name), 40)!r}: {known}")
+    weights = class_weights(generator, given.get(LABELS) if labels is None else labels, n)
+    result = {} if weights is None else {LABELS: weights}
+    for name, shape in generator.conditions.items():
+        if name == LABELS:
+            continue
+        value = given.get(name)
+        if not isinstance(value, Tensor) or tuple(value.shape) not in ((1, *shape), (n, *shape)):
+            got = list(value.shape) if isinstance(value, Tensor) else "none" if value is None else type(value).__name__
+            raise SemanifoldError(
+                f"{generator.name} makes pictures of {name}: conditions={{{name!r}: tensor}} of the shape {[n, *shape]} is "
+                f"expected, but got {got}."
+            )
+        result[name] = value.to(generator.device, generator.dtype if value.is_floating_point() else None).expand(n, *shape)
+    return result
+
+
+def class_weights(generator: Generator, labels: Tensor | Sequence[int] | int | None, n: int) -> Tensor | None:
+    """Return the class weights ``[n, classes]`` of n codes; None for a generator without classes.
+
+    Raises:
+        SemanifoldError: for a class that is not there, labels of another shape, or none where one is needed.
+    """
+    classes = generator.classes
+    if not classes:
+        if labels is not None:
+            raise SemanifoldError(f"{generator.name} is not class-conditional; leave the label out.")
+        return None
+    if labels is None:
+        raise SemanifoldError(f"{generator.name} has {classes} classes; say which one with a label in 0..{classes - 1}.")
+    if isinstance(labels, int) and not isinstance(labels, bool):
+        return _one_hot(generator, [labels] * n)
+    labels = _as_tensor(labels)
+    whole = not labels.is_floating_point() and labels.dtype != torch.bool
+    if labels.ndim == 0 and whole:
+        return _one_hot(generator, [int(labels)] * n)
+    if tuple(labels.shape) == (n,) and whole:
+        return _one_hot(generator, labels.tolist())
+    if tuple(labels.shape) != (n, classes):
+        raise SemanifoldError(
+            f"Labels are given as class weights [{n}, {classes}] or as {n} class indices (whole numbers), but these are "
+            f"{list(labels.shape)} of {str(labels.dtype).removeprefix('torch.')}."
+        )
+    return labels.to(generator.device, generator.dtype)
+
+
+def _one_hot(generator: Generator, index: list[int]) -> Tensor:
+    for label in index:
+        if not 0 <= label < generator.classes:
+            raise SemanifoldError(f"There is no class {label}: {generator.name} has classes 0..{generator.classes - 1}.")
+    return torch.nn.functional.one_hot(torch.tensor(index, device=generator.device), generator.classes).to(generator.dtype)
+
+
+def _as_tensor(labels: Any) -> Tensor:
+    try:
+        return torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise SemanifoldError(f"A label is the number of a class, such as 3, but {shown(repr(labels), 40)} was given.") from error
