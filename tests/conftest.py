@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+import torch
 from support import shapes
 from support.places import TESTS
 from support.reference import REAL, REFERENCE
@@ -17,6 +20,12 @@ def pytest_configure() -> None:
             f"The numbers of the published code are expected in {REFERENCE}: unset SEMANIFOLD_REFERENCE, or let it name a folder "
             "like tests/data/reference."
         )
+
+
+@pytest.fixture(autouse=True)
+def _same_draws_in_every_order() -> None:
+    """Let a test that draws global random numbers draw the same whichever tests ran before; a seed tries other draws."""
+    torch.manual_seed(int(os.environ.get("SEMANIFOLD_TEST_SEED", "0")))
 
 
 LONGEST = (

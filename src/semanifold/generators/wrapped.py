@@ -144,8 +144,13 @@ def check_steady(generator: Generator) -> None:
     codes = generator.example([0, 1])
     with undrawn(generator.device):
         alone = generator.images(codes[0])
+        state = torch.get_rng_state()
         try:
             pair, again = generator.images(codes), generator.images(codes)
+            # Two draws of noise may be alike by chance, ten are not; a network that draws may still make no use of it.
+            for _ in range(0 if torch.equal(state, torch.get_rng_state()) else 8):
+                other = generator.images(codes)
+                again = torch.where((other - pair).abs() > (again - pair).abs(), other, again)
         except SemanifoldError as error:
             if error.__cause__ is None:
                 raise
