@@ -61,7 +61,7 @@ def exact(generator: Generator, seed: Latents, mask: Mask, settings: ManifoldSet
 
 def frames_of(edit: Lattice, n: int) -> Tensor:
     """Return the offsets of n frames of a path whose first knot is the seed and no frame."""
-    return edit.offset(torch.linspace(1 / (len(edit.knots[0]) - 1), 1, n))
+    return edit.displacement(torch.linspace(1 / (len(edit.knots[0]) - 1), 1, n))
 
 
 def race(generator: Generator, seed: Latents, mask: Mask, settings: ManifoldSettings, until: float | None) -> dict[str, Any]:

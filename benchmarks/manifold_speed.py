@@ -31,7 +31,7 @@ def speed(name: str, seed: int) -> None:
     def watch(now: dict[str, Any]) -> None:
         if not first:
             # A preview is a picture, not only a path.
-            generator.images(now["edit"].latents(now["edit"].seed, 0.5))
+            generator.images(now["edit"].latents(now["edit"].start, 0.5))
             first.append((time.perf_counter() - wall, time.process_time() - busy))
 
     solution = discover_manifold(generator, generator.sample([seed]), MOUTH, ManifoldSettings(), progress=watch)

@@ -137,8 +137,8 @@ def test_another_direction_has_a_folder_of_its_own(tmp_path):
         assert run("discover", "--mask", MOUTH, *words) == 0
     names = ("", "-direction1", "-direction1-flip")
     edits = [load_edit(next((tmp_path / "out").glob(f"*-0{name}")) / results.EDIT) for name in names]
-    assert not torch.equal(edits[0].offsets, edits[1].offsets)
-    assert not torch.equal(edits[1].offsets, edits[2].offsets)
+    assert not torch.equal(edits[0].displacements, edits[1].displacements)
+    assert not torch.equal(edits[1].displacements, edits[2].displacements)
 
 
 def test_the_strongest_offset_is_filmed(found):
@@ -152,7 +152,7 @@ def test_exports_are_the_codes_of_the_path(found):
     edit = load_edit(found / "mouth" / results.EDIT)
     codes = torch.load(found / "mouth" / "box-0.25-0.6-0.75-0.85_latents.pt", weights_only=True)
     t = edit.times()
-    assert torch.equal(codes, edit.latents(edit.seed, t).values)
+    assert torch.equal(codes, edit.latents(edit.start, t).values)
     assert np.array_equal(np.load(found / "mouth" / "latents.npy"), codes.numpy())
 
 
@@ -200,7 +200,7 @@ def test_what_transfer_writes_belongs_to_the_new_faces(found, monkeypatch):
     assert edit.info.locality != load_edit(found / "mouth" / results.EDIT).info.locality
     codes = np.load(found / "two" / "latents.npy")
     assert codes.shape == (10, 6)
-    assert np.allclose(codes[:5], edit.latents(edit.seed, edit.times()).values)
+    assert np.allclose(codes[:5], edit.latents(edit.start, edit.times()).values)
     assert (found / "two" / results.HEAT).exists()
     assert (found / "two" / results.PLOT).exists()
 
@@ -216,14 +216,16 @@ def test_combine_adds_the_edits(found, monkeypatch):
     assert run("combine", "mouth", "eyes", "--out", "both") == 0
     both, mouth, eyes = (load_edit(found / name / results.EDIT) for name in ("both", "mouth", "eyes"))
     for t in (0.3, 0.5):
-        assert torch.allclose(both.offset(t), mouth.offset(t) + eyes.offset(t), atol=1e-6)
+        assert torch.allclose(both.displacement(t), mouth.displacement(t) + eyes.displacement(t), atol=1e-6)
 
 
 def test_two_edits_make_a_pad(found, monkeypatch):
     monkeypatch.chdir(found)
     assert run("combine", "mouth", "eyes", "--pad", "--out", "both-pad") == 0
     pad, mouth, eyes = (load_edit(found / name / results.EDIT) for name in ("both-pad", "mouth", "eyes"))
-    assert torch.allclose(pad.offset(torch.tensor([0.5, 0.25])), mouth.offset(0.5) + eyes.offset(0.25), atol=1e-5)
+    assert torch.allclose(
+        pad.displacement(torch.tensor([0.5, 0.25])), mouth.displacement(0.5) + eyes.displacement(0.25), atol=1e-5
+    )
     walk = pad.times()
     assert torch.allclose(walk[[0, -1]], torch.zeros(2, 2), atol=1e-6), "it begins and ends at the seed, a corner"
     assert torch.allclose(walk.amin(0), torch.zeros(2), atol=1e-6)
@@ -244,7 +246,7 @@ def test_edits_of_other_generators_or_faces_are_not_combined_in_silence(found, t
     save_edit(eyes.with_info(fingerprint="0123456789abcdef", generator="other"), tmp_path / "other.safetensors")
     assert run("combine", "mouth", tmp_path / "other.safetensors", "--out", tmp_path / "no", toy=False) == 2
     assert "other (0123456789abcdef)" in capsys.readouterr().err
-    moved = Lattice(eyes.offsets, eyes.knots, eyes.info, seed=eyes.seed.with_values(eyes.seed.values + 1))
+    moved = Lattice(eyes.displacements, eyes.knots, eyes.info, start=eyes.start.with_values(eyes.start.values + 1))
     save_edit(moved, tmp_path / "moved.safetensors")
     assert run("combine", "mouth", tmp_path / "moved.safetensors", "--out", tmp_path / "no") == 2
     assert "were found on different pictures; say with --seed" in capsys.readouterr().err
@@ -275,7 +277,7 @@ def test_a_class_conditional_stylegan2_from_its_class_on(tmp_path):
     assert cli.main([*words, "--class", "1", "--out", "one"]) == 0
     edit = load_edit(tmp_path / "one" / results.EDIT)
     assert edit.info.space == "w+"
-    assert edit.seed.labels.tolist() == [[0, 1, 0]]
+    assert edit.start.labels.tolist() == [[0, 1, 0]]
     codes, farthest = np.load(tmp_path / "one" / "latents.npy"), np.load(tmp_path / "one" / "projected_w.npz")["w"]
     assert np.array_equal(farthest[0], codes[np.abs(codes - codes[0]).reshape(len(codes), -1).sum(1).argmax()])
     assert not np.array_equal(farthest[0], codes[0])
@@ -784,7 +786,7 @@ def test_a_path_of_a_set_is_rendered_from_any_picture_and_measured_in_a_mask(set
     assert edit.info.name == "mouth height +"
     assert edit.info.mask == MOUTH
     assert 0 < edit.info.locality["mse_ratio"] < 1
-    assert torch.equal(edit.offset(1.0), torch.eye(6)[1:2])
+    assert torch.equal(edit.displacement(1.0), torch.eye(6)[1:2])
     assert Path("a/film.mp4").stat().st_size == Path("b/film.mp4").stat().st_size
     assert Path("a/path.png").exists()
 
@@ -793,10 +795,10 @@ def test_a_path_is_combined_with_a_manifold_on_the_manifolds_face(set_of_paths, 
     run, edit = str(found / "mouth"), load_edit(found / "mouth" / "edit.safetensors")
     assert cli.main(["combine", run, f"{set_of_paths}:width", "--generator", "toy.py:toy", "--out", "both"]) == 0
     both = load_edit("both/edit.safetensors")
-    assert torch.equal(both.seed.values, edit.seed.values)
+    assert torch.equal(both.start.values, edit.start.values)
     path = torch.eye(6)[2:3]  # the manifold comes back to the face, and the path with it
-    assert torch.allclose(both.offset(0.5), edit.offset(0.5) + path, atol=1e-6)
-    assert torch.allclose(both.offset(1.0), torch.zeros(1, 6), atol=1e-6)
+    assert torch.allclose(both.displacement(0.5), edit.displacement(0.5) + path, atol=1e-6)
+    assert torch.allclose(both.displacement(1.0), torch.zeros(1, 6), atol=1e-6)
 
 
 def test_a_path_is_put_onto_other_pictures(set_of_paths):

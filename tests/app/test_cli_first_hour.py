@@ -78,7 +78,7 @@ def test_directions_are_a_list_too(tmp_path):
     assert run("discover", "--mask", TOP, "--directions", "0-1", "--out", "d", *QUICK) == 0
     edits = [load_edit(p) for p in sorted((tmp_path / "d").glob(f"*/{results.EDIT}"))]
     assert len(edits) == 2
-    assert not torch.equal(edits[0].offsets, edits[1].offsets)
+    assert not torch.equal(edits[0].displacements, edits[1].displacements)
 
 
 def test_a_misspelt_last_mask_costs_no_search(tmp_path, capsys):
@@ -139,7 +139,7 @@ def test_a_timeline_moves_each_edit_at_its_time(set_of_paths):
     assert (np.diff(middle[10:]) < 0).all()
     assert (low == low[0]).all()
     edit = load_edit("p/edit.safetensors")
-    assert torch.allclose(edit.offset(0.0), torch.zeros(1, 3))
+    assert torch.allclose(edit.displacement(0.0), torch.zeros(1, 3))
 
 
 def test_a_timeline_in_a_file_says_the_same(set_of_paths, tmp_path):
@@ -172,9 +172,9 @@ def test_strengths_are_eased_between_keys_and_hold_still_outside():
 def test_strength_one_is_the_farthest_point_of_a_path_that_comes_back():
     knots = torch.linspace(0, 1, 5)
     edit = Lattice(torch.tensor([0.0, 1, 2, 1, 0])[:, None], [knots], EditInfo(space="z"))
-    assert edit.offset(at_strength(edit, torch.tensor([0.0, 0.5, 1.0]))).flatten().tolist() == [0, 1, 2]
+    assert edit.displacement(at_strength(edit, torch.tensor([0.0, 0.5, 1.0]))).flatten().tolist() == [0, 1, 2]
     both = Lattice(torch.tensor([-3.0, 0, 2])[:, None], [torch.tensor([-1.0, 0, 1])], EditInfo(space="z", usable=(-1, 1)))
-    assert both.offset(at_strength(both, torch.tensor([-1.0, 1.0]))).flatten().tolist() == [-3, 2]
+    assert both.displacement(at_strength(both, torch.tensor([-1.0, 1.0]))).flatten().tolist() == [-3, 2]
 
 
 @pytest.mark.parametrize(

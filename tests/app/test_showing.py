@@ -138,7 +138,7 @@ def test_the_suffix_says_what_is_written(world: Generator, found: Solution[Any],
         assert (gif.n_frames, gif.info["duration"]) == (10, 50)  # type: ignore[attr-defined]
     assert sm.save(film, tmp_path / "film.mp4").read_bytes()[4:8] == b"ftyp"
     assert sm.save(found.value.images(world, 4, torch.linspace(0, 1, 5)), tmp_path / "plain.mp4").stat().st_size > 0
-    assert torch.equal(sm.load_edit(sm.save(found, tmp_path / "edit.safetensors")).offsets, found.value.offsets)  # type: ignore[attr-defined]
+    assert torch.equal(sm.load_edit(sm.save(found, tmp_path / "edit.safetensors")).displacements, found.value.displacements)  # type: ignore[attr-defined]
     assert len(sm.load_paths(sm.save(paths, tmp_path / "paths.safetensors"))) == 4
     before = sorted(tmp_path.iterdir())
     for thing, name, said in (

@@ -129,7 +129,7 @@ def made_on(seed: Latents, layers: tuple[int, int] = (0, 2)) -> Lattice:
     offsets = torch.zeros(9, *seed.values.shape[1:])
     offsets[:, layers[0] : layers[1]] = 0.2 * drawn(9, layers[1] - layers[0], 8, seed=3).cumsum(0)
     offsets = offsets - offsets[4]
-    return Lattice(offsets, (torch.linspace(-1, 1, 9),), EditInfo(name="mouth", space="w+", layers=layers), seed=seed)
+    return Lattice(offsets, (torch.linspace(-1, 1, 9),), EditInfo(name="mouth", space="w+", layers=layers), start=seed)
 
 
 def test_a_flow_is_combined_with_a_manifold() -> None:
@@ -151,7 +151,7 @@ def test_a_path_of_w_is_traced_from_a_code_of_w_plus_and_shown_there() -> None:
     faces, edit = generator(), flow("w", (8,))
     w, wide = (faces.sample([3], space) for space in ("w", "w+"))
     lattice = traced(edit, wide)
-    assert (lattice.info.space, lattice.seed) == ("w+", wide)
+    assert (lattice.info.space, lattice.start) == ("w+", wide)
     assert torch.allclose(lattice.latents(wide, 0.5).values, edit.latents(w, 0.5).values[:, None], atol=1e-5)
     assert combine([made_on(wide), lattice]).info.space == "w+"
     strips = [np.asarray(show(edit, faces, code)).astype(int) for code in (w, wide, 3)]
@@ -173,7 +173,7 @@ def test_a_flow_can_be_timed_trimmed_lengthened_turned_and_carried_over() -> Non
     assert torch.allclose(reverse(lattice).latents(seed, 0.5).values, lattice.latents(seed, -0.5).values, atol=1e-5)
     other = faces.sample([4], "w+")
     moved = transfer(lattice, other)
-    assert torch.allclose(moved.latents(other, 1.0).values - other.values, lattice.offset(1.0), atol=1e-5)
+    assert torch.allclose(moved.latents(other, 1.0).values - other.values, lattice.displacement(1.0), atol=1e-5)
 
 
 def test_offsets_of_some_layers_only_move_these() -> None:
@@ -189,7 +189,7 @@ def test_offsets_of_some_layers_only_move_these() -> None:
     one = edit.latents(codes[0], torch.tensor([1.0, -0.5])).values
     assert torch.allclose(one[1, 1:3], codes.values[0, 1:3] + 0.5 * offsets[0], atol=1e-6)
     whole = traced(edit, codes[0])
-    assert whole.offsets.shape == (3, 5, 8)
+    assert whole.displacements.shape == (3, 5, 8)
     assert torch.allclose(whole.latents(codes[0], 0.3).values, edit.latents(codes[0], 0.3).values, atol=1e-6)
     with pytest.raises(SemanifoldError, match=r"\(2, 8\).*\(5, 7\)"):
         edit.latents(Latents(drawn(1, 5, 7), "w+"), 0.5)

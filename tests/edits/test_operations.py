@@ -20,7 +20,7 @@ def path(shape: Callable[[torch.Tensor], torch.Tensor], start: float = 0.0, mask
     knots = torch.linspace(start, 1, 9)
     offsets = torch.zeros(9, 6)
     offsets[:, axis] = shape(knots)
-    return Lattice(offsets, (knots,), EditInfo(name=mask, space="z", mask=mask), seed=WORLD.sample([4]))
+    return Lattice(offsets, (knots,), EditInfo(name=mask, space="z", mask=mask), start=WORLD.sample([4]))
 
 
 RISING = path(lambda t: t.square())
@@ -31,38 +31,42 @@ THROUGH = path(lambda t: t + 0.5 * t.square(), start=-1.0)
 def test_combined_paths_add_their_offsets() -> None:
     both = combine([RISING, RETURNING])
     t = torch.tensor([0.0, 0.2, 0.77, 1.0])
-    torch.testing.assert_close(both.offset(t), RISING.offset(t) + RETURNING.offset(t))
+    torch.testing.assert_close(both.displacement(t), RISING.displacement(t) + RETURNING.displacement(t))
     assert both.info.mask == "lower|eyes"
 
 
 def test_a_pad_gives_each_path_an_axis() -> None:
     pad = combine([RISING, RETURNING], pad=True)
     assert pad.dimensions == 2
-    torch.testing.assert_close(pad.offset(torch.tensor([[0.3, 0.6]])), RISING.offset(0.3) + RETURNING.offset(0.6))
+    torch.testing.assert_close(
+        pad.displacement(torch.tensor([[0.3, 0.6]])), RISING.displacement(0.3) + RETURNING.displacement(0.6)
+    )
 
 
 @pytest.mark.parametrize("edit", [RISING, THROUGH], ids=["rising", "through"])
 def test_a_path_goes_out_and_back_within_the_same_time(edit: Lattice) -> None:
     swung = out_and_back(edit)
     assert swung.info.usable == (0, 1)
-    assert not swung.offset(torch.tensor([0.0, 1.0])).any()
-    torch.testing.assert_close(swung.offset(0.5), edit.offset(1.0))
-    torch.testing.assert_close(swung.offset(0.25), edit.offset(0.5))
-    torch.testing.assert_close(swung.offset(0.25), swung.offset(0.75))
+    assert not swung.displacement(torch.tensor([0.0, 1.0])).any()
+    torch.testing.assert_close(swung.displacement(0.5), edit.displacement(1.0))
+    torch.testing.assert_close(swung.displacement(0.25), edit.displacement(0.5))
+    torch.testing.assert_close(swung.displacement(0.25), swung.displacement(0.75))
     with pytest.raises(SemanifoldError, match="at least 3 frames"):
         out_and_back(edit, frames=2)
     with pytest.raises(SemanifoldError, match="an end above t = 0"):
         out_and_back(
-            Lattice(edit.offsets.flip(0)[:1].repeat(3, 1) * 0, (torch.tensor([-1.0, -0.5, 0.0]),), edit.info, seed=edit.seed)
+            Lattice(
+                edit.displacements.flip(0)[:1].repeat(3, 1) * 0, (torch.tensor([-1.0, -0.5, 0.0]),), edit.info, start=edit.start
+            )
         )
 
 
 def test_a_transferred_path_adds_the_same_offsets_to_another_code() -> None:
     other = WORLD.sample([9])
     moved = transfer(RISING, other)
-    torch.testing.assert_close(moved.latents(other, 1.0).values - other.values, RISING.offset(1.0))
-    assert moved.seed is not None
-    assert torch.equal(moved.seed.values, other.values)
+    torch.testing.assert_close(moved.latents(other, 1.0).values - other.values, RISING.displacement(1.0))
+    assert moved.start is not None
+    assert torch.equal(moved.start.values, other.values)
     with pytest.raises(SemanifoldError, match="one code at a time"):
         transfer(RISING, WORLD.sample([1, 2]))
     with pytest.raises(SemanifoldError, match="lives in space z"):
@@ -80,7 +84,7 @@ def test_retimed_steps_look_even_and_follow_the_same_way(edit: Lattice) -> None:
             assert side.max() / side.min() < 1.35
     assert before.max() / before.min() > 1.5
     on_the_way = torch.linspace(float(edit.knots[0][0]), 1, 2000)
-    nearest = torch.cdist(even.offsets, edit.offset(on_the_way)).min(1).values
+    nearest = torch.cdist(even.displacements, edit.displacement(on_the_way)).min(1).values
     assert nearest.max() < 1e-2
 
 
@@ -95,7 +99,7 @@ def test_trimming_cuts_where_the_picture_stands_still() -> None:
 def test_extrapolation_goes_straight_on() -> None:
     longer = extrapolate(RISING, 1.5)
     assert float(longer.knots[0][-1]) == 1.5
-    torch.testing.assert_close(longer.offset(1.25), RISING.offset(1.25))
+    torch.testing.assert_close(longer.displacement(1.25), RISING.displacement(1.25))
     assert float(extrapolate(THROUGH, -2.0).knots[0][0]) == -2.0
     with pytest.raises(SemanifoldError, match="beyond that"):
         extrapolate(RISING, 0.5)
@@ -104,11 +108,11 @@ def test_extrapolation_goes_straight_on() -> None:
 @pytest.mark.parametrize("edit", [RISING, RETURNING, THROUGH], ids=["rising", "returning", "through"])
 def test_reversing_twice_changes_nothing_and_keeps_the_seed(edit: Lattice) -> None:
     turned = reverse(edit)
-    assert torch.equal(turned.offset(0.0), torch.zeros(1, 6))
-    assert torch.equal(turned.offsets, edit.offsets.flip(0))
+    assert torch.equal(turned.displacement(0.0), torch.zeros(1, 6))
+    assert torch.equal(turned.displacements, edit.displacements.flip(0))
     again = reverse(turned)
     torch.testing.assert_close(again.knots[0], edit.knots[0])
-    assert torch.equal(again.offsets, edit.offsets)
+    assert torch.equal(again.displacements, edit.displacements)
 
 
 def test_works_are_saved_and_loaded_as_edits(tmp_path) -> None:
@@ -116,7 +120,7 @@ def test_works_are_saved_and_loaded_as_edits(tmp_path) -> None:
     save_edit(pad, tmp_path / "pad.safetensors")
     again = load_edit(tmp_path / "pad.safetensors")
     assert isinstance(again, Lattice)
-    assert torch.equal(again.offsets, pad.offsets)
+    assert torch.equal(again.displacements, pad.displacements)
 
 
 def test_what_does_not_fit_together_is_refused() -> None:
@@ -125,8 +129,8 @@ def test_what_does_not_fit_together_is_refused() -> None:
     with pytest.raises(SemanifoldError, match="exactly 2 paths"):
         combine([RISING, RETURNING, RISING], pad=True)
     with pytest.raises(SemanifoldError, match=r"but '.*' is a path in z \[6\], '.*' is a path in w \[6\]"):
-        combine([RISING, Lattice(RISING.offsets, RISING.knots, replace(RISING.info, space="w"))])
+        combine([RISING, Lattice(RISING.displacements, RISING.knots, replace(RISING.info, space="w"))])
     with pytest.raises(SemanifoldError, match="paths of one dimension"):
         retime(WORLD, combine([RISING, RETURNING], pad=True))
     with pytest.raises(SemanifoldError, match="does not hold the code"):
-        trim(WORLD, Lattice(RISING.offsets, RISING.knots, RISING.info))
+        trim(WORLD, Lattice(RISING.displacements, RISING.knots, RISING.info))

@@ -21,7 +21,7 @@ def test_standard_normal_coordinates_become_codes_of_the_generator(network: Styl
     found = natural_coordinates(network, network.sample([0], "w"), (8,), 0.2)
     u = torch.randn(20_000, 8, generator=torch.Generator().manual_seed(0))
     codes = network.sample(range(5_000, 9_000), "w").values
-    made, drawn = torch.cov(found.offsets(u).T), torch.cov(codes.T)
+    made, drawn = torch.cov(found.displacements(u).T), torch.cov(codes.T)
     assert (made - drawn).norm() < 0.1 * drawn.norm()
     assert (torch.eye(8) * drawn.diagonal().mean() - drawn).norm() > 0.2 * drawn.norm()
 
@@ -35,7 +35,7 @@ def test_layers_part_as_much_as_they_are_allowed_to(network: StyleGAN2, independ
     layers = network.shapes["w+"][0]
     found = natural_coordinates(network, network.sample([0], "w+"), (layers, 8), independence)
     u = torch.randn(20_000, layers, 8, generator=torch.Generator().manual_seed(0))
-    offsets = found.offsets(u)
+    offsets = found.displacements(u)
     agreement = (offsets[:, 0] * offsets[:, 1]).mean() / offsets[:, 0].square().mean()
     assert agreement == pytest.approx(1 - independence, abs=0.02)
 
@@ -43,15 +43,15 @@ def test_layers_part_as_much_as_they_are_allowed_to(network: StyleGAN2, independ
 def test_the_inverse_undoes_the_map(network: StyleGAN2) -> None:
     layers = network.shapes["w+"][0]
     found = natural_coordinates(network, network.sample([0], "w+"), (layers, 8), 0.2)
-    offsets = found.offsets(torch.randn(5, layers, 8, generator=torch.Generator().manual_seed(0)))
-    torch.testing.assert_close(found.offsets(found.inverse(offsets)), offsets, rtol=1e-3, atol=1e-4)
+    offsets = found.displacements(torch.randn(5, layers, 8, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(found.displacements(found.inverse(offsets)), offsets, rtol=1e-3, atol=1e-4)
 
 
 def test_without_independence_a_search_in_w_plus_moves_all_layers_alike(network: StyleGAN2) -> None:
     settings = ManifoldSettings(frames=5, steps=6, independence=0.0)
     edit = discover_manifold(network, network.sample([0]), box(0, 0.5, 1, 1), settings).value
-    torch.testing.assert_close(edit.offsets, edit.offsets[:, :1].expand_as(edit.offsets), rtol=1e-3, atol=1e-5)
-    assert edit.offsets.abs().max() > 0.01
+    torch.testing.assert_close(edit.displacements, edit.displacements[:, :1].expand_as(edit.displacements), rtol=1e-3, atol=1e-5)
+    assert edit.displacements.abs().max() > 0.01
 
 
 class Leaky(SmallWorld):

@@ -306,6 +306,6 @@ def test_edits_keep_the_conditions_of_the_picture_that_they_were_found_on(tmp_pa
     found = discover_manifold(generator, seed, parse_mask("box:0,0,.5,1"), ManifoldSettings(frames=4), progress=False)
     save_edit(found.value, tmp_path / "edit.safetensors")
     edit = load_edit(tmp_path / "edit.safetensors")
-    assert edit.seed == seed
-    assert torch.equal(edit.images(generator, edit.seed, 0.0), generator.images(seed))
+    assert edit.start == seed
+    assert torch.equal(edit.images(generator, edit.start, 0.0), generator.images(seed))
     assert len(joint_paths(generator, k=2, samples=3, progress=False)) == 2, "directions need codes with conditions too"

@@ -35,7 +35,7 @@ def make(kind: str, path: Path) -> Callable[[Path], object]:
     """Write a good file of a kind, and return its reader."""
     if kind == "lattice":
         seed = Latents(torch.ones(1, 4), "z", torch.ones(1, 2))
-        save_edit(Lattice(torch.zeros(2, 4), KNOTS, EditInfo(space="z"), seed=seed), path)
+        save_edit(Lattice(torch.zeros(2, 4), KNOTS, EditInfo(space="z"), start=seed), path)
         return load_edit
     if kind == "flow":
         save_edit(Flow(torch.ones(2, 4), torch.ones(2), torch.tensor(1.0), 0.2, 3, EditInfo(space="z")), path)

@@ -26,7 +26,7 @@ from semanifold.manifolds.settings import ManifoldSettings
 
 def axis(number: int):
     def method(problem: Problem) -> list[Candidate]:
-        return [line(torch.eye(4)[number], problem.reach, problem.seed.space, f"axis {number}")]
+        return [line(torch.eye(4)[number], problem.reach, problem.start.space, f"axis {number}")]
 
     return method
 
@@ -181,8 +181,8 @@ def test_out_and_back_splits_a_closed_path_in_the_middle() -> None:
     offsets = torch.tensor([0.0, 1.0, 2.0, 3.0, 0.0])[:, None]
     edit = Lattice(offsets, (torch.linspace(0, 1, 5),), EditInfo(space="z"))
     out, back = out_and_back(edit)
-    assert out.offset(torch.tensor([0.5, 1.0]))[:, 0].tolist() == [1.0, 2.0]
-    assert back.offset(torch.tensor([0.5, 1.0]))[:, 0].tolist() == [3.0, 2.0]
+    assert out.displacement(torch.tensor([0.5, 1.0]))[:, 0].tolist() == [1.0, 2.0]
+    assert back.displacement(torch.tensor([0.5, 1.0]))[:, 0].tolist() == [3.0, 2.0]
 
 
 def test_unknown_methods_and_empty_settings_are_refused() -> None:

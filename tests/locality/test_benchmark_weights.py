@@ -68,7 +68,7 @@ def test_sides_that_move_codes_are_made_together(monkeypatch: pytest.MonkeyPatch
     pictures = side_images(generator, seed, [*rays[:70], random_change(generator), *rays[70:]], torch.full((129,), 0.5))
     assert sorted(made) == [1, 64, 64]
     monkeypatch.undo()
-    moved = seed.values + 0.5 * torch.cat([side.offset(1.0) for side in rays])
+    moved = seed.values + 0.5 * torch.cat([side.displacement(1.0) for side in rays])
     batches = [generator.images(seed.with_values(moved[i : i + 64])) for i in (0, 64)]
     assert torch.equal(torch.cat([pictures[:70], pictures[71:]]), torch.cat(batches))
 

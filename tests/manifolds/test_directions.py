@@ -115,7 +115,7 @@ def test_a_code_that_the_mask_does_not_answer_to_is_refused() -> None:
 
     with pytest.raises(SemanifoldError, match="Nothing inside the mask"):
         local_directions(Still(), SmallWorld().sample([0]), MASK)
-    with pytest.raises(SemanifoldError, match="one seed, but got 2 codes"):
+    with pytest.raises(SemanifoldError, match="one code, but got 2 codes"):
         local_directions(SmallWorld(), SmallWorld().sample([0, 1]), MASK)
 
 

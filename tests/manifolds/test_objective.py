@@ -205,7 +205,7 @@ def test_the_value_is_the_formula_with_its_weights_and_units(valley) -> None:
     function, free = objective(
         4, valley=valley, alpha=0.5, outside=3.0, offset=0.07, width=0.02, sigma=0.3, image_unit=0.4, spring_unit=0.09
     )
-    pictures = function.generator.images(function.seed.moved(free))
+    pictures = function.generator.images(function.start.moved(free))
     inside, outside = function.parts(pictures)
     wanted = 0.07 * function.layout.targets[function.layout.free]
     off = inside - wanted

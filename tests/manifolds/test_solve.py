@@ -54,8 +54,8 @@ def test_every_schedule_begins_at_the_seed_and_stays_local(changes: dict, knots:
     solution = found(**changes)
     edit = solution.unwrap()
     assert (float(edit.knots[0][0]), float(edit.knots[0][-1]), len(edit.knots[0])) == knots
-    assert torch.equal(edit.offset(0.0), torch.zeros(1, 6))
-    assert (edit.offsets[-1].abs().max() == 0) == returns
+    assert torch.equal(edit.displacement(0.0), torch.zeros(1, 6))
+    assert (edit.displacements[-1].abs().max() == 0) == returns
     assert solution.stats["ratio"] < 0.02
     assert max(solution.stats["inside"]) == pytest.approx(solution.stats["offset"], rel=0.1)
     json.dumps(solution.stats)
@@ -64,9 +64,9 @@ def test_every_schedule_begins_at_the_seed_and_stays_local(changes: dict, knots:
 def test_a_pad_has_the_seed_in_its_centre_and_two_different_axes() -> None:
     solution = found(dims=2, frames=5, steps=40)
     edit = solution.unwrap()
-    assert edit.offsets.shape == (5, 5, 6)
-    assert edit.offsets[2, 2].abs().max() == 0
-    right, up = edit.offsets[2, 4], edit.offsets[4, 2]
+    assert edit.displacements.shape == (5, 5, 6)
+    assert edit.displacements[2, 2].abs().max() == 0
+    right, up = edit.displacements[2, 4], edit.displacements[4, 2]
     assert torch.cosine_similarity(right, up, dim=0).abs() < 0.9
     assert solution.stats["ratio"] < 0.1
 
@@ -76,14 +76,14 @@ def test_the_zero_of_t_is_the_unedited_picture_and_layers_that_may_not_move_do_n
     seed = world.sample([4])
     edit = discover_manifold(world, seed, LOWER, ManifoldSettings(layers=(0, 2), frames=5, steps=10)).unwrap()
     assert edit.info.space == "w+"
-    assert edit.offsets[:, 2].abs().max() == 0
-    assert edit.offsets[:, :2].abs().max() > 0
+    assert edit.displacements[:, 2].abs().max() == 0
+    assert edit.displacements[:, :2].abs().max() > 0
     assert torch.equal(edit.images(world, world.convert(seed, "w+"), 0.0), world.images(world.convert(seed, "w+")))
 
 
 def test_the_second_direction_and_the_flip_start_elsewhere() -> None:
     starts = {}, {"flip": True}, {"direction": 1}
-    ends = [found(schedule="out", offset=0.005, **changes).value.offsets[-1] for changes in starts]
+    ends = [found(schedule="out", offset=0.005, **changes).value.displacements[-1] for changes in starts]
     assert torch.cosine_similarity(ends[0], ends[1], dim=0) < 0
     assert torch.cosine_similarity(ends[0], ends[2], dim=0).abs() < 0.9
 
@@ -94,15 +94,15 @@ def test_a_later_direction_leaves_alone_what_the_earlier_ones_change(tmp_path: P
     changed = local.grams[0].float() @ local.steps[0]
     path = tmp_path / "search.safetensors"
     solution = discover_manifold(world, world.sample([4]), LOWER, quick, checkpoint=path)
-    offsets = solution.unwrap().offsets
+    offsets = solution.unwrap().displacements
     moved = offsets[4]
     assert solution.stats["ratio"] < 0.05
     assert max(solution.stats["inside"]) == pytest.approx(0.01, rel=0.1)
     assert (moved @ changed).abs() < 1e-3 * moved.norm() * changed.norm()
-    free = discover_manifold(world, world.sample([4]), LOWER, replace(QUICK, offset=0.01)).value.offsets[4]
+    free = discover_manifold(world, world.sample([4]), LOWER, replace(QUICK, offset=0.01)).value.displacements[4]
     assert (free @ changed).abs() > 0.5 * free.norm() * changed.norm()
     again = discover_manifold(world, world.sample([4]), LOWER, quick, checkpoint=path)
-    assert torch.equal(again.value.offsets, offsets)
+    assert torch.equal(again.value.displacements, offsets)
 
 
 def test_the_strength_scales_the_offset_that_is_chosen_and_leaves_a_given_one() -> None:
@@ -111,7 +111,7 @@ def test_the_strength_scales_the_offset_that_is_chosen_and_leaves_a_given_one() 
     assert max(strong.stats["inside"]) > 1.5 * max(weak.stats["inside"])
     given = [found(strength=strength, offset=0.01, steps=4) for strength in (0.5, 3.0)]
     assert [solution.stats["offset"] for solution in given] == [0.01, 0.01]
-    assert torch.equal(given[0].value.offsets, given[1].value.offsets)
+    assert torch.equal(given[0].value.displacements, given[1].value.displacements)
 
 
 def test_springs_longer_than_the_path_join_nothing() -> None:
@@ -130,7 +130,9 @@ def test_several_offsets_give_one_solution_each() -> None:
 def test_chunks_do_not_change_what_is_found() -> None:
     world = SmallWorld(torch.float64)
     start = Latents(world.sample([4]).values.double(), "z")
-    one, other = (discover_manifold(world, start, LOWER, replace(QUICK, chunk=chunk, steps=8)).value.offsets for chunk in (1, 50))
+    one, other = (
+        discover_manifold(world, start, LOWER, replace(QUICK, chunk=chunk, steps=8)).value.displacements for chunk in (1, 50)
+    )
     torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
 
 
@@ -175,7 +177,7 @@ def test_a_search_that_blows_up_says_so_and_keeps_what_was_good() -> None:
     settings = paper_settings(space="z", layers=None, distance="l2", frames=5, sigma=0.2, offset=0.02, steps=60)
     solution = discover_manifold(world, world.sample([4]), LOWER, settings, throw=False)
     assert solution.result is Result.DIVERGED
-    assert torch.isfinite(solution.value.offsets).all()
+    assert torch.isfinite(solution.value.displacements).all()
     with pytest.raises(SemanifoldError, match="NaN"):
         solution.unwrap()
 
@@ -207,7 +209,7 @@ def test_a_killed_search_resumes_to_the_same_bits(tmp_path: Path) -> None:
     whole = discover_manifold(world, world.sample([4]), LOWER, QUICK)
     torch.set_num_threads(threads)
     assert said[0]["step"] == 15
-    assert torch.equal(resumed.value.offsets, whole.value.offsets)
+    assert torch.equal(resumed.value.displacements, whole.value.displacements)
     assert resumed.stats == whole.stats
     assert resumed.result is whole.result
 
@@ -216,7 +218,7 @@ def test_a_checkpoint_of_another_search_is_refused(tmp_path: Path) -> None:
     world, path = SmallWorld(), tmp_path / "search.safetensors"
     discover_manifold(world, world.sample([4]), LOWER, QUICK, checkpoint=path)
     again = discover_manifold(world, world.sample([4]), LOWER, QUICK, checkpoint=path)
-    assert torch.equal(again.value.offsets, discover_manifold(world, world.sample([4]), LOWER, QUICK).value.offsets)
+    assert torch.equal(again.value.displacements, discover_manifold(world, world.sample([4]), LOWER, QUICK).value.displacements)
     with pytest.raises(SemanifoldError, match="another generator, seed, mask or settings"):
         discover_manifold(world, world.sample([5]), LOWER, QUICK, checkpoint=path)
     path.write_text("no checkpoint")
@@ -319,7 +321,7 @@ def test_a_start_for_the_published_objective_has_long_springs_and_pictures_at_th
     assert first["spring"] < 0.02 * together
     targets = torch.ones(9) if schedule == "constant" else torch.linspace(0, 1, 9)[1:].square()
     assert first["inside"] == pytest.approx(0.02 * float(targets.mean()), rel=0.1)
-    length = first["edit"].offsets.flatten(1).diff(dim=0).norm(dim=1)[1:]
+    length = first["edit"].displacements.flatten(1).diff(dim=0).norm(dim=1)[1:]
     assert length.min() > 1.2
 
 
@@ -352,7 +354,7 @@ def test_settings_that_make_no_sense_are_refused(changes: dict, says: str) -> No
 @pytest.mark.parametrize(
     ("seeds", "mask", "changes", "says"),
     [
-        ([1, 2], LOWER, {}, "one seed, but got 2 codes"),
+        ([1, 2], LOWER, {}, "one code, but got 2 codes"),
         ([1], box(0, 0, 1, 1), {}, "whole picture"),
         ([1], box(0.5, 0.5, 0.501, 0.501), {}, "empty"),
         ([1], LOWER, {"space": "w"}, "no latent space 'w'"),

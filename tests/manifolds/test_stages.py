@@ -42,7 +42,7 @@ def test_a_search_can_be_stepped_and_left_at_any_step() -> None:
     assert [step.result for step in steps[:-1]] == [None] * (len(steps) - 1)
     solution = steps[-1].solution()
     assert (solution.stats, solution.result) == (whole.stats, whole.result)
-    torch.testing.assert_close(solution.value.offsets, whole.value.offsets, rtol=0, atol=0)
+    torch.testing.assert_close(solution.value.displacements, whole.value.displacements, rtol=0, atol=0)
     assert counted.made == pictures  # the same pictures were made, and none for the steps that nobody asked
 
 
@@ -51,10 +51,10 @@ def test_leaving_a_search_gives_the_best_so_far() -> None:
     steps = search(world, world.sample([4]), LOWER, QUICK)
     assert world.made <= 2  # nothing is searched before the first step is asked for
     left = next(step for step in steps if step.step == 5)
-    best = left.edit.offsets
+    best = left.edit.displacements
     for _ in range(3):
         next(steps)
-    torch.testing.assert_close(left.edit.offsets, best, rtol=0, atol=0)
+    torch.testing.assert_close(left.edit.displacements, best, rtol=0, atol=0)
     solution = left.solution()
     assert (solution.result, solution.stats["steps"]) == (Result.INTERRUPTED, 5)
     assert len(solution.value.knots[0]) == QUICK.frames

@@ -28,10 +28,10 @@ from semanifold.manifolds.start import (
     StartAxes,
     evaluations,
     find_axes,
-    fitted_offsets,
+    fitted_path,
     mean_spacing,
-    paper_start,
-    starting_offsets,
+    paper_path,
+    starting_path,
     strangers,
 )
 
@@ -119,7 +119,7 @@ def test_c_and_sigma_are_chosen_from_the_generator() -> None:
     )
     found = start_of(generator, offset=None, strength=0.1)
     assert found.offset == pytest.approx(0.1 * SHARE * usual)
-    line = starting_offsets(layout_of(PLAN, 9), found.axes, PLAN)
+    line = starting_path(layout_of(PLAN, 9), found.axes, PLAN)
     assert found.sigma == pytest.approx(mean_spacing(line, layout_of(PLAN, 9)))
     assert start_of(generator, sigma=0.7).sigma == 0.7
 
@@ -147,14 +147,14 @@ def axes(*rows: Tensor) -> Tensor:
 @pytest.mark.parametrize("schedule", ["out", "through"])
 def test_a_walk_out_is_straight(schedule: str) -> None:
     settings = ManifoldSettings(frames=5, schedule=schedule)  # type: ignore[arg-type]
-    found = starting_offsets(layout_of(settings, 5), axes(FIRST, SECOND), settings)
+    found = starting_path(layout_of(settings, 5), axes(FIRST, SECOND), settings)
     low = 0.0 if schedule == "out" else -1.0
     torch.testing.assert_close(found, torch.linspace(low, 1, 5)[:, None] * FIRST)
 
 
 def test_a_pad_is_the_plane_of_both_directions() -> None:
     settings = ManifoldSettings(frames=3, dims=2)
-    found = starting_offsets(layout_of(settings, 3), axes(FIRST, 2 * SECOND), settings).reshape(3, 3, 3)
+    found = starting_path(layout_of(settings, 3), axes(FIRST, 2 * SECOND), settings).reshape(3, 3, 3)
     for i in range(3):
         for j in range(3):
             torch.testing.assert_close(found[i, j], (i - 1) * FIRST + (j - 1) * 2 * SECOND)
@@ -163,7 +163,7 @@ def test_a_pad_is_the_plane_of_both_directions() -> None:
 @pytest.mark.parametrize("closed", [False, True])
 def test_out_and_back_is_a_circle_through_the_seed(closed: bool) -> None:
     settings = ManifoldSettings(frames=8 if closed else 9, closed=closed)
-    found = starting_offsets(layout_of(settings, settings.frames), axes(FIRST, SECOND), settings)
+    found = starting_path(layout_of(settings, settings.frames), axes(FIRST, SECOND), settings)
     assert found[0].abs().max() == 0
     torch.testing.assert_close((found - FIRST / 2).norm(dim=1), torch.full((settings.frames,), 0.5))
     torch.testing.assert_close(found[4], FIRST)
@@ -174,7 +174,7 @@ def test_out_and_back_is_a_circle_through_the_seed(closed: bool) -> None:
 @pytest.mark.parametrize(("closed", "angle"), [(False, 180.0), (True, 315.0)])
 def test_at_constant_distance_it_is_a_circle_around_the_seed(closed: bool, angle: float) -> None:
     settings = ManifoldSettings(frames=8, schedule="constant", ends="free", closed=closed)
-    found = starting_offsets(layout_of(settings, 8), axes(FIRST, SECOND), settings)
+    found = starting_path(layout_of(settings, 8), axes(FIRST, SECOND), settings)
     angles = torch.atan2(found[:, 1], found[:, 0]).rad2deg() % 360
     torch.testing.assert_close(angles, torch.linspace(0, angle, 8), rtol=0, atol=1e-3)
     torch.testing.assert_close(found.norm(dim=1), torch.ones(8))
@@ -190,13 +190,13 @@ def test_spacing_is_that_of_the_lowest_order_over_its_order() -> None:
 
 def test_the_published_start_lies_on_one_short_line_through_the_seed() -> None:
     settings = ManifoldSettings(frames=200, seed=3)
-    found = paper_start(Latents(torch.zeros(1, 400), "z"), settings, (400,))
+    found = paper_path(Latents(torch.zeros(1, 400), "z"), settings, (400,))
     assert found[0].abs().max() == 0
     assert torch.linalg.matrix_rank(found, rtol=1e-4) == 1
     spread = found[1:].norm(dim=1) / (0.001 * 20)  # a line of 400 normal numbers is about 20 long
     assert float(spread.square().mean().sqrt()) == pytest.approx(1, rel=0.15)
     assert (found[1:].norm(dim=1) > 0).all()
-    other = paper_start(Latents(torch.zeros(1, 400), "z"), replace(settings, seed=4), (400,))
+    other = paper_path(Latents(torch.zeros(1, 400), "z"), replace(settings, seed=4), (400,))
     assert not torch.equal(found, other)
 
 
@@ -210,7 +210,7 @@ def fitted(
 ) -> tuple[Tensor, int]:
     generator = generator or round_world()
     seed, parts = seed_of(generator)
-    return fitted_offsets(generator, seed, parts, layout_of(settings, len(offsets)), offsets, start, settings, None)
+    return fitted_path(generator, seed, parts, layout_of(settings, len(offsets)), offsets, start, settings, None)
 
 
 def test_a_line_is_fitted_to_the_distances_that_are_wanted() -> None:
@@ -249,7 +249,7 @@ def test_missing_length_goes_around_a_circle_in_a_plane_that_is_quiet() -> None:
     seed = Latents(torch.zeros(1, 6), "z")
     parts = pasted_parts(LOWER.at(4, 4), generator.images(seed), l2)
     start = StartAxes(torch.zeros(2, 6), 1.0, 0.5, 0, metric)
-    bent, _ = fitted_offsets(generator, seed, parts, layout_of(settings, 9), line, start, settings, None)
+    bent, _ = fitted_path(generator, seed, parts, layout_of(settings, 9), line, start, settings, None)
     assert bent[0].abs().max() == 0
     torch.testing.assert_close(bent.diff(dim=0).norm(dim=1), torch.full((8,), 0.5))
     torch.testing.assert_close(bent @ known.T, line @ known.T, rtol=0, atol=1e-5)  # the plane is orthogonal to all that is known
@@ -259,14 +259,14 @@ def test_missing_length_goes_around_a_circle_in_a_plane_that_is_quiet() -> None:
     # with 25 frames two turns
     many = replace(settings, frames=25)
     longer = torch.linspace(0, 1, 25)[:, None] * known[0]
-    twice, _ = fitted_offsets(generator, seed, parts, layout_of(many, 25), longer, start, many, None)
+    twice, _ = fitted_path(generator, seed, parts, layout_of(many, 25), longer, start, many, None)
     torch.testing.assert_close(twice[-1] - longer[-1], twice[0], rtol=0, atol=1e-5)
     torch.testing.assert_close(twice[12] - longer[12], twice[0], rtol=0, atol=1e-5)
     # half as many frames are twice as far apart
-    coarse, _ = fitted_offsets(generator, seed, parts, layout_of(settings, 5), line[::2].clone(), start, settings, None)
+    coarse, _ = fitted_path(generator, seed, parts, layout_of(settings, 5), line[::2].clone(), start, settings, None)
     torch.testing.assert_close(coarse.diff(dim=0).norm(dim=1), torch.full((4,), 1.0))
     # lines that are long enough stay straight
-    long, _ = fitted_offsets(generator, seed, parts, layout_of(settings, 9), 20 * line, start, settings, None)
+    long, _ = fitted_path(generator, seed, parts, layout_of(settings, 9), 20 * line, start, settings, None)
     torch.testing.assert_close(long, 10 * line)
 
 

@@ -140,9 +140,9 @@ def test_pads_and_seeds_are_carried_into_styles(network: StyleGAN2) -> None:
     carried = pad.embedded(network.spaces["s"], network)
     assert isinstance(carried, Lattice)
     assert carried.dimensions == 2
-    assert carried.seed == network.convert(code, "s")
+    assert carried.start == network.convert(code, "s")
     t = torch.stack([knots, -knots], 1)
-    torch.testing.assert_close(carried.images(network, carried.seed, t), pad.images(network, code, t), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(carried.images(network, carried.start, t), pad.images(network, code, t), rtol=1e-4, atol=1e-5)
 
 
 def test_what_cannot_be_carried_into_styles(network: StyleGAN2) -> None:

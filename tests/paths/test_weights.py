@@ -262,13 +262,13 @@ def test_a_path_of_some_layers_adds_to_one_of_all():
     layers, width = generator.shapes["w+"]
     seed, knots = generator.sample(4, "w+"), [torch.tensor([0.0, 1.0])]
     part = sm.Lattice(
-        torch.stack([torch.zeros(2, width), torch.ones(2, width)]), knots, EditInfo(space="w+", layers=(1, 3)), seed=seed
+        torch.stack([torch.zeros(2, width), torch.ones(2, width)]), knots, EditInfo(space="w+", layers=(1, 3)), start=seed
     )
     everywhere = sm.Lattice(torch.stack([torch.zeros(width), torch.ones(width)]), knots, EditInfo(space="w"))
     offsets = combine([part, everywhere]).latents(seed, 1.0).values - seed.values
     torch.testing.assert_close(offsets[0, :, 0], torch.tensor([1.0, 2.0, 2.0] + [1.0] * (layers - 3)))
     with pytest.raises(SemanifoldError, match="trace it from one first"):
-        combine([sm.Lattice(part.offsets, part.knots, part.info), everywhere])
+        combine([sm.Lattice(part.displacements, part.knots, part.info), everywhere])
 
 
 def test_changes_of_codes_and_of_weights_add_up(tmp_path):
@@ -292,7 +292,7 @@ def test_changes_of_codes_and_of_weights_add_up(tmp_path):
     # beside a path of w+, the codes of a sum are carried there
     wide = sm.Lattice(torch.stack([torch.zeros(7, 6), torch.ones(7, 6)]), [torch.tensor([0.0, 1.0])], EditInfo(space="w+"))
     layers = generator.shapes["w+"][0]
-    wide = sm.Lattice(wide.offsets[:, :layers], wide.knots, wide.info)
+    wide = sm.Lattice(wide.displacements[:, :layers], wide.knots, wide.info)
     twice = combine(in_one_space([again, wide], generator))
     assert twice.info.space == "w+"
     torch.testing.assert_close(

@@ -20,7 +20,7 @@ EXPECTED = json.loads((OLD / "expected.json").read_text())
 
 
 def seed_of(name: str) -> Latents:
-    seed = getattr(load_edit(OLD / f"{name}.safetensors"), "seed", None)
+    seed = getattr(load_edit(OLD / f"{name}.safetensors"), "start", None)
     assert seed is not None
     return seed
 

@@ -45,7 +45,7 @@ def test_searches_take_seeds_and_texts(world: SmallWorld) -> None:
     seed = world.sample([4])
     mask = sm.parse_mask(LOWER)
     plain, words = (sm.discover_manifold(world, *start, QUICK).value for start in ((seed, mask), (4, LOWER)))
-    assert torch.equal(plain.offsets, words.offsets)
+    assert torch.equal(plain.displacements, words.displacements)
     several = discover_manifolds(world, 4, LOWER, [0.01], QUICK)
     assert several[0].value.info.mask == LOWER
     assert torch.equal(local_directions(world, 4, LOWER, 2).vectors, local_directions(world, seed, mask, 2).vectors)
@@ -55,8 +55,8 @@ def test_edits_take_seeds(world: SmallWorld) -> None:
     edit = sm.discover_manifold(world, 4, LOWER, QUICK).value
     codes = world.sample([7, 8], "w+")
     assert torch.equal(edit.images(world, [7, 8], 0.5), edit.images(world, codes, 0.5))
-    assert sm.transfer(edit, 7, world).seed == sm.transfer(edit, codes[0]).seed == codes[0]
-    assert sm.traced(edit, 7, generator=world).seed == codes[0]
+    assert sm.transfer(edit, 7, world).start == sm.transfer(edit, codes[0]).start == codes[0]
+    assert sm.traced(edit, 7, generator=world).start == codes[0]
     for call in (lambda: sm.transfer(edit, 7), lambda: sm.traced(edit, 7)):
         with pytest.raises(SemanifoldError, match=r"A seed, such as 7, .* give generator="):
             call()
@@ -168,11 +168,11 @@ def test_paths_of_w_and_w_plus_are_combined_as_on_the_command_line() -> None:
     knots = torch.tensor([0.0, 0.5, 1.0])
     narrow = sm.Lattice(torch.rand(3, 4) * knots[:, None], (knots,), EditInfo(name="yaw", space="w"))
     code = sm.Latents(torch.zeros(1, 2, 4), "w+")
-    wide = sm.Lattice(torch.rand(3, 2, 4) * knots[:, None, None], (knots,), EditInfo(name="mouth", space="w+"), seed=code)
+    wide = sm.Lattice(torch.rand(3, 2, 4) * knots[:, None, None], (knots,), EditInfo(name="mouth", space="w+"), start=code)
     both = sm.combine([narrow, Solution(wide, Result.CONVERGED)])
     assert both.info.space == "w+"
-    assert both.seed is code, "the only picture that is known"
-    torch.testing.assert_close(both.offset(0.5), narrow.offset(0.5)[:, None] + wide.offset(0.5))
+    assert both.start is code, "the only picture that is known"
+    torch.testing.assert_close(both.displacement(0.5), narrow.displacement(0.5)[:, None] + wide.displacement(0.5))
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_paths_of_w_and_w_plus_are_combined_as_on_the_command_line() -> None:
 def test_works_on_paths_take_solutions_and_refuse_the_rest(work: Any) -> None:
     knots = torch.tensor([0.0, 0.5, 1.0])
     path = sm.Lattice(torch.zeros(3, 4), (knots,), EditInfo(space="w"))
-    with pytest.raises(SemanifoldError, match="A path of offsets is expected, but got a value of type int"):
+    with pytest.raises(SemanifoldError, match="A path of displacements is expected, but got a value of type int"):
         work(3)
     with pytest.raises(SemanifoldError, match="infinite"):
         work(Solution(path, Result.DIVERGED))

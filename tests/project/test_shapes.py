@@ -20,7 +20,7 @@ def test_a_wrong_shape_is_refused_in_the_tests() -> None:
     for wrong in (pictures[0], torch.zeros(3, 3, 8, 8), torch.zeros(2, 3, 8, 9), pictures.int()):
         with pytest.raises(jaxtyping.TypeCheckError, match="reference"):
             l2(pictures, wrong)
-    with pytest.raises(jaxtyping.TypeCheckError, match="offsets"):
+    with pytest.raises(jaxtyping.TypeCheckError, match="displacements"):
         Latents(torch.zeros(2, 4), "z").moved(torch.zeros(2, 4, dtype=torch.int64))
 
 

@@ -131,7 +131,7 @@ def test_a_dictionary_of_pictures_and_their_codes(tmp_path: Path) -> None:
 def test_our_own_edit_says_the_space_of_its_seed(tmp_path: Path) -> None:
     seed = Latents(torch.ones(1, WIDTH), "w")
     info = EditInfo(space="w")
-    save_edit(Lattice(torch.zeros(2, WIDTH), [torch.tensor([0.0, 1.0])], info, seed=seed), tmp_path / "edit.safetensors")
+    save_edit(Lattice(torch.zeros(2, WIDTH), [torch.tensor([0.0, 1.0])], info, start=seed), tmp_path / "edit.safetensors")
     assert read_codes(tmp_path / "edit.safetensors", Styled(WIDTH)).space == "w"
 
 

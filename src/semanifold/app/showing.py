@@ -143,17 +143,17 @@ def subject_of(edit: Edit | Solution[Any], generator: Generator | None, code: La
         edit = edit.value
     if not isinstance(edit, Edit):
         raise SemanifoldError(f"An edit or a solution is put on a picture, not a value of type {type(edit).__name__}.")
-    code = edit.seed if code is None else code
+    code = edit.start if code is None else code
     if generator is not None and isinstance(code, Latents) and code.space in generator.spaces:
         home = generator.spaces[code.space]
         edit = edit.embedded(home, generator) if edit.info.space in home.affine_of else edit
-    generator, seed = _picture(edit.info.name, generator, code, edit.info.space if edit.moves_codes else None)
-    edit = on_code(edit, seed)
+    generator, code = _picture(edit.info.name, generator, code, edit.info.space if edit.moves_codes else None)
+    edit = on_code(edit, code)
     try:
-        mask = as_mask(edit.info.mask, generator, seed) if edit.info.mask else None
+        mask = as_mask(edit.info.mask, generator, code) if edit.info.mask else None
     except SemanifoldError:  # a region or a file that is not here
         mask = None
-    return EditedPicture(generator, seed, edit, mask)
+    return EditedPicture(generator, code, edit, mask)
 
 
 def show(
@@ -200,9 +200,9 @@ def show(
     elif isinstance(thing, Mask) and generator is None:
         image = thing.picture(size or ALONE)
     elif isinstance(thing, Mask):
-        generator, seed = _picture("a mask", generator, code)
+        generator, code = _picture("a mask", generator, code)
         mask = thing.at(*generator.picture_shape[1:])[0, 0].numpy()
-        image = media.show_mask(frames_of(seed, generator)[0], mask, size or ALONE)
+        image = media.show_mask(frames_of(code, generator)[0], mask, size or ALONE)
     else:
         frames = frames_of(thing, generator)
         labels = [str(seed) for seed in seed_numbers(thing)] if _are_seeds(thing) else []
@@ -287,10 +287,10 @@ def _picture(
     """Return the generator and the one code that something is shown on, in a space."""
     if generator is None or code is None:
         raise SemanifoldError(f"To see {shown(name, 40)} on a picture, give its generator and a seed: (..., generator, 7).")
-    seed = as_latents(code, generator, space)
-    if len(seed) != 1:
-        raise SemanifoldError(f"One picture is shown or filmed at a time, but {len(seed)} codes were given.")
-    return generator, generator.convert(seed, space or seed.space)
+    code = as_latents(code, generator, space)
+    if len(code) != 1:
+        raise SemanifoldError(f"One picture is shown or filmed at a time, but {len(code)} codes were given.")
+    return generator, generator.convert(code, space or code.space)
 
 
 def _title(edit: Edit | Solution[Any]) -> str:

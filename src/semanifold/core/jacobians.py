@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 PictureFunction = Callable[[Tensor], Tensor]
-"""Offsets ``[n, moving dimensions]`` from a code, or from one code each, to pictures ``[n, c, h, w]``."""
+"""Displacements ``[n, moving dimensions]`` from a code, or from one code each, to pictures ``[n, c, h, w]``."""
 
 
 def pull_back(pictures: PictureFunction, zero: Tensor, root: Tensor, probes: int, chunk: int, seed: int) -> Tensor:

@@ -96,12 +96,12 @@ class Latents:
             conditions[name] = rows.expand(values.shape[0], *rows.shape[1:])
         return Latents(values, space or self.space, conditions)
 
-    def moved(self, offsets: Codes, layers: tuple[int, int] | None = None) -> Latents:
-        """Return these codes with offsets ``[n, *moving]`` added; one code serves all offsets, and one offset all codes.
+    def moved(self, displacements: Codes, layers: tuple[int, int] | None = None) -> Latents:
+        """Return these codes with displacements ``[n, *moving]`` added; one code serves all of them, and one of them all codes.
 
-        Offsets of a part of the code move the layers ``(first, last + 1)`` of an extended space, such as ``w+``.
+        Displacements of a part of the code move the layers ``(first, last + 1)`` of an extended space, such as ``w+``.
         """
-        return self.with_values(spaces.moved(self.values, offsets, layers))
+        return self.with_values(spaces.moved(self.values, displacements, layers))
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Latents:
         """Move or cast; conditions that hold whole numbers keep their type."""

@@ -23,8 +23,8 @@ class Space:
     Attributes:
         name: ``"z"``, ``"w"``, ``"w+"``, ``"s"``, ``"input"`` or another.
         shape: of one code.
-        affine_of: names of the spaces whose codes the generator turns into codes of this one by an affine map, so that an offset
-            there is the same offset here at every code: those of ``s``, the styles, are ``w`` and ``w+``.
+        affine_of: names of the spaces whose codes the generator turns into codes of this one by an affine map, so that a
+            displacement there is the same one here at every code: those of ``s``, the styles, are ``w`` and ``w+``.
     """
 
     name: str
@@ -63,17 +63,17 @@ def single(space: str) -> str:
 
 
 def repeated(values: Tensor, layers: int) -> Tensor:
-    """Return codes or offsets ``[..., d]`` of one layer as those of all, ``[..., layers, d]``, without a copy."""
+    """Return codes or displacements ``[..., d]`` of one layer as those of all, ``[..., layers, d]``, without a copy."""
     return values.unsqueeze(-2).expand(*values.shape[:-1], layers, values.shape[-1])
 
 
-def moved(values: Tensor, offsets: Tensor, layers: tuple[int, int] | None = None) -> Tensor:
-    """Return codes ``[n, *shape]`` with offsets ``[m, *moving]`` added; one code serves all offsets, and one offset all codes.
+def moved(values: Tensor, displacements: Tensor, layers: tuple[int, int] | None = None) -> Tensor:
+    """Return codes ``[n, *shape]`` moved by displacements ``[m, *moving]``; one code serves all of them, one of them all codes.
 
-    Offsets of whole codes move all of them, whatever layers are named; others move the layers ``(first, last + 1)``.
+    Displacements of whole codes move all of them, whatever layers are named; others move the layers ``(first, last + 1)``.
     """
-    if layers is None or offsets.shape[1:] == values.shape[1:]:
-        return values + offsets
+    if layers is None or displacements.shape[1:] == values.shape[1:]:
+        return values + displacements
     first, stop = layers
-    codes = values.expand(max(len(values), len(offsets)), *values.shape[1:])
-    return torch.cat([codes[:, :first], codes[:, first:stop] + offsets, codes[:, stop:]], dim=1)  # vmap has no sum in place
+    codes = values.expand(max(len(values), len(displacements)), *values.shape[1:])
+    return torch.cat([codes[:, :first], codes[:, first:stop] + displacements, codes[:, stop:]], dim=1)  # vmap has no sum in place

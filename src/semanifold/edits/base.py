@@ -67,14 +67,14 @@ class Edit(ABC):
         dimensions: number of coordinates of ``t``: 1 for a path, 2 for a pad.
         kind: what files call this leaf.
         knots: moments ``t`` between which the edit goes on evenly: one increasing tensor per dimension, which holds 0.
-        seed: the code that the edit was found on, or is looked at on, if any.
+        start: the code that the edit was found on, or is looked at on, if any.
     """
 
     kind: ClassVar[str]
     info: EditInfo
     knots: tuple[Tensor, ...]
     dimensions: int = 1
-    seed: Latents | None = None
+    start: Latents | None = None
 
     @abstractmethod
     def applied(self, generator: Generator, latents: Latents, t: Tensor) -> tuple[Generator, Latents]:
@@ -148,7 +148,7 @@ class Edit(ABC):
     def embedded(self, space: Space, generator: Generator | None = None) -> Edit:
         """Return the same edit as one of codes of another space, of which its own is a part; itself if it moves no codes.
 
-        An offset of w is the same offset of all layers of w+, and offsets of w and of w+ are offsets of the styles s that are
+        A displacement of w is the same one of all layers of w+, and those of w and of w+ are some of the styles s that are
         right at every code, since styles are affine in them. Now the edit can start at any code of that space, and be added to
         other edits there.
 
@@ -172,7 +172,7 @@ class Edit(ABC):
     def times(self, count: int | None = None) -> Tensor:
         """Return the values of ``t`` of a film: ``[n]`` evenly over the usable range, or ``[n, 2]`` around a pad.
 
-        The walk on a pad begins and ends at the seed, and sees both coordinates: a figure of eight where the seed is in the
+        The walk on a pad begins and ends at the start, and sees both coordinates: a figure of eight where the start is in the
         middle, once out and back on the first and twice on the second where it is a corner.
 
         Args:
@@ -290,7 +290,7 @@ class LatentEdit(Edit):
         self.latents(latents, torch.zeros(self.dimensions))
 
     def is_traced(self, latents: Latents) -> bool:
-        """See :meth:`Edit.is_traced`: offsets of whole codes are the same from all (Yang et al. 2020, section 4)."""
+        """See :meth:`Edit.is_traced`: displacements of whole codes are the same from all (Yang et al. 2020, section 4)."""
         return self.moving_shape == tuple(latents.values.shape[1:])
 
     @abstractmethod

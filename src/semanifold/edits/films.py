@@ -30,13 +30,13 @@ class EditedPicture:
 
     Attributes:
         generator: makes the pictures.
-        seed: the code of the unedited picture.
+        start: the code of the unedited picture.
         edit: the edit.
         mask: what was to change, or None where that is not known.
     """
 
     generator: Generator
-    seed: Latents
+    start: Latents
     edit: Edit
     mask: Mask | None = None
 
@@ -44,7 +44,7 @@ class EditedPicture:
         """Yield the pictures at ``t``, a few at a time, so that a long film takes no more memory than a short one."""
         with torch.no_grad():
             for part in t.split(CHUNK):
-                yield self.edit.images(self.generator, self.seed, part)
+                yield self.edit.images(self.generator, self.start, part)
 
     def frames(self, t: Tensor) -> Frames8:
         """Return the frames at ``t``, all at once."""
@@ -54,7 +54,7 @@ class EditedPicture:
     def picture(self) -> Tensor:
         """The unedited picture ``[1, c, h, w]``."""
         with torch.no_grad():
-            return self.generator.images(self.seed)
+            return self.generator.images(self.start)
 
     def mask_picture(self) -> media.GreyPicture | None:
         """Return the mask at the picture's size."""
@@ -62,8 +62,8 @@ class EditedPicture:
 
     def strip(self, count: int = 8, size: int = 160) -> Image.Image:
         """Return the filmstrip: the unedited picture with its mask, if any, then a few of the film's, of a size in pixels."""
-        seed = media.to_uint8(self.picture)[0]
-        return media.filmstrip(self.frames(self.edit.times(count)), seed, self.mask_picture(), count=count, size=size)
+        frames = self.frames(self.edit.times(count))
+        return media.filmstrip(frames, media.to_uint8(self.picture)[0], self.mask_picture(), count=count, size=size)
 
 
 def times_of_film(edit: Edit, length: int, play: Play = "auto") -> Tensor:

@@ -15,7 +15,7 @@ from semanifold.core.solutions import Solution
 from semanifold.core.spaces import Space, is_extended, single
 from semanifold.edits.base import Edit, EditInfo
 from semanifold.edits.lattice import Lattice
-from semanifold.edits.steps import path_seed, picture_steps
+from semanifold.edits.steps import path_start, picture_steps
 from semanifold.edits.sums import Sum
 from semanifold.edits.weights import WeightEdit
 from semanifold.generators.base import Generator, as_latents
@@ -31,11 +31,11 @@ Path = Edit | Solution[Lattice]
 
 
 def combine(edits: Sequence[Path], *, pad: bool = False) -> Lattice | Sum:
-    """Put the results of several masks on one face (Yang et al. 2020, section 4): their offsets add, and changes of weights too.
+    """Put the results of several masks on one face (Yang et al. 2020, section 4): displacements add up, and changes of weights.
 
     Args:
         edits: at least two paths of codes of one space (beside paths of w+, those of w move all layers alike) or of weights.
-        pad: give two paths an axis each, ``offset(s, t) = a(s) + b(t)``, instead of running all at the same ``t``.
+        pad: give two paths an axis each, ``displacement(s, t) = a(s) + b(t)``, instead of running all at the same ``t``.
 
     Raises:
         SemanifoldError: if there are too few or too many, or they do not live in one space.
@@ -52,8 +52,8 @@ def combine(edits: Sequence[Path], *, pad: bool = False) -> Lattice | Sum:
     if pad:
         raise SemanifoldError("A pad is made of two paths of codes; edits of weights are combined without it.")
     parts = [_combined_codes(of_codes, pad=False)] if len(of_codes) > 1 else of_codes
-    seed = next((edit.seed for edit in given if edit.seed is not None), None)
-    return Sum([*parts, *of_weights], _joint_info([edit.info for edit in given]), seed=seed)
+    start = next((edit.start for edit in given if edit.start is not None), None)
+    return Sum([*parts, *of_weights], _joint_info([edit.info for edit in given]), start=start)
 
 
 def _combined_codes(edits: list[Lattice], *, pad: bool) -> Lattice:
@@ -68,24 +68,26 @@ def _combined_codes(edits: list[Lattice], *, pad: bool) -> Lattice:
         edits = [edit.whole() for edit in edits]
         (shape, *others) = {edit.moving_shape for edit in edits if edit.info.space == extended}
         edits = edits if others else [edit.embedded(Space(extended, shape)) for edit in edits]
-    shapes = {(edit.info.space, tuple(edit.offsets.shape[edit.dimensions :]), edit.dimensions) for edit in edits}
+    shapes = {(edit.info.space, tuple(edit.displacements.shape[edit.dimensions :]), edit.dimensions) for edit in edits}
     if len(shapes) != 1 or edits[0].dimensions != 1:
         kinds = [
             f"{edit.info.name!r} is a {'pad' if edit.dimensions == 2 else 'path'} in {space} {list(shape)}"
-            for edit, (space, shape) in zip(edits, [(e.info.space, e.offsets.shape[e.dimensions :]) for e in edits])
+            for edit, (space, shape) in zip(edits, [(e.info.space, e.displacements.shape[e.dimensions :]) for e in edits])
         ]
         raise SemanifoldError(
             f"Only paths of one dimension in the same space of the same generator can be combined, but {', '.join(kinds)}."
         )
     info = _joint_info([edit.info for edit in edits])
-    seed = next((edit.seed for edit in edits if edit.seed is not None), None)
+    start = next((edit.start for edit in edits if edit.start is not None), None)
     if pad:
         first, second = edits
-        return Lattice(first.offsets[:, None] + second.offsets[None], (first.knots[0], second.knots[0]), info, seed=seed)
+        return Lattice(
+            first.displacements[:, None] + second.displacements[None], (first.knots[0], second.knots[0]), info, start=start
+        )
     knots = torch.unique(torch.cat([edit.knots[0] for edit in edits]))
     low, high = (pick(edit.knots[0][end].item() for edit in edits) for pick, end in ((max, 0), (min, -1)))
     knots = knots[(knots >= low) & (knots <= high)]
-    return Lattice(torch.stack([edit.offset(knots) for edit in edits]).sum(0), (knots,), info, seed=seed)
+    return Lattice(torch.stack([edit.displacement(knots) for edit in edits]).sum(0), (knots,), info, start=start)
 
 
 def path_of(edit: object) -> Lattice | WeightEdit | Sum:
@@ -97,7 +99,7 @@ def path_of(edit: object) -> Lattice | WeightEdit | Sum:
     edit = edit.unwrap() if isinstance(edit, Solution) else edit
     if not isinstance(edit, Lattice | WeightEdit | Sum):  # the leaves that say where they are at a t without a code
         raise SemanifoldError(
-            f"A path of offsets is expected, but got a value of type {type(edit).__name__}; other edits become one "
+            f"A path of displacements is expected, but got a value of type {type(edit).__name__}; other edits become one "
             "by traced(edit, code)."
         )
     return edit
@@ -116,7 +118,7 @@ def lattice_of(edit: object) -> Lattice:
 
 
 def transfer(edit: Path, latents: Latents | int, generator: Generator | None = None) -> Lattice:
-    """Carry a path over to another face: the same offsets from another code (Yang et al. 2020, section 4).
+    """Carry a path over to another face: the same displacements from another code (Yang et al. 2020, section 4).
 
     Args:
         edit: what was found on one face.
@@ -131,7 +133,7 @@ def transfer(edit: Path, latents: Latents | int, generator: Generator | None = N
     if len(latents) != 1:
         raise SemanifoldError(f"An edit is carried to one code at a time, but {len(latents)} were given.")
     edit.latents(latents, torch.zeros(edit.dimensions))
-    return Lattice(edit.offsets, edit.knots, edit.info, seed=latents)
+    return Lattice(edit.displacements, edit.knots, edit.info, start=latents)
 
 
 def retime(
@@ -139,11 +141,11 @@ def retime(
 ) -> Lattice | WeightEdit | Sum:
     """Walk the same way in steps that look even: equal distance between consecutive pictures.
 
-    Each side of the seed is timed on its own, so that ``t = 0`` stays where it is.
+    Each side of the start is timed on its own, so that ``t = 0`` stays where it is.
 
     Args:
         generator: the generator of the edit.
-        edit: a path that knows its seed.
+        edit: a path that knows its start.
         frames: number of knots; as many as it has when None.
         distance: between pictures.
         size: height and width of the pictures.
@@ -175,7 +177,7 @@ def trim(generator: Generator, edit: Path, *, share: float = 0.1, size: int | No
 
     Args:
         generator: the generator of the edit.
-        edit: a path that knows its seed.
+        edit: a path that knows its start.
         share: of the longest step between consecutive pictures.
         size: height and width of the pictures.
     """
@@ -195,7 +197,7 @@ def extrapolate(edit: Path, to: float) -> Lattice | WeightEdit | Sum:
     A ``to`` below the first knot lengthens the other end.
     """
     edit = path_of(edit)
-    path_seed(edit)
+    path_start(edit)
     knots = edit.knots[0]
     ahead = to > float(knots[-1])
     if not ahead and to >= float(knots[0]):
@@ -211,9 +213,9 @@ def extrapolate(edit: Path, to: float) -> Lattice | WeightEdit | Sum:
 
 
 def reverse(edit: Path) -> Lattice | WeightEdit | Sum:
-    """Run a path backwards: one that returns to the seed from its other end, any other towards negative ``t``."""
+    """Run a path backwards: one that returns to the start from its other end, any other towards negative ``t``."""
     edit = path_of(edit)
-    path_seed(edit)
+    path_start(edit)
     knots = edit.knots[0]
     returns = float(edit.way(knots[-1:]).abs().max()) == 0 and float(knots[0]) == 0
     turned = (knots[-1] - knots if returns else -knots).flip(0)
@@ -223,7 +225,7 @@ def reverse(edit: Path) -> Lattice | WeightEdit | Sum:
 
 
 def out_and_back(edit: Path, *, frames: int = 33) -> Lattice | WeightEdit | Sum:
-    """Run a path from the seed to its far end and back again within the same ``t``, as masked manifolds do by default.
+    """Run a path from the start to its far end and back again within the same ``t``, as masked manifolds do by default.
 
     Beside a manifold that opens a mouth and closes it again, a head that is turned so is farthest when the mouth is.
 
@@ -235,7 +237,7 @@ def out_and_back(edit: Path, *, frames: int = 33) -> Lattice | WeightEdit | Sum:
         SemanifoldError: if there is nothing of the path above ``t = 0``, or too few frames.
     """
     edit = path_of(edit)
-    path_seed(edit)
+    path_start(edit)
     end = float(edit.knots[0][-1])
     if frames < 3 or end <= 0:
         raise SemanifoldError(

@@ -12,24 +12,24 @@ from semanifold.generators.base import Generator
 from semanifold.images.distances import Distance, l2
 
 
-def path_seed(edit: Edit) -> Latents:
+def path_start(edit: Edit) -> Latents:
     """Return the code that a path was found on.
 
     Raises:
-        SemanifoldError: if the edit is a pad, or does not know its seed.
+        SemanifoldError: if the edit is a pad, or does not know its start.
     """
     of_type(edit, Edit, "This works on a path that was found by a search")
     if edit.dimensions != 1:
         raise SemanifoldError("This works on paths of one dimension, but the edit is a pad of two.")
-    if edit.seed is None:
+    if edit.start is None:
         raise SemanifoldError("The edit does not hold the code that it was found on; give an edit made by semanifold discover.")
-    return edit.seed
+    return edit.start
 
 
 def picture_steps(
     generator: Generator, edit: Edit, t: Tensor, *, distance: Distance = l2, size: int | None = None, chunk: int = 8
 ) -> Tensor:
-    """Return the square roots ``[n - 1]`` of the distances between consecutive pictures of a path on its own seed.
+    """Return the square roots ``[n - 1]`` of the distances between consecutive pictures of a path on its own start.
 
     Args:
         generator: the generator of the edit.
@@ -39,11 +39,11 @@ def picture_steps(
         size: height and width of the pictures.
         chunk: pictures at a time.
     """
-    seed = path_seed(edit)
+    start = path_start(edit)
     steps, last = [], None
     with torch.no_grad():
         for part in t.split(chunk):
-            other, moved = edit.applied(generator, seed, part)
+            other, moved = edit.applied(generator, start, part)
             pictures = other.images(moved, size=size)
             chain = pictures if last is None else torch.cat([last, pictures])
             steps.append(distance(chain[1:], chain[:-1]).sqrt())

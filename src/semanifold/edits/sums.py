@@ -21,17 +21,17 @@ MOST_PARTS = 100
 
 
 class Sum(Edit):
-    """Several edits of one dimension at once, all at the same ``t``: offsets of codes add up, and so do changes of weights."""
+    """Several edits of one dimension at once, all at the same ``t``: displacements of codes add up, and changes of weights."""
 
     kind: ClassVar[str] = "sum"
 
-    def __init__(self, parts: Sequence[Lattice | WeightEdit], info: EditInfo, *, seed: Latents | None = None) -> None:
+    def __init__(self, parts: Sequence[Lattice | WeightEdit], info: EditInfo, *, start: Latents | None = None) -> None:
         """Join the edits.
 
         Args:
             parts: edits of one dimension; those of codes in the same space.
             info: what the file says about the sum; its space is that of the codes, or ``weights`` if no codes move.
-            seed: the code of the picture that it is looked at on, if any.
+            start: the code of the picture that it is looked at on, if any.
 
         Raises:
             SemanifoldError: if there is none, or they do not fit together.
@@ -46,7 +46,7 @@ class Sum(Edit):
                 )
         if len(spaces) > 1:
             raise SemanifoldError(f"A sum takes codes of one space, but got {', '.join(sorted(spaces))}.")
-        self.parts, self.seed = tuple(parts), seed
+        self.parts, self.start = tuple(parts), start
         self.info = replace(info, space=next(iter(spaces), WEIGHTS))
         self.knots = (torch.unique(torch.cat([part.knots[0].double() for part in parts])),)
 
@@ -91,8 +91,8 @@ class Sum(Edit):
 
     def space(self, generator: Generator) -> str:
         """See :meth:`Edit.space`."""
-        if self.seed is not None:
-            return self.seed.space
+        if self.start is not None:
+            return self.start.space
         return generator.first_space if self.info.space == WEIGHTS else self.info.space
 
     def applied(self, generator: Generator, latents: Latents, t: Tensor) -> tuple[Generator, Latents]:
@@ -112,12 +112,12 @@ class Sum(Edit):
     def along(self, places: Tensor, knots: Tensor) -> Self:
         """See :meth:`Edit.along`."""
         usable = (float(knots[0]), float(knots[-1]))
-        return type(self)([part.along(places, knots) for part in self.parts], replace(self.info, usable=usable), seed=self.seed)
+        return type(self)([part.along(places, knots) for part in self.parts], replace(self.info, usable=usable), start=self.start)
 
     def tensors(self) -> dict[str, Tensor]:
         """See :meth:`Edit.tensors`."""
         parts = {f"{i}.{key}": value for i, part in enumerate(self.parts) for key, value in part.tensors().items()}
-        return parts | ({} if self.seed is None else WeightEdit.seed_tensors(self.seed))
+        return parts | ({} if self.start is None else WeightEdit.start_tensors(self.start))
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], info: EditInfo) -> Self:
@@ -132,4 +132,4 @@ class Sum(Edit):
             parts.append(leaf.from_tensors(held, replace(info, layers=None)))
         if not parts:
             raise KeyError("0.offsets")
-        return cls(parts, info, seed=WeightEdit.seed_from(tensors))
+        return cls(parts, info, start=WeightEdit.start_from(tensors))

@@ -1,4 +1,4 @@
-"""Tracing: what any path does to one code, as a lattice of offsets; and several edits in one space."""
+"""Tracing: what any path does to one code, as a lattice of displacements; and several edits in one space."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from semanifold.generators.base import Generator, as_latents
 def traced(
     edit: Edit, latents: Latents | int, knots: Tensor | int | None = None, *, generator: Generator | None = None
 ) -> Lattice:
-    """Return the way that a path takes from one code as offsets from it, to be combined, retimed, trimmed or carried over.
+    """Return the way that a path takes from one code as displacements from it, to be combined, retimed, trimmed or carried over.
 
     A curved path goes another way from every code; a traced one goes the same way from all of them.
 
@@ -32,7 +32,7 @@ def traced(
         generator: makes the code of a seed.
 
     Returns:
-        A lattice with the edit's info, whose seed is the code.
+        A lattice with the edit's info, whose start is the code.
 
     Raises:
         SemanifoldError: if the edit has two dimensions, or there is not exactly one code in its space.
@@ -48,16 +48,16 @@ def traced(
         edit = edit.embedded(Space(latents.space, tuple(latents.values.shape[1:])))
     places = _knots(edit, knots).to(latents.values)
     with torch.no_grad():
-        offsets = edit.latents(latents, places).values - latents.values
-    offsets[places == 0] = 0
-    return Lattice(offsets, (places,), edit.info, seed=latents)
+        displacements = edit.latents(latents, places).values - latents.values
+    displacements[places == 0] = 0
+    return Lattice(displacements, (places,), edit.info, start=latents)
 
 
 def on_code(edit: Edit, latents: Latents) -> Edit:
-    """Return what an edit does to one code, with that code as its seed, to be walked in another time, combined and saved.
+    """Return what an edit does to one code, with that code as its start, to be walked in another time, combined and saved.
 
-    Offsets of whole codes are the same from every code (Yang et al. 2020, section 4), as changes of weights are; any other path
-    is traced.
+    Displacements of whole codes are the same from every code (Yang et al. 2020, section 4), as changes of weights are; any other
+    path is traced.
 
     Args:
         edit: any.
@@ -72,7 +72,7 @@ def on_code(edit: Edit, latents: Latents) -> Edit:
         raise SemanifoldError(f"An edit is carried to one code at a time, but {len(latents)} were given.")
     edit.check_code(latents)
     other = copy(edit)
-    other.seed = latents
+    other.start = latents
     return other
 
 

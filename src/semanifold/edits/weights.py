@@ -13,12 +13,12 @@ from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents, condition_tensors
 from semanifold.core.spaces import Space
 from semanifold.edits.base import Edit, EditInfo, check_counts
-from semanifold.edits.lattice import Lattice, seed_of
+from semanifold.edits.lattice import Lattice, start_of
 from semanifold.generators.base import Generator, origin
 from semanifold.generators.editing import check_layers, moved, weight_of, with_weights
 from semanifold.generators.mixed_weight import MixedWeight, whole_numbers
 
-DELTA, COURSE, SEED = "delta.", "course.", "seed."
+DELTA, COURSE, START = "delta.", "course.", "seed."
 MOST_LAYERS = 1000
 
 
@@ -37,15 +37,15 @@ class WeightEdit(Edit):
         info: EditInfo,
         *,
         course: Lattice | None = None,
-        seed: Latents | None = None,
+        start: Latents | None = None,
     ) -> None:
         """Make the edit.
 
         Args:
             deltas: by layer, what ``t = 1`` adds to its weight, of the weight's shape.
             info: what the file says about the edit.
-            course: how far the change has gone at a ``t``, as offsets ``[n, 1]`` on a line of knots; ``t`` itself when None.
-            seed: the code of the picture that it is looked at on, if any.
+            course: how far the change has gone at ``t``, as displacements ``[n, 1]`` on a line of knots; ``t`` itself when None.
+            start: the code of the picture that it is looked at on, if any.
 
         Raises:
             SemanifoldError: if there is no layer, or a change is not finite.
@@ -57,7 +57,7 @@ class WeightEdit(Edit):
                 raise SemanifoldError(f"The change of the weight of {shown(layer, 60)} holds NaN or infinite values.")
         if course is not None and (course.dimensions != 1 or course.moving_shape != (1,)):
             raise SemanifoldError(f"The course of an edit is one number on a line, not {list(course.moving_shape)}.")
-        self.deltas, self.info, self.seed = dict(sorted(deltas.items())), info, seed  # files keep no order
+        self.deltas, self.info, self.start = dict(sorted(deltas.items())), info, start  # files keep no order
         self.course = course or _straight(info)
         self.knots = self.course.knots
 
@@ -77,12 +77,12 @@ class WeightEdit(Edit):
 
     def way(self, t: Tensor) -> Tensor:
         """See :meth:`Edit.way`: the norm of the change."""
-        return self.course.offset(t) * self.norm
+        return self.course.displacement(t) * self.norm
 
     def along(self, places: Tensor, knots: Tensor) -> Self:
         """See :meth:`Edit.along`."""
         course = self.course.along(places, knots)
-        return type(self)(self.deltas, replace(self.info, usable=course.info.usable), course=course, seed=self.seed)
+        return type(self)(self.deltas, replace(self.info, usable=course.info.usable), course=course, start=self.start)
 
     @property
     def what_moves(self) -> str:
@@ -90,8 +90,8 @@ class WeightEdit(Edit):
         return "the weights of " + ", ".join(f"{shown(layer, 40)} {list(delta.shape)}" for layer, delta in self.deltas.items())
 
     def space(self, generator: Generator) -> str:
-        """See :meth:`Edit.space`; codes of any space will do: that of the seed, if there is one, or the first."""
-        return generator.first_space if self.seed is None else self.seed.space
+        """See :meth:`Edit.space`; codes of any space will do: that of the start, if there is one, or the first."""
+        return generator.first_space if self.start is None else self.start.space
 
     def check(self, generator: Generator) -> None:
         """See :meth:`Edit.check`."""
@@ -111,7 +111,7 @@ class WeightEdit(Edit):
         t = t.to(latents.values).expand(max(len(latents), len(t)))
         if not generator.shares_frames:
             latents = latents.with_values(latents.values.expand(len(t), *latents.values.shape[1:]))
-        t = self.course.offset(t).to(t).flatten()
+        t = self.course.displacement(t).to(t).flatten()
         index = torch.zeros(len(t), 1, dtype=torch.int64, device=t.device)
         changes = {
             layer: MixedWeight.along(first_kernel(generator, layer), lambda _, delta=delta: delta, index, t[:, None])
@@ -126,28 +126,28 @@ class WeightEdit(Edit):
     def baked(self, generator: Generator, t: float = 1.0) -> Generator:
         """See :meth:`Edit.baked`."""
         self.check(generator)
-        far, weights = float(self.course.offset(t)), {layer: weight_of(generator, layer) for layer in self.deltas}
+        far, weights = float(self.course.displacement(t)), {layer: weight_of(generator, layer) for layer in self.deltas}
         changes = {layer: far * delta.to(weights[layer]) for layer, delta in self.deltas.items()}
         return with_weights(generator, {layer: weights[layer] + changes[layer] for layer in weights})
 
     def tensors(self) -> dict[str, Tensor]:
         """See :meth:`Edit.tensors`."""
         course = {COURSE + key: value for key, value in self.course.tensors().items()}
-        return {DELTA + layer: delta for layer, delta in self.deltas.items()} | course | self.seed_tensors(self.seed)
+        return {DELTA + layer: delta for layer, delta in self.deltas.items()} | course | self.start_tensors(self.start)
 
     @staticmethod
-    def seed_tensors(seed: Latents | None) -> dict[str, Tensor]:
+    def start_tensors(start: Latents | None) -> dict[str, Tensor]:
         """Return what a file holds of a code of any space."""
-        if seed is None:
+        if start is None:
             return {}
-        return {SEED + seed.space: seed.values} | condition_tensors(seed)
+        return {START + start.space: start.values} | condition_tensors(start)
 
     @staticmethod
-    def seed_from(tensors: Mapping[str, Tensor]) -> Latents | None:
-        """Return the code of a file that :meth:`seed_tensors` has written, if it is there."""
+    def start_from(tensors: Mapping[str, Tensor]) -> Latents | None:
+        """Return the code of a file that :meth:`start_tensors` has written, if it is there."""
         for key, value in tensors.items():
-            if key.startswith(SEED):
-                return seed_of({**tensors, "seed": value}, EditInfo(space=shown(key.removeprefix(SEED), 20)))
+            if key.startswith(START):
+                return start_of({**tensors, "seed": value}, EditInfo(space=shown(key.removeprefix(START), 20)))
         return None
 
     @classmethod
@@ -157,7 +157,7 @@ class WeightEdit(Edit):
         course = {key.removeprefix(COURSE): value for key, value in tensors.items() if key.startswith(COURSE)}
         if not deltas:
             raise KeyError(f"{DELTA}LAYER")
-        return cls(deltas, info, course=Lattice.from_tensors(course, EditInfo(usable=info.usable)), seed=cls.seed_from(tensors))
+        return cls(deltas, info, course=Lattice.from_tensors(course, EditInfo(usable=info.usable)), start=cls.start_from(tensors))
 
 
 def _straight(info: EditInfo) -> Lattice:

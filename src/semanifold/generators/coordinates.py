@@ -51,7 +51,7 @@ class LowRank:
 
 @dataclass(frozen=True, eq=False)
 class Coordinates:
-    """A linear map from coordinates u to offsets of a code, ``across u within``; both None for the plain latent space.
+    """A linear map from coordinates u to displacements of a code, ``across u within``; both None for the plain latent space.
 
     Attributes:
         within: ``[d, d]`` symmetric root of the covariance of one layer's code; that of s is given by its low rank.
@@ -61,44 +61,44 @@ class Coordinates:
     within: Tensor | LowRank | None = None
     across: Tensor | None = None
 
-    def offsets(self, u: Tensor) -> Tensor:
-        """Return the offsets ``[n, *moving]`` of coordinates ``[n, *moving]``."""
+    def displacements(self, u: Tensor) -> Tensor:
+        """Return the displacements ``[n, *moving]`` of coordinates ``[n, *moving]``."""
         if isinstance(self.within, LowRank):
             u = self.within.times(u)
         elif self.within is not None:
             u = u @ self.within
         return u if self.across is None else torch.einsum("ij,njd->nid", self.across, u)
 
-    def inverse(self, offsets: Tensor) -> Tensor:
-        """Return the shortest coordinates ``[n, *moving]`` of offsets; what the samples never do is left out."""
+    def inverse(self, displacements: Tensor) -> Tensor:
+        """Return the shortest coordinates ``[n, *moving]`` of displacements; what the samples never do is left out."""
         if isinstance(self.within, LowRank):
-            offsets = self.within.solved(offsets)
+            displacements = self.within.solved(displacements)
         elif self.within is not None:
             # pseudo-inverse: w often fills a part of its dimensions only, and dividing by the rest would blow up noise
-            offsets = offsets @ torch.linalg.pinv(self.within, hermitian=True, rtol=1e-4)
+            displacements = displacements @ torch.linalg.pinv(self.within, hermitian=True, rtol=1e-4)
         if self.across is None:
-            return offsets
-        return torch.einsum("ij,njd->nid", torch.linalg.pinv(self.across, hermitian=True, rtol=1e-4), offsets)
+            return displacements
+        return torch.einsum("ij,njd->nid", torch.linalg.pinv(self.across, hermitian=True, rtol=1e-4), displacements)
 
 
 PLAIN = Coordinates()
 """The latent space as it is."""
 
 
-def natural_coordinates(generator: Generator, seed: Latents, moving: tuple[int, ...], independence: float) -> Coordinates:
+def natural_coordinates(generator: Generator, code: Latents, moving: tuple[int, ...], independence: float) -> Coordinates:
     """Return :func:`coordinates_of` the space of a code, from codes of its class.
 
     Args:
         generator: the generator.
-        seed: one code in the space to move in.
+        code: one code in the space to move in.
         moving: shape of the part of a code that moves.
         independence: from 0 (layers and channels move together, as in w) to 1 (each goes its own way).
     """
-    if is_plain(generator, seed.space):
+    if is_plain(generator, code.space):
         return PLAIN
-    codes = generator.sample_like(seed, range(SAMPLES), generator.path_space).values.detach()
-    layers = moving[0] if generator.spaces[seed.space].layers else 0
-    return coordinates_of(generator, seed.space, codes, layers, independence)
+    codes = generator.sample_like(code, range(SAMPLES), generator.path_space).values.detach()
+    layers = moving[0] if generator.spaces[code.space].layers else 0
+    return coordinates_of(generator, code.space, codes, layers, independence)
 
 
 def is_plain(generator: Generator, space: str) -> bool:
@@ -153,7 +153,7 @@ def spread_rows(generator: Generator, space: str, codes: Tensor) -> Tensor:
 
 
 def affine_root(generator: Generator, space: str, codes: Tensor, independence: float) -> LowRank:
-    """Return the map from coordinates in which codes of an affine image of w are about standard normal to their offsets.
+    """Return the map from coordinates in which codes of an affine image of w are about standard normal to their displacements.
 
     Every channel is measured in its own standard deviation. Channels vary together among random codes; they get the correlation
     ``(1 - e) R + e I``, R their own, so that moving them as w does is cheap and letting them part is dear.

@@ -209,15 +209,15 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def show_mask(seed: Frame, mask: GreyPicture, size: int) -> Image.Image:
+def show_mask(plain: Frame, mask: GreyPicture, size: int) -> Image.Image:
     """Return the seed with everything outside of the mask dimmed and the mask outlined.
 
     Args:
-        seed: the unedited picture.
+        plain: the unedited picture.
         mask: ``[h, w]`` in [0, 1], any resolution.
         size: longer side of the result.
     """
-    image = enlarge(seed, size)
+    image = enlarge(plain, size)
     soft = Image.fromarray((np.clip(mask, 0, 1) * 255).astype(np.uint8)).resize(image.size, Image.Resampling.BICUBIC)
     dimmed = Image.blend(image.convert("L").convert("RGB"), Image.new("RGB", image.size, WHITE), 0.55)
     shown = Image.composite(image, dimmed, soft)
@@ -263,18 +263,18 @@ def titled(picture: Image.Image, title: str) -> Image.Image:
     return sheet
 
 
-def filmstrip(frames: Frames, seed: Frame, mask: GreyPicture | None = None, *, count: int = 8, size: int = 160) -> Image.Image:
+def filmstrip(frames: Frames, plain: Frame, mask: GreyPicture | None = None, *, count: int = 8, size: int = 160) -> Image.Image:
     """Return a row of pictures: the seed with its mask, then evenly chosen frames (Yang et al. 2020, arXiv:2105.07273, Fig. 1).
 
     Args:
         frames: the film.
-        seed: the unedited picture.
+        plain: the unedited picture.
         mask: ``[h, w]`` in [0, 1]; without one the row begins with the first frame.
         count: number of frames to show.
         size: longer side of each picture.
     """
     chosen = [enlarge(frames[i], size) for i in evenly(len(frames), count)]
-    return _row(chosen if mask is None else [show_mask(seed, mask, size), *chosen])
+    return _row(chosen if mask is None else [show_mask(plain, mask, size), *chosen])
 
 
 def stack_rows(rows: Sequence[Image.Image], labels: Sequence[str]) -> Image.Image:
@@ -292,17 +292,19 @@ def stack_rows(rows: Sequence[Image.Image], labels: Sequence[str]) -> Image.Imag
     return sheet
 
 
-def offsets_sheet(films: Sequence[tuple[float, Frames]], seed: Frame, mask: GreyPicture | None, *, count: int = 8) -> Image.Image:
+def offsets_sheet(
+    films: Sequence[tuple[float, Frames]], plain: Frame, mask: GreyPicture | None, *, count: int = 8
+) -> Image.Image:
     """Return one filmstrip per offset c, the largest change at the bottom (Yang et al. 2020, arXiv:2105.07273, Fig. 2).
 
     Args:
         films: offset and frames of each row.
-        seed: the unedited picture.
+        plain: the unedited picture.
         mask: ``[h, w]`` in [0, 1], or None.
         count: frames a row.
     """
     ordered = sorted(films, key=lambda film: film[0])
-    rows = [filmstrip(frames, seed, mask, count=count, size=128) for _, frames in ordered]
+    rows = [filmstrip(frames, plain, mask, count=count, size=128) for _, frames in ordered]
     return stack_rows(rows, [f"c = {offset:g}" for offset, _ in ordered])
 
 

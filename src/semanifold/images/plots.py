@@ -27,44 +27,44 @@ if TYPE_CHECKING:
 INK, ORANGE = "#3c3c42", "#{:02x}{:02x}{:02x}".format(*ACCENT)
 
 
-def mean_change(frames: Frames, seed: Frame) -> GreyPicture:
+def mean_change(frames: Frames, plain: Frame) -> GreyPicture:
     """Return the mean absolute change ``[h, w]`` of the film from the seed, as a share of the full range 0..1."""
-    total = np.zeros(seed.shape[:2])
+    total = np.zeros(plain.shape[:2])
     for i in range(len(frames)):
-        total += np.abs(frames[i].astype(np.float32) - seed).mean(-1)
+        total += np.abs(frames[i].astype(np.float32) - plain).mean(-1)
     return (total / len(frames) / 255).astype(np.float32)
 
 
-def heat_map(frames: Frames, seed: Frame, mask: GreyPicture | None, path: str | os.PathLike[str]) -> Path:
+def heat_map(frames: Frames, plain: Frame, mask: GreyPicture | None, path: str | os.PathLike[str]) -> Path:
     """Write what :func:`heat_picture` draws to a PNG file."""
-    save_png(heat_picture(frames, seed, mask), path)
+    save_png(heat_picture(frames, plain, mask), path)
     return Path(path)
 
 
-def heat_picture(frames: Frames, seed: Frame, mask: GreyPicture | None, top: float | None = None) -> Frame:
+def heat_picture(frames: Frames, plain: Frame, mask: GreyPicture | None, top: float | None = None) -> Frame:
     """Draw the seed beside a map of where the film changes, with the mask's outline and the means inside and outside.
 
     Args:
         frames: the film.
-        seed: the unedited picture.
+        plain: the unedited picture.
         mask: ``[h, w]`` in [0, 1], or None.
         top: change at the end of the colour scale, as a share of the full range, so that several maps have the same one; the
             largest of this map when None.
     """
     with drawing():
-        return _heat_picture(frames, seed, mask, top)
+        return _heat_picture(frames, plain, mask, top)
 
 
-def _heat_picture(frames: Frames, seed: Frame, mask: GreyPicture | None, top: float | None) -> Frame:
+def _heat_picture(frames: Frames, plain: Frame, mask: GreyPicture | None, top: float | None) -> Frame:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (slow to import)
     from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
 
-    change = mean_change(frames, seed) * 100
+    change = mean_change(frames, plain) * 100
     height, width = change.shape
     scale = 4.4 / max(height, width)
     figure = Figure(figsize=(2 * width * scale + 1.2, height * scale + 0.5), dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.imshow(enlarge(seed, VIEWABLE) if mask is None else show_mask(seed, mask, VIEWABLE))
+    left.imshow(enlarge(plain, VIEWABLE) if mask is None else show_mask(plain, mask, VIEWABLE))
     most = max(float(change.max()) if top is None else 100 * top, 0.1)
     image = right.imshow(change, cmap="magma", vmin=0, vmax=most, interpolation="bicubic")
     left.set_title("seed" if mask is None else "seed and mask", fontsize=11, color=INK)

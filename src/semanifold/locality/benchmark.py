@@ -120,18 +120,18 @@ def run_benchmark(
 def make_problem(world: World, settings: LocalitySettings, mask: str, number: int, reach: float) -> Problem:
     """Return one face under one mask with the level that its edits are compared at."""
     generator = world.generator
-    seed = generator.sample([number], world.space)
-    shape = world.mask(seed, mask)
+    start = generator.sample([number], world.space)
+    shape = world.mask(start, mask)
     height, width = generator.picture_shape[1:]
     shape.check(height, width)
     picture = shape.at(height, width).to(generator.device, generator.dtype)
     with torch.no_grad():
-        own = generator.images(seed)
+        own = generator.images(start)
         others = generator.images(generator.sample(range(10_000, 10_064), world.space))
     level = settings.level * float(metrics.inside_change(others, own, picture).square().mean().sqrt())
     return Problem(
         world,
-        seed,
+        start,
         number,
         mask,
         shape,
@@ -156,7 +156,7 @@ def measure_method(world: World, problem: Problem, method: Callable[[Problem], l
     if not candidates:
         return {"candidate": None, "candidates": 0, "sides": 0, "misses": 0, "mse_ratio": None, "seconds": 0.0}
     sides = [side for candidate in candidates for side in candidate.sides]
-    t = match(world.generator, problem.seed, sides, problem.picture, problem.level)
+    t = match(world.generator, problem.start, sides, problem.picture, problem.level)
     ratios = _ratios(world, problem, sides, t)
     parts = [len(candidate.sides) for candidate in candidates]
     scores = [(int(r.isnan().sum()), float(r.nanmean().nan_to_num(torch.inf))) for r in ratios.split(parts)]
@@ -181,9 +181,9 @@ def measure(world: World, problem: Problem, candidate: Candidate, t: Tensor) -> 
     if not reached.any():
         return dict.fromkeys(names)
     sides = [side for side, ok in zip(candidate.sides, reached.tolist(), strict=True) if ok]
-    pictures = side_images(world.generator, problem.seed, sides, t[reached])
+    pictures = side_images(world.generator, problem.start, sides, t[reached])
     with torch.no_grad():
-        reference = world.generator.images(problem.seed)
+        reference = world.generator.images(problem.start)
     pair, mask = (pictures, reference), problem.picture
     layers = _layer_scores(world, problem, sides, t[reached])
     scores = [score for score in layers.values() if score is not None]
@@ -210,15 +210,15 @@ def _ratios(world: World, problem: Problem, sides: Sequence[Edit], t: Tensor) ->
     if reached.any():
         kept = [side for side, ok in zip(sides, reached.tolist(), strict=True) if ok]
         with torch.no_grad():
-            reference = world.generator.images(problem.seed)
-        pictures = side_images(world.generator, problem.seed, kept, t[reached])
+            reference = world.generator.images(problem.start)
+        pictures = side_images(world.generator, problem.start, kept, t[reached])
         ratios[reached] = metrics.mse_ratio(pictures, reference, problem.picture).to(ratios)
     return ratios
 
 
 def _layer_scores(world: World, problem: Problem, sides: Sequence[Edit], t: Tensor) -> dict[str, float | None]:
     """Return the localization score of the last map of every height; None where the edits change nothing but rounding."""
-    plain = layer_features(world.generator, problem.seed)
+    plain = layer_features(world.generator, problem.start)
     if not plain:
         return {}
 
@@ -230,7 +230,7 @@ def _layer_scores(world: World, problem: Problem, sides: Sequence[Edit], t: Tens
             columns.append(score.masked_fill(~changed, torch.nan))
         return torch.stack(columns, 1)
 
-    by_side = of_sides(world.generator, problem.seed, sides, t, scores)
+    by_side = of_sides(world.generator, problem.start, sides, t, scores)
     return {str(size): _mean(column) for size, column in zip(plain, by_side.unbind(1), strict=True)}
 
 
@@ -241,10 +241,10 @@ def _truth(
     truth = world.truth
     if truth is None:
         return None, []
-    before = truth.factors(problem.seed, reference)
+    before = truth.factors(problem.start, reference)
     effects = pixel_effects(before, truth.render)
     own, weights = own_factors(problem.mask, problem.picture, effects), pixel_weights(effects)
-    after = of_sides(world.generator, problem.seed, sides, t, lambda _, codes, rows: truth.factors(codes, pictures[rows]))
+    after = of_sides(world.generator, problem.start, sides, t, lambda _, codes, rows: truth.factors(codes, pictures[rows]))
     change = after - before
     return truth_share(change, weights, own, truth.noise), ((change.abs() * weights).mean(0)).tolist()
 

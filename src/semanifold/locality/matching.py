@@ -24,7 +24,7 @@ class Candidate:
 
     Attributes:
         name: which of the method's edits it is, such as ``"component 3, layers 4-8"``.
-        sides: edits with ``t`` in [0, 1], all starting at the seed: both signs of a direction, both ends of a path, or the rays
+        sides: edits with ``t`` in [0, 1], all beginning at the start: both signs of a direction, both ends of a path, or the rays
             to the frames of a manifold. A method is judged by the mean over all of them.
     """
 
@@ -32,10 +32,10 @@ class Candidate:
     sides: tuple[Edit, ...]
 
 
-def ray(offset: Tensor, space: str, name: str) -> Lattice:
-    """Return the straight edit that has moved a code by ``offset`` (of the shape of one code) at ``t = 1``."""
-    knots = torch.tensor([0.0, 1.0], dtype=offset.dtype)
-    return Lattice(torch.stack([torch.zeros_like(offset), offset]), (knots,), EditInfo(name=name, space=space))
+def ray(displacement: Tensor, space: str, name: str) -> Lattice:
+    """Return the straight edit that has moved a code by ``displacement`` (of the shape of one code) at ``t = 1``."""
+    knots = torch.tensor([0.0, 1.0], dtype=displacement.dtype)
+    return Lattice(torch.stack([torch.zeros_like(displacement), displacement]), (knots,), EditInfo(name=name, space=space))
 
 
 def line(direction: Tensor, reach: float, space: str, name: str) -> Candidate:
@@ -43,7 +43,7 @@ def line(direction: Tensor, reach: float, space: str, name: str) -> Candidate:
 
     Args:
         direction: of the shape of one code; only its direction counts.
-        reach: how far ``t = 1`` lies from the seed, as the root mean square over the layers that move (the norm where codes have
+        reach: how far ``t = 1`` lies from the start, as the root mean square over the layers that move (the norm where codes have
             no layers).
         space: latent space of the direction.
         name: name of the candidate.
@@ -59,7 +59,7 @@ def both_signs(edit: Edit, reach: float, name: str) -> Candidate:
 
     Args:
         edit: the edit.
-        reach: how far ``t = 1`` lies from the seed, in the unit of the edit's :meth:`~semanifold.edits.Edit.way`.
+        reach: how far ``t = 1`` lies from the start, in the unit of the edit's :meth:`~semanifold.edits.Edit.way`.
         name: name of the candidate.
     """
     unit = float(edit.way(torch.tensor([0.0, 1.0])).diff(dim=0).norm())
@@ -67,21 +67,21 @@ def both_signs(edit: Edit, reach: float, name: str) -> Candidate:
     return Candidate(name, tuple(edit.along(end / unit * knots.square(), knots) for end in (reach, -reach)))
 
 
-def moved_norm(offset: Tensor) -> float:
-    """Return the norm of an offset ``[d]``, or the root mean square norm over the moving layers of ``[layers, d]``."""
-    norms = offset.reshape(-1, offset.shape[-1]).norm(dim=-1)
+def moved_norm(displacement: Tensor) -> float:
+    """Return the norm of a displacement ``[d]``, or the root mean square norm over the moving layers of ``[layers, d]``."""
+    norms = displacement.reshape(-1, displacement.shape[-1]).norm(dim=-1)
     return float(norms[norms > 0].square().mean().sqrt())
 
 
-def side_images(generator: Generator, seed: Latents, sides: Sequence[Edit], t: Tensor) -> Tensor:
+def side_images(generator: Generator, start: Latents, sides: Sequence[Edit], t: Tensor) -> Tensor:
     """Return the pictures ``[n, c, h, w]`` of n sides, each at its own ``t`` ``[n]``."""
-    return of_sides(generator, seed, sides, t, lambda other, codes, _: other.images(codes))
+    return of_sides(generator, start, sides, t, lambda other, codes, _: other.images(codes))
 
 
 @torch.no_grad()
 def of_sides(
     generator: Generator,
-    seed: Latents,
+    start: Latents,
     sides: Sequence[Edit],
     t: Tensor,
     measure: Callable[[Generator, Latents, list[int]], Tensor],
@@ -90,12 +90,12 @@ def of_sides(
 
     Args:
         generator: makes the unedited picture.
-        seed: one code.
+        start: one code.
         sides: paths that start at it.
         t: how far each has gone.
         measure: makes m rows of a generator, m codes, and the numbers of their sides.
     """
-    batches = list(_batches(generator, seed, sides, t))
+    batches = list(_batches(generator, start, sides, t))
     parts = [measure(other, codes, rows) for rows, other, codes in batches]
     order = torch.tensor([row for rows, *_ in batches for row in rows]).argsort()
     joined = torch.cat(parts)
@@ -103,7 +103,7 @@ def of_sides(
 
 
 def _batches(
-    generator: Generator, seed: Latents, sides: Sequence[Edit], t: Tensor, *, batch: int = 64
+    generator: Generator, start: Latents, sides: Sequence[Edit], t: Tensor, *, batch: int = 64
 ) -> Iterator[tuple[list[int], Generator, Latents]]:
     """Return the numbers of the sides, with the generator and the codes that make their pictures, as few at a time as possible.
 
@@ -112,19 +112,19 @@ def _batches(
     together: list[int] = []
     values: list[Tensor] = []
     for row, side in enumerate(sides):
-        other, codes = side.applied(generator, seed, t[row : row + 1])
+        other, codes = side.applied(generator, start, t[row : row + 1])
         if other is generator:
             together.append(row)
             values.append(codes.values)
         else:
             yield [row], other, codes
     for i in range(0, len(together), batch):
-        yield together[i : i + batch], generator, seed.with_values(torch.cat(values[i : i + batch]))
+        yield together[i : i + batch], generator, start.with_values(torch.cat(values[i : i + batch]))
 
 
 def match(
     generator: Generator,
-    seed: Latents,
+    start: Latents,
     sides: Sequence[Edit],
     mask: Tensor,
     level: float,
@@ -139,8 +139,8 @@ def match(
 
     Args:
         generator: makes the pictures.
-        seed: one code.
-        sides: paths that start at the seed at ``t = 0``.
+        start: one code.
+        sides: paths that are at the start at ``t = 0``.
         mask: ``[1, 1, h, w]``.
         level: wanted :func:`~semanifold.images.metrics.inside_change`.
         tolerance: accepted relative error of the level.
@@ -150,13 +150,13 @@ def match(
         ``t`` in (0, 1] a side ``[n]``; NaN where a side never reaches the level.
     """
     with torch.no_grad():
-        reference = generator.images(seed)
+        reference = generator.images(start)
     n = len(sides)
     low, high = torch.zeros(n), torch.full((n,), torch.nan)
     low_change, high_change = torch.zeros(n), torch.full((n,), torch.nan)
 
     def change(rows: Tensor, t: Tensor) -> Tensor:
-        pictures = side_images(generator, seed, [sides[i] for i in rows.tolist()], t)
+        pictures = side_images(generator, start, [sides[i] for i in rows.tolist()], t)
         return inside_change(pictures, reference, mask).to("cpu", torch.float32).nan_to_num(0.0)
 
     step = FIRST

@@ -1,4 +1,4 @@
-"""The methods under comparison: ``problem -> candidates``, each candidate an edit as the paths that lead away from the seed."""
+"""The methods under comparison: ``problem -> candidates``, each candidate an edit as the paths that lead away from the start."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Problem:
 
     Attributes:
         world: the generator and what is known of it.
-        seed: one code in the world's space.
+        start: one code in the world's space.
         number: the seed's number.
         mask: name of the mask.
         shape: the mask.
@@ -77,7 +77,7 @@ class Problem:
     """
 
     world: World
-    seed: Latents
+    start: Latents
     number: int
     mask: str
     shape: Mask
@@ -95,17 +95,17 @@ Method = Callable[[Problem], list[Candidate]]
 
 def random(problem: Problem) -> list[Candidate]:
     """Random directions, judged by their mean: isotropic over the whole code."""
-    shape = tuple(problem.seed.values.shape[1:])
+    shape = tuple(problem.start.values.shape[1:])
     # the mean over all of them and both signs is the candidate: no oracle chooses among random ones
     drawn = random_directions(shape, RANDOM, problem.number)
-    lines = [line(d, problem.reach, problem.seed.space, "random") for d in drawn]
+    lines = [line(d, problem.reach, problem.start.space, "random") for d in drawn]
     return [Candidate(f"mean of {RANDOM} directions", tuple(side for candidate in lines for side in candidate.sides))]
 
 
 def ganspace(problem: Problem) -> list[Candidate]:
     """GANSpace, with an oracle that picks the best component and layer range for every face and mask."""
     directions = _principal(problem.world, problem.top)
-    return component_lines(lambda _: directions, tuple(problem.seed.values.shape[1:]), problem.seed.space, problem.reach)
+    return component_lines(lambda _: directions, tuple(problem.start.values.shape[1:]), problem.start.space, problem.reach)
 
 
 def sefa(problem: Problem) -> list[Candidate]:
@@ -119,15 +119,15 @@ def sefa(problem: Problem) -> list[Candidate]:
         directions = lru_cache(lambda _: sefa_directions(weights, problem.top))
     else:
         return []
-    return component_lines(directions, tuple(problem.seed.values.shape[1:]), problem.seed.space, problem.reach)
+    return component_lines(directions, tuple(problem.start.values.shape[1:]), problem.start.space, problem.reach)
 
 
 def eigen(problem: Problem) -> list[Candidate]:
-    """The generalised eigenproblem of ReSeFa at the seed, with an oracle that picks the best of the leading directions.
+    """The generalised eigenproblem of ReSeFa at the start, with an oracle that picks the best of the leading directions.
 
     In w+ it is solved there and, one direction for all layers as in the source, in w.
     """
-    return _local_lines(problem, problem.number, problem.seed, problem.shape)
+    return _local_lines(problem, problem.number, problem.start, problem.shape)
 
 
 def eigen_other(problem: Problem) -> list[Candidate]:
@@ -138,7 +138,7 @@ def eigen_other(problem: Problem) -> list[Candidate]:
 
 
 def _local_lines(problem: Problem, number: int, code: Latents, mask: Mask) -> list[Candidate]:
-    world, shape = problem.world, tuple(problem.seed.values.shape[1:])
+    world, shape = problem.world, tuple(problem.start.values.shape[1:])
     vectors = local_directions(world.generator, code, mask, LOCAL, damping=problem.manifold.damping).vectors
     lines = [line(d, problem.reach, world.space, f"{world.space} {i + 1}") for i, d in enumerate(vectors)]
     if is_extended(world.space):
@@ -207,7 +207,7 @@ def paper(problem: Problem) -> list[Candidate]:
     world = problem.world
     frames = published_manifold(
         world.generator,
-        problem.seed,
+        problem.start,
         problem.shape,
         offset=problem.level**2,
         reach=problem.reach,
@@ -215,7 +215,7 @@ def paper(problem: Problem) -> list[Candidate]:
         steps=problem.paper_steps,
         draw=problem.number,
     )
-    # frames that stayed at the seed lead nowhere; the others are walked along straight lines as far as all edits may go
+    # frames that stayed at the start lead nowhere; the others are walked along straight lines as far as all edits may go
     moving = [frame for frame in frames if frame.abs().max() > 0]
     rays = [ray(frame * (problem.reach / moved_norm(frame)), world.space, "frame") for frame in moving]
     return [Candidate(f"mean of {len(rays)} frames", tuple(rays))]
@@ -226,17 +226,17 @@ def ours(problem: Problem) -> list[Candidate]:
     world = problem.world
     # our distance is the mean square, so c is the square of the level
     settings = replace(problem.manifold, space=world.space, schedule="out-and-back", offset=MARGIN * problem.level**2)
-    solution = discover_manifold(world.generator, problem.seed, problem.shape, settings, progress=False)
+    solution = discover_manifold(world.generator, problem.start, problem.shape, settings, progress=False)
     return [Candidate(f"way out and way back, {solution.result.name.lower()}", out_and_back(solution.value))]
 
 
 def out_and_back(edit: Lattice) -> tuple[Lattice, Lattice]:
-    """Return both halves of a path that starts and ends at the seed, each from the seed to the middle."""
+    """Return both halves of a path that begins and ends at the start, each from the start to the middle."""
     # an odd number of knots, whose middle belongs to both halves
-    half = (len(edit.offsets) + 1) // 2
+    half = (len(edit.displacements) + 1) // 2
     knots = torch.linspace(0, 1, half)
     info = EditInfo(name=edit.info.name, space=edit.info.space)
-    return Lattice(edit.offsets[:half], (knots,), info), Lattice(edit.offsets.flip(0)[:half], (knots,), info)
+    return Lattice(edit.displacements[:half], (knots,), info), Lattice(edit.displacements.flip(0)[:half], (knots,), info)
 
 
 @lru_cache(maxsize=4)

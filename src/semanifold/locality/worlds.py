@@ -81,9 +81,9 @@ def world_of(generator: Generator, masks: tuple[str, ...], layer: str | None = N
         )
     if layer is not None:
         check_layers(generator, [layer])
-    seed = generator.sample([0])
+    start = generator.sample([0])
     for name in masks:
-        face_mask(generator, seed, name)
+        face_mask(generator, start, name)
     space = generator.search_space
     truth = None
     if has_factors(generator):
@@ -97,12 +97,12 @@ def world_of(generator: Generator, masks: tuple[str, ...], layer: str | None = N
     return World(generator, space, {}, truth, *perceptual_map(), weights)
 
 
-def face_mask(generator: Generator, seed: Latents, name: str) -> Mask:
+def face_mask(generator: Generator, start: Latents, name: str) -> Mask:
     """Return the mask of a named region, or any other mask as a person types it, on one bundled face.
 
     It is painted once a size: a region takes a hundred renderings, and a search asks for its mask many times.
     """
-    mask = parse_mask(name, face_regions(generator, seed), size=generator.picture_shape[1:])
+    mask = parse_mask(name, face_regions(generator, start), size=generator.picture_shape[1:])
     return Mask(mask.text, cache(mask.paint), mask.corners)
 
 

@@ -41,11 +41,11 @@ class SearchState:
         offset: c.
         sigma: rest length at the full number of frames.
         outside: weight of the outside in this stage.
-        descent: the minimiser's state; its point is ``[f, *moving]``, the offsets of the free frames.
+        descent: the minimiser's state; its point is ``[f, *moving]``, the free frames in coordinates.
         recent: latest values of the objective in this stage, oldest first.
         best: the lowest point of this stage.
         best_value: the objective there.
-        metric: stiffness of the pictures at the seed; None for the paper's method.
+        metric: stiffness of the pictures at the start; None for the paper's method.
         shrunk: how often c was made smaller.
     """
 
@@ -64,11 +64,16 @@ class SearchState:
     shrunk: int
 
 
-def search_key(generator: Generator, seed: Latents, mask: Mask, settings: ManifoldSettings, distance: str) -> str:
+def search_key(generator: Generator, start: Latents, mask: Mask, settings: ManifoldSettings, distance: str) -> str:
     """Return a digest of everything that decides a search; a checkpoint of another one is refused."""
-    texts = json.dumps(asdict(settings), sort_keys=True), f"{generator.fingerprint}{seed.space}{mask}{distance}"
+    texts = json.dumps(asdict(settings), sort_keys=True), f"{generator.fingerprint}{start.space}{mask}{distance}"
     return digest(
-        *texts, seed.values, *(seed.conditions[name] for name in sorted(seed.conditions)), mask.at(64, 64), digits=32, double=True
+        *texts,
+        start.values,
+        *(start.conditions[name] for name in sorted(start.conditions)),
+        mask.at(64, 64),
+        digits=32,
+        double=True,
     )
 
 

@@ -86,8 +86,8 @@ def local_directions(
     shape = moving_shape(latents, layers)
     dims = int(torch.tensor(shape).prod())
 
-    def pictures(offsets: Tensor) -> Tensor:
-        return generator.images(latents.moved(coordinates.offsets(offsets.reshape(-1, *shape)), layers), size=size)
+    def pictures(u: Tensor) -> Tensor:
+        return generator.images(latents.moved(coordinates.displacements(u.reshape(-1, *shape)), layers), size=size)
 
     zero = latents.values.new_zeros(1, dims)
     height, width = pictures(zero).shape[2:]
@@ -115,7 +115,7 @@ def local_directions(
     # 4. Back to the coordinates and, for the public vectors, to whole codes of unit length.
     steps = (small.to(basis) @ basis).reshape(-1, *shape)
     full = torch.zeros(len(steps), *latents.values.shape[1:]).to(basis)
-    full[:, slice(*layers) if layers else slice(None)] = coordinates.offsets(steps)
+    full[:, slice(*layers) if layers else slice(None)] = coordinates.displacements(steps)
     full /= full.flatten(1).norm(dim=1).reshape(-1, *[1] * len(latents.values.shape[1:]))
     rates = [torch.einsum("ki,ij,kj->k", small, matrix, small) for matrix in (inside, outside)]
     return LocalDirections(full, steps, gains, rates[0], rates[1], basis, torch.stack([inside, outside]))
@@ -128,7 +128,7 @@ def moving_shape(latents: Latents, layers: tuple[int, int] | None) -> tuple[int,
         SemanifoldError: if there is not exactly one code, or the layers are not those of the space.
     """
     if len(latents) != 1:
-        raise SemanifoldError(f"A manifold belongs to one seed, but got {len(latents)} codes; search once for each.")
+        raise SemanifoldError(f"A manifold belongs to one code, but got {len(latents)} codes; search once for each.")
     shape = tuple(latents.values.shape[1:])
     if layers is None:
         return shape

@@ -34,10 +34,10 @@ class Layout:
     Attributes:
         shape: number of frames along each axis.
         targets: ``[n]`` wanted distance inside as a share of c, frames in row-major order.
-        fixed: ``[n]`` whether a frame is the seed's own code and does not move.
+        fixed: ``[n]`` whether a frame is the start's own code and does not move.
         springs: what joins the frames.
-        centred: whether the seed is in the middle.
-        lead: whether the seed comes before the first frame and is none of them.
+        centred: whether the start is in the middle.
+        lead: whether the start comes before the first frame and is none of them.
     """
 
     shape: tuple[int, ...]
@@ -53,20 +53,20 @@ class Layout:
         return (~self.fixed).nonzero().flatten()
 
     def spread(self, free: Tensor) -> Tensor:
-        """Return the offsets ``[n, *code]`` of all frames from those ``[f, *code]`` of the free ones; fixed ones are zero."""
-        offsets = free.new_zeros(self.fixed.numel(), *free.shape[1:])
-        offsets[self.free.to(free.device)] = free
-        return offsets
+        """Return what all frames ``[n, ...]`` have from what the free ones ``[f, ...]`` have; fixed ones have zero."""
+        frames = free.new_zeros(self.fixed.numel(), *free.shape[1:])
+        frames[self.free.to(free.device)] = free
+        return frames
 
-    def lattice(self, offsets: Tensor, closed: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return offsets ``[*knots, *code]`` and knots of an edit whose ``t = 0`` is the seed."""
-        grid = offsets.reshape(*self.shape, *offsets.shape[1:])
+    def lattice(self, displacements: Tensor, closed: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return displacements ``[*knots, *code]`` and knots of an edit whose ``t = 0`` is the start."""
+        grid = displacements.reshape(*self.shape, *displacements.shape[1:])
         if closed and not torch.equal(grid[0], grid[-1]):
             grid = torch.cat([grid, grid[:1]])
         if self.lead:
             grid = torch.cat([torch.zeros_like(grid[:1]), grid])
-        start = -1.0 if self.centred else 0.0
-        knots = tuple(torch.linspace(start, 1.0, n) for n in grid.shape[: len(self.shape)])
+        lowest = -1.0 if self.centred else 0.0
+        knots = tuple(torch.linspace(lowest, 1.0, n) for n in grid.shape[: len(self.shape)])
         middle = [n // 2 for n in self.shape]
         if self.centred:
             for knot, at in zip(knots, middle):
@@ -86,7 +86,7 @@ def layout_of(settings: ManifoldSettings, frames: int) -> Layout:
     else:
         targets = schedule_targets(settings.schedule, frames, closed=settings.closed)
         fixed = torch.zeros(frames, dtype=torch.bool)
-        # the seed is a frame of its own at the beginning, unless all frames keep their distance from it
+        # the start is a frame of its own at the beginning, unless all frames keep their distance from it
         fixed[0] = settings.schedule != "constant" or settings.ends == "seed"
         returns = settings.schedule == "out-and-back" and not settings.closed
         # and at the end, where a line comes back; a closed path comes back to its first frame
@@ -100,7 +100,7 @@ def schedule_targets(schedule: Schedule, frames: int, *, closed: bool = False) -
     """Return the distance wanted at each frame ``[frames]``, as a share of c.
 
     Distances between pictures grow with the square of a small step, so that an even walk out follows ``s^2``; a walk around a
-    circle through the seed is at ``sin^2`` of half the angle.
+    circle through the start is at ``sin^2`` of half the angle.
     """
     if schedule == "constant":
         return torch.ones(frames)
@@ -128,12 +128,12 @@ def springs_of(shape: tuple[int, ...], weights: Mapping[int, float], *, closed: 
     return Springs(torch.cat(pairs), torch.cat(orders), torch.cat(strengths))
 
 
-def refine(offsets: Tensor, old: tuple[int, ...], new: tuple[int, ...], *, closed: bool = False) -> Tensor:
-    """Carry offsets ``[n, *code]`` over to another number of frames by straight lines between the old ones."""
+def refine(path: Tensor, old: tuple[int, ...], new: tuple[int, ...], *, closed: bool = False) -> Tensor:
+    """Carry a path ``[n, *code]`` over to another number of frames by straight lines between the old ones."""
     if old == new:
-        return offsets
-    code = offsets.shape[1:]
-    grid = offsets.reshape(*old, -1)
+        return path
+    code = path.shape[1:]
+    grid = path.reshape(*old, -1)
     # on a ring the first frame follows the last, and goes again after the resampling
     if closed:
         grid = torch.cat([grid, grid[:1]])

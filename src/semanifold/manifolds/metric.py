@@ -13,7 +13,7 @@ from semanifold.manifolds.layout import Layout
 
 @dataclass(frozen=True, eq=False)
 class Metric:
-    """Stiffness of the pictures' part of the objective at the seed, times c: ``x^T (A + w B) x`` in its own axes.
+    """Stiffness of the pictures' part of the objective at the start, times c: ``x^T (A + w B) x`` in its own axes.
 
     A and B are the mean squared changes inside and outside per squared unit of the latent space (see
     :func:`~semanifold.manifolds.directions.local_directions`), w is the weight of the outside.
@@ -37,7 +37,7 @@ class Metric:
 
 
 def metric_of(basis: Tensor, inside: Tensor, outside: Tensor, weight: float, barred: Tensor | None = None) -> Metric:
-    """Return the metric from what is known of the pictures at the seed.
+    """Return the metric from what is known of the pictures at the start.
 
     Args:
         basis: ``[s, d]`` orthonormal rows.
@@ -64,7 +64,7 @@ def preconditioner(metric: Metric, layout: Layout, image_scale: float, spring_sc
     moves by sums of earlier moves and of what this map returns, so a descent that begins where it may stays there.
 
     Args:
-        metric: of the pictures at the seed.
+        metric: of the pictures at the start.
         layout: frames and springs.
         image_scale: weight of the pictures over the unit of their distances.
         spring_scale: one over the unit of the spring terms.
@@ -76,7 +76,7 @@ def preconditioner(metric: Metric, layout: Layout, image_scale: float, spring_sc
         laplacian[b, b] += weight
         laplacian[a, b] -= weight
         laplacian[b, a] -= weight
-    # The seed's own frame does not move: its row and column go, and with them the constant mode.
+    # The start's own frame does not move: its row and column go, and with them the constant mode.
     free = layout.free
     # Both parts of H are diagonal in the modes of K (over frames) times the axes of the metric (over the code), where H is
     # slow_i + stiff_j + floor; off the axes only springs and floor are left.

@@ -17,7 +17,7 @@ from semanifold.images.distances import Distance
 from semanifold.manifolds.layout import Layout, Springs
 
 Parts = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""``images [n, c, h, w] -> (distance inside [n], distance outside [n])`` of a seed's picture."""
+"""``images [n, c, h, w] -> (distance inside [n], distance outside [n])`` of the start's picture."""
 
 
 def spring_energy(codes: Tensor, springs: Springs, sigma: float) -> Tensor:
@@ -26,7 +26,7 @@ def spring_energy(codes: Tensor, springs: Springs, sigma: float) -> Tensor:
     Where two codes coincide the gradient is zero; the published code gives NaN there.
 
     Args:
-        codes: ``[n, *code]``, or offsets from any common origin.
+        codes: ``[n, *code]``, or their differences from any common origin.
         springs: which codes are joined, at which order and weight.
         sigma: rest length between neighbours.
     """
@@ -63,7 +63,7 @@ def pasted_parts(mask: Tensor, reference: Tensor, distance: Distance) -> Parts:
 
     Args:
         mask: ``[1, 1, h, w]`` in [0, 1].
-        reference: ``[1, c, h, w]``, the seed's picture x*.
+        reference: ``[1, c, h, w]``, the start's picture x*.
         distance: between whole pictures.
     """
     mask, area = mask.to(reference), float(mask.mean())
@@ -85,7 +85,7 @@ def cropped_parts(rectangle: tuple[int, int, int, int], reference: Tensor, dista
 
     Args:
         rectangle: ``(top, bottom, left, right)`` in pixels, last ones exclusive.
-        reference: ``[1, c, h, w]``, the seed's picture.
+        reference: ``[1, c, h, w]``, the start's picture.
         distance: between crops.
 
     Raises:
@@ -120,7 +120,7 @@ class Objective:
 
     Attributes:
         generator: makes the pictures.
-        seed: the code that offsets are added to, ``[1, *code]``.
+        start: the code that the frames are displaced from, ``[1, *code]``.
         layers: slice of the code's first axis that moves, or None.
         layout: frames, targets and springs.
         parts: distances inside and outside.
@@ -138,7 +138,7 @@ class Objective:
     """
 
     generator: Generator
-    seed: Latents
+    start: Latents
     layers: tuple[int, int] | None
     layout: Layout
     parts: Parts
@@ -177,7 +177,7 @@ class Objective:
         for codes, goals in zip(free.split(self.chunk), targets.split(self.chunk)):
             # one graph per chunk, freed as soon as its gradient is known
             leaf = codes.detach().requires_grad_()
-            pictures = self.generator.images(self.seed.moved(self.coordinates.offsets(leaf), self.layers), size=self.size)
+            pictures = self.generator.images(self.start.moved(self.coordinates.displacements(leaf), self.layers), size=self.size)
             inside, outside = self.parts(pictures)
             term = self.alpha * (self.valley(inside, goals, self.width) + self.outside * outside) / self.image_unit
             gradients.append(torch.autograd.grad(term.sum(), leaf)[0])

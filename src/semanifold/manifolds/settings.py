@@ -45,12 +45,12 @@ class ManifoldSettings:
         space: latent space to move in; ``w+`` if left out (None), or the first space of a generator without w+.
         layers: ``(first, last + 1)`` layers of ``w+`` that may move; all if left out (None).
         distance: ``l2``, ``faces``, ``lpips-alex``, ``lpips-vgg`` or ``lpips-squeeze``.
-        frames: number of pictures, the seed included; of one side if ``dims`` is 2 (odd there, and for ``through``).
-        dims: 1 for a path, 2 for a pad with the seed in its centre.
+        frames: number of pictures, the start included; of one side if ``dims`` is 2 (odd there, and for ``through``).
+        dims: 1 for a path, 2 for a pad with the start in its centre.
         schedule: the distance wanted inside along the path: ``out`` rises from 0 to c, ``through`` falls from c to 0 and rises
-            again (the seed is the middle, t runs from -1 to 1; always so for a pad), ``out-and-back`` rises and falls,
+            again (the start is the middle, t runs from -1 to 1; always so for a pad), ``out-and-back`` rises and falls,
             ``constant`` is c everywhere, as in the paper.
-        ends: ``seed`` fixes ends that should look like the seed at the seed's code; ``free`` only pulls them there.
+        ends: ``seed`` fixes ends that should look like the start at the start's code; ``free`` only pulls them there.
         closed: join the last frame to the first by springs.
         offset: c, the distance wanted inside, in units of the distance averaged over the mask; chosen if left out (None).
         strength: how large the change should be, from above 0 to 10, as a multiple of one that a person sees at once. Ignored
@@ -70,7 +70,7 @@ class ManifoldSettings:
         tolerance: the search ends when five steps lower the objective by less than this many times c per frame.
         coarse: begin with fewer frames and smaller pictures.
         chunk: number of pictures held in memory at a time.
-        seed: number of the random draws (the paper's start; the codes that c is scaled by).
+        seed: number of the random draws (the paper's first path; the codes that c is scaled by).
     """
 
     space: str | None = None
@@ -121,10 +121,12 @@ class ManifoldSettings:
         if self.dims not in (1, 2):
             raise SemanifoldError(f"A manifold has 1 dimension (a path) or 2 (a pad), not {self.dims}.")
         if self.centred and self.frames % 2 == 0:
-            raise SemanifoldError(f"A manifold with the seed in its middle needs an odd number of frames; {self.frames} is even.")
+            raise SemanifoldError(
+                f"A manifold with the start in its middle needs an odd number of frames; {self.frames} is even."
+            )
         if self.centred and self.closed:
             raise SemanifoldError(
-                "A manifold with the seed in its middle cannot be closed; use the schedule constant or out-and-back."
+                "A manifold with the start in its middle cannot be closed; use the schedule constant or out-and-back."
             )
         if self.closed and self.schedule == "out":
             raise SemanifoldError("A path that only goes out cannot be closed; use another schedule.")
@@ -178,7 +180,7 @@ class ManifoldSettings:
 
     @property
     def centred(self) -> bool:
-        """Whether the seed is the middle, and t runs from -1 to 1."""
+        """Whether the start is the middle, and t runs from -1 to 1."""
         return self.dims == 2 or self.schedule == "through"
 
 

@@ -79,22 +79,22 @@ def discover_manifold(
 
     Args:
         generator: the generator.
-        latents: the seed: a whole number, or one code in any space from which the generator can reach ``settings.space``.
+        latents: the start: a seed, or one code in any space from which the generator can reach ``settings.space``.
         mask: what is to change: a mask, or its text (see :func:`semanifold.images.masks.parse_mask`).
         settings: how to look; the defaults when None.
         distance: used in place of ``settings.distance``.
         progress: called after each step with ``step``, ``steps``, ``stage``, ``inside``, ``outside``, ``spring``, ``objective``,
             ``evaluations`` (pictures made and differentiated so far, of any size; half of those only made) and ``edit``, the
-            path as it is: a preview. The first call is at step 0, with the start. A bar when None, nothing when False.
+            path as it is: a preview. The first call is at step 0, with the first path. A bar when None, nothing when False.
         checkpoint: a file that the search is saved to every few steps, and taken up from if it is there.
         throw: raise if the search failed; otherwise the solution's ``result`` says so.
 
     Returns:
-        The path as a :class:`Lattice` (its ``t`` runs from 0, or from -1 where the seed is the middle, to 1), why the search
+        The path as a :class:`Lattice` (its ``t`` runs from 0, or from -1 where the start is the middle, to 1), why the search
         stopped, and its numbers. After Ctrl-C it holds the best path so far.
 
     Raises:
-        SemanifoldError: if the seed, the mask, the layers, the distance or the checkpoint do not fit; or if the search failed.
+        SemanifoldError: if the start, the mask, the layers, the distance or the checkpoint do not fit; or if the search failed.
     """
     code = as_latents(latents, generator)
     mask = as_mask(mask, generator, code)
@@ -124,18 +124,18 @@ def search(
 
     Args:
         generator: as for :func:`discover_manifold`, and so are the others.
-        latents: the seed.
+        latents: the start.
         mask: what is to change.
         settings: how to look; the defaults when None.
         distance: used in place of ``settings.distance``.
         checkpoint: a file that the search is saved to every few steps, and taken up from if it is there.
 
     Returns:
-        The steps, from step 0, which is the start, to the last, whose ``result`` says why the search ended. Only the arguments
-        are checked before the first is asked for.
+        The steps, from step 0, which is the first path, to the last, whose ``result`` says why the search ended. Only the
+        arguments are checked before the first is asked for.
 
     Raises:
-        SemanifoldError: if the seed, the mask, the layers, the distance or the checkpoint do not fit.
+        SemanifoldError: if the start, the mask, the layers, the distance or the checkpoint do not fit.
     """
     code = as_latents(latents, generator)
     # checked here, not at the first step, so that a wrong argument is an error of this call
@@ -155,7 +155,7 @@ def discover_manifolds(
     progress: Watch = None,
     throw: bool = True,
 ) -> list[Solution[Lattice]]:
-    """Search once for each of several offsets c on one seed (the paper's Figure 2); arguments as in :func:`discover_manifold`."""
+    """Search once for each of several offsets c at one code (the paper's Figure 2); arguments as in :func:`discover_manifold`."""
     if not len(offsets):
         raise SemanifoldError("There is no offset; give at least one distance that the inside is to change by.")
     settings = settings or ManifoldSettings()

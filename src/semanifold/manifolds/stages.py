@@ -26,7 +26,7 @@ from semanifold.manifolds.layout import layout_of, refine
 from semanifold.manifolds.metric import Metric, preconditioner
 from semanifold.manifolds.objective import Objective, Parts, cropped_parts, kinked_valley, pasted_parts, round_valley
 from semanifold.manifolds.settings import ManifoldSettings
-from semanifold.manifolds.start import StartAxes, find_axes, fitted_offsets, paper_start, starting_offsets
+from semanifold.manifolds.start import StartAxes, find_axes, fitted_path, paper_path, starting_path
 
 CITE = "Yang, Rokeby, Snelgrove 2020, Mask-Guided Discovery of Semantic Manifolds in Generative Models, arXiv:2105.07273"
 WIDTHS = {"smooth": (0.1, 0.1), "paper": (0.2, 0.05, 0.01)}
@@ -39,8 +39,8 @@ MOST_LEAK = 0.5
 """A stage's weight of the outside is such that at its beginning the leak costs at most this many times c a frame: a tenth of what
 it costs in our objective not to change at all."""
 CAUTIOUS = 0.4
-"""Where the first stage ends with more than that, it begins anew, from the start, with a c of this share, as long as the strength
-is above it: a path that has leaked stays in a valley that leaks."""
+"""Where the first stage ends with more than that, it begins anew, from its first path, with a c of this share, as long as the
+strength is above it: a path that has leaked stays in a valley that leaks."""
 SHRINK, MOST_SHRINKS = 0.7, 2
 """By what and how often c becomes smaller after that."""
 PATIENCE = 5
@@ -72,7 +72,7 @@ class Search:
     """Everything about a search that does not change while it runs."""
 
     generator: Generator
-    seed: Latents
+    start: Latents
     mask: Mask
     settings: ManifoldSettings
     distance: Distance
@@ -86,7 +86,7 @@ class Search:
     ) -> Search:
         """Check that everything fits, and make what the steps need."""
         if len(latents) != 1:
-            raise SemanifoldError(f"A manifold belongs to one seed, but got {len(latents)} codes; search once for each.")
+            raise SemanifoldError(f"A manifold belongs to one code, but got {len(latents)} codes; search once for each.")
         generator.check(latents)
         space = settings.space or generator.search_space
         if generator.inputs is not None and space == generator.first_space:
@@ -94,23 +94,23 @@ class Search:
                 f"{generator.name} makes pictures of label maps or photos, among which there is no path; find directions in its "
                 "weights instead: semanifold weights mask, sm.weight_paths."
             )
-        seed = generator.convert(latents, space)
-        # the search differentiates in the offsets only; a graph of the caller's code would be walked through at every step
-        seed = seed.with_values(seed.values.detach())
-        moving = moving_shape(seed, settings.layers)
-        generator.check_differentiable(seed)
+        start = generator.convert(latents, space)
+        # the search differentiates in the coordinates only; a graph of the caller's code would be walked through at every step
+        start = start.with_values(start.values.detach())
+        moving = moving_shape(start, settings.layers)
+        generator.check_differentiable(start)
         mask.check(*generator.picture_shape[1:])
         name = settings.distance if distance is None else repr(getattr(distance, "__qualname__", "distance"))
         # lengths of springs mean something only where codes are about standard normal; the paper measures them in the plain space
         natural = settings.objective == "smooth"
-        coordinates = natural_coordinates(generator, seed, moving, settings.independence) if natural else PLAIN
+        coordinates = natural_coordinates(generator, start, moving, settings.independence) if natural else PLAIN
         function = distance or distance_by_name(settings.distance)
-        return Search(generator, seed, mask, settings, function, name, moving, coordinates)
+        return Search(generator, start, mask, settings, function, name, moving, coordinates)
 
     def parts(self, size: int | None) -> Parts:
-        """Return the distances inside and outside of the seed's picture at a size."""
+        """Return the distances inside and outside of the start's picture at a size."""
         with torch.no_grad():
-            reference = self.generator.images(self.seed, size=size)
+            reference = self.generator.images(self.start, size=size)
         height, width = reference.shape[2:]
         if self.settings.objective == "paper":
             return cropped_parts(self.mask.rectangle(height, width), reference, self.distance)
@@ -124,7 +124,7 @@ class Search:
         # Coarse first: a quarter of the height and a third of the frames show where the path goes, at a fiftieth of the pixels.
         native = min(self.generator.picture_shape[1:])
         small = self.generator.coarse_size(max(SMALLEST_SIZE, native // 4))
-        # an odd number, so that there is a frame in the middle of a path through the seed
+        # an odd number, so that there is a frame in the middle of a path through the start
         fewer_frames = min(s.frames, max(5, (s.frames + 2) // 3 | 1)) if s.objective == "smooth" else s.frames
         widths = WIDTHS[s.objective]
         first = Stage(fewer_frames, small, widths[0], max(1, round(COARSE_STEPS * s.steps)))
@@ -144,22 +144,22 @@ class Search:
         layout, parts = layout_of(s, stage.frames), self.parts(stage.size)
         valley = kinked_valley if s.objective == "paper" else round_valley
         return Objective(
-            self.generator, self.seed, s.layers, layout, parts, offset, sigma, s.alpha, outside, valley=valley,
+            self.generator, self.start, s.layers, layout, parts, offset, sigma, s.alpha, outside, valley=valley,
             width=stage.width * offset, image_unit=units[0], spring_unit=units[1], size=stage.size, chunk=s.chunk,
             coordinates=self.coordinates,
         )  # fmt: skip
 
     def edit(self, free: Tensor, frames: int) -> Lattice:
-        """Return the path of the free frames' offsets ``[f, *moving]``."""
+        """Return the edit of the free frames' coordinates ``[f, *moving]``."""
         s, layout = self.settings, layout_of(self.settings, frames)
-        offsets = layout.spread(free)
-        full = torch.zeros(len(offsets), *self.seed.values.shape[1:]).to(offsets)  # [n, *code]: 0 in layers that do not move
-        full[:, slice(*s.layers) if s.layers else slice(None)] = self.coordinates.offsets(offsets)
+        path = layout.spread(free)
+        full = torch.zeros(len(path), *self.start.values.shape[1:]).to(path)  # [n, *code]: 0 in layers that do not move
+        full[:, slice(*s.layers) if s.layers else slice(None)] = self.coordinates.displacements(path)
         grid, knots = layout.lattice(full, s.closed)
         info = EditInfo(
             name=str(self.mask),
             method="masked manifold",
-            space=self.seed.space,
+            space=self.start.space,
             layers=s.layers,
             generator=self.generator.name,
             fingerprint=self.generator.fingerprint,
@@ -167,43 +167,41 @@ class Search:
             usable=(float(knots[0][0]), 1.0),
             cite=(CITE,),
         )
-        return Lattice(grid, knots, info, seed=self.seed)
+        return Lattice(grid, knots, info, start=self.start)
 
     @property
     def restarts(self) -> int:
         """How often the first stage may begin anew with a smaller c."""
         return max(0, math.ceil(round(math.log(self.settings.strength / CAUTIOUS, 1 / CAUTIOUS), 6)))
 
-    def start(self, share: float = 1.0) -> tuple[StartAxes, Tensor]:
-        """Return the scales and the offsets ``[n, *moving]`` of the first stage's frames, for this share of the strength."""
+    def first_path(self, share: float = 1.0) -> tuple[StartAxes, Tensor]:
+        """Return scales and path ``[n, *moving]``, in coordinates, that a search of this share of the strength starts with."""
         s, stage = replace(self.settings, strength=share * self.settings.strength), self.stages()[0]
         layout = layout_of(s, stage.frames)
         if s.method == "paper":
             if s.offset is None or s.sigma is None:
                 raise SemanifoldError("The paper's method needs an offset and a sigma; its own are 0.25 and 4.")
-            nothing = self.seed.values.new_zeros(2, *self.moving)
-            return StartAxes(nothing, s.offset, s.sigma, 0, None), paper_start(self.seed, s, self.moving)
-        # sigma is measured at the full number of frames, the start is made with the stage's
+            nothing = self.start.values.new_zeros(2, *self.moving)
+            return StartAxes(nothing, s.offset, s.sigma, 0, None), paper_path(self.start, s, self.moving)
+        # sigma is measured at the full number of frames, the first path is made with the stage's
         chosen = find_axes(
-            self.generator, self.seed, self.mask, self.parts(stage.size), s, layout_of(s, s.frames), stage.size, self.coordinates
+            self.generator, self.start, self.mask, self.parts(stage.size), s, layout_of(s, s.frames), stage.size, self.coordinates
         )  # fmt: skip
-        offsets = starting_offsets(layout, chosen.axes, s)
-        # the paper's springs are far stiffer than ours; a start that meets them already saves most of its steps
+        path = starting_path(layout, chosen.axes, s)
+        # the paper's springs are far stiffer than ours; a path that meets them already saves most of its steps
         if s.objective == "paper" and s.dims == 1:
-            offsets, count = fitted_offsets(
-                self.generator, self.seed, self.parts(stage.size), layout, offsets, chosen, s, stage.size
-            )
+            path, count = fitted_path(self.generator, self.start, self.parts(stage.size), layout, path, chosen, s, stage.size)
             chosen = replace(chosen, pictures=chosen.pictures + count)
-        return chosen, offsets
+        return chosen, path
 
     def run(self, checkpoint: str | None) -> Iterator[tuple[SearchState, Result | None]]:
         """Go through all stages, from the checkpoint if there is one; items as of :meth:`steps`."""
-        key = search_key(self.generator, self.seed, self.mask, self.settings, self.distance_name)
-        state = load_state(checkpoint, key, self.seed.values.device) if checkpoint else None
+        key = search_key(self.generator, self.start, self.mask, self.settings, self.distance_name)
+        state = load_state(checkpoint, key, self.start.values.device) if checkpoint else None
         if state is not None and checkpoint is not None:
             # shapes of the free frames at every stage: a checkpoint has to have one of them
             points = [(len(layout_of(self.settings, stage.frames).free), *self.moving) for stage in self.stages()]
-            check_state(state, checkpoint, points, self.seed.values)
+            check_state(state, checkpoint, points, self.start.values)
         for reached, result in self.steps(state or self.first_state()):
             if checkpoint and (reached.step % CHECKPOINT_EVERY == 0 or result):
                 save_state(reached, checkpoint, key)
@@ -211,12 +209,12 @@ class Search:
 
     def first_state(self, share: float = 1.0) -> SearchState:
         """Return where the search begins, for this share of the strength."""
-        start, offsets = self.start(share)
-        free = offsets[layout_of(self.settings, self.stages()[0].frames).free].contiguous()
-        descent, outside, count = self.begin(0, start.offset, start.sigma, free)
+        axes, path = self.first_path(share)
+        free = path[layout_of(self.settings, self.stages()[0].frames).free].contiguous()
+        descent, outside, count = self.begin(0, axes.offset, axes.sigma, free)
         value = descent.at.value
         return SearchState(
-            0, 0, 0, start.pictures + count, start.offset, start.sigma, outside, descent, (value,), free, value, start.metric, 0
+            0, 0, 0, axes.pictures + count, axes.offset, axes.sigma, outside, descent, (value,), free, value, axes.metric, 0
         )  # fmt: skip
 
     def enter(self, state: SearchState, stage: int, free: Tensor) -> SearchState:
@@ -266,7 +264,7 @@ class Search:
                 return
             # 3. The first stage may show that c is too much to ask.
             if self.overreaches(state):
-                # from the start again, with less strength; the steps and pictures taken so far still count
+                # from the first path again, with less strength; the steps and pictures taken so far still count
                 if state.shrunk < self.restarts:
                     times = state.shrunk + 1
                     fresh = self.first_state(CAUTIOUS**times)
@@ -343,7 +341,7 @@ class Search:
         return s.dims == 1 and jump(self.generator, edit, size=self.stages()[0].size, chunk=s.chunk) > JUMP
 
     def carry(self, free: Tensor, old: int, new: int) -> Tensor:
-        """Return the free frames' offsets at another number of frames."""
+        """Return the free frames' coordinates at another number of frames."""
         before, after = (layout_of(self.settings, n) for n in (old, new))
         return refine(before.spread(free), before.shape, after.shape, closed=self.settings.closed)[after.free].contiguous()
 
@@ -360,7 +358,7 @@ class Search:
         edit = self.edit(free, s.frames)
         parts = self.parts(None)
         with torch.no_grad():
-            codes = [self.seed.moved(self.coordinates.offsets(part), s.layers) for part in free.split(s.chunk)]
+            codes = [self.start.moved(self.coordinates.displacements(part), s.layers) for part in free.split(s.chunk)]
             pairs = [parts(self.generator.images(part)) for part in codes]
         inside, outside = (torch.cat(column) for column in zip(*pairs))
         layout = layout_of(s, s.frames)
@@ -374,4 +372,4 @@ class Search:
             "outside": layout.spread(outside).tolist(),
             "ratio": float(outside.sum() / inside.sum()),
         }
-        return Solution(edit, result, stats, EditedPicture(self.generator, self.seed, edit, self.mask))
+        return Solution(edit, result, stats, EditedPicture(self.generator, self.start, edit, self.mask))

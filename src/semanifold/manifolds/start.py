@@ -24,7 +24,7 @@ STRANGERS = 8
 FIRST_STRANGER = 1_000_000
 """Their seeds: none that a person would choose for the face itself."""
 SHARE = 1.25
-"""At strength 1, c is this many times the median distance inside between the seed and strangers: a change seen at once."""
+"""At strength 1, c is this many times the median distance inside between the start and strangers: a change seen at once."""
 REACH = 0.5
 """The walk along a local direction goes to this share of the usual distance between codes."""
 TRIALS = 12
@@ -41,11 +41,11 @@ class StartAxes:
     """What a search begins with.
 
     Attributes:
-        axes: ``[2, *moving]`` offsets along which the distance inside reaches c after one unit: first and second direction.
+        axes: ``[2, *moving]`` first and second direction, so long that the distance inside reaches c after one unit.
         offset: c.
         sigma: rest length between neighbours at the full number of frames.
         pictures: evaluations that the start took, see :func:`evaluations`.
-        metric: stiffness of the pictures at the seed.
+        metric: stiffness of the pictures at the start.
     """
 
     axes: Tensor
@@ -57,7 +57,7 @@ class StartAxes:
 
 def find_axes(
     generator: Generator,
-    seed: Latents,
+    start: Latents,
     mask: Mask,
     parts: Parts,
     settings: ManifoldSettings,
@@ -74,9 +74,9 @@ def find_axes(
 
     Args:
         generator: the generator.
-        seed: one code.
+        start: one code.
         mask: what is to change.
-        parts: distances inside and outside of the seed's picture at ``size``.
+        parts: distances inside and outside of the start's picture at ``size``.
         settings: of the search.
         layout: frames at full number.
         size: height and width of the pictures.
@@ -84,7 +84,7 @@ def find_axes(
     """
     # 1. The directions: the first moves the most inside the mask for the least outside, the second is the next best.
     local = local_directions(
-        generator, seed, mask, settings.direction + 2, layers=settings.layers, size=size, damping=settings.damping,
+        generator, start, mask, settings.direction + 2, layers=settings.layers, size=size, damping=settings.damping,
         probes=PROBES, chunk=settings.chunk, seed=settings.seed, coordinates=coordinates,
     )  # fmt: skip
     pair = local.steps[settings.direction :]
@@ -93,11 +93,11 @@ def find_axes(
     # where only one direction is left, a sheet is flat: the second is the first again
     first, second = pair[0], pair[min(1, len(pair) - 1)]
     # 2. The scales: how far apart codes are (how far to walk) and how far apart pictures are (what a visible change is).
-    apart, usual = strangers(generator, seed, parts, settings, size, coordinates)
-    lengths = torch.linspace(0, REACH * apart, TRIALS + 1)[1:].to(seed.values)  # [trials], without 0
+    apart, usual = strangers(generator, start, parts, settings, size, coordinates)
+    lengths = torch.linspace(0, REACH * apart, TRIALS + 1)[1:].to(start.values)  # [trials], without 0
     # 3. Walk both ways along both directions. Eigenvectors have no sign, but pictures do not change alike both ways.
     ways = [sign * v for v in (first, second) for sign in (1, -1)]
-    walks = [_walk(generator, seed, parts, way, lengths, settings, size, coordinates) for way in ways]
+    walks = [_walk(generator, start, parts, way, lengths, settings, size, coordinates) for way in ways]
     offset = settings.offset or settings.strength * SHARE * usual
     # 4. At the place where a walk reaches c inside, the outside is what the way costs. A walk that never reaches c is charged for
     # it by a power of 4 in the shortfall, so that it loses against any that does.
@@ -108,7 +108,7 @@ def find_axes(
     # 5. How far c is along the chosen ways; an axis of one unit then leads to distance c.
     reach = [float(_at(walks[i][0], lengths, offset)) for i in (int(backwards), 2 + int(second_backwards))]
     axes = torch.stack([first * (-reach[0] if backwards else reach[0]), second * (-reach[1] if second_backwards else reach[1])])
-    sigma = settings.sigma or mean_spacing(starting_offsets(layout, axes, settings), layout)
+    sigma = settings.sigma or mean_spacing(starting_path(layout, axes, settings), layout)
     # 6. The pictures that this took: four walks, the strangers, two per row of the basis (central differences), and one pullback
     # per row of a random basis; a basis that spans the whole space needs none.
     rows = len(local.basis)
@@ -125,109 +125,109 @@ def evaluations(made: int, differentiated: int) -> int:
     return differentiated + (made + 1) // 2
 
 
-def starting_offsets(layout: Layout, axes: Tensor, settings: ManifoldSettings) -> Tensor:
-    """Return offsets ``[n, *moving]`` of all frames along the local directions.
+def starting_path(layout: Layout, axes: Tensor, settings: ManifoldSettings) -> Tensor:
+    """Return the path ``[n, *moving]`` of all frames, in coordinates, along the local directions.
 
-    A walk out is a straight line, a pad the plane of both directions, out and back a circle through the seed whose far side is
-    the first direction; at constant distance it is the circle around the seed (closed), or half of it.
+    A walk out is a straight line, a pad the plane of both directions, out and back a circle through the start whose far side is
+    the first direction; at constant distance it is the circle around the start (closed), or half of it.
     """
     first, second = axes
     n = layout.shape[0]
     if settings.dims == 2:
-        # a sheet: the seed in the middle
+        # a sheet: the start in the middle
         line = torch.linspace(-1, 1, n).to(axes)
         x, y = torch.meshgrid(line, line, indexing="ij")
     elif settings.schedule in ("out", "through"):
-        # a straight line: the seed at its beginning, or in its middle for "through"
+        # a straight line: the start at its beginning, or in its middle for "through"
         x = torch.linspace(-1 if settings.schedule == "through" else 0, 1, n).to(axes)
         y = torch.zeros_like(x)
     else:
         # Circles. A closed one leaves out its last point, which is the first again.
         s = torch.arange(n).to(axes) / (n if settings.closed else n - 1)
         if settings.schedule == "out-and-back":
-            # through the seed at s = 0, with the far side at the first direction (s = 1/2)
+            # through the start at s = 0, with the far side at the first direction (s = 1/2)
             x, y = (1 - torch.cos(2 * torch.pi * s)) / 2, torch.sin(2 * torch.pi * s) / 2
         else:
-            # around the seed: every frame is one unit away from it
+            # around the start: every frame is one unit away from it
             angle = (2 if settings.closed else 1) * torch.pi * s
             x, y = torch.cos(angle), torch.sin(angle)
     ones = [1] * (axes.ndim - 1)
-    offsets = x.reshape(-1, *ones) * first + y.reshape(-1, *ones) * second
-    # the middle of a sheet is 0 up to rounding only; the seed's own frame has to be exact
-    return torch.where(layout.fixed.to(axes.device).reshape(-1, *ones), torch.zeros_like(offsets), offsets)
+    path = x.reshape(-1, *ones) * first + y.reshape(-1, *ones) * second
+    # the middle of a sheet is 0 up to rounding only; the start's own frame has to be exact
+    return torch.where(layout.fixed.to(axes.device).reshape(-1, *ones), torch.zeros_like(path), path)
 
 
-def fitted_offsets(
+def fitted_path(
     generator: Generator,
-    seed: Latents,
+    start: Latents,
     parts: Parts,
     layout: Layout,
-    offsets: Tensor,
-    start: StartAxes,
+    path: Tensor,
+    scales: StartAxes,
     settings: ManifoldSettings,
     size: int | None,
 ) -> tuple[Tensor, int]:
     """Fit a starting line to the published objective: every picture at its distance, every spring near its length.
 
-    Two lines are tried: the one given, and that with every frame moved to or from the seed, by the square root of the distance
+    Two lines are tried: the one given, and that with every frame moved to or from the start, by the square root of the distance
     inside that is wanted over the one that is there. What is missing to sigma between neighbours goes around a circle in a plane
     that hardly changes the picture, since the published springs want frames far apart. The line that costs less is returned.
 
     Args:
         generator: makes the pictures.
-        seed: one code.
-        parts: distances inside and outside of the seed's picture at ``size``.
+        start: one code.
+        parts: distances inside and outside of the start's picture at ``size``.
         layout: frames of the first stage, on a line or a loop.
-        offsets: ``[n, *moving]`` of all frames.
-        start: scales, and the stiffness of the pictures that the plane is chosen by.
+        path: ``[n, *moving]`` of all frames, in coordinates.
+        scales: of the start, and the stiffness of the pictures that the plane is chosen by.
         settings: of the search.
         size: height and width of the pictures.
 
     Returns:
-        The offsets, and the evaluations taken.
+        The path, and the evaluations taken.
     """
     # The published objective uses sums over frames and no preconditioner; a start near its optimum saves most of the steps.
-    distances = (layout.targets * start.offset).to(offsets)
+    distances = (layout.targets * scales.offset).to(path)
     tried: list[tuple[float, Tensor]] = []
     for _ in range(2):
         # what the objective is at this line, term by term, one picture at a time
-        line = _with_slack(offsets, layout, start, settings)
-        codes = seed.moved(line, settings.layers)
+        line = _with_slack(path, layout, scales, settings)
+        codes = start.moved(line, settings.layers)
         pairs = [parts(_pictures(generator, codes[i : i + 1], size)) for i in range(len(codes))]
         inside, outside = (torch.cat(column) for column in zip(*pairs))  # [n] each
         away = (kinked_valley(inside, distances, 0.0) + settings.outside * outside)[layout.free.to(inside.device)]
         # sigma is for the full number of frames; fewer frames on the same path are farther apart
-        springs = spring_energy(line, layout.springs, start.sigma * (settings.frames - 1) / (len(line) - 1))
+        springs = spring_energy(line, layout.springs, scales.sigma * (settings.frames - 1) / (len(line) - 1))
         tried.append((float(settings.alpha * away.sum() + springs.sum()), line))
         # Distances between pictures grow with the square of a small step, hence the square root.
         # Clamped: one correction of a curved relation may overshoot.
         factor = (distances / inside.clamp(min=1e-12)).sqrt().clamp(0.5, 2)
-        # the seed's own frame stays (0 / 0 otherwise)
+        # the start's own frame stays (0 / 0 otherwise)
         factor = torch.where(distances > 0, factor, torch.ones_like(factor))
-        offsets = offsets * factor.reshape(-1, *[1] * (offsets.ndim - 1))
-    return min(tried, key=lambda pair: pair[0])[1], evaluations(2 * len(offsets), 0)
+        path = path * factor.reshape(-1, *[1] * (path.ndim - 1))
+    return min(tried, key=lambda pair: pair[0])[1], evaluations(2 * len(path), 0)
 
 
-def _with_slack(offsets: Tensor, layout: Layout, start: StartAxes, settings: ManifoldSettings) -> Tensor:
+def _with_slack(path: Tensor, layout: Layout, scales: StartAxes, settings: ManifoldSettings) -> Tensor:
     """Return the line bent around a circle in a quiet plane, so that neighbours are sigma apart, where they were nearer."""
-    n, ones = len(offsets), [1] * (offsets.ndim - 1)
+    n, ones = len(path), [1] * (path.ndim - 1)
     # Chords of length `slack` in a plane orthogonal to the line make the distance of neighbours sigma:
     # slack^2 + gap^2 = sigma^2.
-    sigma = start.sigma * (settings.frames - 1) / (n - 1)
-    gaps = (offsets[1:] - offsets[:-1]).flatten(1).norm(dim=1)  # [n - 1]
+    sigma = scales.sigma * (settings.frames - 1) / (n - 1)
+    gaps = (path[1:] - path[:-1]).flatten(1).norm(dim=1)  # [n - 1]
     slack = (sigma**2 - gaps.square()).clamp(min=0).sqrt()
-    if start.metric is None or not bool((slack > 0).any()):
-        return offsets
+    if scales.metric is None or not bool((slack > 0).any()):
+        return path
     # Whole turns of about TURN degrees per frame, so that the circle begins and ends at the same place. Its radius follows from
     # chord = 2 r sin(angle between frames, halved), and is so large that the longest chord spans 74 degrees at most (2 asin 0.6).
     turns = max(1, round((n - 1) * TURN / 360))
     radius = max(float(slack.mean()) / (2 * math.sin(math.pi * turns / (n - 1))), float(slack.max()) / 1.2)
     angles = torch.cat([slack.new_zeros(1), (2 * torch.asin(slack / (2 * radius))).cumsum(0)])  # [n]
-    plane = _quiet_plane(start.metric).reshape(2, *offsets.shape[1:])
+    plane = _quiet_plane(scales.metric).reshape(2, *path.shape[1:])
     circle = radius * (angles.cos().reshape(-1, *ones) * plane[0] + angles.sin().reshape(-1, *ones) * plane[1])
-    # shift the circle so that it goes through the seed's own frame
+    # shift the circle so that it goes through the start's own frame
     fixed = layout.fixed.nonzero().flatten().tolist()
-    bent = offsets + (circle - circle[fixed[0]] if fixed else circle)
+    bent = path + (circle - circle[fixed[0]] if fixed else circle)
     return torch.where(layout.fixed.to(bent.device).reshape(-1, *ones), torch.zeros_like(bent), bent)
 
 
@@ -242,17 +242,17 @@ def _quiet_plane(metric: Metric) -> Tensor:
     return torch.linalg.qr((draws - (draws @ metric.axes.T) @ metric.axes).T)[0].T
 
 
-def paper_start(seed: Latents, settings: ManifoldSettings, shape: tuple[int, ...]) -> Tensor:
-    """Return the published start ``[n, *moving]``: all codes but the first on one line, 0.001 r times a normal number."""
-    # All codes on one random line through the seed, and almost at it: the descent does the rest (published code).
+def paper_path(start: Latents, settings: ManifoldSettings, shape: tuple[int, ...]) -> Tensor:
+    """Return the published first path ``[n, *moving]``: all codes but the first on one line, 0.001 r times a normal number."""
+    # All codes on one random line through the start, and almost at it: the descent does the rest (published code).
     draws = torch.Generator().manual_seed(settings.seed)
     line = 0.001 * torch.randn(shape, generator=draws)
     places = torch.randn(settings.frames, *[1] * len(shape), generator=draws)
     places[0] = 0
-    return (places * line).to(seed.values)
+    return (places * line).to(start.values)
 
 
-def mean_spacing(offsets: Tensor, layout: Layout) -> float:
+def mean_spacing(path: Tensor, layout: Layout) -> float:
     """Return the mean distance between frames that springs of the lowest order join, divided by that order.
 
     Without springs it is of no consequence, and that of a straight line.
@@ -260,15 +260,15 @@ def mean_spacing(offsets: Tensor, layout: Layout) -> float:
     # sigma is the rest length of the spring of order 1, so a spring of order k measures k sigma
     springs = layout.springs
     if not len(springs.orders):
-        return float(offsets.flatten(1).norm(dim=1).max()) / layout.shape[0]
+        return float(path.flatten(1).norm(dim=1).max()) / layout.shape[0]
     a, b = springs.pairs.unbind(1)
-    lengths = (offsets[a] - offsets[b]).flatten(1).norm(dim=1) / springs.orders.to(offsets)
+    lengths = (path[a] - path[b]).flatten(1).norm(dim=1) / springs.orders.to(path)
     return float(lengths[springs.orders == springs.orders.min()].mean())
 
 
 def strangers(
     generator: Generator,
-    seed: Latents,
+    start: Latents,
     parts: Parts,
     settings: ManifoldSettings,
     size: int | None,
@@ -277,17 +277,17 @@ def strangers(
     """Return the median distance to other codes (moving part) and the median distance inside to their pictures."""
     # far away from the seeds that people choose
     numbers = range(FIRST_STRANGER + settings.seed, FIRST_STRANGER + settings.seed + STRANGERS)
-    others = generator.sample_like(seed, numbers, seed.space)
+    others = generator.sample_like(start, numbers, start.space)
     layers = slice(*settings.layers) if settings.layers else slice(None)
     # measured in the coordinates, in which lengths of directions are given
-    apart = coordinates.inverse((others.values - seed.values)[:, layers]).flatten(1).norm(dim=1)
+    apart = coordinates.inverse((others.values - start.values)[:, layers]).flatten(1).norm(dim=1)
     inside = torch.cat([parts(_pictures(generator, others[i : i + 1], size))[0] for i in range(len(others))])  # [strangers]
     return float(apart.median()), float(inside.median())
 
 
 def _walk(
     generator: Generator,
-    seed: Latents,
+    start: Latents,
     parts: Parts,
     direction: Tensor,
     lengths: Tensor,
@@ -296,8 +296,8 @@ def _walk(
     coordinates: Coordinates,
 ) -> tuple[Tensor, Tensor]:
     """Return distances inside and outside ``[trials]`` along a straight line."""
-    offsets = lengths.reshape(-1, *[1] * direction.ndim) * direction
-    codes = seed.moved(coordinates.offsets(offsets), settings.layers)
+    line = lengths.reshape(-1, *[1] * direction.ndim) * direction
+    codes = start.moved(coordinates.displacements(line), settings.layers)
     results = [parts(_pictures(generator, codes[i : i + settings.chunk], size)) for i in range(0, len(codes), settings.chunk)]
     return torch.cat([inside for inside, _ in results]), torch.cat([outside for _, outside in results])
 
@@ -312,7 +312,7 @@ def _at(inside: Tensor, values: Tensor, offset: float, short: float = 1.0) -> Te
 
     If it never does, the last value, multiplied by ``short`` for each time that c is farther than what was reached.
     """
-    # the walk begins at the seed, where both are 0
+    # the walk begins at the start, where both are 0
     inside, values = (torch.cat([v.new_zeros(1), v]) for v in (inside, values))
     # never reached: the last value, made worse by how much is missing
     beyond = (inside >= offset).nonzero().flatten()

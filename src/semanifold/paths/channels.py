@@ -123,4 +123,4 @@ def channel_gains(
 
 
 def _pictures(generator: Generator, code: Latents, size: int | None) -> PictureFunction:
-    return lambda offsets: generator.images(code.moved(offsets), size=size)
+    return lambda displacements: generator.images(code.moved(displacements), size=size)

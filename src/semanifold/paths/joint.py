@@ -120,7 +120,7 @@ def joint_paths(
         SemanifoldError: if the generator has no such space or layers, fewer than k directions, or pictures that do not change.
     """
     shape, info = info_for(generator, space, layers, method="joint diagonalisation", cite=CARDOSO)
-    # 1. The offsets u that paths move along, whitened: axes of u that are orthonormal are uncorrelated among random codes.
+    # 1. The displacements u that paths move along, whitened: axes of u that are orthonormal are uncorrelated among random codes.
     check_count(k, direction_size(info, shape), generator)
     usual = moving_codes(generator, info, SAMPLES)  # [n, *shape]
     layered, home = is_extended(info.space), generator.path_space
@@ -135,13 +135,13 @@ def joint_paths(
     pixels = generator.coarse_size(size)
 
     def pictures_of(base: Latents) -> PictureFunction:
-        """Return pictures of one code, or one for each row, moved by rows ``[n, d]`` of whitened offsets."""
+        """Return pictures of one code, or one for each row, moved by rows ``[n, d]`` of whitened displacements."""
 
         def pictures(u: Tensor) -> Tensor:
-            offsets = coordinates.offsets(u)  # [n, d]
-            offsets = offsets[:, None] if layered else offsets.reshape(-1, *shape)
+            displacements = coordinates.displacements(u)  # [n, d]
+            displacements = displacements[:, None] if layered else displacements.reshape(-1, *shape)
             code = base if len(base) > 1 else base.with_values(base.values.expand(len(u), *base.values.shape[1:]))
-            return generator.images(code.moved(offsets, layers), size=pixels)
+            return generator.images(code.moved(displacements, layers), size=pixels)
 
         return pictures
 
@@ -175,8 +175,8 @@ def joint_paths(
     strength = torch.einsum("ki,nij,kj->k", frame, local, frame)  # [kept]
     frame = frame[strength.argsort(descending=True)[:k]]
     frame = frame * frame.gather(1, frame.abs().argmax(1, keepdim=True)).sign()
-    # 7. Back from the basis and the whitened coordinates to offsets of codes.
-    directions = coordinates.offsets(frame.to(zero) @ basis)
+    # 7. Back from the basis and the whitened coordinates to displacements of codes.
+    directions = coordinates.displacements(frame.to(zero) @ basis)
     return sized(directions if layered else directions.reshape(k, *shape), usual, info)
 
 

@@ -237,7 +237,7 @@ class LinearPaths(LatentPaths):
 
     @torch.no_grad()
     def edit(self, index: int, info: EditInfo) -> Lattice:
-        """See :meth:`PathSet.edit`; offsets ``D(m e_k) - D(0)``, so that ``t = 0`` is the unedited picture.
+        """See :meth:`PathSet.edit`; displacements ``D(m e_k) - D(0)``, so that ``t = 0`` is the unedited picture.
 
         ``D(0)`` is the same for all paths: the bias, which a reconstructor cannot tell paths apart by.
         """

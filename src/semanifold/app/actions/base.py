@@ -98,7 +98,7 @@ def start_code(start: StartOptions, generator: Generator, caller: Caller) -> Lat
 
 def own_code(edits: Sequence[Edit]) -> Latents | None:
     """Return the code that the first of some edits was found on, if any was found on one."""
-    return next((edit.seed for edit in edits if edit.seed is not None), None)
+    return next((edit.start for edit in edits if edit.start is not None), None)
 
 
 def common_space(edits: Sequence[Edit], generator: Generator) -> str:

@@ -134,8 +134,8 @@ def search(command: Discover, generator: Generator, code: Latents, mask: Mask, c
     choices = [command.search.settings(space, c) for c in sorted(command.offset) or [None]]
 
     def found_in(run: Run) -> Answer:
-        seed = generator.convert(code, space)
-        work = Work(command, caller, run, EditedPicture(generator, seed, blank(seed), mask))
+        start = generator.convert(code, space)
+        work = Work(command, caller, run, EditedPicture(generator, start, blank(start), mask))
         found: list[Solution[Lattice]] = []
         for index, settings in enumerate(choices):
             found.append(search_once(work, settings, index))
@@ -173,7 +173,7 @@ def search_once(work: Work, settings: ManifoldSettings, index: int) -> Solution[
         began = time.monotonic()
         solution = discover_manifold(
             nothing.generator,
-            nothing.seed,
+            nothing.start,
             work.mask,
             settings,
             progress=progress,
@@ -236,13 +236,13 @@ def told(work: Work, subject: EditedPicture, t: torch.Tensor, scores: Mapping[st
     return Answer(said=(f"{mask} on {subject.generator.name}: {words}",), facts=facts)
 
 
-def blank(seed: Latents) -> Lattice:
+def blank(code: Latents) -> Lattice:
     """Return the edit that changes nothing."""
-    return Lattice(torch.zeros(2, *seed.values.shape[1:]), [torch.tensor([0.0, 1.0])], EditInfo(space=seed.space))
+    return Lattice(torch.zeros(2, *code.values.shape[1:]), [torch.tensor([0.0, 1.0])], EditInfo(space=code.space))
 
 
 def write_preview(run: Run, subject: EditedPicture) -> None:
     """Write a filmstrip of the path as it is so far."""
-    seed = media.to_uint8(subject.picture)[0]
+    plain = media.to_uint8(subject.picture)[0]
     frames = subject.frames(subject.edit.times(8))
-    media.save_png(media.filmstrip(frames, seed, subject.mask_picture()), run.path(PREVIEW))
+    media.save_png(media.filmstrip(frames, plain, subject.mask_picture()), run.path(PREVIEW))

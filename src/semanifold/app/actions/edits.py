@@ -68,11 +68,11 @@ def with_mask(edit: Edit, mask: str | None) -> Edit:
     return edit if mask is None else edit.with_info(mask=mask)
 
 
-def mask_of(edit: Edit, generator: Generator, seed: Latents, caller: Caller, *, strict: bool = False) -> Mask | None:
+def mask_of(edit: Edit, generator: Generator, code: Latents, caller: Caller, *, strict: bool = False) -> Mask | None:
     """Return the mask of an edit on a picture, or None if it has no meaning there; it must have one if strict."""
     try:
         text = edit.info.mask if caller.folder is None else in_folder(edit.info.mask, caller.folder)
-        return read_mask(text, generator, seed) if text else None
+        return read_mask(text, generator, code) if text else None
     except SemanifoldError as error:
         if strict:
             raise
@@ -131,8 +131,8 @@ def write_transfer(
     with caller.watching("pictures") as line:
         for number, (name, subject) in enumerate(zip(names, subjects, strict=True), 1):
             films.append(subject.frames(t))
-            seed = media.to_uint8(subject.picture)[0]
-            rows.append(media.filmstrip(films[-1], seed, subject.mask_picture(), size=128))
+            plain = media.to_uint8(subject.picture)[0]
+            rows.append(media.filmstrip(films[-1], plain, subject.mask_picture(), size=128))
             scores[name] = measure(subject, t)
             line({"step": number, "steps": len(subjects)})
     media.save_png(media.stack_rows(rows, names), run.path(STRIP))
@@ -142,9 +142,9 @@ def write_transfer(
     save_film(run, grid, film, ping_pong=not loops)
     write_json(run.path(METRICS), {"change": scores}, 2)
     save_edit(subjects[0].edit.with_info(locality=scores[names[0]]), run.path(EDIT))
-    seeds = [media.to_uint8(subject.picture)[0] for subject in subjects]
-    top = max(float(mean_change(film, seed).max()) for film, seed in zip(films, seeds))  # one scale for all maps
-    maps = [heat_picture(film, seed, s.mask_picture(), top) for film, seed, s in zip(films, seeds, subjects)]
+    plains = [media.to_uint8(subject.picture)[0] for subject in subjects]
+    top = max(float(mean_change(film, plain).max()) for film, plain in zip(films, plains))  # one scale for all maps
+    maps = [heat_picture(film, plain, s.mask_picture(), top) for film, plain, s in zip(films, plains, subjects)]
     media.save_png(media.stack_rows([Image.fromarray(drawn) for drawn in maps], names), run.path(HEAT))
     write_exports(run, subjects, t)
     write_plot(run, subjects, t, caller, umap=command.film.umap)
@@ -189,14 +189,14 @@ def combine_edits(command: Combine, caller: Caller) -> Answer:
     command = replace(command, model=named_by(command.model, model))
     generator = named or load(model, caller)
     edits = in_one_space(fitting(generator, edits, caller, force=command.model.force), generator)
-    seed = picture_code(command.picture, edits, generator, common_space(edits, generator))
+    code = picture_code(command.picture, edits, generator, common_space(edits, generator))
     check_faces(command, edits)
-    parts = [on_code(edit, seed) for edit in edits]
+    parts = [on_code(edit, code) for edit in edits]
     edit = combine(parts if command.pad else in_step(parts), pad=command.pad)
     t = film_moments(edit, command.film, command.frames)
     words = [word_of(where, None, edit.info.name) for where, edit in zip(command.edits, edits, strict=True)]
     folder = command.output.folder("combine", model.word, *words)
-    subject = EditedPicture(generator, seed, edit, mask_of(edit, generator, seed, caller))
+    subject = EditedPicture(generator, code, edit, mask_of(edit, generator, code, caller))
 
     def work(run: Run) -> Answer:
         scores = write_all(run, subject, t, command.film, caller)
@@ -219,13 +219,13 @@ def in_step(edits: Sequence[Edit]) -> list[Edit]:
 
 def check_faces(command: Combine, edits: Sequence[Edit]) -> None:
     """Refuse edits that were found on several pictures, if nobody says on which they are to be played."""
-    seeds = [(place, e.seed.values) for place, e in zip(command.edits, edits) if e.seed is not None]
+    starts = [(place, e.start.values) for place, e in zip(command.edits, edits) if e.start is not None]
     if command.picture.seed is not None:
         return
-    for place, other in seeds[1:]:
-        if other.shape != seeds[0][1].shape or not torch.equal(other, seeds[0][1]):
+    for place, other in starts[1:]:
+        if other.shape != starts[0][1].shape or not torch.equal(other, starts[0][1]):
             raise SemanifoldError(
-                f"{seeds[0][0]} and {place} were found on different pictures; say with --seed on which one to play them."
+                f"{starts[0][0]} and {place} were found on different pictures; say with --seed on which one to play them."
             )
 
 
@@ -241,9 +241,9 @@ def render_edit(command: Render, caller: Caller) -> Answer:
     command = replace(command, model=named_by(command.model, model))
     generator = named or load(model, caller)
     (found,) = fitting(generator, [found], caller, force=command.model.force)
-    seed = picture_code(command.picture, [found], generator, found.space(generator))
-    edit = timed(command, on_code(found, seed), generator, caller)
-    subject = EditedPicture(generator, seed, edit, mask_of(edit, generator, seed, caller, strict=command.mask is not None))
+    code = picture_code(command.picture, [found], generator, found.space(generator))
+    edit = timed(command, on_code(found, code), generator, caller)
+    subject = EditedPicture(generator, code, edit, mask_of(edit, generator, code, caller, strict=command.mask is not None))
     t = film_moments(edit, command.film, command.frames, command.play)
     if edit.dimensions == 1:
         beyond(caller, edit, *(far * end for far in command.amplitudes for end in (float(t.min()), float(t.max()))))
@@ -273,8 +273,8 @@ def write_amplitudes(run: Run, command: Render, subject: EditedPicture, t: torch
     size = command.film.size or max(grid.shape[1:3])
     loops = subject.edit.loops
     media.save_mp4(grid, run.path(AMPLITUDES[0]), fps=command.film.fps, size=size, ping_pong=not loops, loops=command.film.loops)
-    seed = media.to_uint8(subject.picture)[0]
-    rows = [media.filmstrip(film, seed, subject.mask_picture(), size=128) for film in films]
+    plain = media.to_uint8(subject.picture)[0]
+    rows = [media.filmstrip(film, plain, subject.mask_picture(), size=128) for film in films]
     media.save_png(media.stack_rows(rows, [f"{far:g} x" for far in command.amplitudes]), run.path(AMPLITUDES[1]))
 
 

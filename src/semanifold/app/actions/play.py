@@ -61,9 +61,9 @@ def play(command: Play, caller: Caller) -> Answer:
     command = replace(command, model=named_by(command.model, model))
     generator = named or load(model, caller)
     edits = in_one_space(fitting(generator, edits, caller, force=command.model.force), generator)
-    seed = picture_code(command.picture, edits, generator, common_space(edits, generator))
-    edit, t = choreographed(command, tracks, edits, generator, seed, caller)
-    subject = EditedPicture(generator, seed, edit, mask_of(edit, generator, seed, caller))
+    code = picture_code(command.picture, edits, generator, common_space(edits, generator))
+    edit, t = choreographed(command, tracks, edits, generator, code, caller)
+    subject = EditedPicture(generator, code, edit, mask_of(edit, generator, code, caller))
     own = command.picture.seed is None and own_code(edits) is not None
     folder = command.folder(own=own)
     timeline = [Path(track) for track in command.tracks if is_file(track)]
@@ -80,7 +80,7 @@ def play(command: Play, caller: Caller) -> Answer:
 
 
 def choreographed(
-    command: Play, tracks: Sequence[Track], edits: Sequence[Edit], generator: Generator, seed: Latents, caller: Caller
+    command: Play, tracks: Sequence[Track], edits: Sequence[Edit], generator: Generator, code: Latents, caller: Caller
 ) -> tuple[Edit, Tensor]:
     """Return the sum of all edits over time as one edit, whose ``t`` runs from 0 to 1, and the ``t`` of all frames."""
     seconds = max(command.film.seconds, *(track.keys[-1][0] for track in tracks))
@@ -92,7 +92,7 @@ def choreographed(
     times = torch.linspace(0, seconds, count, dtype=torch.float64)
     walked: list[tuple[Edit, Tensor]] = []
     for track, edit in zip(tracks, edits, strict=True):
-        part = on_code(edit, seed)
+        part = on_code(edit, code)
         if part.dimensions != 1:
             raise SemanifoldError(f"{shown(track.edit, 60)} is a pad of two dimensions, which has no single strength.")
         places = at_strength(part, strengths(track, times, track.ease or command.ease))
@@ -117,7 +117,7 @@ def choreographed(
         locality={},
         cite=tuple(dict.fromkeys(paper for edit in edits for paper in edit.info.cite)),
     )
-    edit.seed = seed.to("cpu")
+    edit.start = code.to("cpu")
     return edit, t
 
 

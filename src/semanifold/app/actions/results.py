@@ -122,19 +122,19 @@ def write_all(
 
 
 def write_pictures(run: Run, subject: EditedPicture, frames: media.Frames, t: Tensor) -> None:
-    """Write the filmstrip, with the values of t if the path runs both ways from the seed, and the heat map."""
+    """Write the filmstrip, with the values of t if the path runs both ways from the start, and the heat map."""
     from semanifold.images.plots import heat_map  # noqa: PLC0415  (brings matplotlib)
 
-    seed = media.to_uint8(subject.picture)[0]
+    plain = media.to_uint8(subject.picture)[0]
     mask = subject.mask_picture()
     both_ways = t.ndim == 1 and float(t.min()) < 0 < float(t.max())
-    strip = media.filmstrip(frames, seed, mask, count=STILLS + both_ways)  # an odd number has the seed in its middle
+    strip = media.filmstrip(frames, plain, mask, count=STILLS + both_ways)  # an odd number has the start in its middle
     if both_ways:
         places = media.evenly(len(frames), STILLS + 1)
         first = [] if mask is None else ["seed and mask"]
         strip = media.captioned(strip, [*first, *("0" if abs(t[i]) < NOTHING else f"{t[i]:+.2g}" for i in places)])
     media.save_png(strip, run.path(STRIP))
-    heat_map(frames, seed, mask, run.path(HEAT))
+    heat_map(frames, plain, mask, run.path(HEAT))
 
 
 def write_plot(run: Run, subjects: Sequence[EditedPicture], t: Tensor, caller: Caller, *, umap: bool = False) -> None:
@@ -145,7 +145,7 @@ def write_plot(run: Run, subjects: Sequence[EditedPicture], t: Tensor, caller: C
         return
     if umap:
         caller.remark("Drawing the map of the codes by UMAP ...")
-    codes = [subject.edit.applied(subject.generator, subject.seed, t)[1].values.flatten(1).cpu().numpy() for subject in subjects]
+    codes = [subject.edit.applied(subject.generator, subject.start, t)[1].values.flatten(1).cpu().numpy() for subject in subjects]
     colour = t if t.ndim == 1 else torch.linspace(0, 1, len(t))
     path_plot(codes, colour.numpy(), run.path(PLOT), umap=umap)
 
@@ -193,6 +193,6 @@ def write_exports(run: Run, subjects: Sequence[EditedPicture], t: Tensor) -> Non
         return  # other programs know edits of codes only
     extended = generator.spaces.get(edit.info.space + EXTENDED)
     layers = 0 if extended is None else extended.layers
-    codes = torch.cat([subject.edit.applied(generator, subject.seed, t)[1].values for subject in subjects])
+    codes = torch.cat([subject.edit.applied(generator, subject.start, t)[1].values for subject in subjects])
     farthest = torch.cat([subject.edit.way(t).norm(dim=1) for subject in subjects]).argmax()
     export_codes(run.path, slug(edit.info.name), codes, layers, shown=int(farthest))
