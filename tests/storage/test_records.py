@@ -8,7 +8,7 @@ import pytest
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.storage import records
-from semanifold.storage.records import checked, parse_json, read_json, read_settings
+from semanifold.storage.records import checked, parse_json, read_json, read_settings, write_json
 
 
 @dataclass
@@ -70,3 +70,9 @@ def test_settings_of_other_programs(tmp_path: Path) -> None:
     (tmp_path / "args.json").write_text("{")
     with pytest.raises(SemanifoldError, match="damaged"):
         read_settings(tmp_path / "args.json")
+
+
+def test_what_is_no_json_is_not_written_as_text(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="Path is not JSON"):
+        write_json(tmp_path / "facts.json", {"folder": tmp_path})
+    assert not list(tmp_path.iterdir())

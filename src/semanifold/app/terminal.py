@@ -77,7 +77,7 @@ def speaking(*, quiet: bool = False, as_json: bool = False) -> Iterator[Speech]:
     finally:
         if as_json:
             held = {key: getattr(speech, key) for key in ("said", "remarks", "files", "next")}
-            print(json.dumps(speech.facts | held, indent=2, default=str), flush=True)
+            print(json.dumps(speech.facts | held, indent=2), flush=True)
 
 
 def harmless(text: str) -> str:

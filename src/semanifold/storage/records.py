@@ -84,8 +84,8 @@ def checked(value: Any, schema: type[T], what: str, made: Callable[[type, Any], 
 
 
 def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = None) -> None:
-    """Write a JSON file, whole or not at all."""
-    write_text(path, json.dumps(value, indent=indent, default=str) + "\n")
+    """Write a JSON file, whole or not at all; what is no JSON, such as a path, is a :class:`TypeError`."""
+    write_text(path, json.dumps(value, indent=indent) + "\n")
 
 
 def read_json(path: str | os.PathLike[str], schema: type[T], what: str = "file") -> T:

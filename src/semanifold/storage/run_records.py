@@ -160,7 +160,7 @@ def inputs_of(arguments: Mapping[str, Any], inputs: Iterable[str | os.PathLike[s
 
 def plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return arguments as they are after a way through JSON."""
-    return json.loads(json.dumps(arguments, default=str))
+    return json.loads(json.dumps(arguments))
 
 
 def work(arguments: Mapping[str, Any]) -> dict[str, Any]:
