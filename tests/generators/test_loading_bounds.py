@@ -274,7 +274,9 @@ def test_the_zoo_says_what_loads_without_pytorch() -> None:
     loads = {name for name, row in zoo.table().items() if row.loads}
     assert {"ada-ffhq", "stylegan2-ffhq-256x256", "stylegan2-ffhq-config-f", "biggan-128", "rosinality-ffhq"} <= loads
     assert not [name for name in loads if "stylegan3" in name or re.search("config-[a-d]$", name) or name.startswith("warped")]
-    code = "import sys, semanifold.storage.zoo as zoo; zoo.found(['ffhq']); zoo.here('ada-ffhq'); print('torch' in sys.modules)"
+    code = (
+        "import sys, semanifold.storage.zoo as zoo; zoo.matching(['ffhq']); zoo.here('ada-ffhq'); print('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 

@@ -325,8 +325,8 @@ def test_names() -> None:
         zoo.fetch("navi")
     with pytest.raises(SemanifoldError, match="has no 'qqqqq': 'semanifold zoo list'"):
         zoo.entry("qqqqq")
-    assert [row.name for row in zoo.found(["Hopenet"])] == ["hopenet"]
-    assert {row.kind for row in zoo.found(["StyleGAN3", "2106.12423"])} == {"generator"}
+    assert [row.name for row in zoo.matching(["Hopenet"])] == ["hopenet"]
+    assert {row.kind for row in zoo.matching(["StyleGAN3", "2106.12423"])} == {"generator"}
 
 
 def test_the_command(server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -366,13 +366,13 @@ import torch
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from support.small_training import curves
-from semanifold.training.trainer import leave, make_accelerator
+from semanifold.training.trainer import end_together, make_accelerator
 torch.set_num_threads(1)
 accelerator = make_accelerator("cpu")
 found = curves(Path(sys.argv[2]), accelerator=accelerator)
 if accelerator.is_main_process:
     print(json.dumps({"processes": accelerator.num_processes, "found": found}))
-leave(accelerator)
+end_together(accelerator)
 """
 
 

@@ -44,11 +44,11 @@ class Latents:
             )
         if not isinstance(self.space, str):
             raise SemanifoldError("The space of latents is a name, such as 'w'.")
-        given = {} if self.conditions is None else self.conditions
-        given = {LABELS: given} if isinstance(given, Tensor) else given
-        if not isinstance(given, Mapping) or not all(isinstance(v, Tensor) and v.ndim for v in given.values()):
+        conditions = {} if self.conditions is None else self.conditions
+        conditions = {LABELS: conditions} if isinstance(conditions, Tensor) else conditions
+        if not isinstance(conditions, Mapping) or not all(isinstance(v, Tensor) and v.ndim for v in conditions.values()):
             raise SemanifoldError("Conditions of latents are tensors [n, ...] by name, such as {'labels': tensor}.")
-        object.__setattr__(self, "conditions", dict(given))
+        object.__setattr__(self, "conditions", dict(conditions))
 
     @property
     def labels(self) -> Tensor | None:
@@ -76,9 +76,9 @@ class Latents:
     def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Latents:
         """Select codes; a single integer keeps the batch dimension."""
         index = [index] if isinstance(index, int) else index
-        return self._each(lambda tensor: tensor[index])
+        return self._changed(lambda tensor: tensor[index])
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Latents:
+    def _changed(self, change: Callable[[Tensor], Tensor]) -> Latents:
         """Return the same with codes and conditions changed alike."""
         conditions = {name: change(value) for name, value in self.conditions.items()}
         return replace(self, values=change(self.values), conditions=conditions)
@@ -105,7 +105,7 @@ class Latents:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Latents:
         """Move or cast; conditions that hold whole numbers keep their type."""
-        return self._each(lambda tensor: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None))
+        return self._changed(lambda tensor: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None))
 
     @staticmethod
     def cat(parts: Sequence[Latents]) -> Latents:
@@ -136,12 +136,12 @@ def conditions_in(tensors: Mapping[str, Tensor], count: int) -> dict[str, Tensor
         SemanifoldError: if their numbers are not finite, or not as many as there are codes.
     """
     names = [name for name in tensors if name == LABELS or name.startswith(PREFIX)]
-    found = {name.removeprefix(PREFIX): tensors[name] for name in names}
-    for name, value in found.items():
+    conditions = {name.removeprefix(PREFIX): tensors[name] for name in names}
+    for name, value in conditions.items():
         fits = value.ndim == 2 if name == LABELS else value.ndim > 0
         if not fits or len(value) != count or not value.is_floating_point() or not torch.isfinite(value).all():
             raise SemanifoldError(f"its {shown(name, 40)} {list(value.shape)} do not fit its {count} codes")
-    return found
+    return conditions
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

@@ -73,10 +73,10 @@ def lbfgs_step(
     if precondition is not None:
         length = 1.0
     if line_search:
-        found = wolfe_search(function, state, direction, slope, length) if slope < 0 else None
-        if found is None:
+        end = wolfe_search(function, state, direction, slope, length) if slope < 0 else None
+        if end is None:
             return replace(state, moves=(), turns=(), stalled=not state.moves)
-        length, at = found
+        length, at = end
     else:
         at = function(state.x + length * direction)
     move, turn = length * direction, at.gradient - state.at.gradient

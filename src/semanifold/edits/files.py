@@ -64,11 +64,11 @@ def load_edit(path: str | os.PathLike[str]) -> Edit:
         raise SemanifoldError(f"The edit {name} is damaged: {last_line(error)}.") from error
 
 
-def read_info(held: object, schema: type[Info], what: str) -> Info:
+def read_info(header: object, schema: type[Info], what: str) -> Info:
     """Return the info of a header, checked, its texts fit to be printed.
 
     Args:
-        held: what the header says.
+        header: of the file.
         schema: :class:`EditInfo`, or the info of a set of paths.
         what: the file, the beginning of the messages.
 
@@ -76,11 +76,11 @@ def read_info(held: object, schema: type[Info], what: str) -> Info:
         SemanifoldError: if a field is missing, unknown or wrong.
     """
     known = {field.name for field in fields(schema)}
-    unknown = [key for key in held if key not in known] if isinstance(held, dict) else []
+    unknown = [key for key in header if key not in known] if isinstance(header, dict) else []
     if unknown:
         word = shown(unknown[0], 40)
         raise SemanifoldError(f"{what} is damaged, or of a newer semanifold: its header has an unknown field {word!r}.")
-    info = checked(held, schema, what)
+    info = checked(header, schema, what)
     if info.layers is not None and not 0 <= info.layers[0] < info.layers[1] <= MOST_LAYERS:
         raise SemanifoldError(f"{what} is damaged: there are no layers {shown(str(list(info.layers)))}.")
     texts = {key: value for key in known if isinstance(value := getattr(info, key), str)}

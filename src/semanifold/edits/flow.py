@@ -163,11 +163,11 @@ class Flow(LatentEdit):
                 f"The path lives in space {self.info.space}, but these codes are in {latents.space}; convert them first."
             )
         layers = slice(*self.info.layers) if self.info.layers else slice(None)
-        start, held = latents.values[:, layers], self.support.shape[1:]
-        alike = start.ndim == 3 and len(held) == 2 and held[0] == 1 and held[1] == start.shape[2]
+        start, shape = latents.values[:, layers], self.support.shape[1:]
+        alike = start.ndim == 3 and len(shape) == 2 and shape[0] == 1 and shape[1] == start.shape[2]
         if not (self._fits(start) or alike):
             raise SemanifoldError(
-                f"The path moves codes of shape {tuple(held)}, but these are {tuple(start.shape[1:])}; "
+                f"The path moves codes of shape {tuple(shape)}, but these are {tuple(start.shape[1:])}; "
                 f"it was made for {origin(self.info.generator)}."
             )
         t = torch.as_tensor(t, dtype=start.dtype, device=start.device).reshape(-1)

@@ -69,8 +69,7 @@ class Lattice(LatentEdit):
         if not torch.isfinite(t).all():
             raise SemanifoldError("t holds NaN or infinite values; 0 is the unedited picture, and 1 usually all of the edit.")
         result = self.displacements.expand(len(t), *self.displacements.shape)
-        for axis, given in enumerate(self.knots):
-            knots = given.to(t)
+        for axis, knots in enumerate(line.to(t) for line in self.knots):
             left = (torch.searchsorted(knots, t[:, axis].contiguous(), right=True) - 1).clamp(0, len(knots) - 2)
             share = (t[:, axis] - knots[left]) / (knots[left + 1] - knots[left])
             rows = torch.arange(len(t), device=t.device)
@@ -149,17 +148,17 @@ class Lattice(LatentEdit):
 
     def tensors(self) -> dict[str, Tensor]:
         """See :meth:`Edit.tensors`."""
-        held = {"offsets": self.displacements} | {f"knots.{i}": k for i, k in enumerate(self.knots)}
-        return held | start_tensors(self.start)
+        tensors = {"offsets": self.displacements} | {f"knots.{i}": k for i, k in enumerate(self.knots)}
+        return tensors | start_tensors(self.start)
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], info: EditInfo) -> Self:
         """See :meth:`Edit.from_tensors`."""
         knots = [tensors["knots.0"], *([tensors["knots.1"]] if "knots.1" in tensors else [])]
         displacements, start = tensors["offsets"], tensors.get("seed")
-        if any(each.ndim != 1 or len(each) > MOST_KNOTS for each in knots) or displacements.ndim <= len(knots):
+        if any(line.ndim != 1 or len(line) > MOST_KNOTS for line in knots) or displacements.ndim <= len(knots):
             raise SemanifoldError(
-                f"Knots {[list(each.shape) for each in knots]} of displacements {list(displacements.shape)} make no sense."
+                f"Knots {[list(line.shape) for line in knots]} of displacements {list(displacements.shape)} make no sense."
             )
         if start is not None and start.ndim != displacements.ndim - len(knots) + 1:
             raise SemanifoldError(

@@ -43,17 +43,17 @@ def combine(edits: Sequence[Path], *, pad: bool = False) -> Lattice | Sum:
     if isinstance(edits, Edit | Solution):
         raise SemanifoldError("Combining takes a list of paths, combine([a, b]); got one.")
     of_type(edits, Iterable, "Combining takes a list of paths, combine([a, b])")
-    given = [path_of(edit) for edit in itertools.islice(edits, MOST_EDITS)]
-    paths = [leaf for edit in given for leaf in edit.leaves]
+    members = [path_of(edit) for edit in itertools.islice(edits, MOST_EDITS)]
+    paths = [leaf for edit in members for leaf in edit.leaves]
     of_codes = [edit for edit in paths if isinstance(edit, Lattice)]
     of_weights = [edit for edit in paths if isinstance(edit, WeightEdit)]
-    if not of_weights or len(given) < 2:
+    if not of_weights or len(members) < 2:
         return _combined_codes(of_codes, pad=pad)
     if pad:
         raise SemanifoldError("A pad is made of two paths of codes; edits of weights are combined without it.")
     parts = [_combined_codes(of_codes, pad=False)] if len(of_codes) > 1 else of_codes
-    start = next((edit.start for edit in given if edit.start is not None), None)
-    return Sum([*parts, *of_weights], _joint_info([edit.info for edit in given]), start=start)
+    start = next((edit.start for edit in members if edit.start is not None), None)
+    return Sum([*parts, *of_weights], _joint_info([edit.info for edit in members]), start=start)
 
 
 def _combined_codes(edits: list[Lattice], *, pad: bool) -> Lattice:

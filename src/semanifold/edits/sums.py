@@ -124,12 +124,12 @@ class Sum(Edit):
         """See :meth:`Edit.from_tensors`."""
         parts: list[Lattice | WeightEdit] = []
         for i in range(MOST_PARTS):
-            held = {key.removeprefix(f"{i}."): value for key, value in tensors.items() if key.startswith(f"{i}.")}
-            if not held:
+            own = {key.removeprefix(f"{i}."): value for key, value in tensors.items() if key.startswith(f"{i}.")}
+            if not own:
                 break
-            leaf = Lattice if "offsets" in held else WeightEdit
+            leaf = Lattice if "offsets" in own else WeightEdit
             # codes of a sum are whole: no part knows layers of its own
-            parts.append(leaf.from_tensors(held, replace(info, layers=None)))
+            parts.append(leaf.from_tensors(own, replace(info, layers=None)))
         if not parts:
             raise KeyError("0.offsets")
         return cls(parts, info, start=WeightEdit.start_from(tensors))

@@ -18,7 +18,7 @@ Written = tuple[State, dict[str, object]]
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class ForeignState:
     """What a file holds, for the translation.
 
     Attributes:
@@ -68,7 +68,7 @@ class Architecture:
     layouts: Mapping[str, str]
     mark: str
     recognise: Callable[[Mapping[str, object]], str | None]
-    translate: Callable[[Found], tuple[Any, State]]
+    translate: Callable[[ForeignState], tuple[Any, State]]
     config: type[Any]
     make: type[Any]
     depth: Callable[[Any], int] = sizes_in

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 
 from semanifold.core.errors import SemanifoldError, near_names, shown
-from semanifold.generators.architecture import Architecture, Found, State
+from semanifold.generators.architecture import Architecture, ForeignState, State
 from semanifold.generators.base import Generator
 from semanifold.generators.biggan.layout import BIGGAN
 from semanifold.generators.pix2pixhd import PIX2PIXHD
@@ -20,7 +20,7 @@ from semanifold.generators.proggan import PROGGAN
 from semanifold.generators.sngan import SNGANS
 from semanifold.generators.states import Say, assembled
 from semanifold.generators.stylegan2.architecture import STYLEGAN2
-from semanifold.storage.checkpoints import Held, Weights, materialised, place_of, read_header
+from semanifold.storage.checkpoints import Networks, Weights, materialised, place_of, read_header
 from semanifold.storage.containers import Contents
 from semanifold.storage.records import checked
 
@@ -65,11 +65,11 @@ class Network:
     weights: Weights
 
 
-def identify(held: Held, header: Mapping[str, Any]) -> Network | None:
+def identify(networks: Networks, header: Mapping[str, Any]) -> Network | None:
     """Find the generator in a file, or None; averaged weights are better than those that were trained.
 
     Args:
-        held: what the file holds.
+        networks: what the file holds.
         header: what :func:`~semanifold.storage.checkpoints.read_header` returned; our own files name their architecture there.
 
     Raises:
@@ -85,19 +85,19 @@ def identify(held: Held, header: Mapping[str, Any]) -> Network | None:
         name, rows = shown(str(header.get("architecture", "stylegan2"))), {row.name: row for row in ARCHITECTURES}
         if name not in rows:
             raise SemanifoldError(f"Its header names the architecture {name!r}: {near_names(name, rows)}")
-        return Network(rows[name], OWN, Weights(dict(held.values)))
-    networks = [
+        return Network(rows[name], OWN, Weights(dict(networks.values)))
+    known = [
         Network(row, layout, weights)
         for row in ARCHITECTURES
-        for weights in map(held.under, held.prefixes(row.mark))
+        for weights in map(networks.network, networks.prefixes(row.mark))
         if (layout := row.recognise(weights.state | weights.odd)) and not other_network(weights.state)
     ]
-    best = [network for network in networks if network.weights.rank == min(other.weights.rank for other in networks)]
+    best = [network for network in known if network.weights.rank == min(other.weights.rank for other in known)]
     if others := [network for network in best[1:] if not _same(network.weights, best[0].weights)]:
         parts = ", ".join(shown(network.weights.part, 40) or "(bare)" for network in (best[0], *others[:3]))
         raise SemanifoldError(f"It holds several generators ({parts}); save the state dict of the one that is meant by itself.")
     before = f"{best[0].weights.part}.".lstrip(".") if best else ""
-    if best and (double := [name for name in held.twice if name.startswith(before)]):
+    if best and (double := [name for name in networks.twice if name.startswith(before)]):
         raise SemanifoldError(f"It holds {shown(min(double))} twice, with different numbers; save one state dict by itself.")
     return best[0] if best else None
 
@@ -143,8 +143,8 @@ def generator_of(network: Network, contents: Contents, folder: Path, words: Mapp
         config, state = _own(architecture, header.get("config"), state)
     else:
         every: Any = state | weights.odd
-        found = Found(network.layout, every, average, weights.settings, folder, say)
-        config, state = architecture.translate(found)
+        foreign = ForeignState(network.layout, every, average, weights.settings, folder, say)
+        config, state = architecture.translate(foreign)
     return assembled(lambda: architecture.make(config, **words), state, architecture.kind)
 
 

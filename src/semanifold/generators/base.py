@@ -349,9 +349,9 @@ class Generator(nn.Module, ABC):
         if shape != expected:
             raise SemanifoldError(f"{self.name} expects codes of shape {expected} in {latents.space}, but these are {shape}.")
         if latents.values.dtype != self.dtype:
-            given, own = (str(dtype).removeprefix("torch.") for dtype in (latents.values.dtype, self.dtype))
+            theirs, own = (str(dtype).removeprefix("torch.") for dtype in (latents.values.dtype, self.dtype))
             raise SemanifoldError(
-                f"{self.name} works in {own}, but these codes are {given}; cast them: latents.to(dtype=torch.{own})."
+                f"{self.name} works in {own}, but these codes are {theirs}; cast them: latents.to(dtype=torch.{own})."
             )
         if len(latents) == 0:
             raise SemanifoldError("There is no code to work on; give at least one seed or latent.")

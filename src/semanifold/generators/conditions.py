@@ -16,31 +16,31 @@ if TYPE_CHECKING:
 
 
 def checked_conditions(
-    generator: Generator, labels: Tensor | Sequence[int] | int | None, given: Mapping[str, Tensor] | None, n: int
+    generator: Generator, labels: Tensor | Sequence[int] | int | None, conditions: Mapping[str, Tensor] | None, n: int
 ) -> dict[str, Tensor]:
     """Return the conditions ``[n, ...]`` of n codes, on the generator's device and in its precision.
 
     Args:
         generator: says which conditions there are.
         labels: class index, ``[n]`` indices or ``[n, classes]`` weights.
-        given: the others, ``[n, ...]`` or ``[1, ...]`` by name; labels may be among them in place of the argument.
+        conditions: the others, ``[n, ...]`` or ``[1, ...]`` by name; labels may be among them in place of the argument.
         n: number of codes.
 
     Raises:
         SemanifoldError: for a condition that is not there, is missing, or has another shape.
     """
-    given = {} if given is None else given
-    of_type(given, Mapping, "Conditions are tensors by name, such as {'labels': tensor}")
-    for name in given:
+    conditions = {} if conditions is None else conditions
+    of_type(conditions, Mapping, "Conditions are tensors by name, such as {'labels': tensor}")
+    for name in conditions:
         if name not in generator.conditions:
             known = near_names(str(name), generator.conditions) if generator.conditions else "its pictures depend on codes only."
             raise SemanifoldError(f"{generator.name} has no condition {shown(str(name), 40)!r}: {known}")
-    weights = class_weights(generator, given.get(LABELS) if labels is None else labels, n)
+    weights = class_weights(generator, conditions.get(LABELS) if labels is None else labels, n)
     result = {} if weights is None else {LABELS: weights}
     for name, shape in generator.conditions.items():
         if name == LABELS:
             continue
-        value = given.get(name)
+        value = conditions.get(name)
         if not isinstance(value, Tensor) or tuple(value.shape) not in ((1, *shape), (n, *shape)):
             got = list(value.shape) if isinstance(value, Tensor) else "none" if value is None else type(value).__name__
             raise SemanifoldError(

@@ -68,9 +68,9 @@ def with_weights(generator: AnyGenerator, weights: Mapping[str, Tensor | MixedWe
     check_layers(generator, list(weights))
     shared = {id(tensor): tensor for tensor in chain(generator.parameters(), generator.buffers()) if tensor is not None}
     for module in generator.modules():  # weights that differ from sample to sample already are shared as well
-        held = module.__dict__.get("weight")
-        if isinstance(held, MixedWeight):
-            shared[id(held)] = held  # type: ignore[assignment]
+        mixed = module.__dict__.get("weight")
+        if isinstance(mixed, MixedWeight):
+            shared[id(mixed)] = mixed  # type: ignore[assignment]
     other = copy.deepcopy(generator, shared)
     if "fingerprint" in other.__dict__:
         del other.fingerprint  # it is that of other weights
@@ -95,9 +95,9 @@ def with_weights(generator: AnyGenerator, weights: Mapping[str, Tensor | MixedWe
 
 def moved(generator: AnyGenerator, changes: Mapping[str, MixedWeight]) -> AnyGenerator:
     """Return a generator with these weights per sample; those of a generator that has some already are added to them."""
-    held = {layer: generator.get_submodule(layer).__dict__.get("weight") for layer in changes}
+    earlier = {layer: generator.get_submodule(layer).__dict__.get("weight") for layer in changes}
     return with_weights(
-        generator, {layer: before.plus(change) if (before := held[layer]) else change for layer, change in changes.items()}
+        generator, {layer: before.plus(change) if (before := earlier[layer]) else change for layer, change in changes.items()}
     )
 
 

@@ -77,20 +77,20 @@ def first_weights(generator: Generator, space: str) -> Tensor:
             hook.remove()
     if not met:
         raise SemanifoldError(f"{generator.name} has no layers with weights, which SeFa takes its directions from; take PCA.")
-    module, given = met[0]
+    module, inputs = met[0]
     size = code.values.numel()
-    if given.numel() != size:
+    if inputs.numel() != size:
         raise SemanifoldError(
             f"SeFa needs a first layer that takes the whole code of {size} numbers, but that of {generator.name} takes "
-            f"{given.numel()}; take PCA instead."
+            f"{inputs.numel()}; take PCA instead."
         )
     with torch.no_grad():
         # The layer's matrix column by column: what it makes of unit codes, less what it makes of 0 (its bias).
-        units = torch.eye(size).to(given).reshape(-1, *given.shape[1:])
-        constant = module(torch.zeros_like(given)).flatten(1)
+        units = torch.eye(size).to(inputs).reshape(-1, *inputs.shape[1:])
+        constant = module(torch.zeros_like(inputs)).flatten(1)
         columns = module(units).flatten(1) - constant
         # An affine layer is its matrix at the code itself, too.
-        expected = given.flatten(1) @ columns
-        if not torch.allclose(module(given).flatten(1) - constant, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max())):
+        expected = inputs.flatten(1) @ columns
+        if not torch.allclose(module(inputs).flatten(1) - constant, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max())):
             raise SemanifoldError(f"The first layer of {generator.name} is not affine, as SeFa takes it to be; take PCA instead.")
     return columns.T

@@ -122,8 +122,8 @@ def opened_inputs(place: str | os.PathLike[str], config: Pix2PixHDConfig, say: S
     elif not instances:
         say(f"{name} has no maps of instances, so that edges are taken to be where the labels change")
     elif len(instances) != len(files):
-        few, many = counted(len(instances), "map"), counted(len(files), "label map")
-        raise SemanifoldError(f"{name} has {many}, but {few} of instances; one is needed for each.")
+        maps, labels = counted(len(instances), "map"), counted(len(files), "label map")
+        raise SemanifoldError(f"{name} has {labels}, but {maps} of instances; one is needed for each.")
     with _picture(files[0]) as first:
         width, height = first.size
     if config.inputs * width * height > MOST_NUMBERS:

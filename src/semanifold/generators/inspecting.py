@@ -16,7 +16,7 @@ from semanifold.core.errors import SemanifoldError, shown
 from semanifold.generators.architectures import OWN, Network, identify, other_network
 from semanifold.generators.loading import from_contents
 from semanifold.storage.arrays import leaves_of, open_arrays, spelled
-from semanifold.storage.checkpoints import Held, Value, hold, read_header
+from semanifold.storage.checkpoints import Networks, Value, networks_in, read_header
 from semanifold.storage.containers import Contents, read
 from semanifold.storage.inert import UnreadableError
 from semanifold.storage.pictures import picture_size
@@ -103,23 +103,23 @@ def inspect_file(path: str | os.PathLike[str]) -> Inspection:
         header = read_header(contents)
         if header and not header["format"].startswith("semanifold-generator"):
             return Inspection(**facts, **_semanifold_file(header), **_table(_named(contents.tree)))
-        held = hold(contents.tree)
+        networks = networks_in(contents.tree)
     except (SemanifoldError, UnreadableError) as error:
         return Inspection(**facts, holds="a damaged file", usable=False, advice=f"It cannot be used: {error}")
     try:
-        network = identify(held, header)
+        network = identify(networks, header)
     except (SemanifoldError, UnreadableError) as error:
         advice = f"It cannot be used: {error}"
-        return Inspection(**facts, **_table(held.values), holds="weights that cannot be loaded", usable=False, advice=advice)
-    if network is None and other_network(held.values, anywhere=True) is None and len(held.values) < 4:
+        return Inspection(**facts, **_table(networks.values), holds="weights that cannot be loaded", usable=False, advice=advice)
+    if network is None and other_network(networks.values, anywhere=True) is None and len(networks.values) < 4:
         return Inspection(**facts, **_tensors_only(_named(contents.tree)))
-    return Inspection(**facts, **_network(path, contents, held, network))
+    return Inspection(**facts, **_network(path, contents, networks, network))
 
 
-def _network(path: str | os.PathLike[str], contents: Contents, held: Held, network: Network | None) -> dict[str, Any]:
-    kind = network.architecture.title if network else other_network(held.values, anywhere=True)
+def _network(path: str | os.PathLike[str], contents: Contents, networks: Networks, network: Network | None) -> dict[str, Any]:
+    kind = network.architecture.title if network else other_network(networks.values, anywhere=True)
     part = f" (its part {shown(network.weights.part, 60)})" if network and network.weights.part else ""
-    facts = {"architecture": kind and kind.split(" ", 1)[1], **_table(network.weights.state if network else held.values)}
+    facts = {"architecture": kind and kind.split(" ", 1)[1], **_table(network.weights.state if network else networks.values)}
     remarks: list[str] = []
     try:
         generator = from_contents(path, contents, say=remarks.append)

@@ -22,7 +22,7 @@ from semanifold.generators.states import Say, silent
 from semanifold.generators.wrapped import Wrapped, check_steady
 from semanifold.storage import zoo
 from semanifold.storage.arrays import write_torch
-from semanifold.storage.checkpoints import Held, hold, read_header
+from semanifold.storage.checkpoints import Networks, networks_in, read_header
 from semanifold.storage.containers import Contents, read
 from semanifold.storage.fetching import fetch, is_url
 from semanifold.storage.files import is_folder
@@ -138,12 +138,12 @@ def from_contents(path: str | os.PathLike[str], contents: Contents, *, name: str
     if contents.tree is None:
         raise SemanifoldError(f"{file} {contents.problem}; {EXPECTED}.")
     try:
-        held, header = hold(contents.tree), read_header(contents)
-        if not held.values:
+        networks, header = networks_in(contents.tree), read_header(contents)
+        if not networks.values:
             raise SemanifoldError(f"It holds {_what(contents.tree)}; {EXPECTED}.")
-        network = identify(held, header)
+        network = identify(networks, header)
         if network is None:
-            raise SemanifoldError(_refusal(held))
+            raise SemanifoldError(_refusal(networks))
         words = {key: shown(str(header.get(key, fallback)), 200) for key, fallback in _words(path).items()}
         words |= {"name": name} if name else {}
         generator = generator_of(network, contents, Path(path).parent, words, lambda words: say(f"{file}: {words}."))
@@ -158,11 +158,11 @@ def from_contents(path: str | os.PathLike[str], contents: Contents, *, name: str
         raise SemanifoldError(f"{file} ({contents.format}) is damaged: {shown(str(error))}; get a fresh copy.") from error
 
 
-def _refusal(held: Held) -> str:
-    if other := other_network(held.values, anywhere=True):
+def _refusal(networks: Networks) -> str:
+    if other := other_network(networks.values, anywhere=True):
         return f"It holds {other}, which semanifold does not load yet as a generator; {EXPECTED}."
-    some = ", ".join(shown(key, 40) for key in list(held.values)[:3])
-    return f"It holds {len(held.values)} tensors of an unknown network ({some}, ...); {EXPECTED}."
+    names = ", ".join(shown(key, 40) for key in list(networks.values)[:3])
+    return f"It holds {len(networks.values)} tensors of an unknown network ({names}, ...); {EXPECTED}."
 
 
 def _what(tree: object) -> str:
@@ -302,13 +302,13 @@ def save_generator(
         raise SemanifoldError(f"{type(generator).__name__} cannot be saved as safetensors; these generators can: {kinds}.")
     layout = _check_target(path, overwrite, layout)
 
-    def told(words: str) -> None:
+    def remark(words: str) -> None:
         say(f"{shown(str(path), 200)}: {words}.")
 
     if layout == "semanifold":
         state, beside = {key: value.detach().cpu() for key, value in generator.state_dict().items()}, {}
     elif layout in row.writers:
-        state, beside = row.writers[layout](generator, told)
+        state, beside = row.writers[layout](generator, remark)
     else:
         able = " or ".join(row.kind for row in ARCHITECTURES if layout in row.writers)
         raise SemanifoldError(f"{generator.name} is a {row.kind}; only a {able} can be written in the layout {layout}.")

@@ -78,8 +78,8 @@ class MixedWeight:
         coefficients = coefficients.scatter_add(1, places + 1, magnitude)
         coefficients = torch.cat([torch.ones_like(coefficients[:, :1]), coefficients[:, 1:]], 1)
         groups = [
-            Group(None if len(sets) == 1 else (members == i).nonzero().flatten(), tuple(sorted({k + 1 for k in each})))
-            for i, each in enumerate(map(whole_numbers, sets))
+            Group(None if len(sets) == 1 else (members == i).nonzero().flatten(), tuple(sorted({k + 1 for k in row})))
+            for i, row in enumerate(map(whole_numbers, sets))
         ]
         return cls([weight, *(directions(k).to(weight) for k in whole_numbers(numbers))], coefficients, groups)
 

@@ -339,8 +339,8 @@ def from_published(
     for i in range(downs):
         out |= _pair(take, f"model.{place}", f"downs.{i}", (2 * width, width, 3, 3), 2 * width)
         place, width = place + 3, 2 * width
-    blocks, place, found = _blocks(take, "model", place, "", width)
-    out |= found
+    blocks, place, tensors = _blocks(take, "model", place, "", width)
+    out |= tensors
     for i in range(downs):
         out |= _pair(take, f"model.{place}", f"ups.{i}", (width, width // 2, 3, 3), width // 2)
         place, width = place + 3, width // 2
@@ -349,8 +349,8 @@ def from_published(
         theirs, ours = f"model{n}", f"enhancers.{n - 1}"
         out |= _pair(take, f"{theirs}_1.1", f"{ours}.first", (width // 2, inputs, 7, 7), width // 2)
         out |= _pair(take, f"{theirs}_1.4", f"{ours}.down", (width, width // 2, 3, 3), width)
-        inner, place, found = _blocks(take, f"{theirs}_2", 0, f"{ours}.", width)
-        out |= found | _pair(take, f"{theirs}_2.{place}", f"{ours}.up", (width, width // 2, 3, 3), width // 2)
+        inner, place, tensors = _blocks(take, f"{theirs}_2", 0, f"{ours}.", width)
+        out |= tensors | _pair(take, f"{theirs}_2.{place}", f"{ours}.up", (width, width // 2, 3, 3), width // 2)
         width, last = width // 2, f"{theirs}_2.{place + 4}"
     colours = take(f"{last}.weight", None, width, 7, 7)
     out |= {"colours.weight": colours, "colours.bias": take(f"{last}.bias", colours.shape[0])}
@@ -404,7 +404,7 @@ PIX2PIXHD = Architecture(
     layouts={"published": "NVIDIA pix2pixHD, or pytorch-CycleGAN-and-pix2pix"},
     mark=MARK.pattern,
     recognise=by_key("published", MARK),
-    translate=lambda found: from_published(found.state, read_options(found.folder), say=found.say),
+    translate=lambda foreign: from_published(foreign.state, read_options(foreign.folder), say=foreign.say),
     config=Pix2PixHDConfig,
     make=Pix2PixHD,
     depth=layers_in,

@@ -203,20 +203,20 @@ def _read_published(folder: Path, generator: Generator) -> Pool:
     codes = Latents(torch.cat(parts), generator.first_space)
     classes = settings.get("biggan_target_classes") or []
     if generator.classes and classes:
-        if not isinstance(classes, list) or not all(type(each) is int and 0 <= each < generator.classes for each in classes):
+        if not isinstance(classes, list) or not all(type(k) is int and 0 <= k < generator.classes for k in classes):
             raise SemanifoldError(f"The args.json of {name} names classes that {generator.name} does not have; mend it.")
-        each = [generator.sample([0], labels=classes[i % len(classes)]).labels for i in range(len(codes))]
-        codes = replace(codes, conditions={LABELS: torch.cat([label for label in each if label is not None]).cpu()})
+        labels = [generator.sample([0], labels=classes[i % len(classes)]).labels for i in range(len(codes))]
+        codes = replace(codes, conditions={LABELS: torch.cat([label for label in labels if label is not None]).cpu()})
     return Pool(codes, shown(str(settings.get("gan_type", "unknown"))), source=name)
 
 
 def _published_code(file: Path) -> Tensor:
     try:
         arrays = open_arrays(file, "code of a pool")
-        held = list(arrays.leaves.values())
-        if len(held) != 1 or not held[0].dtype.is_floating_point or 0 in held[0].shape:
+        leaves = list(arrays.leaves.values())
+        if len(leaves) != 1 or not leaves[0].dtype.is_floating_point or 0 in leaves[0].shape:
             raise SemanifoldError("it does not hold a tensor of floating-point numbers")
-        value = arrays.tensors(held)[0].float()
+        value = arrays.tensors(leaves)[0].float()
         if not torch.isfinite(value).all():
             raise SemanifoldError("it holds NaN or infinite values")
     except SemanifoldError as error:

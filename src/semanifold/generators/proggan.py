@@ -161,7 +161,7 @@ PROGGAN = Architecture(
     layouts={"pytorch": "the PyTorch port of CelebA-HQ (ptrblck/prog_gans_pytorch_inference)"},
     mark=MARK.pattern,
     recognise=by_key("pytorch", MARK),
-    translate=lambda found: from_published(found.state, say=found.say),
+    translate=lambda foreign: from_published(foreign.state, say=foreign.say),
     config=ProgGANConfig,
     make=ProgGAN,
     published=lambda _: "ProgGAN",

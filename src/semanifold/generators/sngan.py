@@ -138,7 +138,7 @@ def from_published(state: Mapping[str, Tensor], *, say: Say = silent) -> tuple[S
         SemanifoldError: naming the tensor that is missing, left over, wrong or NaN, or that differs from its other name.
     """
     take = Source(state, "published", KIND)
-    numbers = {int(found[1]) for key in state if (found := re.match(r"model\.(\d{1,4})\.(model|conv[12]|bypass)\.", key))}
+    numbers = {int(match[1]) for key in state if (match := re.match(r"model\.(\d{1,4})\.(model|conv[12]|bypass)\.", key))}
     last = max(numbers, default=1)
     weight = take("model.0.weight", None, None)
     out = {"start.weight": weight, "start.bias": take("model.0.bias", weight.shape[0])}
@@ -186,7 +186,7 @@ SNGANS = Architecture(
     layouts={"latent-discovery": "GANLatentDiscovery, Navigan or WarpedGANSpace"},
     mark=MARK.pattern,
     recognise=by_key("latent-discovery", MARK),
-    translate=lambda found: from_published(found.state, say=found.say),
+    translate=lambda foreign: from_published(foreign.state, say=foreign.say),
     config=SNGANConfig,
     make=SNGAN,
     published=lambda made: {(1, 32, 32): "SNGAN_MNIST", (3, 64, 64): "SNGAN_AnimeFaces"}.get(made.picture_shape),

@@ -49,13 +49,13 @@ class Source:
             raise SemanifoldError(
                 f"The {self.layout} {self.kind} lacks the tensor {key}; the file is not complete or of another network."
             )
-        found = self.tensors[key]
-        if isinstance(found, InertObject):
-            kind = shown(f"{found.kind.module}.{found.kind.name}")
+        stored = self.tensors[key]
+        if isinstance(stored, InertObject):
+            kind = shown(f"{stored.kind.module}.{stored.kind.name}")
             raise SemanifoldError(
                 f"{key} is kept as a {kind}, which semanifold does not know; save the generator's state_dict() as plain tensors."
             )
-        value = found if isinstance(found, Tensor) else torch.tensor(found)
+        value = stored if isinstance(stored, Tensor) else torch.tensor(stored)
         if value.is_complex():
             raise SemanifoldError(f"{key} holds complex numbers, but the {self.layout} {self.kind} has real ones there.")
         self.unused.discard(key)
@@ -93,10 +93,10 @@ class Source:
         trained = [key for key in left if TRAINED.search(key.rpartition(".")[2])]
         if trained:
             raise SemanifoldError(
-                f"The {self.layout} {self.kind} holds tensors that belong to no {self.kind}: {few(map(shown, trained))}."
+                f"The {self.layout} {self.kind} holds tensors that belong to no {self.kind}: {first_keys(map(shown, trained))}."
             )
         if left:
-            say(f"left out {few(map(shown, left))}, which belong to no {self.kind}")
+            say(f"left out {first_keys(map(shown, left))}, which belong to no {self.kind}")
 
 
 def assembled(make: Callable[[], Made], state: Mapping[str, Tensor], kind: str) -> Made:
@@ -118,7 +118,7 @@ def assembled(make: Callable[[], Made], state: Mapping[str, Tensor], kind: str) 
     for keys, problem in ((missing, "lack"), (extra, "should not hold")):
         if keys:
             raise SemanifoldError(
-                f"The weights {problem} {few(map(shown, keys))}; they do not belong to this {kind} configuration."
+                f"The weights {problem} {first_keys(map(shown, keys))}; they do not belong to this {kind} configuration."
             )
     if wrong:
         raise SemanifoldError(f"{wrong[0]} has shape {tuple(state[wrong[0]].shape)}, but {expected[wrong[0]]} is expected.")
@@ -127,7 +127,7 @@ def assembled(make: Callable[[], Made], state: Mapping[str, Tensor], kind: str) 
     return made
 
 
-def few(keys: Iterable[str]) -> str:
+def first_keys(keys: Iterable[str]) -> str:
     """Name the first three, and say how many more there are."""
     every = list(keys)
     return ", ".join(every[:3]) + (f" and {len(every) - 3} more" if len(every) > 3 else "")

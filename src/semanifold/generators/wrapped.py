@@ -92,39 +92,39 @@ def wrap(
     return made
 
 
-def _shape(given: int | Sequence[int]) -> tuple[int, ...]:
+def _shape(sizes: int | Sequence[int]) -> tuple[int, ...]:
     try:
-        shape = tuple(map(operator.index, given if isinstance(given, Sequence) else [given]))
+        shape = tuple(map(operator.index, sizes if isinstance(sizes, Sequence) else [sizes]))
     except TypeError:
         shape = ()
     if not shape or min(shape) < 1 or math.prod(shape) > MOST_NUMBERS:
         raise SemanifoldError(
-            f"The latent shape {shown(repr(given), 40)} must be one or more positive sizes, such as (512,), of at most "
+            f"The latent shape {shown(repr(sizes), 40)} must be one or more positive sizes, such as (512,), of at most "
             f"{MOST_NUMBERS:,} numbers in all."
         )
     return shape
 
 
-def _condition_shapes(given: Mapping[str, Sequence[int]] | None) -> dict[str, tuple[int, ...]]:
-    if given is not None and not isinstance(given, Mapping):
+def _condition_shapes(shapes: Mapping[str, Sequence[int]] | None) -> dict[str, tuple[int, ...]]:
+    if shapes is not None and not isinstance(shapes, Mapping):
         raise SemanifoldError("Conditions are given as the shape of one each, by name, such as {'text': (77, 768)}.")
-    for name in given or {}:
+    for name in shapes or {}:
         if not isinstance(name, str) or not name.isidentifier() or name == LABELS:
             raise SemanifoldError(
                 f"A condition is called as an argument of the network is, such as 'text', not {shown(repr(name), 40)}; "
                 "classes= asks for labels."
             )
-    return {name: _shape(shape) for name, shape in (given or {}).items()}
+    return {name: _shape(shape) for name, shape in (shapes or {}).items()}
 
 
-def _range(given: tuple[float, float]) -> tuple[float, float]:
+def _range(bounds: tuple[float, float]) -> tuple[float, float]:
     try:
-        low, high = map(float, given)
+        low, high = map(float, bounds)
     except (TypeError, ValueError):
         low = high = math.nan
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise SemanifoldError(
-            f"The pixel range {shown(repr(given), 40)} must be two finite numbers, the smaller first, such as (0, 1)."
+            f"The pixel range {shown(repr(bounds), 40)} must be two finite numbers, the smaller first, such as (0, 1)."
         )
     return low, high
 

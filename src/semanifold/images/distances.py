@@ -143,8 +143,8 @@ def _fill_backbone(model: Any, path: Path, net: str) -> None:
     """Copy a torchvision state dict into the slices of an LPIPS backbone, whose modules keep torchvision's indices."""
     try:
         arrays = open_arrays(path, "file of weights")
-        given, held = arrays.leaves, model.net.state_dict()
-        found = arrays.tensors(given["features." + key.split(".", 1)[1],] for key in held)
-        model.net.load_state_dict(dict(zip(held, found, strict=True)))
+        leaves, own = arrays.leaves, model.net.state_dict()
+        tensors = arrays.tensors(leaves["features." + key.split(".", 1)[1],] for key in own)
+        model.net.load_state_dict(dict(zip(own, tensors, strict=True)))
     except (SemanifoldError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise SemanifoldError(f"{path} does not hold torchvision's weights of {BACKBONES[net]}: {error}.") from error

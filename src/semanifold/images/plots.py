@@ -151,8 +151,8 @@ def path_plot(
     first = first_equals(joined)
     once = sorted(set(first))
     layouts = [principal_plane(joined[once])]
-    if umap and (found := plane(joined[once])) is not None:
-        layouts.append(found)
+    if umap and (flat := plane(joined[once])) is not None:
+        layouts.append(flat)
     with drawing(), replacing(path) as part:
         _path_figure(
             codes, t, [layout[[once.index(i) for i in first]] for layout, _ in layouts], [how for _, how in layouts]

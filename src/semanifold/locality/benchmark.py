@@ -271,13 +271,13 @@ def _key(world: World, settings: LocalitySettings, method: str) -> str:
 
 
 Share = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)] | None
-Few = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+Size = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 
 
 class PackedPictures(msgspec.Struct, frozen=True):
     """Three pictures, see :func:`_packed`: four sizes, and as many bytes in base 64."""
 
-    shape: tuple[Few, Few, Few, Few]
+    shape: tuple[Size, Size, Size, Size]
     bytes: str
 
     def __post_init__(self) -> None:
@@ -297,9 +297,9 @@ class Row(msgspec.Struct, frozen=True):
     mask: str
     seed: int
     method: str
-    candidates: Few
-    sides: Few
-    misses: Few
+    candidates: Size
+    sides: Size
+    misses: Size
     seconds: Share
     mse_ratio: Share
     roir: Share = None

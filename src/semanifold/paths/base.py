@@ -208,8 +208,8 @@ class PathSet(nn.Module, ABC):
         if not len(codes):
             raise SemanifoldError("There is no code to move; give at least one seed or latent.")
         which = self.find(index) if isinstance(index, int | str) else index
-        every = _one_each(which, codes, "A path is called by its number or its name")
-        far = _one_each(magnitude, codes, "A magnitude is a number")
+        every = _per_code(which, codes, "A path is called by its number or its name")
+        far = _per_code(magnitude, codes, "A magnitude is a number")
         if every.is_floating_point() or every.is_complex() or every.dtype == torch.bool:
             raise SemanifoldError(f"Numbers of paths are whole, but got {str(every.dtype).removeprefix('torch.')}.")
         if every.device.type == "cpu" and not ((every >= 0) & (every < len(self))).all():  # a GPU would have to be waited for
@@ -223,7 +223,7 @@ class PathSet(nn.Module, ABC):
         return f"{type(self).__name__}({len(self)} paths in {self.what_moves} of {made_for}{named})"
 
 
-def _one_each(values: object, codes: Latents, what: str) -> Tensor:
+def _per_code(values: object, codes: Latents, what: str) -> Tensor:
     """Return ``[n]`` numbers for n codes, of that many or of one for all.
 
     Raises:

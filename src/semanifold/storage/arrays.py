@@ -219,12 +219,12 @@ def _read_members(archive: zipfile.ZipFile, size: int) -> dict[str, Any]:
     if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
         raise UnreadableError("is compressed in a way that numpy never uses")
     allow(sum(entry.file_size for entry in entries), size)
-    budget, held = Budget(), dict[str, Any]()
+    budget, arrays = Budget(), dict[str, Any]()
     for entry in entries:
         try:
             with archive.open(entry) as file:
                 data = file.read()
         except _BROKEN as error:
             raise UnreadableError(f"is damaged at its array {shown(entry.filename)!r}") from error
-        held[entry.filename.removesuffix(".npy")] = _numpy_array(memoryview(data), budget)
-    return held
+        arrays[entry.filename.removesuffix(".npy")] = _numpy_array(memoryview(data), budget)
+    return arrays

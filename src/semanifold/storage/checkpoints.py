@@ -69,7 +69,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Held:
+class Networks:
     """Everything in a file that may belong to a network, by dotted names.
 
     Attributes:
@@ -91,12 +91,12 @@ class Held:
             UnreadableError: if that is much more than any file holds.
         """
         pattern = re.compile(rf"(?P<prefix>(?:.*?\.)?)(?:{mark})", re.DOTALL)
-        found = dict.fromkeys(match["prefix"] for name in (*self.values, *self.odd) if (match := pattern.fullmatch(name)))
-        if len(found) > MOST_NETWORKS:
+        prefixes = dict.fromkeys(match["prefix"] for name in (*self.values, *self.odd) if (match := pattern.fullmatch(name)))
+        if len(prefixes) > MOST_NETWORKS:
             raise UnreadableError("holds many more networks than any checkpoint")
-        return list(found)
+        return list(prefixes)
 
-    def under(self, prefix: str) -> Weights:
+    def network(self, prefix: str) -> Weights:
         """Return the network under a prefix."""
         state, settings, odd = (_below(prefix, table) for table in (self.values, self.settings, self.odd))
         state.pop("latent_avg", None)
@@ -111,13 +111,13 @@ def _below(prefix: str, table: Mapping[str, Any]) -> dict[str, Any]:
     return {name.removeprefix(prefix): value for name, value in table.items() if name.startswith(prefix)}
 
 
-def hold(tree: object) -> Held:
+def networks_in(tree: object) -> Networks:
     """Give everything in the contents of a file a dotted name.
 
     Raises:
         UnreadableError: if that is far more than any file of networks holds.
     """
-    held, room, visits = Held(), Budget(MOST_LETTERS), dict[int, int]()
+    networks, room, visits = Networks(), Budget(MOST_LETTERS), dict[int, int]()
     todo: list[tuple[str, object]] = [("", tree)]
     while todo:
         path, parent = todo.pop()
@@ -131,16 +131,16 @@ def hold(tree: object) -> Held:
             if len(name) > LONGEST_NAME:
                 continue
             if key in SETTINGS:
-                held.settings.setdefault(name, value if _is_plain(value) else "something else")
+                networks.settings.setdefault(name, value if _is_plain(value) else "something else")
             elif isinstance(value, Value):
-                if place_of(held.values.setdefault(name, value)) != place_of(value):
-                    held.twice.add(name)
+                if place_of(networks.values.setdefault(name, value)) != place_of(value):
+                    networks.twice.add(name)
             elif isinstance(value, Mapping | list | tuple) or (isinstance(value, InertObject) and isinstance(value.state, dict)):
                 below.append((name, value))
             elif isinstance(value, InertObject):
-                held.odd.setdefault(name, value)
+                networks.odd.setdefault(name, value)
         todo += reversed(below)
-    return held
+    return networks
 
 
 def _joined(path: str, key: str) -> str:
@@ -202,11 +202,11 @@ def find_state(tree: object, keys: Iterable[str]) -> Weights:
     Raises:
         UnreadableError: if the contents are far more than any file of networks holds.
     """
-    held = hold(tree)
+    networks = networks_in(tree)
     for key in keys:
-        if found := held.prefixes(re.escape(key)):
-            return min(map(held.under, found), key=lambda weights: weights.rank)
-    return held.under("")
+        if prefixes := networks.prefixes(re.escape(key)):
+            return min(map(networks.network, prefixes), key=lambda weights: weights.rank)
+    return networks.network("")
 
 
 def tensor_bytes(value: Value) -> int:

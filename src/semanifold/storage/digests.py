@@ -42,8 +42,8 @@ def _bytes_of(part: str | bytes | Tensor, double: bool) -> bytes:
         return part.encode(errors="replace")
     if isinstance(part, bytes):
         return part
-    held = part.detach().cpu()
-    return (held.double() if double else held.float()).contiguous().numpy().tobytes()
+    tensor = part.detach().cpu()
+    return (tensor.double() if double else tensor.float()).contiguous().numpy().tobytes()
 
 
 def file_digest(path: str | os.PathLike[str], what: str = "file", digits: int = 64) -> str:

@@ -110,16 +110,16 @@ def download(url: str, path: Path, sha256: str | None = None) -> str:
 def _split(address: str, sha256: str | None) -> tuple[str, str]:
     url, _, fragment = address.partition("#")
     text = shown(url, 200)
-    given = [text.lower() for text in (fragment.removeprefix("sha256=") if fragment else None, sha256) if text]
-    if not given:
+    hashes = [text.lower() for text in (fragment.removeprefix("sha256=") if fragment else None, sha256) if text]
+    if not hashes:
         raise SemanifoldError(f"The address {text} needs a hash, so that you get what you expect: add #sha256=HEX to it.")
-    if len(set(given)) > 1:
+    if len(set(hashes)) > 1:
         raise SemanifoldError(
-            f"Two different hashes were given for {text}: {shown(given[0])} and {shown(given[1])}; leave the wrong one out."
+            f"Two different hashes were given for {text}: {shown(hashes[0])} and {shown(hashes[1])}; leave the wrong one out."
         )
-    if not re.fullmatch(r"[0-9a-f]{64}", given[0]):
-        raise SemanifoldError(f"{shown(given[0])!r} is no SHA-256; it has 64 hexadecimal digits, as in {text}#sha256=0123...")
-    return url, given[0]
+    if not re.fullmatch(r"[0-9a-f]{64}", hashes[0]):
+        raise SemanifoldError(f"{shown(hashes[0])!r} is no SHA-256; it has 64 hexadecimal digits, as in {text}#sha256=0123...")
+    return url, hashes[0]
 
 
 def _download(url: str, part: Path, trusting: bool) -> None:

@@ -38,7 +38,7 @@ def silent(_: str) -> None:
 
 
 @dataclass(frozen=True)
-class Found:
+class ArrayGroup:
     """Arrays of a file that belong together.
 
     Attributes:
@@ -55,14 +55,14 @@ class Found:
         return tuple(self.values[0].shape)
 
 
-def codes_in(arrays: Arrays) -> Found | None:
+def codes_in(arrays: Arrays) -> ArrayGroup | None:
     """Return the arrays of a file that are codes by their name, or all if they are of one shape; several are a code each."""
     leaves = arrays.leaves
     named = {key: tuple(value for place, value in leaves.items() if _name(place) == key) for key in CODE_KEYS}
     key = next((key for key in CODE_KEYS if named[key]), "")
     if key:
-        return Found(key, named[key])
-    return Found("", tuple(leaves.values())) if len({tuple(value.shape) for value in leaves.values()}) == 1 else None
+        return ArrayGroup(key, named[key])
+    return ArrayGroup("", tuple(leaves.values())) if len({tuple(value.shape) for value in leaves.values()}) == 1 else None
 
 
 def _name(place: Place) -> str:
@@ -105,7 +105,7 @@ def code_reading(shape: Sequence[int], spaces: Spaces, what: str, *, space: str 
     if space is not None and space not in spaces:
         raise SemanifoldError(f"There is no latent space {space!r}: {near_names(space, spaces)}")
     asked = {space: spaces[space]} if space else spaces
-    fits = [(name, *found) for name, code in asked.items() if (found := _fit(shape, tuple(code)))]
+    fits = [(name, *fit) for name, code in asked.items() if (fit := _fit(shape, tuple(code)))]
     if not fits:
         expected = ", ".join(f"{list(code)} in {name}" for name, code in asked.items())
         raise SemanifoldError(f"{what} holds codes of shape {list(shape)}, but [n, ...] of {expected} is expected.")
@@ -228,7 +228,7 @@ def direction_reading(
             f"{what} does not say which latent space its paths live in: take {one} with --space w+ "
             f'(space="w+" in Python), or {many}.'
         )
-    fits = [name for name, each in (spaces or {}).items() if math.prod(each) == width and name != "w+"]
+    fits = [name for name, shape in (spaces or {}).items() if math.prod(shape) == width and name != "w+"]
     in_one_row = bool(code) and width == math.prod(code) and named is None
     if in_one_row and (space == "w+" or (space is None and not fits)):
         return _layered((rows, *code))
@@ -238,7 +238,7 @@ def direction_reading(
             '(space="..." in Python).'
         )
     if spaces is not None and not fits and not (space or named or layers):
-        known = ", ".join(f"{list(each)} in {name}" for name, each in spaces.items())
+        known = ", ".join(f"{list(shape)} in {name}" for name, shape in spaces.items())
         raise SemanifoldError(
             f"{what} holds directions of {width} numbers, but codes have {known}; give those of this generator."
         )
@@ -249,11 +249,11 @@ def direction_reading(
 
 
 def _layered(shape: tuple[int, ...]) -> DirectionReading:
-    each = f"{shape[1]} layers of {shape[2]} numbers, each in its own way"
-    return DirectionReading("w+", shape, f"{counted(shape[0], 'path')} of w+ that move{'s' * (shape[0] == 1)} {each}")
+    layers = f"{shape[1]} layers of {shape[2]} numbers, each in its own way"
+    return DirectionReading("w+", shape, f"{counted(shape[0], 'path')} of w+ that move{'s' * (shape[0] == 1)} {layers}")
 
 
-def directions_in(arrays: Arrays) -> Found | None:
+def directions_in(arrays: Arrays) -> ArrayGroup | None:
     """Return the arrays of a file that may be directions: the only one, or all if they are of one shape, which are a path each.
 
     Raises:
@@ -268,7 +268,7 @@ def directions_in(arrays: Arrays) -> Found | None:
     return codes
 
 
-def reading_of_codes(codes: Found, arrays: Arrays, spaces: Spaces, space: str | None = None) -> CodeReading:
+def reading_of_codes(codes: ArrayGroup, arrays: Arrays, spaces: Spaces, space: str | None = None) -> CodeReading:
     """Say how the arrays of a file read as codes of a generator; see :func:`code_reading`, which each of several goes through.
 
     Raises:
@@ -319,6 +319,6 @@ def _no_codes(arrays: Arrays) -> str:
     leaves = list(arrays.leaves)
     if not leaves:
         return f"{arrays.name} holds no array of numbers; give a file of latent codes (.npy, .npz, .pt or .safetensors)."
-    some = ", ".join(shown(spelled(place), 40) for place in leaves[:3]) + (" ..." if len(leaves) > 3 else "")
+    places = ", ".join(shown(spelled(place), 40) for place in leaves[:3]) + (" ..." if len(leaves) > 3 else "")
     named = " or ".join(CODE_KEYS[:4])
-    return f"{arrays.name} holds {len(leaves)} arrays of different shapes ({some}), none of them called {named}."
+    return f"{arrays.name} holds {len(leaves)} arrays of different shapes ({places}), none of them called {named}."

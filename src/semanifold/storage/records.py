@@ -52,8 +52,8 @@ def parse_json(data: bytes | str, what: str, most: int = MOST_BYTES) -> Any:
 def depth(text: str) -> int:
     """Return how many levels of brackets a JSON text opens at most, strings left out."""
     deepest = level = 0
-    for found in re.finditer(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', text, re.DOTALL):
-        letter = found[0][0]
+    for match in re.finditer(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', text, re.DOTALL):
+        letter = match[0][0]
         if letter in "[{":
             level += 1
             deepest = max(deepest, level)
@@ -106,5 +106,5 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     if not os.path.lexists(path) or not os.path.exists(os.path.dirname(path) or "."):
         return {}
-    held = parse_json(read_bytes(path, "file of settings", MOST_BYTES), shown(os.fspath(path), 200))
-    return held if isinstance(held, dict) else {}
+    settings = parse_json(read_bytes(path, "file of settings", MOST_BYTES), shown(os.fspath(path), 200))
+    return settings if isinstance(settings, dict) else {}

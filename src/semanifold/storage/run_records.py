@@ -95,11 +95,11 @@ def read_record(folder: str | os.PathLike[str]) -> dict[str, Any]:
     if not os.path.lexists(path):
         raise SemanifoldError(f"{name} is not a run folder: there is no {RECORD} in it; give the folder that a command wrote.")
     what = f"{name}/{RECORD}"
-    held = parse_json(read_bytes(path, "run.json", MOST_BYTES), what)
-    if not isinstance(held, dict) or held.get("format") != FORMAT:
+    record = parse_json(read_bytes(path, "run.json", MOST_BYTES), what)
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise SemanifoldError(f"{what} was not written by this version of semanifold; give the folder that a command wrote.")
-    checked(held, RunRecord, what)
-    return {"facts": {}, "status": "running", "files": [], "environment": {}} | held
+    checked(record, RunRecord, what)
+    return {"facts": {}, "status": "running", "files": [], "environment": {}} | record
 
 
 def names_code(text: str) -> bool:
@@ -168,11 +168,11 @@ def work(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in plain(arguments).items() if key not in NOT_THE_WORK}
 
 
-def flat(fields: Mapping[str, Any], under: str = "") -> dict[str, Any]:
+def flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the innermost fields by their place, such as ``search.layers``."""
     leaves: dict[str, Any] = {}
     for key, value in fields.items():
-        leaves |= flat(value, f"{under}{key}.") if isinstance(value, Mapping) and value else {f"{under}{key}": value}
+        leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
     return leaves
 
 

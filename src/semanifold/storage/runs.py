@@ -229,10 +229,10 @@ def begin_run(
 
 
 def _check_same(folder: Path, earlier: Mapping[str, Any], work: Mapping[str, Any], growing: Sequence[str]) -> None:
-    found = list(differences(earlier, work, growing))
-    if found:
+    others = list(differences(earlier, work, growing))
+    if others:
         raise SemanifoldError(
-            f"{shown(str(folder), 200)} holds another run ({', '.join(found[:3])}); give another --out, or "
+            f"{shown(str(folder), 200)} holds another run ({', '.join(others[:3])}); give another --out, or "
             "--overwrite to do it again."
         )
 
@@ -373,8 +373,8 @@ def result_files(folder: str | os.PathLike[str], names: Iterable[str]) -> list[P
         names: of files and folders in it; those that lead out of it are left out.
     """
     tops = [Path(folder) / name for name in names if is_plain_name(name)]
-    found = [place for top in tops if not top.is_symlink() for place in (top, *_walk(top))]
-    return sorted(place for place in found if not place.is_symlink() and place.is_file())
+    places = [place for top in tops if not top.is_symlink() for place in (top, *_walk(top))]
+    return sorted(place for place in places if not place.is_symlink() and place.is_file())
 
 
 def _remove(place: Path) -> None:

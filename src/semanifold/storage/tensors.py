@@ -90,14 +90,14 @@ def metadata_of(data: bytes, what: str) -> dict[str, str]:
     """
     if len(data) < 8 or (size := struct.unpack("<Q", data[:8])[0]) > min(len(data) - 8, MOST_BYTES):
         raise SemanifoldError(f"{what} is damaged: it is no safetensors file, or is cut short.")
-    held = parse_json(bytes(data[8 : 8 + size]), f"The header of {what}")
-    pairs = held.get("__metadata__") if isinstance(held, dict) else None
-    if not isinstance(held, dict) or not (
+    header = parse_json(bytes(data[8 : 8 + size]), f"The header of {what}")
+    pairs = header.get("__metadata__") if isinstance(header, dict) else None
+    if not isinstance(header, dict) or not (
         pairs is None or (isinstance(pairs, dict) and all(isinstance(value, str) for value in pairs.values()))
     ):
         raise SemanifoldError(f"The header of {what} is damaged: it is not an object of tensors and texts.")
-    if len(held) > MOST_TENSORS:
-        raise SemanifoldError(f"{what} holds {len(held):,} tensors, more than are ever needed ({MOST_TENSORS:,}).")
+    if len(header) > MOST_TENSORS:
+        raise SemanifoldError(f"{what} holds {len(header):,} tensors, more than are ever needed ({MOST_TENSORS:,}).")
     return pairs or {}
 
 
@@ -109,10 +109,10 @@ def header_of(metadata: Mapping[str, str], what: str) -> dict[str, Any]:
     """
     if HEADER not in metadata:
         return {}
-    held = parse_json(metadata[HEADER], f"The header of {what}")
-    if not isinstance(held, dict):
+    header = parse_json(metadata[HEADER], f"The header of {what}")
+    if not isinstance(header, dict):
         raise SemanifoldError(f"The header of {what} is damaged: it is not an object.")
-    return held
+    return header
 
 
 def read_header(path: str | os.PathLike[str], what: str = "file") -> dict[str, Any]:
@@ -142,8 +142,8 @@ def read_tensors(path: str | os.PathLike[str], what: str = "file") -> TensorFile
         data = file.read()
     metadata = metadata_of(data, name)
     try:
-        held = files.load(data)
-        tensors = {key: held.pop(key).clone() for key in sorted(held)}  # the library gives them in another order each time
+        loaded = files.load(data)
+        tensors = {key: loaded.pop(key).clone() for key in sorted(loaded)}  # the library gives them in another order each time
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise SemanifoldError(f"{name} is damaged or cut short: {shown(str(error), 120)}.") from error
     return TensorFile(header_of(metadata, name), tensors, metadata)
@@ -169,12 +169,12 @@ def read_format(path: str | os.PathLike[str], form: str, schema: type[T], what: 
         if (stated := header.get("format")) != form:
             kind = f"of the format {shown(stated, 40)!r}" if isinstance(stated, str) else "another kind of file"
             raise SemanifoldError(f"{name} is {kind}, no {what} that this version reads")
-        held = checked(header, schema, f"The header of {name}")
+        values = checked(header, schema, f"The header of {name}")
         if "crc32" in header and header["crc32"] != checksum(tensors):
             raise SemanifoldError(f"{name} is damaged: its bytes have changed")
     except SemanifoldError as error:
         raise SemanifoldError(f"{str(error).rstrip('.')}; {advice}.") from error
-    return held, tensors
+    return values, tensors
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> int:

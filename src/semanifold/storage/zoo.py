@@ -102,7 +102,7 @@ def entry(name: str) -> Entry:
     raise SemanifoldError(f"The zoo has no {shown(name)!r}: {hint}'semanifold zoo list' shows all {len(table())} names.")
 
 
-def found(words: Iterable[str]) -> list[Entry]:
+def matching(words: Iterable[str]) -> list[Entry]:
     """Return the rows in which every one of the words occurs, in any column."""
     rows = [(row, " ".join(str(value) for value in asdict(row).values()).lower()) for row in table().values()]
     return [row for row, text in rows if all(word.lower() in text for word in words)]

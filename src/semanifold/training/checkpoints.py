@@ -43,10 +43,10 @@ def training_key(facts: Mapping[str, object]) -> str:
     return digest(json.dumps(facts, sort_keys=True, default=str), digits=32)
 
 
-def save_checkpoint(folder: Path, standing: SavedTraining, key: str) -> None:
+def save_checkpoint(folder: Path, saved: SavedTraining, key: str) -> None:
     """Write ``checkpoint.safetensors`` whole or not at all; the one that was there becomes the previous one."""
-    header = {"format": FORMAT, "key": key, "iteration": standing.iteration}
-    write_tensors(folder / NEWEST, standing.tensors, header, crc=True, previous=folder / PREVIOUS)
+    header = {"format": FORMAT, "key": key, "iteration": saved.iteration}
+    write_tensors(folder / NEWEST, saved.tensors, header, crc=True, previous=folder / PREVIOUS)
 
 
 def load_checkpoint(folder: Path, key: str | None = None) -> SavedTraining | None:
@@ -81,11 +81,11 @@ def load_checkpoint(folder: Path, key: str | None = None) -> SavedTraining | Non
     return None
 
 
-def check_tensors(held: Mapping[str, Tensor], must: Mapping[str, Tensor], may: Mapping[str, Tensor], folder: Path) -> None:
+def check_tensors(tensors: Mapping[str, Tensor], must: Mapping[str, Tensor], may: Mapping[str, Tensor], folder: Path) -> None:
     """Refuse the tensors of a checkpoint that are not those of a training, whatever its key says.
 
     Args:
-        held: as read.
+        tensors: as read.
         must: tensors of the same names, shapes and types that it must hold; of ``history`` only the columns count.
         may: those that it may hold besides: all moments of a parameter, or none.
         folder: where from.
@@ -93,13 +93,13 @@ def check_tensors(held: Mapping[str, Tensor], must: Mapping[str, Tensor], may: M
     Raises:
         SemanifoldError: naming a tensor that is missing, different or unknown, or a log that makes no sense.
     """
-    begun = {key.rpartition(".")[0] for key in held if key in may}
+    begun = {key.rpartition(".")[0] for key in tensors if key in may}
     expected = dict(must) | {key: value for key, value in may.items() if key.rpartition(".")[0] in begun}
-    wrong = [key for key, value in expected.items() if key not in held or not _alike(held[key], value, key == "history")]
-    wrong += [key for key in held if key not in expected]
+    wrong = [key for key, value in expected.items() if key not in tensors or not _alike(tensors[key], value, key == "history")]
+    wrong += [key for key in tensors if key not in expected]
     if not wrong:
-        numbers = torch.cat([held["history"][:, 0], held["sums"][-1:].double()])  # iterations
-        if not bool(((numbers >= 0) & (numbers < 1 << 53)).all()) or not bool(torch.isfinite(held["history"]).all()):
+        numbers = torch.cat([tensors["history"][:, 0], tensors["sums"][-1:].double()])  # iterations
+        if not bool(((numbers >= 0) & (numbers < 1 << 53)).all()) or not bool(torch.isfinite(tensors["history"]).all()):
             wrong = ["history" if numbers[-1] >= 0 else "sums"]
     if wrong:
         raise SemanifoldError(

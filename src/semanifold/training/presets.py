@@ -57,7 +57,7 @@ class Preset:
 
     def values(self) -> Mapping[str, object]:
         """Return all values by their names, those of the training among them."""
-        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("training", "network")}
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("training", "network")}
         return own | option_values(self) | {"differences": self.network.differences}
 
 

@@ -219,8 +219,8 @@ def read_reconstructor(source: str | os.PathLike[str] | Mapping[str, object], *,
     try:
         made.load_state_dict(state)
     except RuntimeError as error:
-        few = " ".join(str(error).split())[:200]
-        raise SemanifoldError(f"{where} does not fit a {kind} reconstructor: {few}; get a fresh copy.") from error
+        reason = " ".join(str(error).split())[:200]
+        raise SemanifoldError(f"{where} does not fit a {kind} reconstructor: {reason}; get a fresh copy.") from error
     return made
 
 
@@ -236,8 +236,8 @@ def plain_tensors(source: str | os.PathLike[str] | Mapping[str, object], where: 
             raise SemanifoldError(f"{where} {contents.problem or 'holds no state dict'}; a reconstructor.pt is expected.")
         source = contents.tree
     try:
-        held = {k: v for k, v in source.items() if isinstance(v, Tensor | TensorRecord)}
-        return {key: materialise(value).clone() for key, value in held.items()}
+        tensors = {k: v for k, v in source.items() if isinstance(v, Tensor | TensorRecord)}
+        return {key: materialise(value).clone() for key, value in tensors.items()}
     except UnreadableError as error:
         raise SemanifoldError(f"{where} {error}; get a fresh copy.") from error
 

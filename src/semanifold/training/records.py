@@ -58,8 +58,8 @@ def read_stats(path: str | os.PathLike[str]) -> dict[int, dict[str, float]]:
     name = shown(os.fspath(path), 200)
     if not os.path.lexists(path):
         raise SemanifoldError(f"There is no file {name}; give the stats.json of a training.")
-    held = parse_json(read_bytes(path, "stats.json", MOST_STATISTICS), name, MOST_STATISTICS)
-    return checked(held, dict[Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)], dict[str, float]], name)
+    statistics = parse_json(read_bytes(path, "stats.json", MOST_STATISTICS), name, MOST_STATISTICS)
+    return checked(statistics, dict[Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)], dict[str, float]], name)
 
 
 class Records:
@@ -125,9 +125,9 @@ def traversal_sheet(generator: Generator, paths: PathSet, start: Latents, *, mos
     return sheet[:3] if sheet.shape[0] >= 3 else sheet[:1].expand(3, -1, -1)
 
 
-def published_arguments(given: Mapping[str, object]) -> dict[str, object]:
+def published_arguments(arguments: Mapping[str, object]) -> dict[str, object]:
     """Return an ``args.json`` with all keys that WarpedGANSpace's programs read, and no other."""
-    return {key: given.get(key) for key in PUBLISHED_KEYS}
+    return {key: arguments.get(key) for key in PUBLISHED_KEYS}
 
 
 def published_name(generator: Generator) -> str:

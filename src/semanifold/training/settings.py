@@ -229,23 +229,23 @@ def described(record: type) -> Mapping[str, Described]:
     """Return the settings among the fields of a dataclass, by their names."""
     text = "\n".join(inspect.cleandoc(kind.__doc__ or "") for kind in reversed(record.__mro__))  # with those of inherited fields
     lines = dict(re.findall(r"^ {4}(\w+): (.+(?:\n {5,}.+)*)", text, re.MULTILINE))
-    hints, found = get_type_hints(record, include_extras=True), {}
-    for each in fields(record):
-        settings = [part for part in get_args(hints[each.name])[1:] if isinstance(part, Setting)]
+    hints, known = get_type_hints(record, include_extras=True), {}
+    for item in fields(record):
+        settings = [part for part in get_args(hints[item.name])[1:] if isinstance(part, Setting)]
         if settings:
-            words = " ".join(lines[each.name].split())
-            found[each.name] = Described(each.name, get_args(hints[each.name])[0], each.default, words, settings[0])
-    return found
+            words = " ".join(lines[item.name].split())
+            known[item.name] = Described(item.name, get_args(hints[item.name])[0], item.default, words, settings[0])
+    return known
 
 
 def options_in(record: type) -> Iterator[Described]:
     """Yield the settings that are arguments of the command, those of records inside of the record among them, in their order."""
     known, hints = described(record), get_type_hints(record)
-    for each in fields(record):
-        if is_dataclass(hints[each.name]):
-            yield from options_in(cast(type, hints[each.name]))
-        elif each.name in known and known[each.name].option:
-            yield known[each.name]
+    for item in fields(record):
+        if is_dataclass(hints[item.name]):
+            yield from options_in(cast(type, hints[item.name]))
+        elif item.name in known and known[item.name].option:
+            yield known[item.name]
 
 
 def check(record: Any) -> None:
@@ -254,37 +254,37 @@ def check(record: Any) -> None:
     Raises:
         SemanifoldError: naming the field, what was given and what is expected.
     """
-    for name, found in described(type(record)).items():
-        found.check(getattr(record, name))
+    for name, entry in described(type(record)).items():
+        entry.check(getattr(record, name))
 
 
-def with_options(record: R, given: Mapping[str, object]) -> R:
+def with_options(record: R, arguments: Mapping[str, object]) -> R:
     """Return a record, and the records inside of it, with the arguments that are given: not None, and not empty.
 
     Args:
         record: a dataclass with settings, or with records of such.
-        given: values by the names of arguments (:attr:`Described.option`).
+        arguments: values by the names of arguments (:attr:`Described.option`).
     """
     changes: dict[str, Any] = {}
     known = described(type(record))
-    for each in fields(cast(Any, record)):
-        value = getattr(record, each.name)
+    for item in fields(cast(Any, record)):
+        value = getattr(record, item.name)
         if is_dataclass(value):
-            changes[each.name] = with_options(value, given)
-        elif each.name in known and given.get(known[each.name].option) not in (None, ()):
-            changes[each.name] = given[known[each.name].option]
+            changes[item.name] = with_options(value, arguments)
+        elif item.name in known and arguments.get(known[item.name].option) not in (None, ()):
+            changes[item.name] = arguments[known[item.name].option]
     return replace(cast(Any, record), **changes)
 
 
 def option_values(record: object) -> dict[str, Any]:
     """Return the values of a record, and of the records inside of it, by the names of arguments."""
-    return {found.option: value for found, value in _values(record) if found.option}
+    return {entry.option: value for entry, value in _values(record) if entry.option}
 
 
 def published_values(record: object) -> dict[str, object]:
     """Return the values of a record by their keys in an ``args.json``, for which nothing is None."""
-    held = {found.setting.published: value for found, value in _values(record) if found.setting.published}
-    return {key: (list(value) or None) if isinstance(value, tuple) else value for key, value in held.items()}
+    values = {entry.setting.published: value for entry, value in _values(record) if entry.setting.published}
+    return {key: (list(value) or None) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
 def with_published(record: R, arguments: Mapping[str, object]) -> R:
@@ -293,25 +293,25 @@ def with_published(record: R, arguments: Mapping[str, object]) -> R:
     Raises:
         SemanifoldError: if a value is not of the type that belongs there, or out of range.
     """
-    given: dict[str, object] = {}
-    for found, _ in _values(record):
-        value = arguments.get(found.setting.published) if found.setting.published else None
+    options: dict[str, object] = {}
+    for entry, _ in _values(record):
+        value = arguments.get(entry.setting.published) if entry.setting.published else None
         if value is None:
             continue
         try:
-            given[found.option] = msgspec.convert(value, found.type)
+            options[entry.option] = msgspec.convert(value, entry.type)
         except (msgspec.ValidationError, OverflowError) as error:
             raise SemanifoldError(
-                f"args.json says {found.option} = {shown(repr(value))}, which makes no sense; mend it, or give the preset."
+                f"args.json says {entry.option} = {shown(repr(value))}, which makes no sense; mend it, or give the preset."
             ) from error
-    return with_options(record, given)
+    return with_options(record, options)
 
 
 def _values(record: Any) -> Iterator[tuple[Described, Any]]:
     known = described(type(record))
-    for each in fields(record):
-        value = getattr(record, each.name)
+    for item in fields(record):
+        value = getattr(record, item.name)
         if is_dataclass(value):
             yield from _values(value)
-        elif each.name in known:
-            yield known[each.name], value
+        elif item.name in known:
+            yield known[item.name], value

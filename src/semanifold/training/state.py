@@ -215,12 +215,13 @@ class TrainingState:
                 "delete it to begin anew, or give another --out."
             )
         for name, module in (("paths", self.paths), ("reconstructor", self.reconstructor)):
-            module.load_state_dict(under(tensors, f"{name}."))
+            module.load_state_dict(without_prefix(tensors, f"{name}."))
             optimiser = self.optimisers[name]
             if optimiser is not None:
                 state = optimiser.state_dict()
                 state["state"] = {
-                    number: under(tensors, f"optimiser.{name}.{number}.") for number in state["param_groups"][0]["params"]
+                    number: without_prefix(tensors, f"optimiser.{name}.{number}.")
+                    for number in state["param_groups"][0]["params"]
                 }
                 optimiser.load_state_dict(state)
         try:
@@ -259,6 +260,6 @@ def adam(module: nn.Module, rate: float) -> torch.optim.Adam | None:
     return torch.optim.Adam(learning, lr=rate, fused=learning[0].device.type in ("cpu", "cuda"))
 
 
-def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def without_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return the tensors whose names begin so, under the rest of their names."""
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

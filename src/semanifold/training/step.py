@@ -76,8 +76,8 @@ class TrainingStep(nn.Module):
         straying = torch.zeros((), device=values.device)
         if self.outside is not None:
             straying = change_outside(unshifted.float(), shifted.float(), self.outside.to(shifted.device))
-        given = self.settings
-        total = given.lambda_cls * naming + given.lambda_reg * measuring + given.lambda_mask * straying
+        weights = self.settings
+        total = weights.lambda_cls * naming + weights.lambda_reg * measuring + weights.lambda_mask * straying
         accuracy = (scores.argmax(-1) == index).float().mean()
         return total, torch.stack([accuracy, naming, measuring, straying, total]).detach()
 

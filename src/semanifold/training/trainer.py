@@ -84,7 +84,7 @@ def make_accelerator(device: str | None = None) -> Accelerator:
     return Accelerator(cpu=alone or device == "cpu")
 
 
-def leave(accelerator: Accelerator) -> None:
+def end_together(accelerator: Accelerator) -> None:
     """Let go of the other processes when all have arrived: one that closes its connections early can abort the others."""
     if accelerator.num_processes > 1:
         accelerator.wait_for_everyone()
@@ -300,24 +300,24 @@ def held_out_scores(
         with watching(progress, "testing on unseen draws") as tell:
             for start in range(0, draws, settings.batch):
                 n = min(settings.batch, draws - start)
-                some = draw_step(generator, settings.prior, len(paths), magnitudes, n, draw)
-                shifted = paths.shifted_images(generator, some.latents, some.index, some.magnitude)
-                scores, measured = reconstructor(generator.images(some.latents), shifted)
-                right = (scores.argmax(-1) == some.index).double()
-                error = (measured - some.magnitude).abs().double()
-                sign = (measured.sign() == some.magnitude.sign()).double()
-                answers.append(torch.stack([some.index.double(), right, error, sign]).cpu())
+                drawn = draw_step(generator, settings.prior, len(paths), magnitudes, n, draw)
+                shifted = paths.shifted_images(generator, drawn.latents, drawn.index, drawn.magnitude)
+                scores, measured = reconstructor(generator.images(drawn.latents), shifted)
+                right = (scores.argmax(-1) == drawn.index).double()
+                error = (measured - drawn.magnitude).abs().double()
+                sign = (measured.sign() == drawn.magnitude.sign()).double()
+                answers.append(torch.stack([drawn.index.double(), right, error, sign]).cpu())
                 tell({"step": start + n, "steps": draws})
     finally:
         for module, mode in modes:
             module.train(mode)
     index, right, error, sign = torch.cat(answers, 1)
-    each = [right[index == k] for k in range(len(paths))]
+    of_paths = [right[index == k] for k in range(len(paths))]
     return HeldOut(
         accuracy=float(right.mean()),
         magnitude_error=float(error.mean()),
         sign_accuracy=float(sign.mean()),
         chance=1 / len(paths),
         draws=draws,
-        accuracy_of_path=[float(some.mean()) if len(some) else None for some in each],
+        accuracy_of_path=[float(path.mean()) if len(path) else None for path in of_paths],
     )

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from semanifold.core.errors import SemanifoldError, shown
-from semanifold.generators.states import few
+from semanifold.generators.states import first_keys
 from semanifold.storage import zoo
 from semanifold.storage.checkpoints import find_state, materialised
 from semanifold.storage.containers import read
@@ -77,7 +77,7 @@ def loaded(make: Callable[[], Network], path: Path) -> Network:
     counters = {key: torch.zeros((), dtype=torch.int64) for key in expected if key.endswith(COUNTERS)}
     floats = {key: value.float() for key, value in state.items() if key not in counters}
     if bad := [key for key, value in floats.items() if not torch.isfinite(value).all()]:
-        raise SemanifoldError(f"{path}: {few(bad)} hold NaN or infinite values; the file is damaged, take another copy.")
+        raise SemanifoldError(f"{path}: {first_keys(bad)} hold NaN or infinite values; the file is damaged, take another copy.")
     network.load_state_dict(counters | floats, assign=True)
     return network.eval().requires_grad_(False)
 
@@ -89,7 +89,7 @@ def _check(path: Path, kind: str, shapes: dict[str, tuple[int, ...]], expected: 
     for keys, problem in ((missing, "lacks"), (extra, "holds")):
         if keys:
             words = "which it needs" if problem == "lacks" else "which it does not have"
-            raise SemanifoldError(f"{path} is no {kind}: it {problem} {few(keys)}, {words}; give the published file.")
+            raise SemanifoldError(f"{path} is no {kind}: it {problem} {first_keys(keys)}, {words}; give the published file.")
     for key, shape in shapes.items():
         if shape != expected[key]:
             raise SemanifoldError(f"{path} is no {kind}: {key} has shape {shape}, but {expected[key]} is expected.")

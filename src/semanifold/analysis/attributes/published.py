@@ -249,8 +249,8 @@ class PublishedAttributes(AttributeReader):
         outputs = MEASURES[name].outputs(self.networks[name], views)
         if not MEASURES[name].needs_face:
             return outputs
-        found = views.faces[:, 4].isfinite()
-        return outputs.where(found.view(-1, *[1] * (outputs.ndim - 1)), torch.nan)
+        seen = views.faces[:, 4].isfinite()
+        return outputs.where(seen.view(-1, *[1] * (outputs.ndim - 1)), torch.nan)
 
     def _values(self, views: Views, first: dict[str, Tensor]) -> Tensor:
         columns = []

@@ -98,7 +98,7 @@ def dci(codes: Array, factors: Array, penalties: Sequence[float] = PENALTIES) ->
         )
     cut = [len(codes) // 2, 3 * len(codes) // 4]
     x, y = (_standardised(np.asarray(part, np.float64), cut[0]) for part in (codes, factors))
-    (fitted_x, chosen_x, held_x), (fitted_y, chosen_y, held_y) = np.split(x, cut), np.split(y, cut)
+    (fitted_x, chosen_x, tested_x), (fitted_y, chosen_y, tested_y) = np.split(x, cut), np.split(y, cut)
     gram, products = fitted_x.T @ fitted_x / cut[0], fitted_x.T @ fitted_y / cut[0]
     most = np.abs(products).max(0)
     weights, best, error = np.zeros_like(products), np.zeros_like(products), np.full(products.shape[1], np.inf)
@@ -106,7 +106,7 @@ def dci(codes: Array, factors: Array, penalties: Sequence[float] = PENALTIES) ->
         weights = lasso(gram, products, penalty * most, weights)
         now = np.square(chosen_y - chosen_x @ weights).mean(0)
         best, error = np.where(now < error, weights, best), np.minimum(now, error)
-    missed = np.square(held_y - held_x @ best).sum(0) / np.maximum(np.square(held_y - held_y.mean(0)).sum(0), 1e-12)
+    missed = np.square(tested_y - tested_x @ best).sum(0) / np.maximum(np.square(tested_y - tested_y.mean(0)).sum(0), 1e-12)
     importance = np.abs(best)
     importance = importance / np.maximum(importance.sum(0), 1e-12)
     return DCI(*purity(importance), float(np.clip(1 - missed, 0, 1).mean()), importance)

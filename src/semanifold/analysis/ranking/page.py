@@ -27,7 +27,7 @@ def page(
     measures: Measures,
     everything: Scores,
     groups: Sequence[Group],
-    given_names: Mapping[int, str],
+    deserved: Mapping[int, str],
     gifs: Mapping[int, bytes],
     locality: Array | None = None,
     level: float = 0.0,
@@ -38,12 +38,12 @@ def page(
         measures: what was ranked.
         everything: scores of all attributes of the measures.
         groups: what the tables show; at least one.
-        given_names: names that paths deserve, by index.
+        deserved: names that paths deserve, by index.
         gifs: a gif's bytes by path index, for some of the paths.
         locality: ``[paths]``, see :func:`~semanifold.analysis.ranking.measures.mask_locality`.
         level: the inside change that it was taken at.
     """
-    called = {k: given_names.get(k, name) for k, name in zip(measures.paths, measures.names, strict=True)}
+    called = {k: deserved.get(k, name) for k, name in zip(measures.paths, measures.names, strict=True)}
     names = [name if name == f"path {k}" else f"{k} · {shown(name, 200)}" for k, name in called.items()]
     even = mean_evenness(measures)
     data = {
@@ -65,7 +65,7 @@ def page(
     return _template().render(
         title=title,
         summary=summary,
-        cards=cards(measures, everything, given_names, gifs),
+        cards=cards(measures, everything, deserved, gifs),
         mask=measures.mask,
         level=level,
         data=data,
@@ -127,11 +127,11 @@ class Card:
     changes: tuple[tuple[str, float], ...]
 
 
-def cards(measures: Measures, scores: Scores, given_names: Mapping[int, str], gifs: Mapping[int, bytes]) -> list[Card]:
+def cards(measures: Measures, scores: Scores, deserved: Mapping[int, str], gifs: Mapping[int, bytes]) -> list[Card]:
     """Return a card for every path that deserves a name, the plainest first."""
     names = [attribute.name for attribute in measures.attributes]
     made, even = [], mean_evenness(measures)
-    for k, name in prominence(given_names, measures, scores):
+    for k, name in prominence(deserved, measures, scores):
         i, column = measures.paths.index(k), names.index(name[:-2])
         numbers = f"path {k} · Pearson {scores.pearson[i, column]:+.2f} · share {scores.share[i, column]:.0%}"
         if even is not None and not np.isnan(even[i]):
@@ -143,7 +143,7 @@ def cards(measures: Measures, scores: Scores, given_names: Mapping[int, str], gi
     return made
 
 
-def prominence(given_names: Mapping[int, str], measures: Measures, scores: Scores) -> list[tuple[int, str]]:
+def prominence(deserved: Mapping[int, str], measures: Measures, scores: Scores) -> list[tuple[int, str]]:
     """Return the paths that have earned a name, those that change their attribute most plainly first.
 
     That is the slope, for a factor of the bundled faces as a multiple of the error with which it is read, as in
@@ -156,7 +156,7 @@ def prominence(given_names: Mapping[int, str], measures: Measures, scores: Score
         slope = abs(float(scores.slope[measures.paths.index(item[0]), names.index(name)]))
         return slope / CHANGES[name].error if name in CHANGES else slope
 
-    return sorted(given_names.items(), key=plainness, reverse=True)
+    return sorted(deserved.items(), key=plainness, reverse=True)
 
 
 def curve(values: Array, attribute: Attribute) -> Curve:

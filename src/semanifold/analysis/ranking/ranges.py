@@ -14,7 +14,7 @@ ENDS = (0.001, 0.999)
 """Quantiles of the readings that become a range, so that one odd picture does not decide it."""
 SLACK = 0.02
 """Share of a declared range by which a reading may lie beyond it before it counts as outside."""
-FEW = 0.03
+STRAYS = 0.03
 """Share of the readings that may lie outside without a word."""
 
 
@@ -60,7 +60,7 @@ def remarks(values: NDArray[np.float64], attributes: Sequence[Attribute]) -> lis
             )
         slack = SLACK * (attribute.high - attribute.low)
         outside = float(((known < attribute.low - slack) | (known > attribute.high + slack)).mean())
-        if attribute.declared and outside > FEW:
+        if attribute.declared and outside > STRAYS:
             sentences.append(
                 f"{outside:.0%} of the readings of {name} lie outside its range, {attribute.low:.4g} to {attribute.high:.4g}: "
                 f"they go from {smallest:.4g} to {largest:.4g}, and its slopes are cut off there; declare the range that it has."

@@ -39,7 +39,7 @@ from semanifold.training.experiments import RECONSTRUCTOR, open_experiment, pres
 from semanifold.training.presets import PRESETS, Preset, find_preset
 from semanifold.training.reconstructor import Reconstructor, check_fits, make_reconstructor, save_reconstructor
 from semanifold.training.settings import ReportSettings, TrainingSettings, published_values, with_options
-from semanifold.training.trainer import check_learnable, held_out_scores, leave, make_accelerator, train_paths
+from semanifold.training.trainer import check_learnable, end_together, held_out_scores, make_accelerator, train_paths
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -85,7 +85,7 @@ def train(command: Train, caller: Caller) -> Answer:
             answer = replace(answer, files=files, next=typed(*command.then))
     else:
         answer = Answer() if shared(accelerator) else work.do(folder, None, accelerator, caller)
-    leave(accelerator)
+    end_together(accelerator)
     return answer
 
 

@@ -38,7 +38,7 @@ def fetch(row: zoo.Entry, caller: Caller) -> Answer:
 
 def rows(words: tuple[str, ...]) -> Answer:
     """Return the table of the rows that match."""
-    entries = zoo.found(words)
+    entries = zoo.matching(words)
     if not entries:
         raise SemanifoldError(f"Nothing in the zoo matches {' '.join(words)!r}; 'semanifold zoo list' shows everything.")
     width = max(len(row.name) for row in entries)

@@ -51,8 +51,8 @@ def read_arguments(folder: Path) -> dict[str, Any]:
         raise SemanifoldError(f"{str(error).rstrip('.')}; repair it, or take it away from beside the weights.") from error
     for key, values in SUPPORTED.items():
         if key in arguments and arguments[key] not in values:
-            given, known = shown(json.dumps(arguments[key]), 40), " or ".join(map(str, values))
-            raise SemanifoldError(f"{shown(str(path), 200)} says {key} = {given}, but only {known} is supported.")
+            value, known = shown(json.dumps(arguments[key]), 40), " or ".join(map(str, values))
+            raise SemanifoldError(f"{shown(str(path), 200)} says {key} = {value}, but only {known} is supported.")
     return arguments
 
 
@@ -72,7 +72,7 @@ def from_published(
     take = Source(state, "published", KIND)
     embedding = take("shared.weight", None, None)
     out = {"embedding": embedding} | _spectral(take, "linear", "start", None, None)
-    blocks = 1 + max((int(found[1]) for key in state if (found := re.match(r"blocks\.(\d{1,4})\.", key))), default=-1)
+    blocks = 1 + max((int(match[1]) for key in state if (match := re.match(r"blocks\.(\d{1,4})\.", key))), default=-1)
     for i in range(blocks):
         for name, other, kernel in (("conv1", "conv1", 3), ("conv2", "conv2", 3), ("bypass", "conv_sc", 1)):
             out |= _spectral(take, f"blocks.{i}.0.{other}", f"blocks.{i}.{name}", None, None, kernel, kernel)
@@ -143,7 +143,7 @@ BIGGAN = Architecture(
     layouts={"biggan-pytorch": "ajbrock/BigGAN-PyTorch"},
     mark=MARK.pattern,
     recognise=by_key("biggan-pytorch", MARK),
-    translate=lambda found: from_published(found.state, read_arguments(found.folder), say=found.say),
+    translate=lambda foreign: from_published(foreign.state, read_arguments(foreign.folder), say=foreign.say),
     config=BigGANConfig,
     make=BigGAN,
     published=lambda _: "BigGAN",

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from semanifold.core.errors import SemanifoldError, shown
-from semanifold.generators.architecture import Architecture, Found, State, Written
+from semanifold.generators.architecture import Architecture, ForeignState, State, Written
 from semanifold.generators.states import Say
 from semanifold.generators.stylegan2 import layouts
 from semanifold.generators.stylegan2.config import StyleGAN2Config
@@ -15,7 +15,7 @@ from semanifold.generators.stylegan2.export import as_nvidia, as_rosinality
 from semanifold.generators.stylegan2.network import StyleGAN2
 
 
-def _translated(source: Found) -> tuple[StyleGAN2Config, State]:
+def _translated(source: ForeignState) -> tuple[StyleGAN2Config, State]:
     state, settings, say = source.state, source.settings, source.say
     match source.layout:
         case "rosinality":

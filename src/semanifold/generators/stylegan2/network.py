@@ -138,8 +138,8 @@ class StyleGAN2(Generator):
             convs, colours = cast("list[StyledConv]", list(self.convs)), cast("list[Colour]", list(self.colours))
             stop = 2 * blocks - 1
             tints = [styles[f"colours.{i}"] for i in range(len(colours)) if f"colours.{i}" in styles]
-            given = [styles[f"convs.{i}"] for i in range(stop)]
-            pictures = fused_pictures(self._start(len(latents)), convs[:stop], colours, given, tints, maps)
+            of_convs = [styles[f"convs.{i}"] for i in range(stop)]
+            pictures = fused_pictures(self._start(len(latents)), convs[:stop], colours, of_convs, tints, maps)
         elif config.architecture == "skip":
             pictures = self._skip_pictures(self._start(len(latents)), styles, maps, blocks)
         else:

@@ -96,13 +96,13 @@ def _of_file(name: str, channel: Channel | None) -> np.ndarray:
     return _scaled(np.asarray(picture.getchannel("A") if channel == "alpha" else _light(picture, what)), what)
 
 
-def _of_array(given: np.ndarray | Tensor) -> np.ndarray:
+def _of_array(array: np.ndarray | Tensor) -> np.ndarray:
     """Return the float32 values ``[height, width]`` in [0, 1] of an array or tensor."""
-    if isinstance(given, torch.Tensor):
-        plain = given.layout == torch.strided and not given.is_meta and not given.is_complex()
-        tensor = given.detach().cpu() if plain else torch.empty(0)
-        given = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
-    values = np.squeeze(np.asarray(given))
+    if isinstance(array, torch.Tensor):
+        plain = array.layout == torch.strided and not array.is_meta and not array.is_complex()
+        tensor = array.detach().cpu() if plain else torch.empty(0)
+        array = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+    values = np.squeeze(np.asarray(array))
     if values.ndim != 2 or not values.size or values.dtype.kind not in "biuf":
         raise SemanifoldError(
             f"A painted mask is one [height, width] layer of numbers, but this is {list(values.shape)} of {values.dtype}."
@@ -176,9 +176,9 @@ def _scaled(values: np.ndarray, what: str) -> np.ndarray:
         return (values > 0).astype(np.float32)
     shades = np.unique(values.ravel()[:: max(1, values.size >> 20)])
     if len(shades) < FEWEST_SHADES and (high < NEARLY_WHITE * white or _bordered(values, shades, white)):
-        some = ", ".join(f"{shade:g}" for shade in shades[:5]) + (", ..." if len(shades) > 5 else "")
+        names = ", ".join(f"{shade:g}" for shade in shades[:5]) + (", ..." if len(shades) > 5 else "")
         raise SemanifoldError(
-            f"{what} has only the values {some}, which could be labels of classes or shades far below white ({white:g}); save a "
+            f"{what} has only the values {names}, which could be labels of classes or shades far below white ({white:g}); save a "
             "picture that is white inside and black outside."
         )
     scaled = values.astype(np.float32)

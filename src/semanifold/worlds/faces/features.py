@@ -184,8 +184,8 @@ def nose(canvas: Canvas, subject: Subject, picture: Tensor, skin: Tensor) -> Ten
     # 3. The tip: reddish, with a shadow under it.
     ball = torch.exp(-2.2 * ((canvas.x - tip_x) / half) ** 2 - 0.9 * (below + 0.4) ** 2)
     picture = paint(picture, tones.flush, 0.35 * ball * skin)
-    under = torch.exp(-1.1 * ((canvas.x - tip_x) / half) ** 2 - 2.5 * (below - 0.75) ** 2)
-    picture = paint(picture, tones.flush * 0.55, 0.56 * under * skin)
+    shadow = torch.exp(-1.1 * ((canvas.x - tip_x) / half) ** 2 - 2.5 * (below - 0.75) ** 2)
+    picture = paint(picture, tones.flush * 0.55, 0.56 * shadow * skin)
     # 4. Wings and nostrils, mirrored: distances from the axis instead of positions.
     beside = (canvas.x - tip_x).abs()
     wing = canvas.stroke(

@@ -73,8 +73,8 @@ def bust(canvas: Canvas, subject: Subject, picture: Tensor) -> tuple[Tensor, Ten
     hem = canvas.stroke(ellipse_distance(x / 0.31, (y - 0.80) / 0.165, 0.31, 0.165), 0.016) * shirt
     picture = paint(picture, cloth * 1.35, hem)
     bare = torch.maximum(neck * (1 - shirt), neckline)
-    under = 0.62 + 0.30 * ((y - 0.68) / 0.3).clamp(0, 1)
-    picture = paint(picture, tones.skin * under[:, None], bare)
+    shade = 0.62 + 0.30 * ((y - 0.68) / 0.3).clamp(0, 1)
+    picture = paint(picture, tones.skin * shade[:, None], bare)
     ear, inner = _ears(canvas, subject)
     picture = paint(picture, tones.skin * 0.94, ear)
     picture = paint(picture, tones.flush * 0.86, inner)
