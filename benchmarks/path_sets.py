@@ -30,7 +30,6 @@ from semanifold.analysis.ranking.dependency import dependencies
 from semanifold.analysis.ranking.measures import METRICS, Measures, mask_locality, measure_frames
 from semanifold.analysis.ranking.scores import score
 from semanifold.analysis.traversal import moments
-from semanifold.app.actions.weights import weight_paths_to_train
 from semanifold.core.errors import SemanifoldError
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
@@ -44,6 +43,7 @@ from semanifold.paths.joint import joint_paths
 from semanifold.paths.linear import linear_paths
 from semanifold.paths.warped import warped_paths
 from semanifold.paths.weight_methods import weight_paths
+from semanifold.paths.weight_trained import weight_paths_to_train
 from semanifold.paths.weights import WeightPaths
 from semanifold.training.presets import ALONG_RATE, ALONG_REACH, PRESETS, Preset
 from semanifold.training.reconstructor import make_reconstructor

@@ -31,8 +31,9 @@ from semanifold.generators import architectures
 from semanifold.generators.architecture import Architecture, by_key
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import save_generator
-from semanifold.paths import files
+from semanifold.paths import files, kinds
 from semanifold.paths.base import LatentPaths, PathSetInfo, SetOptions, Size, info_for
+from semanifold.paths.kinds import NewPaths
 from semanifold.training.reconstructor import make_reconstructor
 from semanifold.training.settings import (
     ReconstructorSettings,
@@ -160,6 +161,27 @@ class SwingPaths(LatentPaths):
     @classmethod
     def from_options(cls, options: Mapping[str, Any], info: PathSetInfo) -> Self:
         return cls(options["count"], options["width"], info)
+
+
+def new_swings(generator: Generator, new: NewPaths) -> SwingPaths:
+    shape, info = info_for(generator, new.space, None, method="swings", step=new.step, count=new.steps, cite=())
+    return SwingPaths(new.k, shape[0], info)
+
+
+def test_a_kind_of_paths_takes_one_more_row_to_be_trained_by_the_command(here, monkeypatch, capsys):
+    theirs = ModuleType("semanifold_swings")
+    theirs.new_swings = new_swings  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "semanifold_swings", theirs)
+    monkeypatch.setitem(files.KINDS, "swing", SwingPaths)
+    monkeypatch.setitem(kinds.KINDS, "swing", kinds.Kind(make="semanifold_swings:new_swings", takes=("space", "step", "steps")))
+    train = ["train", "--generator", "analytic", "--kind", "swing", "--k", 2, "--space", "z", "--iterations", 2, "--batch", 4]
+    run(*train, "--steps", 4, "--test-draws", 4, "--out", "swings")
+    paths = sm.load_paths("swings")
+    assert isinstance(paths, SwingPaths)
+    assert (len(paths), paths.info.count) == (2, 4)
+    assert json.loads(Path("swings/args.json").read_text())["num_support_dipoles"] is None
+    assert cli.main([str(word) for word in [*train, "--dipoles", 2, "--out", "more"]]) == 2
+    assert "--dipoles means nothing to swing paths" in capsys.readouterr().err
 
 
 def test_a_kind_of_paths_takes_its_file_and_one_row(here, monkeypatch):

@@ -16,7 +16,6 @@ from semanifold.generators.pools import PUBLISHED
 from semanifold.paths.base import PathSet, PathSetInfo
 from semanifold.paths.files import load_paths
 from semanifold.paths.navigan import REACH
-from semanifold.paths.weights import WeightPaths
 from semanifold.storage.arrays import open_arrays
 from semanifold.storage.files import is_folder
 from semanifold.storage.readings import code_words, codes_in, reading_of_codes
@@ -75,7 +74,7 @@ def _with_readings(report: Inspection, generator: Generator | None) -> Inspectio
     if paths is not None:
         held = "codes, or directions of " if codes and paths.kind == "linear" else ""
         notes |= {name: shown(text, 400) for name, text in _set_notes(paths.info) if text}
-        if isinstance(paths, WeightPaths):
+        if paths.moves_weights:
             model = "" if paths.info.fingerprint != UNKNOWN else " --generator FILE"
             held = f"{counted(len(paths), 'path')} in {paths.what_moves}"
             return replace(report, holds=held, advice=f"As paths: semanifold render {report.path}:0{model}", notes=notes)

@@ -100,10 +100,12 @@ class PathSet(nn.Module, ABC):
         info: what the file says about the set.
         kind: what files call this leaf.
         schema: of its :meth:`options`.
+        moves_weights: whether weights move, and codes of any space will do; else codes move.
     """
 
     kind: ClassVar[str]
     schema: ClassVar[type[SetOptions]]
+    moves_weights: ClassVar[bool] = False
     info: PathSetInfo
 
     @abstractmethod
@@ -182,6 +184,20 @@ class PathSet(nn.Module, ABC):
     @abstractmethod
     def what_moves(self) -> str:
         """What moves and where, for people, such as ``"w [512]"``."""
+
+    def published_options(self) -> dict[str, object]:
+        """Return the arguments of WarpedGANSpace's programs that say which paths these are; None what means nothing to them."""
+        return {
+            "num_support_sets": len(self),
+            "num_support_dipoles": None,
+            "learn_alphas": None,
+            "learn_gammas": None,
+            "gamma": None,
+        }
+
+    def support_sets(self) -> dict[str, Tensor]:
+        """Return the numbers as WarpedGANSpace's files hold them; empty if these cannot hold such paths."""
+        return {}
 
     def space(self, generator: Generator) -> str:
         """Return the space of the codes that the paths take."""

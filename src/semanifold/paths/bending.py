@@ -11,7 +11,8 @@ from torch.nn.functional import cosine_similarity, normalize
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.edits import LatentEdit
-from semanifold.paths.base import LatentPaths
+from semanifold.generators.base import Generator
+from semanifold.paths.base import LatentPaths, PathSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,19 @@ def bending(paths: LatentPaths, latents: Latents) -> Bending:
     count = paths.info.count
     rows = [_of_one(paths, k, latents, torch.arange(-count, count + 1) / count) for k in range(len(paths))]
     return Bending(*torch.tensor(rows).T)
+
+
+def bending_of(paths: PathSet, generator: Generator, seeds: range) -> Bending | None:
+    """Measure how much each path bends over random codes of a generator; None for paths that move no codes.
+
+    Args:
+        paths: any set.
+        generator: whose codes they move.
+        seeds: of the codes, at least two.
+    """
+    if not isinstance(paths, LatentPaths):
+        return None
+    return bending(paths, generator.example(seeds, paths.info.space))
 
 
 def _of_one(paths: LatentPaths, index: int, latents: Latents, t: Tensor) -> tuple[float, float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from semanifold.generators.base import Generator
 from semanifold.generators.coordinates import is_plain, spread_rows
 from semanifold.generators.features import early_features, first_weights
 from semanifold.paths.base import PathSetInfo, info_for, moving_codes
+from semanifold.paths.files import load_paths
+from semanifold.paths.kinds import NewPaths
 from semanifold.paths.linear import LinearPaths
 
 SAMPLES = 4096
@@ -223,3 +226,18 @@ def check_count(k: int, most: int, generator: Generator) -> None:
     """Refuse a number of paths that a generator cannot have."""
     if not 1 <= k <= most:
         raise SemanifoldError(f"{generator.name} has 1 to {most} such directions, not {k}.")
+
+
+def directions_before(file: Path, generator: Generator) -> LinearPaths | None:
+    """Return the directions in a file, if they are straight ones of this generator; None if they are to be found again."""
+    try:
+        paths = load_paths(file)
+    except SemanifoldError:
+        return None
+    return paths if isinstance(paths, LinearPaths) and paths.info.fingerprint == generator.fingerprint else None
+
+
+def new_paths(generator: Generator, new: NewPaths) -> LinearPaths:
+    """Return a set for a training that measures it; see :class:`~semanifold.paths.kinds.Kind`."""
+    assert new.along is not None  # the set itself
+    return new.along

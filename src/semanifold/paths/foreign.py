@@ -16,7 +16,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.generators.base import UNKNOWN, Generator
-from semanifold.paths.base import PathSetInfo
+from semanifold.paths.base import PathSet, PathSetInfo
 from semanifold.paths.closed_form import GANSPACE, REACH, SEFA, STEPS
 from semanifold.paths.kinds import Form
 from semanifold.paths.linear import CITE as LINEAR
@@ -350,19 +350,20 @@ def _warped(tensors: Mapping[str, Tensor], request: _Request) -> WarpedPaths:
     )
 
 
-def save_support_sets(paths: WarpedPaths, path: str | os.PathLike[str]) -> None:
+def save_support_sets(paths: PathSet, path: str | os.PathLike[str]) -> None:
     """Write warped paths as WarpedGANSpace's ``support_sets.pt``, a state dict that its own code loads.
 
     Where its ``args.json`` says that gammas are not learned, that code takes gamma from there. It knows no lengths of single
     paths (``scale``); the directions are the same without.
 
     Args:
-        paths: any; the published code takes all of them for flat codes.
+        paths: warped ones; the published code takes all of them for flat codes.
         path: the file.
+
+    Raises:
+        SemanifoldError: if such a file cannot hold them.
     """
-    state = {
-        "SUPPORT_SETS": (paths.unit * paths.support.detach()).flatten(1),
-        "ALPHAS": paths.alphas.detach(),
-        "LOGGAMMA": paths.log_gamma.detach().reshape(-1, 1),
-    }
-    write_torch(path, {key: value.cpu().float().clone() for key, value in state.items()})
+    state = paths.support_sets()
+    if not state:
+        raise SemanifoldError(f"A {os.path.basename(path)} holds warped paths whose layers do not move alike, not {paths!r}.")
+    write_torch(path, state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from semanifold.core.errors import SemanifoldError, near_names
 from semanifold.edits import EditInfo, Lattice
 from semanifold.generators.base import Generator
 from semanifold.paths.base import LatentPaths, PathSetInfo, SetOptions, Shape, Size, info_for, moving_size
-from semanifold.paths.kinds import FORMS, Form
+from semanifold.paths.kinds import FORMS, Form, NewPaths
 
 CITE = ("Voynov, Babenko 2020, Unsupervised Discovery of Interpretable Directions, arXiv:2002.03754",)
 
@@ -341,3 +341,19 @@ def flat_directions(along: LinearPaths, count: int, shape: tuple[int, ...], *, s
         raise SemanifoldError(f"{count} directions of shape {list(shape)} to start along are expected, but got {shapes}.")
     rows = along.directions().cpu().float()
     return nn.functional.normalize(rows.mean(1) if shared else rows.flatten(1), dim=1)
+
+
+def new_paths(generator: Generator, new: NewPaths) -> LinearPaths:
+    """Return a set to be trained; see :class:`~semanifold.paths.kinds.Kind`."""
+    return linear_paths(
+        generator,
+        new.space,
+        new.k,
+        cast("Form", new.kind),
+        layers=new.layers,
+        shared=new.shared,
+        along=new.along,
+        step=new.step,
+        steps=new.steps,
+        seed=new.seed,
+    )

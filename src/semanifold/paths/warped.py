@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from semanifold.edits import EditInfo, Flow
 from semanifold.edits.flow import rbf_direction
 from semanifold.generators.base import Generator
 from semanifold.paths.base import APART, LatentPaths, PathSetInfo, SetOptions, Shape, Size, info_for, moving_codes, moving_size
+from semanifold.paths.kinds import NewPaths
 from semanifold.paths.linear import LinearPaths, flat_directions
 
 Init = Literal["reference", "spread"]
@@ -214,6 +215,26 @@ class WarpedPaths(LatentPaths):
         step = self.info.step * float(self.scale[index])
         return Flow(self.unit * support.reshape(-1, *moving), alphas, gamma, step, self.info.count, info)
 
+    def published_options(self) -> dict[str, object]:
+        """See :meth:`PathSet.published_options`."""
+        # gammas that differ stand in the file only, which the published programs read where they think them learned
+        listed = self.learn_gammas or bool((self.log_gamma != self.log_gamma[0]).any())
+        return super().published_options() | {
+            "num_support_dipoles": self.dipoles,
+            "learn_alphas": self.learn_alphas,
+            "learn_gammas": listed,
+            "gamma": None if listed else float(self.log_gamma[0].exp()),
+        }
+
+    def support_sets(self) -> dict[str, Tensor]:
+        """See :meth:`PathSet.support_sets`; they know no layers that move alike."""
+        state = {
+            "SUPPORT_SETS": (self.unit * self.support.detach()).flatten(1),
+            "ALPHAS": self.alphas.detach(),
+            "LOGGAMMA": self.log_gamma.detach().reshape(-1, 1),
+        }
+        return {} if self.shared else {key: value.cpu().float().clone() for key, value in state.items()}
+
     def options(self) -> dict[str, Any]:
         """See :meth:`PathSet.options`."""
         return {
@@ -344,3 +365,23 @@ def warped_paths(
     options = {"init": init, "codes": codes, "along": along, "gamma": gamma, "shared": shared, "seed": seed}
     made = WarpedPaths.create(count, dipoles, shape, info, learn_alphas=learn_alphas, learn_gammas=learn_gammas, **options)
     return made.to(generator.device, generator.dtype)
+
+
+def new_paths(generator: Generator, new: NewPaths) -> WarpedPaths:
+    """Return a set to be trained; see :class:`~semanifold.paths.kinds.Kind`. One that begins along directions is spread."""
+    return warped_paths(
+        generator,
+        new.space,
+        new.k,
+        new.dipoles,
+        layers=new.layers,
+        shared=new.shared,
+        init=cast("Init", new.init if new.init in INITS else "spread"),
+        along=new.along,
+        gamma=new.gamma,
+        learn_alphas=new.learn_alphas,
+        learn_gammas=new.learn_gammas,
+        step=new.step,
+        steps=new.steps,
+        seed=new.seed,
+    )

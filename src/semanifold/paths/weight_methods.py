@@ -13,6 +13,7 @@ from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, editable_layers
 from semanifold.images.distances import Distance, l2
 from semanifold.images.masks import Mask
+from semanifold.paths.kinds import MOST_WEIGHT_PATHS
 from semanifold.paths.weight_axes import joint_weight_paths
 from semanifold.paths.weight_hessian import hessian_paths
 from semanifold.paths.weight_masked import REFINEMENT, masked_weight_paths
@@ -25,7 +26,7 @@ METHODS = ("svd", "hessian", "joint", "mask")
 MOST_SIDE, JOINT_SIZE = 4096, 64
 SAMPLES = 24
 """Pictures that decide; a wider choice costs in proportion."""
-MOST_PATHS, MOST_SAMPLES, MOST_STEPS = 1000, 10_000, 100_000
+MOST_SAMPLES, MOST_STEPS = 10_000, 100_000
 
 
 def weight_paths(
@@ -71,7 +72,7 @@ def weight_paths(
             f"There is no way {shown(method, 40)!r} to find directions in weights: {near_names(method, METHODS)}"
         )
     of_type(generator, Generator, "Directions are found in the weights of a generator")
-    whole_number(k, 1, MOST_PATHS, "k, the number of directions,")
+    whole_number(k, 1, MOST_WEIGHT_PATHS, "k, the number of directions,")
     whole_number(samples, 1, MOST_SAMPLES, "The number of samples, pictures that decide,")
     whole_number(refine, 0, MOST_STEPS, "refine, the number of steps per direction,")
     of_type(layers, (type(None), str, list, tuple), "Layers are a name, or a list of names")

@@ -57,6 +57,7 @@ class WeightPaths(PathSet):
 
     kind: ClassVar[str] = "weights"
     schema = WeightOptions
+    moves_weights: ClassVar[bool] = True
 
     def __init__(self, form: Form, count: int, terms: int, layers: Shapes, info: PathSetInfo) -> None:
         """Make a set whose numbers are about to be filled in.

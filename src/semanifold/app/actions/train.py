@@ -22,14 +22,12 @@ from semanifold.core.errors import SemanifoldError, counted
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
 from semanifold.images.masks import Mask
-from semanifold.paths.base import LatentPaths, PathSet
-from semanifold.paths.bending import bending
-from semanifold.paths.files import PATHS, load_paths, save_paths
+from semanifold.paths.base import PathSet
+from semanifold.paths.bending import bending_of
+from semanifold.paths.closed_form import directions_before
+from semanifold.paths.files import PATHS, save_paths
 from semanifold.paths.foreign import save_support_sets
-from semanifold.paths.kinds import CLOSED, FORMS, WEIGHT_KINDS
-from semanifold.paths.linear import LinearPaths
-from semanifold.paths.warped import WarpedPaths
-from semanifold.paths.weights import WeightPaths
+from semanifold.paths.kinds import CLOSED, FORMS, kind_named
 from semanifold.storage.digests import digest
 from semanifold.storage.readings import silent
 from semanifold.storage.records import write_json
@@ -167,14 +165,14 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
     )
     weight = 0.0 if mask is None else 1.0 if command.lambda_mask is None else command.lambda_mask
     along = paths is None and making.form_of(command.kind, preset) is not None
-    in_weights = isinstance(paths, WeightPaths) or (paths is None and making.kind_of(command.kind, preset) in WEIGHT_KINDS)
+    in_weights = (paths or kind_named(making.kind_of(command.kind, preset))).moves_weights
     settings = making.settings_of(command.training, generator, preset, space, weight, along=along, in_weights=in_weights)
     if begin >= settings.iterations:
         raise SemanifoldError(f"{command.start_from} has done {begin} iterations already; give --iterations above that.")
     mask = mask if weight else None
     directions = None
     if paths is None:  # last, since directions may take a minute
-        directions = None if resumed is None else known_directions(resumed, generator)
+        directions = None if resumed is None else directions_before(resumed / records.MODELS / DIRECTIONS, generator)
         directions = directions or making.directions_of(command.kind, generator, preset, caller)
         paths = making.make_paths(command.kind, generator, preset, settings.seed, directions, caller)
     check_learnable(generator, paths)
@@ -252,11 +250,8 @@ class Work:
 
     def bends(self) -> dict[str, list[float]]:
         """Return how far each path of codes is from a straight line: all 1 for one that is the same everywhere."""
-        if not isinstance(self.paths, LatentPaths):
-            return {}
-        codes = self.generator.sample(range(BENT, BENT + BEND_CODES), labels=first_label(self.generator))
-        found = asdict(bending(self.paths, self.generator.convert(codes, self.paths.info.space)))
-        return {name: [round(value, 4) for value in values.tolist()] for name, values in found.items()}
+        found = bending_of(self.paths, self.generator, range(BENT, BENT + BEND_CODES))
+        return {name: [round(value, 4) for value in values.tolist()] for name, values in (asdict(found) if found else {}).items()}
 
     def begin_records(self, run: Run, caller: Caller) -> records.Records:
         """Write what is known before the training."""
@@ -271,8 +266,8 @@ class Work:
                 records.read_stats(run.folder / records.STATISTICS)
         except SemanifoldError as error:
             caller.remark(f"{str(error).rstrip('.')}; it is written again from the checkpoint.")
-        if not (models / FIRST_SETS).exists() and flat(self.paths):
-            save_support_sets(self.paths, models / FIRST_SETS)  # type: ignore[arg-type]
+        if not (models / FIRST_SETS).exists() and self.paths.support_sets():
+            save_support_sets(self.paths, models / FIRST_SETS)
         if self.directions is not None:
             save_paths(self.directions, models / DIRECTIONS)
         if self.start_from is not None and not run.resumed:
@@ -288,42 +283,20 @@ class Work:
         models = run.folder / records.MODELS
         save_paths(self.paths, run.path(PATHS))
         save_reconstructor(self.reconstructor, models / RECONSTRUCTOR)
-        if flat(self.paths):
-            save_support_sets(self.paths, models / SUPPORT_SETS)  # type: ignore[arg-type]
+        if self.paths.support_sets():
+            save_support_sets(self.paths, models / SUPPORT_SETS)
 
     def published(self) -> dict[str, object]:
         """Return what WarpedGANSpace's programs call the arguments."""
-        paths = self.paths
-        warped = paths if isinstance(paths, WarpedPaths) else None
-        # gammas that differ stand in the file only, which the published programs read where they think them learned
-        listed = warped is not None and (warped.learn_gammas or bool((warped.log_gamma != warped.log_gamma[0]).any()))
-        return published_values(self.settings) | {
+        values = published_values(self.settings) | self.paths.published_options()
+        return values | {
             "gan_type": records.published_name(self.generator),
             "stylegan2_resolution": self.generator.picture_shape[1],
-            "shift_in_w_space": paths.space(self.generator) != "z",
-            "num_support_sets": len(paths),
-            "num_support_dipoles": warped.dipoles if warped else None,
-            "learn_alphas": warped.learn_alphas if warped else None,
-            "learn_gammas": listed if warped else None,
-            "gamma": None if warped is None or listed else float(warped.log_gamma[0].exp()),
+            "shift_in_w_space": self.paths.space(self.generator) != "z",
             "reconstructor_type": {"lenet": "LeNet", "resnet": "ResNet"}[self.reconstructor.kind],
             "tensorboard": True,
             "cuda": self.generator.device.type == "cuda",
         }
-
-
-def known_directions(folder: Path, generator: Generator) -> LinearPaths | None:
-    """Return the directions that an earlier process has begun with, None where they are to be found again."""
-    try:
-        found = load_paths(folder / records.MODELS / DIRECTIONS)
-    except SemanifoldError:
-        return None
-    return found if isinstance(found, LinearPaths) and found.info.fingerprint == generator.fingerprint else None
-
-
-def flat(paths: PathSet) -> bool:
-    """Whether WarpedGANSpace's files can hold these paths."""
-    return isinstance(paths, WarpedPaths) and not paths.shared
 
 
 def first_label(generator: Generator) -> int | None:

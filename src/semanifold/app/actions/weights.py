@@ -6,12 +6,10 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from semanifold.app.actions.base import beyond, facts_of, fitting, load, named_generator, start_code, worked
 from semanifold.app.actions.directions import SHEET, draw
 from semanifold.app.actions.results import find_edit
-from semanifold.app.answers import NOBODY, Answer, Caller, typed
+from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands.early import MAPS
 from semanifold.app.commands.places import model_for
 from semanifold.app.commands.weights import Bake, Weights
@@ -20,16 +18,12 @@ from semanifold.edits.baking import bake, full_strength
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, editable_layers
 from semanifold.images.distances import distance_by_name
-from semanifold.paths.files import PATHS, load_paths, save_paths
-from semanifold.paths.weight_hessian import hessian_paths
+from semanifold.paths.files import PATHS, save_paths
 from semanifold.paths.weight_masked import REFINEMENT
 from semanifold.paths.weight_methods import SAMPLES, middle_layer, weight_paths
-from semanifold.paths.weight_ranges import calibrated
-from semanifold.paths.weights import WeightPaths, svd_paths
-from semanifold.storage.files import is_file
+from semanifold.paths.weight_trained import found_before
+from semanifold.paths.weights import WeightPaths
 from semanifold.storage.runs import CHECKPOINT, Run
-
-TERMS, STEPS = 64, 16
 
 
 def find_weights(command: Weights, caller: Caller) -> Answer:
@@ -44,7 +38,11 @@ def find_weights(command: Weights, caller: Caller) -> Answer:
 
     def work(run: Run) -> Answer:
         # the search may have been done when the sheet was not
-        paths = found_before(run.folder / PATHS, generator, layers, command.k, caller)
+        try:
+            paths = found_before(run.folder / PATHS, generator, layers, command.k)
+        except SemanifoldError as error:
+            caller.remark(f"{str(error).rstrip('.')}; the directions are found again.")
+            paths = None
         if paths is None:
             paths = find(command, generator, layers, run.folder / CHECKPOINT, caller)
             save_paths(paths, run.path(PATHS))
@@ -76,20 +74,6 @@ def find(command: Weights, generator: Generator, layers: tuple[str, ...], checkp
         )
 
 
-def found_before(file: Path, generator: Generator, layers: tuple[str, ...], k: int, caller: Caller) -> WeightPaths | None:
-    """Return the directions that an earlier run of the same command has found, measured and written; None if there are none."""
-    try:
-        held = load_paths(file) if is_file(file) else None
-        if not isinstance(held, WeightPaths) or "evenness" not in held.info.measured:
-            return None
-        held.check_generator(generator)
-    except SemanifoldError as error:
-        caller.remark(f"{str(error).rstrip('.')}; the directions are found again.")
-        return None
-    expected = (generator.fingerprint, layers, k)
-    return held.to(generator.device) if (held.info.fingerprint, tuple(held.layers), len(held)) == expected else None
-
-
 def ranges(paths: WeightPaths) -> list[str]:
     """Return in sentences how far the directions may go, and how evenly pictures change along them."""
     measured, said = paths.info.measured, []
@@ -100,60 +84,6 @@ def ranges(paths: WeightPaths) -> list[str]:
     low, high = (f"{min(measured[end]):.2g} to {max(measured[end]):.2g}" for end in ("low", "high"))
     said.append(f"They may be used down to t = {low} and up to {high}; evenness {even[0]:.2g} to {even[-1]:.2g} (1 is even).")
     return said
-
-
-def weight_paths_to_train(
-    generator: Generator,
-    kind: str,
-    layers: tuple[str, ...],
-    k: int,
-    seed: int,
-    *,
-    basis: WeightPaths | None = None,
-    far: float | None = None,
-    caller: Caller = NOBODY,
-) -> WeightPaths:
-    """Return K random combinations of singular vectors, or of the 64 (or K) leading eigenvectors of the Hessian, to be trained.
-
-    Args:
-        generator: whose weights move.
-        kind: ``weights-svd`` or ``weights-hessian``.
-        layers: whose weights they are; the convolution in the middle if empty.
-        k: K.
-        seed: of the combinations.
-        basis: directions to combine in place of the eigenvectors.
-        far: norm of the change at ``t = 1``; a magnitude is a norm then, and else 1 where a change is seen at once.
-        caller: hears how far it is.
-    """
-    if basis is None:
-        basis = basis_to_combine(generator, kind, layers or (middle_layer(generator),), k, caller)
-    draw = torch.Generator().manual_seed(seed)
-    coefficients = torch.randn(k, len(basis), generator=draw)
-    info = replace(basis.info, method=f"trained {kind}", step=(far or 1) / STEPS, count=STEPS, mask="", names={}, measured={})
-    if basis.form == "svd":
-        made = WeightPaths.from_svd(basis.u, basis.vh, basis.layers, info, coefficients=coefficients)
-    else:
-        vectors = basis.coefficients @ basis.basis
-        vectors = vectors / vectors.norm(dim=1, keepdim=True)
-        made = WeightPaths.from_vectors(vectors, basis.layers, info, coefficients=coefficients)
-    made = made.to(generator.device)
-    if far is None:
-        with caller.watching("finding how far each may go") as line:
-            made = calibrated(made, generator, samples=3, progress=line).with_info(measured={})
-    made.coefficients.requires_grad_()
-    return made
-
-
-def basis_to_combine(generator: Generator, kind: str, layers: tuple[str, ...], k: int, caller: Caller) -> WeightPaths:
-    """Return the singular vectors of a layer's weight, or the leading eigenvectors of the Hessian."""
-    if kind == "weights-svd":
-        if len(layers) != 1:
-            raise SemanifoldError("Singular vectors are those of one layer; name one --layer.")
-        return svd_paths(generator, layers[0])
-    check_layers(generator, layers)
-    terms = min(max(k, TERMS), sum(math.prod(editable_layers(generator)[layer]) for layer in layers))
-    with caller.watching("finding eigenvectors of the Hessian") as line:
-        return hessian_paths(generator, layers, terms, samples=SAMPLES, progress=line)
 
 
 def list_layers(generator: Generator) -> Answer:

@@ -10,7 +10,7 @@ from semanifold.app.answers import Answer
 from semanifold.app.commands import early
 from semanifold.app.commands.arguments import GENERATOR, KIND, LAYERS, MAIN, PLACE, TRAINING, flat, option
 from semanifold.app.commands.base import Command, Model, Output, code_words
-from semanifold.paths.kinds import WEIGHT_KINDS, check_kind
+from semanifold.paths.kinds import kind_named
 from semanifold.training.presets import PRESETS, find_preset
 from semanifold.training.settings import ReconstructorSettings, ReportSettings, TrainingSettings, options_in
 
@@ -140,7 +140,7 @@ class Train(Command):
         if self.preset is not None:
             find_preset(self.preset)  # refuses what is none
         if self.kind.paths is not None:
-            check_kind(self.kind.paths)
+            kind_named(self.kind.paths)  # refuses what is none
         for setting in (each for record in RECORDS for each in options_in(record)):
             setting.check(getattr(self.training, setting.option))
         main = ("paths.png", "paths.safetensors", "metrics.json")
@@ -153,7 +153,7 @@ def list_presets() -> Answer:
     how = ("batch", "iterations", "min_magnitude", "max_magnitude", "reconstructor")
     lines: list[str] = []
     for name, preset in PRESETS.items():
-        names = ("paths", "k", *(("layer",) if preset.paths in WEIGHT_KINDS else where), *how)
+        names = ("paths", "k", *(("layer",) if kind_named(preset.paths).moves_weights else where), *how)
         values = ", ".join(f"{key.replace('_', ' ')} {preset.values()[key]}" for key in names)
         lines += [f"{name:<16} {preset.about}", " " * 17 + values]
     return Answer(said=tuple(lines), facts={"presets": {name: preset.values() for name, preset in PRESETS.items()}})
