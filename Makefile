@@ -24,7 +24,7 @@ $(INSTALLED): pyproject.toml constraints.txt scripts/install.sh
 	@touch $@
 
 $(TOOLS): $(INSTALLED)
-	$(INSTALL) '.[dev]'
+	$(INSTALL) '.[dev]' --compile-bytecode  # or every process that a test starts would compile PyTorch anew
 	@touch $@
 
 demo: $(INSTALLED)

@@ -29,11 +29,12 @@ def _same_draws_in_every_order() -> None:
 
 
 LONGEST = (
-    *("project/test_docs.py", "app/test_cli.py", "app/test_cli_train.py", "paths/test_weight_axes.py", "app/test_cli_weights.py"),
-    *("app/test_cli_first_hour.py", "hostile/test_files.py", "analysis/attributes/test_published_parity.py"),
-    *("training/test_trainer.py", "images/test_media.py", "locality/test_benchmark.py"),
+    *("project/test_docs.py", "app/test_cli_train.py", "app/test_cli.py", "paths/test_weight_axes.py", "app/test_cli_weights.py"),
+    *("app/test_cli_first_hour.py", "analysis/attributes/test_published_parity.py", "hostile/test_files.py"),
+    *("training/test_trainer.py", "app/test_answers.py", "app/test_cli_odd_places.py"),
+    *("analysis/attributes/test_published_networks.py", "locality/test_benchmark.py", "app/test_cli_paths.py"),
 )
-"""Modules that take a quarter of a minute of one core or more, the longest first."""
+"""Modules that take ten seconds of one core or more, the longest first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

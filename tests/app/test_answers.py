@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.docs_world import less_work
 
 from semanifold.app import cli
 from semanifold.app.answers import Answer, Caller
@@ -69,6 +70,7 @@ ORDER = ("sample", "directions", "discover", "weights", "traverse", "measure")
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in; that of the process is another one, and empty."""
+    less_work(monkeypatch)
     (tmp_path / "process").mkdir()
     monkeypatch.chdir(tmp_path / "process")
     monkeypatch.setattr("semanifold.images.plots.plane", lambda codes: (codes[:, :2], "a test"))  # UMAP compiles for ten seconds

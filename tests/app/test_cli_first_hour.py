@@ -7,12 +7,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.docs_world import less_work
 
 from semanifold.app import cli
 from semanifold.app.actions import results
@@ -258,66 +261,94 @@ def test_completion_knows_every_command_and_its_options(shell, capsys):
 
 
 WITHOUT_TORCH = """
-import sys
+import contextlib, io, json, sys
 from semanifold.app import cli
-code = cli.main(sys.argv[1:])
-print("loaded:", sorted({"torch", "matplotlib", "imageio_ffmpeg"} & set(sys.modules)))
-raise SystemExit(code)
+answers, loaded = [], set()
+for words in json.loads(sys.argv[1]):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = cli.main(words)
+    now = {"torch", "matplotlib", "imageio_ffmpeg"} & set(sys.modules)
+    answers.append({"code": code, "out": out.getvalue(), "err": err.getvalue(), "loaded": sorted(now - loaded)})
+    loaded |= now
+print(json.dumps(answers))
 """
 
 
-def quickly(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", WITHOUT_TORCH, *words], capture_output=True, text=True, check=False)
+@dataclass(frozen=True)
+class Said:
+    """What one command said, its exit code, and which large packages it was the first to load."""
+
+    code: int
+    out: str
+    err: str
+    loaded: list[str]
 
 
-@pytest.mark.parametrize(
-    ("words", "code"),
-    [
-        (["zoo", "list"], 0),
-        (["discover", "--help"], 0),
-        (["discover", "--sed", "3"], 2),
-        (["discover", "--mask", "mouht"], 2),
-        (["discover", "--mask", "box:1,2"], 2),
-        (["discover", "--mask", "mouth", "--frames", "1"], 2),
-        (["directions", "joint", "--mask", "mouth"], 2),
-        (["render"], 2),
-        (["completion", "bash"], 0),
-        (["render", "none"], 2),
-        (["render", "faces:smil"], 2),
-        (["transfer", "faces:smile", "--mask", "mouht"], 2),
-        (["combine", "none", "faces:yaw"], 2),
-        (["play", "smil=0:0,1:1"], 2),
-        (["play", "none.toml"], 2),
-        (["traverse", "none"], 2),
-        (["traverse", "faces:smile"], 2),
-        (["measure", "none"], 2),
-        (["rank", "none"], 2),
-        (["rerun", "none"], 2),
-        (["inspect", "none"], 2),
-        (["convert", "none.pt", "x.safetensors"], 2),
-        (["sample", "--generator", "none.pt"], 2),
-        (["discover", "--mask", "mouth", "--generator", "none"], 2),
-        (["train", "--presets"], 0),
-        (["train", "--preset", "none"], 2),
-        (["train", "--kind", "none"], 2),
-        (["train", "--batch", "0"], 2),
-        (["bench", "locality", "--mask", "mouht"], 2),
-    ],
-)
-def test_what_needs_no_torch_does_not_load_it(words, code):
-    done = quickly(*words)
-    assert done.returncode == code, done.stderr
-    assert "loaded: []" in done.stdout
+def quickly(*commands: Sequence[str]) -> list[Said]:
+    """Run commands one after the other in a new process."""
+    words = [sys.executable, "-c", WITHOUT_TORCH, json.dumps(commands)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [Said(**answer) for answer in json.loads(done.stdout)]
+
+
+NO_TORCH = [
+    (["zoo", "list"], 0),
+    (["discover", "--help"], 0),
+    (["discover", "--sed", "3"], 2),
+    (["discover", "--mask", "mouht"], 2),
+    (["discover", "--mask", "box:1,2"], 2),
+    (["discover", "--mask", "mouth", "--frames", "1"], 2),
+    (["directions", "joint", "--mask", "mouth"], 2),
+    (["render"], 2),
+    (["completion", "bash"], 0),
+    (["render", "none"], 2),
+    (["render", "faces:smil"], 2),
+    (["transfer", "faces:smile", "--mask", "mouht"], 2),
+    (["combine", "none", "faces:yaw"], 2),
+    (["play", "smil=0:0,1:1"], 2),
+    (["play", "none.toml"], 2),
+    (["traverse", "none"], 2),
+    (["traverse", "faces:smile"], 2),
+    (["measure", "none"], 2),
+    (["rank", "none"], 2),
+    (["rerun", "none"], 2),
+    (["inspect", "none"], 2),
+    (["convert", "none.pt", "x.safetensors"], 2),
+    (["sample", "--generator", "none.pt"], 2),
+    (["discover", "--mask", "mouth", "--generator", "none"], 2),
+    (["train", "--presets"], 0),
+    (["train", "--preset", "none"], 2),
+    (["train", "--kind", "none"], 2),
+    (["train", "--batch", "0"], 2),
+    (["bench", "locality", "--mask", "mouht"], 2),
+]
+
+
+@pytest.fixture(scope="module")
+def without_torch(tmp_path_factory: pytest.TempPathFactory) -> list[Said]:
+    """What these commands say, each after the others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("empty"))
+        return quickly(*(words for words, _ in NO_TORCH))
+
+
+@pytest.mark.parametrize("i", range(len(NO_TORCH)), ids=[" ".join(words) for words, _ in NO_TORCH])
+def test_what_needs_no_torch_does_not_load_it(without_torch, i):
+    said = without_torch[i]
+    assert said.code == NO_TORCH[i][1], said.err
+    assert said.loaded == []
 
 
 def test_what_is_finished_already_is_said_without_torch(capsys):
     capsys.readouterr()
     assert cli.main(["sample", "--seeds", "0", "--out", "s"]) == 0
-    done = quickly("sample", "--seeds", "0", "--out", "s")
-    assert re.findall("Next: .*", done.stdout) == re.findall("Next: .*", capsys.readouterr().out)
-    assert "s is finished already" in done.stdout
-    assert "loaded: []" in done.stdout
-    assert "holds another run" in quickly("sample", "--seeds", "1", "--out", "s").stderr
+    done, other = quickly(["sample", "--seeds", "0", "--out", "s"], ["sample", "--seeds", "1", "--out", "s"])
+    assert re.findall("Next: .*", done.out) == re.findall("Next: .*", capsys.readouterr().out)
+    assert "s is finished already" in done.out
+    assert done.loaded == []
+    assert "holds another run" in other.err
 
 
 @pytest.mark.parametrize(
@@ -331,11 +362,11 @@ def test_what_is_finished_already_is_said_without_torch(capsys):
 def test_a_finished_film_is_known_without_torch(words, other):
     words += ["--frames", "2", "--seconds", "0.1", "--size", "32", "--out", "f"]
     assert cli.main(words) == 0
-    done = quickly(*words)
-    assert "f is finished already" in done.stdout
-    assert "Next: semanifold " in done.stdout
-    assert "loaded: []" in done.stdout
-    assert "holds another run" in quickly(*words, *other).stderr
+    done, refused = quickly(words, [*words, *other])
+    assert "f is finished already" in done.out
+    assert "Next: semanifold " in done.out
+    assert done.loaded == []
+    assert "holds another run" in refused.err
 
 
 @pytest.mark.parametrize(
@@ -350,26 +381,26 @@ def test_a_finished_film_is_known_without_torch(words, other):
 def test_folders_that_are_named_after_edits_are_known_without_torch(words, capsys):
     words += ["--size", "32"]
     assert cli.main(words) == 0
-    done = quickly(*words)
-    assert "is finished already" in done.stdout
-    assert re.findall("Next: .*", done.stdout) == re.findall("Next: .*", capsys.readouterr().out)
-    assert "loaded: []" in done.stdout
+    [done] = quickly(words)
+    assert "is finished already" in done.out
+    assert re.findall("Next: .*", done.out) == re.findall("Next: .*", capsys.readouterr().out)
+    assert done.loaded == []
 
 
-def test_a_finished_walk_and_measurement_are_known_until_the_set_is_touched(capsys):
+def test_a_finished_walk_and_measurement_are_known_until_the_set_is_touched():
     shutil.copy(NAMED_PATHS["faces"], "set.safetensors")
     walk = ["traverse", "set.safetensors", "--paths", "smile", "--seeds", "0", "--steps", "2", "--no-films", "--out", "w"]
-    for words in (walk, ["measure", "w"]):
+    measure = ["measure", "w"]
+    for words in (walk, measure):
         assert cli.main(words) == 0
-        capsys.readouterr()
-        done = quickly(*words)
-        assert "is finished already" in done.stdout
-        assert "Next: semanifold " in done.stdout
-        assert "loaded: []" in done.stdout
+    for done in quickly(walk, measure):
+        assert "is finished already" in done.out
+        assert "Next: semanifold " in done.out
+        assert done.loaded == []
     os.utime("set.safetensors", (1, 1))
-    again = quickly(*walk)
-    assert "is finished already" in again.stdout
-    assert "torch" in again.stdout
+    [again] = quickly(walk)
+    assert "is finished already" in again.out
+    assert "torch" in again.loaded
 
 
 def test_a_walk_on_another_generator_ends_with_a_command_that_works(set_of_paths, capsys):
@@ -393,11 +424,12 @@ def test_a_file_that_was_touched_is_looked_at_again(tmp_path):
     save_generator(StyleGAN2(StyleGAN2Config(8, 4, 4, (4, 4), mapping_layers=1)), tmp_path / "g.safetensors")
     words = ["sample", "--seeds", "0", "--generator", "g.safetensors", "--out", "s"]
     assert cli.main(words) == 0
-    assert "loaded: []" in quickly(*words).stdout
+    [done] = quickly(words)
+    assert done.loaded == []
     os.utime("g.safetensors", (1, 1))
-    again = quickly(*words)
-    assert "finished already" in again.stdout
-    assert "torch" in again.stdout
+    [again] = quickly(words)
+    assert "finished already" in again.out
+    assert "torch" in again.loaded
 
 
 # ------------------------------------------------------------------------------------------- a record never names code
@@ -470,6 +502,7 @@ def test_a_set_of_another_kind_is_not_taken_for_what_was_found(monkeypatch, caps
     """A folder may have come from anywhere: what lies there counts only if this command can have written it."""
     from semanifold.app.actions import weights
 
+    less_work(monkeypatch)
     words = ("weights", "svd", "--layer", "convs.8", "--k", 1, "--out", "w")
     with monkeypatch.context() as patch:
         patch.setattr(weights, "draw", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -484,6 +517,7 @@ def test_a_search_of_weights_that_is_done_is_not_done_again(monkeypatch, capsys)
     """What broke off after the search, while the sheet was drawn, goes on with the sheet."""
     from semanifold.app.actions import weights
 
+    less_work(monkeypatch)
     words = ("weights", "svd", "--layer", "convs.8", "--k", 1, "--out", "w")
     with monkeypatch.context() as patch:
         patch.setattr(weights, "draw", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.docs_world import usually
 
 from semanifold.app import cli
+from semanifold.app.actions import weights
 from semanifold.core.errors import SemanifoldError
 from semanifold.edits import Sum, WeightEdit, load_edit
 from semanifold.generators.editing import weight_of
@@ -17,6 +19,7 @@ from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.images import media
 from semanifold.paths.carried import carried
 from semanifold.paths.files import load_paths, save_paths
+from semanifold.paths.weight_axes import joint_weight_paths
 from semanifold.paths.weight_methods import weight_paths
 from semanifold.paths.weights import WeightPaths
 
@@ -37,6 +40,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _here(folder, monkeypatch):
     monkeypatch.chdir(folder)
+    usually(monkeypatch, joint_weight_paths, kept=8)  # of 64: diagonalising them takes five seconds
+    monkeypatch.setattr(weights, "TERMS", 8)
+    monkeypatch.setattr(weights, "SAMPLES", 4)
 
 
 def run(*words: object) -> int:

@@ -18,7 +18,7 @@ from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.training.presets import PRESETS
 
 SCRIPT = ROOT / "benchmarks" / "hostile_files.py"
-MOST, KINDS = 120, 30
+MOST, KINDS = 40, 30
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,9 @@
 import builtins
 import os
 import subprocess
+import sys
+import types
+import warnings
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -231,17 +234,44 @@ def test_a_path_that_comes_back_is_drawn_so(tmp_path, monkeypatch):
     assert [len(codes) for codes in asked] == [7]
 
 
-@pytest.mark.slow
+UMAP = """
+import numpy as np
+from semanifold.images import plots
+codes = np.concatenate([np.zeros((6, 5)), np.full((6, 5), 50.0)]) + 0.1 * np.random.default_rng(0).normal(size=(12, 5))
+layout, how = plots.plane(codes)
+assert how.startswith("UMAP")
+apart = np.linalg.norm(layout[:6].mean(0) - layout[6:].mean(0))
+assert apart > 1.5 * layout[:6].std()
+"""
+
+
 def test_umap_keeps_neighbours_together():
     pytest.importorskip("umap")
-    codes = np.concatenate([np.zeros((10, 5)), np.full((10, 5), 50.0)]) + 0.1 * np.random.default_rng(0).normal(size=(20, 5))
+    quick = os.environ | {"NUMBA_DISABLE_JIT": "1"}  # compiling takes half a minute, twelve codes without it two seconds
+    done = subprocess.run([sys.executable, "-c", UMAP], env=quick, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, "its warnings are not shown"
+
+
+def test_umap_leaves_torch_its_threads(monkeypatch):
+    """numba's loops set another number."""
+
+    class Greedy:
+        def __init__(self, **options: object) -> None:
+            warnings.warn("n_jobs value 1 overridden", stacklevel=1)
+
+        def fit_transform(self, codes: np.ndarray) -> np.ndarray:
+            torch.set_num_threads(5)
+            return codes[:, :2]
+
+    monkeypatch.setitem(sys.modules, "umap", types.SimpleNamespace(UMAP=Greedy))
     threads = torch.get_num_threads()
-    torch.set_num_threads(3)  # numba's loops set another number
+    torch.set_num_threads(3)
     try:
-        layout, how = plots.plane(codes)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            layout, _ = plots.plane(np.eye(8))
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(threads)
-    assert how.startswith("UMAP")
-    apart = np.linalg.norm(layout[:10].mean(0) - layout[10:].mean(0))
-    assert apart > 1.5 * layout[:10].std()
+    assert layout.shape == (8, 2)

@@ -46,7 +46,7 @@ def test_lpips_has_the_hessian_that_differences_along_a_line_have(net, generator
     lpips = pytest.importorskip("lpips")
     torch.manual_seed(0)
     distance = lpips_from(lpips.LPIPS(net=net, pnet_rand=True, verbose=False).double())
-    weight, few = weight_of(generator, LAYER), codes[[0, 1]]
+    weight, few = weight_of(generator, LAYER), codes[[0]]
     plain = generator.images(few)
     vectors = torch.randn(2, weight.numel(), generator=torch.Generator().manual_seed(1)).double()
     product = hessian_product(generator, [LAYER], few, distance)(vectors)
@@ -69,12 +69,12 @@ def test_products_with_the_hessian_are_the_published_ones(name, generator, codes
 
 def test_the_leading_eigenvectors_are_those_of_the_dense_hessian(generator, codes):
     held = numbers("hessian_small", "avgpool16")
-    count = len(held["eigenvalues"])
+    count = 3  # a gap follows, so that few products do
     product = hessian_product(generator, [LAYER], codes, DISTANCES["avgpool16"], batch=12)
     found = leading(product, held["eigenvectors"].shape[1], count, held["eigenvectors"], tolerance=1e-4, progress=False)
     assert found.residuals.max() <= 1e-4
-    torch.testing.assert_close(found.values, held["eigenvalues"], rtol=1e-6, atol=0)
-    cosines = torch.linalg.svdvals(found.vectors @ held["eigenvectors"].T)
+    torch.testing.assert_close(found.values, held["eigenvalues"][:count], rtol=1e-6, atol=0)
+    cosines = torch.linalg.svdvals(found.vectors @ held["eigenvectors"][:count].T)
     assert torch.acos(cosines.clamp(max=1)).max() <= 1e-3
 
 

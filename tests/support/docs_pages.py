@@ -18,13 +18,13 @@ ELSEWHERE = ("make", "git", "pip", "uv", "cd", "python3", "docker")
 SHORTER = {
     "sample": "--seeds 0-1",
     "discover": "--frames 3 --iterations 2 --size 32 --seconds 0.2",
-    "transfer": "--seeds 1-2 --frames 3 --size 32 --seconds 0.2",
+    "transfer": "--seeds 1 --frames 3 --size 32 --seconds 0.2",
     "combine": "--frames 3 --size 32 --seconds 0.2",
     "render": "--frames 3 --size 32 --seconds 0.2",
     "play": "--size 32 --fps 4",
-    "directions": "--k 4",
-    "weights": "--k 2 --samples 2",
-    "train": "--k 4 --iterations 2 --batch 2 --save-every 2 --log-every 1 --test-draws 8 --reconstructor lenet",
+    "directions": "--k 2",
+    "weights": "--k 1 --samples 2",
+    "train": "--k 2 --iterations 2 --batch 2 --save-every 2 --log-every 1 --test-draws 8 --reconstructor lenet",
     "traverse": "--seeds 0-1 --steps 2 --size 32 --seconds 0.2",
     "bench": "--seeds 0 --methods random --top 1",
 }
@@ -88,5 +88,5 @@ def shortened(words: list[str]) -> list[str]:
             end = next((i for i in range(start + 1, len(words)) if words[i].startswith("--")), len(words))
             words = words[:start] + words[end:]
     if words[1] == "train" and "--kind" not in words:
-        short += ["--dipoles", "4"]
+        short += ["--dipoles", "2"]
     return [*words[1:], *short]

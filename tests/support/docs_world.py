@@ -23,6 +23,7 @@ from semanifold.paths.warped import warped_paths
 from semanifold.paths.weight_axes import joint_weight_paths
 from semanifold.paths.weight_hessian import hessian_paths
 from semanifold.paths.weight_masked import masked_weight_paths
+from semanifold.paths.weight_methods import weight_paths
 from semanifold.training.presets import PRESETS, Preset
 
 NAMES = ("smile", "yaw", "age", "pitch")
@@ -65,7 +66,7 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     usually(patch, joint_paths, samples=4, size=8)
     usually(patch, closed_paths, codes=4)
     usually(patch, ManifoldSettings.__init__, frames=7, steps=2)
-    for name, less in (("PROBES", 4), ("TRIALS", 4), ("STRANGERS", 2)):
+    for name, less in (("PROBES", 2), ("TRIALS", 2), ("STRANGERS", 2)):
         patch.setattr(start, name, less)
     patch.setattr(stages, "MOST_SHRINKS", 0)  # so poor a start is no reason to begin anew
     patch.setattr(channels, "PROBES", 1)
@@ -74,6 +75,7 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     usually(patch, joint_weight_paths, kept=8)
     usually(patch, masked_weight_paths, kept=8)
     patch.setattr(weights, "REFINEMENT", 1)
+    usually(patch, weight_paths, refine=1)
     usually(patch, weight_ranges.calibrated, samples=2)
     for name, less in (("OWN", 8), ("UNSEEN", 4), ("COMPONENTS", 4), ("NORMS", 4)):
         patch.setattr(weight_ranges, name, less)
