@@ -10,6 +10,7 @@ import torch
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.images.distances import l2
+from semanifold.images.masks import Mask
 from semanifold.images.media import to_uint8
 from semanifold.images.metrics import mse_ratio
 
@@ -30,6 +31,19 @@ def test_what_the_library_refuses_by_itself_comes_to_its_own_sentence() -> None:
         to_uint8(pictures[0])
     with pytest.raises(SemanifoldError, match="The mask of pictures"):
         mse_ratio(pictures, pictures, torch.ones(1, 1, 4, 4))
+
+
+def test_what_the_library_lets_pass_is_checked_although_a_refusal_is_expected() -> None:
+    with pytest.raises(jaxtyping.TypeCheckError, match="reference"), pytest.raises(SemanifoldError):
+        l2(torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 8, 8).long())
+    with pytest.raises(jaxtyping.TypeCheckError), pytest.raises(SemanifoldError):
+        Mask("four", lambda h, w: torch.ones(1, h, w)).at(8, 8)
+
+
+def test_shapes_are_checked_where_torch_is_not_loaded() -> None:
+    assert Mask("all", torch.ones).at(8, 4).shape == (1, 1, 8, 4)
+    with pytest.raises(jaxtyping.TypeCheckError, match="at"):
+        Mask("all", lambda h, w: torch.ones(h, w, 1)).at(8, 4)
 
 
 def test_shapes_hold_under_transforms() -> None:

@@ -13,6 +13,16 @@ from torch import Tensor
 
 Pictures = Float[Tensor, "n c h w"]
 """As many pictures as codes, nominally in [-1, 1]."""
+Frames = Float[Tensor, "t c h w"]
+"""The pictures of one film, or of one path, in their order."""
+Times = Float[Tensor, "t"]
+"""Where the frames of a film or a path lie on it."""
+EditTimes = Float[Tensor, "t *both"]
+"""The same of any edit: ``[t]`` on a path, ``[t, 2]`` on a pad."""
+Way = Float[Tensor, "t d"]
+"""How far an edit has gone at each of several times, in d numbers."""
+EachStep = Float[Tensor, "t-1"]
+"""One number for each two consecutive frames."""
 Reference = Float[Tensor, "#n c h w"]
 """Pictures to compare with: as many as the others, or one for all."""
 Masks = Float[Tensor, "#n 1 h w"]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, of_type, shown
 from semanifold.core.latents import Latents
-from semanifold.core.shapes import Pictures
+from semanifold.core.shapes import EditTimes, Pictures, Times, Way
 from semanifold.core.spaces import Space
 from semanifold.generators.base import Generator, as_latents, origin
 
@@ -77,7 +77,7 @@ class Edit(ABC):
     start: Latents | None = None
 
     @abstractmethod
-    def applied(self, generator: Generator, latents: Latents, t: Tensor) -> tuple[Generator, Latents]:
+    def applied(self, generator: Generator, latents: Latents, t: EditTimes) -> tuple[Generator, Latents]:
         """Return the generator and the codes that make the edited pictures; neither of the given ones is changed.
 
         An edit of codes leaves the generator alone, an edit of weights the codes.
@@ -109,7 +109,7 @@ class Edit(ABC):
             SemanifoldError: naming the space, or the layer, or both shapes.
         """
 
-    def way(self, t: Tensor) -> Tensor:
+    def way(self, t: EditTimes) -> Way:
         """Return how far the edit has gone at ``t``, as ``[n, m]`` numbers whose distances say how far apart two moments are.
 
         Raises:
@@ -117,7 +117,7 @@ class Edit(ABC):
         """
         raise SemanifoldError(f"{self.info.name} goes another way from every code; trace it from one: traced(edit, code).")
 
-    def along(self, places: Tensor, knots: Tensor) -> Self:
+    def along(self, places: Times, knots: Times) -> Self:
         """Return the same way walked in another time: at ``knots[i]`` it is where it was at ``places[i]``; both ``[n]``.
 
         Raises:
@@ -169,7 +169,7 @@ class Edit(ABC):
         """
         raise SemanifoldError(f"{self.info.name} moves codes; only an edit of weights can become a part of a generator.")
 
-    def times(self, count: int | None = None) -> Tensor:
+    def times(self, count: int | None = None) -> EditTimes:
         """Return the values of ``t`` of a film: ``[n]`` evenly over the usable range, or ``[n, 2]`` around a pad.
 
         The walk on a pad begins and ends at the start, and sees both coordinates: a figure of eight where the start is in the
@@ -195,7 +195,7 @@ class Edit(ABC):
         return bool((way[-1] - way[0]).norm() <= NEAR * way.norm(dim=1).max())
 
     def images(
-        self, generator: Generator, latents: Latents | int | Sequence[int], t: Tensor | float | Sequence[float]
+        self, generator: Generator, latents: Latents | int | Sequence[int], t: EditTimes | float | Sequence[float]
     ) -> Pictures:
         """Return the edited pictures ``[n, c, h, w]``.
 
@@ -218,7 +218,7 @@ class Edit(ABC):
         of_type(generator, Generator, "A generator is expected, as by load_generator or wrap")
         return as_latents(latents, generator, self.space(generator))
 
-    def moments(self, t: Tensor | float | Sequence[float], codes: Latents) -> Tensor:
+    def moments(self, t: EditTimes | float | Sequence[float], codes: Latents) -> EditTimes:
         """Return values of ``t`` as ``[n]``, or ``[n, 2]`` for an edit of two dimensions, beside these codes.
 
         Raises:
@@ -260,7 +260,7 @@ class LatentEdit(Edit):
     """An edit that moves codes."""
 
     @abstractmethod
-    def latents(self, latents: Latents, t: Tensor | float) -> Latents:
+    def latents(self, latents: Latents, t: EditTimes | float) -> Latents:
         """Return the edited codes; one code serves all values of ``t``.
 
         Args:
@@ -297,7 +297,7 @@ class LatentEdit(Edit):
     def embedded(self, space: Space, generator: Generator | None = None) -> LatentEdit:
         """See :meth:`Edit.embedded`."""
 
-    def applied(self, generator: Generator, latents: Latents, t: Tensor) -> tuple[Generator, Latents]:
+    def applied(self, generator: Generator, latents: Latents, t: EditTimes) -> tuple[Generator, Latents]:
         """See :meth:`Edit.applied`."""
         return generator, self.latents(latents, t)
 

@@ -9,10 +9,9 @@ from typing import Literal
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from semanifold.core.latents import Latents
-from semanifold.core.shapes import Frames8
+from semanifold.core.shapes import EditTimes, Frames, Frames8, Pictures
 from semanifold.edits.base import Edit
 from semanifold.generators.base import Generator
 from semanifold.images import media
@@ -40,18 +39,18 @@ class EditedPicture:
     edit: Edit
     mask: Mask | None = None
 
-    def pictures(self, t: Tensor) -> Iterator[Tensor]:
+    def pictures(self, t: EditTimes) -> Iterator[Frames]:
         """Yield the pictures at ``t``, a few at a time, so that a long film takes no more memory than a short one."""
         with torch.no_grad():
             for part in t.split(CHUNK):
                 yield self.edit.images(self.generator, self.start, part)
 
-    def frames(self, t: Tensor) -> Frames8:
+    def frames(self, t: EditTimes) -> Frames8:
         """Return the frames at ``t``, all at once."""
         return np.concatenate([media.to_uint8(part) for part in self.pictures(t)])
 
     @property
-    def picture(self) -> Tensor:
+    def picture(self) -> Pictures:
         """The unedited picture ``[1, c, h, w]``."""
         with torch.no_grad():
             return self.generator.images(self.start)
@@ -66,7 +65,7 @@ class EditedPicture:
         return media.filmstrip(frames, media.to_uint8(self.picture)[0], self.mask_picture(), count=count, size=size)
 
 
-def times_of_film(edit: Edit, length: int, play: Play = "auto") -> Tensor:
+def times_of_film(edit: Edit, length: int, play: Play = "auto") -> EditTimes:
     """Return the values of ``t`` of a film of so many frames, whatever the edit's number of knots.
 
     Args:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import EditTimes
 from semanifold.core.spaces import Space, single
 from semanifold.edits.base import EditInfo, LatentEdit, check_counts
 from semanifold.generators.base import Generator, origin
@@ -156,7 +157,7 @@ class Flow(LatentEdit):
         """See :attr:`LatentEdit.moving_shape`; one layer of 1 stands for layers that move alike."""
         return tuple(self.support.shape[1:])
 
-    def latents(self, latents: Latents, t: Tensor | float) -> Latents:
+    def latents(self, latents: Latents, t: EditTimes | float) -> Latents:
         """See :meth:`LatentEdit.latents`; steps are shared where one code serves many values of ``t``."""
         if latents.space != self.info.space:
             raise SemanifoldError(

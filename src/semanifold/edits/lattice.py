@@ -11,6 +11,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents, condition_tensors, conditions_in
+from semanifold.core.shapes import EditTimes, Times, Way
 from semanifold.core.spaces import Space, repeated, single
 from semanifold.edits.base import EditInfo, LatentEdit, check_counts
 from semanifold.generators.base import Generator, origin
@@ -58,7 +59,7 @@ class Lattice(LatentEdit):
         """See :attr:`LatentEdit.moving_shape`."""
         return tuple(self.displacements.shape[self.dimensions :])
 
-    def displacement(self, t: Tensor | float) -> Tensor:
+    def displacement(self, t: EditTimes | float) -> Tensor:
         """Return the displacements ``[n, *shape]`` at ``t`` (``[n]``, or ``[n, 2]`` on a sheet).
 
         Between knots it interpolates linearly; beyond the last ones it goes on in a straight line.
@@ -77,18 +78,18 @@ class Lattice(LatentEdit):
             result = (1 - share) * result[rows, left] + share * result[rows, left + 1]
         return result
 
-    def way(self, t: Tensor) -> Tensor:
+    def way(self, t: EditTimes) -> Way:
         """See :meth:`Edit.way`."""
         return self.displacement(t).flatten(1)
 
-    def along(self, places: Tensor, knots: Tensor) -> Self:
+    def along(self, places: Times, knots: Times) -> Self:
         """See :meth:`Edit.along`."""
         displacements = self.displacement(places.to(self.displacements))
         displacements[knots == 0] = 0
         info = replace(self.info, usable=(float(knots[0]), float(knots[-1])))
         return type(self)(displacements, (knots.to(self.knots[0]),), info, start=self.start)
 
-    def latents(self, latents: Latents, t: Tensor | float) -> Latents:
+    def latents(self, latents: Latents, t: EditTimes | float) -> Latents:
         """See :meth:`LatentEdit.latents`."""
         if latents.space != self.info.space:
             raise SemanifoldError(

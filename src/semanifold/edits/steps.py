@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, of_type
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import EachStep, Times
 from semanifold.edits.base import Edit
 from semanifold.generators.base import Generator
 from semanifold.images.distances import Distance, l2
@@ -27,8 +27,8 @@ def path_start(edit: Edit) -> Latents:
 
 
 def picture_steps(
-    generator: Generator, edit: Edit, t: Tensor, *, distance: Distance = l2, size: int | None = None, chunk: int = 8
-) -> Tensor:
+    generator: Generator, edit: Edit, t: Times, *, distance: Distance = l2, size: int | None = None, chunk: int = 8
+) -> EachStep:
     """Return the square roots ``[n - 1]`` of the distances between consecutive pictures of a path on its own start.
 
     Args:

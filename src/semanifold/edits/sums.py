@@ -11,6 +11,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import EditTimes, Pictures, Times, Way
 from semanifold.core.spaces import Space
 from semanifold.edits.base import WEIGHTS, Edit, EditInfo
 from semanifold.edits.lattice import Lattice
@@ -95,21 +96,23 @@ class Sum(Edit):
             return self.start.space
         return generator.first_space if self.info.space == WEIGHTS else self.info.space
 
-    def applied(self, generator: Generator, latents: Latents, t: Tensor) -> tuple[Generator, Latents]:
+    def applied(self, generator: Generator, latents: Latents, t: EditTimes) -> tuple[Generator, Latents]:
         """See :meth:`Edit.applied`."""
         for part in self.parts:
             generator, latents = part.applied(generator, latents, t)
         return generator, latents
 
-    def images(self, generator: Generator, latents: Latents | int | Sequence[int], t: Tensor | float | Sequence[float]) -> Tensor:
+    def images(
+        self, generator: Generator, latents: Latents | int | Sequence[int], t: EditTimes | float | Sequence[float]
+    ) -> Pictures:
         """See :meth:`Edit.images`; at ``t = 0`` the picture is the generator's own to the last bit."""
         return unedited_at_zero(self, generator, latents, t, super().images)
 
-    def way(self, t: Tensor) -> Tensor:
+    def way(self, t: EditTimes) -> Way:
         """See :meth:`Edit.way`."""
         return torch.cat([part.way(t) for part in self.parts], 1)
 
-    def along(self, places: Tensor, knots: Tensor) -> Self:
+    def along(self, places: Times, knots: Times) -> Self:
         """See :meth:`Edit.along`."""
         usable = (float(knots[0]), float(knots[-1]))
         return type(self)([part.along(places, knots) for part in self.parts], replace(self.info, usable=usable), start=self.start)

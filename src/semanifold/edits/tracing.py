@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from copy import copy
 
 import torch
-from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import Times
 from semanifold.core.spaces import Space, single
 from semanifold.edits.base import Edit, LatentEdit
 from semanifold.edits.lattice import Lattice
@@ -17,7 +17,7 @@ from semanifold.generators.base import Generator, as_latents
 
 
 def traced(
-    edit: Edit, latents: Latents | int, knots: Tensor | int | None = None, *, generator: Generator | None = None
+    edit: Edit, latents: Latents | int, knots: Times | int | None = None, *, generator: Generator | None = None
 ) -> Lattice:
     """Return the way that a path takes from one code as displacements from it, to be combined, retimed, trimmed or carried over.
 
@@ -90,7 +90,7 @@ def in_one_space(edits: Sequence[Edit], generator: Generator) -> list[Edit]:
     return list(edits)
 
 
-def _knots(edit: Edit, knots: Tensor | int | None) -> Tensor:
+def _knots(edit: Edit, knots: Times | int | None) -> Times:
     """Return increasing values of ``t`` that hold 0."""
     if knots is None:
         return edit.knots[0]

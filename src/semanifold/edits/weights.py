@@ -11,6 +11,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents, condition_tensors
+from semanifold.core.shapes import EditTimes, Pictures, Times, Way
 from semanifold.core.spaces import Space
 from semanifold.edits.base import Edit, EditInfo, check_counts
 from semanifold.edits.lattice import Lattice, start_of
@@ -75,11 +76,11 @@ class WeightEdit(Edit):
         """Euclidean norm of the change at ``t = 1``, over all layers."""
         return float(torch.stack([delta.double().square().sum() for delta in self.deltas.values()]).sum().sqrt())
 
-    def way(self, t: Tensor) -> Tensor:
+    def way(self, t: EditTimes) -> Way:
         """See :meth:`Edit.way`: the norm of the change."""
         return self.course.displacement(t) * self.norm
 
-    def along(self, places: Tensor, knots: Tensor) -> Self:
+    def along(self, places: Times, knots: Times) -> Self:
         """See :meth:`Edit.along`."""
         course = self.course.along(places, knots)
         return type(self)(self.deltas, replace(self.info, usable=course.info.usable), course=course, start=self.start)
@@ -104,7 +105,7 @@ class WeightEdit(Edit):
                     f"{list(shape)}; it was made for {origin(self.info.generator)}."
                 )
 
-    def applied(self, generator: Generator, latents: Latents, t: Tensor) -> tuple[Generator, Latents]:
+    def applied(self, generator: Generator, latents: Latents, t: EditTimes) -> tuple[Generator, Latents]:
         """See :meth:`Edit.applied`; frames of one picture share all work before the first layer that changes."""
         self.check(generator)
         check_counts(len(latents), len(t))
@@ -119,7 +120,9 @@ class WeightEdit(Edit):
         }
         return moved(generator, changes), latents
 
-    def images(self, generator: Generator, latents: Latents | int | Sequence[int], t: Tensor | float | Sequence[float]) -> Tensor:
+    def images(
+        self, generator: Generator, latents: Latents | int | Sequence[int], t: EditTimes | float | Sequence[float]
+    ) -> Pictures:
         """See :meth:`Edit.images`; at ``t = 0`` the picture is the generator's own to the last bit."""
         return unedited_at_zero(self, generator, latents, t, super().images)
 
@@ -171,9 +174,9 @@ def unedited_at_zero(
     edit: Edit,
     generator: Generator,
     latents: Latents | int | Sequence[int],
-    t: Tensor | float | Sequence[float],
-    images: Callable[[Generator, Latents, Tensor], Tensor],
-) -> Tensor:
+    t: EditTimes | float | Sequence[float],
+    images: Callable[[Generator, Latents, EditTimes], Pictures],
+) -> Pictures:
     """Return the pictures of an edit, those at ``t = 0`` as the generator makes them, to the last bit."""
     codes = edit.codes(generator, latents)
     moments = edit.moments(t, codes)

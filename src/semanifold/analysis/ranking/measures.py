@@ -19,6 +19,7 @@ from semanifold.analysis.attributes.base import Attribute, AttributeReader
 from semanifold.analysis.ranking.ranges import fitted, remarks
 from semanifold.analysis.ranking.scores import mean
 from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.shapes import Frames, Masks, Reference
 from semanifold.images.metrics import inside_change, mse_ratio, outside_change, roir, ssim_outside
 from semanifold.storage.arrays import open_arrays, write_numpy
 from semanifold.storage.records import read_json, write_json
@@ -128,11 +129,11 @@ class FrameMeasures(NamedTuple):
 
 
 def measure_frames(
-    pictures: Callable[[slice], Tensor],
+    pictures: Callable[[slice], Frames],
     count: int,
-    reference: Tensor,
+    reference: Reference,
     reader: AttributeReader,
-    mask: Tensor | None = None,
+    mask: Masks | None = None,
     *,
     batch: int = 16,
 ) -> FrameMeasures:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import Frames, Times
 from semanifold.edits import Edit
 from semanifold.edits.flow import MOST_STEPS
 from semanifold.generators.base import Generator
@@ -27,7 +27,7 @@ from semanifold.storage.tensors import write_tensors
 CODES, PUBLISHED_CODES, ORIGINAL = "codes.safetensors", "paths_latent_codes.pt", "original_image"
 
 
-def moments(count: int, leap: int = 1) -> Tensor:
+def moments(count: int, leap: int = 1) -> Times:
     """Return the values of ``t`` that are kept, ``2 floor(count / leap) + 1`` of them, with 0 in the middle, as float64.
 
     Args:
@@ -47,7 +47,7 @@ def fingerprint_of(paths: PathSet) -> str:
     return digest(json.dumps([paths.kind, paths.options(), info.space, info.layers], default=str), paths.state_dict())
 
 
-def walk(edit: Edit, generator: Generator, code: Latents, t: Tensor, *, batch: int = 8) -> Iterator[tuple[Latents, Tensor]]:
+def walk(edit: Edit, generator: Generator, code: Latents, t: Times, *, batch: int = 8) -> Iterator[tuple[Latents, Frames]]:
     """Yield the codes of a path and their pictures ``[n, c, h, w]``, a few frames at a time.
 
     The pictures are those of exactly these codes. (The published traversal adds the last shift a second time before it renders,
@@ -65,7 +65,7 @@ def walk(edit: Edit, generator: Generator, code: Latents, t: Tensor, *, batch: i
             yield edit.applied(generator, code, part)[1], edit.images(generator, code, part)
 
 
-def write_path(place: Path, frames: Iterator[tuple[Latents, Tensor]], jpeg: int | None = None) -> None:
+def write_path(place: Path, frames: Iterator[tuple[Latents, Frames]], jpeg: int | None = None) -> None:
     """Write the pictures of one path into a folder that appears when all of them are there.
 
     Args:
@@ -88,7 +88,7 @@ def save_picture(frame: media.Frame, stem: Path, jpeg: int | None) -> Path:
     return file
 
 
-def write_codes(folder: Path, generator: Generator, edits: Sequence[Edit], code: Latents, t: Tensor, *, batch: int = 8) -> None:
+def write_codes(folder: Path, generator: Generator, edits: Sequence[Edit], code: Latents, t: Times, *, batch: int = 8) -> None:
     """Write the codes of all paths from one code, ``[K, T, ...]``, as safetensors and as WarpedGANSpace's plain tensor.
 
     They are computed in the batches of :func:`walk`, so that they are the codes of the pictures to the last bit. Of edits of

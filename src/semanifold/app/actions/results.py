@@ -14,6 +14,7 @@ from semanifold.app.answers import Caller, ignored
 from semanifold.app.commands.base import FilmOptions, slug
 from semanifold.app.commands.places import EDIT, check_edit, split_path
 from semanifold.core.errors import shown
+from semanifold.core.shapes import EditTimes
 from semanifold.core.spaces import EXTENDED
 from semanifold.edits import Edit, load_edit, save_edit
 from semanifold.edits.films import EditedPicture, Play, times_of_film
@@ -66,13 +67,13 @@ def find_edit(
     return load_edit(place / EDIT if is_folder(place) else place)
 
 
-def film_moments(edit: Edit, film: FilmOptions, frames: int | None = None, play: Play = "auto") -> Tensor:
+def film_moments(edit: Edit, film: FilmOptions, frames: int | None = None, play: Play = "auto") -> EditTimes:
     """Return the values of ``t`` of a film: those of its seconds and frames per second, or so many frames in place of these."""
     return edit.times(frames) if frames is not None else times_of_film(edit, film.frames, play)
 
 
 def write_film(
-    run: Run, subject: EditedPicture, t: Tensor, film: FilmOptions, caller: Caller, play: Play = "auto"
+    run: Run, subject: EditedPicture, t: EditTimes, film: FilmOptions, caller: Caller, play: Play = "auto"
 ) -> media.FrameFolder:
     """Write the frames, the video and the gif; a path that does not come back to its start is played back and forth."""
     edit = subject.edit
@@ -101,7 +102,7 @@ def save_film(run: Run, frames: media.Frames, film: FilmOptions, *, ping_pong: b
 def write_all(
     run: Run,
     subject: EditedPicture,
-    t: Tensor,
+    t: EditTimes,
     film: FilmOptions,
     caller: Caller,
     *,
@@ -121,7 +122,7 @@ def write_all(
     return scores
 
 
-def write_pictures(run: Run, subject: EditedPicture, frames: media.Frames, t: Tensor) -> None:
+def write_pictures(run: Run, subject: EditedPicture, frames: media.Frames, t: EditTimes) -> None:
     """Write the filmstrip, with the values of t if the path runs both ways from the start, and the heat map."""
     from semanifold.images.plots import heat_map  # noqa: PLC0415  (brings matplotlib)
 
@@ -137,7 +138,7 @@ def write_pictures(run: Run, subject: EditedPicture, frames: media.Frames, t: Te
     heat_map(frames, plain, mask, run.path(HEAT))
 
 
-def write_plot(run: Run, subjects: Sequence[EditedPicture], t: Tensor, caller: Caller, *, umap: bool = False) -> None:
+def write_plot(run: Run, subjects: Sequence[EditedPicture], t: EditTimes, caller: Caller, *, umap: bool = False) -> None:
     """Plot the codes of the path, from every picture."""
     from semanifold.images.plots import path_plot  # noqa: PLC0415  (brings matplotlib)
 
@@ -160,7 +161,7 @@ def write_pad(run: Run, subject: EditedPicture, side: int = 7) -> None:
     media.save_png(media.titled(sheet, f"across: {axes[0]}, down: {axes[1]}"), run.path(PAD))
 
 
-def measure(subject: EditedPicture, t: Tensor) -> dict[str, float]:
+def measure(subject: EditedPicture, t: EditTimes) -> dict[str, float]:
     """Return how much the pictures change inside and outside of the mask, averaged over the path, and how local that is.
 
     ``inside`` and ``outside`` are root mean squares in picture units (0 to 2). All are means over the frames that change by at
@@ -186,7 +187,7 @@ def measure(subject: EditedPicture, t: Tensor) -> dict[str, float]:
     return {name: float(column[moved].mean()) for name, column in columns.items()} if moved.any() else {}
 
 
-def write_exports(run: Run, subjects: Sequence[EditedPicture], t: Tensor) -> None:
+def write_exports(run: Run, subjects: Sequence[EditedPicture], t: EditTimes) -> None:
     """Write the codes of the path for other programs, those of one picture after the other; one alone is the farthest of all."""
     edit, generator = subjects[0].edit, subjects[0].generator
     if not all(leaf.moves_codes for leaf in edit.leaves):

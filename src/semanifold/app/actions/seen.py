@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from semanifold.app.actions.results import EditedPicture
+from semanifold.core.shapes import EditTimes, Frames, Reference
 from semanifold.generators.base import Generator
 from semanifold.images.media import evenly
 from semanifold.worlds.faces.changes import describe_change
@@ -26,7 +26,7 @@ def leak(ratio: float) -> bool:
     return not ratio <= MOST_LEAK
 
 
-def what_changed(subject: EditedPicture, t: Tensor) -> str:
+def what_changed(subject: EditedPicture, t: EditTimes) -> str:
     """Return what changes, in words, if the generator's pictures can be read; else an empty text.
 
     A film that runs both ways from the unedited picture is described one way at a time, as its filmstrip is labelled.
@@ -42,6 +42,6 @@ def what_changed(subject: EditedPicture, t: Tensor) -> str:
     return ", ".join(way + found for way, found in words if found)
 
 
-def changes_between(generator: Generator, after: Tensor, before: Tensor, most: int = 3, region: str = "") -> str:
+def changes_between(generator: Generator, after: Frames, before: Reference, most: int = 3, region: str = "") -> str:
     """Return what is different in one picture ``[1, c, h, w]`` from another, in words; empty if it cannot be read."""
     return describe_change(after, before, most=most, region=region) if shows_faces(generator) else ""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
+from semanifold.core.shapes import Frames, Reference
 from semanifold.worlds.faces.attribute_network import attribute_network
 from semanifold.worlds.faces.factors import FACTORS, REGIONS, factor_index
 
@@ -80,7 +81,7 @@ CHANGES: dict[str, Change] = {
 follow from the table of R² in ``docs/faces.md``: sqrt((1 - R²) / 12), since factors are uniform in [0, 1]."""
 
 
-def describe_change(frames: Tensor, reference: Tensor, most: int = 3, region: str = "") -> str:
+def describe_change(frames: Frames, reference: Reference, most: int = 3, region: str = "") -> str:
     """Say what changes in a sequence of pictures of one of the bundled faces, the plainest change first.
 
     The plainest is the largest as a multiple of the error with which the network reads the factor: what is read best is what
