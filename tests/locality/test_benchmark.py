@@ -55,14 +55,14 @@ def test_known_axes_get_their_known_scores(tmp_path: Path) -> None:
     assert report.mean("left", "random", "mse_ratio") is None
     assert report.misses("left", "random") == (4, 4)
     goals = report.summary()["left"]
-    assert goals["ahead"]
-    assert goals["half"]
-    assert goals["best_baseline"] == "ganspace"
+    assert goals.ahead
+    assert goals.half
+    assert goals.best_baseline == "ganspace"
 
 
 def test_our_other_method_is_no_baseline(tmp_path: Path) -> None:
     report = run(tmp_path, {**AXES, "weights": axis(0)}, methods=("ganspace", "weights", "ours"))
-    assert report.summary()["left"]["best_baseline"] == "ganspace"
+    assert report.summary()["left"].best_baseline == "ganspace"
 
 
 def test_the_oracle_takes_the_best_candidate_that_reaches_the_level(tmp_path: Path) -> None:

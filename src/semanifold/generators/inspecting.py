@@ -6,9 +6,8 @@ import math
 import os
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -95,79 +94,80 @@ def inspect_file(path: str | os.PathLike[str]) -> Inspection:
         SemanifoldError: if there is no such file or it cannot be read.
     """
     contents = read(path)
-    facts: dict[str, Any] = {"path": os.fspath(path), "size": contents.size, "sha256": contents.sha256}
+    seen = Inspection(os.fspath(path), contents.format, contents.size, contents.sha256, "nothing", usable=False, advice="")
     if contents.tree is None:
-        return Inspection(**facts, **_no_weights(Path(path), contents))
-    facts["format"] = contents.format
+        return _no_weights(seen, contents)
     try:
         header = read_header(contents)
         if header and not header["format"].startswith("semanifold-generator"):
-            return Inspection(**facts, **_semanifold_file(header), **_table(_named(contents.tree)))
+            return _semanifold_file(_with_table(seen, _named(contents.tree)), header)
         networks = networks_in(contents.tree)
     except (SemanifoldError, UnreadableError) as error:
-        return Inspection(**facts, holds="a damaged file", usable=False, advice=f"It cannot be used: {error}")
+        return replace(seen, holds="a damaged file", advice=f"It cannot be used: {error}")
     try:
         network = identify(networks, header)
     except (SemanifoldError, UnreadableError) as error:
-        advice = f"It cannot be used: {error}"
-        return Inspection(**facts, **_table(networks.values), holds="weights that cannot be loaded", usable=False, advice=advice)
+        tabled = _with_table(seen, networks.values)
+        return replace(tabled, holds="weights that cannot be loaded", advice=f"It cannot be used: {error}")
     if network is None and other_network(networks.values, anywhere=True) is None and len(networks.values) < 4:
-        return Inspection(**facts, **_tensors_only(_named(contents.tree)))
-    return Inspection(**facts, **_network(path, contents, networks, network))
+        return _tensors_only(seen, _named(contents.tree))
+    return _network(seen, contents, networks, network)
 
 
-def _network(path: str | os.PathLike[str], contents: Contents, networks: Networks, network: Network | None) -> dict[str, Any]:
+def _network(seen: Inspection, contents: Contents, networks: Networks, network: Network | None) -> Inspection:
     kind = network.architecture.title if network else other_network(networks.values, anywhere=True)
     part = f" (its part {shown(network.weights.part, 60)})" if network and network.weights.part else ""
-    facts = {"architecture": kind and kind.split(" ", 1)[1], **_table(network.weights.state if network else networks.values)}
+    seen = _with_table(seen, network.weights.state if network else networks.values)
+    seen = replace(seen, architecture=kind and kind.split(" ", 1)[1])
     remarks: list[str] = []
     try:
-        generator = from_contents(path, contents, say=remarks.append)
+        generator = from_contents(seen.path, contents, say=remarks.append)
     except SemanifoldError as error:
         holds = f"{kind} that cannot be loaded" if network else kind or "an unknown network"
-        return facts | {"holds": holds + part, "usable": False, "advice": str(error)}
+        return replace(seen, holds=holds + part, advice=str(error))
     layout = OWN if network is None else network.architecture.layouts.get(network.layout, OWN)
     channels, resolution, width = generator.picture_shape
     notes = {"source": generator.source, "licence": generator.licence}
-    return facts | {
-        "holds": f"{kind} of {layout}{part}",
-        "usable": True,
-        "advice": f"Use it with --generator {os.fspath(path)}",
-        "resolution": resolution,
-        "width": width,
-        "channels": channels,
-        "classes": generator.classes,
-        "latents": generator.shapes,
-        "parameters": sum(value.numel() for value in generator.parameters()),
-        "fingerprint": generator.fingerprint,
-        "notes": notes | ({"remarks": " ".join(remarks)} if remarks else {}),
-    }
+    return replace(
+        seen,
+        holds=f"{kind} of {layout}{part}",
+        usable=True,
+        advice=f"Use it with --generator {seen.path}",
+        resolution=resolution,
+        width=width,
+        channels=channels,
+        classes=generator.classes,
+        latents=generator.shapes,
+        parameters=sum(value.numel() for value in generator.parameters()),
+        fingerprint=generator.fingerprint,
+        notes=notes | ({"remarks": " ".join(remarks)} if remarks else {}),
+    )
 
 
-def _semanifold_file(header: Mapping[str, Any]) -> dict[str, Any]:
+def _semanifold_file(seen: Inspection, header: Mapping[str, object]) -> Inspection:
     words = {key: shown(str(value), 100) for key, value in header.items() if isinstance(value, str | int | float)}
     kind = words.get("format", "").removeprefix("semanifold-").rpartition("-")[0] or "file"
     holds = f"an edit of semanifold, {words.get('name', 'unnamed')!r}" if kind == "edit" else f"a semanifold {kind}"
     advice = "Play it with 'semanifold render'; it is no generator." if kind == "edit" else "It is no generator."
-    return {"holds": holds, "usable": False, "advice": advice, "notes": words}
+    return replace(seen, holds=holds, advice=advice, notes=words)
 
 
-def _tensors_only(tensors: Mapping[str, Value]) -> dict[str, Any]:
+def _tensors_only(seen: Inspection, tensors: Mapping[str, Value]) -> Inspection:
     if not tensors:
-        return {"holds": "no tensors", "usable": False, "advice": "There is nothing in it that semanifold can use."}
-    shapes = {tuple(value.shape) for value in tensors.values()}
-    return _direction(shapes) | {"usable": False, **_table(tensors)}
+        return replace(seen, holds="no tensors", advice="There is nothing in it that semanifold can use.")
+    holds, advice = _direction({tuple(value.shape) for value in tensors.values()})
+    return replace(_with_table(seen, tensors), holds=holds, advice=advice)
 
 
-def _direction(shapes: set[tuple[int, ...]]) -> dict[str, str]:
-    """Say what arrays of these shapes may be; directions have one-dimensional tables of their spreads beside them."""
+def _direction(shapes: set[tuple[int, ...]]) -> tuple[str, str]:
+    """Say what arrays of these shapes may be, and what to do; directions have one-dimensional tables of their spreads beside."""
     width = max((shape[-1] for shape in shapes if shape), default=0)
     if width > 1 and all(len(shape) <= 1 or (len(shape) <= 3 and shape[-1] == width) for shape in shapes):
-        return {
-            "holds": f"codes or directions of {width} latent dimensions, by their shape",
-            "advice": f"It is no generator; it may go with one whose latents have {width} dimensions.",
-        }
-    return {"holds": "arrays", "advice": "It is no generator, nor codes or directions."}
+        return (
+            f"codes or directions of {width} latent dimensions, by their shape",
+            f"It is no generator; it may go with one whose latents have {width} dimensions.",
+        )
+    return "arrays", "It is no generator, nor codes or directions."
 
 
 def _named(tree: object) -> dict[str, Value]:
@@ -175,26 +175,25 @@ def _named(tree: object) -> dict[str, Value]:
     return {spelled(place): value for place, value in leaves_of(tree).items()}
 
 
-def _table(tensors: Mapping[str, Value]) -> dict[str, Any]:
+def _with_table(seen: Inspection, tensors: Mapping[str, Value]) -> Inspection:
     rows = tuple((key, tuple(value.shape), str(value.dtype).removeprefix("torch.")) for key, value in tensors.items())
-    return {"tensors": rows, "parameters": sum(math.prod(shape) for _, shape, _ in rows)}
+    return replace(seen, tensors=rows, parameters=sum(math.prod(shape) for _, shape, _ in rows))
 
 
-def _no_weights(path: Path, contents: Contents) -> dict[str, Any]:
+def _no_weights(seen: Inspection, contents: Contents) -> Inspection:
     """Describe a file that is no container of weights."""
-    facts: dict[str, Any] = {"format": contents.format, "holds": "no weights", "usable": False}
-    facts["advice"] = f"The file {contents.problem}."
+    seen = replace(seen, holds="no weights", advice=f"The file {contents.problem}.")
     try:
         if contents.format.startswith(("a numpy array", "a file of numpy arrays")):
-            return facts | _tensors_only(_named(open_arrays(path).tree))
+            return _tensors_only(seen, _named(open_arrays(Path(seen.path)).tree))
         if contents.format.startswith("a picture"):
-            width, height = picture_size(path)
-            return facts | {"holds": f"a picture of {width} x {height} pixels"}
+            width, height = picture_size(seen.path)
+            return replace(seen, holds=f"a picture of {width} x {height} pixels")
     except SemanifoldError as error:
-        facts["advice"] = f"It cannot be used: {error}"
+        return replace(seen, advice=f"It cannot be used: {error}")
     except (ValueError, OSError, SyntaxError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError) as error:
-        facts["advice"] = f"The file is damaged ({shown(str(error))}); get a fresh copy."
-    return facts
+        return replace(seen, advice=f"The file is damaged ({shown(str(error))}); get a fresh copy.")
+    return seen
 
 
 def _amount(size: int) -> str:

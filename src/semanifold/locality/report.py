@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,31 @@ OURS = "ours"
 OWN = (OURS, "weights")
 """Methods of this library; the others are baselines."""
 TRUTH_GOAL, RATIO_GOAL = 0.8, 0.5
+
+
+@dataclass(frozen=True)
+class Goals:
+    """How our edits of one mask compare with the best baseline's; None where there is no number.
+
+    Attributes:
+        ours: our mean ratio of change outside over inside.
+        best_baseline: the baseline of the smallest.
+        best_baseline_ratio: its.
+        quotient: ours over its.
+        ahead: whether that is below 1.
+        half: whether it is at most :data:`RATIO_GOAL`.
+        truth: our share of the true change.
+        truth_goal: whether that is at least :data:`TRUTH_GOAL`.
+    """
+
+    ours: float | None
+    best_baseline: str | None
+    best_baseline_ratio: float | None
+    quotient: float | None
+    ahead: bool
+    half: bool
+    truth: float | None
+    truth_goal: bool | None
 
 
 @dataclass(frozen=True)
@@ -66,7 +91,7 @@ class LocalityReport:
         rows = self._rows(mask, method)
         return sum(row["misses"] for row in rows), sum(row["sides"] for row in rows)
 
-    def summary(self) -> dict[str, dict[str, Any]]:
+    def summary(self) -> dict[str, Goals]:
         """Return for each mask our ratio, the best baseline's, their quotient, our truth share, and which goals are met."""
         rows = {}
         for mask in self.masks if OURS in self.methods else []:
@@ -76,16 +101,16 @@ class LocalityReport:
             best = min(known, key=known.__getitem__, default=None)
             quotient = None if ours is None or best is None else ours / known[best]
             truth = self.mean(mask, OURS, "truth")
-            rows[mask] = {
-                "ours": ours,
-                "best_baseline": best,
-                "best_baseline_ratio": None if best is None else known[best],
-                "quotient": quotient,
-                "ahead": quotient is not None and quotient < 1,
-                "half": quotient is not None and quotient <= RATIO_GOAL,
-                "truth": truth,
-                "truth_goal": None if truth is None else truth >= TRUTH_GOAL,
-            }
+            rows[mask] = Goals(
+                ours=ours,
+                best_baseline=best,
+                best_baseline_ratio=None if best is None else known[best],
+                quotient=quotient,
+                ahead=quotient is not None and quotient < 1,
+                half=quotient is not None and quotient <= RATIO_GOAL,
+                truth=truth,
+                truth_goal=None if truth is None else truth >= TRUTH_GOAL,
+            )
         return rows
 
     def markdown(self) -> str:
@@ -116,7 +141,8 @@ class LocalityReport:
             for mask in self.masks
         }
         rows = [{k: v for k, v in row.items() if k not in ("picture", "key")} for row in self.rows]
-        return {"about": self.about, "means": means, "goals": self.summary(), "rows": rows}
+        goals = {mask: asdict(found) for mask, found in self.summary().items()}
+        return {"about": self.about, "means": means, "goals": goals, "rows": rows}
 
     def figure(self, path: str | os.PathLike[str]) -> Path:
         """Draw the edited pictures of the first seed with heat maps, and the ratios of all seeds, to a PNG file.
@@ -201,10 +227,10 @@ class LocalityReport:
             "|---|---:|---|---:|---:|",
         ]
         for mask, goal in self.summary().items():
-            best = "–" if goal["best_baseline"] is None else f"{goal['best_baseline']} {goal['best_baseline_ratio']:.4f}"
+            best = "–" if goal.best_baseline is None else f"{goal.best_baseline} {goal.best_baseline_ratio:.4f}"
             ours, quotient, truth = (
                 "–" if v is None else form.format(v)
-                for v, form in ((goal["ours"], "{:.4f}"), (goal["quotient"], "{:.2f}"), (goal["truth"], "{:.2f}"))
+                for v, form in ((goal.ours, "{:.4f}"), (goal.quotient, "{:.2f}"), (goal.truth, "{:.2f}"))
             )
             lines.append(f"| {mask} | {ours} | {best} | {quotient} | {truth} |")
         return lines
