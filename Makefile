@@ -24,7 +24,8 @@ $(INSTALLED): pyproject.toml constraints.txt scripts/install.sh
 	@touch $@
 
 $(TOOLS): $(INSTALLED)
-	$(INSTALL) '.[dev]' --compile-bytecode  # or every process that a test starts would compile PyTorch anew
+	$(INSTALL) '.[dev]'
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # or every process that a test starts may compile PyTorch anew
 	@touch $@
 
 demo: $(INSTALLED)
