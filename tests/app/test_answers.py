@@ -22,7 +22,7 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.images.masks import parse_mask
 from semanifold.images.masks.grammar import in_folder
 from semanifold.storage.pictures import write_picture
-from semanifold.storage.runs import Run, read_record, run_in
+from semanifold.storage.runs import Run, begin_run, carry_out, read_record
 
 TOY = """
 import torch
@@ -172,12 +172,12 @@ def test_a_run_folder_is_worked_in_once(tmp_path: Path) -> None:
         return "done"
 
     with pytest.raises(KeyboardInterrupt):
-        run_in(tmp_path, "x", {}, {}, fails)
+        carry_out(begin_run(tmp_path, "x", {}, {}), fails)
     assert read_record(tmp_path)["status"] == "interrupted"
-    assert run_in(tmp_path, "x", {}, {}, writes)[1] == "done"
+    assert carry_out(begin_run(tmp_path, "x", {}, {}), writes) == "done"
     assert read_record(tmp_path)["status"] == "finished"
-    run, found = run_in(tmp_path, "x", {}, {}, lambda _: pytest.fail("worked once more"))
-    assert (run.finished, found) == (True, None)
+    run = begin_run(tmp_path, "x", {}, {})
+    assert (run.finished, carry_out(run, lambda _: pytest.fail("worked once more"))) == (True, None)
 
 
 @pytest.mark.parametrize("name", ["sample", "train"])

@@ -72,15 +72,15 @@ def _with_readings(report: Inspection, generator: Generator | None) -> Inspectio
     paths, option, words = _as_paths(path, generator)
     notes = dict(report.notes) | {name: text for name, text in (("as codes", codes), ("as paths", words)) if codes and text}
     if paths is not None:
-        held = "codes, or directions of " if codes and paths.kind == "linear" else ""
+        holds = "codes, or directions of " if codes and paths.kind == "linear" else ""
         notes |= {name: shown(text, 400) for name, text in _set_notes(paths.info) if text}
         if paths.moves_weights:
             model = "" if paths.info.fingerprint != UNKNOWN else " --generator FILE"
-            held = f"{counted(len(paths), 'path')} in {paths.what_moves}"
-            return replace(report, holds=held, advice=f"As paths: semanifold render {report.path}:0{model}", notes=notes)
+            holds = f"{counted(len(paths), 'path')} in {paths.what_moves}"
+            return replace(report, holds=holds, advice=f"As paths: semanifold render {report.path}:0{model}", notes=notes)
         space = "a space that it does not name" if option else paths.info.space
-        held += f"{len(paths)} {paths.kind} path{'s' * (len(paths) != 1)} in {space}"
-        return replace(report, holds=held, advice=f"As paths: semanifold traverse {report.path}{option}", notes=notes)
+        holds += f"{len(paths)} {paths.kind} path{'s' * (len(paths) != 1)} in {space}"
+        return replace(report, holds=holds, advice=f"As paths: semanifold traverse {report.path}{option}", notes=notes)
     if codes:
         advice = f"As codes: semanifold discover --mask MASK --latents {report.path}"
         return replace(report, holds=codes.partition(";")[0], advice=advice, notes=notes)
@@ -105,12 +105,12 @@ def _as_codes(path: Path, generator: Generator | None) -> str:
     """Say how a file reads as codes; empty if it does not, or is a file of semanifold's own."""
     try:
         arrays = open_arrays(path)
-        found = None if arrays.header else codes_in(arrays)
-        if found is None or not found.values[0].dtype.is_floating_point:
+        codes = None if arrays.header else codes_in(arrays)
+        if codes is None or not codes.values[0].dtype.is_floating_point:
             return ""
         if generator is not None:
-            return reading_of_codes(found, arrays, generator.shapes).words
-        return code_words(found.shape, len(found.values))
+            return reading_of_codes(codes, arrays, generator.shapes).words
+        return code_words(codes.shape, len(codes.values))
     except SemanifoldError:
         return ""
 
@@ -137,16 +137,16 @@ def inspect_folder(path: Path) -> Inspection:
     codes, notes = list(islice(path.glob(f"*/{PUBLISHED}"), MOST_FILES)), dict[str, str]()
     if (path / RECORD).exists():
         record = read_record(path)
-        held = f"a run of semanifold {record.get('command')}, {record.get('status')}"
+        holds = f"a run of semanifold {record.get('command')}, {record.get('status')}"
         ended = record.get("status") == "finished"
         advice = f"Do it again: semanifold rerun {path}" if ended else "The same command goes on where it stopped."
         notes["command"] = shlex.join(map(str, record.get("command_line", ())))
         notes["results"] = ", ".join(name for name in map(str, record.get("files", ())) if (path / name).exists())
     elif codes:
-        held = f"a pool of {counted(len(codes), 'code')} of WarpedGANSpace"
+        holds = f"a pool of {counted(len(codes), 'code')} of WarpedGANSpace"
         advice = f"Walk from them: semanifold traverse PATHS --pool {path}"
     elif (path / ARGS).is_file() or (path / MODELS).is_dir():
-        held, advice = "an experiment of training", "It holds no paths that can be walked."
+        holds, advice = "an experiment of training", "It holds no paths that can be walked."
     else:
         raise SemanifoldError(
             f"{path} is a folder, but no run, experiment or pool; give the file of weights inside of it, or another folder."
@@ -155,10 +155,12 @@ def inspect_folder(path: Path) -> Inspection:
         notes["generator"] = str(read_settings(path / ARGS).get("gan_type", ""))
     if (path / MODELS).is_dir():
         try:
-            found = open_experiment(path)
-            names = ", ".join(found.paths.info.names.values())
-            notes["paths"] = f"{len(found.paths)} {found.paths.kind} in {found.paths.info.space} {names and f'({names})'}"
-            notes["iterations"] = str(found.iteration)
+            experiment = open_experiment(path)
+            names = ", ".join(experiment.paths.info.names.values())
+            notes["paths"] = (
+                f"{len(experiment.paths)} {experiment.paths.kind} in {experiment.paths.info.space} {names and f'({names})'}"
+            )
+            notes["iterations"] = str(experiment.iteration)
             advice = f"Walk its paths: semanifold traverse {path}"
         except SemanifoldError as error:
             notes["paths"] = str(error)
@@ -166,5 +168,5 @@ def inspect_folder(path: Path) -> Inspection:
     size = sum(file.stat().st_size for file in files)
     words = {name: shown(text.strip(), 400) for name, text in notes.items() if text}
     return Inspection(
-        shown(str(path), 200), f"folder of {counted(len(files), 'file')}", size, "", held, False, advice, notes=words
+        shown(str(path), 200), f"folder of {counted(len(files), 'file')}", size, "", holds, False, advice, notes=words
     )

@@ -190,9 +190,9 @@ def show(
         thing = [thing[index] for index in sorted(thing.info.names)[:ROWS] or range(min(ROWS, len(thing)))]
     if isinstance(thing, Edit | Solution):
         image = subject_of(thing, generator, code).strip(count, size or STILL)
-    elif isinstance(thing, list | tuple) and thing and all(isinstance(each, Edit | Solution) for each in thing):
-        strips = [subject_of(each, generator, code).strip(count, size or CELL // 2) for each in thing]
-        image = media.stack_rows(strips, [shown(_title(each), 40) for each in thing])
+    elif isinstance(thing, list | tuple) and thing and all(isinstance(edit, Edit | Solution) for edit in thing):
+        strips = [subject_of(edit, generator, code).strip(count, size or CELL // 2) for edit in thing]
+        image = media.stack_rows(strips, [shown(_title(edit), 40) for edit in thing])
     elif isinstance(thing, Film):
         image = media.filmstrip(thing, thing[0], count=count, size=size or STILL)
     elif isinstance(thing, Generator):
@@ -266,7 +266,7 @@ def frames_of(thing: Any, generator: Generator | None = None) -> list[media.Fram
     elif isinstance(thing, Tensor) and thing.is_floating_point():
         frames = list(media.to_uint8(thing[None] if thing.ndim == 3 else thing))
     elif isinstance(thing, list | tuple):
-        frames = [frame for each in thing for frame in frames_of(each)]
+        frames = [frame for part in thing for frame in frames_of(part)]
     else:
         raise SemanifoldError(
             "Pictures are a tensor [n, channels, height, width] in -1..1, PIL images or 8-bit arrays [n, height, width, 3], but "

@@ -76,8 +76,8 @@ def speaking(*, quiet: bool = False, as_json: bool = False) -> Iterator[Speech]:
         yield speech
     finally:
         if as_json:
-            held = {key: getattr(speech, key) for key in ("said", "remarks", "files", "next")}
-            print(json.dumps(speech.facts | held, indent=2), flush=True)
+            answer = {key: getattr(speech, key) for key in ("said", "remarks", "files", "next")}
+            print(json.dumps(speech.facts | answer, indent=2), flush=True)
 
 
 def harmless(text: str) -> str:

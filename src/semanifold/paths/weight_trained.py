@@ -108,7 +108,7 @@ def read_basis(file: Path, generator: Generator, remark: Callable[[str], None]) 
     return basis.with_info(generator=generator.name, fingerprint=generator.fingerprint).to(generator.device)
 
 
-def found_before(file: Path, generator: Generator, layers: tuple[str, ...], k: int) -> WeightPaths | None:
+def measured_in(file: Path, generator: Generator, layers: tuple[str, ...], k: int) -> WeightPaths | None:
     """Return the measured directions in a file, if they are k in the weights of these layers of this generator; else None.
 
     Raises:

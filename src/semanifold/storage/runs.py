@@ -39,6 +39,7 @@ __all__ = [
     "RECORD",
     "Run",
     "begin_run",
+    "carry_out",
     "earlier_run",
     "environment",
     "generator_of",
@@ -47,7 +48,6 @@ __all__ = [
     "read_record",
     "refuse_code",
     "result_files",
-    "run_in",
     "working",
 ]
 
@@ -237,35 +237,23 @@ def _check_same(folder: Path, earlier: Mapping[str, Any], work: Mapping[str, Any
         )
 
 
-def run_in(
-    folder: str | os.PathLike[str],
-    command: str,
-    arguments: Mapping[str, Any],
-    facts: Mapping[str, Any],
-    work: Callable[[Run], T],
-    **how: Any,
-) -> tuple[Run, T | None]:
-    """Do some work in a run folder: the one way in which all commands begin, lock, resume, finish and fail.
+def carry_out(run: Run, work: Callable[[Run], T]) -> T | None:
+    """Do some work in a run folder: the one way in which all commands resume, finish and fail.
 
     Args:
-        folder: the folder.
-        command: name of the command.
-        arguments: of the command.
-        facts: that decide the result.
+        run: what :func:`begin_run` returned.
         work: writes the results, to :meth:`Run.path`; if the run is ``resumed`` it goes on from what is there.
-        how: further arguments of :func:`begin_run`.
 
     Returns:
-        The run, and what the work returned; None if the run was finished before, for then nothing is done.
+        What the work returned; None if the run was finished before, for then nothing is done.
 
     Raises:
-        SemanifoldError: as of :func:`begin_run` and :func:`working`.
+        SemanifoldError: as of :func:`working`.
     """
-    run = begin_run(folder, command, arguments, facts, **how)
     if run.finished:
-        return run, None
+        return None
     with working(run):
-        return run, work(run)
+        return work(run)
 
 
 @contextmanager

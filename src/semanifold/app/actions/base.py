@@ -23,7 +23,7 @@ from semanifold.generators.exchange import read_codes
 from semanifold.generators.loading import load_generator
 from semanifold.images.masks import Mask, parse_mask
 from semanifold.paths.carried import carried
-from semanifold.storage.runs import Run, run_in
+from semanifold.storage.runs import Run, begin_run, carry_out
 
 ROUNDING = 1e-4
 """A t that lies outside of a range by less than this is at its end."""
@@ -108,9 +108,9 @@ def common_space(edits: Sequence[Edit], generator: Generator) -> str:
 
 def picture_code(picture: PictureOptions, edits: Sequence[Edit], generator: Generator, space: str) -> Latents:
     """Return the code of the picture that was asked for, or the first that one of the edits was found on."""
-    found = own_code(edits)
-    if picture.seed is None and found is not None:
-        code = found.to(generator.device, generator.dtype)
+    own = own_code(edits)
+    if picture.seed is None and own is not None:
+        code = own.to(generator.device, generator.dtype)
     else:
         code = sample(generator, (picture.seed or 0,), label=picture.label)
     code = generator.convert(code, space)
@@ -163,7 +163,7 @@ def worked(
     facts: Mapping[str, Any],
     work: Callable[[Run], Answer],
     *,
-    given: Sequence[Path] | None = (),
+    inputs: Sequence[Path] | None = (),
     growing: Sequence[str] = (),
     watched: Sequence[Path] | None = (),
 ) -> Answer:
@@ -176,7 +176,7 @@ def worked(
         folder: the run folder.
         facts: what decides the result besides arguments and input files.
         work: writes the results, and returns what there is to say of them; an ``interrupted`` run goes on another time.
-        given: input files; None looks for them in the arguments.
+        inputs: input files; None looks for them in the arguments.
         growing: arguments that may grow.
         watched: other files that decide the result, and whose contents are among the facts; None if they are not known.
 
@@ -191,19 +191,19 @@ def worked(
         return answer
 
     model = getattr(command, "model", None) or Model()  # without a generator only the version counts
-    run, answer = run_in(
+    run = begin_run(
         folder,
         name,
         to_arguments(command),
         facts,
-        done,
         overwrite=command.output.overwrite,
         growing=growing,
-        inputs=given,
+        inputs=inputs,
         stamp=None if watched is None else stamp_of(model.generator, watched),
         command_line=caller.command_line,
         directory=caller.directory if caller.folder is None else str(caller.folder),
     )
+    answer = carry_out(run, done)
     return already(folder) if answer is None else replace(answer, folder=run.folder)
 
 

@@ -35,8 +35,8 @@ def bench(command: Bench, caller: Caller) -> Answer:
         report.figure(run.path(FIGURE))
         return Answer(said=(report.markdown(),), facts={"report": report.numbers()})
 
-    given = early.inputs(masks=command.settings.masks)
-    answer = worked(command, caller, "bench", folder, facts_of(generator), work, given=given)
+    inputs = early.inputs(masks=command.settings.masks)
+    answer = worked(command, caller, "bench", folder, facts_of(generator), work, inputs=inputs)
     mask, face = command.settings.masks[0], command.settings.faces[0]
     then = typed("discover", "--mask", mask, *code_words(command.model.generator), "--seeds", face)
     return replace(answer, files=(folder / FIGURE, folder / TABLE), next=then)

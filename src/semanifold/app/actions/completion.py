@@ -37,7 +37,7 @@ def script(command: Completion, caller: Caller) -> Answer:
     options = {}
     for name in COMMANDS:
         arguments = parser(command_class(name), name).assemble_argument_collection()
-        names = [each for argument in arguments if argument.show for each in argument.names if re.match(r"--[a-z]", each)]
+        names = [word for argument in arguments if argument.show for word in argument.names if re.match(r"--[a-z]", word)]
         options[name] = sorted({*names, "--help", QUIET[0], JSON})
     cases = "\n".join(f'            {name}) words="{" ".join(words)}";;' for name, words in options.items())
     bash = FUNCTIONS["bash"].format(commands=" ".join(COMMANDS), cases=cases)

@@ -22,15 +22,15 @@ FRAMES = 12
 
 def demo(command: Demo, caller: Caller) -> Answer:
     """Find a movement of the mouth, take a ready path, play both at once, and say what to open."""
-    found, ready, both = (command.out / name for name in ("mouth", "yaw", "both"))
-    output = Output(out=found, overwrite=command.overwrite)
+    mouth, ready, both = (command.out / name for name in ("mouth", "yaw", "both"))
+    output = Output(out=mouth, overwrite=command.overwrite)
     picture = PictureOptions(seed=command.seed)
     bundled = Model(device=command.device)
     model = EditModel(generator=bundled.generator, device=command.device)
     start = StartOptions(seed=command.seed)
     search = Discover(mask=MASK, model=bundled, start=start, search=Search(frames=FRAMES), output=output)
     turn = Render(edit=PATH, picture=picture, model=model, output=replace(output, out=ready))
-    together = Combine(edits=(found, PATH), picture=picture, model=model, output=replace(output, out=both))
+    together = Combine(edits=(mouth, PATH), picture=picture, model=model, output=replace(output, out=both))
     steps: list[tuple[str, Callable[[], Answer]]] = [
         ("1/3  Search: what can this mouth do while everything else stays the same?", lambda: discover(search, caller)),
         ("2/3  A path that comes with the generator: the head turns.", lambda: render_edit(turn, caller)),
@@ -43,6 +43,6 @@ def demo(command: Demo, caller: Caller) -> Answer:
         caller.hear(replace(parts[-1], files=(), next=()))  # at the end all is said at once
         if parts[-1].interrupted:
             return Answer(interrupted=True, parts=tuple(parts))
-    files = tuple(folder / file for folder in (found, ready, both) for file in (MP4, STRIP))
+    files = tuple(folder / file for folder in (mouth, ready, both) for file in (MP4, STRIP))
     then = typed("discover", "--mask", "eyes", "--seed", 7)
     return Answer(folder=command.out, said=("--- Done.",), files=files, next=then, parts=tuple(parts))

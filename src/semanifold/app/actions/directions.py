@@ -54,7 +54,7 @@ def find_directions(command: Directions, caller: Caller) -> Answer:
         many = counted(len(paths), "path").capitalize()
         return Answer(said=(f"{many} in {space} of {generator.name}, by {paths.info.method}{left_out}.",))
 
-    answer = worked(command, caller, "directions", folder, facts_of(generator), work, given=command.inputs)
+    answer = worked(command, caller, "directions", folder, facts_of(generator), work, inputs=command.inputs)
     return replace(answer, files=(folder / SHEET,), next=typed(*command.then))
 
 
@@ -65,10 +65,10 @@ def find(command: Directions, generator: Generator, code: Latents, drawn: Latent
         mask = read_mask(command.mask, generator, drawn)
         moving = moving_shape(code, command.layers)
         natural = natural_coordinates(generator, code, moving, INDEPENDENCE)
-        found = local_directions(generator, code, mask, command.k, layers=command.layers, coordinates=natural)
-        if len(found) < command.k:
-            raise SemanifoldError(f"There are {len(found)} local directions here, but k is {command.k}; give a smaller --k.")
-        return local_paths(generator, found.vectors, code.space, command.layers)
+        local = local_directions(generator, code, mask, command.k, layers=command.layers, coordinates=natural)
+        if len(local) < command.k:
+            raise SemanifoldError(f"There are {len(local)} local directions here, but k is {command.k}; give a smaller --k.")
+        return local_paths(generator, local.vectors, code.space, command.layers)
     if command.method == "channels":
         with caller.watching("channels at one picture after the other") as line:
             return channel_paths(generator, command.channels, command.k, mask=command.mask, progress=line)

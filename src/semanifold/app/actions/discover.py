@@ -54,7 +54,7 @@ def discover(command: Discover, caller: Caller) -> Answer:
 
 def discover_all(many: Discoveries, caller: Caller) -> Answer:
     """Search once per mask, seed and direction, and draw a sheet that compares what was found, if it is several."""
-    searches = many.each
+    searches = many.searches
     if len(searches) == 1:
         return discover(searches[0], caller)
     generator = load(many.model, caller)
@@ -133,18 +133,18 @@ def search(command: Discover, generator: Generator, code: Latents, mask: Mask, c
     space = working_space(generator, command.search.space)
     choices = [command.search.settings(space, c) for c in sorted(command.offset) or [None]]
 
-    def found_in(run: Run) -> Answer:
+    def searched(run: Run) -> Answer:
         start = generator.convert(code, space)
         work = Work(command, caller, run, EditedPicture(generator, start, blank(start), mask))
-        found: list[Solution[Lattice]] = []
+        solutions: list[Solution[Lattice]] = []
         for index, settings in enumerate(choices):
-            found.append(search_once(work, settings, index))
-            if found[-1].result is Result.INTERRUPTED:
+            solutions.append(search_once(work, settings, index))
+            if solutions[-1].result is Result.INTERRUPTED:
                 work = replace(work, caller=replace(caller, stop=never))  # the best so far is filmed all the same
                 break
-        return write(work, found)
+        return write(work, solutions)
 
-    answer = worked(command, caller, "discover", command.folder, facts_of(generator), found_in, given=command.inputs)
+    answer = worked(command, caller, "discover", command.folder, facts_of(generator), searched, inputs=command.inputs)
     files = existing(command.folder, MP4, STRIP, OFFSETS, PAD, HEAT)  # what to open first
     return replace(answer, files=files, next=() if answer.interrupted else typed(*command.then))
 
@@ -193,19 +193,19 @@ def search_once(work: Work, settings: ManifoldSettings, index: int) -> Solution[
     return Solution(edit, solution.result, stats)
 
 
-def write(work: Work, found: list[Solution[Lattice]]) -> Answer:
+def write(work: Work, solutions: list[Solution[Lattice]]) -> Answer:
     """Write the results of all offsets, and return what was found; the strongest edit is the one that is filmed."""
     run, film = work.run, work.command.film
-    main = max(found, key=lambda solution: solution.stats["offset"])
+    main = max(solutions, key=lambda solution: solution.stats["offset"])
     subject = replace(work.nothing, edit=main.value)
     t = film_moments(main.value, film)
-    scores = write_all(run, subject, t, film, work.caller, search=[solution.stats for solution in found])
-    if len(found) > 1:
-        films = [(s.stats["offset"], replace(work.nothing, edit=s.value).frames(s.value.times())) for s in found]
+    scores = write_all(run, subject, t, film, work.caller, search=[solution.stats for solution in solutions])
+    if len(solutions) > 1:
+        films = [(s.stats["offset"], replace(work.nothing, edit=s.value).frames(s.value.times())) for s in solutions]
         sheet = media.offsets_sheet(films, media.to_uint8(subject.picture)[0], subject.mask_picture())
         media.save_png(sheet, run.path(OFFSETS))
     run.remove(PREVIEW)
-    answer = told(work, subject, t, scores, main)
+    answer = summary_of(work, subject, t, scores, main)
     if main.result is Result.INTERRUPTED:
         work.caller.remark(
             f"semanifold: interrupted; the best so far is kept in {run.folder}, and the same command goes on from there."
@@ -215,7 +215,9 @@ def write(work: Work, found: list[Solution[Lattice]]) -> Answer:
     return answer
 
 
-def told(work: Work, subject: EditedPicture, t: torch.Tensor, scores: Mapping[str, float], main: Solution[Lattice]) -> Answer:
+def summary_of(
+    work: Work, subject: EditedPicture, t: torch.Tensor, scores: Mapping[str, float], main: Solution[Lattice]
+) -> Answer:
     """Return in words what was found: what changes, how local it is, and what it took."""
     stats = main.stats
     took = f"{stats['steps']} steps, {stats['evaluations']} pictures, {stats['seconds']:.1f} s"

@@ -91,8 +91,8 @@ def named_by(asked: EditModel, model: Model) -> EditModel:
 def transfer_edit(command: Transfer, caller: Caller) -> Answer:
     """Put an edit onto several pictures: films, strips, numbers."""
     named = named_generator(command.model, caller)
-    found = find_edit(command.edit, command.path, command.space, command.layers, named, caller.remark)
-    edit = with_mask(found, command.mask)
+    edit = find_edit(command.edit, command.path, command.space, command.layers, named, caller.remark)
+    edit = with_mask(edit, command.mask)
     model = model_for(command.model, command.edit, edit.info.generator)
     command = replace(command, model=named_by(command.model, model))
     generator = named or load(model, caller)
@@ -108,17 +108,17 @@ def transfer_edit(command: Transfer, caller: Caller) -> Answer:
     edits = [on_code(edit, codes[i]) for i in range(len(codes))]  # refuses an edit that does not fit before anything is written
     t = film_moments(edits[0], command.film, command.frames)
     subjects = [
-        EditedPicture(generator, codes[i], each, mask_of(each, generator, codes[i], caller, strict=command.mask is not None))
-        for i, each in enumerate(edits)
+        EditedPicture(generator, codes[i], own, mask_of(own, generator, codes[i], caller, strict=command.mask is not None))
+        for i, own in enumerate(edits)
     ]
     folder = command.output.folder("transfer", model.word, word_of(command.edit, command.path, edit.info.name), *command.others)
-    given = early.inputs(masks=[command.mask] if command.mask else [], codes=command.latents, edits=[command.edit])
+    inputs = early.inputs(masks=[command.mask] if command.mask else [], codes=command.latents, edits=[command.edit])
 
     def work(run: Run) -> Answer:
         scores = write_transfer(run, command, subjects, names, t, caller)
-        return told_transfer(edit, subjects[0], t, scores, caller)
+        return summary_of_transfer(edit, subjects[0], t, scores, caller)
 
-    answer = worked(command, caller, "transfer", folder, facts_of(generator), work, given=given)
+    answer = worked(command, caller, "transfer", folder, facts_of(generator), work, inputs=inputs)
     return replace(answer, files=existing(folder, MP4, STRIP, HEAT), next=typed(*command.then))
 
 
@@ -151,7 +151,7 @@ def write_transfer(
     return scores
 
 
-def told_transfer(
+def summary_of_transfer(
     edit: Edit, first: EditedPicture, t: torch.Tensor, scores: dict[str, dict[str, float]], caller: Caller
 ) -> Answer:
     """Return in words what changes in the first picture, how local the edit is on every one, and where it leaks."""
@@ -160,7 +160,7 @@ def told_transfer(
         pictures = f"{'the first of ' if len(scores) > 1 else ''}{counted(len(scores), 'picture')}"
         said.append(f"{edit.info.name or 'The edit'} on {pictures}: {seen}.")
     own = edit.info.locality.get("mse_ratio") if edit.info.locality else None
-    ratios = {name: found["mse_ratio"] for name, found in scores.items() if found}
+    ratios = {name: score["mse_ratio"] for name, score in scores.items() if score}
     if not ratios:
         if not seen:
             said.append(f"{edit.info.name or 'The edit'} on {counted(len(scores), 'picture')}.")
@@ -201,10 +201,10 @@ def combine_edits(command: Combine, caller: Caller) -> Answer:
     def work(run: Run) -> Answer:
         scores = write_all(run, subject, t, command.film, caller)
         write_plot(run, [subject], t, caller, umap=command.film.umap)
-        return told(subject, t, scores)
+        return summary_of(subject, t, scores)
 
-    given = early.inputs(edits=command.edits)
-    answer = worked(command, caller, "combine", folder, facts_of(generator), work, given=given)
+    inputs = early.inputs(edits=command.edits)
+    answer = worked(command, caller, "combine", folder, facts_of(generator), work, inputs=inputs)
     then = typed(*onto_others(folder, command.model.generator))
     return replace(answer, files=existing(folder, MP4, STRIP, HEAT, PAD), next=then)
 
@@ -235,29 +235,29 @@ def check_faces(command: Combine, edits: Sequence[Edit]) -> None:
 def render_edit(command: Render, caller: Caller) -> Answer:
     """Write the new film."""
     named = named_generator(command.model, caller)
-    found = find_edit(command.edit, command.path, command.space, command.layers, named, caller.remark)
-    found = with_mask(found, command.mask)
-    model = model_for(command.model, command.edit, found.info.generator)
+    edit = find_edit(command.edit, command.path, command.space, command.layers, named, caller.remark)
+    edit = with_mask(edit, command.mask)
+    model = model_for(command.model, command.edit, edit.info.generator)
     command = replace(command, model=named_by(command.model, model))
     generator = named or load(model, caller)
-    (found,) = fitting(generator, [found], caller, force=command.model.force)
-    code = picture_code(command.picture, [found], generator, found.space(generator))
-    edit = timed(command, on_code(found, code), generator, caller)
+    (edit,) = fitting(generator, [edit], caller, force=command.model.force)
+    code = picture_code(command.picture, [edit], generator, edit.space(generator))
+    edit = timed(command, on_code(edit, code), generator, caller)
     subject = EditedPicture(generator, code, edit, mask_of(edit, generator, code, caller, strict=command.mask is not None))
     t = film_moments(edit, command.film, command.frames, command.play)
     if edit.dimensions == 1:
         beyond(caller, edit, *(far * end for far in command.amplitudes for end in (float(t.min()), float(t.max()))))
     folder = command.folder
-    given = early.inputs(masks=[command.mask] if command.mask else [], edits=[command.edit])
+    inputs = early.inputs(masks=[command.mask] if command.mask else [], edits=[command.edit])
 
     def work(run: Run) -> Answer:
         scores = write_all(run, subject, t, command.film, caller, play=command.play)
         if command.amplitudes:
             write_amplitudes(run, command, subject, t, caller)
         write_plot(run, [subject], t, caller, umap=command.film.umap)
-        return told(subject, t, scores)
+        return summary_of(subject, t, scores)
 
-    answer = worked(command, caller, "render", folder, facts_of(generator), work, given=given)
+    answer = worked(command, caller, "render", folder, facts_of(generator), work, inputs=inputs)
     then = typed(*onto_others(folder, command.model.generator))
     return replace(answer, files=existing(folder, MP4, STRIP, HEAT, *AMPLITUDES), next=then)
 
@@ -295,7 +295,7 @@ def timed(command: Render, edit: Edit, generator: Generator, caller: Caller) -> 
 # --------------------------------------------------------------------------------------------------------------- shared
 
 
-def told(subject: EditedPicture, t: torch.Tensor, scores: dict[str, float]) -> Answer:
+def summary_of(subject: EditedPicture, t: torch.Tensor, scores: dict[str, float]) -> Answer:
     """Return in words what changes, and how local it is."""
     parts = [what_changed(subject, t)]
     parts += [f"outside changes {scores['mse_ratio']:.2g} times as much as inside (mean squares)"] if scores else []

@@ -37,7 +37,7 @@ def show_masks(command: ShowMask, caller: Caller) -> Answer:
         media.save_png(sheet(picture, masks), run.path(SHEET))
         return Answer()
 
-    answer = worked(command, caller, "mask", command.folder, facts_of(generator), work, given=command.inputs)
+    answer = worked(command, caller, "mask", command.folder, facts_of(generator), work, inputs=command.inputs)
     facts = {"covered": covered, "regions": list(regions)}
     return replace(answer, said=(words,), files=(command.folder / SHEET,), next=typed(*command.then), facts=facts)
 

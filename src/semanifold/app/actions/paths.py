@@ -79,8 +79,8 @@ def traverse(command: Traverse, caller: Caller) -> Answer:
     from semanifold.paths.files import load_paths  # noqa: PLC0415  (measuring needs no file formats)
 
     named = named_generator(command.model, caller)
-    found = load_paths(command.path_set, command.space, layers=command.layers, generator=named, remark=caller.remark)
-    paths = stretched(command, found)
+    paths = load_paths(command.path_set, command.space, layers=command.layers, generator=named, remark=caller.remark)
+    paths = stretched(command, paths)
     model = model_for(command.model, command.path_set, paths.info.generator)
     asked = command
     command = replace(command, model=replace(command.model, generator=model.generator))
@@ -252,7 +252,7 @@ def measure(command: Measure, caller: Caller) -> Answer:
         return Answer()
 
     watched = [command.traversal / RECORD]
-    answer = worked(command, caller, "measure", command.folder, decisive, work, given=None, watched=watched)
+    answer = worked(command, caller, "measure", command.folder, decisive, work, inputs=None, watched=watched)
     what, paths = counted(len(attributes), "attribute"), counted(len(traversal.paths), "path")
     sentence = f"{what.capitalize()} of {paths}, read along the walks from {counted(len(traversal.codes), 'picture')}."
     return replace(answer, said=(*answer.said, sentence), files=(command.folder,), next=typed(*command.then))
@@ -316,7 +316,7 @@ def read_frames(
                 files = traversal.pictures(code, traversal.paths[k])
                 reference = files.tensor(slice(middle, middle + 1), channels).to(device)
                 mask = masks[code].to(device) if masks else None
-                found, local, even = measure_frames(
+                values, local, even = measure_frames(
                     lambda rows, files=files: files.tensor(rows, channels).to(device),
                     len(files),
                     reference,
@@ -324,7 +324,7 @@ def read_frames(
                     mask,
                     batch=command.batch,
                 )
-                state["values"][c, k] = torch.from_numpy(found)
+                state["values"][c, k] = torch.from_numpy(values)
                 if local is not None:
                     state["locality"][c, k] = torch.from_numpy(local)
                 state["evenness"][c, k] = even
@@ -346,10 +346,10 @@ def begin(path: Path, sizes: tuple[int, int, int], width: int, caller: Caller) -
     }
     if path.is_file():
         try:
-            held = read_tensors(path, "checkpoint").tensors
+            earlier = read_tensors(path, "checkpoint").tensors
         except SemanifoldError as error:
             caller.remark(f"{error} Everything is measured again.")
             return fresh
-        if {key: (v.shape, v.dtype) for key, v in held.items()} == {key: (v.shape, v.dtype) for key, v in fresh.items()}:
-            return held
+        if {key: (v.shape, v.dtype) for key, v in earlier.items()} == {key: (v.shape, v.dtype) for key, v in fresh.items()}:
+            return earlier
     return fresh

@@ -21,7 +21,7 @@ from semanifold.app.actions.base import (
     picture_code,
     worked,
 )
-from semanifold.app.actions.edits import mask_of, named_by, told
+from semanifold.app.actions.edits import mask_of, named_by, summary_of
 from semanifold.app.actions.results import (
     HEAT,
     MP4,
@@ -71,10 +71,10 @@ def play(command: Play, caller: Caller) -> Answer:
     def work(run: Run) -> Answer:
         scores = write_all(run, subject, t, command.film, caller, play="once")
         write_plot(run, [subject], t, caller, umap=command.film.umap)
-        return told(subject, t, scores)
+        return summary_of(subject, t, scores)
 
-    given = [*early.inputs(edits=places), *timeline]
-    answer = worked(command, caller, "play", folder, facts_of(generator), work, given=given)
+    inputs = [*early.inputs(edits=places), *timeline]
+    answer = worked(command, caller, "play", folder, facts_of(generator), work, inputs=inputs)
     then = typed(*onto_others(folder, command.model.generator))
     return replace(answer, files=existing(folder, MP4, STRIP, HEAT), next=then)
 

@@ -41,30 +41,33 @@ def rank(command: Rank, caller: Caller) -> Answer:
     members = {attribute for group in groups for attribute in group.attributes}
     counted = [i for i, attribute in enumerate(measures.attributes) if attribute.name in members and not attribute.relative]
     columns, names = everything.columns(counted), [measures.attributes[i].name for i in counted]
-    found = name_paths(columns, names, measures.paths, pearson=command.least_pearson, lead=command.least_lead)
-    unnamed = why_unnamed(columns, names, measures.paths, found, lead=command.least_lead)
+    deserved = name_paths(columns, names, measures.paths, pearson=command.least_pearson, lead=command.least_lead)
+    unnamed = why_unnamed(columns, names, measures.paths, deserved, lead=command.least_lead)
     locality, level = mask_locality(measures, command.level) if measures.locality is not None else (None, 0.0)
-    named = named_paths(command, measures, found) if command.name is not None else None
+    named = named_paths(command, measures, deserved) if command.name is not None else None
     folder = command.output.out or command.measured / "rank"
     decisive = {"measured": digest(measures.values.tobytes())}
 
     def work(run: Run) -> Answer:
-        films = films_of(command, run, measured, measures, groups, found) if command.gifs else {}
+        films = films_of(command, run, measured, measures, groups, deserved) if command.gifs else {}
         links = {k: f"../{GIFS}/{folder_name(k)}.gif" for k in films}
         for group in groups:
             write_group(run.path(f"Group_{file_word(group.name)}"), group, measures, command.top, links)
-        write_text(run.path(RANKING), as_json(measures, groups, found, locality, level))
-        write_text(run.path(PAGE), page(measures, everything, groups, found, films, locality, level))
+        write_text(run.path(RANKING), as_json(measures, groups, deserved, locality, level))
+        write_text(run.path(PAGE), page(measures, everything, groups, deserved, films, locality, level))
         return Answer()
 
-    answer = worked(replace(command, name=None), caller, "rank", folder, decisive, work, given=None, watched=None)
+    answer = worked(replace(command, name=None), caller, "rank", folder, decisive, work, inputs=None, watched=None)
     if named is not None:
         from semanifold.paths.files import save_paths  # noqa: PLC0415  (only needed here)
 
         save_paths(named, command.name or "")
-    said = (*answer.said, *told(measures, found, unnamed, locality))
-    facts = {"names": {str(k): name for k, name in sorted(found.items())}, "unnamed": {str(k): why for k, why in unnamed.items()}}
-    then = next_words(command, measured, measures, [name for _, name in prominence(found, measures, everything)])
+    said = (*answer.said, *sentences(measures, deserved, unnamed, locality))
+    facts = {
+        "names": {str(k): name for k, name in sorted(deserved.items())},
+        "unnamed": {str(k): why for k, why in unnamed.items()},
+    }
+    then = next_words(command, measured, measures, [name for _, name in prominence(deserved, measures, everything)])
     return replace(answer, said=said, files=(folder / PAGE,), next=then, facts=facts)
 
 
@@ -83,13 +86,13 @@ def groups_of(command: Rank, measures: Measures) -> list[Group]:
     """Return the groups that were asked for, scored."""
     names = [attribute.name for attribute in measures.attributes]
     everything = score(measures.values, measures.attributes, measures.t)
-    found = [find_group(word, names) for word in dict.fromkeys(command.group)]
-    if len({file_word(name) for name, _ in found}) < len(found):
-        raise SemanifoldError(f"Groups need different names, but got {', '.join(name for name, _ in found)}.")
-    return [Group(name, members, everything.columns([names.index(a) for a in members])) for name, members in found]
+    chosen = [find_group(word, names) for word in dict.fromkeys(command.group)]
+    if len({file_word(name) for name, _ in chosen}) < len(chosen):
+        raise SemanifoldError(f"Groups need different names, but got {', '.join(name for name, _ in chosen)}.")
+    return [Group(name, members, everything.columns([names.index(a) for a in members])) for name, members in chosen]
 
 
-def named_paths(command: Rank, measures: Measures, found: dict[int, str]) -> PathSet:
+def named_paths(command: Rank, measures: Measures, deserved: dict[int, str]) -> PathSet:
     """Return the set that was walked, with the names that its paths deserve."""
     from semanifold.paths.files import NAMED_PATHS, load_paths  # noqa: PLC0415  (only needed here)
 
@@ -104,11 +107,11 @@ def named_paths(command: Rank, measures: Measures, found: dict[int, str]) -> Pat
         raise SemanifoldError(f"{command.name} cannot be written; give a .safetensors file in a folder that exists after --name.")
     if command.name.exists() and fingerprint_of(load_paths(command.name)) != fingerprint_of(paths):
         raise SemanifoldError(f"{command.name} holds other paths than those that were walked; give a new file after --name.")
-    return paths.with_info(names=merged_names(paths.info.names, found))
+    return paths.with_info(names=merged_names(paths.info.names, deserved))
 
 
 def films_of(
-    command: Rank, run: Run, measured: Path, measures: Measures, groups: Sequence[Group], found: dict[int, str]
+    command: Rank, run: Run, measured: Path, measures: Measures, groups: Sequence[Group], deserved: dict[int, str]
 ) -> dict[int, bytes]:
     """Write small gifs of the paths that the pages show, those with a name first, until the page would grow too large."""
     beside = (measured.parent / FACTS).is_file()
@@ -117,7 +120,7 @@ def films_of(
     same = [getattr(traversal.facts, key) == getattr(measures.facts, key) for key in decisive]
     if not all(same) or traversal.codes != measures.codes or traversal.paths != measures.paths:
         raise SemanifoldError(f"{traversal.folder} shows other paths by now than those measured; measure them, or use --no-gifs.")
-    wanted = list(found)
+    wanted = list(deserved)
     for rank in range(command.top):
         for group in groups:
             for table in TABLES:
@@ -134,12 +137,12 @@ def films_of(
     return films
 
 
-def told(measures: Measures, found: dict[int, str], unnamed: dict[int, str], locality: Array | None) -> list[str]:
+def sentences(measures: Measures, deserved: dict[int, str], unnamed: dict[int, str], locality: Array | None) -> list[str]:
     """Return in sentences what was found."""
-    if not found:
+    if not deserved:
         said = ["No path changes one attribute more than all others, and evenly enough to be named after it."]
     else:
-        said = [f"path {k:<4} {name:<20} {meaning(name)}" for k, name in sorted(found.items())]
+        said = [f"path {k:<4} {name:<20} {meaning(name)}" for k, name in sorted(deserved.items())]
         said += [f"path {k:<4} {'-':<20} {why}" for k, why in unnamed.items()]
     if locality is not None and not np.isnan(locality).all():
         best = int(np.nanargmin(locality))

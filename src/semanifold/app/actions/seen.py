@@ -39,7 +39,7 @@ def what_changed(subject: EditedPicture, t: EditTimes) -> str:
         return describe_change(frames, subject.picture)
     ways = [(f"towards {float(end):+.2g} ", frames[chosen * end > 0]) for end in (t.max(), t.min())]
     words = [(way, describe_change(part, subject.picture)) for way, part in ways]
-    return ", ".join(way + found for way, found in words if found)
+    return ", ".join(way + change for way, change in words if change)
 
 
 def changes_between(generator: Generator, after: Frames, before: Reference, most: int = 3, region: str = "") -> str:

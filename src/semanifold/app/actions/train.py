@@ -73,7 +73,7 @@ def train(command: Train, caller: Caller) -> Answer:
         return work.do(folder, run, accelerator, caller)
 
     if main:
-        answer = worked(command, caller, "train", folder, work.facts, do, given=command.inputs, growing=GROWING)
+        answer = worked(command, caller, "train", folder, work.facts, do, inputs=command.inputs, growing=GROWING)
         if not answer.fresh:
             shared(accelerator, finished=True)
             words = "--overwrite does it again, and more --iterations make it longer."
@@ -117,12 +117,12 @@ def chosen_preset(command: Train) -> Preset:
 
 def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path | None, caller: Caller) -> Work:
     """Make everything that takes part, and check that it fits together; ``resumed`` is the folder of the same run."""
-    given = vars(command.training)
+    arguments = vars(command.training)
     begin, history = 0, None
     paths: PathSet | None = None
     reconstructor: Reconstructor | None = None
-    size = with_options(preset.network, given).reconstructor_size
-    reports = with_options(ReportSettings(), given)
+    size = with_options(preset.network, arguments).reconstructor_size
+    reports = with_options(ReportSettings(), arguments)
     facts = facts_of(generator)
     if command.start_from is None:
         space, k = making.place_of(command.kind, generator, preset)
@@ -148,7 +148,7 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
         for sentence in earlier.remarks:
             caller.remark(sentence)
     if reconstructor is None:
-        network = with_options(preset.network, given)
+        network = with_options(preset.network, arguments)
         reconstructor = make_reconstructor(
             network.reconstructor,
             k,
@@ -233,8 +233,8 @@ class Work:
             parts = (self.generator, self.paths, self.reconstructor, self.settings)
             scores = held_out_scores(*parts, draws=self.reports.test_draws, progress=test)
         bends["end"] = self.bends()
-        found = {"held_out": asdict(scores), "iterations": done.iteration, "bending": bends}
-        write_json(run.path(METRICS), found, 2)
+        metrics = {"held_out": asdict(scores), "iterations": done.iteration, "bending": bends}
+        write_json(run.path(METRICS), metrics, 2)
         said = [
             f"{counted(len(self.paths), 'path').capitalize()} on {self.generator.name}: of {scores.draws} unseen steps the "
             f"reconstructor names the path of {scores.accuracy:.1%} (by chance {scores.chance:.1%}); "
@@ -244,14 +244,14 @@ class Work:
         start = self.generator.sample([0], labels=first_label(self.generator))
         start = self.generator.convert(start, self.paths.space(self.generator))
         words = draw(self.generator, self.paths, start, run.path(SHEET), caller)
-        if named := [found for found in words.values() if found]:
+        if named := [change for change in words.values() if change]:
             said.append(f"On the picture of seed 0, {len(named)} of them change something that can be named, as the sheet shows.")
         return Answer(said=tuple(said), facts={"held_out": asdict(scores), "iterations": done.iteration})
 
     def bends(self) -> dict[str, list[float]]:
         """Return how far each path of codes is from a straight line: all 1 for one that is the same everywhere."""
-        found = bending_of(self.paths, self.generator, range(BENT, BENT + BEND_CODES))
-        return {name: [round(value, 4) for value in values.tolist()] for name, values in (asdict(found) if found else {}).items()}
+        bends = bending_of(self.paths, self.generator, range(BENT, BENT + BEND_CODES))
+        return {name: [round(value, 4) for value in values.tolist()] for name, values in (asdict(bends) if bends else {}).items()}
 
     def begin_records(self, run: Run, caller: Caller) -> records.Records:
         """Write what is known before the training."""

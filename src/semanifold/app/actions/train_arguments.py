@@ -65,8 +65,8 @@ def place_of(asked: Kind, generator: Generator, preset: Preset) -> tuple[str, in
         raise SemanifoldError(f"A set has at least 1 path, but k is {k}.")
     pairs = k * (preset.dipoles if asked.dipoles is None else asked.dipoles)
     if "dipoles" in kind.takes and pairs > MOST_PAIRS:
-        found = shown(str(pairs), 20)
-        raise SemanifoldError(f"A set has at most {MOST_PAIRS:,} pairs of support vectors, but k times dipoles is {found}.")
+        many = shown(str(pairs), 20)
+        raise SemanifoldError(f"A set has at most {MOST_PAIRS:,} pairs of support vectors, but k times dipoles is {many}.")
     if k > kind.most:
         raise SemanifoldError(f"A set of {name} paths has at most {kind.most:,} of them, but k is {shown(str(k), 20)}.")
     return space, k
@@ -126,8 +126,8 @@ def settings_of(
     Magnitudes that nobody gave are a tenth to three tenths of the usual distance of codes. Paths ``along`` directions with scales
     take twice the magnitudes and a smaller rate, where these are not given; paths in weights take :data:`WEIGHT_MAGNITUDES`.
     """
-    given, usual = vars(training), preset.training
-    prior = replace(with_options(usual.prior, given), space=space)
+    arguments, usual = vars(training), preset.training
+    prior = replace(with_options(usual.prior, arguments), space=space)
     check_prior(prior, generator)
     low, high = usual.min_magnitude, usual.max_magnitude
     if preset is ANY and None in (training.min_magnitude, training.max_magnitude):
@@ -139,5 +139,7 @@ def settings_of(
         low, high = ALONG_REACH * low, ALONG_REACH * high
         usual = replace(usual, paths_lr=ALONG_RATE * usual.paths_lr)
     # in one step: each of two magnitudes alone may not fit the other's usual value
-    given = {"min_magnitude": low, "max_magnitude": high} | {name: value for name, value in given.items() if value is not None}
-    return replace(with_options(usual, given), lambda_mask=lambda_mask, prior=prior)
+    arguments = {"min_magnitude": low, "max_magnitude": high} | {
+        name: value for name, value in arguments.items() if value is not None
+    }
+    return replace(with_options(usual, arguments), lambda_mask=lambda_mask, prior=prior)

@@ -21,7 +21,7 @@ from semanifold.images.distances import distance_by_name
 from semanifold.paths.files import PATHS, save_paths
 from semanifold.paths.weight_masked import REFINEMENT
 from semanifold.paths.weight_methods import SAMPLES, middle_layer, weight_paths
-from semanifold.paths.weight_trained import found_before
+from semanifold.paths.weight_trained import measured_in
 from semanifold.paths.weights import WeightPaths
 from semanifold.storage.runs import CHECKPOINT, Run
 
@@ -39,7 +39,7 @@ def find_weights(command: Weights, caller: Caller) -> Answer:
     def work(run: Run) -> Answer:
         # the search may have been done when the sheet was not
         try:
-            paths = found_before(run.folder / PATHS, generator, layers, command.k)
+            paths = measured_in(run.folder / PATHS, generator, layers, command.k)
         except SemanifoldError as error:
             caller.remark(f"{str(error).rstrip('.')}; the directions are found again.")
             paths = None
@@ -50,7 +50,7 @@ def find_weights(command: Weights, caller: Caller) -> Answer:
         what = f"{len(paths)} directions in {paths.what_moves} of {generator.name}, by {paths.info.method}."
         return Answer(said=(what, *ranges(paths)), facts=paths.info.measured)
 
-    answer = worked(command, caller, "weights", folder, facts_of(generator), work, given=command.inputs)
+    answer = worked(command, caller, "weights", folder, facts_of(generator), work, inputs=command.inputs)
     return replace(answer, files=(folder / SHEET,), next=typed(*command.then))
 
 

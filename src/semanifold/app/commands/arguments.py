@@ -68,14 +68,14 @@ def option(
         group: another place in the help than its neighbours.
         text: the help, where it is not that of the field.
     """
-    given: dict[str, Any] = {"metavar": metavar, "name": name, "group": group, "help": text}
+    described: dict[str, Any] = {"metavar": metavar, "name": name, "group": group, "help": text}
     if off is not None:
-        given["negative"] = off
+        described["negative"] = off
     if read is not None:
-        given |= {"converter": lambda _, tokens: read([token.value for token in tokens]), "n_tokens": -1 if many else 1}
+        described |= {"converter": lambda _, tokens: read([token.value for token in tokens]), "n_tokens": -1 if many else 1}
     if write is not None:
-        given["show_default"] = lambda value: "" if value is None else write(value)
-    return Parameter(**{key: value for key, value in given.items() if value is not None})
+        described["show_default"] = lambda value: "" if value is None else write(value)
+    return Parameter(**{key: value for key, value in described.items() if value is not None})
 
 
 def flat(group: Group) -> Parameter:
@@ -86,13 +86,13 @@ def flat(group: Group) -> Parameter:
 def seed_numbers(words: Sequence[str]) -> tuple[int, ...]:
     """Return the numbers of ``["0-3", "8,9"]``."""
     parts = [part for word in words for part in word.split(",")]
-    found = [re.fullmatch(SEED, part) for part in parts]
-    if not all(found):
-        wrong = next(part for part, match in zip(parts, found) if not match)
+    matches = [re.fullmatch(SEED, part) for part in parts]
+    if not all(matches):
+        wrong = next(part for part, match in zip(parts, matches) if not match)
         raise ValueError(f"seeds are numbers and ranges, such as 7 or 0-15, but got {shown(wrong, 30)!r}")
-    if back := next((part for part, f in zip(parts, found) if f and f[2] and int(f[2]) < int(f[1])), None):
+    if back := next((part for part, f in zip(parts, matches) if f and f[2] and int(f[2]) < int(f[1])), None):
         raise ValueError(f"a range of seeds begins with the smaller number, but got {shown(back, 30)!r}")
-    ranges = [range(int(f[1]), int(f[2] or f[1]) + 1) for f in found if f]
+    ranges = [range(int(f[1]), int(f[2] or f[1]) + 1) for f in matches if f]
     if sum(len(r) if r.stop - r.start <= MOST_SEEDS else MOST_SEEDS + 1 for r in ranges) > MOST_SEEDS:
         raise ValueError(f"at most {MOST_SEEDS} seeds fit into one run, but got {shown(' '.join(words), 60)!r}")
     return tuple(seed for numbers in ranges for seed in numbers)
@@ -105,7 +105,7 @@ def inputs_for_seeds(words: Sequence[str]) -> list[str]:
         SemanifoldError: if the folder holds no picture.
     """
     end = words.index("--") if "--" in words else len(words)
-    found: list[str] = []
+    typed: list[str] = []
     rest = iter(words[:end])
     for word in rest:
         option, equals, value = word.partition("=")
@@ -116,12 +116,12 @@ def inputs_for_seeds(words: Sequence[str]) -> list[str]:
             or re.fullmatch(SEED, value)
             or not (is_file(value) or is_folder(value))
         ):
-            found += [word] if equals or value is None else [word, value]
+            typed += [word] if equals or value is None else [word, value]
             continue
         files, _ = input_files(Path(value))
         numbers = numbers_text(tuple(range(len(files)))) if option == "--seeds" else "0"
-        found += ["--inputs", value, option, numbers]
-    return [*found, *words[end:]]
+        typed += ["--inputs", value, option, numbers]
+    return [*typed, *words[end:]]
 
 
 def numbers_text(numbers: tuple[int, ...]) -> str:
@@ -137,10 +137,10 @@ def numbers_text(numbers: tuple[int, ...]) -> str:
 
 def layer_range(words: list[str]) -> tuple[int, int]:
     """Return ``(first, last + 1)`` of ``"2-7"``, or of ``"3"`` for one layer."""
-    found = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", words[0])
-    if not found:
+    match = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", words[0])
+    if not match:
         raise ValueError(f"layers are given as first-last, such as 2-7, but got {shown(words[0], 30)!r}")
-    return int(found[1]), int(found[2] or found[1]) + 1
+    return int(match[1]), int(match[2] or match[1]) + 1
 
 
 def layers_text(layers: tuple[int, int]) -> str:
@@ -188,8 +188,8 @@ def parse(kind: type[T], name: str, words: Sequence[str]) -> T | None:
         return None
     try:
         make, bound, _ = app.parse_args(list(words), exit_on_error=False, print_error=False)
-        given = make(*bound.args, **bound.kwargs)
-        return kind() if given is None else given
+        request = make(*bound.args, **bound.kwargs)
+        return kind() if request is None else request
     except CycloptsError as error:
         raise SemanifoldError(f"{complaint(error, name)}; see semanifold {name} --help.") from None
 
@@ -229,13 +229,13 @@ def parser(kind: type[Any], name: str) -> App:
     fields = dataclasses.fields(kind)
     optional = all(field.default is not MISSING or field.default_factory is not MISSING for field in fields)
     # words without an option's name have a place only in a command with positional arguments
-    command: Any = (lambda *, given: given) if all(field.kw_only for field in fields) else (lambda given: given)
+    command: Any = (lambda *, request: request) if all(field.kw_only for field in fields) else (lambda request: request)
     if optional:
         command.__defaults__, command.__kwdefaults__ = (
-            ((None,), None) if command.__code__.co_argcount else (None, {"given": None})
+            ((None,), None) if command.__code__.co_argcount else (None, {"request": None})
         )
     wanted: Any = kind | None if optional else kind
-    command.__annotations__ = {"given": Annotated[wanted, Parameter(name="*", group=MAIN)]}
+    command.__annotations__ = {"request": Annotated[wanted, Parameter(name="*", group=MAIN)]}
     summary = (kind.__doc__ or "").partition("Attributes:")[0].strip()
     app = App(
         name=f"semanifold {name}",
@@ -267,7 +267,7 @@ def resolve_hints(kind: type[Any]) -> None:
             resolve_hints(inside)
             continue
         types = {inside, *get_args(inside)}
-        own = {key: value for part in get_args(hint)[1:] if isinstance(part, Parameter) for key, value in given_in(part).items()}
+        own = {key: value for part in get_args(hint)[1:] if isinstance(part, Parameter) for key, value in said_by(part).items()}
         added: dict[str, Any] = {}
         if "metavar" not in own and get_origin(inside) is not Literal:
             added["metavar"] = next((word for base, word in ((int, "N"), (float, "X"), (str, "NAME")) if base in types), None)
@@ -281,7 +281,7 @@ def resolve_hints(kind: type[Any]) -> None:
     kind.__init__.__annotations__ = hints | {"return": None}
 
 
-def given_in(parameter: Parameter) -> dict[str, Any]:
+def said_by(parameter: Parameter) -> dict[str, Any]:
     """Return what a parameter says, without what it leaves open."""
     return {key: getattr(parameter, key) for key in ("metavar", "converter") if getattr(parameter, key) is not None}
 
@@ -371,9 +371,9 @@ def from_arguments(kind: type[T], value: Mapping[str, Any], what: str = "The rec
         SemanifoldError: naming the first argument that does not fit.
     """
 
-    def made(wanted: type, given: Any) -> Any:
-        if wanted is Path and isinstance(given, str):
-            return Path(given)
+    def made(wanted: type, text: Any) -> Any:
+        if wanted is Path and isinstance(text, str):
+            return Path(text)
         raise TypeError(f"expected {wanted.__name__}")
 
     return checked(value, kind, what, made)

@@ -40,6 +40,7 @@ def onto_others(folder: Path, generator: str | None) -> tuple[object, ...]:
     return ("transfer", folder, *code_words(generator), "--seeds", "1-6")
 
 
+@dataclass(frozen=True)
 class Command:
     """A request; its leaves are frozen dataclasses whose fields are the arguments.
 

@@ -51,9 +51,9 @@ class Search(ManifoldSettings):
 
     def settings(self, space: str, offset: float | None) -> ManifoldSettings:
         """Return the plain settings."""
-        given: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(ManifoldSettings)}
-        given |= {"space": space} | ({} if offset is None else {"offset": offset})
-        return ManifoldSettings(**given)
+        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(ManifoldSettings)}
+        values |= {"space": space} | ({} if offset is None else {"offset": offset})
+        return ManifoldSettings(**values)
 
 
 Search.__doc__ = (
@@ -180,7 +180,7 @@ class Discoveries(Command):
         return Discover
 
     @property
-    def each(self) -> list[Discover]:
+    def searches(self) -> list[Discover]:
         """The single searches, each with the folder it goes to."""
         start: dict[str, Any] = {f.name: getattr(self.start, f.name) for f in fields(StartOptions)}
         search: dict[str, Any] = {f.name: getattr(self.search, f.name) for f in fields(Search)}
@@ -212,7 +212,7 @@ class Discoveries(Command):
         if count > MOST_SEARCHES:
             raise SemanifoldError(f"{count} searches are more than one command makes ({MOST_SEARCHES}); give fewer seeds.")
         early.check_masks(self.mask, self.model.generator)
-        searches = self.each
+        searches = self.searches
         return searches[0].settled() if len(searches) == 1 else None
 
 

@@ -70,19 +70,19 @@ def check_masks(texts: Sequence[str], generator: str) -> None:
 
 def inputs(*, masks: Sequence[str] = (), codes: Path | None = None, edits: Sequence[Path] = ()) -> list[Path]:
     """Return the files that decide the result of a command: painted masks, codes, and edits or sets."""
-    found = [path for text in masks for path in files_in(text)]
-    found += [codes] if codes is not None else []
+    files = [path for text in masks for path in files_in(text)]
+    files += [codes] if codes is not None else []
     for edit in edits:
         place = Path(str(edit).rpartition(":")[0]) if not is_file(edit) and not is_folder(edit) else edit
-        found += [place] if is_file(place) else [place / name for name in FILES if is_file(place / name)]
-    return found
+        files += [place] if is_file(place) else [place / name for name in FILES if is_file(place / name)]
+    return files
 
 
 def finished(
     request: Command,
     name: str,
     folder: Path,
-    given: Sequence[Path],
+    read: Sequence[Path],
     main: Sequence[str],
     then: Sequence[object],
     watched: Sequence[Path] = (),
@@ -97,7 +97,7 @@ def finished(
         request: what is asked for.
         name: of the command.
         folder: its run folder.
-        given: its input files; see :func:`inputs`.
+        read: its input files; see :func:`inputs`.
         main: results to open, as far as they are there.
         then: words of the command to type next, if any.
         watched: files whose contents the command knows by other means; here it counts whether they have been touched.
@@ -110,7 +110,8 @@ def finished(
     record = read_record(folder)
     model = arguments.get("model")
     recorded = record["arguments"].get("model")
-    with_inputs = any(isinstance(each, Mapping) and each.get("inputs") for each in (model, recorded))  # they may have changed
+    # inputs may have changed
+    with_inputs = any(isinstance(record, Mapping) and record.get("inputs") for record in (model, recorded))
     if isinstance(model, dict) and model.get("generator") is None:
         model["generator"] = recorded.get("generator") if isinstance(recorded, Mapping) else None
     named = model.get("generator") if isinstance(model, dict) else FACES  # without a generator only the version counts
@@ -121,7 +122,7 @@ def finished(
         return None
     if growing and any(differences(earlier, {**earlier, "arguments": arguments})):
         return None
-    if inputs_of(arguments, list(given)).get("inputs") != earlier["facts"].get("inputs"):
+    if inputs_of(arguments, list(read)).get("inputs") != earlier["facts"].get("inputs"):
         return None
     files = [folder / file for file in main if (folder / file).exists()] or [folder]
     return replace(already(folder), files=tuple(files), next=typed(*then))

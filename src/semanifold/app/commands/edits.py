@@ -83,12 +83,12 @@ class Transfer(Command):
 
     def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
-        given = early.inputs(masks=[self.mask] if self.mask else [], codes=self.latents, edits=[self.edit])
-        if found := places.described(self.edit, self.path):
-            model = places.model_for(self.model, self.edit, found.generator)
+        inputs = early.inputs(masks=[self.mask] if self.mask else [], codes=self.latents, edits=[self.edit])
+        if place := places.described(self.edit, self.path):
+            model = places.model_for(self.model, self.edit, place.generator)
             early.check_masks([self.mask] if self.mask else [], model.generator)
-            folder = self.output.folder("transfer", model.word, places.word_of(self.edit, self.path, found.name), *self.others)
-            return early.finished(self, "transfer", folder, given, FIRST, self.then)
+            folder = self.output.folder("transfer", model.word, places.word_of(self.edit, self.path, place.name), *self.others)
+            return early.finished(self, "transfer", folder, inputs, FIRST, self.then)
         return None
 
 
@@ -119,12 +119,12 @@ class Combine(Command):
         """See :meth:`Command.settled`."""
         if len(self.edits) < 2:
             raise SemanifoldError("There is nothing to combine; give at least two run folders.")
-        found = [place for place in map(places.described, self.edits) if place is not None]
-        if len(found) == len(self.edits):
+        known = [place for place in map(places.described, self.edits) if place is not None]
+        if len(known) == len(self.edits):
             if self.model.generator is None:
-                places.check_one_generator(self.edits, found)
-            model = places.model_for(self.model, self.edits[0], found[0].generator)
-            words = [places.word_of(edit, None, place.name) for edit, place in zip(self.edits, found, strict=True)]
+                places.check_one_generator(self.edits, known)
+            model = places.model_for(self.model, self.edits[0], known[0].generator)
+            words = [places.word_of(edit, None, place.name) for edit, place in zip(self.edits, known, strict=True)]
             folder = self.output.folder("combine", model.word, *words)
             then = onto_others(folder, self.model.generator)
             return early.finished(self, "combine", folder, early.inputs(edits=self.edits), FIRST, then)
@@ -187,10 +187,10 @@ class Render(Command):
             raise SemanifoldError(
                 f"amplitudes are at most {MOST_AMPLITUDES} numbers, from -100 to 100 and not 0, such as 0.5 1 2."
             )
-        given = early.inputs(masks=[self.mask] if self.mask else [], edits=[self.edit])
-        if found := places.described(self.edit, self.path):
-            model = places.model_for(self.model, self.edit, found.generator)
+        inputs = early.inputs(masks=[self.mask] if self.mask else [], edits=[self.edit])
+        if place := places.described(self.edit, self.path):
+            model = places.model_for(self.model, self.edit, place.generator)
             early.check_masks([self.mask] if self.mask else [], model.generator)
             then = onto_others(self.folder, self.model.generator)
-            return early.finished(self, "render", self.folder, given, FIRST, then)
+            return early.finished(self, "render", self.folder, inputs, FIRST, then)
         return None

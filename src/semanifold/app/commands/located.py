@@ -6,14 +6,17 @@ import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from semanifold.core.world import bundled
 from semanifold.images.masks.grammar import in_folder
 from semanifold.storage.files import is_file, is_folder
 from semanifold.storage.run_records import names_code
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 def located(request: T, folder: Path) -> T:
@@ -25,14 +28,14 @@ def located(request: T, folder: Path) -> T:
         request: a frozen dataclass; its paths are known by their type, and texts that hold names of files by their field.
         folder: absolute.
     """
-    changes = {f.name: _located(f.name, getattr(request, f.name), folder) for f in dataclasses.fields(request)}  # type: ignore[arg-type]
-    return dataclasses.replace(request, **changes)  # type: ignore[type-var]
+    changes = {f.name: _located(f.name, getattr(request, f.name), folder) for f in dataclasses.fields(request)}
+    return dataclasses.replace(request, **changes)
 
 
 def _located(name: str, value: Any, folder: Path) -> Any:
     if isinstance(value, tuple):
-        return tuple(_located(name, each, folder) for each in value)
-    if dataclasses.is_dataclass(value):
+        return tuple(_located(name, part, folder) for part in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return located(value, folder)
     if isinstance(value, Path):
         return value if is_name(str(value), folder) else folder / value
@@ -65,7 +68,7 @@ def _attributes(text: str, folder: Path) -> str:
 def edit_in(text: str, folder: Path) -> str:
     """Return where an edit is; what names no file or folder is the name of a path that comes with the generator."""
     head = text.rpartition(":")[0] or text
-    there = any(is_file(folder / each) or is_folder(folder / each) for each in (text, head))
+    there = any(is_file(folder / name) or is_folder(folder / name) for name in (text, head))
     return str(folder / text) if there else text
 
 

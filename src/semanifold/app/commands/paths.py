@@ -148,10 +148,10 @@ class Traverse(Command):
     def shows_faces(self) -> bool:
         """Whether the pictures of the finished run are bundled faces."""
         try:
-            held = parse_json(read_bytes(self.folder / FACTS, FACTS, MOST_BYTES), FACTS)
+            facts = parse_json(read_bytes(self.folder / FACTS, FACTS, MOST_BYTES), FACTS)
         except SemanifoldError:
             return False
-        return isinstance(held, dict) and held.get("faces") is True
+        return isinstance(facts, dict) and facts.get("faces") is True
 
     def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
@@ -221,6 +221,6 @@ class Measure(Command):
         watched = [self.traversal / RECORD]
         known = self.attributes is None or re.fullmatch(r"faces(:\w+)?", self.attributes)
         if known and record["command"] == "traverse":
-            given = early.inputs(masks=[self.mask] if self.mask else [])
-            return early.finished(self, "measure", self.folder, given, (), self.then, watched)
+            inputs = early.inputs(masks=[self.mask] if self.mask else [])
+            return early.finished(self, "measure", self.folder, inputs, (), self.then, watched)
         return None

@@ -68,13 +68,13 @@ def described(where: Path, path: str | None = None) -> Place | None:
         own = header.get("kind") != "flow"
         return Place(_text(header, "name"), _text(header, "generator"), _text(header, "fingerprint"), own)
     info, options = header.get("info"), header.get("options")
-    held, count = (info, options.get("count")) if isinstance(info, dict) and isinstance(options, dict) else ({}, None)
-    names = held.get("names")
+    about, count = (info, options.get("count")) if isinstance(info, dict) and isinstance(options, dict) else ({}, None)
+    names = about.get("names")
     if not isinstance(count, int) or not isinstance(names, dict):
         return None
     known = {int(key): shown(str(name), 100) for key, name in names.items() if key.isdecimal() and len(key) < 10}
     name = path_name(find_path(path, count, known), known)
-    return Place(name, _text(held, "generator"), _text(held, "fingerprint"))
+    return Place(name, _text(about, "generator"), _text(about, "fingerprint"))
 
 
 def _text(header: Mapping[str, object], key: str) -> str:
@@ -246,9 +246,9 @@ def model_for(asked: EditModel, where: Path, made_with: str | None = None) -> Mo
     """
     if asked.generator is not None:
         return Model(generator=asked.generator, inputs=asked.inputs, device=asked.device)
-    found = recorded_model(folder_of(where))
-    if found is not None:
-        return replace(found, inputs=asked.inputs or found.inputs, device=asked.device)
+    recorded = recorded_model(folder_of(where))
+    if recorded is not None:
+        return replace(recorded, inputs=asked.inputs or recorded.inputs, device=asked.device)
     name = made_with if made_with in bundled() else None
     if name is None:
         unknown = made_with in (None, "", "unknown")

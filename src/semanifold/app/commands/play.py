@@ -72,10 +72,10 @@ class Play(Command):
         """See :meth:`Command.settled`."""
         command, tracks = timeline_of(self)
         where = [places.place_of(track.edit, self.model.generator) for track in tracks]
-        found = [place for place in map(places.described, where) if place is not None]
-        if len(found) == len(where):
-            places.model_for(self.model, where[0], found[0].generator)  # refuses what nothing says the generator of
-            folder = command.folder(own=command.picture.seed is None and any(place.own for place in found))
+        known = [place for place in map(places.described, where) if place is not None]
+        if len(known) == len(where):
+            places.model_for(self.model, where[0], known[0].generator)  # refuses what nothing says the generator of
+            folder = command.folder(own=command.picture.seed is None and any(place.own for place in known))
             files = [*early.inputs(edits=where), *(Path(track) for track in self.tracks if is_file(track))]
             return early.finished(command, "play", folder, files, FIRST, onto_others(folder, self.model.generator))
         return None

@@ -80,22 +80,24 @@ def timeline_of(command: Play) -> tuple[Play, list[Track]]:
             )
         text = read_bytes(path, "timeline", 1 << 20)
         try:
-            held = tomllib.loads(text.decode())
+            table = tomllib.loads(text.decode())
         except (ValueError, RecursionError) as error:
             raise SemanifoldError(f"The timeline {path} is no TOML: {shown(str(error), 100)}.") from error
         try:
-            found = checked(held, Timeline, f"The timeline {path}")
+            timeline = checked(table, Timeline, f"The timeline {path}")
         except SemanifoldError as error:  # it was typed by hand
             raise SemanifoldError(str(error).replace(" is damaged: ", " cannot be played: ")) from error
-        if not 1 <= len(found.track) <= MOST_TRACKS:
+        if not 1 <= len(timeline.track) <= MOST_TRACKS:
             raise SemanifoldError(f"The timeline {path} needs 1 to {MOST_TRACKS} tracks: [[track]] with edit and keys.")
-        if found.seed is not None and command.picture.seed is None:
-            command = replace(command, picture=replace(command.picture, seed=found.seed))
-        if found.seconds is not None:
-            command = replace(command, film=replace(command.film, seconds=max(found.seconds, command.film.seconds)))
+        if timeline.seed is not None and command.picture.seed is None:
+            command = replace(command, picture=replace(command.picture, seed=timeline.seed))
+        if timeline.seconds is not None:
+            command = replace(command, film=replace(command.film, seconds=max(timeline.seconds, command.film.seconds)))
         within = command.output.within
-        tracks = found.track if within == Path() else [replace(track, edit=edit_in(track.edit, within)) for track in found.track]
-        return replace(command, ease=found.ease or command.ease), list(tracks)
+        tracks = (
+            timeline.track if within == Path() else [replace(track, edit=edit_in(track.edit, within)) for track in timeline.track]
+        )
+        return replace(command, ease=timeline.ease or command.ease), list(tracks)
     return command, [track_of(text) for text in command.tracks]
 
 

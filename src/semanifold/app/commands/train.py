@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, make_dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -65,13 +66,12 @@ def request_of(name: str, *records: type) -> type[Any]:
 
     What is left out, and comes from the preset, is None.
     """
-    found = [each for record in records for each in options_in(record)]
     made = []
-    for each in found:
-        given, empty = each.setting, each.default == ()  # of several values none are given
-        typed = option(given.word, name=given.typed, group=MAIN if given.main else None, text=each.help)
-        kind, default = (each.type | None, None) if given.preset and not empty else (each.type, each.default)
-        made.append((each.option, Annotated[kind, typed], field(default=default)))
+    for entry in chain.from_iterable(map(options_in, records)):
+        setting, empty = entry.setting, entry.default == ()  # of several values none are given
+        typed = option(setting.word, name=setting.typed, group=MAIN if setting.main else None, text=entry.help)
+        kind, default = (entry.type | None, None) if setting.preset and not empty else (entry.type, entry.default)
+        made.append((entry.option, Annotated[kind, typed], field(default=default)))
     return make_dataclass(name, made, namespace={"__module__": __name__}, frozen=True, kw_only=True)
 
 
@@ -141,7 +141,7 @@ class Train(Command):
             find_preset(self.preset)  # refuses what is none
         if self.kind.paths is not None:
             kind_named(self.kind.paths)  # refuses what is none
-        for setting in (each for record in RECORDS for each in options_in(record)):
+        for setting in chain.from_iterable(map(options_in, RECORDS)):
             setting.check(getattr(self.training, setting.option))
         main = ("paths.png", "paths.safetensors", "metrics.json")
         return early.finished(self, "train", self.folder, self.inputs, main, self.then, growing=GROWING)
