@@ -65,7 +65,7 @@ class Latents:
         names = self.conditions.keys() == other.conditions.keys()
         return same and names and all(_same(self.conditions[name], other.conditions[name]) for name in self.conditions)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # as Python has it for what compares by its contents
 
     def __repr__(self) -> str:
         codes = "1 code" if len(self) == 1 else f"{len(self)} codes"

@@ -58,6 +58,7 @@ class _Nearness(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
         ctx.save_for_forward(*inputs)
 
+    # torch declares any arguments, and passes one per input
     @staticmethod
     def jvp(ctx: Any, codes_step: Tensor | None, support_step: Tensor | None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         codes, support = ctx.saved_tensors
@@ -68,6 +69,7 @@ class _Nearness(torch.autograd.Function):
             change = change + 2 * torch.linalg.vecdot(support_step, codes[:, None] - support)
         return change
 
+    # torch declares any arguments, and passes one per output
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         codes, support = ctx.saved_tensors

@@ -24,7 +24,7 @@ def editable_layers(generator: Generator) -> dict[str, tuple[int, ...]]:
     that make styles of codes.
     """
     return {
-        name: tuple(module.weight.shape)  # type: ignore[union-attr]
+        name: tuple(module.weight.shape)  # type: ignore[union-attr]  # editable layers have one
         for name, module in generator.named_modules()
         if _is_editable(module)
     }
@@ -37,7 +37,7 @@ def weight_of(generator: Generator, layer: str) -> Tensor:
         SemanifoldError: if there is no such layer; near names are listed.
     """
     check_layers(generator, [layer])
-    return generator.get_submodule(layer).weight  # type: ignore[return-value]
+    return generator.get_submodule(layer).weight  # type: ignore[return-value]  # checked above
 
 
 def check_layers(generator: Generator, layers: Sequence[str]) -> None:
@@ -70,7 +70,7 @@ def with_weights(generator: AnyGenerator, weights: Mapping[str, Tensor | MixedWe
     for module in generator.modules():  # weights that differ from sample to sample already are shared as well
         mixed = module.__dict__.get("weight")
         if isinstance(mixed, MixedWeight):
-            shared[id(mixed)] = mixed  # type: ignore[assignment]
+            shared[id(mixed)] = mixed  # type: ignore[assignment]  # what deepcopy shares may be anything
     other = copy.deepcopy(generator, shared)
     if "fingerprint" in other.__dict__:
         del other.fingerprint  # it is that of other weights

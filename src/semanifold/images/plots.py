@@ -87,7 +87,7 @@ def _colour_bar(figure: Figure, mappable: ScalarMappable, axes: Axes, label: str
     bar = figure.colorbar(mappable, ax=axes, fraction=0.05, pad=0.03)
     bar.set_label(label, fontsize=10, color=INK)
     bar.ax.tick_params(labelsize=9, colors=INK)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)  # type: ignore[operator]  # its type names no class
 
 
 def plane(codes: NDArray[np.floating]) -> tuple[NDArray[np.floating], str] | None:

@@ -141,7 +141,7 @@ class LocalityReport:
             for mask in self.masks
         }
         rows = [{k: v for k, v in row.items() if k not in ("picture", "key")} for row in self.rows]
-        goals = {mask: asdict(found) for mask, found in self.summary().items()}
+        goals = {mask: asdict(goal) for mask, goal in self.summary().items()}
         return {"about": self.about, "means": means, "goals": goals, "rows": rows}
 
     def figure(self, path: str | os.PathLike[str]) -> Path:
@@ -156,7 +156,7 @@ class LocalityReport:
 
     def _figure(self) -> Figure:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (slow to import)
-        from matplotlib.figure import Figure  # noqa: PLC0415
+        from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
 
         masks, methods = self.masks, self.methods
         cell = 1.1

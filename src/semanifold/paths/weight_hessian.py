@@ -77,7 +77,7 @@ def hessian_product(
         total = torch.zeros_like(vectors)
         for part in parts:
             # 1. One forward pass per batch serves the vjps of all rows.
-            plain, back = vjp(lambda delta, part=part: pictures(delta, part), zero)  # type: ignore[misc]
+            plain, back = vjp(lambda delta, part=part: pictures(delta, part), zero)  # type: ignore[misc]  # the type of a default is not inferred
             for i, vector in enumerate(vectors):
                 # 2. Per row: J v, then D (J v), then J^T (D J v).
                 pushed = jvp(lambda delta, part=part: pictures(delta, part), (zero,), (vector,))[1]

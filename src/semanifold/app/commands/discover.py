@@ -171,6 +171,7 @@ class Discoveries(Command):
         search = with_defaults(Search, Search(**{f.name: getattr(published, f.name) for f in fields(ManifoldSettings)}))
         hints = get_type_hints(cls, include_extras=True) | {"search": Annotated[search, flat(SEARCH)]}
         body = {"__annotations__": hints, "__doc__": cls.__doc__, "__module__": cls.__module__}
+        # a field has one of the two, the other is MISSING
         body |= {f.name: field(default=f.default, default_factory=f.default_factory) for f in fields(cls) if f.name != "mask"}  # type: ignore[call-overload]
         return dataclass(frozen=True, kw_only=True)(type(cls.__name__, (cls,), body | {"search": field(default_factory=search)}))
 

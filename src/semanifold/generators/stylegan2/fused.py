@@ -45,7 +45,7 @@ class Pair:
 
     def __call__(self, *tensors: Tensor) -> Tensors:
         """Run the fast kernel, differentiable and under transforms like the plain formula."""
-        return _Fast.apply(self, *tensors)  # type: ignore[no-any-return]
+        return _Fast.apply(self, *tensors)  # type: ignore[no-any-return]  # torch does not say
 
 
 class _Fast(torch.autograd.Function):
@@ -81,6 +81,7 @@ class _Fast(torch.autograd.Function):
         back = torch.func.vjp(pair.plain, *inputs)[1]
         return torch.func.vjp(back, tuple(torch.zeros_like(x) for x in outputs))[1](steps)[0]
 
+    # torch declares fewer arguments than it passes
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], pair: Pair, *tensors: Tensor) -> tuple[Tensors, tuple[int, ...]]:  # type: ignore[override]
         out = torch.vmap(pair.plain, in_dims[1:], randomness=info.randomness)(*tensors)
