@@ -248,3 +248,11 @@ def test_mistakes(tmp_path: Path) -> None:
         with pytest.raises(SemanifoldError, match=words) as raised:
             read_directions(tmp_path / name, space, layers=layers)  # type: ignore[arg-type]
         assert "\n" not in str(raised.value), name
+
+
+def test_support_sets_hold_warped_paths_of_whole_codes_alone(tmp_path: Path) -> None:
+    alike = WarpedPaths.create(2, 3, (4, 8), PathSetInfo(space="w+"), shared=True)
+    for paths in (alike, LinearPaths("id", 2, (8,), PathSetInfo())):
+        with pytest.raises(SemanifoldError, match=r"support_sets\.pt holds warped paths"):
+            save_support_sets(paths, tmp_path / "support_sets.pt")
+    assert not list(tmp_path.iterdir())

@@ -23,7 +23,8 @@ class Answer:
         said: sentences of the result.
         files: what to open.
         next: the words of the command to type next, after ``semanifold``; none if nothing follows.
-        facts: numbers and texts of the result, ready for JSON.
+        facts: numbers and texts of the result, ready for JSON. No edit, set or report is among them: a run that was finished
+            before is answered without loading one, so that all are opened from the folder (``load_edit``, ``load_paths``).
         fresh: whether anything had to be done; a run may have been finished before.
         interrupted: whether it was stopped; the same request goes on from there where it can.
         parts: answers of the requests that it consists of; the caller has heard them.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import Frames, Times
 from semanifold.edits import Edit, EditInfo, Lattice
 from semanifold.generators.base import Generator
 from semanifold.images.metrics import inside_change
@@ -73,7 +74,7 @@ def moved_norm(displacement: Tensor) -> float:
     return float(norms[norms > 0].square().mean().sqrt())
 
 
-def side_images(generator: Generator, start: Latents, sides: Sequence[Edit], t: Tensor) -> Tensor:
+def side_images(generator: Generator, start: Latents, sides: Sequence[Edit], t: Times) -> Frames:
     """Return the pictures ``[n, c, h, w]`` of n sides, each at its own ``t`` ``[n]``."""
     return of_sides(generator, start, sides, t, lambda other, codes, _: other.images(codes))
 

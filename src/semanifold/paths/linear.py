@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError, near_names
+from semanifold.core.shapes import Codes, EachCode, Paths
 from semanifold.edits import EditInfo, Lattice
 from semanifold.generators.base import Generator
 from semanifold.paths.base import LatentPaths, PathSetInfo, SetOptions, Shape, Size, info_for, moving_size
@@ -229,7 +230,7 @@ class LinearPaths(LatentPaths):
         precise = skew if skew.device.type == "mps" else skew.double()
         return torch.matrix_exp(precise).to(skew)[:, : self.count]
 
-    def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
+    def shift(self, moving: Codes, index: Paths, magnitude: EachCode) -> Codes:
         """See :meth:`LatentPaths.shift`; the codes themselves do not matter."""
         magnitude = (magnitude.to(self.scale) * self.scale[index]).reshape(-1, 1)
         x = magnitude.new_zeros(len(index), self.count).scatter(1, index[:, None], magnitude)  # [n, K], m e_k in each row

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError, near_names
+from semanifold.core.shapes import Codes, EachCode, Paths
 from semanifold.edits import EditInfo, Flow
 from semanifold.edits.flow import rbf_direction
 from semanifold.generators.base import Generator
@@ -198,7 +199,7 @@ class WarpedPaths(LatentPaths):
         """N, pairs of support vectors per path."""
         return self.support.shape[1] // 2
 
-    def shift(self, moving: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
+    def shift(self, moving: Codes, index: Paths, magnitude: EachCode) -> Codes:
         """See :meth:`LatentPaths.shift`; steps have the length ``scale * magnitude`` (in each layer, where layers move alike)."""
         # one set per sample: [n, 2N, d], [n, 2N] and [n]
         support, alphas, gamma = (v.index_select(0, index) for v in (self.support, self.alphas, self.log_gamma))

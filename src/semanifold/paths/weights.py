@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import EachCode, Paths, Pictures
 from semanifold.edits import EditInfo, WeightEdit
 from semanifold.edits.base import WEIGHTS
 from semanifold.edits.weights import first_kernel
@@ -176,7 +177,7 @@ class WeightPaths(PathSet):
         """Return ``D_k`` of unit norm by layer; differentiable in the coefficients."""
         return self.directions([k])[0]
 
-    def moved_images(self, generator: Generator, latents: Latents, index: Tensor, magnitude: Tensor) -> Tensor:
+    def moved_images(self, generator: Generator, latents: Latents, index: Paths, magnitude: EachCode) -> Pictures:
         """See :meth:`PathSet.moved_images`; each direction is made once, however many samples take it."""
         self.check_generator(generator)
         far = (magnitude * self.scale.to(magnitude)[index])[:, None]

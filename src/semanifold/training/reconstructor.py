@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError, near_names
 from semanifold.core.extras import missing_package
+from semanifold.core.shapes import Pictures
 from semanifold.storage.arrays import write_torch
 from semanifold.storage.checkpoints import materialise
 from semanifold.storage.containers import read
@@ -55,7 +56,7 @@ class Reconstructor(nn.Module, ABC):
     def features(self, pair: Tensor) -> Tensor:
         """Return the features ``[n, f]`` of pairs of pictures ``[n, 2c, h, w]``."""
 
-    def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, first: Pictures, second: Pictures) -> tuple[Tensor, Tensor]:
         """Name the paths between pictures.
 
         Args:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import Codes, EachCode, Masks, Paths, Pictures
 from semanifold.generators.base import Generator
 from semanifold.images.masks import Mask
 from semanifold.paths.base import PathSet
@@ -50,7 +51,7 @@ class TrainingStep(nn.Module):
         self.outside = None if mask is None else 1 - mask.at(*generator.picture_shape[1:])
 
     def forward(
-        self, values: Tensor, conditions: Mapping[str, Tensor], index: Tensor, magnitude: Tensor
+        self, values: Codes, conditions: Mapping[str, Tensor], index: Paths, magnitude: EachCode
     ) -> tuple[Tensor, Tensor]:
         """Return the total loss, and the row of :data:`STATS` ``[5]`` without a graph.
 
@@ -82,7 +83,7 @@ class TrainingStep(nn.Module):
         return total, torch.stack([accuracy, naming, measuring, straying, total]).detach()
 
 
-def change_outside(unshifted: Tensor, shifted: Tensor, outside: Tensor) -> Tensor:
+def change_outside(unshifted: Pictures, shifted: Pictures, outside: Masks) -> Tensor:
     """Return the mean share of the squared change that lies outside of a mask: 0 for none of it, 1 for all.
 
     Args:

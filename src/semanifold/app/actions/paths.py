@@ -53,6 +53,7 @@ from semanifold.app.commands.paths import USUAL, Codes, Measure, Traverse
 from semanifold.app.commands.places import model_for, recorded_inputs, recorded_model
 from semanifold.core.errors import SemanifoldError, counted
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import Mask1
 from semanifold.edits.base import WEIGHTS
 from semanifold.generators.base import Generator
 from semanifold.generators.pools import POOL, Pool, pool_of, read_pool, save_pool
@@ -275,7 +276,7 @@ def attributes_for(command: Measure, traversal: Traversal) -> str:
     )
 
 
-def masks_of(command: Measure, traversal: Traversal, caller: Caller) -> dict[str, Tensor]:
+def masks_of(command: Measure, traversal: Traversal, caller: Caller) -> dict[str, Mask1]:
     """Return the mask ``[1, 1, h, w]`` of every code; regions of the bundled faces are elsewhere on every face."""
     if command.mask is None:
         return {}

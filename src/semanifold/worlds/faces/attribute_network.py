@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from semanifold.core.shapes import FactorsOfPictures, Pictures
 from semanifold.storage.tensors import read_tensors
 from semanifold.worlds.faces.factors import FACTORS
 
@@ -38,7 +39,7 @@ class AttributeNetwork(nn.Module):
         self.hidden = nn.Linear(widths[-1] * (SIZE >> len(widths[1:])) ** 2, embedding)
         self.head = nn.Linear(embedding, len(FACTORS))
 
-    def features(self, images: Tensor) -> list[Tensor]:
+    def features(self, images: Pictures) -> list[Tensor]:
         """Return feature maps ``[n, c, h, w]`` at 64, 32, 16, 8 and 4 pixels.
 
         Args:
@@ -56,11 +57,11 @@ class AttributeNetwork(nn.Module):
             maps.append(x)
         return maps
 
-    def embed(self, images: Tensor) -> Tensor:
+    def embed(self, images: Pictures) -> Tensor:
         """Return one vector ``[n, embedding]`` a picture, the layer before the factors; Fréchet distances are taken here."""
         return F.silu(self.hidden(self.features(images)[-1].flatten(1)))
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Pictures) -> FactorsOfPictures:
         """Return the factors ``[n, factors]`` in the order of ``FACTORS``; nominally in [0, 1], not clamped."""
         return self.head(self.embed(images))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from semanifold.core.shapes import FactorsOfPictures
 from semanifold.generators import seeds
 from semanifold.worlds.faces import features, head
 from semanifold.worlds.faces.analytic import LATENT_SIZE, factors_from_latents
@@ -26,7 +27,7 @@ _MARKED = {"skin_tone": 0.0, "hair_tone": 0.0, "iris_hue": 1.0, "lip_colour": 1.
 """Colours that tell the parts apart."""
 
 
-def plain_colours(factors: Tensor) -> Tensor:
+def plain_colours(factors: FactorsOfPictures) -> FactorsOfPictures:
     """Return the same faces ``[n, F]`` in one set of colours and one light."""
     same = likeable_face(factors.dtype).to(factors.device)
     columns = [factor_index(name) for name in COLOURS]
@@ -36,7 +37,7 @@ def plain_colours(factors: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def label_map(factors: Tensor, size: int = 64) -> Tensor:
+def label_map(factors: FactorsOfPictures, size: int = 64) -> Tensor:
     """Return the numbers of :data:`LABELS` at every pixel: ``[n, F]`` in [0, 1] to ``[n, size, size]``.
 
     Every painter is called on a black and on a white picture: paint is linear in what lies below, so the difference says how much

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import FactorsOfPictures
 from semanifold.generators.base import Generator
 from semanifold.images.masks import Mask, Regions
 from semanifold.worlds.faces.attribute_network import attribute_network
@@ -24,7 +25,7 @@ def has_factors(generator: Generator) -> bool:
 
 
 @torch.no_grad()
-def read_factors(generator: Generator, latents: Latents) -> Tensor:
+def read_factors(generator: Generator, latents: Latents) -> FactorsOfPictures:
     """Return the factors ``[n, F]`` in [0, 1] of faces: exact for the analytic generator, read from the pictures otherwise."""
     if has_factors(generator):
         return generator.convert(latents, FACTOR_SPACE).values

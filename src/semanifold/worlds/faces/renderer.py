@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from semanifold.core.errors import SemanifoldError, of_type
+from semanifold.core.shapes import FactorsOfPictures, Pictures
 from semanifold.worlds.faces import features, head
 from semanifold.worlds.faces.shapes import Canvas, bezier, paint
 from semanifold.worlds.faces.subject import Subject
@@ -22,7 +21,7 @@ _FEATURES = (
 LARGEST = 8192
 
 
-def render(factors: Tensor, size: int = 64) -> Tensor:
+def render(factors: FactorsOfPictures, size: int = 64) -> Pictures:
     """Render faces from their factors.
 
     Every pixel is a smooth function of every factor. The layout is the same at every size; edges are about one pixel soft. It
