@@ -17,6 +17,7 @@ from semanifold.generators.editing import weight_of
 from semanifold.generators.loading import load_generator, save_generator
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.images import media
+from semanifold.paths import weight_trained
 from semanifold.paths.carried import carried
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.weight_axes import joint_weight_paths
@@ -41,8 +42,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _here(folder, monkeypatch):
     monkeypatch.chdir(folder)
     usually(monkeypatch, joint_weight_paths, kept=8)  # of 64: diagonalising them takes five seconds
-    monkeypatch.setattr(weights, "TERMS", 8)
-    monkeypatch.setattr(weights, "SAMPLES", 4)
+    monkeypatch.setattr(weight_trained, "TERMS", 8)
+    for module in (weights, weight_trained):
+        monkeypatch.setattr(module, "SAMPLES", 4)
 
 
 def run(*words: object) -> int:
