@@ -220,6 +220,9 @@ def test_paths_of_a_request_begin_in_a_folder(elsewhere: Path) -> None:
     for text in ("faces", "https://example.org/w.pt", "ffhq-1024"):
         assert located(request("sample", "--generator", text), elsewhere).model.generator in (text, f"{at}/{text}")
     assert located(request("render", "faces:yaw"), elsewhere).edit == Path("faces:yaw")
+    sampled = located(request("sample", "--inputs", "facemaps", "--out", "faces"), elsewhere)
+    assert (sampled.output.out, sampled.model.inputs) == (elsewhere / "faces", Path("facemaps")), "nothing is written elsewhere"
+    assert located(request("rank", "walk", "--name", "faces"), elsewhere).name == elsewhere / "faces"
     (elsewhere / "faces").mkdir()
     assert located(request("render", "faces:yaw"), elsewhere).edit == elsewhere / "faces:yaw"
 

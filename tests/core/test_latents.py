@@ -65,6 +65,14 @@ def test_conditions_are_found_again_in_a_file() -> None:
     held = condition_tensors(codes)
     assert set(held) == {"labels", "condition.text"}, "labels are called as in files of older versions"
     assert Latents(VALUES, "z", conditions_in({"values": VALUES, **held}, 2)) == codes
-    for wrong in ({"labels": torch.ones(2)}, {"labels": torch.ones(3, 2)}, {"condition.text": torch.full((2, 1), torch.nan)}):
+    numbers = {"condition.text": torch.tensor([[7], [8]])}
+    assert conditions_in(numbers, 2)["text"].tolist() == [[7], [8]], "words of a text are whole numbers"
+    for wrong in (
+        {"labels": torch.ones(2)},
+        {"labels": torch.ones(3, 2)},
+        {"labels": torch.ones(2, 2, dtype=torch.int64)},
+        {"condition.text": torch.full((2, 1), torch.nan)},
+        {"condition.text": torch.ones(2, 1, dtype=torch.complex64)},
+    ):
         with pytest.raises(SemanifoldError, match="do not fit its 2 codes"):
             conditions_in(wrong, 2)

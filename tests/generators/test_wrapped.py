@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
-from semanifold.edits import load_edit, save_edit
+from semanifold.edits import load_edit, save_edit, traced
 from semanifold.generators.base import Generator
 from semanifold.generators.pools import Pool, pool_of, read_pool, save_pool
 from semanifold.generators.wrapped import wrap
@@ -291,6 +291,15 @@ def test_what_needs_a_condition_cannot_be_made_without() -> None:
     for wrong in (3, "text", [1.0]):
         with pytest.raises(SemanifoldError, match="tensors by name"):
             generator.sample([1], labels=0, conditions=wrong)  # type: ignore[arg-type]
+    with pytest.raises(SemanifoldError, match="given twice"):
+        generator.sample([1], labels=0, conditions={"text": torch.zeros(1, 5, 4), "labels": torch.eye(2)[:1]})
+    plain, odd = torch.zeros(1, 5, 4), torch.full((1, 5, 4), torch.nan)
+    for wrong in (odd, 1 / odd.nan_to_num(), plain.to_sparse(), plain.to("meta"), plain.to(torch.complex64)):
+        with pytest.raises(SemanifoldError, match="text is a plain tensor of finite numbers"):
+            generator.sample([1], labels=0, conditions={"text": wrong})
+    for wrong in (odd[:, 0, :2], torch.eye(2, device="meta")[:1], torch.eye(2)[:1].to_sparse(), torch.eye(2)[:1] * 1j):
+        with pytest.raises(SemanifoldError, match="labels is a plain tensor of finite numbers"):
+            generator.sample([1], labels=wrong, conditions={"text": plain})
     with pytest.raises(SemanifoldError, match="codes of z need text"):
         generator.images(Latents(torch.zeros(1, 6), "z", {"labels": torch.eye(2)[:1]}))
     with pytest.raises(SemanifoldError, match="no training draws"):
@@ -298,6 +307,22 @@ def test_what_needs_a_condition_cannot_be_made_without() -> None:
     for wrong in ({"labels": (2,)}, {"a b": (2,)}, {3: (2,)}, [("text", (5, 4))], {"text": (0,)}):
         with pytest.raises(SemanifoldError):
             wrap(worded, 6, classes=2, conditions=wrong)  # type: ignore[arg-type]
+
+
+def test_conditions_of_whole_numbers_come_back_from_files(tmp_path: Path) -> None:
+    """Words of a text are such numbers; they keep their type, and so do the files of codes and of edits."""
+
+    def read(codes: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        return (codes + torch.eye(6)[text.long()].mean(1)).tanh().unflatten(1, (1, 2, 3)).repeat(1, 3, 4, 4)
+
+    generator = wrap(read, 6, conditions={"text": (3,)}, name="reads")
+    codes = generator.sample([1, 2], conditions={"text": torch.tensor([[0, 1, 2], [3, 4, 5]])})
+    save_pool(pool_of(codes, generator, (1, 2)), tmp_path / "pool.safetensors")
+    assert read_pool(tmp_path / "pool.safetensors", generator).codes_for(generator, "z") == codes
+    path = traced(joint_paths(generator, k=1, samples=3, progress=False)[0], codes[1], generator=generator)
+    save_edit(path, tmp_path / "edit.safetensors")
+    edit = load_edit(tmp_path / "edit.safetensors")
+    assert edit.start == codes[1]
 
 
 def test_edits_keep_the_conditions_of_the_picture_that_they_were_found_on(tmp_path: Path) -> None:

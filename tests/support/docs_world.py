@@ -16,7 +16,7 @@ from semanifold.generators.biggan.network import BigGAN, BigGANConfig
 from semanifold.generators.stylegan2.layouts import from_ada
 from semanifold.generators.stylegan2.network import StyleGAN2
 from semanifold.manifolds import ManifoldSettings, stages, start
-from semanifold.paths import channels, weight_ranges
+from semanifold.paths import channels, weight_ranges, weight_trained
 from semanifold.paths.files import save_paths
 from semanifold.paths.joint import joint_paths
 from semanifold.paths.warped import warped_paths
@@ -79,8 +79,9 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     usually(patch, weight_ranges.calibrated, samples=2)
     for name, less in (("OWN", 8), ("UNSEEN", 4), ("COMPONENTS", 4), ("NORMS", 4)):
         patch.setattr(weight_ranges, name, less)
-    patch.setattr(weights, "TERMS", 4)
+    patch.setattr(weight_trained, "TERMS", 4)
     patch.setattr(weights, "SAMPLES", 2)
+    patch.setattr(weight_trained, "SAMPLES", 2)
     for name, preset in PRESETS.items():
         patch.setitem(cast("dict[str, Preset]", PRESETS), name, replace(preset, init_codes=4))
 

@@ -46,7 +46,9 @@ class Latents:
             raise SemanifoldError("The space of latents is a name, such as 'w'.")
         conditions = {} if self.conditions is None else self.conditions
         conditions = {LABELS: conditions} if isinstance(conditions, Tensor) else conditions
-        if not isinstance(conditions, Mapping) or not all(isinstance(v, Tensor) and v.ndim for v in conditions.values()):
+        if not isinstance(conditions, Mapping) or not all(
+            isinstance(name, str) and isinstance(value, Tensor) and value.ndim for name, value in conditions.items()
+        ):
             raise SemanifoldError("Conditions of latents are tensors [n, ...] by name, such as {'labels': tensor}.")
         object.__setattr__(self, "conditions", dict(conditions))
 
@@ -138,8 +140,8 @@ def conditions_in(tensors: Mapping[str, Tensor], count: int) -> dict[str, Tensor
     names = [name for name in tensors if name == LABELS or name.startswith(PREFIX)]
     conditions = {name.removeprefix(PREFIX): tensors[name] for name in names}
     for name, value in conditions.items():
-        fits = value.ndim == 2 if name == LABELS else value.ndim > 0
-        if not fits or len(value) != count or not value.is_floating_point() or not torch.isfinite(value).all():
+        fits = value.ndim == 2 and value.is_floating_point() if name == LABELS else value.ndim > 0
+        if not fits or len(value) != count or value.is_complex() or not torch.isfinite(value).all():
             raise SemanifoldError(f"its {shown(name, 40)} {list(value.shape)} do not fit its {count} codes")
     return conditions
 

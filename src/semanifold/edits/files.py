@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, of_type, shown
+from semanifold.core.latents import PREFIX
 from semanifold.edits.base import Edit, EditInfo
 from semanifold.edits.flow import Flow
 from semanifold.edits.lattice import Lattice
@@ -92,14 +93,15 @@ def check_numbers(tensors: Mapping[str, Tensor], counters: tuple[str, ...]) -> N
     """Refuse tensors that are empty, not of floating-point numbers, or not finite.
 
     Args:
-        tensors: of a file.
-        counters: ends of the names of those that hold whole numbers.
+        tensors: of a file; conditions of codes may hold whole numbers, such as numbers of words.
+        counters: ends of the names of others that hold whole numbers.
 
     Raises:
         SemanifoldError: naming the tensor.
     """
     for key, value in tensors.items():
-        if not (value.is_floating_point() or (key.endswith(counters) and value.dtype == torch.int64)) or 0 in value.shape:
+        whole = (key.endswith(counters) and value.dtype == torch.int64) or (key.startswith(PREFIX) and not value.is_complex())
+        if not (value.is_floating_point() or whole) or 0 in value.shape:
             kind = str(value.dtype).removeprefix("torch.")
             raise SemanifoldError(f"its {shown(key, 40)!r} is {kind} {shown(str(list(value.shape)))}, not numbers of an edit")
         if not torch.isfinite(value).all():

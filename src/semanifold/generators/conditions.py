@@ -27,7 +27,7 @@ def checked_conditions(
         n: number of codes.
 
     Raises:
-        SemanifoldError: for a condition that is not there, is missing, or has another shape.
+        SemanifoldError: for a condition that is not there, is missing, is given twice, has another shape, or holds NaN.
     """
     conditions = {} if conditions is None else conditions
     of_type(conditions, Mapping, "Conditions are tensors by name, such as {'labels': tensor}")
@@ -35,6 +35,8 @@ def checked_conditions(
         if name not in generator.conditions:
             known = near_names(str(name), generator.conditions) if generator.conditions else "its pictures depend on codes only."
             raise SemanifoldError(f"{generator.name} has no condition {shown(str(name), 40)!r}: {known}")
+    if labels is not None and LABELS in conditions:
+        raise SemanifoldError("Labels are given twice, among the conditions as well; leave one out.")
     weights = class_weights(generator, conditions.get(LABELS) if labels is None else labels, n)
     result = {} if weights is None else {LABELS: weights}
     for name, shape in generator.conditions.items():
@@ -47,6 +49,7 @@ def checked_conditions(
                 f"{generator.name} makes pictures of {name}: conditions={{{name!r}: tensor}} of the shape {[n, *shape]} is "
                 f"expected, but got {got}."
             )
+        _check_plain(value, name)
         result[name] = value.to(generator.device, generator.dtype if value.is_floating_point() else None).expand(n, *shape)
     return result
 
@@ -67,17 +70,24 @@ def class_weights(generator: Generator, labels: Tensor | Sequence[int] | int | N
     if isinstance(labels, int) and not isinstance(labels, bool):
         return _one_hot(generator, [labels] * n)
     labels = _as_tensor(labels)
+    _check_plain(labels, LABELS)
     whole = not labels.is_floating_point() and labels.dtype != torch.bool
     if labels.ndim == 0 and whole:
         return _one_hot(generator, [int(labels)] * n)
     if tuple(labels.shape) == (n,) and whole:
         return _one_hot(generator, labels.tolist())
-    if tuple(labels.shape) != (n, classes):
+    if tuple(labels.shape) not in ((1, classes), (n, classes)):
         raise SemanifoldError(
             f"Labels are given as class weights [{n}, {classes}] or as {n} class indices (whole numbers), but these are "
             f"{list(labels.shape)} of {str(labels.dtype).removeprefix('torch.')}."
         )
-    return labels.to(generator.device, generator.dtype)
+    return labels.to(generator.device, generator.dtype).expand(n, classes)
+
+
+def _check_plain(value: Tensor, name: str) -> None:
+    """Refuse a condition of which no picture could be made."""
+    if value.is_meta or value.layout != torch.strided or value.is_complex() or not torch.isfinite(value).all():
+        raise SemanifoldError(f"The condition {shown(name, 40)} is a plain tensor of finite numbers, but it holds others.")
 
 
 def _one_hot(generator: Generator, index: list[int]) -> Tensor:

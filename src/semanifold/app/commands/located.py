@@ -38,7 +38,7 @@ def _located(name: str, value: Any, folder: Path) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return located(value, folder)
     if isinstance(value, Path):
-        return value if is_name(str(value), folder) else folder / value
+        return value if name in NAMED and is_name(str(value), folder) else folder / value
     return TEXTS[name](value, folder) if isinstance(value, str) and name in TEXTS else value
 
 
@@ -77,6 +77,8 @@ def _track(text: str, folder: Path) -> str:
     return f"{edit_in(edit, folder)}{sign}{keys}" if sign else str(folder / text)
 
 
+NAMED = ("edit", "edits", "path_set", "basis", "inputs", "files")
+"""Fields of requests whose paths may be names that come with the package; others, such as ``out``, are files and folders."""
 TEXTS: dict[str, Callable[[str, Path], str]] = {
     "generator": _generator,
     "source": _generator,
