@@ -117,6 +117,34 @@ def test_a_photo_that_says_how_it_was_held_is_turned_upright(orientation: int, t
     assert torch.equal(painted(path).at(10, 20), SHAPE.at(10, 20).round())
 
 
+def few_shades(shade: int, pixels: int = 6) -> np.ndarray:
+    """White and black, and so many of 10,000 pixels of another shade."""
+    values = np.zeros((100, 100), np.uint8)
+    values[:50] = 255
+    values[-1, :pixels] = shade
+    return values
+
+
+@pytest.mark.parametrize("refused", [few_shades(1), few_shades(63), np.arange(47) * 3, np.array([0, 100, 150])])
+def test_a_few_dark_shades_may_be_labels(refused: np.ndarray) -> None:
+    with pytest.raises(SemanifoldError, match="could be labels"):
+        painted(np.tile(refused.astype(np.uint8), (2, 1)))
+
+
+@pytest.mark.parametrize(
+    ("values", "lightest"),
+    [
+        (few_shades(1, pixels=5), 1),  # one pixel of 2,000, by accident
+        (few_shades(64), 1),
+        (np.array([[0, 1, 20_000, 80_000]]), 1),  # a quarter of white lies between
+        (np.arange(48, dtype=np.uint8)[None] * 3, 1),
+        (np.array([[0, 100, 191.25]]), 0.75),  # three quarters of 255 are nearly white
+    ],
+)
+def test_more_shades_fewer_pixels_or_lighter_ones_are_no_labels(values: np.ndarray, lightest: float) -> None:
+    assert painted(np.tile(values, (2, 1))).at(2 * len(values), values.shape[1]).max() == lightest
+
+
 LABELS = np.zeros((40, 40), np.uint8)
 LABELS[:20], LABELS[20:, :20] = 1, 15
 BORDERED = np.where(np.eye(40, dtype=bool), np.uint8(255), LABELS)

@@ -145,7 +145,7 @@ def _light(picture: Image.Image, what: str) -> Image.Image:
     small = np.asarray(colours.reduce(max(1, max(colours.size) // 512)), dtype=np.float32)
     shades = small.max(2, keepdims=True)
     small, shades = small / max(float(shades.max()), 1), shades / max(float(shades.max()), 1)
-    colour = (small * shades).sum((0, 1)) / max(float((shades**2).sum()), 1e-6)
+    colour = (small * shades).sum((0, 1))
     seen = shades[..., 0] > TINT
     off = np.abs(small - shades * colour / max(float(colour.max()), 1e-6)).max(2) > TINT
     if (off & seen).sum() > 0.01 * seen.sum():
