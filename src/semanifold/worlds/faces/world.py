@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semanifold.core.shapes import Pictures
 from semanifold.core.world import World
 from semanifold.worlds.faces.names import LABELS, MASK_REGIONS
 
@@ -51,7 +50,7 @@ class Faces(World):
 
         return regions_of(generator, code)
 
-    def features(self, images: Pictures) -> Sequence[Tensor]:
+    def features(self, images: Tensor) -> Sequence[Tensor]:
         """See :meth:`World.features`; those of the attribute network."""
         from semanifold.worlds.faces.attribute_network import attribute_network  # noqa: PLC0415  (brings torch)
 
