@@ -257,6 +257,19 @@ def generator_paths(generator: StyleGAN2) -> sm.Lattice:
     return sm.Lattice(step, [torch.tensor([-1.0, 0.0, 1.0])], EditInfo(space="w", usable=(-1, 1)))
 
 
+def test_frames_of_codes_that_do_not_meet_the_weights_are_all_there(tmp_path):
+    generator = sm.load_generator("faces")
+    layer = "mapping.layers.0"
+    edit = WeightEdit({layer: torch.ones(weight_of(generator, layer).shape)}, EditInfo(name="early", space="weights"))
+    codes = generator.sample(7, "w")
+    pictures = edit.images(generator, codes, [0.0, 0.5, 1.0])
+    assert torch.equal(pictures, generator.images(codes).expand(3, -1, -1, -1)), "codes of w have the mapping behind them"
+    assert not torch.equal(*edit.images(generator, 7, [0.0, 1.0]))
+    save_edit(edit.with_info(usable=(0.0, 1e300)), tmp_path / "far.safetensors")
+    with pytest.raises(SemanifoldError, match="usable range"):
+        load_edit(tmp_path / "far.safetensors")
+
+
 def test_a_path_of_some_layers_adds_to_one_of_all():
     generator = small()
     layers, width = generator.shapes["w+"]

@@ -207,7 +207,10 @@ class Edit(ABC):
         codes = self.codes(generator, latents)
         moments = self.moments(t, codes)
         other, moved = self.applied(generator, codes, moments)
-        return other.images(moved)
+        pictures = other.images(moved)
+        if len(pictures) == 1:  # of one code that meets none of the weights that change, such as a code of w those of the mapping
+            pictures = pictures.expand(max(len(codes), len(moments)), *pictures.shape[1:])
+        return pictures
 
     def codes(self, generator: Generator, latents: Latents | int | Sequence[int]) -> Latents:
         """Return codes or seeds as codes for this edit, on the generator's device and in its precision.

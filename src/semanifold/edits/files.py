@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
@@ -54,7 +53,7 @@ def load_edit(path: str | os.PathLike[str]) -> Edit:
         raise SemanifoldError(f"{name} is not an edit that this version of semanifold reads; give the edit.safetensors of a run.")
     info = read_info({k: v for k, v in header.items() if k not in ("format", "kind")}, EditInfo, f"The edit {name}")
     low, high = info.usable
-    if not -math.inf < low <= high < math.inf:
+    if not -LARGEST <= low <= high <= LARGEST:
         raise SemanifoldError(f"The edit {name} is damaged: its usable range of t goes from {low:g} to {high:g}.")
     try:
         check_numbers(tensors, ("count",))
