@@ -43,6 +43,7 @@ REQUESTS = {
     "sample": ("--seeds", "0-2", *MODEL, "--out", "sampled"),
     "mask": (LOWER, *MODEL),
     "discover": ("--mask", "mask.png", "--seed", "1", "2", *SEARCH, *MODEL),
+    "invert": ("sampled/frames/frame_0001.png", "--iterations", "3", "--starts", "4", "--no-consistency", *MODEL),
     "render": ("out/toy-mask.png-1", *FILM, *MODEL),
     "transfer": ("out/toy-mask.png-1", "--seeds", "3", *FILM, *MODEL),
     "combine": ("out/toy-mask.png-1", "axes:0", "--seed", "1", *FILM, *MODEL),

@@ -15,6 +15,7 @@ from semanifold.app.actions.directions import closed_paths
 from semanifold.generators.biggan.network import BigGAN, BigGANConfig
 from semanifold.generators.stylegan2.layouts import from_ada
 from semanifold.generators.stylegan2.network import StyleGAN2
+from semanifold.inversion import InversionSettings, TuningSettings
 from semanifold.manifolds import ManifoldSettings, stages, start
 from semanifold.paths import channels, weight_ranges, weight_trained
 from semanifold.paths.files import save_paths
@@ -82,6 +83,8 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(weight_trained, "TERMS", 4)
     patch.setattr(weights, "SAMPLES", 2)
     patch.setattr(weight_trained, "SAMPLES", 2)
+    usually(patch, InversionSettings.__init__, starts=2, tries=1, steps=2)
+    usually(patch, TuningSettings.__init__, steps=1)
     for name, preset in PRESETS.items():
         patch.setitem(cast("dict[str, Preset]", PRESETS), name, replace(preset, init_codes=4))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Callable
 
 from PIL import Image, ImageOps
 
@@ -16,12 +17,20 @@ MOST_PIXELS = 50_000_000
 MOST_BYTES = 1 << 29
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000")
 """Formats that Pillow decodes by itself; it hands others, such as EPS, to programs of the machine."""
+ORIENTATION = 0x0112
+"""The EXIF tag that says how a camera was held."""
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I", "F")
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # it prints what it finds odd in a file, besides raising
 
 
-def open_picture(path: str | os.PathLike[str], what: str = "picture", *, most_pixels: int = MOST_PIXELS) -> Image.Image:
+def open_picture(
+    path: str | os.PathLike[str],
+    what: str = "picture",
+    *,
+    most_pixels: int = MOST_PIXELS,
+    remark: Callable[[str], object] = lambda _: None,
+) -> Image.Image:
     """Return a decoded picture, upright as its EXIF record says; of an animation the first frame.
 
     Its mode is its own one of :data:`MODES` or ``I;16``; printers' and other colours become RGB.
@@ -30,6 +39,7 @@ def open_picture(path: str | os.PathLike[str], what: str = "picture", *, most_pi
         path: the file.
         what: what it is expected to be, for the messages, such as ``"mask file"``.
         most_pixels: width times height that it may have.
+        remark: is given a sentence for all that was put right.
 
     Raises:
         SemanifoldError: if there is no such file, it is a pipe or a device, no picture, damaged or too large.
@@ -43,7 +53,14 @@ def open_picture(path: str | os.PathLike[str], what: str = "picture", *, most_pi
             if width * height <= most_pixels:
                 picture.load()
                 upright = ImageOps.exif_transpose(picture)
-                return upright if upright.mode in MODES or upright.mode.startswith("I;16") else upright.convert("RGB")
+                if picture.getexif().get(ORIENTATION, 1) != 1:
+                    remark(f"{name} is turned upright, as its EXIF record says.")
+                if getattr(picture, "n_frames", 1) > 1:
+                    remark(f"{name} holds several pictures; the first is taken.")
+                if upright.mode in MODES or upright.mode.startswith("I;16"):
+                    return upright
+                remark(f"{name} has the colours {upright.mode}, which become RGB.")
+                return upright.convert("RGB")
         except Image.DecompressionBombError as error:
             raise SemanifoldError(f"{name} has too many pixels; at most {most_pixels:,} are read, make it smaller.") from error
         except Exception as error:  # a decoder of strangers' bytes may raise anything

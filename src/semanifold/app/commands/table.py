@@ -21,6 +21,7 @@ COMMANDS = {
         "semanifold.app.commands.discover:Discoveries",
         "find a smooth sequence of pictures that changes only inside a mask",
     ),
+    "invert": ("semanifold.app.commands.invert:Inversions", "find the code whose picture is nearest to a photograph"),
     "transfer": ("semanifold.app.commands.edits:Transfer", "put an edit that was found on one face onto others"),
     "combine": ("semanifold.app.commands.edits:Combine", "play several edits of one face at the same time"),
     "render": ("semanifold.app.commands.edits:Render", "make the film of an edit again, with other timing or size"),

@@ -1,0 +1,187 @@
+"""``semanifold invert``: from photographs to codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from semanifold.app.answers import Answer
+from semanifold.app.commands import early
+from semanifold.app.commands.arguments import GENERATOR, MAIN, PLACE, SEARCH, START, flat, option
+from semanifold.app.commands.base import Command, Model, Output
+from semanifold.core.errors import SemanifoldError, whole_number
+from semanifold.inversion.settings import MOST_STEPS, InversionSettings
+
+MOST_PHOTOS = 1000
+CODE = "code.safetensors"
+
+
+def corners(words: list[str]) -> tuple[float, float, float, float]:
+    """Return the crop of ``"0.1,0.2,0.8,0.9"``."""
+    try:
+        left, top, right, bottom = map(float, words[0].removeprefix("box:").split(","))
+    except ValueError as error:
+        raise ValueError("a crop is left,top,right,bottom as fractions of the photograph, such as 0.2,0.1,0.8,0.7") from error
+    return left, top, right, bottom
+
+
+def corners_text(crop: Sequence[float]) -> str:
+    """Return a crop as a person types it."""
+    return ",".join(f"{number:g}" for number in crop)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InversionOptions(InversionSettings):
+    """The same fields; only what the command line writes in another way differs."""
+
+    space: Annotated[str | None, option("NAME", group=MAIN)] = None
+    distance: Annotated[str | None, option("NAME")] = None
+    steps: Annotated[int, option("N", name="--iterations")] = InversionSettings.steps
+    seed: Annotated[int, option("N", name="--draw-seed")] = 0
+
+    def settings(self) -> InversionSettings:
+        """Return the plain settings."""
+        return InversionSettings(**{f.name: getattr(self, f.name) for f in fields(InversionSettings)})
+
+
+InversionOptions.__doc__ = (InversionSettings.__doc__ or "").replace("``", "").replace(" (None)", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeginOptions:
+    """Where the search begins.
+
+    Attributes:
+        seed: begin at this picture of the generator, in place of the best of the mean and random ones.
+        latents: begin at the first code of this .npy, .npz, .pt or .safetensors file.
+        latents_space: space of the codes in the file, if their shape leaves it open.
+        label: class, for a class-conditional generator; if left out the class of the most alike picture.
+    """
+
+    seed: Annotated[int | None, option("N")] = None
+    latents: Annotated[Path | None, option("FILE")] = None
+    latents_space: Annotated[str | None, option("NAME")] = None
+    label: Annotated[int | None, option("N", name="--class")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inversion(Command):
+    """One photograph; what its ``run.json`` records.
+
+    Attributes:
+        photo: the file.
+        mask: what counts.
+        crop: part of the photograph.
+        tune: steps of pivotal tuning.
+        consistency: whether edits are tried.
+        model: which generator.
+        begin: where the search begins.
+        search: how to search.
+        output: where the results go.
+    """
+
+    does: ClassVar[str] = "semanifold.app.actions.invert:invert_photo"
+    photo: Path
+    mask: str | None = None
+    crop: tuple[float, float, float, float] | None = None
+    tune: int = 0
+    consistency: bool = True
+    model: Model = field(default_factory=Model)
+    begin: BeginOptions = field(default_factory=BeginOptions)
+    search: InversionOptions = field(default_factory=InversionOptions)
+    output: Output = field(default_factory=Output)
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.output.folder("invert", self.model.word, self.photo.stem)
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that decide the result."""
+        return [self.photo, *early.inputs(masks=[self.mask] if self.mask else [], codes=self.begin.latents)]
+
+    @property
+    def then(self) -> tuple[object, ...]:
+        """The words of the command to type next."""
+        mask = "mouth" if self.model.generator == "faces" else "box:0.3,0.6,0.7,0.9"
+        if self.tune:
+            return ("bake", self.folder, self.folder / "generator.safetensors")
+        return ("discover", "--mask", mask, *self.model.words, "--latents", self.folder / CODE)
+
+    def settled(self) -> Answer | None:
+        """See :meth:`Command.settled`."""
+        check_photo(self.photo)
+        early.check_masks([self.mask] if self.mask else [], self.model.generator)
+        return early.finished(self, "invert", self.folder, self.inputs, ("comparison.png",), self.then)
+
+
+def check_photo(photo: Path) -> None:
+    """Refuse what is no file, and say what a folder is good for."""
+    if photo.is_dir():
+        raise SemanifoldError(f"{photo} is a folder; name its pictures, such as {photo}/*.png.")
+    early.check_there(photo, "photograph")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inversions(Command):
+    """Find the code of the generator whose picture is nearest to a photograph, so that it can be edited.
+
+    Every photograph gets a folder of its own. A photograph of another shape is cut in its middle and resized.
+
+    Attributes:
+        photos: picture files.
+        mask: what counts, as for discover; the rest of the picture is free.
+        crop: left,top,right,bottom of the part of the photograph to take, as fractions of it.
+        tune: then change the weights of the generator a little, in so many steps (100 is usual), until its picture is nearer;
+            what comes of it is an edit of weights.
+        consistency: say whether edits can be undone: edit the picture, invert it again, and take the edit back.
+        model: Which generator makes the pictures.
+        begin: Where the search begins.
+        search: How to search.
+        output: Where the results go.
+    """
+
+    does: ClassVar[str] = "semanifold.app.actions.invert:invert_all"
+    photos: Annotated[tuple[Path, ...], option("PHOTO ...")] = field(kw_only=False)
+    mask: Annotated[str | None, option("MASK", group=MAIN)] = None
+    crop: Annotated[tuple[float, float, float, float] | None, option("L,T,R,B", group=MAIN, read=corners, write=corners_text)] = (
+        None
+    )
+    tune: Annotated[int, option("STEPS", group=MAIN)] = 0
+    consistency: Annotated[bool, option(off="--no-consistency")] = True
+    model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
+    begin: Annotated[BeginOptions, flat(START)] = field(default_factory=BeginOptions)
+    search: Annotated[InversionOptions, flat(SEARCH)] = field(default_factory=InversionOptions)
+    output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
+
+    @classmethod
+    def recorded_as(cls) -> type[Command]:
+        """See :meth:`Command.recorded_as`."""
+        return Inversion
+
+    @property
+    def single(self) -> list[Inversion]:
+        """The single inversions, each with the folder it goes to."""
+        shared: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "photos"}
+        every = [Inversion(photo=photo, **shared) for photo in self.photos]
+        if len(every) == 1 or self.output.out is None:
+            return every
+        return [replace(one, output=replace(self.output, out=self.output.out / one.photo.stem)) for one in every]
+
+    def settled(self) -> Answer | None:
+        """See :meth:`Command.settled`."""
+        if not 0 < len(self.photos) <= MOST_PHOTOS:
+            raise SemanifoldError(f"Give one photograph, or several, at most {MOST_PHOTOS:,}.")
+        whole_number(self.tune, 0, MOST_STEPS, "tune, the number of steps,")
+        if self.begin.seed is not None and self.begin.latents is not None:
+            raise SemanifoldError("The search begins at one code; give --seed or --latents.")
+        stems = [photo.stem for photo in self.photos]
+        if twice := next((stem for stem in stems if stems.count(stem) > 1), None):
+            raise SemanifoldError(f"Two photographs are called {twice}, and would share a folder; invert them one by one.")
+        for photo in self.photos:
+            check_photo(photo)
+        every = self.single
+        return every[0].settled() if len(every) == 1 else None

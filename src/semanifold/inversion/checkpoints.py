@@ -1,0 +1,127 @@
+"""The state of an inversion, as a value that can be written to a file and read back bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import msgspec
+import torch
+
+from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.latents import Latents, condition_tensors, conditions_in
+from semanifold.core.minimise import Descent, Evaluation
+from semanifold.generators.base import Generator
+from semanifold.inversion.objective import Likeness, Objective
+from semanifold.inversion.settings import InversionSettings
+from semanifold.storage.digests import digest
+from semanifold.storage.tensors import read_format, write_tensors
+
+FORMAT = "semanifold-inversion-1"
+TERMS = {"pixels", "perceptual", "nature"}
+MOST_STARTS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class InversionState:
+    """The state of an inversion between two steps.
+
+    Attributes:
+        objective: what falls; it knows the start.
+        descent: the minimiser's state; its point is ``[1, *code]``, natural coordinates.
+        start_name: what it began from.
+        starts: the objective of every start after a few steps, by its name.
+        recent: latest values of the objective, oldest first.
+        step: steps taken.
+        evaluations: pictures made so far, most of them differentiated as well.
+    """
+
+    objective: Objective
+    descent: Descent
+    start_name: str
+    starts: tuple[tuple[str, float], ...]
+    recent: tuple[float, ...]
+    step: int
+    evaluations: int
+
+
+def inversion_key(
+    generator: Generator, space: str, likeness: Likeness, settings: InversionSettings, distance: str, start: Latents | None
+) -> str:
+    """Return a digest of everything that decides an inversion; a checkpoint of another one is refused."""
+    begun = () if start is None else (start.values, *(start.conditions[name] for name in sorted(start.conditions)))
+    texts = json.dumps(asdict(settings), sort_keys=True), f"{generator.fingerprint}{space}{distance}"
+    return digest(*texts, likeness.target, likeness.mask, *begun, digits=32, double=True)
+
+
+def save_state(state: InversionState, path: str, key: str) -> None:
+    """Write a state as safetensors with a JSON header, whole or not at all."""
+    descent, start = state.descent, state.objective.start
+    tensors = {"x": descent.x, "gradient": descent.at.gradient, "start": start.values} | condition_tensors(start)
+    for name, stack in (("moves", descent.moves), ("turns", descent.turns)):
+        tensors |= {f"{name}.{i:03d}": tensor for i, tensor in enumerate(stack)}
+    names = ("start_name", "starts", "recent", "step", "evaluations")
+    header = {name: getattr(state, name) for name in names} | {"space": start.space, "format": FORMAT, "key": key}
+    write_tensors(path, tensors, header | {"value": descent.at.value, "terms": descent.at.terms, "stalled": descent.stalled})
+
+
+Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+
+
+class Header(msgspec.Struct, frozen=True):
+    """The header of a checkpoint: the fields of :class:`InversionState`, and what inversion it belongs to."""
+
+    start_name: Annotated[str, msgspec.Meta(max_length=200)]
+    starts: Annotated[tuple[tuple[str, float], ...], msgspec.Meta(max_length=MOST_STARTS)]
+    recent: tuple[float, ...]
+    step: Count
+    evaluations: Count
+    space: str
+    value: float
+    terms: dict[str, float]
+    stalled: bool
+    key: str = ""
+
+
+def load_state(path: str, key: str, objective: Callable[[Latents], Objective], generator: Generator) -> InversionState | None:
+    """Read a state; None if there is no such file.
+
+    Args:
+        path: the file.
+        key: of this inversion.
+        objective: makes the objective of a start.
+        generator: that the start is a code of.
+
+    Raises:
+        SemanifoldError: if the file is no checkpoint, is damaged, or belongs to another inversion.
+    """
+    if not os.path.lexists(path):
+        return None
+    name = shown(path, 200)
+    header, tensors = read_format(path, FORMAT, Header, "checkpoint of an inversion", "delete it to begin anew")
+    if header.key != key:
+        raise SemanifoldError(
+            f"The checkpoint {name} belongs to an inversion with another generator, picture or settings; give another file, or "
+            "delete it to begin anew."
+        )
+    tensors = {key: tensor.to(generator.device) for key, tensor in tensors.items()}
+    moves, turns = (tuple(tensors[k] for k in sorted(tensors) if k.startswith(word)) for word in ("moves.", "turns."))
+    shape = (1, *generator.spaces[header.space].shape) if header.space in generator.spaces else ()
+    points = [tensors.get("x"), tensors.get("gradient"), tensors.get("start"), *moves, *turns]
+    fits = (
+        len(moves) == len(turns)
+        and all(t is not None and tuple(t.shape) == shape and t.dtype == generator.dtype for t in points)
+        and all(bool(torch.isfinite(t).all()) for t in points if t is not None)
+        and header.terms.keys() == TERMS
+        and bool(header.recent)
+    )
+    if not fits:
+        raise SemanifoldError(f"The checkpoint {name} does not fit this inversion; delete it to begin anew.")
+    start = Latents(tensors["start"], header.space, conditions_in(tensors, 1))
+    descent = Descent(tensors["x"], Evaluation(header.value, tensors["gradient"], header.terms), moves, turns, header.stalled)
+    return InversionState(
+        objective(start), descent, header.start_name, header.starts, header.recent, header.step, header.evaluations
+    )

@@ -1,0 +1,165 @@
+"""``semanifold invert`` as a person uses it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from semanifold.app import cli
+from semanifold.edits import load_edit
+from semanifold.generators.exchange import read_codes
+from semanifold.generators.loading import load_generator
+from semanifold.images.media import to_uint8
+from semanifold.inversion.solve import decibels
+from semanifold.storage.run_records import read_record
+
+QUICK = ("--starts", "4", "--tries", "1", "--iterations", "12", "--device", "cpu")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two photographs, of another size and shape than the generator's pictures, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    faces = load_generator("faces")
+    for name, seed in (("ann", 7), ("bob", 9)):
+        face = Image.fromarray(to_uint8(faces.images(faces.sample([seed])))[0]).resize((128, 128), Image.Resampling.LANCZOS)
+        wide = Image.new("RGB", (200, 128), (90, 90, 90))
+        wide.paste(face, (36, 0))
+        wide.save(f"{name}.png")
+
+
+def test_a_photograph_becomes_a_code_that_other_commands_take(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["invert", "ann.png", *QUICK]) == 0
+    heard = capsys.readouterr()
+    assert "ann.png, 200 x 128 pixels, is cut to 128 x 128 in its middle." in heard.err
+    assert "Next: semanifold discover --mask mouth --latents out/invert-faces-ann/code.safetensors" in heard.out
+    record = read_record("out/invert-faces-ann")
+    numbers = record["inversion"]
+    assert record["status"] == "finished"
+    assert numbers["crop"] == [36, 0, 164, 128]
+    assert {"psnr", "distance", "nature", "style_distance", "usual_style_distance", "starts", "seconds"} <= numbers.keys()
+    assert numbers["consistency"]["psnr"] > numbers["consistency"]["edited"]
+    # the picture in the folder is that of the code in all of its files, and as near as is said
+    faces = load_generator("faces")
+    files = ["code.safetensors", "latents.npy", "projected_w.npz", "inverted_latents.pt"]
+    codes = [read_codes(f"out/invert-faces-ann/{file}", faces) for file in files]
+    assert all(torch.equal(code.values, codes[0].values) for code in codes)
+    picture = np.asarray(Image.open("out/invert-faces-ann/inverted.png"))
+    assert np.array_equal(picture, to_uint8(faces.images(codes[0]))[0])
+    middle = Image.open("ann.png").crop((36, 0, 164, 128)).resize((64, 64), Image.Resampling.LANCZOS)
+    off = (picture.astype(float) - np.asarray(middle)) / 127.5
+    assert decibels(float((off**2).mean())) == pytest.approx(numbers["psnr"], abs=0.2)
+    assert numbers["psnr"] > 25
+    with Image.open("out/invert-faces-ann/comparison.png") as sheet:
+        assert sheet.width > 3 * 250
+    # done is done, until the photograph is another
+    assert cli.main(["invert", "ann.png", *QUICK]) == 0
+    assert "finished already" in capsys.readouterr().out
+    shutil.copy("bob.png", "ann.png")
+    assert cli.main(["invert", "ann.png", *QUICK]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    # and the code is where a search begins
+    assert cli.main(["mask", "mouth", "--latents", "out/invert-faces-ann/code.safetensors", "--out", "m"]) == 0
+
+
+def test_several_photographs_have_a_folder_each(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "invert",
+        "ann.png",
+        "bob.png",
+        *QUICK,
+        "--no-consistency",
+        "--space",
+        "w",
+        "--out",
+        "all",
+        "--crop",
+        "0.18,0,0.82,1",
+    ]
+    assert cli.main(words) == 0
+    assert [read_record(f"all/{name}")["inversion"]["crop"] for name in ("ann", "bob")] == [[36, 0, 164, 128]] * 2
+    assert capsys.readouterr().out.count("Next:") == 1
+    assert cli.main(["rerun", "all/ann", "--out", "again"]) == 0
+    assert Path("again/latents.npy").read_bytes() == Path("all/ann/latents.npy").read_bytes()
+
+
+def test_weights_are_tuned_and_baked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["invert", "ann.png", *QUICK, "--no-consistency", "--tune", "3"]) == 0
+    said = capsys.readouterr().out
+    assert "Tuned weights" in said
+    numbers = read_record("out/invert-faces-ann")["inversion"]["tuning"]
+    edit = load_edit("out/invert-faces-ann/edit.safetensors")
+    assert edit.info.method == "pivotal tuning"
+    faces = load_generator("faces")
+    code = read_codes("out/invert-faces-ann/code.safetensors", faces)
+    picture = np.asarray(Image.open("out/invert-faces-ann/inverted.png"))
+    assert np.array_equal(picture, to_uint8(edit.images(faces, code, 1.0))[0])
+    assert numbers["steps"] == 3
+    hint = next(line for line in said.splitlines() if line.startswith("Next:"))
+    assert cli.main(hint.removeprefix("Next: semanifold ").split()) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ([], "needs PHOTO"),
+        (["none.png"], "none.png"),
+        (["."], "is a folder"),
+        (["text.png"], "cannot be read as an image"),
+        (["ann.png", "--mask", "moth"], "did you mean 'mouth'"),
+        (["ann.png", "--crop", "1,2"], "a crop is left,top,right,bottom"),
+        (["ann.png", "--crop", "0.5,0,0.4,1"], "A crop is left"),
+        (["ann.png", "--space", "q"], "no latent space"),
+        (["ann.png", "--distance", "l3"], "There is no distance 'l3'"),
+        (["ann.png", "--pixels", "nan"], "pixels"),
+        (["ann.png", "--tune", "-1"], "tune"),
+        (["ann.png", "--seed", "1", "--latents", "none.npy"], "--seed or --latents"),
+        (["ann.png", "--generator", "facemaps"], "nothing to invert"),
+        (["ann.png", "sub/ann.png"], "share a folder"),
+    ],
+)
+def test_bad_input_is_refused_in_a_sentence_and_nothing_is_written(
+    words: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("text.png").write_text("no picture")
+    Path("sub").mkdir()
+    shutil.copy("ann.png", "sub/ann.png")
+    assert cli.main(["invert", *words]) == 2
+    assert complaint in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+def test_ctrl_c_keeps_the_best_and_the_same_command_goes_on() -> None:
+    words = [
+        "invert",
+        "ann.png",
+        "--iterations",
+        "2000",
+        "--tolerance",
+        "0",
+        "--enough",
+        "200",
+        "--no-consistency",
+        "--device",
+        "cpu",
+    ]
+    process = subprocess.Popen([sys.executable, "-m", "semanifold", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    folder = Path("out/invert-faces-ann")
+    waited = time.monotonic()
+    while not (folder / "checkpoint.safetensors").exists() and time.monotonic() - waited < 60:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
+    assert (folder / "code.safetensors").exists()
+    assert (folder / "comparison.png").exists()
