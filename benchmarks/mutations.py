@@ -137,7 +137,8 @@ def _values(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             yield "dropped", ast.Pass()
         case ast.Call(func=ast.Attribute(attr="abs" | "clamp" | "clip" | "detach" | "clone" | "sqrt" | "square" | "log" | "exp")):
             assert isinstance(node.func, ast.Attribute)
-            yield "call", node.func.value
+            module = isinstance(node.func.value, ast.Name) and node.func.value.id in ("np", "torch", "math")
+            yield "call", node.args[0] if module else node.func.value
 
 
 def tests_of(module: str) -> list[str]:

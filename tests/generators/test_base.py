@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from support.toy import ToyConv
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.core.spaces import Space, named
+from semanifold.generators import base
 from semanifold.generators.base import UNKNOWN, Generator, as_latents, origin
+from semanifold.images.media import contact_sheet, to_uint8
 
 
 class Small(Generator):
@@ -131,3 +136,59 @@ def test_what_a_small_generator_cannot_do_is_said() -> None:
     generator.images = lambda latents, **_: Small.images(generator, latents).detach()  # type: ignore[method-assign]
     with pytest.raises(SemanifoldError, match="cannot be differentiated"):
         generator.check_differentiable(codes)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "most", "drawn", "shown"),
+    [
+        (0, 8, 8, 8),
+        (0, 6, 6, 4),  # whole rows
+        (0, 3, 3, 3),
+        (0.125, 8, 4, 4),  # half a second is over when the fourth is there
+        (0.109375, 8, 5, 4),
+        (0.25, 8, 2, 2),
+        (9, 8, 1, 1),
+    ],
+)
+def test_a_glimpse_is_whole_rows_of_the_first_seeds_and_does_not_take_long(
+    seconds: float, most: int, drawn: int, shown: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, labels = [100.0], []
+
+    class Slow(Small):
+        def images(self, latents: Latents, *, size: int | None = None) -> Tensor:
+            clock[0] += seconds
+            assert latents.labels is not None
+            labels.append(int(latents.labels.argmax()))
+            return super().images(latents)
+
+    monkeypatch.setattr(base, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    generator = Slow(classes=3)
+    sheet = generator.glimpse() if most == 8 else generator.glimpse(most)
+    assert labels == [0, 1, 2, 0, 1, 2, 0, 1][:drawn]
+    codes = generator.sample(range(shown), labels=0)
+    assert sheet.tobytes() == contact_sheet(list(to_uint8(generator.images(codes))), columns=4).tobytes()
+
+
+def test_a_generator_stays_in_evaluation_mode_without_gradients_of_its_weights() -> None:
+    generator = ToyConv()
+    assert not any(parameter.requires_grad for parameter in generator.parameters())
+    assert generator.train() is generator
+    assert not any(module.training for module in generator.modules())
+    torch.nn.Module.train(generator.requires_grad_(True), True)
+    assert generator.freeze() is generator
+    assert not any(parameter.requires_grad for parameter in generator.parameters())
+
+
+def test_a_small_generator_keeps_its_space_and_its_noise() -> None:
+    generator, codes = Small(), Small().sample([0, 1])
+    assert generator.convert(codes, "z") is codes
+    with pytest.raises(SemanifoldError, match="has no latent space 'w'"):
+        generator.convert(codes, "w")
+    with pytest.raises(SemanifoldError, match="no way from space z to w"):
+        Small("z", "w").convert(codes, "w")
+    assert generator.with_noise("const") is generator
+    with pytest.raises(SemanifoldError, match="has no noise"):
+        generator.with_noise("none")
+    assert generator.affine_maps("z") is None
+    assert (generator.coarse_size(1), generator.coarse_size(2)) == (1, None)

@@ -666,6 +666,7 @@ def test_rounding_is_no_change_however_many_frames_there_are():
     for size, still in ((3e-13, True), (3e-11, False)):
         values = 1 + size * np.where(steps < 50, -1, 1).reshape(1, 1, 100, 1)
         assert (correlations(values, steps)[0, 0, 0] == 0) == still
+        assert (correlations(-1e6 * values, steps)[0, 0, 0] == 0) == still
 
 
 def test_relative_attributes_are_followed_outwards_also_without_a_frame_in_the_middle() -> None:

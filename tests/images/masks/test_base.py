@@ -13,6 +13,7 @@ from PIL import Image
 from semanifold.core.errors import SemanifoldError, near_names
 from semanifold.images.masks import Mask, box, ellipse, painted, parse_mask, polygon
 from semanifold.images.masks.base import quoted, without_quotes
+from semanifold.images.masks.grammar import DEEPEST, LONGEST
 
 NAMED = {"mouth": box(0.3, 0.6, 0.7, 0.9), "eyes": ellipse(0.5, 0.4, 0.3, 0.1)}
 
@@ -263,3 +264,24 @@ def test_the_area_is_the_mean_of_the_mask_at_that_size() -> None:
         mask = ellipse(0.5, 0.5, 0.5, 0.1)
         assert mask.area(height, width) == pytest.approx(float(mask.at(height, width).mean()))
     assert mask.area(2, 40) != mask.area(40, 2)
+
+
+def test_a_text_may_be_as_long_and_as_deep_as_is_said() -> None:
+    shape, whole = "box:0,0,1,0.5", parse_mask("box:0,0,1,0.5").at(8, 8)
+    for sign, close in (("~", ""), ("(", ")")):
+        assert torch.equal(parse_mask(sign * DEEPEST + shape + close * DEEPEST).at(8, 8), whole)
+        with pytest.raises(SemanifoldError, match="nested more than 100"):
+            parse_mask(sign * (DEEPEST + 1) + shape + close * (DEEPEST + 1))
+    assert torch.equal(parse_mask(shape.ljust(LONGEST)).at(8, 8), whole)
+    with pytest.raises(SemanifoldError, match="10,001 letters"):
+        parse_mask(shape.ljust(LONGEST + 1))
+
+
+@pytest.mark.parametrize("name", ["plain.png", "an & b.png", "it's.png"])
+def test_a_channel_and_the_name_of_a_file_are_read_from_one_text(name: str, tmp_path: Path) -> None:
+    alpha, light = np.zeros((8, 8), np.uint8), np.full((8, 8), 255, np.uint8)
+    alpha[:4], light[:, :4] = 255, 0
+    Image.fromarray(np.stack([light] * 3 + [alpha], 2)).save(tmp_path / name)
+    text = quoted(str(tmp_path / name))
+    assert parse_mask(f"alpha:{text}").at(8, 8).mean((0, 1, 3)).tolist() == [1] * 4 + [0] * 4
+    assert parse_mask(f"light:{text}").at(8, 8).mean((0, 1, 2)).tolist() == [0] * 4 + [1] * 4
