@@ -65,6 +65,7 @@ def forge(folder: Path, **changes: Any) -> None:
         ({"status": ["finished"]}, "status"),
         ({"files": {"a": 1}}, "files"),
         ({"files": ["../precious"]}, "files"),
+        ({"files": ["half of a pair \ud800"]}, "files"),
         ({"files": ["/etc/passwd"]}, "files"),
         ({"files": ["a\x1b[2J"]}, "files"),
         ({"environment": {"torch": 2}}, "environment"),

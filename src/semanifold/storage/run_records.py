@@ -82,7 +82,8 @@ def _check_numbers(value: Any) -> None:
 
 def is_plain_name(name: str) -> bool:
     """Whether a text is the name of a file in a folder, and not a way out of it."""
-    return bool(name) and name not in (".", "..") and not re.search(r"[\x00-\x1f/\\:]", name)
+    halves = r"\ud800-\udc7f\udd00-\udfff"  # of pairs, which no file system has in a name; the others stand for odd bytes
+    return bool(name) and name not in (".", "..") and not re.search(rf"[\x00-\x1f/\\:{halves}]", name)
 
 
 def read_record(folder: str | os.PathLike[str]) -> dict[str, Any]:
