@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 
 import pytest
@@ -192,3 +193,55 @@ def test_a_small_generator_keeps_its_space_and_its_noise() -> None:
         generator.with_noise("none")
     assert generator.affine_maps("z") is None
     assert (generator.coarse_size(1), generator.coarse_size(2)) == (1, None)
+
+
+class Noisy(Small):
+    """Its pictures depend on two more numbers."""
+
+    @property
+    def conditions(self) -> Mapping[str, tuple[int, ...]]:
+        return {"noise": (2,)}
+
+    def codes_in(self, seeds: object) -> Latents:
+        return Latents(torch.ones(1, 4), "z")
+
+
+def test_other_conditions_are_zeros_in_examples_and_looked_up_by_their_shape() -> None:
+    generator = Noisy("z", "w")
+    codes = generator.example([1, 2])
+    assert generator.condition(codes, "noise").tolist() == [[0, 0], [0, 0]]
+    for conditions in ({}, {"noise": torch.zeros(2, 3)}):
+        with pytest.raises(SemanifoldError, match="makes pictures of noise"):
+            generator.condition(Latents(codes.values, "z", conditions), "noise")
+
+
+def test_codes_of_a_file_come_in_the_first_space_unless_another_is_asked_for() -> None:
+    generator = Noisy("z", "w")
+    assert generator.sample("file").space == "z"
+    with pytest.raises(SemanifoldError, match="no way from space z to w"):
+        generator.sample("file", "w")
+
+
+def test_a_probe_of_gradients_makes_one_picture() -> None:
+    generator, sizes = Small(), []
+    codes = generator.sample([0, 1])
+    generator.images = lambda latents, **_: sizes.append(len(latents)) or Small.images(generator, latents)  # type: ignore[method-assign]
+    generator.check_differentiable(codes)
+    assert sizes == [1]
+    assert not codes.values.requires_grad
+
+
+def test_what_a_leaf_does_not_say_is_the_usual() -> None:
+    generator = ToyConv()
+    assert generator.sample([0]).labels is None
+    assert (generator.takes_inputs, generator.truncates, generator.shares_frames) == (False, False, True)
+    other = ToyConv()
+    assert other.fingerprint == generator.fingerprint
+    other = ToyConv()
+    other.first.weight.data[0, 0, 0, 0] += 1
+    assert len(other.fingerprint) == 16
+    assert other.fingerprint != generator.fingerprint
+    html = generator._repr_html_()
+    assert html is not None
+    assert "toy-conv" in html
+    assert "<img" in html

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from support.small_world import SmallWorld
 from support.toy import LEFT, Toy
 
 from semanifold.core.errors import SemanifoldError
@@ -86,3 +87,14 @@ def test_it_is_said_in_words() -> None:
     assert Carried(*values, None, True).words == f"{start}, its mask cannot be drawn there{end}"
     outside = ", 0.1 and 2 times as much outside of the mask as inside (mean squares)"
     assert Carried(*values, (0.1, 2.0), True).words == start + outside + end
+
+
+def test_an_edit_of_another_space_than_the_first_does_the_same_there() -> None:
+    world = SmallWorld()
+    measured = []
+    for space in ("z", "w+"):
+        edit = LinearPaths("linear", 6, *info_for(world, space))[2].with_info(usable=(-1.0, 1.0))
+        measured.append(carried(edit, world))
+    assert measured[0].change == pytest.approx(measured[1].change, rel=1e-4)
+    assert min(measured[0].change) > 0
+    assert carried(edit, world, samples=4, seed=0) == measured[1]

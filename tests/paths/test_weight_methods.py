@@ -82,6 +82,7 @@ def test_sizes_samples_and_layers_are_passed_on(asked: Asked) -> None:
     [
         ({"method": "pca"}, "There is no way 'pca'"),
         ({"method": 3}, "A method is a name"),
+        ({"generator": LEFT}, "Directions are found in the weights of a generator"),
         ({"mask": LEFT}, "and no other takes"),
         ({"method": "mask"}, "A mask is what the method 'mask' needs"),
         ({"method": "svd", "layers": ["first", "second"]}, "name one of these"),
@@ -108,7 +109,7 @@ def test_mistakes_are_refused_before_anything_is_asked_for(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SemanifoldError, match=words):
-        weight_paths(ToyConv(), **({"method": "joint", "k": 2} | given))
+        weight_paths(**({"generator": ToyConv(), "method": "joint", "k": 2} | given))
     assert not asked.of
 
 

@@ -9,11 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.toy import ToyConv
 
 from semanifold.core.errors import SemanifoldError, near_names
 from semanifold.images.masks import Mask, box, ellipse, painted, parse_mask, polygon
 from semanifold.images.masks.base import quoted, without_quotes
-from semanifold.images.masks.grammar import DEEPEST, LONGEST
+from semanifold.images.masks.grammar import DEEPEST, LONGEST, MOST_FEATHERS, as_mask, files_in, in_folder
 
 NAMED = {"mouth": box(0.3, 0.6, 0.7, 0.9), "eyes": ellipse(0.5, 0.4, 0.3, 0.1)}
 
@@ -143,6 +144,9 @@ def test_painted_masks_read_alpha_or_brightness(tmp_path) -> None:
         ("feather:99(mouth)", "from 0 to 1, but it is 99"),
         ("nowhere.png", "no mask file"),
         ("box:nan,0,1,1", "needs 4 numbers"),
+        ("polygon:0,0,1,0,1", "needs pairs of numbers"),
+        ("box:0,0,4,4px", "pixels need a picture"),
+        ("'open.png", "a closing quote is missing"),
     ],
 )
 def test_what_cannot_be_read_is_said_in_one_sentence(text: str, says: str) -> None:
@@ -285,3 +289,48 @@ def test_a_channel_and_the_name_of_a_file_are_read_from_one_text(name: str, tmp_
     text = quoted(str(tmp_path / name))
     assert parse_mask(f"alpha:{text}").at(8, 8).mean((0, 1, 3)).tolist() == [1] * 4 + [0] * 4
     assert parse_mask(f"light:{text}").at(8, 8).mean((0, 1, 2)).tolist() == [0] * 4 + [1] * 4
+
+
+def test_depth_is_counted_from_the_outside_not_over_neighbours() -> None:
+    shape = "box:0,0,1,0.5"
+    parse_mask("|".join([f"(~{shape})"] * 100))
+    with pytest.raises(SemanifoldError, match="nested more than 100"):
+        parse_mask(f"(({shape}))|({shape})|" + "~" * (DEEPEST + 1) + shape)
+
+
+def test_as_many_feathers_as_is_said() -> None:
+    parse_mask("&".join(["feather:0.1(box:0,0,1,0.5)"] * MOST_FEATHERS))
+    with pytest.raises(SemanifoldError, match="9 feathers, and at most 8"):
+        parse_mask("&".join(["feather:0.1(box:0,0,1,0.5)"] * 9))
+
+
+def test_a_typed_polygon_is_the_polygon_also_in_pixels() -> None:
+    corners = [(0.125, 0.25), (0.75, 0.25), (0.75, 0.5), (0.25, 0.75)]
+    whole = polygon(corners).at(16, 32)
+    assert torch.equal(parse_mask("polygon:" + " ".join(f"{x},{y}" for x, y in corners)).at(16, 32), whole)
+    typed = "polygon:" + " ".join(f"{32 * x:g},{16 * y:g}" for x, y in corners) + "px"
+    assert torch.equal(parse_mask(typed, size=(16, 32)).at(16, 32), whole)
+
+
+def test_a_mask_for_a_generator_comes_in_any_form(tmp_path: Path) -> None:
+    generator, values = ToyConv(), np.zeros((16, 16), np.uint8)
+    values[:8] = 255
+    Image.fromarray(values).save(tmp_path / "a.png")
+    upper = box(0, 0, 1, 0.5)
+    assert as_mask(upper, generator) is upper
+    for form in ("box:0,0,16,8px", tmp_path / "a.png", str(tmp_path / "a.png"), values / 255, torch.tensor(values / 255)):
+        assert torch.equal(as_mask(form, generator).at(16, 16), upper.at(16, 16))
+    # the complement of a file by its whole path, which is none in the home folder
+    assert torch.equal(parse_mask(f"~{tmp_path / 'a.png'}").at(16, 16), (~upper).at(16, 16))
+
+
+def test_files_of_a_folder_get_their_whole_paths(tmp_path: Path) -> None:
+    for name in ("a.png", "b c.png"):
+        (tmp_path / name).touch()
+    assert in_folder("a.png", tmp_path) == str(tmp_path / "a.png")
+    assert in_folder("b c.png", tmp_path) == str(tmp_path / "b c.png")
+    assert in_folder("box:0,0,1,0.5|none.png", tmp_path) == "box:0,0,1,0.5|none.png"
+    text = in_folder("alpha:a.png|~'b c.png'", tmp_path)
+    assert text == f"alpha:'{tmp_path / 'a.png'}'|~'{tmp_path / 'b c.png'}'"
+    assert files_in(text) == [tmp_path / "a.png", tmp_path / "b c.png"]
+    assert in_folder(text, tmp_path) == text
