@@ -14,7 +14,9 @@ from support.docs_world import less_work
 
 from semanifold.app import cli
 from semanifold.app.answers import Answer, Caller
-from semanifold.app.commands.base import Command
+from semanifold.app.commands.base import Command, Output
+from semanifold.app.commands.discover import Discoveries
+from semanifold.app.commands.files import Inspect, Sample
 from semanifold.app.commands.located import located
 from semanifold.app.commands.play import Play
 from semanifold.app.commands.table import COMMANDS
@@ -66,6 +68,21 @@ REQUESTS = {
 """Words of a quick request of each command."""
 ORDER = ("sample", "directions", "discover", "weights", "traverse", "measure")
 """What others need."""
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (Sample(seeds=3), "The request Sample does not fit: Expected 'array', got 'int' in 'seeds'."),  # type: ignore[arg-type]
+        (Sample(output=Output(out=3)), "output.out"),  # type: ignore[arg-type]
+        (Discoveries(mask="mouth"), "got 'str' in 'mask'"),  # type: ignore[arg-type]
+        (Discoveries(mask=("mouth",), start={"seed": [7, "a"]}), "start.seed"),  # type: ignore[arg-type]
+        (Inspect(files=(object(),)), "files"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_value_of_a_wrong_type_in_a_request_is_refused_in_a_sentence(request_: Command, words: str) -> None:
+    with pytest.raises(SemanifoldError, match=words):
+        request_.perform()
 
 
 @pytest.fixture

@@ -1,16 +1,24 @@
-"""Inversion: from a picture to a code of the generator that makes it."""
+"""Inversion: from a picture to a code of the generator that makes it, and to weights that come nearer still."""
 
-from semanifold.inversion.settings import InversionSettings, TuningSettings
-from semanifold.inversion.solve import InversionStep, inversion_steps, invert
-from semanifold.inversion.tuning import TuningStep, tune, tuning_steps
+from __future__ import annotations
 
-__all__ = [
-    "InversionSettings",
-    "InversionStep",
-    "TuningSettings",
-    "TuningStep",
-    "inversion_steps",
-    "invert",
-    "tune",
-    "tuning_steps",
-]
+from typing import TYPE_CHECKING
+
+from semanifold.core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from semanifold.inversion.settings import InversionSettings as InversionSettings
+    from semanifold.inversion.settings import TuningSettings as TuningSettings
+    from semanifold.inversion.solve import InversionStep as InversionStep
+    from semanifold.inversion.solve import inversion_steps as inversion_steps
+    from semanifold.inversion.solve import invert as invert
+    from semanifold.inversion.tuning import TuningStep as TuningStep
+    from semanifold.inversion.tuning import tune as tune
+    from semanifold.inversion.tuning import tuning_steps as tuning_steps
+
+_HOMES = {
+    "settings": ("InversionSettings", "TuningSettings"),
+    "solve": ("InversionStep", "inversion_steps", "invert"),
+    "tuning": ("TuningStep", "tune", "tuning_steps"),
+}
+__getattr__ = lazy_exports(__name__, _HOMES)

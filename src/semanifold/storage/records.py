@@ -64,7 +64,9 @@ def depth(text: str) -> int:
     return deepest
 
 
-def checked(value: Any, schema: type[T], what: str, made: Callable[[type, Any], Any] | None = None) -> T:
+def checked(
+    value: Any, schema: type[T], what: str, made: Callable[[type, Any], Any] | None = None, *, wrong: str = "is damaged"
+) -> T:
     """Return a plain value as an instance of a schema.
 
     Args:
@@ -72,6 +74,7 @@ def checked(value: Any, schema: type[T], what: str, made: Callable[[type, Any], 
         schema: the type that it must have; fields that the schema does not know are left out.
         what: what holds it, the beginning of the message.
         made: ``(type, value) -> instance`` for the types that msgspec does not know.
+        wrong: what the message says of it.
 
     Raises:
         SemanifoldError: naming the first field that is missing or wrong.
@@ -80,7 +83,7 @@ def checked(value: Any, schema: type[T], what: str, made: Callable[[type, Any], 
         return msgspec.convert(value, schema, str_keys=True, dec_hook=made)
     except (msgspec.ValidationError, SemanifoldError, OverflowError, RecursionError, TypeError, ValueError) as error:
         words = str(error).replace("`$.", "`").replace(" - at `$`", "").replace(" - at ", " in ").replace("`", "'")
-        raise SemanifoldError(f"{what} is damaged: {shown(words, 160).rstrip('.')}.") from error
+        raise SemanifoldError(f"{what} {wrong}: {shown(words, 160).rstrip('.')}.") from error
 
 
 def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = None) -> None:

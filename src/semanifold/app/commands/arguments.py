@@ -364,7 +364,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def from_arguments(kind: type[T], value: Mapping[str, Any], what: str = "The record") -> T:
+def from_arguments(kind: type[T], value: Mapping[str, Any], what: str = "The record", *, wrong: str = "is damaged") -> T:
     """Return the value of a type that :func:`to_arguments` made ``value`` of.
 
     Raises:
@@ -376,7 +376,7 @@ def from_arguments(kind: type[T], value: Mapping[str, Any], what: str = "The rec
             return Path(text)
         raise TypeError(f"expected {wanted.__name__}")
 
-    return checked(value, kind, what, made)
+    return checked(value, kind, what, made, wrong=wrong)
 
 
 def with_defaults(kind: type[T], instance: T) -> type[T]:

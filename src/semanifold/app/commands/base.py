@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from semanifold.app.answers import NOBODY, Answer, Caller
-from semanifold.app.commands.arguments import HIDDEN, MAIN, option
+from semanifold.app.commands.arguments import HIDDEN, MAIN, from_arguments, option, to_arguments
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.world import bundled
 from semanifold.storage.digests import digest
@@ -79,7 +79,9 @@ class Command:
             SemanifoldError: if the request makes no sense, or the work cannot be done.
             KeyboardInterrupt: after Ctrl-C; the same request goes on from there where it can.
         """
-        request = self
+        # from Python any value may be in any field: a text in place of several would be taken letter by letter
+        what = f"The request {type(self).__name__}"
+        request: Command = from_arguments(type(self), to_arguments(self), what, wrong="does not fit")
         if caller.folder is not None:
             from semanifold.app.commands.located import located  # noqa: PLC0415  (the command line needs none of it)
 
