@@ -125,6 +125,8 @@ def test_what_a_small_generator_cannot_do_is_said() -> None:
         lambda: generator.channel_index("0_1"),
         lambda: generator.channel_name(0),
         lambda: generator.check_space("w"),
+        lambda: generator.check_space(3),  # type: ignore[arg-type]
+        lambda: generator.codes_in("file"),
         lambda: generator.check(Latents(torch.zeros(1, 5), "z")),
         lambda: generator.check(Latents(torch.zeros(1, 4).double(), "z")),
         lambda: generator.check(Latents(torch.zeros(0, 4), "z")),
@@ -202,7 +204,7 @@ class Noisy(Small):
     def conditions(self) -> Mapping[str, tuple[int, ...]]:
         return {"noise": (2,)}
 
-    def codes_in(self, seeds: object) -> Latents:
+    def codes_in(self, place: object) -> Latents:
         return Latents(torch.ones(1, 4), "z")
 
 
@@ -234,6 +236,7 @@ def test_a_probe_of_gradients_makes_one_picture() -> None:
 def test_what_a_leaf_does_not_say_is_the_usual() -> None:
     generator = ToyConv()
     assert generator.sample([0]).labels is None
+    assert (generator.conditions, Small(classes=3).conditions) == ({}, {"labels": (3,)})
     assert (generator.takes_inputs, generator.truncates, generator.shares_frames) == (False, False, True)
     other = ToyConv()
     assert other.fingerprint == generator.fingerprint

@@ -179,3 +179,15 @@ def test_the_command_line_knows_channels(
         assert cli.main([*words, "--out", "x"]) == 2
         assert says in capsys.readouterr().err
     assert not Path("x").exists()
+
+
+def test_gains_inside_of_a_mask_are_ratios_and_squares_without_one(network: StyleGAN2) -> None:
+    spread = network.sample(range(50), "s").values.std(0)
+    for mask, times in ((None, 4), (box(0, 0, 1, 0.5), 1)):
+        once, twice = (channel_gains(network, scale * spread, mask, samples=2, progress=False) for scale in (1, 2))
+        torch.testing.assert_close(twice, times * once, rtol=1e-4, atol=0)
+
+
+def test_a_generator_without_styles_has_no_channels() -> None:
+    with pytest.raises(SemanifoldError, match="Channels are those of"):
+        channel_paths(wrap(lambda z: z[:, :3, None, None].expand(-1, 3, 8, 8), 4), k=1, progress=False)

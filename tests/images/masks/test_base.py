@@ -289,6 +289,8 @@ def test_a_channel_and_the_name_of_a_file_are_read_from_one_text(name: str, tmp_
     text = quoted(str(tmp_path / name))
     assert parse_mask(f"alpha:{text}").at(8, 8).mean((0, 1, 3)).tolist() == [1] * 4 + [0] * 4
     assert parse_mask(f"light:{text}").at(8, 8).mean((0, 1, 2)).tolist() == [0] * 4 + [1] * 4
+    Image.fromarray(light).save(tmp_path / name)
+    assert parse_mask(f"{text}|'{text.strip(chr(39))}'").at(8, 8).mean((0, 1, 2)).tolist() == [0] * 4 + [1] * 4
 
 
 def test_depth_is_counted_from_the_outside_not_over_neighbours() -> None:
@@ -296,6 +298,11 @@ def test_depth_is_counted_from_the_outside_not_over_neighbours() -> None:
     parse_mask("|".join([f"(~{shape})"] * 100))
     with pytest.raises(SemanifoldError, match="nested more than 100"):
         parse_mask(f"(({shape}))|({shape})|" + "~" * (DEEPEST + 1) + shape)
+
+
+def test_what_is_no_text_is_not_typed() -> None:
+    with pytest.raises(SemanifoldError, match="typed as a text"):
+        parse_mask(3)  # type: ignore[arg-type]
 
 
 def test_as_many_feathers_as_is_said() -> None:
