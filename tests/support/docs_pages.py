@@ -18,7 +18,7 @@ ELSEWHERE = ("make", "git", "pip", "uv", "cd", "python3", "docker")
 SHORTER = {
     "sample": "--seeds 0-1",
     "discover": "--frames 3 --iterations 2 --size 32 --seconds 0.2",
-    "invert": "--starts 2 --tries 1 --iterations 2",
+    "invert": "--starts 2 --tries 1 --iterations 2 --no-consistency",
     "transfer": "--seeds 1 --frames 3 --size 32 --seconds 0.2",
     "combine": "--frames 3 --size 32 --seconds 0.2",
     "render": "--frames 3 --size 32 --seconds 0.2",
@@ -88,6 +88,8 @@ def shortened(words: list[str]) -> list[str]:
             start = words.index(option)
             end = next((i for i in range(start + 1, len(words)) if words[i].startswith("--")), len(words))
             words = words[:start] + words[end:]
+    if "--tune" in words:
+        short += ["--tune", "1"]
     if words[1] == "train" and "--kind" not in words:
         short += ["--dipoles", "2"]
     return [*words[1:], *short]
