@@ -69,7 +69,8 @@ def test_a_photograph_becomes_a_code_that_other_commands_take(capsys: pytest.Cap
     assert cli.main(["invert", "ann.png", *QUICK]) == 2
     assert "--overwrite" in capsys.readouterr().err
     # and the code is where a search begins
-    assert cli.main(["mask", "mouth", "--latents", "out/invert-faces-ann/code.safetensors", "--out", "m"]) == 0
+    assert cli.main(["mask", "mouth", "--latents", "out/invert-faces-ann/code.safetensors"]) == 0
+    assert Path("out/mask-faces-mouth-invert-faces-ann").is_dir(), "another photograph's code has a folder of its own"
 
 
 def test_several_photographs_have_a_folder_each(capsys: pytest.CaptureFixture[str]) -> None:

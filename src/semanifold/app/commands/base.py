@@ -19,7 +19,8 @@ from semanifold.app.commands.arguments import HIDDEN, MAIN, from_arguments, opti
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.world import bundled
 from semanifold.storage.digests import digest
-from semanifold.storage.run_records import names_code
+from semanifold.storage.files import is_file
+from semanifold.storage.run_records import RECORD, names_code
 
 FACES = "faces"
 """The generator that commands use if none is named."""
@@ -168,7 +169,10 @@ class StartOptions:
     @property
     def word(self) -> str:
         """What to call the start in file names."""
-        return str(self.seed) if self.latents is None else self.latents.stem
+        if self.latents is None:
+            return str(self.seed)
+        # files of one name lie in every run folder: the folder says whose code it is
+        return self.latents.parent.name if is_file(self.latents.parent / RECORD) else self.latents.stem
 
 
 @dataclass(frozen=True, kw_only=True)
