@@ -90,6 +90,8 @@ def test_several_photographs_have_a_folder_each(capsys: pytest.CaptureFixture[st
     assert cli.main(words) == 0
     assert [read_record(f"all/{name}")["inversion"]["crop"] for name in ("ann", "bob")] == [[36, 0, 164, 128]] * 2
     assert capsys.readouterr().out.count("Next:") == 1
+    codes, repeated = np.load("all/ann/latents.npy"), np.load("all/ann/projected_w.npz")["w"]
+    assert np.array_equal(repeated, np.broadcast_to(codes[:, None], (1, 10, 128))), "as many layers as w+ has"
     assert cli.main(["rerun", "all/ann", "--out", "again"]) == 0
     assert Path("again/latents.npy").read_bytes() == Path("all/ann/latents.npy").read_bytes()
 

@@ -16,6 +16,13 @@ def test_an_edit_of_a_code_that_can_be_found_again_is_undone():
     assert kept.psnr > kept.edited + 10
     nothing = edit_consistency(world, code, InversionSettings(starts=0, tries=1, steps=1, tolerance=1), progress=False)
     assert nothing.psnr < kept.psnr - 10
+
+    def later(report):
+        if report["step"] > 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # a number of half a search says nothing
+        edit_consistency(world, code, InversionSettings(starts=16, enough=200, tolerance=0), progress=later)
     with pytest.raises(SemanifoldError, match="moves codes"):
         edit_consistency(world, code, displacement=torch.zeros(1, 5))
 

@@ -88,7 +88,7 @@ def test_the_search_begins_where_it_is_told():
     assert "the mean" in tried
 
 
-def test_classes_take_turns_and_the_best_stays():
+def test_classes_take_turns_and_the_best_stays(tmp_path):
     def network(z, y):
         return (z @ torch.eye(3)).tanh()[:, :, None, None].expand(-1, 3, 8, 8) * (y @ torch.tensor([0.2, 0.5, 1.0]))[
             :, None, None, None
@@ -101,6 +101,10 @@ def test_classes_take_turns_and_the_best_stays():
     assert solution.stats["psnr"] == pytest.approx(invert(four, target, QUICK, labels=2).stats["psnr"], abs=0.1)
     only = invert(four, target, replace(QUICK, naturalness=0), labels=1)
     assert only.value.labels.argmax() == 1
+    list(inversion_steps(four, target, QUICK, labels=1, checkpoint=tmp_path / "state.safetensors"))
+    for labels in (None, 2):
+        with pytest.raises(SemanifoldError, match="belongs to an inversion with another"):
+            list(inversion_steps(four, target, QUICK, labels=labels, checkpoint=tmp_path / "state.safetensors"))
 
 
 def test_a_code_of_double_precision_gives_one():

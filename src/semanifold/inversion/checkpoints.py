@@ -49,10 +49,13 @@ class InversionState:
 
 
 def inversion_key(
-    generator: Generator, space: str, likeness: Likeness, settings: InversionSettings, distance: str, start: Latents | None
+    generator: Generator, space: str, likeness: Likeness, settings: InversionSettings, distance: str, codes: Latents
 ) -> str:
-    """Return a digest of everything that decides an inversion; a checkpoint of another one is refused."""
-    begun = () if start is None else (start.values, *(start.conditions[name] for name in sorted(start.conditions)))
+    """Return a digest of everything that decides an inversion; a checkpoint of another one is refused.
+
+    The codes are the start, or two of those that are drawn to find one: they tell the class that was asked for.
+    """
+    begun = (codes.values, *(codes.conditions[name] for name in sorted(codes.conditions)))
     texts = json.dumps(asdict(settings), sort_keys=True), f"{generator.fingerprint}{space}{distance}"
     return digest(*texts, likeness.target, likeness.mask, *begun, digits=32, double=True)
 

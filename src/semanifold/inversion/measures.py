@@ -9,6 +9,7 @@ import torch
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.core.progress import Watch
+from semanifold.core.solutions import Result
 from semanifold.generators.base import Generator
 from semanifold.inversion.settings import InversionSettings
 from semanifold.inversion.solve import decibels, invert
@@ -80,6 +81,7 @@ def edit_consistency(
 
     Raises:
         SemanifoldError: if the displacement does not fit the code.
+        KeyboardInterrupt: after Ctrl-C.
     """
     settings = settings or InversionSettings(space=code.space)
     if displacement is None:
@@ -91,9 +93,10 @@ def edit_consistency(
     with torch.no_grad():
         edited = generator.images(code.moved(displacement))
     # the search begins anew: it must not know the code that it should find
-    labels = code.labels
-    again = invert(generator, edited, settings, labels=labels, progress=progress, throw=False).value
-    undone = generator.convert(again, code.space).moved(-displacement)
+    again = invert(generator, edited, settings, labels=code.labels, progress=progress, throw=False)
+    if again.result is Result.INTERRUPTED:  # a number of half a search says nothing
+        raise KeyboardInterrupt
+    undone = generator.convert(again.value, code.space).moved(-displacement)
     with torch.no_grad():
         picture = generator.images(code)
         left, change = (float((other - picture).square().mean()) for other in (generator.images(undone), edited))

@@ -206,7 +206,8 @@ class Inversion:
 
     def run(self, checkpoint: str | None) -> Iterator[tuple[InversionState, Result | None]]:
         """Go on to the end, from the checkpoint if there is one."""
-        key = inversion_key(self.generator, self.space, self.likeness, self.settings, self.distance_name, self.begin)
+        codes = self.begin or self.draw(range(2))
+        key = inversion_key(self.generator, self.space, self.likeness, self.settings, self.distance_name, codes)
         state = (load_state(checkpoint, key, self.objective, self.generator) if checkpoint else None) or self.first_state()
         while True:
             result = self.ended(state)

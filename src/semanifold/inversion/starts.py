@@ -67,7 +67,6 @@ def best_starts(
     count: int,
     *,
     seed: int = 0,
-    tell: Callable[[int], None] = lambda _: None,
 ) -> list[Start]:
     """Compare the mean and random codes by their pictures.
 
@@ -78,7 +77,6 @@ def best_starts(
         draw: gives the codes of seeds, of the first space, with their conditions.
         count: number of random codes.
         seed: the first of their seeds.
-        tell: hears how many pictures were made so far.
 
     Returns:
         The mean and the random codes, the most alike first. Pictures are compared at a smaller size where the generator makes
@@ -94,7 +92,6 @@ def best_starts(
     for first in range(0, len(every), CHUNK):
         part = every[first : first + CHUNK]
         values += likeness(generator.images(part, size=size)).tolist()
-        tell(len(values))
     order = sorted(range(len(values)), key=values.__getitem__)
     return [Start(names[i], every[i], values[i]) for i in order]
 

@@ -15,6 +15,7 @@ from semanifold.app.commands.invert import CODE, Inversion, Inversions
 from semanifold.core.errors import shown
 from semanifold.core.latents import Latents
 from semanifold.core.solutions import Result, Solution
+from semanifold.core.spaces import EXTENDED
 from semanifold.edits import save_edit
 from semanifold.edits.weights import WeightEdit
 from semanifold.generators.base import Generator
@@ -130,8 +131,8 @@ def write(
     with torch.no_grad():
         picture = generator.images(code)
     save_pool(pool_of(code, generator), run.path(CODE))
-    layers = len(generator.affine_maps("w", None) or ()) if code.space == "w" else 0
-    export_codes(run.path, "inverted", code.values, layers)
+    extended = generator.spaces.get(f"{code.space}{EXTENDED}")
+    export_codes(run.path, "inverted", code.values, 0 if extended is None else extended.layers)
     media.save_png(media.to_uint8(picture)[0], run.path(PICTURE))
     media.save_png(sheet(target, picture), run.path(SHEET))
     run.remove(PREVIEW)
