@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Annotated
@@ -13,14 +12,15 @@ import torch
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents, condition_tensors, conditions_in
-from semanifold.core.minimise import Descent, Evaluation
+from semanifold.core.minimise import Descent
 from semanifold.generators.base import Generator
 from semanifold.inversion.objective import Likeness, Objective
 from semanifold.inversion.settings import InversionSettings
+from semanifold.storage.descents import DescentHeader, SearchKind, read_descent, write_descent
 from semanifold.storage.digests import digest
-from semanifold.storage.tensors import read_format, write_tensors
 
 FORMAT = "semanifold-inversion-1"
+KIND = SearchKind("an inversion", "generator, picture or settings")
 TERMS = {"pixels", "perceptual", "nature"}
 MOST_STARTS = 1000
 
@@ -62,31 +62,18 @@ def inversion_key(
 
 def save_state(state: InversionState, path: str, key: str) -> None:
     """Write a state as safetensors with a JSON header, whole or not at all."""
-    descent, start = state.descent, state.objective.start
-    tensors = {"x": descent.x, "gradient": descent.at.gradient, "start": start.values} | condition_tensors(start)
-    for name, stack in (("moves", descent.moves), ("turns", descent.turns)):
-        tensors |= {f"{name}.{i:03d}": tensor for i, tensor in enumerate(stack)}
+    start = state.objective.start
     names = ("start_name", "starts", "recent", "step", "evaluations")
     header = {name: getattr(state, name) for name in names} | {"space": start.space, "format": FORMAT, "key": key}
-    write_tensors(path, tensors, header | {"value": descent.at.value, "terms": descent.at.terms, "stalled": descent.stalled})
+    write_descent(path, state.descent, {"start": start.values} | condition_tensors(start), header)
 
 
-Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
-
-
-class Header(msgspec.Struct, frozen=True):
-    """The header of a checkpoint: the fields of :class:`InversionState`, and what inversion it belongs to."""
+class Header(DescentHeader, frozen=True, kw_only=True):
+    """The header of a checkpoint: the fields of :class:`InversionState` in it."""
 
     start_name: Annotated[str, msgspec.Meta(max_length=200)]
     starts: Annotated[tuple[tuple[str, float], ...], msgspec.Meta(max_length=MOST_STARTS)]
-    recent: tuple[float, ...]
-    step: Count
-    evaluations: Count
     space: str
-    value: float
-    terms: dict[str, float]
-    stalled: bool
-    key: str = ""
 
 
 def load_state(path: str, key: str, objective: Callable[[Latents], Objective], generator: Generator) -> InversionState | None:
@@ -101,30 +88,21 @@ def load_state(path: str, key: str, objective: Callable[[Latents], Objective], g
     Raises:
         SemanifoldError: if the file is no checkpoint, is damaged, or belongs to another inversion.
     """
-    if not os.path.lexists(path):
+    read = read_descent(path, FORMAT, Header, KIND, key, generator.device)
+    if read is None:
         return None
-    name = shown(path, 200)
-    header, tensors = read_format(path, FORMAT, Header, "checkpoint of an inversion", "delete it to begin anew")
-    if header.key != key:
-        raise SemanifoldError(
-            f"The checkpoint {name} belongs to an inversion with another generator, picture or settings; give another file, or "
-            "delete it to begin anew."
-        )
-    tensors = {key: tensor.to(generator.device) for key, tensor in tensors.items()}
-    moves, turns = (tuple(tensors[k] for k in sorted(tensors) if k.startswith(word)) for word in ("moves.", "turns."))
+    header, descent, tensors = read
     shape = (1, *generator.spaces[header.space].shape) if header.space in generator.spaces else ()
-    points = [tensors.get("x"), tensors.get("gradient"), tensors.get("start"), *moves, *turns]
+    points = [descent.x, descent.at.gradient, tensors.get("start"), *descent.moves, *descent.turns]
     fits = (
-        len(moves) == len(turns)
-        and all(t is not None and tuple(t.shape) == shape and t.dtype == generator.dtype for t in points)
+        all(t is not None and tuple(t.shape) == shape and t.dtype == generator.dtype for t in points)
         and all(bool(torch.isfinite(t).all()) for t in points if t is not None)
         and header.terms.keys() == TERMS
         and bool(header.recent)
     )
     if not fits:
-        raise SemanifoldError(f"The checkpoint {name} does not fit this inversion; delete it to begin anew.")
+        raise SemanifoldError(f"The checkpoint {shown(path, 200)} does not fit this inversion; delete it to begin anew.")
     start = Latents(tensors["start"], header.space, conditions_in(tensors, 1))
-    descent = Descent(tensors["x"], Evaluation(header.value, tensors["gradient"], header.terms), moves, turns, header.stalled)
     return InversionState(
         objective(start), descent, header.start_name, header.starts, header.recent, header.step, header.evaluations
     )

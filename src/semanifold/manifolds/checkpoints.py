@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated
 
-import msgspec
 import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
-from semanifold.core.minimise import Descent, Evaluation
+from semanifold.core.minimise import Descent
 from semanifold.generators.base import Generator
 from semanifold.images.masks import Mask
 from semanifold.manifolds.metric import Metric
 from semanifold.manifolds.settings import LEAST, MOST, ManifoldSettings
+from semanifold.storage.descents import Count, DescentHeader, SearchKind, read_descent, write_descent
 from semanifold.storage.digests import digest
-from semanifold.storage.tensors import read_format, write_tensors
 
 FORMAT = "semanifold-search-2"
+KIND = SearchKind("a search", "generator, seed, mask or settings")
 TERMS = {"inside", "outside", "spring", "objective"}
 """What :class:`~semanifold.manifolds.objective.Objective` tells."""
 MOST_SHRUNK = 100
@@ -79,38 +77,24 @@ def search_key(generator: Generator, start: Latents, mask: Mask, settings: Manif
 
 def save_state(state: SearchState, path: str, key: str) -> None:
     """Write a state as safetensors with a JSON header, whole or not at all."""
-    descent = state.descent
-    tensors = {"x": descent.x, "gradient": descent.at.gradient, "best": state.best}
+    tensors = {"best": state.best}
     if state.metric is not None:
         tensors |= {"axes": state.metric.axes, "stiffness": state.metric.stiffness, "barred": state.metric.barred}
-    for name, stack in (("moves", descent.moves), ("turns", descent.turns)):
-        tensors |= {f"{name}.{i:03d}": tensor for i, tensor in enumerate(stack)}
     names = ("stage", "within", "step", "evaluations", "offset", "sigma", "outside", "recent", "best_value", "shrunk")
     header = {name: getattr(state, name) for name in names}
-    header |= {"value": descent.at.value, "terms": descent.at.terms, "stalled": descent.stalled, "format": FORMAT, "key": key}
-    write_tensors(path, tensors, header)
+    write_descent(path, state.descent, tensors, header | {"format": FORMAT, "key": key})
 
 
-Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
-
-
-class Header(msgspec.Struct, frozen=True):
-    """The header of a checkpoint: the fields of :class:`SearchState`, the minimiser's numbers, and what search it belongs to."""
+class Header(DescentHeader, frozen=True, kw_only=True):
+    """The header of a checkpoint: the fields of :class:`SearchState` in it."""
 
     stage: Count
     within: Count
-    step: Count
-    evaluations: Count
     shrunk: Count
     offset: float
     sigma: float
     outside: float
     best_value: float
-    value: float
-    recent: tuple[float, ...]
-    terms: dict[str, float]
-    stalled: bool
-    key: str = ""
 
 
 def load_state(path: str, key: str, device: torch.device) -> SearchState | None:
@@ -119,19 +103,12 @@ def load_state(path: str, key: str, device: torch.device) -> SearchState | None:
     Raises:
         SemanifoldError: if the file is no checkpoint, or belongs to another search.
     """
-    if not os.path.lexists(path):
+    read = read_descent(path, FORMAT, Header, KIND, key, device)
+    if read is None:
         return None
-    name = shown(path, 200)
-    header, read = read_format(path, FORMAT, Header, "checkpoint of a search", "delete it to begin anew")
-    if header.key != key:
-        raise SemanifoldError(
-            f"The checkpoint {name} belongs to a search with another generator, seed, mask or settings; give another file, "
-            "or delete it to begin anew."
-        )
-    tensors = {key: tensor.to(device) for key, tensor in read.items()}
-    moves, turns = (tuple(tensors[k] for k in sorted(tensors) if k.startswith(word)) for word in ("moves.", "turns."))
-    if not _fit(tensors, moves, turns):
-        raise SemanifoldError(f"The tensors of the checkpoint {name} do not fit together; delete it to begin anew.")
+    header, descent, tensors = read
+    if not _fit(descent.x, tensors):
+        raise SemanifoldError(f"The tensors of the checkpoint {shown(path, 200)} do not fit together; delete it to begin anew.")
     metric = Metric(tensors["axes"], tensors["stiffness"], tensors["barred"]) if "axes" in tensors else None
     return SearchState(
         stage=header.stage,
@@ -141,7 +118,7 @@ def load_state(path: str, key: str, device: torch.device) -> SearchState | None:
         offset=header.offset,
         sigma=header.sigma,
         outside=header.outside,
-        descent=Descent(tensors["x"], Evaluation(header.value, tensors["gradient"], header.terms), moves, turns, header.stalled),
+        descent=descent,
         recent=header.recent,
         best=tensors["best"],
         best_value=header.best_value,
@@ -182,17 +159,19 @@ def check_state(state: SearchState, path: str, points: Sequence[tuple[int, ...]]
         raise SemanifoldError(f"The checkpoint {shown(path, 200)} does not fit this search; delete it to begin anew.")
 
 
-def _fit(tensors: Mapping[str, Tensor], moves: Sequence[Tensor], turns: Sequence[Tensor]) -> bool:
-    """Whether the tensors of a checkpoint are all there, and of the shapes of one search."""
-    if not {"x", "gradient", "best"} <= tensors.keys() or len(moves) != len(turns):
-        return False
-    points = [tensors["x"], tensors["gradient"], tensors["best"], *moves, *turns]
-    if tensors["x"].ndim < 2 or not tensors["x"].numel() or len({(p.shape, p.dtype) for p in points}) > 1:
+def _fit(x: Tensor, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the tensors beside the descent, whose point is x, are all there, and of the shapes of one search."""
+    if (
+        "best" not in tensors
+        or (tensors["best"].shape, tensors["best"].dtype) != (x.shape, x.dtype)
+        or x.ndim < 2
+        or not x.numel()
+    ):
         return False
     metric = [tensors[name] for name in ("axes", "stiffness", "barred") if name in tensors]
-    if len(metric) not in (0, 3) or not all(t.is_floating_point() for t in tensors.values()):
+    if len(metric) not in (0, 3) or not all(t.is_floating_point() for t in (x, *tensors.values())):
         return False
-    width = tensors["x"][0].numel()
+    width = x[0].numel()
     if not metric:
         return True
     axes, stiffness, barred = metric
