@@ -46,6 +46,7 @@ REQUESTS = {
     "mask": (LOWER, *MODEL),
     "discover": ("--mask", "mask.png", "--seed", "1", "2", *SEARCH, *MODEL),
     "invert": ("sampled/frames/frame_0001.png", "--iterations", "3", "--starts", "4", "--no-consistency", *MODEL),
+    "edit": ("sampled/frames/frame_0001.png", "--edit", "axes:0", "--inversion", "out/invert-toy-frame-0001", *FILM, *MODEL),
     "render": ("out/toy-mask.png-1", *FILM, *MODEL),
     "transfer": ("out/toy-mask.png-1", "--seeds", "3", *FILM, *MODEL),
     "combine": ("out/toy-mask.png-1", "axes:0", "--seed", "1", *FILM, *MODEL),
@@ -66,7 +67,7 @@ REQUESTS = {
     "demo": (),
 }
 """Words of a quick request of each command."""
-ORDER = ("sample", "directions", "discover", "weights", "traverse", "measure")
+ORDER = ("sample", "directions", "discover", "invert", "weights", "traverse", "measure")
 """What others need."""
 
 

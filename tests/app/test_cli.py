@@ -694,6 +694,7 @@ ROOMS = [
     {"core"},
     {"storage"},
     {"images"},
+    {"landmarks"},
     {"generators"},
     {"worlds", "edits"},
     {"manifolds", "paths", "inversion"},

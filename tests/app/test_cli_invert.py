@@ -41,12 +41,13 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_photograph_becomes_a_code_that_other_commands_take(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["invert", "ann.png", *QUICK]) == 0
     heard = capsys.readouterr()
+    assert "The face in the middle of ann.png lies as those of faces do." in heard.err
     assert "ann.png, 200 x 128 pixels, is cut to 128 x 128 in its middle." in heard.err
     assert "Next: semanifold discover --mask mouth --latents out/invert-faces-ann/code.safetensors" in heard.out
     record = read_record("out/invert-faces-ann")
     numbers = record["inversion"]
     assert record["status"] == "finished"
-    assert numbers["crop"] == [36, 0, 164, 128]
+    assert numbers["place"] == [[36, 0], [36, 128], [164, 128], [164, 0]]
     assert {"psnr", "distance", "nature", "style_distance", "usual_style_distance", "starts", "seconds"} <= numbers.keys()
     assert numbers["consistency"]["psnr"] > numbers["consistency"]["edited"]
     # the picture in the folder is that of the code in all of its files, and as near as is said
@@ -88,7 +89,7 @@ def test_several_photographs_have_a_folder_each(capsys: pytest.CaptureFixture[st
         "0.18,0,0.82,1",
     ]
     assert cli.main(words) == 0
-    assert [read_record(f"all/{name}")["inversion"]["crop"] for name in ("ann", "bob")] == [[36, 0, 164, 128]] * 2
+    assert [read_record(f"all/{name}")["inversion"]["place"][::2] for name in ("ann", "bob")] == [[[36, 0], [164, 128]]] * 2
     assert capsys.readouterr().out.count("Next:") == 1
     codes, repeated = np.load("all/ann/latents.npy"), np.load("all/ann/projected_w.npz")["w"]
     assert np.array_equal(repeated, np.broadcast_to(codes[:, None], (1, 10, 128))), "as many layers as w+ has"

@@ -6,7 +6,6 @@ import io
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from PIL import Image, ImageCms
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.shapes import Pictures
+from semanifold.images.placements import Placement, cut_out
 from semanifold.storage.pictures import open_picture
 from semanifold.storage.readings import Remark, silent
 
@@ -21,23 +21,6 @@ SMALLEST = 8
 """Pixels that a side has to have to be a picture of something."""
 WHITE = (255, 255, 255)
 SIXTEEN = 65535
-
-
-@dataclass(frozen=True, eq=False)
-class Crop:
-    """The rectangle of a photograph that a generator's picture stands for.
-
-    Attributes:
-        corners: ``(left, top, right, bottom)`` in pixels of the photograph.
-    """
-
-    corners: tuple[float, float, float, float]
-
-    @property
-    def size(self) -> tuple[float, float]:
-        """Width and height, in pixels of the photograph."""
-        left, top, right, bottom = self.corners
-        return right - left, bottom - top
 
 
 def read_photograph(path: str | os.PathLike[str], *, remark: Remark = silent) -> Image.Image:
@@ -102,22 +85,23 @@ def _in_srgb(picture: Image.Image, profile: bytes, name: str, remark: Remark) ->
 def fitted(
     photograph: Image.Image,
     shape: Sequence[int],
-    crop: Sequence[float] | None = None,
+    crop: Sequence[float] | Placement | None = None,
     *,
     name: str = "The photograph",
     remark: Remark = silent,
-) -> tuple[Pictures, Crop]:
+) -> tuple[Pictures, Placement]:
     """Return a part of a photograph as a picture of a generator's size.
 
     Args:
         photograph: RGB.
         shape: ``(channels, height, width)`` of the generator's pictures.
-        crop: ``(left, top, right, bottom)`` as fractions of the photograph; the largest part in its middle when None.
+        crop: ``(left, top, right, bottom)`` as fractions of the photograph, or a placement; the largest part in its middle when
+            None.
         name: what to call it in sentences.
         remark: is given a sentence for all that was done.
 
     Returns:
-        The picture ``[1, c, h, w]`` in [-1, 1], and the rectangle that it stands for.
+        The picture ``[1, c, h, w]`` in [-1, 1], and the part of the photograph that it stands for.
 
     Raises:
         SemanifoldError: for a crop that is no rectangle, or smaller than 8 pixels.
@@ -125,10 +109,11 @@ def fitted(
     channels, height, width = shape
     if channels not in (1, 3):
         raise SemanifoldError(f"A photograph becomes a picture of 1 or 3 channels, not of {channels}.")
-    if crop is None:
-        scale = min(photograph.width / width, photograph.height / height)
-        w, h = width * scale, height * scale
-        left, top = (photograph.width - w) / 2, (photograph.height - h) / 2
+    if isinstance(crop, Placement):
+        place = crop
+    elif crop is None:
+        place = middle_of(photograph, shape)
+        w, h = place.size
         if w < photograph.width - 0.5 or h < photograph.height - 0.5:
             remark(f"{name}, {photograph.width} x {photograph.height} pixels, is cut to {w:.0f} x {h:.0f} in its middle.")
     else:
@@ -136,12 +121,21 @@ def fitted(
         stretch = (w / width) / (h / height)
         if not 0.99 < stretch < 1.01:
             remark(f"The crop of {name} has other proportions than {width} x {height}; it is stretched.")
-    place = Crop((left, top, left + w, top + h))
-    if h < height:
-        remark(f"{name} is enlarged {height / h:.2g} times, to {width} x {height} pixels.")
-    resized = photograph.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.LANCZOS, place.corners)
+        place = Placement.box(left, top, left + w, top + h)
+    if place.size[1] < 0.99 * height:
+        remark(f"{name} is enlarged {height / place.size[1]:.2g} times, to {width} x {height} pixels.")
+    resized = cut_out(photograph.convert("L" if channels == 1 else "RGB"), place, width, height)
     values = torch.from_numpy(np.array(resized, dtype=np.float32)).reshape(height, width, channels).permute(2, 0, 1)
     return (values / 127.5 - 1)[None].contiguous(), place
+
+
+def middle_of(photograph: Image.Image, shape: Sequence[int]) -> Placement:
+    """Return the largest part in the middle of a photograph that has the proportions of a generator's pictures."""
+    _, height, width = shape
+    scale = min(photograph.width / width, photograph.height / height)
+    w, h = width * scale, height * scale
+    left, top = (photograph.width - w) / 2, (photograph.height - h) / 2
+    return Placement.box(left, top, left + w, top + h)
 
 
 def _cut(photograph: Image.Image, crop: Sequence[float]) -> tuple[float, float, float, float]:

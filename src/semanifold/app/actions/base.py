@@ -17,6 +17,7 @@ from semanifold.app.commands.early import stamp_of
 from semanifold.app.commands.located import located
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.spaces import single
 from semanifold.edits import Edit
 from semanifold.generators.base import Generator, origin
 from semanifold.generators.exchange import read_codes
@@ -104,6 +105,12 @@ def own_code(edits: Sequence[Edit]) -> Latents | None:
 def common_space(edits: Sequence[Edit], generator: Generator) -> str:
     """Return the space of a code that all edits can be played on: that of the codes that move, if any."""
     return next((edit.space(generator) for edit in edits if edit.moves_codes), edits[0].space(generator))
+
+
+def code_for(edit: Edit, generator: Generator, codes: Latents) -> Latents:
+    """Return codes in the space that an edit moves; codes of w+ stay there for an edit of w, which moves all layers alike."""
+    space = edit.space(generator)
+    return codes if codes.space != space == single(codes.space) else generator.convert(codes, space)
 
 
 def picture_code(picture: PictureOptions, edits: Sequence[Edit], generator: Generator, space: str) -> Latents:

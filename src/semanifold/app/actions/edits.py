@@ -11,6 +11,7 @@ from PIL import Image
 
 from semanifold.app.actions.base import (
     beyond,
+    code_for,
     common_space,
     existing,
     facts_of,
@@ -104,7 +105,7 @@ def transfer_edit(command: Transfer, caller: Caller) -> Answer:
     else:
         codes = sample(generator, command.seeds, command.truncation, command.label)
         names = [f"seed {seed}" for seed in command.seeds]
-    codes = generator.convert(codes, edit.space(generator))
+    codes = code_for(edit, generator, codes)
     edits = [on_code(edit, codes[i]) for i in range(len(codes))]  # refuses an edit that does not fit before anything is written
     t = film_moments(edits[0], command.film, command.frames)
     subjects = [

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 
 from semanifold.app.actions.base import facts_of, load, read_mask, worked, working_space
+from semanifold.app.actions.placing import place_in
 from semanifold.app.actions.results import EDIT
 from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands.invert import CODE, Inversion, Inversions
@@ -24,6 +26,7 @@ from semanifold.generators.pools import pool_of, save_pool
 from semanifold.images import media
 from semanifold.images.masks import Mask
 from semanifold.images.photographs import fitted, read_photograph
+from semanifold.images.placements import Placement
 from semanifold.inversion import InversionSettings, TuningSettings, invert, tune
 from semanifold.inversion.measures import edit_consistency, style_distance
 from semanifold.storage.runs import CHECKPOINT, Run
@@ -53,12 +56,15 @@ def invert_photo(command: Inversion, caller: Caller) -> Answer:
     return invert_on(command, load(command.model, caller), caller)
 
 
-def invert_on(command: Inversion, generator: Generator, caller: Caller) -> Answer:
-    """Invert one photograph with a loaded generator, and write everything."""
+def invert_on(
+    command: Inversion, generator: Generator, caller: Caller, place: Sequence[float] | Placement | None = None
+) -> Answer:
+    """Invert one photograph, or the part at a place of it, with a loaded generator, and write everything."""
     settings = replace(command.search.settings(), space=working_space(generator, command.search.space))
     name = shown(command.photo.name, 80)
     photograph = read_photograph(command.photo, remark=caller.remark)
-    target, place = fitted(photograph, generator.picture_shape, command.crop, name=name, remark=caller.remark)
+    place = place or place_in(photograph, generator, command.crop, command.face, name, caller)
+    target, place = fitted(photograph, generator.picture_shape, place, name=name, remark=caller.remark)
     start = begin_code(command, generator, caller)
     mask = None if command.mask is None else read_mask(command.mask, generator, start or generator.example(0))
 
@@ -66,7 +72,7 @@ def invert_on(command: Inversion, generator: Generator, caller: Caller) -> Answe
         began = time.monotonic()
         solution = search(command, generator, target, settings, start, mask, run, caller)
         seconds = round(time.monotonic() - began, 2)
-        return write(command, generator, target, place.corners, solution, settings, seconds, run, caller)
+        return write(command, generator, target, place, solution, settings, seconds, run, caller)
 
     answer = worked(command, caller, "invert", command.folder, facts_of(generator), work, inputs=command.inputs)
     return replace(answer, files=(command.folder / SHEET,), next=() if answer.interrupted else typed(*command.then))
@@ -116,7 +122,7 @@ def write(
     command: Inversion,
     generator: Generator,
     target: torch.Tensor,
-    corners: tuple[float, float, float, float],
+    place: Placement,
     solution: Solution[Latents],
     settings: InversionSettings,
     seconds: float,
@@ -136,7 +142,12 @@ def write(
     media.save_png(media.to_uint8(picture)[0], run.path(PICTURE))
     media.save_png(sheet(target, picture), run.path(SHEET))
     run.remove(PREVIEW)
-    numbers = {**solution.stats, "result": solution.result.name, "seconds": seconds, "crop": list(corners)}
+    numbers = {
+        **solution.stats,
+        "result": solution.result.name,
+        "seconds": seconds,
+        "place": [list(corner) for corner in place.quad],
+    }
     said = [described(numbers, generator, code)]
     if solution.result is Result.INTERRUPTED:
         caller.remark(

@@ -15,6 +15,7 @@ from semanifold.core.errors import SemanifoldError, whole_number
 from semanifold.inversion.settings import MOST_STEPS, InversionSettings
 
 MOST_PHOTOS = 1000
+MOST_FACES = 100
 CODE = "code.safetensors"
 
 
@@ -74,6 +75,7 @@ class Inversion(Command):
         photo: the file.
         mask: what counts.
         crop: part of the photograph.
+        face: which face.
         tune: steps of pivotal tuning.
         consistency: whether edits are tried.
         model: which generator.
@@ -86,6 +88,7 @@ class Inversion(Command):
     photo: Path
     mask: str | None = None
     crop: tuple[float, float, float, float] | None = None
+    face: int | None = None
     tune: int = 0
     consistency: bool = True
     model: Model = field(default_factory=Model)
@@ -118,6 +121,14 @@ class Inversion(Command):
         return early.finished(self, "invert", self.folder, self.inputs, ("comparison.png",), self.then)
 
 
+def check_part(crop: Sequence[float] | None, faces: Sequence[int]) -> None:
+    """Refuse a part of a photograph that is named twice, and numbers of faces that there cannot be."""
+    for face in faces:
+        whole_number(face, 0, MOST_FACES, "face, the number of the face from the largest down,")
+    if crop is not None and any(faces):
+        raise SemanifoldError("A part of a photograph is named by its face or by its crop; give --face or --crop.")
+
+
 def check_photo(photo: Path) -> None:
     """Refuse what is no file, and say what a folder is good for."""
     if photo.is_dir():
@@ -129,12 +140,14 @@ def check_photo(photo: Path) -> None:
 class Inversions(Command):
     """Find the code of the generator whose picture is nearest to a photograph, so that it can be edited.
 
-    Every photograph gets a folder of its own. A photograph of another shape is cut in its middle and resized.
+    Every photograph gets a folder of its own. With a generator of faces the largest face is taken, turned and scaled to lie as
+    the generator's own faces do; with others the middle of the photograph.
 
     Attributes:
         photos: picture files.
         mask: what counts, as for discover; the rest of the picture is free.
         crop: left,top,right,bottom of the part of the photograph to take, as fractions of it.
+        face: take this face, 1 for the largest; 0 looks for none and takes the middle.
         tune: then change the weights of the generator a little, in so many steps (100 is usual), until its picture is nearer;
             what comes of it is an edit of weights.
         consistency: say whether edits can be undone: edit the picture, invert it again, and take the edit back.
@@ -150,6 +163,7 @@ class Inversions(Command):
     crop: Annotated[tuple[float, float, float, float] | None, option("L,T,R,B", group=MAIN, read=corners, write=corners_text)] = (
         None
     )
+    face: Annotated[int | None, option("N", group=MAIN)] = None
     tune: Annotated[int, option("STEPS", group=MAIN)] = 0
     consistency: Annotated[bool, option(off="--no-consistency")] = True
     model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
@@ -176,6 +190,7 @@ class Inversions(Command):
         if not 0 < len(self.photos) <= MOST_PHOTOS:
             raise SemanifoldError(f"Give one photograph, or several, at most {MOST_PHOTOS:,}.")
         whole_number(self.tune, 0, MOST_STEPS, "tune, the number of steps,")
+        check_part(self.crop, [] if self.face is None else [self.face])
         if self.begin.seed is not None and self.begin.latents is not None:
             raise SemanifoldError("The search begins at one code; give --seed or --latents.")
         stems = [photo.stem for photo in self.photos]

@@ -22,6 +22,7 @@ COMMANDS = {
         "find a smooth sequence of pictures that changes only inside a mask",
     ),
     "invert": ("semanifold.app.commands.invert:Inversions", "find the code whose picture is nearest to a photograph"),
+    "edit": ("semanifold.app.commands.photographs:PhotoEdit", "change a photograph: find the face, edit it, put it back"),
     "transfer": ("semanifold.app.commands.edits:Transfer", "put an edit that was found on one face onto others"),
     "combine": ("semanifold.app.commands.edits:Combine", "play several edits of one face at the same time"),
     "render": ("semanifold.app.commands.edits:Render", "make the film of an edit again, with other timing or size"),

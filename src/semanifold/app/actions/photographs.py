@@ -1,0 +1,385 @@
+"""What ``semanifold edit`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from semanifold.app.actions.base import beyond, code_for, existing, facts_of, fitting, load, read_mask, worked
+from semanifold.app.actions.discover import blank, search
+from semanifold.app.actions.edits import mask_of
+from semanifold.app.actions.invert import invert_on
+from semanifold.app.actions.placing import place_of, usual_of
+from semanifold.app.actions.results import EDIT, FRAMES, film_moments, find_edit, save_film
+from semanifold.app.actions.seen import what_changed
+from semanifold.app.answers import Answer, Caller, typed
+from semanifold.app.commands.base import FilmOptions, Output, StartOptions
+from semanifold.app.commands.discover import Discover, Search
+from semanifold.app.commands.invert import CODE, Inversion
+from semanifold.app.commands.photographs import BOTH, FIRST, STILL, PhotoEdit
+from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.latents import Latents
+from semanifold.edits import Edit, load_edit, save_edit
+from semanifold.edits.films import EditedPicture
+from semanifold.edits.tracing import on_code
+from semanifold.generators.base import Generator
+from semanifold.generators.exchange import read_codes
+from semanifold.images import media
+from semanifold.images.photographs import read_photograph
+from semanifold.images.placements import Inlay, Placement
+from semanifold.landmarks import find_faces
+from semanifold.storage.digests import file_digest
+from semanifold.storage.files import is_file
+from semanifold.storage.records import checked
+from semanifold.storage.run_records import read_record
+from semanifold.storage.runs import Run
+
+PARTS = "parts.png"
+LARGEST_FILM = 1080
+"""Longer side of a film in pixels, if nobody says it."""
+CLOSE = 1.3
+"""A close-up shows so many times the edited part."""
+
+
+Number = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
+Corner = tuple[Number, Number]
+
+
+class Numbers(msgspec.Struct, frozen=True):
+    """What is read of an inversion's numbers."""
+
+    place: tuple[Corner, Corner, Corner, Corner]
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """What is read of the ``run.json`` of an inversion."""
+
+    inversion: Numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part of the photograph, and what becomes of it.
+
+    Attributes:
+        place: where it lies.
+        subject: the generator, perhaps with tuned weights; the code; the edit, and its mask.
+        frames: the generator's pictures, in their order.
+    """
+
+    place: Placement
+    subject: EditedPicture
+    frames: media.FrameFolder
+
+    @cached_property
+    def mask(self) -> torch.Tensor | None:
+        """The mask at the size of the generator's pictures."""
+        mask = self.subject.mask
+        return None if mask is None else mask.at(*self.subject.generator.picture_shape[1:])
+
+    @cached_property
+    def plain(self) -> torch.Tensor:
+        """The unedited picture, rounded as the frames are, so that no change is none."""
+        return pictures_of(media.to_uint8(self.subject.picture)[0])
+
+    def inlay(self, photograph: Image.Image, scale: float = 1.0) -> Inlay:
+        """Return what puts the edited part into the photograph, or into one that was resized by a factor."""
+        return Inlay(np.asarray(photograph), self.place.scaled(scale), self.plain, self.mask)
+
+
+class Photographs:
+    """The frames of the film: the photograph with all parts as they are then; made when they are asked for."""
+
+    def __init__(self, photograph: Image.Image, parts: Sequence[Part], scale: float) -> None:
+        """Prepare the parts once for all frames."""
+        self.plain = np.asarray(photograph)
+        self.parts = [(part.inlay(photograph, scale), part.frames) for part in parts]
+
+    def __len__(self) -> int:
+        return len(self.parts[0][1])
+
+    def __getitem__(self, index: int) -> media.Frame:
+        return self.at([index] * len(self.parts))
+
+    def at(self, indices: Sequence[int]) -> media.Frame:
+        """Return the photograph with each part as its own frame has it."""
+        picture = self.plain
+        for (inlay, frames), index in zip(self.parts, indices, strict=True):
+            picture = inlay.onto(pictures_of(frames[index]), picture)
+        return picture
+
+
+def pictures_of(frame: media.Frame) -> torch.Tensor:
+    """Return a frame as a picture ``[1, 3, h, w]`` in [-1, 1]."""
+    return torch.from_numpy(np.array(frame, dtype=np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Inverted:
+    """A part of the photograph as a code.
+
+    Attributes:
+        generator: perhaps with weights that were tuned to it.
+        code: whose picture is nearest to it.
+        place: where it lies.
+        file: the code's.
+        answer: of the inversion.
+    """
+
+    generator: Generator
+    code: Latents
+    place: Placement
+    file: Path
+    answer: Answer
+
+
+def edit_photo(command: PhotoEdit, caller: Caller) -> Answer:
+    """Find the faces, their codes and the edit, and write the photograph with it."""
+    generator = load(command.model, caller)
+    edit = None
+    if command.edit is not None:
+        edit = find_edit(command.edit, command.path, generator=generator, remark=caller.remark)
+        (edit,) = fitting(generator, [edit], caller)
+    photograph = read_photograph(command.photo, remark=caller.remark)
+    places = places_in(command, photograph, generator, caller)
+
+    def work(run: Run) -> Answer:
+        media.save_png(outlined(photograph, places), run.path(PARTS))
+        parts: list[Part] = []
+        said: list[str] = []
+        for order, place in enumerate(places):
+            part = inverted(command, generator, place, order, caller)
+            said += part.answer.said
+            if part.answer.interrupted:
+                return Answer(said=tuple(said), interrupted=True)
+            subject, answer = edited(command, part, edit, order, run, caller)
+            said += answer.said
+            if answer.interrupted:
+                return Answer(said=tuple(said), interrupted=True)
+            parts.append(filmed(command, part.place, subject, order, run, caller))
+        facts = write(command, photograph, parts, run, caller)
+        return Answer(said=(*said, *sentences(parts, facts)), facts=facts)
+
+    answer = worked(command, caller, "edit", command.folder, facts_of(generator), work, inputs=command.inputs)
+    then = () if answer.interrupted or len(places) > 1 else typed(*command.then)
+    return replace(answer, files=existing(command.folder, *FIRST), next=then)
+
+
+# --------------------------------------------------------------------------------------------------------- from the photograph
+
+
+def places_in(
+    command: PhotoEdit, photograph: Image.Image, generator: Generator, caller: Caller
+) -> list[Placement | Sequence[float] | None]:
+    """Return the parts to edit: the inversion's, the crop, the faces that were asked for, or None for the middle.
+
+    Raises:
+        SemanifoldError: if there is no such face.
+    """
+    name = shown(command.photo.name, 80)
+    if command.inversion is not None:
+        return [place_of_inversion(command)]
+    if command.crop is not None or command.face == (0,):
+        return [command.crop]
+    usual = usual_of(generator)
+    if usual is None:
+        if command.all_faces or command.face != (1,):
+            raise SemanifoldError(f"No faces are found in the pictures of {generator.name}; name a part of {name} by its crop.")
+        return [None]
+    largest = command.face == (1,) and not command.all_faces
+    if largest and (photograph.height, photograph.width) == tuple(generator.picture_shape[1:]):
+        return [None]
+    faces = find_faces(photograph)
+    numbers = tuple(range(1, max(len(faces), 1) + 1)) if command.all_faces else command.face
+    if largest and len(faces) > 1:
+        caller.remark(f"{name} shows {len(faces)} faces; the largest is edited. --face 2 takes the next, --all-faces takes all.")
+    return [place_of(photograph, faces, number, usual, generator, name) for number in numbers]
+
+
+def inversion_record(command: PhotoEdit) -> dict[str, Any]:
+    """Return what a finished inversion says of itself.
+
+    Raises:
+        SemanifoldError: if it is not finished, or of another photograph or generator.
+    """
+    assert command.inversion is not None
+    record = read_record(command.inversion)
+    name = shown(str(command.inversion), 200)
+    if record.get("command") != "invert" or record.get("status") != "finished":
+        raise SemanifoldError(f"{name} is no finished semanifold invert.")
+    digests = record["facts"].get("inputs") or {}
+    if file_digest(command.photo, "photograph", 16) not in digests.values():
+        raise SemanifoldError(f"{name} is the inversion of another photograph than {shown(command.photo.name, 80)}.")
+    return record
+
+
+def place_of_inversion(command: PhotoEdit) -> Placement:
+    """Return the part of the photograph that was inverted."""
+    record = checked(inversion_record(command), Recorded, f"The run.json of {shown(str(command.inversion), 200)}")
+    return Placement(record.inversion.place)
+
+
+def inverted(
+    command: PhotoEdit, generator: Generator, place: Placement | Sequence[float] | None, order: int, caller: Caller
+) -> Inverted:
+    """Return the code of a part, from an inversion of now or of before, and the generator with weights tuned to it, if any."""
+    folder = command.inversion
+    answer = Answer()
+    if folder is None:
+        folder = command.folder / numbered("inversion", order)
+        request = Inversion(
+            photo=command.photo,
+            crop=command.crop,
+            face=order + 1 if command.all_faces else command.face[order],
+            tune=command.tune,
+            consistency=False,
+            model=command.model,
+            output=Output(out=folder, overwrite=command.output.overwrite),
+        )
+        answer = invert_on(request, generator, caller, place)
+        if answer.interrupted:
+            return Inverted(generator, Latents(torch.zeros(1, 1), ""), Placement.box(0, 0, 1, 1), folder / CODE, answer)
+    code = read_codes(folder / CODE, generator)[0]
+    if is_file(folder / EDIT):
+        with torch.no_grad():
+            generator, code = load_edit(folder / EDIT).applied(generator, code, torch.ones(1))
+    record = checked(read_record(folder), Recorded, f"The run.json of {shown(str(folder), 200)}")
+    return Inverted(generator, code, Placement(record.inversion.place), folder / CODE, answer)
+
+
+# ------------------------------------------------------------------------------------------------------------------ the edit
+
+
+def edited(
+    command: PhotoEdit, part: Inverted, edit: Edit | None, order: int, run: Run, caller: Caller
+) -> tuple[EditedPicture, Answer]:
+    """Return the edit on a code: the one that was named, or one that is searched for inside of the mask."""
+    generator = part.generator
+    if edit is not None:
+        code = code_for(edit, generator, part.code)
+        own = on_code(edit, code)
+        mask = mask_of(edit, generator, code, caller) if command.mask is None else read_mask(command.mask, generator, code)
+        return EditedPicture(generator, code, own, mask), Answer()
+    assert command.mask is not None
+    folder = command.folder / numbered("search", order)
+    request = Discover(
+        mask=command.mask,
+        model=command.model,
+        start=StartOptions(latents=part.file),
+        search=Search(strength=command.strength),
+        film=replace(command.film, umap=False),
+        output=Output(out=folder, overwrite=command.output.overwrite),
+    )
+    mask = read_mask(command.mask, generator, part.code)
+    answer = search(request, generator, part.code, mask, caller)
+    if answer.interrupted:
+        return EditedPicture(generator, part.code, blank(part.code)), answer
+    own = load_edit(folder / EDIT)
+    return EditedPicture(generator, generator.convert(part.code, own.space(generator)), own, mask), answer
+
+
+def filmed(command: PhotoEdit, place: Placement, subject: EditedPicture, order: int, run: Run, caller: Caller) -> Part:
+    """Write the edit and the generator's pictures of a part, and return them."""
+    reach = command.strength if command.edit is not None else 1.0
+    t = film_moments(subject.edit, command.film)
+    if subject.edit.dimensions == 1:
+        beyond(caller, subject.edit, *(reach * float(end) for end in (t.min(), t.max())))
+    save_edit(subject.edit, run.path(numbered(EDIT, order)))
+    folder = run.path(numbered(FRAMES, order))
+    for stale in folder.glob("frame_*.png"):
+        stale.unlink()
+    first = 0
+    with caller.watching("pictures") as line:
+        for part in subject.pictures(reach * t):
+            media.save_frames(media.to_uint8(part), folder, first=first)
+            first += len(part)
+            line({"step": first, "steps": len(t)})
+    return Part(place, subject, media.FrameFolder(folder))
+
+
+def numbered(name: str, order: int) -> str:
+    """Return the name of a file or folder of one of several parts."""
+    stem, dot, end = name.partition(".")
+    return name if order == 0 else f"{stem}-{order + 1}{dot}{end}"
+
+
+# ------------------------------------------------------------------------------------------------------- to the photograph
+
+
+def write(command: PhotoEdit, photograph: Image.Image, parts: Sequence[Part], run: Run, caller: Caller) -> dict[str, Any]:
+    """Write the film, the still and the comparison; return their numbers."""
+    longest = max(photograph.size)
+    scale = min(1.0, (command.film.size or LARGEST_FILM) / longest)
+    size = (max(1, round(photograph.width * scale)), max(1, round(photograph.height * scale)))
+    small = photograph if size == photograph.size else photograph.resize(size, Image.Resampling.LANCZOS)
+    loops = all(part.subject.edit.loops for part in parts)
+    frames = Photographs(small, parts, size[0] / photograph.width)
+    save_film(run, frames, replace(command.film, size=command.film.size or max(size)), ping_pong=not loops)
+    whole = Photographs(photograph, parts, 1.0)
+    farthest = [farthest_frame(part) for part in parts]
+    still = whole.at(farthest)
+    media.save_png(still, run.path(STILL))
+    media.save_png(before_after(photograph, still, parts), run.path(BOTH))
+    changed = (still != whole.plain).any(-1)
+    facts = {"changed": float(changed.mean()), "parts": [[list(corner) for corner in part.place.quad] for part in parts]}
+    run.note(photograph=facts)
+    return facts
+
+
+def farthest_frame(part: Part) -> int:
+    """Return the frame of a part whose picture differs most from the unedited one."""
+    changes = [float((pictures_of(part.frames[i]) - part.plain).square().mean()) for i in range(len(part.frames))]
+    return int(np.argmax(changes))
+
+
+def before_after(photograph: Image.Image, still: media.Frame, parts: Sequence[Part]) -> Image.Image:
+    """Return the photograph before and after, whole, and each part from near."""
+    after = Image.fromarray(still)
+    rows = [media.contact_sheet([np.asarray(photograph), still], ["before", "after"], columns=2, size=480)]
+    for part in parts:
+        if max(part.place.size) < 0.7 * max(photograph.size):
+            box = near(part.place, photograph)
+            pair = [np.asarray(photograph.crop(box)), np.asarray(after.crop(box))]
+            rows.append(media.contact_sheet(pair, columns=2, size=480))
+    return media.stack_rows(rows, [""] * len(rows))
+
+
+def near(place: Placement, photograph: Image.Image) -> tuple[int, int, int, int]:
+    """Return the box of a close-up."""
+    left, top, right, bottom = place.corners
+    x, y, half_x, half_y = (left + right) / 2, (top + bottom) / 2, CLOSE * (right - left) / 2, CLOSE * (bottom - top) / 2
+    return (
+        max(0, round(x - half_x)),
+        max(0, round(y - half_y)),
+        min(photograph.width, round(x + half_x)),
+        min(photograph.height, round(y + half_y)),
+    )
+
+
+def outlined(photograph: Image.Image, places: Sequence[Placement | Sequence[float] | None]) -> Image.Image:
+    """Return the photograph with the parts outlined and numbered."""
+    picture = photograph.copy()
+    draw = ImageDraw.Draw(picture)
+    line = max(1, round(max(photograph.size) / 300))
+    for number, place in enumerate(places, 1):
+        if isinstance(place, Placement):
+            draw.line([*place.quad, place.quad[0]], fill=media.ACCENT, width=line)
+            draw.text(place.quad[0], str(number), fill=media.ACCENT, font=media.font(12 * line))
+    return picture if max(picture.size) <= LARGEST_FILM else media.enlarge(picture, LARGEST_FILM)
+
+
+def sentences(parts: Sequence[Part], facts: Mapping[str, Any]) -> list[str]:
+    """Return in words what changed in the photograph."""
+    seen = [what_changed(part.subject, film_moments(part.subject.edit, FilmOptions(), frames=9)) for part in parts]
+    words = "; ".join(dict.fromkeys(word for word in seen if word))
+    return [
+        f"{words + '; ' if words else ''}{facts['changed']:.1%} of the photograph's pixels change, the others stay bit for bit."
+    ]

@@ -1,0 +1,283 @@
+"""Where in a photograph a generator's picture lies: to cut it out upright, and to put an edited one back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import grid_sample, interpolate, pad
+
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.shapes import Mask1, Pictures
+
+Corner = tuple[float, float]
+
+EDGE = 0.04
+"""Share of the picture's side over which an edited part fades out towards an edge that lies inside of the photograph."""
+TONE = 0.06
+"""Standard deviation of the Gaussian that tells tones from details, as a share of the picture's side."""
+LIKENESS = 0.015
+"""The same of the one that smooths what an edit changes."""
+MOVED = 0.05
+"""Change, in picture units (0 to 2), from which on a pixel counts as moved rather than kept."""
+NOTHING = 1 / 512
+"""A mask below this moves no level of 8 bits by half a step."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The part of a photograph that a generator's picture stands for, which may be turned.
+
+    Attributes:
+        quad: its corners ``(x, y)`` in pixels of the photograph, top left, bottom left, bottom right, top right of the
+            generator's picture; they may lie outside of the photograph.
+
+    Raises:
+        SemanifoldError: if the corners are no parallelogram, or less than one pixel large.
+    """
+
+    quad: tuple[Corner, Corner, Corner, Corner]
+
+    def __post_init__(self) -> None:
+        """Refuse what is no parallelogram."""
+        corners = np.asarray(self.quad, dtype=np.float64)
+        if corners.shape != (4, 2) or not np.isfinite(corners).all() or np.abs(corners).max() > 1e6:
+            raise SemanifoldError(
+                "A placement has four corners (x, y) in pixels: top left, bottom left, bottom right, top right."
+            )
+        down, across = corners[1] - corners[0], corners[3] - corners[0]
+        size = max(np.abs(down).max(), np.abs(across).max())
+        if np.abs(corners[2] - corners[1] - across).max() > 1e-3 * size or abs(across[0] * down[1] - across[1] * down[0]) < 1:
+            raise SemanifoldError("The corners of a placement are those of a parallelogram that is at least one pixel large.")
+
+    @classmethod
+    def box(cls, left: float, top: float, right: float, bottom: float) -> Placement:
+        """Return an upright rectangle."""
+        return cls(((left, top), (left, bottom), (right, bottom), (right, top)))
+
+    @classmethod
+    def of(cls, quad: Tensor) -> Placement:
+        """Return the placement of corners ``[4, 2]``."""
+        first, second, third, fourth = ((float(x), float(y)) for x, y in quad.tolist())
+        return cls((first, second, third, fourth))
+
+    def scaled(self, factor: float) -> Placement:
+        """Return the same part of the photograph when that is resized."""
+        first, second, third, fourth = ((factor * x, factor * y) for x, y in self.quad)
+        return Placement((first, second, third, fourth))
+
+    @property
+    def corners(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom of the upright rectangle around it, in pixels."""
+        x, y = zip(*self.quad, strict=True)
+        return min(x), min(y), max(x), max(y)
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height of the part, in pixels of the photograph."""
+        (x, y), (x_down, y_down), _, (x_across, y_across) = self.quad
+        return math.hypot(x_across - x, y_across - y), math.hypot(x_down - x, y_down - y)
+
+    @property
+    def upright(self) -> bool:
+        """Whether it is a rectangle that is not turned."""
+        (x, y), (x_down, _), _, (x_across, y_across) = self.quad
+        return abs(x_down - x) + abs(y_across - y) < 1e-9 * sum(self.size) and x_across > x
+
+    def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Return left, top, right, bottom in whole pixels of what it covers of a photograph; nothing if right <= left."""
+        left, top, right, bottom = self.corners
+        return (
+            max(math.floor(left), 0),
+            max(math.floor(top), 0),
+            min(math.ceil(right), width),
+            min(math.ceil(bottom), height),
+        )
+
+    def fractions(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return where points of the photograph lie in the generator's picture: 0 at its left and top, 1 at its right, bottom."""
+        origin, down, _, across = (np.asarray(corner) for corner in self.quad)
+        inverse = np.linalg.inv(np.stack([across - origin, down - origin], axis=1))
+        u = inverse[0, 0] * (x - origin[0]) + inverse[0, 1] * (y - origin[1])
+        v = inverse[1, 0] * (x - origin[0]) + inverse[1, 1] * (y - origin[1])
+        return u, v
+
+
+def cut_out(photograph: Image.Image, place: Placement, width: int, height: int) -> Image.Image:
+    """Return a part of a photograph, upright and of a size; what lies outside of the photograph is its mirror image.
+
+    Args:
+        photograph: of any mode with 8 bits a channel.
+        place: which part.
+        width: of the result, in pixels.
+        height: of the result, in pixels.
+    """
+    left, top, right, bottom = place.corners
+    if place.upright and left >= 0 and top >= 0 and right <= photograph.width and bottom <= photograph.height:
+        return photograph.resize((width, height), Image.Resampling.LANCZOS, (left, top, right, bottom))
+    # 1. Cut what is needed; a mirror image begins at the photograph's own edges only, for there is a margin elsewhere.
+    shrink = max(1.0, math.sqrt(place.size[0] / width * place.size[1] / height))
+    margin = 4 * shrink
+    box = (
+        max(0, math.floor(left - margin)),
+        max(0, math.floor(top - margin)),
+        min(photograph.width, math.ceil(right + margin)),
+        min(photograph.height, math.ceil(bottom + margin)),
+    )
+    if box[2] - box[0] < 1 or box[3] - box[1] < 1:
+        raise SemanifoldError("The part to cut out lies outside of the photograph.")
+    part = photograph.crop(box)
+    # 2. Shrink it, so that one of its pixels is about one of the result's: sampling takes no mean.
+    small = part.resize((max(1, round(part.width / shrink)), max(1, round(part.height / shrink))), Image.Resampling.LANCZOS)
+    values = torch.from_numpy(np.array(small, dtype=np.float32)).reshape(small.height, small.width, -1).permute(2, 0, 1)[None]
+    # 3. Sample it at the centres of the result's pixels.
+    origin, down, _, across = (np.asarray(corner) - box[:2] for corner in place.quad)
+    u, v = (torch.arange(width) + 0.5) / width, (torch.arange(height) + 0.5) / height
+    x = origin[0] + u[None] * (across - origin)[0] + v[:, None] * (down - origin)[0]
+    y = origin[1] + u[None] * (across - origin)[1] + v[:, None] * (down - origin)[1]
+    grid = torch.stack([2 * x / part.width - 1, 2 * y / part.height - 1], dim=-1)[None].to(values)
+    taken = grid_sample(values, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+    levels = taken[0].clamp(0, 255).round().byte().permute(1, 2, 0).numpy()
+    return Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels, photograph.mode)
+
+
+@dataclass(frozen=True, eq=False)
+class Inlay:
+    """A photograph in which a part can be replaced by edited pictures of a generator.
+
+    Inside of the mask a pixel becomes ``photograph + (edited - unedited) - moved * details``: where the edit changes nothing the
+    photograph stays as it is, with whatever the generator cannot make; where it moves something, the generator's picture is seen,
+    in the tones of the photograph, without the details of what was there. ``details`` are what the photograph has more than the
+    unedited picture with the photograph's tones (their difference, smoothed). At ``edited = unedited`` nothing changes, and
+    neither does what lies outside of the mask, bit for bit.
+
+    Attributes:
+        photograph: ``[height, width, 3]``, 8 bits.
+        place: where the generator's picture lies.
+        unedited: that picture, ``[1, 1 or 3, h, w]`` in [-1, 1].
+        mask: where changes are wanted, in the generator's picture; None for all of it.
+        edge: share of the side over which they fade out towards the edges of the generator's picture.
+
+    Raises:
+        SemanifoldError: if the generator's picture lies outside of the photograph.
+    """
+
+    photograph: NDArray[np.uint8]
+    place: Placement
+    unedited: Pictures
+    mask: Mask1 | None = None
+    edge: float = EDGE
+
+    def __post_init__(self) -> None:
+        """Refuse a part that lies outside."""
+        left, top, right, bottom = self.box
+        if right - left < 1 or bottom - top < 1:
+            raise SemanifoldError("The part to be edited lies outside of the photograph.")
+
+    @cached_property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom of the pixels that the generator's picture covers."""
+        return self.place.pixels(self.photograph.shape[1], self.photograph.shape[0])
+
+    @cached_property
+    def own(self) -> Tensor:
+        """The photograph there, ``[1, 3, y, x]`` in [-1, 1]."""
+        left, top, right, bottom = self.box
+        return torch.from_numpy(self.photograph[top:bottom, left:right].astype(np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+
+    @cached_property
+    def where(self) -> tuple[Tensor, Tensor]:
+        """Where the centres of the photograph's pixels lie in the generator's picture, as fractions ``[y, x]``."""
+        left, top, right, bottom = self.box
+        x = torch.arange(left, right, dtype=torch.float64) + 0.5
+        y = torch.arange(top, bottom, dtype=torch.float64) + 0.5
+        return self.place.fractions(x[None], y[:, None])
+
+    @cached_property
+    def weight(self) -> Tensor:
+        """The mask in the photograph, ``[1, 1, y, x]``; it fades out at edges that lie inside of the photograph."""
+        u, v = self.where
+        inside = torch.ones_like(u)
+        ends = (self.photograph.shape[1], self.photograph.shape[0])
+        left, top, right, bottom = self.place.corners
+        for part, low, high, end in ((u, left, right, ends[0]), (v, top, bottom, ends[1])):
+            soft_low, soft_high = (low > 0.5, high < end - 0.5) if self.place.upright else (True, True)
+            inside = inside * _ramp(part, self.edge, soft=soft_low) * _ramp(1 - part, self.edge, soft=soft_high)
+        weight = inside[None, None].float()
+        return weight if self.mask is None else weight * self.sampled(self.mask.float().cpu()).clamp(0, 1)
+
+    @cached_property
+    def details(self) -> Tensor:
+        """What the photograph has there more than the unedited picture in its tones, ``[1, 3, y, x]``."""
+        return self.own - self.sampled(self.unedited.float().cpu() + self.tones)
+
+    @cached_property
+    def tones(self) -> Tensor:
+        """What the photograph is lighter than the unedited picture, smoothed, ``[1, 3, h, w]`` of the generator's picture."""
+        height, width = self.unedited.shape[2:]
+        there = Image.fromarray(self.photograph)
+        taken = np.array(cut_out(there, self.place, width, height), dtype=np.float32)
+        picture = torch.from_numpy(taken).permute(2, 0, 1)[None] / 127.5 - 1
+        return smoothed(picture - self.unedited.float().cpu(), TONE)
+
+    def sampled(self, pictures: Tensor) -> Tensor:
+        """Return pictures ``[1, c, h, w]`` of the generator's size as they lie in the photograph, ``[1, c, y, x]``."""
+        height, width = pictures.shape[2:]
+        scale = math.sqrt(self.place.size[0] / width * self.place.size[1] / height)
+        if scale < 1:  # sampling takes no mean
+            small = (max(1, round(height * scale)), max(1, round(width * scale)))
+            pictures = interpolate(pictures, small, mode="bicubic", antialias=True)
+        u, v = self.where
+        grid = torch.stack([2 * u - 1, 2 * v - 1], dim=-1)[None].to(pictures)
+        return grid_sample(pictures, grid, mode="bicubic", padding_mode="border", align_corners=False)
+
+    def onto(self, edited: Pictures, photograph: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Return the photograph with one edited picture in it, ``[height, width, 3]``, 8 bits.
+
+        Args:
+            edited: ``[1, c, h, w]`` in [-1, 1].
+            photograph: the one to change in place of our own, such as one with another part edited; of the same size.
+        """
+        # 1. What the edit changes, and how surely each pixel shows something else now.
+        change = edited.float().cpu().clamp(-1, 1) - self.unedited.float().cpu().clamp(-1, 1)
+        size = smoothed(change.square().mean(1, keepdim=True), LIKENESS)
+        moved = size / (size + MOVED**2)
+        # 2. The same in the photograph.
+        weight = self.weight
+        difference = weight * (self.sampled(change) - self.sampled(moved).clamp(0, 1) * self.details)
+        # 3. Only pixels that the mask holds are touched.
+        left, top, right, bottom = self.box
+        whole = (self.photograph if photograph is None else photograph).copy()
+        part = whole[top:bottom, left:right]
+        levels = torch.from_numpy(part.astype(np.float32)) + 127.5 * difference[0].permute(1, 2, 0)
+        part[...] = np.where(weight[0, 0, ..., None].numpy() < NOTHING, part, levels.round().clamp(0, 255).byte().numpy())
+        return whole
+
+
+def smoothed(pictures: Tensor, share: float) -> Tensor:
+    """Return pictures ``[n, c, h, w]`` smoothed by a Gaussian of this share of the shorter side, their borders mirrored."""
+    sigma = share * min(pictures.shape[2:])
+    reach = min(math.ceil(3 * sigma), min(pictures.shape[2:]) - 1)
+    if reach < 1:
+        return pictures
+    places = torch.arange(-reach, reach + 1, dtype=pictures.dtype)
+    kernel = torch.softmax(-(places**2) / (2 * sigma**2), dim=0)
+    channels = pictures.shape[1]
+    for shape, sides in (((1, 1, -1, 1), (0, 0, reach, reach)), ((1, 1, 1, -1), (reach, reach, 0, 0))):
+        weight = kernel.reshape(shape).expand(channels, -1, -1, -1)
+        pictures = torch.conv2d(pad(pictures, sides, mode="reflect"), weight, groups=channels)
+    return pictures
+
+
+def _ramp(place: Tensor, edge: float, *, soft: bool) -> Tensor:
+    """Return 0 at an edge and outside of it, 1 from ``edge`` inwards, smooth between."""
+    if not soft or edge <= 0:
+        return (place >= 0).to(place)
+    part = (place / edge).clamp(0, 1)
+    return part * part * (3 - 2 * part)

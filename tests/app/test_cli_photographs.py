@@ -1,0 +1,137 @@
+"""``semanifold edit`` as a person uses it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from app.test_cli import TOY
+from PIL import Image
+
+from semanifold.app import cli
+from semanifold.images.media import to_uint8
+from semanifold.images.placements import Placement
+from semanifold.storage.run_records import read_record
+from semanifold.worlds.faces.analytic import AnalyticFaces
+
+SHORT = ("--seconds", "0.4", "--fps", "10", "--device", "cpu")
+QUICK = ("--starts", "4", "--tries", "1", "--iterations", "8", "--no-consistency", "--device", "cpu")
+
+
+def drawn(seed: int, side: int) -> Image.Image:
+    """Return a drawn face."""
+    generator = AnalyticFaces(side)
+    return Image.fromarray(to_uint8(generator.images(generator.sample([seed])))[0])
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A photograph of two faces on a coloured ground, and one of none."""
+    monkeypatch.chdir(tmp_path)
+    ground = np.random.default_rng(0).integers(60, 200, (7, 10, 3), dtype=np.uint8)
+    party = Image.fromarray(ground).resize((520, 340), Image.Resampling.BICUBIC)
+    party.save("nobody.png")
+    party.paste(drawn(7, 200), (40, 90))
+    party.paste(drawn(3, 110), (370, 60))
+    party.save("party.png")
+
+
+def pixels(file: str) -> np.ndarray:
+    """Return a picture's levels."""
+    return np.asarray(Image.open(file).convert("RGB")).astype(int)
+
+
+def test_the_largest_face_is_edited_and_all_else_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["edit", "party.png", "--edit", "faces:smile", "--mask", "mouth", *SHORT]
+    assert cli.main(words) == 0
+    heard = capsys.readouterr()
+    folder = "out/edit-faces-party-faces-smile"
+    assert "shows 2 faces; the largest is edited" in heard.err
+    assert "of the photograph's pixels change, the others stay bit for bit" in heard.out
+    before, after = pixels("party.png"), pixels(f"{folder}/edited.png")
+    assert after.shape == before.shape
+    changed = (before != after).any(-1)
+    assert 20 < changed.sum() < 4000
+    y, x = np.nonzero(changed)
+    assert 40 + 0.25 * 200 < x.min() <= x.max() < 40 + 0.8 * 200, "only the mouth of the larger face"
+    assert 90 + 0.55 * 200 < y.min() <= y.max() < 90 + 0.95 * 200
+    for name in ("film.mp4", "film.gif", "before_after.png", "parts.png", "edit.safetensors", "frames/frame_0000.png"):
+        assert Path(folder, name).stat().st_size > 0
+    numbers = read_record(folder)["photograph"]
+    assert numbers["changed"] == pytest.approx(changed.mean())
+    (corners,) = numbers["parts"]
+    left, top, right, bottom = Placement(tuple(map(tuple, corners))).corners
+    assert abs(left - 40) + abs(top - 90) + abs(right - 240) + abs(bottom - 290) < 100
+    assert cli.main(words) == 0
+    assert "finished already" in capsys.readouterr().out
+    # the same code serves other edits; a found edit is one
+    assert cli.main(["invert", "party.png", *QUICK]) == 0
+    assert cli.main(["edit", "party.png", "--edit", folder, "--inversion", "out/invert-faces-party", "--out", "two", *SHORT]) == 0
+    assert (pixels("two/edited.png") != before).any()
+    assert cli.main(["edit", "nobody.png", "--edit", folder, "--inversion", "out/invert-faces-party", "--out", "three"]) == 2
+    assert "the inversion of another photograph" in capsys.readouterr().err
+
+
+def test_every_face_is_edited(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["edit", "party.png", "--edit", "faces:smile", "--all-faces", "--out", "all", *SHORT]) == 0
+    changed = (pixels("party.png") != pixels("all/edited.png")).any(-1)
+    assert changed[:, :280].sum() > 50
+    assert changed[:, 340:].sum() > 20
+    assert Path("all/edit-2.safetensors").exists()
+    assert "Next" not in capsys.readouterr().out
+
+
+def test_a_change_is_searched_for_with_any_generator(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("toy.py").write_text(TOY)
+    words = ["edit", "party.png", "--generator", "toy.py:toy", "--crop", "0.1,0.1,0.5,0.7", "--mask", "box:0.2,0.6,0.8,0.9"]
+    assert cli.main([*words, "--out", "toyed", *SHORT]) == 0
+    changed = (pixels("party.png") != pixels("toyed/edited.png")).any(-1)
+    inside = np.zeros_like(changed)
+    inside[34 + 115 : 34 + 192, 52 + 35 : 52 + 175] = True  # the box in the crop, and a pixel of the generator's around it
+    assert changed[inside].any()
+    assert not changed[~inside].any()
+    for file in ("inversion/code.safetensors", "search/film.mp4", "edit.safetensors", "film.mp4"):
+        assert Path("toyed", file).exists()
+    assert "--edit toyed/edit.safetensors --strength 1.5" in capsys.readouterr().out
+
+
+def test_a_part_that_is_no_face(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["edit", "nobody.png", "--edit", "faces:smile", *SHORT]) == 2
+    said = capsys.readouterr().err
+    assert "There is no face 1 in nobody.png: no face was found; name a part by its crop, or take its middle by face 0." in said
+    assert not Path("out").exists(), "nothing half-written"
+    words = ["edit", "nobody.png", "--edit", "faces:smile", "--crop", "0.1,0.1,0.6,0.85", "--out", "cropped", "--json", *SHORT]
+    assert cli.main(words) == 0
+    facts = json.loads(capsys.readouterr().out)
+    changed = (pixels("nobody.png") != pixels("cropped/edited.png")).any(-1)
+    assert facts["changed"] == pytest.approx(changed.mean())
+    assert changed[34:289, 52:312].any()
+    changed[34:289, 52:312] = False
+    assert not changed.any()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "Say what to change"),
+        (["--path", "smile", "--mask", "mouth"], "--path names a path"),
+        (["--mask", "mouth", "--strength", "0"], "strength is above 0"),
+        (["--mask", "mouth", "--strength", "-1"], "strength is above 0"),
+        (["--mask", "muoth"], "There is no region 'muoth'"),
+        (["--mask", "mouth", "--face", "3"], "There is no face 3 in party.png: 2 faces were found"),
+        (["--mask", "mouth", "--face", "1", "1"], "Each face is named once"),
+        (["--mask", "mouth", "--face", "2", "--crop", "0,0,1,1"], "give --face or --crop"),
+        (["--mask", "mouth", "--all-faces", "--crop", "0,0,1,1"], "give --face or --crop"),
+        (["--mask", "mouth", "--all-faces", "--face", "2"], "Give --face or --all-faces"),
+        (["--mask", "mouth", "--inversion", "nowhere"], "nowhere holds no code.safetensors"),
+        (["--mask", "mouth", "--inversion", "nowhere", "--tune", "3"], "its own part of the photograph"),
+        (["--edit", "faces:smiel"], "smiel"),
+        (["--edit", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["edit", "party.png", *words, *SHORT]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not Path("out").exists()
