@@ -135,3 +135,15 @@ def test_what_makes_no_sense_is_refused(words: list[str], sentence: str, capsys:
     assert cli.main(["edit", "party.png", *words, *SHORT]) == 2
     assert sentence in capsys.readouterr().err
     assert not Path("out").exists()
+
+
+def test_what_is_made_of_a_photograph_says_so() -> None:
+    words = ["edit", "nobody.png", "--edit", "faces:smile", "--face", "0", "--out", "marked", *SHORT]
+    assert cli.main(words) == 0
+    said = {name: Image.open(f"marked/{name}").info.get("XML:com.adobe.xmp", "") for name in ("edited.png", "before_after.png")}
+    assert all("compositeWithTrainedAlgorithmicMedia" in text for text in said.values())
+    assert "XML:com.adobe.xmp" not in Image.open("marked/parts.png").info, "it is the photograph"
+    assert "/trainedAlgorithmicMedia" in Image.open("marked/frames/frame_0000.png").info["XML:com.adobe.xmp"]
+    assert b"compositeWithTrainedAlgorithmicMedia" in Path("marked/film.mp4").read_bytes()
+    assert read_record("marked")["digital_source_type"].endswith("/compositeWithTrainedAlgorithmicMedia")
+    assert read_record("marked/inversion")["digital_source_type"].endswith("/trainedAlgorithmicMedia")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.shapes import Frames8, Pictures
 from semanifold.storage.files import replacing
+from semanifold.storage.marks import GENERATED, Source, mark_gif, mark_mp4
 from semanifold.storage.pictures import open_picture, write_picture
 
 Frame = NDArray[np.uint8]
@@ -81,9 +82,9 @@ class FrameFolder:
         return np.asarray(open_picture(self.paths[index]).convert("RGB"))
 
 
-def save_png(picture: Frame | Image.Image, path: str | os.PathLike[str]) -> Path:
-    """Write one picture without loss."""
-    write_picture(picture if isinstance(picture, Image.Image) else Image.fromarray(picture), path)
+def save_png(picture: Frame | Image.Image, path: str | os.PathLike[str], *, source: Source | None = GENERATED) -> Path:
+    """Write one picture without loss, and how it was made."""
+    write_picture(picture if isinstance(picture, Image.Image) else Image.fromarray(picture), path, source=source)
     return Path(path)
 
 
@@ -116,6 +117,7 @@ def save_mp4(
     size: int | None = None,
     ping_pong: bool = False,
     loops: int = 1,
+    source: Source | None = GENERATED,
 ) -> Path:
     """Write H.264 video that every player shows (yuv420p, even sides, BT.709).
 
@@ -126,16 +128,24 @@ def save_mp4(
         size: longer side in pixels; when None, small pictures are enlarged to 512 and others stay.
         ping_pong: whether the film runs back to its start.
         loops: how often the film runs through.
+        source: how it was made.
     """
     codec = ["-c:v", "libx264", "-crf", "14", "-preset", "medium", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
     size = max(VIEWABLE, *frames[0].shape[:2]) if size is None else size
     colours = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709", "-color_primaries", "bt709"]
     colours += ["-color_trc", "bt709"]
-    return _ffmpeg(frames, path, fps, size, [*colours, *codec, "-f", "mp4"], order(len(frames), ping_pong=ping_pong) * loops)
+    shown = order(len(frames), ping_pong=ping_pong) * loops
+    return _ffmpeg(frames, path, fps, size, [*colours, *codec, "-f", "mp4"], shown, lambda film: mark_mp4(film, source))
 
 
 def save_gif(
-    frames: Frames, path: str | os.PathLike[str], *, fps: float = 20, size: int | None = None, ping_pong: bool = False
+    frames: Frames,
+    path: str | os.PathLike[str],
+    *,
+    fps: float = 20,
+    size: int | None = None,
+    ping_pong: bool = False,
+    source: Source | None = GENERATED,
 ) -> Path:
     """Write an endless gif with one palette for the whole clip and ordered dither, so that static parts do not flicker.
 
@@ -147,6 +157,7 @@ def save_gif(
         fps: frames per second; gif players keep time to a hundredth of a second and slow anything beyond 50 down.
         size: longer side in pixels; 256 when None, or the pictures' own if that is larger, up to 512.
         ping_pong: whether the film runs back to its start.
+        source: how it was made.
     """
     size = int(min(max(*frames[0].shape[:2], 256), VIEWABLE)) if size is None else size
     halved = 2 if fps > GIF_RATE and len(frames) > 3 else 1
@@ -154,7 +165,8 @@ def save_gif(
     # A palette of every frame takes as long as all the rest.
     graph = f"split[a][b];[a]select=not(mod(n\\,{len(chosen) // PALETTE_FRAMES + 1})),palettegen=stats_mode=full[p];"
     graph += "[b][p]paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
-    return _ffmpeg(frames, path, fps / halved, size, ["-filter_complex", graph, "-loop", "0", "-f", "gif"], chosen)
+    output = ["-filter_complex", graph, "-loop", "0", "-f", "gif"]
+    return _ffmpeg(frames, path, fps / halved, size, output, chosen, lambda film: mark_gif(film, source))
 
 
 def order(n: int, *, ping_pong: bool) -> list[int]:
@@ -162,8 +174,16 @@ def order(n: int, *, ping_pong: bool) -> list[int]:
     return [*range(n), *(range(n - 2, 0, -1) if ping_pong else ())]
 
 
-def _ffmpeg(frames: Frames, path: str | os.PathLike[str], fps: float, size: int, output: list[str], shown: list[int]) -> Path:
-    """Feed enlarged frames in an order to the bundled ffmpeg; both sides are made even.
+def _ffmpeg(
+    frames: Frames,
+    path: str | os.PathLike[str],
+    fps: float,
+    size: int,
+    output: list[str],
+    shown: list[int],
+    mark: Callable[[Path], None],
+) -> Path:
+    """Feed enlarged frames in an order to the bundled ffmpeg, and mark the film; both sides are made even.
 
     Our own: ``imageio_ffmpeg.write_frames`` does not ask how ffmpeg ended, so that half a film on a full disk passes for a whole.
     """
@@ -201,6 +221,7 @@ def _ffmpeg(frames: Frames, path: str | os.PathLike[str], fps: float, size: int,
             words = process.stderr.read().decode(errors="replace").strip()
         if process.returncode != 0:
             raise OSError(f"ffmpeg could not write {Path(path).name}: {(words or 'no reason given').splitlines()[0]}")
+        mark(Path(part))
     return Path(path)
 
 

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.storage.files import opened, replacing
+from semanifold.storage.marks import GENERATED, Source, jpeg_segment, png_text
 
 MOST_PIXELS = 50_000_000
 """Pixels of one picture: 7,000 x 7,000, which take 200 MB decoded."""
@@ -76,17 +77,25 @@ def picture_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         return Image.open(file, formats=FORMATS).size
 
 
-def write_picture(picture: Image.Image, path: str | os.PathLike[str], *, jpeg: int | None = None, level: int = -1) -> None:
-    """Write a picture, whole or not at all.
+def write_picture(
+    picture: Image.Image,
+    path: str | os.PathLike[str],
+    *,
+    jpeg: int | None = None,
+    level: int = -1,
+    source: Source | None = GENERATED,
+) -> None:
+    """Write a picture, whole or not at all; it says how it was made.
 
     Args:
         picture: the picture.
         path: the file, whatever its name ends in.
         jpeg: quality of a JPEG file, 1 to 95; PNG, without loss, when None.
         level: how much a PNG file is compressed, 0 to 9; the usual way when -1.
+        source: how it was made, see :mod:`semanifold.storage.marks`; None says nothing.
     """
     with replacing(path) as part:
         if jpeg is None:
-            picture.save(part, format="PNG", compress_level=level)
+            picture.save(part, format="PNG", compress_level=level, pnginfo=png_text(source))
         else:
-            picture.convert("RGB").save(part, format="JPEG", quality=jpeg, subsampling=0)
+            picture.convert("RGB").save(part, format="JPEG", quality=jpeg, subsampling=0, extra=jpeg_segment(source))

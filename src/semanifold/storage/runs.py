@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.storage.files import PART, is_file
 from semanifold.storage.locks import LOCK, FolderLock, lock_folder
+from semanifold.storage.marks import CODES, GENERATED, marking
 from semanifold.storage.records import write_json
 from semanifold.storage.run_records import (
     FORMAT,
@@ -215,6 +216,7 @@ def begin_run(
         kept = {key: value for key, value in (earlier or {"files": []}).items() if key not in ("ended", "reason")}
         record = {**kept, "format": FORMAT, **work, "status": "running", "started": _now(), "environment": environment()}
         record |= {"command_line": list(command_line), "directory": directory, "stamp": stamp}
+        record |= {} if (mark := marking(GENERATED)) is None else {"digital_source_type": CODES + mark}
         run = Run(folder, record, resumed=earlier is not None, made=made, lock=lock)
         if overwrite and os.path.lexists(folder / RECORD):
             with _sentences(replace(run, lock=None)):  # a record stays until all that it names is gone

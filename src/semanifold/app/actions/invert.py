@@ -29,6 +29,7 @@ from semanifold.images.photographs import fitted, read_photograph
 from semanifold.images.placements import Placement
 from semanifold.inversion import InversionSettings, TuningSettings, invert, tune
 from semanifold.inversion.measures import edit_consistency, style_distance
+from semanifold.storage.marks import COMPOSITE
 from semanifold.storage.runs import CHECKPOINT, Run
 
 SHEET, PICTURE, PREVIEW = "comparison.png", "inverted.png", "preview.png"
@@ -103,7 +104,7 @@ def search(
             line({"step": report["step"], "steps": report["steps"], "PSNR": report["PSNR"]})
             if report["step"] % 10 == 0:
                 with torch.no_grad():
-                    media.save_png(sheet(target, generator.images(report["code"])), run.path(PREVIEW))
+                    media.save_png(sheet(target, generator.images(report["code"])), run.path(PREVIEW), source=COMPOSITE)
 
         return invert(
             generator,
@@ -140,7 +141,7 @@ def write(
     extended = generator.spaces.get(f"{code.space}{EXTENDED}")
     export_codes(run.path, "inverted", code.values, 0 if extended is None else extended.layers)
     media.save_png(media.to_uint8(picture)[0], run.path(PICTURE))
-    media.save_png(sheet(target, picture), run.path(SHEET))
+    media.save_png(sheet(target, picture), run.path(SHEET), source=COMPOSITE)
     run.remove(PREVIEW)
     numbers = {
         **solution.stats,
@@ -173,7 +174,7 @@ def write(
         with torch.no_grad():
             nearer = tuned.value.images(generator, code, 1.0)
         media.save_png(media.to_uint8(nearer)[0], run.path(PICTURE))
-        media.save_png(sheet(target, picture, nearer), run.path(SHEET))
+        media.save_png(sheet(target, picture, nearer), run.path(SHEET), source=COMPOSITE)
         said.append(
             f"Tuned weights: {tuned.stats['psnr']:.1f} dB after {tuned.stats['steps']} steps; pictures of other codes are "
             f"{tuned.stats['others']:.1f} dB from what they were."

@@ -38,6 +38,7 @@ from semanifold.images.placements import Inlay, Placement
 from semanifold.landmarks import find_faces
 from semanifold.storage.digests import file_digest
 from semanifold.storage.files import is_file
+from semanifold.storage.marks import CODES, COMPOSITE
 from semanifold.storage.records import checked
 from semanifold.storage.run_records import read_record
 from semanifold.storage.runs import Run
@@ -152,7 +153,7 @@ def edit_photo(command: PhotoEdit, caller: Caller) -> Answer:
     places = places_in(command, photograph, generator, caller)
 
     def work(run: Run) -> Answer:
-        media.save_png(outlined(photograph, places), run.path(PARTS))
+        media.save_png(outlined(photograph, places), run.path(PARTS), source=None)
         parts: list[Part] = []
         said: list[str] = []
         for order, place in enumerate(places):
@@ -322,15 +323,15 @@ def write(command: PhotoEdit, photograph: Image.Image, parts: Sequence[Part], ru
     small = photograph if size == photograph.size else photograph.resize(size, Image.Resampling.LANCZOS)
     loops = all(part.subject.edit.loops for part in parts)
     frames = Photographs(small, parts, size[0] / photograph.width)
-    save_film(run, frames, replace(command.film, size=command.film.size or max(size)), ping_pong=not loops)
+    save_film(run, frames, replace(command.film, size=command.film.size or max(size)), ping_pong=not loops, source=COMPOSITE)
     whole = Photographs(photograph, parts, 1.0)
     farthest = [farthest_frame(part) for part in parts]
     still = whole.at(farthest)
-    media.save_png(still, run.path(STILL))
-    media.save_png(before_after(photograph, still, parts), run.path(BOTH))
+    media.save_png(still, run.path(STILL), source=COMPOSITE)
+    media.save_png(before_after(photograph, still, parts), run.path(BOTH), source=COMPOSITE)
     changed = (still != whole.plain).any(-1)
     facts = {"changed": float(changed.mean()), "parts": [[list(corner) for corner in part.place.quad] for part in parts]}
-    run.note(photograph=facts)
+    run.note(photograph=facts, digital_source_type=CODES + COMPOSITE)
     return facts
 
 

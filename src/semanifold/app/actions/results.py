@@ -23,6 +23,7 @@ from semanifold.generators.exchange import export_codes
 from semanifold.images import media
 from semanifold.images.metrics import inside_change, mse_ratio, outside_change, roir, ssim_outside
 from semanifold.storage.files import is_folder
+from semanifold.storage.marks import GENERATED, Source
 from semanifold.storage.records import write_json
 from semanifold.storage.runs import Run
 
@@ -93,10 +94,10 @@ def write_film(
     return frames
 
 
-def save_film(run: Run, frames: media.Frames, film: FilmOptions, *, ping_pong: bool) -> None:
+def save_film(run: Run, frames: media.Frames, film: FilmOptions, *, ping_pong: bool, source: Source | None = GENERATED) -> None:
     """Write frames as video and gif."""
-    media.save_mp4(frames, run.path(MP4), fps=film.fps, size=film.size, ping_pong=ping_pong, loops=film.loops)
-    media.save_gif(frames, run.path(GIF), fps=film.fps, size=film.size, ping_pong=ping_pong)
+    media.save_mp4(frames, run.path(MP4), fps=film.fps, size=film.size, ping_pong=ping_pong, loops=film.loops, source=source)
+    media.save_gif(frames, run.path(GIF), fps=film.fps, size=film.size, ping_pong=ping_pong, source=source)
 
 
 def write_all(
