@@ -136,8 +136,8 @@ def test_every_action_prints_nothing_and_returns_its_answer(
     assert {"part", "step", "steps"} <= steps[0].keys()
     assert (elsewhere / "out/toy-mask.png-1/film.mp4").is_file(), "folders are called as if the names were typed there"
     record = read_record(elsewhere / "sampled-again")
-    assert record["directory"] == str(elsewhere)
-    assert "within" not in record["arguments"]["output"]
+    assert record.directory == str(elsewhere)
+    assert "within" not in record.arguments["output"]
 
 
 def test_two_threads_in_two_folders_do_not_disturb_each_other(
@@ -173,7 +173,7 @@ def test_a_caller_stops_an_action_and_the_same_request_goes_on(elsewhere: Path) 
     assert stopped.next == ()
     assert [file.name for file in stopped.files if file.suffix == ".mp4"] == ["film.mp4"], "the best so far is filmed"
     assert stopped.folder is not None
-    assert read_record(stopped.folder)["status"] == "interrupted"
+    assert read_record(stopped.folder).status == "interrupted"
     done = asked.perform(Caller(folder=elsewhere))
     assert (done.folder, done.interrupted, done.fresh) == (stopped.folder, False, True)
     assert done.next[0] == "transfer"
@@ -192,9 +192,9 @@ def test_a_run_folder_is_worked_in_once(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         carry_out(begin_run(tmp_path, "x", {}, {}), fails)
-    assert read_record(tmp_path)["status"] == "interrupted"
+    assert read_record(tmp_path).status == "interrupted"
     assert carry_out(begin_run(tmp_path, "x", {}, {}), writes) == "done"
-    assert read_record(tmp_path)["status"] == "finished"
+    assert read_record(tmp_path).status == "finished"
     run = begin_run(tmp_path, "x", {}, {})
     assert (run.finished, carry_out(run, lambda _: pytest.fail("worked once more"))) == (True, None)
 

@@ -117,10 +117,10 @@ def test_discover_writes_the_whole_run_folder(found, capsys):
     codes = {"edit-c0.001.safetensors", "edit-c0.004.safetensors", "latents.npy", "box-0.25-0.6-0.75-0.85_latents.pt"}
     assert names == {RECORD, results.EDIT, results.METRICS} | pictures | codes
     record = read_record(folder)
-    assert record["status"] == "finished"
-    assert set(record["files"]) == names - {RECORD}
-    assert record["arguments"]["offset"] == [0.001, 0.004]
-    assert len(record["facts"]["fingerprint"]) == 16
+    assert record.status == "finished"
+    assert set(record.files) == names - {RECORD}
+    assert record.arguments["offset"] == [0.001, 0.004]
+    assert len(record.facts["fingerprint"]) == 16
     edit = load_edit(folder / results.EDIT)
     metrics = json.loads((folder / results.METRICS).read_text())
     assert edit.info.locality == metrics["change"]
@@ -316,7 +316,7 @@ def test_the_benchmark_is_a_run_that_can_be_repeated(tmp_path, capsys):
     words = ["bench", "locality", "--generator", "toy.py:toy", "--mask", MOUTH, "--seeds", "0", "--methods", "eigen", "ganspace"]
     assert cli.main([*words, "--out", "b"]) == 0
     assert "generalised eigenproblem" in capsys.readouterr().out
-    assert set(read_record(tmp_path / "b")["files"]) == {f"locality.{end}" for end in ("jsonl", "md", "json", "png")}
+    assert set(read_record(tmp_path / "b").files) == {f"locality.{end}" for end in ("jsonl", "md", "json", "png")}
     assert cli.main([*words, "--out", "b"]) == 0
     assert "finished already" in capsys.readouterr().out
     assert run("rerun", "b") == 0
@@ -414,7 +414,7 @@ def test_ctrl_c_keeps_the_best_so_far(tmp_path):
     assert process.returncode == 130
     assert "the best so far is kept in r" in complaint
     assert "Traceback" not in complaint
-    assert read_record(tmp_path / "r")["status"] == "interrupted"
+    assert read_record(tmp_path / "r").status == "interrupted"
     assert load_edit(tmp_path / "r" / results.EDIT)
     assert (tmp_path / "r" / results.MP4).exists()
     assert not list((tmp_path / "r").rglob("*.part"))
@@ -585,14 +585,14 @@ def test_a_full_disk_in_the_middle_of_a_run(tmp_path, monkeypatch, capsys):
     assert run("discover", "--mask", MOUTH, "--out", "r") == 2
     complaint = capsys.readouterr().err.strip().splitlines()[-1]
     assert complaint.startswith("semanifold: The disk is full")
-    assert read_record(tmp_path / "r")["status"] == "failed"
+    assert read_record(tmp_path / "r").status == "failed"
     assert not list(tmp_path.rglob("*.part"))
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("semanifold.images.plots.plane", lambda codes: (codes[:, :2], "a test"))
     monkeypatch.setattr("semanifold.app.actions.discover.discover_manifold", lambda *_, **__: pytest.fail("searched again"))
     assert run("discover", "--mask", MOUTH, "--out", "r") == 0
-    assert read_record(tmp_path / "r")["status"] == "finished"
+    assert read_record(tmp_path / "r").status == "finished"
 
 
 # -------------------------------------------------------------------------------------------------------- help and imports

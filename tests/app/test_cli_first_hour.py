@@ -68,12 +68,12 @@ def test_several_masks_and_seeds_make_a_folder_each_and_one_sheet(tmp_path, caps
     said = capsys.readouterr().out
     folders = sorted(p.parent.name for p in (tmp_path / "all").glob(f"*/{RECORD}"))
     assert len(folders) == 4
-    assert {read_record(tmp_path / "all" / name)["arguments"]["mask"] for name in folders} == {TOP, MIDDLE}
+    assert {read_record(tmp_path / "all" / name).arguments["mask"] for name in folders} == {TOP, MIDDLE}
     with Image.open(tmp_path / "all" / "comparison.png") as sheet:
         assert sheet.height >= 4 * 150
     assert said.count("Next:") == 1
     assert "Next: semanifold combine" not in said, "of one mask on two faces there is nothing to combine"
-    first = read_record(tmp_path / "all" / folders[0])["arguments"]
+    first = read_record(tmp_path / "all" / folders[0]).arguments
     assert (first["start"]["seed"], first["offset"], first["search"]["direction"]) == (0, [], 0), "as version 0.1.0 wrote it"
 
 

@@ -45,8 +45,8 @@ def test_a_photograph_becomes_a_code_that_other_commands_take(capsys: pytest.Cap
     assert "ann.png, 200 x 128 pixels, is cut to 128 x 128 in its middle." in heard.err
     assert "Next: semanifold discover --mask mouth --latents out/invert-faces-ann/code.safetensors" in heard.out
     record = read_record("out/invert-faces-ann")
-    numbers = record["inversion"]
-    assert record["status"] == "finished"
+    numbers = record.others["inversion"]
+    assert record.status == "finished"
     assert numbers["place"] == [[36, 0], [36, 128], [164, 128], [164, 0]]
     assert {"psnr", "distance", "nature", "style_distance", "usual_style_distance", "starts", "seconds"} <= numbers.keys()
     assert numbers["consistency"]["psnr"] > numbers["consistency"]["edited"]
@@ -89,7 +89,9 @@ def test_several_photographs_have_a_folder_each(capsys: pytest.CaptureFixture[st
         "0.18,0,0.82,1",
     ]
     assert cli.main(words) == 0
-    assert [read_record(f"all/{name}")["inversion"]["place"][::2] for name in ("ann", "bob")] == [[[36, 0], [164, 128]]] * 2
+    assert [read_record(f"all/{name}").others["inversion"]["place"][::2] for name in ("ann", "bob")] == [
+        [[36, 0], [164, 128]]
+    ] * 2
     assert capsys.readouterr().out.count("Next:") == 1
     codes, repeated = np.load("all/ann/latents.npy"), np.load("all/ann/projected_w.npz")["w"]
     assert np.array_equal(repeated, np.broadcast_to(codes[:, None], (1, 10, 128))), "as many layers as w+ has"
@@ -101,7 +103,7 @@ def test_weights_are_tuned_and_baked(capsys: pytest.CaptureFixture[str]) -> None
     assert cli.main(["invert", "ann.png", *QUICK, "--no-consistency", "--tune", "3"]) == 0
     said = capsys.readouterr().out
     assert "Tuned weights" in said
-    numbers = read_record("out/invert-faces-ann")["inversion"]["tuning"]
+    numbers = read_record("out/invert-faces-ann").others["inversion"]["tuning"]
     edit = load_edit("out/invert-faces-ann/edit.safetensors")
     assert edit.info.method == "pivotal tuning"
     faces = load_generator("faces")

@@ -129,7 +129,7 @@ def test_traverse_writes_codes_pictures_and_films(done):
             assert names == [f"{i:06d}.png" for i in range(9)]
     assert {p.name for p in (walk / "paths_gifs").iterdir()} == {f"path_{k:03d}.gif" for k in range(4)}
     assert {p.suffix for p in (walk / "paths_films").iterdir()} == {".gif", ".mp4"}
-    assert set(read_record(walk)["files"]) == {p.name for p in walk.iterdir()} - {"run.json", "measure", "rank"}
+    assert set(read_record(walk).files) == {p.name for p in walk.iterdir()} - {"run.json", "measure", "rank"}
 
 
 def test_measure_reads_every_frame_and_the_mask(done):
@@ -292,7 +292,7 @@ def test_a_killed_walk_goes_on_and_keeps_what_is_done(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert 2 <= len(finished) < 8
-    assert read_record(tmp_path / "walk")["status"] == "running"
+    assert read_record(tmp_path / "walk").status == "running"
     assert run("measure", "walk") == 2
     kept = {p: p.stat().st_mtime_ns for place in finished for p in place.iterdir()}
     assert cli.main(words) == 0

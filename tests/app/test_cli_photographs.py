@@ -59,7 +59,7 @@ def test_the_largest_face_is_edited_and_all_else_stays(capsys: pytest.CaptureFix
     assert 90 + 0.55 * 200 < y.min() <= y.max() < 90 + 0.95 * 200
     for name in ("film.mp4", "film.gif", "before_after.png", "parts.png", "edit.safetensors", "frames/frame_0000.png"):
         assert Path(folder, name).stat().st_size > 0
-    numbers = read_record(folder)["photograph"]
+    numbers = read_record(folder).others["photograph"]
     assert numbers["changed"] == pytest.approx(changed.mean())
     (corners,) = numbers["parts"]
     left, top, right, bottom = Placement(tuple(map(tuple, corners))).corners
@@ -145,5 +145,5 @@ def test_what_is_made_of_a_photograph_says_so() -> None:
     assert "XML:com.adobe.xmp" not in Image.open("marked/parts.png").info, "it is the photograph"
     assert "/trainedAlgorithmicMedia" in Image.open("marked/frames/frame_0000.png").info["XML:com.adobe.xmp"]
     assert b"compositeWithTrainedAlgorithmicMedia" in Path("marked/film.mp4").read_bytes()
-    assert read_record("marked")["digital_source_type"].endswith("/compositeWithTrainedAlgorithmicMedia")
-    assert read_record("marked/inversion")["digital_source_type"].endswith("/trainedAlgorithmicMedia")
+    assert read_record("marked").digital_source_type.endswith("/compositeWithTrainedAlgorithmicMedia")
+    assert read_record("marked/inversion").digital_source_type.endswith("/trainedAlgorithmicMedia")

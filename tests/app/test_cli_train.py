@@ -112,13 +112,13 @@ def test_the_run_folder_is_that_of_the_published_program_and_ours(tmp_path, caps
     assert scores["draws"] == 32
     paths = load_paths(folder / "paths.safetensors")
     assert len(paths) == 3
-    assert paths.info.fingerprint == read_record(folder)["facts"]["fingerprint"]
+    assert paths.info.fingerprint == read_record(folder).facts["fingerprint"]
     before = torch.load(folder / "models" / "support_sets_init.pt", weights_only=True)
     after = torch.load(folder / "models" / "support_sets.pt", weights_only=True)
     assert before.keys() == after.keys() == {"SUPPORT_SETS", "ALPHAS", "LOGGAMMA"}
     assert not torch.equal(before["SUPPORT_SETS"], after["SUPPORT_SETS"])
-    assert read_record(folder)["status"] == "finished"
-    assert read_record(folder)["facts"]["settings"]["batch"] == 8
+    assert read_record(folder).status == "finished"
+    assert read_record(folder).facts["settings"]["batch"] == 8
     assert train("--out", "run") == 0
     assert "finished already" in capsys.readouterr().out
     assert train("--out", "run", "--k", 4) == 2
@@ -183,7 +183,7 @@ def test_kill_9_and_the_same_command_give_the_same_weights_bit_for_bit(tmp_path)
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert read_record(folder)["status"] == "running"
+    assert read_record(folder).status == "running"
     assert not (folder / "metrics.json").exists()
     said = shlex.split((folder / "command.sh").read_text().splitlines()[1])
     assert said == ["semanifold", *words, "killed place"]
@@ -214,7 +214,7 @@ def test_ctrl_c_keeps_what_there_is_and_the_same_command_ends_the_work(tmp_path,
     monkeypatch.setattr(training_records.Records, "__call__", interrupting)
     assert train("--out", "run") == 130
     assert "interrupted after 6 iterations" in capsys.readouterr().err
-    assert read_record(tmp_path / "run")["status"] == "interrupted"
+    assert read_record(tmp_path / "run").status == "interrupted"
     assert (tmp_path / "run" / "paths.safetensors").exists()
     (tmp_path / "run" / "stats.json").write_text('{"2": {"accur')
     calls.clear()
@@ -309,7 +309,7 @@ def test_learned_paths_start_along_the_axes_of_a_closed_form(kind, tmp_path):
     assert train("--kind", kind, "--init", "joint", "--out", "learned", "--iterations", "2") == 0
     assert train("--kind", "joint", "--out", "closed", "--iterations", "2") == 0
     assert train("--out", "plain", "--iterations", "2") == 0
-    said = {name: read_record(tmp_path / name)["facts"]["settings"] for name in ("learned", "closed", "plain")}
+    said = {name: read_record(tmp_path / name).facts["settings"] for name in ("learned", "closed", "plain")}
     assert said["learned"]["paths_lr"] == pytest.approx(ALONG_RATE * said["plain"]["paths_lr"])
     for name in ("learned", "closed"):
         assert said[name]["min_magnitude"] == pytest.approx(2 * said["plain"]["min_magnitude"])
@@ -448,7 +448,7 @@ def test_a_finished_training_of_a_file_goes_on_if_more_iterations_are_asked_for(
     quick = [word if word != "toy.py:toy" else "g.safetensors" for word in QUICK]
     assert train("--out", "t", "--iterations", "1", quick=quick) == 0
     assert train("--out", "t", "--iterations", "2", quick=quick) == 0
-    assert read_record(tmp_path / "t")["arguments"]["training"]["iterations"] == 2
+    assert read_record(tmp_path / "t").arguments["training"]["iterations"] == 2
     capsys.readouterr()
     assert train("--out", "t", "--iterations", "2", quick=quick) == 0
     assert "finished already" in capsys.readouterr().out

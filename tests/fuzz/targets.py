@@ -190,7 +190,7 @@ def of_runs(data: bytes, place: Path) -> None:
         tried(lambda: generator_of(record), lambda: refuse_code(record))
         for kind in (Discover, Traverse, Measure, Train):
             with refused():
-                to_arguments(from_arguments(kind, record["arguments"]))
+                to_arguments(from_arguments(kind, record.arguments))
 
     tried(again, lambda: str(inspect(place)))
 

@@ -157,9 +157,9 @@ def test_random_weights_leave_every_global_generator_alone(monkeypatch: pytest.M
 
 def test_a_record_says_what_the_command_line_hands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["notebook", "--of", "somebody"])
-    assert begin_run(tmp_path / "a", "discover", {}, {}).record["command_line"] == []
+    assert begin_run(tmp_path / "a", "discover", {}, {}).record.command_line == ()
     run = begin_run(tmp_path / "b", "discover", {}, {}, command_line=["semanifold", "x"], directory="/there")
-    assert (run.record["command_line"], run.record["directory"]) == (["semanifold", "x"], "/there")
+    assert (run.record.command_line, run.record.directory) == (("semanifold", "x"), "/there")
 
 
 def test_the_first_interrupt_is_kept_and_the_second_is_as_usual() -> None:

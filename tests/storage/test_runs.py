@@ -60,10 +60,10 @@ def test_the_record_is_written_before_the_work(tmp_path):
     assert record["environment"]["torch"] == torch.__version__
     assert set(record["environment"]) >= {"semanifold", "python", "platform", "numpy"}
     with working(run):
-        assert read_record(run.folder)["status"] == "running"
+        assert read_record(run.folder).status == "running"
     record = read_record(run.folder)
-    assert record["status"] == "finished"
-    assert record["started"] <= record["ended"]
+    assert record.status == "finished"
+    assert record.started <= record.ended
 
 
 def test_the_same_run_is_recognised_and_another_one_refused(tmp_path):
@@ -109,7 +109,7 @@ def test_overwrite_never_leaves_the_folder(tmp_path):
     folder, precious = tmp_path / "run", tmp_path / "precious.txt"
     precious.write_text("keep")
     finish(folder)
-    record = read_record(folder) | {"files": ["../precious.txt", str(precious), ".", "..", 3]}
+    record = read_record(folder).json() | {"files": ["../precious.txt", str(precious), ".", "..", 3]}
     (folder / RECORD).write_text(json.dumps(record))
     with pytest.raises(SemanifoldError, match=r"run\.json is damaged: .*files"):
         begin_run(folder, "discover", WORK, FACTS, overwrite=True)
@@ -144,7 +144,7 @@ def test_a_killed_run_is_resumed(tmp_path):
     second = begin_run(tmp_path, "discover", WORK, FACTS)
     assert second.resumed
     assert not second.finished
-    assert second.record["searches"] == [{"offset": 1.0}]
+    assert second.record.searches == ({"offset": 1.0},)
     assert (tmp_path / "half.txt").exists()
 
 
@@ -152,7 +152,7 @@ def test_ctrl_c_is_recorded_and_keeps_the_checkpoint(tmp_path):
     run = begin_run(tmp_path, "discover", WORK, FACTS)
     with pytest.raises(KeyboardInterrupt):
         work(run, CHECKPOINT, half=HALF, ends=KeyboardInterrupt())
-    assert read_record(tmp_path)["status"] == "interrupted"
+    assert read_record(tmp_path).status == "interrupted"
     assert sorted(p.name for p in tmp_path.iterdir()) == [CHECKPOINT, RECORD]
     work(begin_run(tmp_path, "discover", WORK, FACTS))
     assert [p.name for p in tmp_path.iterdir()] == [RECORD], "a finished run keeps no checkpoint"
@@ -172,8 +172,8 @@ def test_a_run_that_fails_later_keeps_what_is_whole(tmp_path):
         work(run, "edit.txt", half=HALF, ends=OSError(28, "No space left on device"))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["edit.txt", RECORD]
     record = read_record(tmp_path)
-    assert record["status"] == "failed"
-    assert "disk is full" in record["reason"]
+    assert record.status == "failed"
+    assert "disk is full" in record.reason
 
 
 def export_in_a_run(folder: Path) -> None:

@@ -137,11 +137,11 @@ def inspect_folder(path: Path) -> Inspection:
     codes, notes = list(islice(path.glob(f"*/{PUBLISHED}"), MOST_FILES)), dict[str, str]()
     if (path / RECORD).exists():
         record = read_record(path)
-        holds = f"a run of semanifold {record.get('command')}, {record.get('status')}"
-        ended = record.get("status") == "finished"
+        holds = f"a run of semanifold {record.command}, {record.status}"
+        ended = record.status == "finished"
         advice = f"Do it again: semanifold rerun {path}" if ended else "The same command goes on where it stopped."
-        notes["command"] = shlex.join(map(str, record.get("command_line", ())))
-        notes["results"] = ", ".join(name for name in map(str, record.get("files", ())) if (path / name).exists())
+        notes["command"] = shlex.join(record.command_line)
+        notes["results"] = ", ".join(name for name in record.files if (path / name).exists())
     elif codes:
         holds = f"a pool of {counted(len(codes), 'code')} of WarpedGANSpace"
         advice = f"Walk from them: semanifold traverse PATHS --pool {path}"

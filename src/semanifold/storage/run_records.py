@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.plain import Json, JsonObject
 from semanifold.core.version import __version__
 from semanifold.storage.digests import file_digest
 from semanifold.storage.files import is_file, read_bytes
@@ -30,48 +31,72 @@ CODE = re.compile(r"\.pyw?\s*(:|,|$)", re.IGNORECASE)
 Line = Annotated[str, msgspec.Meta(max_length=4096)]
 
 
-class RunRecord(msgspec.Struct, frozen=True):
-    """The fields of ``run.json`` that somebody reads; others are kept as they are.
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``run.json`` says.
 
     Attributes:
+        files: names of the results in the folder.
         format: of the file.
         command: name of the command.
         arguments: of the command, by its groups.
         facts: what decides the result besides the arguments, such as the generator's fingerprint.
         status: how far it is.
-        files: names of the results in the folder.
+        started: ISO time.
+        environment: versions and platform.
         command_line: words of the shell.
         directory: where the command was given.
-        environment: versions and platform.
-        started: ISO time.
+        stamp: what changes if the generator does; nothing else than that is known of it.
+        digital_source_type: what the pictures are marked as, an address of the IPTC; nothing if they are not.
+        searches: statistics of each search of a discover.
         ended: ISO time.
         reason: of a failure.
-        searches: statistics of each search of a discover.
+        others: fields that one command writes, or another version; they are kept as they are.
     """
 
-    format: Literal["semanifold-run-1"]
+    files: tuple[Annotated[str, msgspec.Meta(max_length=255)], ...] = ()
+    format: Literal["semanifold-run-1"] = FORMAT
     command: Annotated[str, msgspec.Meta(max_length=100)]
-    arguments: dict[str, Any]
-    facts: dict[str, Any] = {}
+    arguments: JsonObject
+    facts: JsonObject = {}
     status: Literal["running", "finished", "interrupted", "failed"] = "running"
-    files: list[Annotated[str, msgspec.Meta(max_length=255)]] = []
-    command_line: list[Annotated[str, msgspec.Meta(max_length=1 << 17)]] = []
-    directory: Line = ""
-    environment: dict[str, Line] = {}
     started: Line = ""
+    environment: dict[str, Line] = {}
+    command_line: tuple[Annotated[str, msgspec.Meta(max_length=1 << 17)], ...] = ()
+    directory: Line = ""
+    stamp: Json = None
+    digital_source_type: str = ""
+    searches: tuple[JsonObject, ...] = ()
     ended: Line = ""
     reason: str = ""
-    searches: list[dict[str, Any]] = []
+    others: JsonObject = {}
 
     def __post_init__(self) -> None:
         """Refuse names that lead out of the folder, and numbers that break whoever calculates with them."""
         for name in self.files:
             if not is_plain_name(name):
                 raise ValueError(f"'files' holds {shown(name)!r}, which is no name of a file in the folder")
-        _check_numbers([self.arguments, self.facts, self.searches])
+        _check_numbers([self.arguments, self.facts, *self.searches])
+
+    def changed(self, **changes: Json) -> RunRecord:
+        """Return the record with other values of some fields; names that are none of its fields are among its others."""
+        own = {name: value for name, value in changes.items() if name in OWN}
+        others = {name: value for name, value in changes.items() if name not in OWN}
+        return msgspec.structs.replace(self, **own, others={**self.others, **others})
+
+    def json(self) -> JsonObject:
+        """Return what the file holds."""
+        own: JsonObject = {name: getattr(self, name) for name in OWN}
+        own |= {name: list(value) for name, value in own.items() if isinstance(value, tuple)}
+        for name in ("digital_source_type", "searches", "ended", "reason"):
+            if not own[name]:
+                del own[name]
+        return own | self.others
 
 
-def _check_numbers(value: Any) -> None:
+OWN = tuple(name for name in RunRecord.__struct_fields__ if name != "others")
+
+
+def _check_numbers(value: Json) -> None:
     """Refuse whole numbers of more than 64 bits anywhere in a value."""
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         raise ValueError(f"a whole number has {value.bit_length()} bits, more than 64")
@@ -86,8 +111,8 @@ def is_plain_name(name: str) -> bool:
     return bool(name) and name not in (".", "..") and not re.search(rf"[\x00-\x1f/\\:{halves}]", name)
 
 
-def read_record(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return what the ``run.json`` of a run folder says, with the types of :class:`RunRecord`.
+def read_record(folder: str | os.PathLike[str]) -> RunRecord:
+    """Return what the ``run.json`` of a run folder says.
 
     Raises:
         SemanifoldError: if there is none, or it is not one of ours.
@@ -99,8 +124,8 @@ def read_record(folder: str | os.PathLike[str]) -> dict[str, Any]:
     record = parse_json(read_bytes(path, "run.json", MOST_BYTES), what)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise SemanifoldError(f"{what} was not written by this version of semanifold; give the folder that a command wrote.")
-    checked(record, RunRecord, what)
-    return {"facts": {}, "status": "running", "files": [], "environment": {}} | record
+    others = {name: value for name, value in record.items() if name not in OWN}
+    return msgspec.structs.replace(checked(record, RunRecord, what), others=others)
 
 
 def names_code(text: str) -> bool:
@@ -108,13 +133,13 @@ def names_code(text: str) -> bool:
     return CODE.search(text) is not None
 
 
-def generator_of(record: Mapping[str, Any]) -> str:
+def generator_of(record: RunRecord) -> str:
     """Return the generator that a record of a run names: never code, for a record may be a stranger's.
 
     Raises:
         SemanifoldError: if it names none, or a Python file; the user may name that, a record may not.
     """
-    model = record["arguments"].get("model")
+    model = record.arguments.get("model")
     name = model.get("generator") if isinstance(model, Mapping) else None
     if not isinstance(name, str) or not name:
         raise SemanifoldError("The run.json names no generator; name it with --generator.")
@@ -126,22 +151,22 @@ def generator_of(record: Mapping[str, Any]) -> str:
     return name
 
 
-def refuse_code(record: Mapping[str, Any]) -> None:
+def refuse_code(record: RunRecord) -> None:
     """Refuse a record of which any argument names code to run.
 
     Raises:
         SemanifoldError: naming the argument.
     """
-    for place, value in flat(record["arguments"]).items():
+    for place, value in flat(record.arguments).items():
         texts = value if isinstance(value, list) else [value]
         if code := [text for text in texts if isinstance(text, str) and names_code(text)]:
             raise SemanifoldError(
                 f"The run.json names code to run as its {last(place)}, {shown(code[0])}; if you trust that file, "
-                f"give the command yourself: semanifold {shown(record['command'], 20)}."
+                f"give the command yourself: semanifold {shown(record.command, 20)}."
             )
 
 
-def inputs_of(arguments: Mapping[str, Any], inputs: Iterable[str | os.PathLike[str]] | None = None) -> dict[str, Any]:
+def inputs_of(arguments: Mapping[str, Json], inputs: Iterable[str | os.PathLike[str]] | None = None) -> JsonObject:
     """Return ``{"inputs": {file: digest}}`` of the painted masks and codes among arguments; nothing if there are none.
 
     So a mask that was painted over is another run, although it is called the same.
@@ -159,39 +184,39 @@ def inputs_of(arguments: Mapping[str, Any], inputs: Iterable[str | os.PathLike[s
     return {"inputs": digests} if digests else {}
 
 
-def plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def plain(arguments: Mapping[str, Json]) -> JsonObject:
     """Return arguments as they are after a way through JSON."""
     return json.loads(json.dumps(arguments))
 
 
-def work(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def work(arguments: Mapping[str, Json]) -> JsonObject:
     """Return the arguments that decide what comes out, as they are after a way through JSON."""
     return {key: value for key, value in plain(arguments).items() if key not in NOT_THE_WORK}
 
 
-def flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(fields: Mapping[str, Json], prefix: str = "") -> JsonObject:
     """Return the innermost fields by their place, such as ``search.layers``."""
-    leaves: dict[str, Any] = {}
+    leaves: JsonObject = {}
     for key, value in fields.items():
         leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
     return leaves
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any], growing: Sequence[str] = ()) -> Iterator[str]:
+def differences(before: RunRecord, after: RunRecord, growing: Sequence[str] = ()) -> Iterator[str]:
     """Yield in words what two runs differ in: the arguments first, then the facts.
 
     Args:
-        before: command, arguments and facts of the earlier run.
-        after: those of the run to be.
+        before: the record of the earlier run.
+        after: that of the run to be.
         growing: names of numbers that may be larger in the later run.
     """
-    if before["command"] != after["command"]:
-        yield f"of {shown(str(before['command']))}"
+    if before.command != after.command:
+        yield f"of {shown(before.command)}"
         return
-    for place, one, other in _changes(work(before["arguments"]), work(after["arguments"])):
+    for place, one, other in _changes(work(before.arguments), work(after.arguments)):
         if not (last(place) in growing and (one is None or other is None or _less(one, other))):  # None: the facts have its value
             yield f"{shown(last(place))} {shown(str(one))} instead of {shown(str(other))}"
-    for place, one, other in _changes(before["facts"], after["facts"]):
+    for place, one, other in _changes(before.facts, after.facts):
         if place.startswith("inputs."):
             yield f"{shown(place.removeprefix('inputs.'), 200)} has changed since"
         elif place == "measured":
@@ -200,9 +225,9 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any], growing: Se
             yield f"{shown(last(place))} {shown(str(one))} instead of {shown(str(other))}"
 
 
-def grown(before: Mapping[str, Any], after: Mapping[str, Any], growing: Sequence[str]) -> bool:
+def grown(before: RunRecord, after: RunRecord, growing: Sequence[str]) -> bool:
     """Whether a number of those that may grow is larger in the arguments or facts of the later run."""
-    changes = [*_changes(before["arguments"], after["arguments"]), *_changes(before["facts"], after["facts"])]
+    changes = [*_changes(before.arguments, after.arguments), *_changes(before.facts, after.facts)]
     return any(last(place) in growing and _less(one, other) for place, one, other in changes)
 
 
@@ -211,7 +236,7 @@ def last(place: str) -> str:
     return place.rpartition(".")[2]
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+def _changes(before: Mapping[str, Json], after: Mapping[str, Json]) -> Iterator[tuple[str, Json, Json]]:
     """Yield place, earlier and later value of the innermost fields that differ; None for one that is not there.
 
     A field that is not in the earlier record, for an earlier version had none, is as nothing there: false, 0 or empty.
@@ -222,7 +247,7 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tu
             yield place, old.get(place), new.get(place)
 
 
-def _less(before: Any, after: Any) -> bool:
+def _less(before: Json, after: Json) -> bool:
     return isinstance(before, int | float) and isinstance(after, int | float) and before < after
 
 

@@ -11,18 +11,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from safetensors import SafetensorError
 
 from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.plain import Json
 from semanifold.storage.files import PART, is_file
 from semanifold.storage.locks import LOCK, FolderLock, lock_folder
 from semanifold.storage.marks import CODES, GENERATED, marking
 from semanifold.storage.records import write_json
 from semanifold.storage.run_records import (
-    FORMAT,
     RECORD,
+    RunRecord,
     differences,
     environment,
     generator_of,
@@ -60,13 +61,13 @@ DEEPEST, MOST = 8, 2_000_000
 """Levels of folders and number of files that are looked through in a run folder."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Run:
-    """A run folder that belongs to the running process.
+    """A run folder that belongs to the running process; what its record says changes with the work.
 
     Attributes:
         folder: the folder.
-        record: what ``run.json`` says; change it with :meth:`note` only.
+        record: what ``run.json`` says now; change it with :meth:`note` only.
         finished: whether an earlier process has done all the work already.
         resumed: whether an earlier process has begun it.
         made: folders that did not exist before, the innermost first.
@@ -74,7 +75,7 @@ class Run:
     """
 
     folder: Path
-    record: dict[str, Any]
+    record: RunRecord
     finished: bool = False
     resumed: bool = False
     made: tuple[Path, ...] = field(default=())
@@ -94,8 +95,8 @@ class Run:
                     f"{shown(str(place), 200)} is a link to another place, where no results are written; remove it, or give "
                     "another --out."
                 )
-        if name not in self.record["files"]:
-            self.note(files=[*self.record["files"], name])
+        if name not in self.record.files:
+            self.note(files=(*self.record.files, name))
         return self.folder / name
 
     def _within(self, name: str) -> list[Path]:
@@ -106,27 +107,27 @@ class Run:
     def remove(self, name: str) -> None:
         """Remove a result that was of use during the work only."""
         (self.folder / name).unlink(missing_ok=True)
-        self.note(files=[other for other in self.record["files"] if other != name])
+        self.note(files=tuple(other for other in self.record.files if other != name))
 
-    def note(self, **changes: Any) -> None:
+    def note(self, **changes: Json) -> None:
         """Change fields of ``run.json``, on disk as well."""
-        self.record.update(changes)
-        write_json(self.folder / RECORD, self.record, 2)
+        self.record = self.record.changed(**changes)
+        write_json(self.folder / RECORD, self.record.json(), 2)
 
     @property
     def has_results(self) -> bool:
         """Whether anything but ``run.json`` has been written."""
-        return any((self.folder / name).exists() for name in [*self.record["files"], CHECKPOINT])
+        return any((self.folder / name).exists() for name in [*self.record.files, CHECKPOINT])
 
 
 def earlier_run(
     folder: str | os.PathLike[str],
     command: str,
-    arguments: Mapping[str, Any],
+    arguments: Mapping[str, Json],
     *,
     overwrite: bool = False,
     growing: Sequence[str] = (),
-) -> dict[str, Any] | None:
+) -> RunRecord | None:
     """Return the record of a run of the same command in a folder; None if a new run may begin there.
 
     What :func:`begin_run` asks first; a command whose facts take long to find can ask before it.
@@ -148,7 +149,7 @@ def earlier_run(
         earlier = read_record(folder)
         if overwrite:
             return None
-        _check_same(folder, earlier, {"command": command, "arguments": arguments, "facts": earlier["facts"]}, growing)
+        _check_same(folder, earlier, RunRecord(command=command, arguments=plain(arguments), facts=earlier.facts), growing)
         return earlier
     if there and any(entry.name != LOCK for entry in folder.iterdir()):
         raise SemanifoldError(f"{name} holds files that are not a run's; give another --out.")
@@ -158,8 +159,8 @@ def earlier_run(
 def begin_run(
     folder: str | os.PathLike[str],
     command: str,
-    arguments: Mapping[str, Any],
-    facts: Mapping[str, Any],
+    arguments: Mapping[str, Json],
+    facts: Mapping[str, Json],
     *,
     overwrite: bool = False,
     growing: Sequence[str] = (),
@@ -192,20 +193,21 @@ def begin_run(
     folder = Path(folder)
     if "\0" in str(folder):
         raise SemanifoldError(f"{shown(str(folder), 200)} cannot be the name of a folder; give another --out.")
-    work = {"command": command, "arguments": plain(arguments), "facts": plain({**facts, **inputs_of(arguments, inputs)})}
+    facts = plain({**facts, **inputs_of(arguments, inputs)})
+    work = RunRecord(command=command, arguments=plain(arguments), facts=facts)
 
-    def before() -> tuple[dict[str, Any] | None, bool]:
+    def before() -> tuple[RunRecord | None, bool]:
         earlier = earlier_run(folder, command, arguments, overwrite=overwrite, growing=growing)
         if earlier is None:
             return None, False
         _check_same(folder, earlier, work, growing)
-        return earlier, earlier["status"] == "finished" and not grown(earlier, work, growing)
+        return earlier, earlier.status == "finished" and not grown(earlier, work, growing)
 
     earlier, finished = before()
     if earlier is not None and finished:  # needs no lock, and no right to write
         return Run(folder, earlier, finished=True, resumed=True)
     made = tuple(p for p in (folder, *folder.parents) if not p.exists())
-    with _sentences(Run(folder, {"files": []}, made=made)):
+    with _sentences(Run(folder, work, made=made)):
         folder.mkdir(parents=True, exist_ok=True)
         lock = lock_folder(folder)
     try:
@@ -213,10 +215,20 @@ def begin_run(
         if earlier is not None and finished:
             lock.release()
             return Run(folder, earlier, finished=True, resumed=True)
-        kept = {key: value for key, value in (earlier or {"files": []}).items() if key not in ("ended", "reason")}
-        record = {**kept, "format": FORMAT, **work, "status": "running", "started": _now(), "environment": environment()}
-        record |= {"command_line": list(command_line), "directory": directory, "stamp": stamp}
-        record |= {} if (mark := marking(GENERATED)) is None else {"digital_source_type": CODES + mark}
+        record = (work if earlier is None else earlier).changed(
+            arguments=work.arguments,
+            facts=work.facts,
+            status="running",
+            started=_now(),
+            ended="",
+            reason="",
+            environment=environment(),
+            command_line=tuple(command_line),
+            directory=directory,
+            stamp=stamp,
+        )
+        if (mark := marking(GENERATED)) is not None:
+            record = record.changed(digital_source_type=CODES + mark)
         run = Run(folder, record, resumed=earlier is not None, made=made, lock=lock)
         if overwrite and os.path.lexists(folder / RECORD):
             with _sentences(replace(run, lock=None)):  # a record stays until all that it names is gone
@@ -230,7 +242,7 @@ def begin_run(
     return run
 
 
-def _check_same(folder: Path, earlier: Mapping[str, Any], work: Mapping[str, Any], growing: Sequence[str]) -> None:
+def _check_same(folder: Path, earlier: RunRecord, work: RunRecord, growing: Sequence[str]) -> None:
     others = list(differences(earlier, work, growing))
     if others:
         raise SemanifoldError(
@@ -271,7 +283,7 @@ def working(run: Run) -> Iterator[Run]:
     try:
         with _sentences(run):
             yield run
-            if run.record["status"] == "running":
+            if run.record.status == "running":
                 run.note(status="finished", ended=_now())
                 (run.folder / CHECKPOINT).unlink(missing_ok=True)
     except KeyboardInterrupt:
@@ -380,7 +392,7 @@ def _remove(place: Path) -> None:
 
 def _remove_results(folder: Path) -> None:
     """Remove what an earlier run wrote; names come from its record, which :func:`read_record` has checked."""
-    for name in [*read_record(folder)["files"], CHECKPOINT, RECORD]:
+    for name in [*read_record(folder).files, CHECKPOINT, RECORD]:
         _remove(folder / name)
 
 

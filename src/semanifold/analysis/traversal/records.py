@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -19,7 +18,7 @@ from semanifold.core.errors import SemanifoldError, shown
 from semanifold.images import media
 from semanifold.storage.pictures import open_picture
 from semanifold.storage.records import read_json
-from semanifold.storage.run_records import RECORD, is_plain_name, read_record
+from semanifold.storage.run_records import RECORD, RunRecord, is_plain_name, read_record
 
 FACTS, IMAGES = "traversal.json", "paths_images"
 MOST_PIXELS = 4096 * 4096
@@ -125,7 +124,7 @@ class Traversal:
 
     folder: Path
     facts: TraversalRecord
-    record: Mapping[str, Any]
+    record: RunRecord
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -170,22 +169,20 @@ def read_traversal(folder: str | os.PathLike[str]) -> Traversal:
     folder = Path(folder)
     name, again = shown(str(folder), 200), "run the same traverse again with --overwrite"
     record = read_record(folder)
-    if record["command"] != "traverse":
-        raise SemanifoldError(f"{name} was written by semanifold {shown(record['command'])}; give the folder of a traverse.")
-    if record["status"] != "finished":
+    if record.command != "traverse":
+        raise SemanifoldError(f"{name} was written by semanifold {shown(record.command)}; give the folder of a traverse.")
+    if record.status != "finished":
         raise SemanifoldError(
-            f"The traversal {name} is half-written ({RECORD} says {record['status']!r}); run the same traverse again first."
+            f"The traversal {name} is half-written ({RECORD} says {record.status!r}); run the same traverse again first."
         )
-    if missing := [
-        key for key in ("fingerprint", "path_set_fingerprint", "pool") if not isinstance(record["facts"].get(key), str)
-    ]:
+    if missing := [key for key in ("fingerprint", "path_set_fingerprint", "pool") if not isinstance(record.facts.get(key), str)]:
         raise SemanifoldError(f"{name}/{RECORD} is damaged: its facts lack {missing[0]}; {again}.")
     try:
         facts = read_json(folder / FACTS, TraversalRecord, "traversal.json")
     except SemanifoldError as error:
         raise SemanifoldError(f"{str(error).rstrip('.')}; {again}.") from error
     for key in ("fingerprint", "path_set_fingerprint", "pool"):
-        if not isinstance(record["facts"].get(key), str):
+        if not isinstance(record.facts.get(key), str):
             raise SemanifoldError(f"{name}/{RECORD} is damaged: its facts lack {key}; {again}.")
     words = {key: shown(getattr(facts, key), 200) for key in ("space", "method", "generator", "fingerprint")}
     facts = msgspec.structs.replace(facts, names=[shown(word, 200) for word in facts.names], **words)

@@ -153,11 +153,11 @@ def search_once(work: Work, settings: ManifoldSettings, index: int) -> Solution[
     """Search for one offset, or take up what an earlier process found."""
     command, run, nothing = work.command, work.run, work.nothing
     file = EDIT if len(command.offset) < 2 else f"edit-c{settings.offset:g}.safetensors"
-    done: list[dict[str, Any]] = run.record.get("searches", [])
+    done = run.record.searches
     if index < len(done) and (run.folder / file).is_file():
         edit = find_edit(run.folder / file)
-        checked(done[index], Statistics, f"The run.json of {shown(str(run.folder), 200)}")
-        return Solution(lattice_of(edit), Result[done[index]["result"]], done[index])
+        earlier = checked(done[index], Statistics, f"The run.json of {shown(str(run.folder), 200)}")
+        return Solution(lattice_of(edit), Result[earlier.result], done[index])
     title = f"{command.mask}, c = {settings.offset:g}" if settings.offset else command.mask
     previewed = -1
     with work.caller.watching(f"searching {title}") as line:
@@ -188,7 +188,7 @@ def search_once(work: Work, settings: ManifoldSettings, index: int) -> Solution[
     stats = {**solution.stats, "result": solution.result.name, "why": solution.result.value, "seconds": seconds}
     save_edit(edit, run.path(file))
     if solution.result is not Result.INTERRUPTED:
-        run.note(searches=[*done[:index], stats])
+        run.note(searches=(*done[:index], stats))
         (run.folder / CHECKPOINT).unlink(missing_ok=True)
     return Solution(edit, solution.result, stats)
 

@@ -169,7 +169,7 @@ def write_traversal(
         "channels": generator.picture_shape[0],
         "faces": shows_faces(generator),
         "path_set": str(command.path_set.resolve() if command.path_set.exists() else command.path_set),
-        "path_set_fingerprint": run.record["facts"]["path_set_fingerprint"],
+        "path_set_fingerprint": run.record.facts["path_set_fingerprint"],
     }
     write_json(run.path(FACTS), described, 1)
     traversal = Traversal(run.folder, checked(described, TraversalRecord, str(run.folder / FACTS)), run.record)
@@ -228,7 +228,7 @@ def measure(command: Measure, caller: Caller) -> Answer:
     reader = attribute_reader(attributes_for(command, traversal), command.weights, device_of(command.device))
     attributes = reader.attributes
     masks = masks_of(command, traversal, caller)
-    decisive = {"walk": {key: traversal.record["facts"][key] for key in ("fingerprint", "path_set_fingerprint", "pool")}}
+    decisive = {"walk": {key: traversal.record.facts[key] for key in ("fingerprint", "path_set_fingerprint", "pool")}}
     decisive |= {key: getattr(traversal.facts, key) for key in ("paths", "step", "count", "leap")}
     decisive |= {"attribute_names": [attribute.name for attribute in attributes]}
 

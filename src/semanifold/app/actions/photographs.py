@@ -40,7 +40,7 @@ from semanifold.storage.digests import file_digest
 from semanifold.storage.files import is_file
 from semanifold.storage.marks import CODES, COMPOSITE
 from semanifold.storage.records import checked
-from semanifold.storage.run_records import read_record
+from semanifold.storage.run_records import RunRecord, read_record
 from semanifold.storage.runs import Run
 
 PARTS = "parts.png"
@@ -205,7 +205,7 @@ def places_in(
     return [place_of(photograph, faces, number, usual, generator, name) for number in numbers]
 
 
-def inversion_record(command: PhotoEdit) -> dict[str, Any]:
+def inversion_record(command: PhotoEdit) -> RunRecord:
     """Return what a finished inversion says of itself.
 
     Raises:
@@ -214,17 +214,17 @@ def inversion_record(command: PhotoEdit) -> dict[str, Any]:
     assert command.inversion is not None
     record = read_record(command.inversion)
     name = shown(str(command.inversion), 200)
-    if record.get("command") != "invert" or record.get("status") != "finished":
+    if record.command != "invert" or record.status != "finished":
         raise SemanifoldError(f"{name} is no finished semanifold invert.")
-    digests = record["facts"].get("inputs") or {}
-    if file_digest(command.photo, "photograph", 16) not in digests.values():
+    digests = record.facts.get("inputs")
+    if not isinstance(digests, Mapping) or file_digest(command.photo, "photograph", 16) not in digests.values():
         raise SemanifoldError(f"{name} is the inversion of another photograph than {shown(command.photo.name, 80)}.")
     return record
 
 
 def place_of_inversion(command: PhotoEdit) -> Placement:
     """Return the part of the photograph that was inverted."""
-    record = checked(inversion_record(command), Recorded, f"The run.json of {shown(str(command.inversion), 200)}")
+    record = checked(inversion_record(command).others, Recorded, f"The run.json of {shown(str(command.inversion), 200)}")
     return Placement(record.inversion.place)
 
 
@@ -252,7 +252,7 @@ def inverted(
     if is_file(folder / EDIT):
         with torch.no_grad():
             generator, code = load_edit(folder / EDIT).applied(generator, code, torch.ones(1))
-    record = checked(read_record(folder), Recorded, f"The run.json of {shown(str(folder), 200)}")
+    record = checked(read_record(folder).others, Recorded, f"The run.json of {shown(str(folder), 200)}")
     return Inverted(generator, code, Placement(record.inversion.place), folder / CODE, answer)
 
 

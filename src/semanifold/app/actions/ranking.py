@@ -74,10 +74,10 @@ def rank(command: Rank, caller: Caller) -> Answer:
 def finished(folder: Path) -> Measures:
     """Return the measures of a finished run."""
     record = read_record(folder)
-    if record["command"] != "measure":
-        what = "run semanifold measure on it" if record["command"] == "traverse" else "give a measured traversal"
-        raise SemanifoldError(f"{folder} was written by semanifold {record['command']}, not by measure; {what}.")
-    if record.get("status") != "finished":
+    if record.command != "measure":
+        what = "run semanifold measure on it" if record.command == "traverse" else "give a measured traversal"
+        raise SemanifoldError(f"{folder} was written by semanifold {record.command}, not by measure; {what}.")
+    if record.status != "finished":
         raise SemanifoldError(f"The measurement {folder} is half-written; run the same semanifold measure again first.")
     return read_measures(folder)
 

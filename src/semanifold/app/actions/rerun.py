@@ -18,6 +18,7 @@ from semanifold.app.commands.base import Command
 from semanifold.app.commands.rerun import Rerun
 from semanifold.app.commands.table import command_class
 from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.plain import Json, JsonObject
 from semanifold.storage.files import is_file, is_folder, opened
 from semanifold.storage.runs import environment, names_code, read_record, result_files
 from semanifold.storage.tensors import read_tensors
@@ -39,16 +40,16 @@ def rerun(command: Rerun, caller: Caller) -> Answer:
         out = Path(command.run_folder.parent, out.name)
     if os.path.realpath(out) == os.path.realpath(command.run_folder):
         raise SemanifoldError(f"{out} is the run itself; give another --out.")
-    kind = command_class(record["command"]).recorded_as()
+    kind = command_class(record.command).recorded_as()
     if "output" not in {field.name for field in fields(cast(Any, kind))}:
-        raise SemanifoldError(f"semanifold {shown(record['command'], 40)} writes no run folder, so its record is not genuine.")
-    arguments = trusted(command, record["arguments"])
+        raise SemanifoldError(f"semanifold {shown(record.command, 40)} writes no run folder, so its record is not genuine.")
+    arguments = trusted(command, record.arguments)
     again = from_arguments(kind, arguments, f"The record of {command.run_folder}")
     for name, now in environment().items():
-        was = record["environment"].get(name, now)
+        was = record.environment.get(name, now)
         if was != now:
             caller.remark(f"{name} was {shown(was)} and is {now} now.")
-    place, here = str(record.get("directory", "")), caller.folder or Path()  # place: where the files are that arguments name
+    place, here = record.directory, caller.folder or Path()  # place: where the files are that arguments name
     if place and is_folder(place) and os.access(place, os.X_OK) and os.path.realpath(place) != os.path.realpath(here):
         out, caller = Path(os.path.realpath(out)), replace(caller, folder=Path(os.path.realpath(place)))
     output = replace(cast(Any, again).output, out=out, overwrite=command.overwrite)
@@ -59,17 +60,17 @@ def rerun(command: Rerun, caller: Caller) -> Answer:
     if is_file(command.run_folder / EDIT):
         said = comparison(command.run_folder / EDIT, out / EDIT)
     else:
-        said = file_comparison(command.run_folder, out, record["files"])
+        said = file_comparison(command.run_folder, out, record.files)
     return Answer(folder=out, said=(said,), parts=(part,))
 
 
-def trusted(command: Rerun, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def trusted(command: Rerun, arguments: Mapping[str, Json]) -> JsonObject:
     """Return the arguments of a record, in which code runs only if the user names the same code.
 
     Raises:
         SemanifoldError: if the record names code that the user does not.
     """
-    checked: dict[str, Any] = {}
+    checked: JsonObject = {}
     for key, value in arguments.items():
         if isinstance(value, Mapping):
             checked[key] = trusted(command, value)

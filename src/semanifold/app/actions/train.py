@@ -258,7 +258,7 @@ class Work:
         models = run.path(records.MODELS)
         models.mkdir(exist_ok=True)
         write_json(run.path(records.ARGS), records.published_arguments(self.published()), 2)
-        records.write_command(run.path(records.COMMAND), run.record["command_line"])
+        records.write_command(run.path(records.COMMAND), run.record.command_line)
         for name in (records.STATISTICS, records.BOARD, PATHS):
             run.path(name)
         try:

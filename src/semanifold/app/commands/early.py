@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from semanifold.app.answers import Answer, already, typed
 from semanifold.app.commands.arguments import to_arguments
@@ -16,7 +15,7 @@ from semanifold.core.version import __version__
 from semanifold.core.world import bundled
 from semanifold.images.masks import Mask, box, files_in, parse_mask
 from semanifold.storage.files import is_file, is_folder, opened
-from semanifold.storage.run_records import differences
+from semanifold.storage.run_records import RunRecord, differences
 from semanifold.storage.runs import RECORD, earlier_run, inputs_of, names_code, read_record
 
 MAPS = "facemaps"
@@ -109,29 +108,28 @@ def finished(
         return None
     record = read_record(folder)
     model = arguments.get("model")
-    recorded = record["arguments"].get("model")
+    recorded = record.arguments.get("model")
     # inputs may have changed
-    with_inputs = any(isinstance(record, Mapping) and record.get("inputs") for record in (model, recorded))
+    with_inputs = any(isinstance(named, Mapping) and named.get("inputs") for named in (model, recorded))
     if isinstance(model, dict) and model.get("generator") is None:
         model["generator"] = recorded.get("generator") if isinstance(recorded, Mapping) else None
     named = model.get("generator") if isinstance(model, dict) else FACES  # without a generator only the version counts
     if with_inputs or not isinstance(named, str) or names_code(named) or not same_generator(record, named, watched):
         return None
     earlier = earlier_run(folder, name, arguments, growing=growing)
-    if earlier is None or earlier["status"] != "finished":
+    if earlier is None or earlier.status != "finished":
         return None
-    if growing and any(differences(earlier, {**earlier, "arguments": arguments})):
+    if growing and any(differences(earlier, earlier.changed(arguments=arguments))):
         return None
-    if inputs_of(arguments, list(read)).get("inputs") != earlier["facts"].get("inputs"):
+    if inputs_of(arguments, list(read)).get("inputs") != earlier.facts.get("inputs"):
         return None
     files = [folder / file for file in main if (folder / file).exists()] or [folder]
     return replace(already(folder), files=tuple(files), next=typed(*then))
 
 
-def same_generator(record: Mapping[str, Any], named: str, watched: Sequence[Path] = ()) -> bool:
+def same_generator(record: RunRecord, named: str, watched: Sequence[Path] = ()) -> bool:
     """Whether the generator of a run, and other files that decide its result, are surely the same now."""
-    stamp = record.get("stamp")
-    return stamp is not None and stamp == stamp_of(named, watched)
+    return record.stamp is not None and record.stamp == stamp_of(named, watched)
 
 
 def stamp_of(named: str, watched: Sequence[Path] = ()) -> str | None:

@@ -220,7 +220,7 @@ class Measure(Command):
         record = read_record(self.traversal)
         watched = [self.traversal / RECORD]
         known = self.attributes is None or re.fullmatch(r"faces(:\w+)?", self.attributes)
-        if known and record["command"] == "traverse":
+        if known and record.command == "traverse":
             inputs = early.inputs(masks=[self.mask] if self.mask else [])
             return early.finished(self, "measure", self.folder, inputs, (), self.then, watched)
         return None

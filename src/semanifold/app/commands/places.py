@@ -220,7 +220,7 @@ def recorded_model(folder: Path) -> Model | None:
     if not is_file(folder / RECORD):
         return None
     record = read_record(folder)
-    model = record["arguments"].get("model")
+    model = record.arguments.get("model")
     if not isinstance(model, dict) or model.get("generator") is None:
         return None
     return Model(generator=generator_of(record), inputs=recorded_inputs(folder))
@@ -228,7 +228,7 @@ def recorded_model(folder: Path) -> Model | None:
 
 def recorded_inputs(folder: Path) -> Path | None:
     """Return the inputs of the generator that a run folder was made with, whatever generator that was; None if it had none."""
-    model = read_record(folder)["arguments"].get("model") if is_file(folder / RECORD) else None
+    model = read_record(folder).arguments.get("model") if is_file(folder / RECORD) else None
     inputs = model.get("inputs") if isinstance(model, dict) else None
     return Path(inputs) if isinstance(inputs, str) else None
 
