@@ -495,7 +495,7 @@ BAD = {
     "an infinite weight": discover("--outside", "inf"),
     "convert one's own code": ["convert", "toy.py:toy", "new.safetensors"],
     "benchmark that is none": ["bench", "speed"],
-    "benchmark of a region that is none": ["bench", "locality", "--generator", "toy.py:toy", "--mask", "mouth"],
+    "benchmark of a region that is none": ["bench", "locality", "--generator", "toy.py:toy", "--mask", "mouht"],
     "benchmark of no component": ["bench", "locality", "--generator", "toy.py:toy", "--mask", MOUTH, "--top", "0"],
     "benchmark of a layer that is none": [
         "bench",

@@ -101,7 +101,8 @@ def test_photos_to_photos(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(tmp_path / "photos" / "horse.png")
     generator = load_generator(tmp_path / "latest_net_G_A.pth", inputs=tmp_path / "photos")
     assert generator.picture_shape == (3, 24, 16)
-    assert generator.regions(0) is None
+    with pytest.raises(SemanifoldError, match="no face is found"):
+        generator.regions(0)("mouth")
     code = generator.sample(0)
     torch.testing.assert_close(code.values[0], torch.from_numpy(pixels).permute(2, 0, 1) / 127.5 - 1)
     assert generator.inputs is not None

@@ -220,7 +220,8 @@ def test_a_wrapped_network_says_what_it_is() -> None:
 def test_a_name_gives_nobody_the_regions_of_the_bundled_faces() -> None:
     generator = wrap(squares, 3, name="faces")
     assert generator.world is None
-    assert generator.regions(generator.sample([0])) is None
+    with pytest.raises(SemanifoldError, match="no face is found in the picture of faces"):
+        generator.regions(generator.sample([0]))("mouth")
 
 
 @real_models

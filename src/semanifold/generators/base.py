@@ -302,13 +302,28 @@ class Generator(nn.Module, ABC):
         """
         return world_of(self.fingerprint)
 
-    def regions(self, code: Latents | int | None = None) -> Regions | None:
-        """Return the function that finds the masks of named regions on one picture; None for a generator without such names.
+    def regions(self, code: Latents | int | None = None) -> Regions:
+        """Return the function that finds the masks of named regions on one picture.
+
+        They are those of the world that the pictures show; in others those of a face, if one is found in the picture.
 
         Args:
             code: the code or the seed of the picture; without it every name is refused.
         """
-        return None if self.world is None else self.world.masks(self, None if code is None else as_latents(code, self))
+        latents = None if code is None else as_latents(code, self)
+        if self.world is not None:
+            return self.world.masks(self, latents)
+        from semanifold.landmarks.regions import face_regions  # noqa: PLC0415  (only asked for by names)
+
+        def picture() -> Tensor:
+            if latents is None or len(latents) != 1:
+                raise SemanifoldError("A named region belongs to one picture; say which by a seed or a code.")
+            if self.picture_shape[0] not in (1, 3):
+                raise SemanifoldError("A picture is searched for faces in colour or in grey; draw a shape instead.")
+            with torch.no_grad():
+                return self.images(latents)[0]
+
+        return face_regions(picture, f"the picture of {shown(self.name, 40)}")
 
     def with_weights(self, weights: Mapping[str, Tensor]) -> Self:
         """Return another generator that has other weights in some layers and shares all other tensors with this one.

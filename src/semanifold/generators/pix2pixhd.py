@@ -211,8 +211,8 @@ class Pix2PixHD(Generator):
             raise SemanifoldError(f"{len(inputs.files)} inputs of this size do not fit into memory at once; give fewer.")
         return Latents(torch.stack([inputs(i) for i in range(len(inputs.files))]).to(self.device, self.dtype), SPACE)
 
-    def regions(self, code: Latents | int | None = None) -> Regions | None:
-        """Return the function that finds the region of a label, by its name or as ``label3``, on one map; None for photos.
+    def regions(self, code: Latents | int | None = None) -> Regions:
+        """Return the function that finds the region of a label, by its name or as ``label3``; of photos, that of a face.
 
         A generator of a world whose truth is known has its named regions as well, which come first.
         """
@@ -223,7 +223,7 @@ class Pix2PixHD(Generator):
         regions = () if self.world is None else self.world.regions
 
         def find(name: str) -> Mask:
-            if known is not None and name in regions:
+            if name in regions:
                 return known(name)
             if name not in names:
                 every = [*names, *regions]

@@ -138,7 +138,7 @@ class Discoveries(Command):
     Several seeds, masks or directions make one run folder each, and one sheet that compares them.
 
     Attributes:
-        mask: what is to change: a region of the bundled faces (mouth, eyes, hair, ...), box:0.3,0.6,0.7,0.9 (left, top,
+        mask: what is to change: a region of a face (mouth, eyes, hair, ...), box:0.3,0.6,0.7,0.9 (left, top,
             right, bottom), ellipse:0.5,0.7,0.2,0.1, polygon:..., or a picture file; ~ means all but, | either, & both,
             feather:0.02(...) soft edges. Several masks are searched one after the other.
         directions: which local directions to start along, 0 for the strongest; numbers and ranges such as 0-3.
