@@ -31,7 +31,10 @@ from semanifold.generators.loading import convert, load_generator, save_generato
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 
 ROSINALITY = REFERENCE / "stylegan2_rosinality" / "generator.pt"
-USABLE = {"stylegan2_ada", "stylegan2_rosinality", "biggan", "proggan", "sngan_mnist", "sngan_anime", "pix2pixhd"}
+USABLE = {"stylegan2_ada", "stylegan2_rosinality", "biggan", "proggan", "sngan_mnist", "sngan_anime", "pix2pixhd"} | {
+    "stylegan3_t",
+    "stylegan3_r",
+}
 SMALL = StyleGAN2Config(size=8, z_dim=4, w_dim=4, channels=(4, 4), mapping_layers=2)
 
 

@@ -19,6 +19,7 @@ from semanifold.generators.pix2pixhd import Pix2PixHD, Pix2PixHDConfig
 from semanifold.generators.proggan import ProgGAN, ProgGANConfig
 from semanifold.generators.sngan import SNGAN, SNGANConfig
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
+from semanifold.generators.stylegan3.network import StyleGAN3, StyleGAN3Config
 from semanifold.worlds.faces.analytic import AnalyticFaces
 
 
@@ -69,10 +70,32 @@ def ripples(z: Tensor) -> Tensor:
     return (torch.sin(2 * x + a[0]) * torch.cos(y * (2 + a[1])) * 0.5 * torch.tanh(a[2]) + 0.3 * torch.sin(a[3] * x))[:, None]
 
 
+def stylegan3(**changes: object) -> StyleGAN3:
+    sizes = {
+        "size": 16,
+        "z_dim": 6,
+        "w_dim": 6,
+        "channels": (5, 4, 4, 4),
+        "critical": 1,
+        "margin": 4,
+        "cutoff": 2.0,
+        "scale": 0.7,
+    }
+    generator = StyleGAN3(StyleGAN3Config(**(sizes | changes)), seed=3)  # type: ignore[arg-type]
+    with torch.no_grad():
+        for key, value in generator.state_dict().items():
+            if key.endswith(("bias", "w_avg", "magnitude", "pose.weight")):
+                value.add_(0.2 * drawn(*value.shape, seed=len(key), dtype=value.dtype))
+        generator.input.affine.bias.add_(torch.tensor([1.0, 0.0, 0.0, 0.0]))
+    return generator
+
+
 MAKERS: dict[str, Callable[[], Generator]] = {
     "skip": stylegan2,
     "resnet": lambda: stylegan2("resnet", clamp=3.0),
     "orig of classes": lambda: stylegan2("orig", classes=3),
+    "stylegan3-t": stylegan3,
+    "stylegan3-r of classes": lambda: stylegan3(kernel=1, radial=True, classes=3),
     "sngan": lambda: SNGAN(SNGANConfig(6, (5, 4, 4))),
     "biggan": lambda: BigGAN(BigGANConfig(6, 3, 4, (8, 8), attention=(8,))),
     "proggan": lambda: ProgGAN(ProgGANConfig(6, (5, 4))),

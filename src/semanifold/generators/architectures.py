@@ -20,6 +20,7 @@ from semanifold.generators.proggan import PROGGAN
 from semanifold.generators.sngan import SNGANS
 from semanifold.generators.states import Say, assembled
 from semanifold.generators.stylegan2.architecture import STYLEGAN2
+from semanifold.generators.stylegan3.layouts import STYLEGAN3
 from semanifold.storage.checkpoints import Networks, Weights, materialised, place_of, read_header
 from semanifold.storage.containers import Contents
 from semanifold.storage.records import checked
@@ -29,7 +30,7 @@ OWN = "semanifold"
 
 Config = TypeVar("Config")
 
-ARCHITECTURES: tuple[Architecture, ...] = (STYLEGAN2, BIGGAN, PROGGAN, SNGANS, PIX2PIXHD)
+ARCHITECTURES: tuple[Architecture, ...] = (STYLEGAN2, STYLEGAN3, BIGGAN, PROGGAN, SNGANS, PIX2PIXHD)
 """Every network that can be loaded; a new one is one more name here."""
 
 
@@ -39,7 +40,6 @@ def row_of(generator: Generator) -> Architecture | None:
 
 
 OTHERS = [
-    ("a StyleGAN3 generator", r"synthesis\.input\.freqs"),
     ("a BigGAN-deep generator", r"blocks\.\d+\.\d+\.conv4\.weight"),
     ("a StyleGAN1 generator", r"(.*/)?\d+x\d+/(\w+/)?StyleMod/weight"),
     ("a StyleGAN2 discriminator", r"b4\.out\.weight|final_linear\.\d+\.weight|.*4x4/MinibatchStddev.*|Output/weight"),

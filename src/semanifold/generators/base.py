@@ -84,6 +84,10 @@ class Generator(nn.Module, ABC):
         """Return the least height of at least ``size`` that :meth:`images` makes pictures of; None for their own."""
         return size if size < self.picture_shape[1] else None
 
+    def in_frame(self, features: Tensor) -> Tensor:
+        """Return the part of a layer's features ``[n, c, h, w]`` that lies within the picture: all of most generators."""
+        return features
+
     def convert(self, latents: Latents, space: str) -> Latents:
         """Carry codes over into another space of this generator (``z`` to ``w`` to ``w+``); differentiable.
 

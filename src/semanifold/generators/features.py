@@ -31,7 +31,8 @@ def layer_features(generator: Generator, latents: Latents) -> dict[int, Tensor]:
             and output.shape[-1] > 1
             and output.shape[1] != generator.picture_shape[0]
         ):
-            maps[output.shape[-2]] = output
+            framed = generator.in_frame(output)
+            maps[framed.shape[-2]] = framed
 
     hooks = [module.register_forward_hook(keep) for module in generator.modules() if module is not generator]
     # Plain tensors in place of the parameters make every layer run as a module of its own; a frozen StyleGAN2 would fuse them.

@@ -31,7 +31,7 @@ AVERAGED = frozenset({"ema", "gs", "smooth", "avg", "average", "averaged", "swa"
 RAW = frozenset({"g", "gen", "netg", "generator", "decoder"})
 """Words in the names of the weights that were trained."""
 
-SETTINGS = frozenset({"conv_clamp", "bias_gain", "activation", "z_dim", "c_dim"})
+SETTINGS = frozenset({"conv_clamp", "bias_gain", "activation", "z_dim", "c_dim", "margin_size", "output_scale", "bandwidth"})
 """Attributes of NVIDIA's modules that say what the tensors do not."""
 
 MOST_LETTERS = 5_000_000

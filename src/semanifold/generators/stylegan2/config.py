@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from semanifold.core.errors import SemanifoldError, near_names
+from semanifold.generators.styles import StyleLayer
 
 Architecture = Literal["skip", "resnet", "orig"]
 LARGEST_CONST = 64
@@ -78,25 +79,6 @@ class StyleGAN2Config:
         """Heights and widths, from the constant to the pictures."""
         height, width = self.const
         return tuple((height << i, width << i) for i in range(len(self.channels)))
-
-
-@dataclass(frozen=True)
-class StyleLayer:
-    """One layer that a code of w+ drives.
-
-    Attributes:
-        name: path of its module, so that ``f"{name}.weight"`` is the key of its raw weight in the state dict.
-        index: position of its code in w+.
-        size: height of its output; the width is in proportion.
-        kind: ``"up"`` (doubles the size), ``"conv"`` or ``"colour"``.
-        channels: numbers of its style: the channels of its input.
-    """
-
-    name: str
-    index: int
-    size: int
-    kind: Literal["up", "conv", "colour"]
-    channels: int
 
 
 def layer_table(config: StyleGAN2Config) -> tuple[StyleLayer, ...]:
