@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from semanifold.generators.inputs import Inputs
-    from semanifold.images.masks import Regions
+    from semanifold.images.masks import Mask, Regions
 
 PATIENCE = 0.5
 """Seconds after which no further picture is drawn for a notebook."""
@@ -328,6 +328,21 @@ class Generator(nn.Module, ABC):
                 return self.images(latents)[0]
 
         return face_regions(picture, f"the picture of {shown(self.name, 40)}")
+
+    def clicked(self, x: float, y: float, code: Latents | int | None) -> Mask:
+        """Return the mask of what belongs together at a point of one picture; see :mod:`semanifold.generators.parts`.
+
+        Args:
+            x: of the point, from 0 at the left to 1 at the right.
+            y: of the point, from 0 at the top to 1 at the bottom.
+            code: the code or the seed of the picture.
+
+        Raises:
+            SemanifoldError: without a code, for a point off the picture, and for a generator without feature maps.
+        """
+        from semanifold.generators.parts import clicked  # noqa: PLC0415  (it knows generators)
+
+        return clicked(self, x, y, None if code is None else as_latents(code, self))
 
     def with_weights(self, weights: Mapping[str, Tensor]) -> Self:
         """Return another generator that has other weights in some layers and shares all other tensors with this one.

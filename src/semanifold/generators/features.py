@@ -10,6 +10,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import Pictures
 from semanifold.generators.base import Generator
 
 PROBE = 1_000_000
@@ -22,7 +23,22 @@ def layer_features(generator: Generator, latents: Latents) -> dict[int, Tensor]:
     Every module's output counts that has the form of a feature map; pictures (as many channels as the generator's) do not. Empty
     where the generator has no such module, as the analytic faces.
     """
+    return features_and_pictures(generator, latents)[0]
+
+
+def features_and_pictures(
+    generator: Generator, latents: Latents, *, tallest: int | None = None
+) -> tuple[dict[int, Tensor], Pictures]:
+    """Return :func:`layer_features` and the pictures ``[n, c, h, w]`` that the same run made.
+
+    Args:
+        generator: the generator.
+        latents: n codes.
+        tallest: height of the largest maps that are kept; the pictures are as small as the generator can make them, but not
+            smaller than that. All maps and whole pictures when None.
+    """
     maps: dict[int, Tensor] = {}
+    size = None if tallest is None else generator.coarse_size(tallest)
 
     def keep(_module: torch.nn.Module, _inputs: object, output: object) -> None:
         if (
@@ -30,6 +46,7 @@ def layer_features(generator: Generator, latents: Latents) -> dict[int, Tensor]:
             and output.ndim == 4
             and output.shape[-1] > 1
             and output.shape[1] != generator.picture_shape[0]
+            and (tallest is None or output.shape[-2] <= tallest)
         ):
             framed = generator.in_frame(output)
             maps[framed.shape[-2]] = framed
@@ -37,13 +54,14 @@ def layer_features(generator: Generator, latents: Latents) -> dict[int, Tensor]:
     hooks = [module.register_forward_hook(keep) for module in generator.modules() if module is not generator]
     # Plain tensors in place of the parameters make every layer run as a module of its own; a frozen StyleGAN2 would fuse them.
     plain = {name: parameter.detach() for name, parameter in generator.named_parameters()}
+    options = {} if size is None else {"size": size}
     try:
         with torch.no_grad():
-            torch.func.functional_call(generator, plain, (latents,))
+            pictures = torch.func.functional_call(generator, plain, (latents,), options)
     finally:
         for hook in hooks:
             hook.remove()
-    return dict(sorted(maps.items()))
+    return dict(sorted(maps.items())), pictures
 
 
 def early_features(generator: Generator, latents: Latents) -> Tensor:

@@ -24,7 +24,7 @@ from semanifold.images.metrics import ChangeMap, feature_change_map
 from semanifold.locality.truth import Truth, calibrate
 from semanifold.worlds.faces.attribute_network import WEIGHTS, attribute_network
 from semanifold.worlds.faces.factors import FACTORS
-from semanifold.worlds.faces.reading import FACTOR_SPACE, face_regions, has_factors
+from semanifold.worlds.faces.reading import FACTOR_SPACE, has_factors
 from semanifold.worlds.faces.regions import MASK_REGIONS
 from semanifold.worlds.faces.renderer import render
 from semanifold.worlds.faces.world import FACES
@@ -102,7 +102,7 @@ def face_mask(generator: Generator, start: Latents, name: str) -> Mask:
 
     It is painted once a size: a region takes a hundred renderings, and a search asks for its mask many times.
     """
-    mask = parse_mask(name, face_regions(generator, start), size=generator.picture_shape[1:])
+    mask = parse_mask(name, generator, start)
     return Mask(mask.text, cache(mask.paint), mask.corners)
 
 

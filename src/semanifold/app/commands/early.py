@@ -57,7 +57,7 @@ def check_masks(texts: Sequence[str], generator: str) -> None:
         known = (*known, *world.labels, *(f"label{i}" for i in range(len(world.labels))))
 
     def region(name: str) -> Mask:
-        if world is not None and name not in known:
+        if world is not None and name not in known and not name.startswith("at:"):
             raise SemanifoldError(f"There is no region {shown(name, 60)!r}: {near_names(name, dict.fromkeys(known))}")
         return box(0.25, 0.25, 0.75, 0.75)
 

@@ -192,7 +192,7 @@ def _odd_crossings(corners: Sequence[tuple[float, float]], x: Tensor, y: Tensor)
 
 def quoted(name: str) -> str:
     """Return the name of a file as the text of a mask: in quotes where the grammar would take it apart."""
-    if not re.search(r"[|&~()'\"]|^\s|\s$|^(alpha|light|box|ellipse|polygon|feather):", name):
+    if not re.search(r"[|&~()'\"]|^\s|\s$|^(alpha|light|box|ellipse|polygon|at|feather):", name):
         return name
     return "'" + name.replace("'", "''") + "'"
 

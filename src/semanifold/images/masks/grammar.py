@@ -8,6 +8,7 @@ The grammar of :func:`parse_mask`, from loose to tight::
     feather:0.02(mouth)               softened        painted.png              a picture, white inside
     (mouth|nose)&~eyes                grouped         'mask (1).png'           its name in quotes
     mouth                             a named region  alpha:painted.png        its transparency; light: its brightness
+    at:0.5,0.7                        what belongs together at this point of a generator's picture
 
 Coordinates are fractions of the picture, x to the right and y down; a last ``px`` (``box:300,680,730,790px``) says that the
 numbers are pixels of the picture. A text that is the name of an existing file is that file, whatever else it could mean.
@@ -19,6 +20,7 @@ import math
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
     from semanifold.core.latents import Latents
     from semanifold.generators.base import Generator
+
+Clicked = Callable[[float, float], Mask]
+"""Finds the mask of what belongs together at a point, given as fractions of the picture."""
 
 LONGEST = 10_000
 """Letters of a text."""
@@ -58,8 +63,9 @@ def parse_mask(
 
     Args:
         text: such as ``"mouth|~box:0.1,0.1,0.9,0.9"``.
-        regions: finds the masks of names: a function, or a generator, whose regions belong to one picture; None for no names.
-        code: the code, or the seed, of that picture; needed by names of a generator's regions only.
+        regions: finds the masks of names, and of ``at:`` by its text: a function, or a generator, whose regions belong to one
+            picture; None for neither.
+        code: the code, or the seed, of that picture; needed by names of a generator's regions and by ``at:`` only.
         size: ``(height, width)`` of the picture, which ``px`` coordinates need; that of the generator's when None.
 
     Returns:
@@ -74,12 +80,14 @@ def parse_mask(
         )
     if len(text) > LONGEST:
         raise SemanifoldError(f"The mask '{shown(text)}' has {len(text):,} letters; at most {LONGEST:,} are read.")
+    clicked: Clicked | None = None
     if is_torch(regions, "nn.Module"):
         generator = cast("Generator", regions)
+        clicked = partial(generator.clicked, code=code)
         regions, size = generator.regions(code), size or generator.picture_shape[1:]
     elif regions is not None and not callable(regions):
         of_type(regions, (), "Regions are those of a generator, or a function")
-    return _Parser(text, regions, size).whole()
+    return _Parser(text, regions, size, clicked).whole()
 
 
 def as_mask(
@@ -156,8 +164,8 @@ def _unquoted(token: str) -> str:
 class _Parser:
     """Recursive descent over ``| & ~ ( ) feather:x( )`` and the primitive shapes between them."""
 
-    def __init__(self, text: str, regions: Regions | None, size: tuple[int, int] | None) -> None:
-        self.text, self.regions, self.size = text, regions, size
+    def __init__(self, text: str, regions: Regions | None, size: tuple[int, int] | None, clicked: Clicked | None = None) -> None:
+        self.text, self.regions, self.size, self.clicked = text, regions, size, clicked
         self.tokens = [text] if existing(text) else _tokens(text)
         self.tokens.reverse()
         self.depth = 0
@@ -224,6 +232,8 @@ class _Parser:
         elif kind == "polygon":
             values = self.numbers(token, None)
             shape = polygon(list(zip(values[::2], values[1::2])))
+        elif kind == "at":
+            shape = self.point(token)
         elif token[0] in "'\"":
             if not re.fullmatch(QUOTED, token):
                 raise self.wrong("a closing quote is missing")
@@ -234,9 +244,20 @@ class _Parser:
             shape = self.region(self.regions, token)
         else:
             raise self.wrong(
-                f"'{shown(token, 40)}' is neither a shape (box:, ellipse:, polygon:) nor a file, and there are no named regions"
+                f"'{shown(token, 40)}' is neither a shape (box:, ellipse:, polygon:, at:) nor a file, and there are no "
+                "named regions"
             )
         return Mask(token, shape.paint, shape.corners)
+
+    def point(self, token: str) -> Mask:
+        x, y = self.numbers(token, 2)
+        if not (0 <= x <= 1 and 0 <= y <= 1):
+            raise self.wrong(f"the point {x:g},{y:g} lies off the picture; x and y are from 0 to 1 (or end in px)")
+        if self.clicked is not None:
+            return self.clicked(x, y)
+        if self.regions is None:
+            raise self.wrong("what belongs together at a point is found by the generator of the picture, and none was given")
+        return self.regions(token)
 
     def region(self, regions: Regions, name: str) -> Mask:
         try:
