@@ -38,7 +38,7 @@ def world() -> Generator:
 
 
 @pytest.fixture(scope="module")
-def found(world: Generator) -> Solution[Any]:
+def found(world: Generator) -> Solution[Any, Any]:
     return sm.discover_manifold(world, 4, LOWER, QUICK)
 
 
@@ -59,7 +59,7 @@ def test_pictures_become_pil_images(world: Generator) -> None:
             sm.to_pil(odd)
 
 
-def test_everything_is_shown(world: Generator, found: Solution[Any], paths: LinearPaths) -> None:
+def test_everything_is_shown(world: Generator, found: Solution[Any, Any], paths: LinearPaths) -> None:
     strip = sm.show(found)
     assert strip.size == (9 * 160 + 8 * media.GAP, 160)  # the picture with its mask, then eight frames
     assert np.array_equal(np.asarray(sm.show(found.value, world)), np.asarray(strip)), "an edit knows its picture"
@@ -101,7 +101,7 @@ def test_what_cannot_be_shown(thing: Any, said: str, paths: LinearPaths) -> None
         sm.show(given.get(thing, thing) if isinstance(thing, str) else thing)
 
 
-def test_a_film_loops_and_is_played_by_a_notebook(world: Generator, found: Solution[Any]) -> None:
+def test_a_film_loops_and_is_played_by_a_notebook(world: Generator, found: Solution[Any, Any]) -> None:
     half = sm.film(found.value.with_info(usable=(0.0, 0.5)), world, seconds=0.5, fps=20)
     assert len(half) == 10
     assert np.array_equal(half[1], half[9]), "there and back"
@@ -124,7 +124,7 @@ def test_a_film_loops_and_is_played_by_a_notebook(world: Generator, found: Solut
         sm.film(found.value, world, world.sample([1, 2], "w+"))
 
 
-def test_the_suffix_says_what_is_written(world: Generator, found: Solution[Any], paths: LinearPaths, tmp_path: Path) -> None:
+def test_the_suffix_says_what_is_written(world: Generator, found: Solution[Any, Any], paths: LinearPaths, tmp_path: Path) -> None:
     picture = world.images(world.sample(4))
     assert sm.save(picture, tmp_path / "one.png") == tmp_path / "one.png"
     with Image.open(tmp_path / "one.png") as written:
@@ -155,7 +155,7 @@ def test_the_suffix_says_what_is_written(world: Generator, found: Solution[Any],
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_notebooks_show_pictures_and_never_fail(world: Generator, found: Solution[Any]) -> None:
+def test_notebooks_show_pictures_and_never_fail(world: Generator, found: Solution[Any, Any]) -> None:
     for thing in (world, found, sm.parse_mask(LOWER)):
         html = thing._repr_html_()
         assert "data:image/png;base64," in html
@@ -170,7 +170,7 @@ def test_notebooks_show_pictures_and_never_fail(world: Generator, found: Solutio
     assert Film([np.zeros((2, 2), dtype=np.uint8)])._repr_html_() is None
 
 
-def test_what_a_solution_shows_is_not_part_of_it(found: Solution[Any]) -> None:
+def test_what_a_solution_shows_is_not_part_of_it(found: Solution[Any, Any]) -> None:
     plain = Solution(found.value, found.result, found.stats)
     assert plain == found
     assert repr(plain) == repr(found)

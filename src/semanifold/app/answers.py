@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from semanifold.core.progress import Progress
+from semanifold.core.plain import Json
+from semanifold.core.progress import Progress, Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Answer:
     said: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     next: tuple[str, ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Json] = field(default_factory=dict)
     fresh: bool = True
     interrupted: bool = False
     parts: tuple[Answer, ...] = ()
@@ -84,7 +84,7 @@ class Caller:
     def watching(self, title: str) -> AbstractContextManager[Progress]:
         """Give the callback that long work reports to; it raises :class:`KeyboardInterrupt`, as Ctrl-C does, to stop it."""
 
-        def report(numbers: dict[str, Any]) -> None:
+        def report(numbers: Report) -> None:
             self.progress({"part": title, **numbers})
             if self.stop():
                 raise KeyboardInterrupt

@@ -94,7 +94,7 @@ def to_pil(images: Tensor) -> Any:
 
 
 def film(
-    edit: Edit | Solution[Any],
+    edit: Edit | Solution[Any, Any],
     generator: Generator | None = None,
     code: Latents | int | None = None,
     *,
@@ -134,7 +134,7 @@ def film(
     return Film([frames[i] for i in media.order(len(frames), ping_pong=not loops)], fps)
 
 
-def subject_of(edit: Edit | Solution[Any], generator: Generator | None, code: Latents | int | None) -> EditedPicture:
+def subject_of(edit: Edit | Solution[Any, Any], generator: Generator | None, code: Latents | int | None) -> EditedPicture:
     """Return an edit on a picture; arguments as of :func:`film`."""
     if isinstance(edit, Solution):
         if edit.subject is not None and generator is None and code is None:
@@ -293,7 +293,7 @@ def _picture(
     return generator, generator.convert(code, space or code.space)
 
 
-def _title(edit: Edit | Solution[Any]) -> str:
+def _title(edit: Edit | Solution[Any, Any]) -> str:
     if isinstance(edit, Edit):
         return edit.info.name
     offset = f", c = {edit.stats['offset']:.2g}" if "offset" in edit.stats else ""

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from semanifold.app.answers import Answer, Caller
 from semanifold.core.errors import shown
+from semanifold.core.plain import JsonObject
 from semanifold.core.progress import ProgressBar
 
 LONGEST_LINE = 20_000
@@ -38,7 +38,7 @@ class Speech:
     remarks: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     next: list[str] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: JsonObject = field(default_factory=dict)
 
     def tell(self, answer: Answer) -> None:
         """Say an answer, without the parts of it that were told before."""

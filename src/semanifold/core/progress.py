@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from semanifold.core.errors import shown
 
-Progress = Callable[[dict[str, Any]], None]
-"""Called per step with its numbers, such as ``step``, ``steps``, ``inside``, ``outside``, ``objective``, ``evaluations``."""
+Report: TypeAlias = dict[str, Any]
+"""What there is to say of one step: its number ``step`` of ``steps``, and by names that the function tells, numbers and words to
+show, and the path or the code as it is. Any, because each kind of work tells others; the steps themselves have typed values."""
+
+Progress = Callable[[Report], None]
+"""Called per step, such as with ``step``, ``steps``, ``inside``, ``outside``, ``objective``, ``evaluations``."""
 
 Watch = Progress | bool | None
 """What a function takes as ``progress``: a callback of one's own, False for silence, or None (or True) for a bar."""
@@ -31,7 +35,7 @@ class Step(Protocol):
         """Most steps in all."""
         ...
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> Report:
         """Return what a :data:`Progress` callback gets."""
         ...
 
@@ -140,7 +144,7 @@ class ProgressBar:
         if visible:
             self.appearing.start()
 
-    def __call__(self, report: Mapping[str, Any]) -> None:
+    def __call__(self, report: Report) -> None:
         """Show one step: ``step`` of ``steps``, and the words and numbers of the report.
 
         Work of several parts, each with its own ``part``, begins anew with each, and says which it is from the second on.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.notebook import as_html
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from semanifold.edits.films import EditedPicture
 
 T = TypeVar("T")
+N_co = TypeVar("N_co", bound=Mapping[str, object], covariant=True)
 
 
 class Result(Enum):
@@ -30,20 +32,20 @@ class Result(Enum):
 
 
 @dataclass(frozen=True, repr=False)
-class Solution(Generic[T]):
+class Solution(Generic[T, N_co]):
     """A value, why the search stopped, and its numbers; failure is data.
 
     Attributes:
         value: what was found, the best so far if the search was cut short.
         result: why it stopped.
-        stats: numbers of the search, JSON-ready.
+        stats: numbers of the search by their names, JSON-ready; each kind of search says which.
         subject: the value on the picture that it was found on, if there is one: what is shown and filmed. It holds the
             generator, and is left out of copies and pickles.
     """
 
     value: T
     result: Result
-    stats: dict[str, Any] = field(default_factory=dict)
+    stats: N_co = field(default_factory=lambda: cast("Any", {}))
     subject: EditedPicture | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
@@ -54,10 +56,10 @@ class Solution(Generic[T]):
         """Show a notebook the filmstrip."""
         return None if self.subject is None else as_html(repr(self), self.subject.strip)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.value, self.result, self.stats)
 
-    def thrown(self, throw: bool) -> Solution[T]:
+    def thrown(self, throw: bool) -> Solution[T, N_co]:
         """Return this solution; raise if the search failed and ``throw`` is set, the default of every search."""
         if throw:
             self.unwrap()

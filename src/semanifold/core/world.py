@@ -41,7 +41,7 @@ class World(ABC):
     generators: Mapping[str, Path | None]
     fingerprints: frozenset[str]
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """Copies and pickles of a generator show the same world."""
         return _world, (self.name,)
 

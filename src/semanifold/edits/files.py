@@ -12,6 +12,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, of_type, shown
 from semanifold.core.latents import PREFIX
+from semanifold.core.plain import JsonObject
 from semanifold.edits.base import Edit, EditInfo
 from semanifold.edits.flow import Flow
 from semanifold.edits.lattice import Lattice
@@ -47,7 +48,7 @@ def load_edit(path: str | os.PathLike[str]) -> Edit:
     """
     of_type(path, (str, os.PathLike), "An edit is a file")
     name = shown(os.fspath(path), 200)
-    header, tensors = read_format(path, FORMAT, dict[str, Any], "edit", "give a run folder, or the edit.safetensors in it")
+    header, tensors = read_format(path, FORMAT, JsonObject, "edit", "give a run folder, or the edit.safetensors in it")
     kind = header.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         raise SemanifoldError(f"{name} is not an edit that this version of semanifold reads; give the edit.safetensors of a run.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +26,7 @@ SAMPLES = 4
 """Pictures per frame that a path is measured with."""
 
 
-Path = Edit | Solution[Lattice]
+Path = Edit | Solution[Lattice, Mapping[str, object]]
 """A path, or the solution that holds it."""
 
 

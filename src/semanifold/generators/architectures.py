@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 
 from semanifold.core.errors import SemanifoldError, near_names, shown
+from semanifold.core.plain import Json
 from semanifold.generators.architecture import Architecture, ForeignState, State
 from semanifold.generators.base import Generator
 from semanifold.generators.biggan.layout import BIGGAN
@@ -65,7 +66,7 @@ class Network:
     weights: Weights
 
 
-def identify(networks: Networks, header: Mapping[str, Any]) -> Network | None:
+def identify(networks: Networks, header: Mapping[str, Json]) -> Network | None:
     """Find the generator in a file, or None; averaged weights are better than those that were trained.
 
     Args:
@@ -80,7 +81,7 @@ def identify(networks: Networks, header: Mapping[str, Any]) -> Network | None:
     if header:
         if header["format"] != FORMAT:
             raise SemanifoldError(
-                f"It is of the format {shown(header['format'])!r}, not a generator that this version reads ({FORMAT})."
+                f"It is of the format {shown(str(header['format']))!r}, not a generator that this version reads ({FORMAT})."
             )
         name, rows = shown(str(header.get("architecture", "stylegan2"))), {row.name: row for row in ARCHITECTURES}
         if name not in rows:

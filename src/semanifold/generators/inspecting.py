@@ -99,7 +99,7 @@ def inspect_file(path: str | os.PathLike[str]) -> Inspection:
         return _no_weights(seen, contents)
     try:
         header = read_header(contents)
-        if header and not header["format"].startswith("semanifold-generator"):
+        if header and not str(header["format"]).startswith("semanifold-generator"):
             return _semanifold_file(_with_table(seen, _named(contents.tree)), header)
         networks = networks_in(contents.tree)
     except (SemanifoldError, UnreadableError) as error:

@@ -203,9 +203,10 @@ def _read_published(folder: Path, generator: Generator) -> Pool:
     codes = Latents(torch.cat(parts), generator.first_space)
     classes = settings.get("biggan_target_classes") or []
     if generator.classes and classes:
-        if not isinstance(classes, list) or not all(type(k) is int and 0 <= k < generator.classes for k in classes):
+        numbers = [k for k in classes if type(k) is int and 0 <= k < generator.classes] if isinstance(classes, list) else []
+        if not isinstance(classes, list) or len(numbers) < len(classes):
             raise SemanifoldError(f"The args.json of {name} names classes that {generator.name} does not have; mend it.")
-        labels = [generator.sample([0], labels=classes[i % len(classes)]).labels for i in range(len(codes))]
+        labels = [generator.sample([0], labels=numbers[i % len(numbers)]).labels for i in range(len(codes))]
         codes = replace(codes, conditions={LABELS: torch.cat([label for label in labels if label is not None]).cpu()})
     return Pool(codes, shown(str(settings.get("gan_type", "unknown"))), source=name)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import msgspec
 import torch
@@ -45,6 +45,30 @@ class InversionState:
     starts: tuple[tuple[str, float], ...]
     recent: tuple[float, ...]
     step: int
+    evaluations: int
+
+
+class InversionNumbers(TypedDict):
+    """What is said of an inversion at its end.
+
+    Attributes:
+        psnr: peak signal-to-noise ratio against the picture, in dB.
+        distance: perceptual distance.
+        nature: mean square of the natural coordinates.
+        objective: its value.
+        start: name of the start that was best.
+        starts: objective of every start that was tried, after a few steps.
+        steps: taken.
+        evaluations: pictures made.
+    """
+
+    psnr: float
+    distance: float
+    nature: float
+    objective: float
+    start: str
+    starts: dict[str, float]
+    steps: int
     evaluations: int
 
 

@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,13 +13,13 @@ from torch import Tensor
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.core.minimise import Evaluation, begin, lbfgs_step
-from semanifold.core.progress import Watch, followed, watching
+from semanifold.core.progress import Report, Watch, followed, watching
 from semanifold.core.shapes import Pictures
 from semanifold.core.solutions import Result, Solution
 from semanifold.generators.base import Generator, as_latents
 from semanifold.images.distances import Distance, distance_by_name, feature_distance
 from semanifold.images.masks import Mask, as_mask
-from semanifold.inversion.checkpoints import InversionState, inversion_key, load_state, save_state
+from semanifold.inversion.checkpoints import InversionNumbers, InversionState, inversion_key, load_state, save_state
 from semanifold.inversion.objective import Likeness, Objective, likeness_of
 from semanifold.inversion.settings import InversionSettings
 from semanifold.inversion.starts import MEAN, Start, best_starts, metric_of
@@ -63,10 +62,10 @@ class InversionStep:
         """Peak signal-to-noise ratio against the picture, in dB, inside the mask if there is one."""
         return decibels(self.state.descent.at.terms["pixels"])
 
-    def solution(self) -> Solution[Latents]:
+    def solution(self) -> Solution[Latents, InversionNumbers]:
         """Return the code as it is, and its numbers."""
         state, terms = self.state, self.state.descent.at.terms
-        stats = {
+        stats: InversionNumbers = {
             "psnr": self.psnr,
             "distance": terms["perceptual"],
             "nature": terms["nature"],
@@ -78,7 +77,7 @@ class InversionStep:
         }
         return Solution(self.code, self.result or Result.INTERRUPTED, stats)
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> Report:
         """Return what a progress callback gets."""
         counts = {"step": self.step, "steps": self.steps, "evaluations": self.state.evaluations}
         return {**counts, "PSNR": self.psnr, "code": self.code, "objective": self.state.descent.at.value}
@@ -231,7 +230,7 @@ def invert(
     progress: Watch = None,
     checkpoint: str | os.PathLike[str] | None = None,
     throw: bool = True,
-) -> Solution[Latents]:
+) -> Solution[Latents, InversionNumbers]:
     """Find the code whose picture is nearest to a given one.
 
     L-BFGS with line search in natural coordinates, from the best of the mean and random codes. What is lowered is the

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
-from semanifold.core.progress import Watch, followed, watching
+from semanifold.core.progress import Report, Watch, followed, watching
 from semanifold.core.shapes import Pictures
 from semanifold.core.solutions import Result, Solution
 from semanifold.edits.base import EditInfo
@@ -46,9 +46,27 @@ class TuningStep:
     """What is added to the weight of each layer."""
     result: Result | None = None
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> Report:
         """Return what a progress callback gets."""
         return {"step": self.step, "steps": self.steps, "PSNR": self.psnr, "distance": self.distance}
+
+
+class TuningNumbers(TypedDict):
+    """What is said of a tuning at its end.
+
+    Attributes:
+        psnr: of the tuned picture, in dB.
+        distance: perceptual distance of it.
+        before: PSNR without.
+        others: PSNR of other pictures, after against before.
+        steps: taken.
+    """
+
+    psnr: float
+    distance: float
+    before: float
+    others: float
+    steps: int
 
 
 def tune(
@@ -61,7 +79,7 @@ def tune(
     distance: Distance | None = None,
     progress: Watch = None,
     throw: bool = True,
-) -> Solution[WeightEdit]:
+) -> Solution[WeightEdit, TuningNumbers]:
     """Change the weights a little, so that the picture of a code becomes a given one, and those of other codes stay.
 
     Adam on the kernels of all layers behind the mapping network, in units of each layer's root mean square, with a rate that
@@ -99,8 +117,14 @@ def tune(
     others = generator.sample_like(code, range(OTHERS))
     with torch.no_grad():
         left = (edit.baked(generator).images(others) - generator.images(others)).square().mean()
-    stats = {"psnr": last.psnr, "distance": last.distance, "before": first.psnr, "others": decibels(float(left))}
-    return Solution(edit, result, {**stats, "steps": last.step}).thrown(throw)
+    stats: TuningNumbers = {
+        "psnr": last.psnr,
+        "distance": last.distance,
+        "before": first.psnr,
+        "others": decibels(float(left)),
+        "steps": last.step,
+    }
+    return Solution(edit, result, stats).thrown(throw)
 
 
 def _from(first: TuningStep, rest: Iterator[TuningStep]) -> Iterator[TuningStep]:

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -60,6 +61,30 @@ class SearchState:
     best_value: float
     metric: Metric | None
     shrunk: int
+
+
+class SearchNumbers(TypedDict):
+    """What is said of a search at its end.
+
+    Attributes:
+        steps: taken in all.
+        evaluations: pictures made and differentiated.
+        objective: its lowest value.
+        offset: c.
+        sigma: rest length.
+        inside: distance of every frame inside of the mask.
+        outside: that outside of it.
+        ratio: sum of the distances outside over that inside.
+    """
+
+    steps: int
+    evaluations: int
+    objective: float
+    offset: float
+    sigma: float
+    inside: list[float]
+    outside: list[float]
+    ratio: float
 
 
 def search_key(generator: Generator, start: Latents, mask: Mask, settings: ManifoldSettings, distance: str) -> str:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
-from semanifold.core.progress import Watch, followed, watching
+from semanifold.core.progress import Report, Watch, followed, watching
 from semanifold.core.solutions import Result, Solution
 from semanifold.edits import Lattice
 from semanifold.generators.base import Generator, as_latents
 from semanifold.images.distances import Distance
 from semanifold.images.masks import Mask, as_mask
-from semanifold.manifolds.checkpoints import SearchState
+from semanifold.manifolds.checkpoints import SearchNumbers, SearchState
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.stages import Search
 
@@ -54,11 +53,11 @@ class SearchStep:
         """The best path so far with as many frames as this stage has: a preview, for which no pictures are made."""
         return self.search.edit(self.state.best, self.search.stages()[self.state.stage].frames)
 
-    def solution(self) -> Solution[Lattice]:
+    def solution(self) -> Solution[Lattice, SearchNumbers]:
         """Return the best path so far with all its frames; their pictures are made once, to measure them."""
         return self.search.solution(self.state, self.result or Result.INTERRUPTED)
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> Report:
         """Return what a progress callback gets."""
         counts = {"step": self.step, "steps": self.steps, "stage": self.state.stage, "evaluations": self.evaluations}
         return {**counts, **self.terms, "edit": self.edit}
@@ -74,7 +73,7 @@ def discover_manifold(
     progress: Watch = None,
     checkpoint: str | os.PathLike[str] | None = None,
     throw: bool = True,
-) -> Solution[Lattice]:
+) -> Solution[Lattice, SearchNumbers]:
     """Find a smooth sequence of pictures that differ inside the mask only (Yang et al. 2020, arXiv:2105.07273).
 
     Args:
@@ -154,7 +153,7 @@ def discover_manifolds(
     distance: Distance | None = None,
     progress: Watch = None,
     throw: bool = True,
-) -> list[Solution[Lattice]]:
+) -> list[Solution[Lattice, SearchNumbers]]:
     """Search once for each of several offsets c at one code (the paper's Figure 2); arguments as in :func:`discover_manifold`."""
     if not len(offsets):
         raise SemanifoldError("There is no offset; give at least one distance that the inside is to change by.")

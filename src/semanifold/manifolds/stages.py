@@ -20,7 +20,7 @@ from semanifold.generators.base import Generator
 from semanifold.generators.coordinates import PLAIN, Coordinates, natural_coordinates
 from semanifold.images.distances import Distance, distance_by_name
 from semanifold.images.masks import Mask
-from semanifold.manifolds.checkpoints import SearchState, check_state, load_state, save_state, search_key
+from semanifold.manifolds.checkpoints import SearchNumbers, SearchState, check_state, load_state, save_state, search_key
 from semanifold.manifolds.directions import moving_shape
 from semanifold.manifolds.layout import layout_of, refine
 from semanifold.manifolds.metric import Metric, preconditioner
@@ -350,7 +350,7 @@ class Search:
         stages = self.stages()
         return sum(stage.steps for stage in stages) + state.shrunk * stages[0].steps
 
-    def solution(self, state: SearchState, result: Result) -> Solution[Lattice]:
+    def solution(self, state: SearchState, result: Result) -> Solution[Lattice, SearchNumbers]:
         """Return the best path at the full number of frames, with the distances of every frame at full size."""
         # A search that was stopped early is carried to the full number of frames all the same.
         s, frames = self.settings, self.stages()[state.stage].frames
@@ -362,7 +362,7 @@ class Search:
             pairs = [parts(self.generator.images(part)) for part in codes]
         inside, outside = (torch.cat(column) for column in zip(*pairs))
         layout = layout_of(s, s.frames)
-        stats = {
+        stats: SearchNumbers = {
             "steps": state.step,
             "evaluations": state.evaluations,
             "objective": state.best_value,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError, of_type, shown
 from semanifold.core.latents import Latents
+from semanifold.core.plain import JsonObject
 from semanifold.core.shapes import Codes, EachCode, Paths, Pictures
 from semanifold.edits import Edit, EditInfo, LatentEdit
 from semanifold.edits.flow import MOST_STEPS
@@ -117,13 +118,13 @@ class PathSet(nn.Module, ABC):
         """Return one path as an edit, with ``t`` from -1 to 1 over ``info.count`` steps either way, detached from the set."""
 
     @abstractmethod
-    def options(self) -> dict[str, Any]:
+    def options(self) -> JsonObject:
         """Return the JSON-ready arguments that, with :meth:`state_dict`, make the set again."""
 
     @classmethod
     @abstractmethod
     def from_options(cls, options: Mapping[str, Any], info: PathSetInfo) -> Self:
-        """Make a set of the sizes in ``options``, whose weights are about to be loaded."""
+        """Make a set of the sizes in ``options``, which are those of :attr:`schema`; its weights are about to be loaded."""
 
     def __getitem__(self, which: int | str) -> Edit:
         """Return a path by its index (negative ones count from the end) or its name."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.plain import JsonObject
 from semanifold.generators.base import UNKNOWN, Generator
 from semanifold.paths.base import PathSet, PathSetInfo
 from semanifold.paths.closed_form import GANSPACE, REACH, SEFA, STEPS
@@ -306,7 +307,7 @@ def _annotation(path: Path) -> dict[int, str]:
     return {int(line[1]): shown(line[2].strip()) for line in matches if line}
 
 
-def _arguments(path: Path) -> dict[str, Any]:
+def _arguments(path: Path) -> JsonObject:
     """Return the ``args.json`` beside a file, or beside the folder ``models`` that it lies in; empty if there is none."""
     file = next((f for f in (path.parent / "args.json", path.parent.parent / "args.json") if is_file(f)), None)
     return read_settings(file) if file else {}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError, near_names
+from semanifold.core.plain import JsonObject
 from semanifold.core.shapes import Codes, EachCode, Paths
 from semanifold.edits import EditInfo, Lattice
 from semanifold.generators.base import Generator
@@ -252,7 +253,7 @@ class LinearPaths(LatentPaths):
         self.train(training)
         return Lattice((shifts - shifts[count]).contiguous(), (knots,), info)
 
-    def options(self) -> dict[str, Any]:
+    def options(self) -> JsonObject:
         """See :meth:`PathSet.options`."""
         return {
             "form": self.form,

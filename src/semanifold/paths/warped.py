@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError, near_names
+from semanifold.core.plain import JsonObject
 from semanifold.core.shapes import Codes, EachCode, Paths
 from semanifold.edits import EditInfo, Flow
 from semanifold.edits.flow import rbf_direction
@@ -236,7 +237,7 @@ class WarpedPaths(LatentPaths):
         }
         return {} if self.shared else {key: value.cpu().float().clone() for key, value in state.items()}
 
-    def options(self) -> dict[str, Any]:
+    def options(self) -> JsonObject:
         """See :meth:`PathSet.options`."""
         return {
             "count": len(self),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
+from semanifold.core.plain import JsonObject
 from semanifold.core.shapes import EachCode, Paths, Pictures
 from semanifold.edits import EditInfo, WeightEdit
 from semanifold.edits.base import WEIGHTS
@@ -215,7 +216,7 @@ class WeightPaths(PathSet):
         """See :meth:`PathSet.space`; codes of any space will do, and the first is drawn from."""
         return generator.first_space
 
-    def options(self) -> dict[str, Any]:
+    def options(self) -> JsonObject:
         """See :meth:`PathSet.options`."""
         layers = [[name, list(shape)] for name, shape in self.layers.items()]
         return {"form": self.form, "count": self.count, "terms": self.terms, "weights": layers}

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.plain import Json, JsonObject
 from semanifold.storage import containers
 from semanifold.storage.checkpoints import Value, allow, materialise, read_header, tensor_bytes
 from semanifold.storage.files import opened, read_bytes, replacing, write_bytes
@@ -56,7 +57,7 @@ class Arrays:
     format: str
     tree: Any
     size: int
-    header: Mapping[str, Any] = field(default_factory=dict)
+    header: Mapping[str, Json] = field(default_factory=dict)
 
     @property
     def leaves(self) -> dict[Place, Value]:
@@ -211,7 +212,7 @@ def _numpy_members(path: str | os.PathLike[str]) -> zipfile.ZipFile | None:
     return archive if names and all(name.endswith(".npy") for name in names) else None
 
 
-def _read_members(archive: zipfile.ZipFile, size: int) -> dict[str, Any]:
+def _read_members(archive: zipfile.ZipFile, size: int) -> JsonObject:
     """Return the arrays of an ``.npz`` file by their names, once it is clear that they are not far larger than the file."""
     entries = archive.infolist()
     if len(entries) > MOST_LISTED:
@@ -219,7 +220,7 @@ def _read_members(archive: zipfile.ZipFile, size: int) -> dict[str, Any]:
     if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
         raise UnreadableError("is compressed in a way that numpy never uses")
     allow(sum(entry.file_size for entry in entries), size)
-    budget, arrays = Budget(), dict[str, Any]()
+    budget, arrays = Budget(), JsonObject()
     for entry in entries:
         try:
             with archive.open(entry) as file:

@@ -16,6 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
+from semanifold.core.plain import JsonObject
 from semanifold.storage.containers import Contents
 from semanifold.storage.inert import ArrayRecord, InertObject, TensorRecord, UnreadableError
 from semanifold.storage.tensors import header_of
@@ -243,7 +244,7 @@ def materialised(values: Mapping[str, Value], contents: Contents) -> dict[str, T
     return {key: materialise(value) for key, value in values.items()}
 
 
-def read_header(contents: Contents) -> dict[str, Any]:
+def read_header(contents: Contents) -> JsonObject:
     """Return what the header of a semanifold safetensors file says, or an empty dict if the file is none.
 
     Raises:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.plain import JsonObject
 from semanifold.storage.files import read_bytes, write_text
 
 T = TypeVar("T")
@@ -101,7 +102,7 @@ def read_json(path: str | os.PathLike[str], schema: type[T], what: str = "file")
     return checked(parse_json(read_bytes(path, what, MOST_BYTES), name), schema, name)
 
 
-def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_settings(path: str | os.PathLike[str]) -> JsonObject:
     """Return the object in a JSON file of another program; empty if there is no such file, or it holds something else.
 
     Raises:

@@ -184,7 +184,7 @@ def inputs_of(arguments: Mapping[str, Json], inputs: Iterable[str | os.PathLike[
     return {"inputs": digests} if digests else {}
 
 
-def plain(arguments: Mapping[str, Json]) -> JsonObject:
+def plain(arguments: Mapping[str, object]) -> JsonObject:
     """Return arguments as they are after a way through JSON."""
     return json.loads(json.dumps(arguments))
 

@@ -12,12 +12,13 @@ import struct
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from safetensors import SafetensorError
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.lazy import LazyModule
+from semanifold.core.plain import Json, JsonObject
 from semanifold.storage.files import opened, replacing
 from semanifold.storage.records import MOST_BYTES, checked, parse_json
 
@@ -44,7 +45,7 @@ class TensorFile(NamedTuple):
         metadata: all text pairs of the file.
     """
 
-    header: dict[str, Any]
+    header: JsonObject
     tensors: dict[str, Tensor]
     metadata: dict[str, str]
 
@@ -52,7 +53,7 @@ class TensorFile(NamedTuple):
 def write_tensors(
     path: str | os.PathLike[str],
     tensors: Mapping[str, Tensor],
-    header: Mapping[str, Any] | None = None,
+    header: Mapping[str, Json] | None = None,
     *,
     texts: Mapping[str, str] | None = None,
     crc: bool = False,
@@ -101,7 +102,7 @@ def metadata_of(data: bytes, what: str) -> dict[str, str]:
     return pairs or {}
 
 
-def header_of(metadata: Mapping[str, str], what: str) -> dict[str, Any]:
+def header_of(metadata: Mapping[str, str], what: str) -> JsonObject:
     """Return our header among the text pairs of a safetensors file; empty if there is none.
 
     Raises:
@@ -115,7 +116,7 @@ def header_of(metadata: Mapping[str, str], what: str) -> dict[str, Any]:
     return header
 
 
-def read_header(path: str | os.PathLike[str], what: str = "file") -> dict[str, Any]:
+def read_header(path: str | os.PathLike[str], what: str = "file") -> JsonObject:
     """Return our header of a safetensors file without reading its tensors; empty for one of another program.
 
     Raises:

@@ -6,7 +6,6 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -16,6 +15,7 @@ from semanifold.analysis.ranking.measures import Measures, mean_evenness
 from semanifold.analysis.ranking.reports import Group
 from semanifold.analysis.ranking.scores import Array, Scores, mean
 from semanifold.core.errors import shown
+from semanifold.core.plain import JsonObject
 from semanifold.edits.base import WEIGHTS
 from semanifold.worlds.faces.changes import CHANGES
 
@@ -80,7 +80,7 @@ def _template() -> Template:
     return made.get_template("page.html")
 
 
-def _scores(scores: Scores) -> dict[str, Any]:
+def _scores(scores: Scores) -> JsonObject:
     fields = ("slope", "share", "pearson", "monotonicity", "change")
     return {name: [_numbers(row) for row in getattr(scores, name)] for name in fields}
 

@@ -18,6 +18,7 @@ import numpy as np
 from semanifold.analysis.ranking.measures import Measures, mean_evenness
 from semanifold.analysis.ranking.scores import Array, Scores, order
 from semanifold.core.errors import shown
+from semanifold.core.plain import JsonObject
 from semanifold.storage.files import write_text
 from semanifold.storage.records import write_json
 
@@ -123,7 +124,7 @@ def table(corner: str, attributes: Sequence[str], paths: Sequence[int], scores: 
     return buffer.getvalue()
 
 
-def details(group: Group, measures: Measures) -> dict[str, Any]:
+def details(group: Group, measures: Measures) -> JsonObject:
     """Return the sizes of a ranking, under the names of WarpedGANSpace."""
     step, count = measures.facts.step, measures.facts.count or len(measures.t) // 2
     return {
@@ -177,7 +178,7 @@ def as_json(measures: Measures, groups: Sequence[Group], names: Mapping[int, str
     def rows(scores: Array) -> list[Any]:
         return [[None if np.isnan(v) else round(float(v), 9) for v in row] for row in scores]
 
-    ranked: dict[str, Any] = {}
+    ranked: JsonObject = {}
     for group in groups:
         s = group.scores
         ranked[group.name] = {
@@ -189,7 +190,7 @@ def as_json(measures: Measures, groups: Sequence[Group], names: Mapping[int, str
             "change": rows(s.change),
             "orders": group.orders(measures.paths),
         }
-    report: dict[str, Any] = {
+    report: JsonObject = {
         "paths": measures.paths,
         "names": measures.names,
         "found_names": {str(k): name for k, name in names.items()},

@@ -17,6 +17,7 @@ from semanifold.app.commands.early import stamp_of
 from semanifold.app.commands.located import located
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.plain import Json, JsonObject
 from semanifold.core.spaces import single
 from semanifold.edits import Edit
 from semanifold.generators.base import Generator, origin
@@ -167,7 +168,7 @@ def worked(
     caller: Caller,
     name: str,
     folder: Path,
-    facts: Mapping[str, Any],
+    facts: Mapping[str, Json],
     work: Callable[[Run], Answer],
     *,
     inputs: Sequence[Path] | None = (),
@@ -219,7 +220,7 @@ def existing(folder: Path, *names: str) -> tuple[Path, ...]:
     return tuple(folder / name for name in names if (folder / name).exists())
 
 
-def facts_of(generator: Generator) -> dict[str, Any]:
+def facts_of(generator: Generator) -> JsonObject:
     """Return the facts about a generator that decide a result."""
-    facts = {"generator": generator.name, "fingerprint": generator.fingerprint, "source": generator.source}
+    facts: JsonObject = {"generator": generator.name, "fingerprint": generator.fingerprint, "source": generator.source}
     return facts | ({} if generator.inputs is None else {"inputs_of_generator": generator.inputs.digest})

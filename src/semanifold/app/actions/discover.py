@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, cast
 
 import msgspec
 import torch
@@ -30,6 +30,7 @@ from semanifold.app.commands.base import code_words
 from semanifold.app.commands.discover import Discover, Discoveries, sheet_folder
 from semanifold.core.errors import shown
 from semanifold.core.latents import Latents
+from semanifold.core.progress import Report
 from semanifold.core.solutions import Result, Solution
 from semanifold.edits import EditInfo, Lattice, save_edit
 from semanifold.edits.operations import lattice_of
@@ -37,8 +38,10 @@ from semanifold.generators.base import Generator
 from semanifold.images import media
 from semanifold.images.masks import Mask
 from semanifold.manifolds import ManifoldSettings, discover_manifold
+from semanifold.manifolds.checkpoints import SearchNumbers
 from semanifold.storage.pictures import open_picture
 from semanifold.storage.records import checked
+from semanifold.storage.run_records import plain
 from semanifold.storage.runs import CHECKPOINT, Run
 
 PREVIEW = "preview.png"
@@ -105,6 +108,14 @@ class Statistics(msgspec.Struct, frozen=True):
     seconds: Annotated[float, msgspec.Meta(ge=0)]
 
 
+class FinishedSearch(SearchNumbers):
+    """What ``run.json`` says of a search: its numbers, why it stopped, as a name and in words, and the seconds that it took."""
+
+    result: str
+    why: str
+    seconds: float
+
+
 @dataclass(frozen=True)
 class Work:
     """One search on its way.
@@ -136,7 +147,7 @@ def search(command: Discover, generator: Generator, code: Latents, mask: Mask, c
     def searched(run: Run) -> Answer:
         start = generator.convert(code, space)
         work = Work(command, caller, run, EditedPicture(generator, start, blank(start), mask))
-        solutions: list[Solution[Lattice]] = []
+        solutions: list[Solution[Lattice, FinishedSearch]] = []
         for index, settings in enumerate(choices):
             solutions.append(search_once(work, settings, index))
             if solutions[-1].result is Result.INTERRUPTED:
@@ -149,7 +160,7 @@ def search(command: Discover, generator: Generator, code: Latents, mask: Mask, c
     return replace(answer, files=files, next=() if answer.interrupted else typed(*command.then))
 
 
-def search_once(work: Work, settings: ManifoldSettings, index: int) -> Solution[Lattice]:
+def search_once(work: Work, settings: ManifoldSettings, index: int) -> Solution[Lattice, FinishedSearch]:
     """Search for one offset, or take up what an earlier process found."""
     command, run, nothing = work.command, work.run, work.nothing
     file = EDIT if len(command.offset) < 2 else f"edit-c{settings.offset:g}.safetensors"
@@ -157,12 +168,12 @@ def search_once(work: Work, settings: ManifoldSettings, index: int) -> Solution[
     if index < len(done) and (run.folder / file).is_file():
         edit = find_edit(run.folder / file)
         earlier = checked(done[index], Statistics, f"The run.json of {shown(str(run.folder), 200)}")
-        return Solution(lattice_of(edit), Result[earlier.result], done[index])
+        return Solution(lattice_of(edit), Result[earlier.result], cast(FinishedSearch, done[index]))
     title = f"{command.mask}, c = {settings.offset:g}" if settings.offset else command.mask
     previewed = -1
     with work.caller.watching(f"searching {title}") as line:
 
-        def progress(report: dict[str, Any]) -> None:
+        def progress(report: Report) -> None:
             nonlocal previewed
             ratio = report["outside"] / report["inside"] if report["inside"] > 0 else float("inf")
             line({"step": report["step"], "steps": report["steps"], "outside/inside": float(ratio)})
@@ -185,15 +196,15 @@ def search_once(work: Work, settings: ManifoldSettings, index: int) -> Solution[
         run.remove(PREVIEW)
     edit = solution.unwrap().with_info(name=command.output.short(command.mask))
     seconds = round(time.monotonic() - began, 2)
-    stats = {**solution.stats, "result": solution.result.name, "why": solution.result.value, "seconds": seconds}
+    stats: FinishedSearch = {**solution.stats, "result": solution.result.name, "why": solution.result.value, "seconds": seconds}
     save_edit(edit, run.path(file))
     if solution.result is not Result.INTERRUPTED:
-        run.note(searches=(*done[:index], stats))
+        run.note(searches=(*done[:index], plain(stats)))
         (run.folder / CHECKPOINT).unlink(missing_ok=True)
     return Solution(edit, solution.result, stats)
 
 
-def write(work: Work, solutions: list[Solution[Lattice]]) -> Answer:
+def write(work: Work, solutions: list[Solution[Lattice, FinishedSearch]]) -> Answer:
     """Write the results of all offsets, and return what was found; the strongest edit is the one that is filmed."""
     run, film = work.run, work.command.film
     main = max(solutions, key=lambda solution: solution.stats["offset"])
@@ -216,7 +227,7 @@ def write(work: Work, solutions: list[Solution[Lattice]]) -> Answer:
 
 
 def summary_of(
-    work: Work, subject: EditedPicture, t: torch.Tensor, scores: Mapping[str, float], main: Solution[Lattice]
+    work: Work, subject: EditedPicture, t: torch.Tensor, scores: Mapping[str, float], main: Solution[Lattice, FinishedSearch]
 ) -> Answer:
     """Return in words what was found: what changes, how local it is, and what it took."""
     stats = main.stats

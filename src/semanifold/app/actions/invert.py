@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
 import torch
 
@@ -16,6 +15,8 @@ from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands.invert import CODE, Inversion, Inversions
 from semanifold.core.errors import shown
 from semanifold.core.latents import Latents
+from semanifold.core.plain import JsonObject
+from semanifold.core.progress import Report
 from semanifold.core.solutions import Result, Solution
 from semanifold.core.spaces import EXTENDED
 from semanifold.edits import save_edit
@@ -28,8 +29,11 @@ from semanifold.images.masks import Mask
 from semanifold.images.photographs import fitted, read_photograph
 from semanifold.images.placements import Placement
 from semanifold.inversion import InversionSettings, TuningSettings, invert, tune
+from semanifold.inversion.checkpoints import InversionNumbers
 from semanifold.inversion.measures import edit_consistency, style_distance
+from semanifold.inversion.tuning import TuningNumbers
 from semanifold.storage.marks import COMPOSITE
+from semanifold.storage.run_records import plain
 from semanifold.storage.runs import CHECKPOINT, Run
 
 SHEET, PICTURE, PREVIEW = "comparison.png", "inverted.png", "preview.png"
@@ -96,11 +100,11 @@ def search(
     mask: Mask | None,
     run: Run,
     caller: Caller,
-) -> Solution[Latents]:
+) -> Solution[Latents, InversionNumbers]:
     """Search, and show the picture as it stands every ten steps."""
     with caller.watching(f"inverting {shown(command.photo.name, 40)}") as line:
 
-        def progress(report: dict[str, Any]) -> None:
+        def progress(report: Report) -> None:
             line({"step": report["step"], "steps": report["steps"], "PSNR": report["PSNR"]})
             if report["step"] % 10 == 0:
                 with torch.no_grad():
@@ -124,7 +128,7 @@ def write(
     generator: Generator,
     target: torch.Tensor,
     place: Placement,
-    solution: Solution[Latents],
+    solution: Solution[Latents, InversionNumbers],
     settings: InversionSettings,
     seconds: float,
     run: Run,
@@ -143,13 +147,15 @@ def write(
     media.save_png(media.to_uint8(picture)[0], run.path(PICTURE))
     media.save_png(sheet(target, picture), run.path(SHEET), source=COMPOSITE)
     run.remove(PREVIEW)
-    numbers = {
-        **solution.stats,
+    numbers: JsonObject = {
+        **plain(solution.stats),
         "result": solution.result.name,
         "seconds": seconds,
         "place": [list(corner) for corner in place.quad],
     }
-    said = [described(numbers, generator, code)]
+    if (styles := style_distance(generator, code)) is not None:
+        numbers |= dict(zip(("style_distance", "usual_style_distance"), styles, strict=True))
+    said = [described(solution.stats, seconds, generator, code)]
     if solution.result is Result.INTERRUPTED:
         caller.remark(
             f"semanifold: interrupted; the best so far is kept in {run.folder}, and the same command goes on from there."
@@ -158,7 +164,7 @@ def write(
     if command.consistency:
         with caller.watching("editing, inverting again, undoing") as line:
 
-            def progress(report: dict[str, Any]) -> None:
+            def progress(report: Report) -> None:
                 line({"step": report["step"], "steps": report["steps"], "PSNR": report["PSNR"]})
 
             kept = edit_consistency(generator, code, settings, progress=progress)
@@ -169,7 +175,7 @@ def write(
         )
     if command.tune:
         tuned = tuning(command, generator, code, target, settings, caller)
-        numbers["tuning"] = {**tuned.stats, "result": tuned.result.name}
+        numbers["tuning"] = {**plain(tuned.stats), "result": tuned.result.name}
         save_edit(tuned.value, run.path(EDIT))
         with torch.no_grad():
             nearer = tuned.value.images(generator, code, 1.0)
@@ -194,24 +200,20 @@ def tuning(
     target: torch.Tensor,
     settings: InversionSettings,
     caller: Caller,
-) -> Solution[WeightEdit]:
+) -> Solution[WeightEdit, TuningNumbers]:
     """Tune the weights to the photograph."""
     with caller.watching("tuning the weights") as line:
 
-        def progress(report: dict[str, Any]) -> None:
+        def progress(report: Report) -> None:
             line({"step": report["step"], "steps": report["steps"], "PSNR": report["PSNR"]})
 
         return tune(generator, code, target, TuningSettings(steps=command.tune), settings, progress=progress)
 
 
-def described(numbers: dict[str, Any], generator: Generator, code: Latents) -> str:
+def described(numbers: InversionNumbers, seconds: float, generator: Generator, code: Latents) -> str:
     """Return in words how good an inversion is."""
-    words = (
-        f"{numbers['psnr']:.1f} dB after {numbers['steps']} steps, {numbers['evaluations']} pictures, {numbers['seconds']:.1f} s"
-    )
+    words = f"{numbers['psnr']:.1f} dB after {numbers['steps']} steps, {numbers['evaluations']} pictures, {seconds:.1f} s"
     usual = f"its code lies {numbers['nature'] ** 0.5:.2f} times as far from the mean as a usual one"
-    if (styles := style_distance(generator, code)) is not None:
-        numbers["style_distance"], numbers["usual_style_distance"] = styles
     return f"{generator.name}, {code.space}: {words}; {usual}."
 
 

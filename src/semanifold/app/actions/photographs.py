@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -27,6 +27,7 @@ from semanifold.app.commands.invert import CODE, Inversion
 from semanifold.app.commands.photographs import BOTH, FIRST, STILL, PhotoEdit
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
+from semanifold.core.plain import Json, JsonObject
 from semanifold.edits import Edit, load_edit, save_edit
 from semanifold.edits.films import EditedPicture
 from semanifold.edits.tracing import on_code
@@ -315,7 +316,7 @@ def numbered(name: str, order: int) -> str:
 # ------------------------------------------------------------------------------------------------------- to the photograph
 
 
-def write(command: PhotoEdit, photograph: Image.Image, parts: Sequence[Part], run: Run, caller: Caller) -> dict[str, Any]:
+def write(command: PhotoEdit, photograph: Image.Image, parts: Sequence[Part], run: Run, caller: Caller) -> JsonObject:
     """Write the film, the still and the comparison; return their numbers."""
     longest = max(photograph.size)
     scale = min(1.0, (command.film.size or LARGEST_FILM) / longest)
@@ -377,7 +378,7 @@ def outlined(photograph: Image.Image, places: Sequence[Placement | Sequence[floa
     return picture if max(picture.size) <= LARGEST_FILM else media.enlarge(picture, LARGEST_FILM)
 
 
-def sentences(parts: Sequence[Part], facts: Mapping[str, Any]) -> list[str]:
+def sentences(parts: Sequence[Part], facts: Mapping[str, Json]) -> list[str]:
     """Return in words what changed in the photograph."""
     seen = [what_changed(part.subject, film_moments(part.subject.edit, FilmOptions(), frames=9)) for part in parts]
     words = "; ".join(dict.fromkeys(word for word in seen if word))

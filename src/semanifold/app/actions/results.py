@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -107,7 +106,7 @@ def write_all(
     film: FilmOptions,
     caller: Caller,
     *,
-    search: Sequence[Mapping[str, Any]] = (),
+    search: Sequence[Mapping[str, object]] = (),
     play: Play = "auto",
 ) -> dict[str, float]:
     """Write the edit with its measured locality, the film, the pictures, the numbers and the exports; return the locality."""

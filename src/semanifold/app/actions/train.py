@@ -6,7 +6,7 @@ from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -19,6 +19,7 @@ from semanifold.app.commands.arguments import to_arguments
 from semanifold.app.commands.base import FACES
 from semanifold.app.commands.train import GROWING, Kind, Train
 from semanifold.core.errors import SemanifoldError, counted
+from semanifold.core.plain import JsonObject
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
 from semanifold.images.masks import Mask
@@ -193,7 +194,7 @@ class Work:
     mask: Mask | None
     begin: int
     history: Tensor | None
-    facts: dict[str, Any]
+    facts: JsonObject
     start_from: Path | None
     directions: PathSet | None
 

@@ -20,6 +20,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.exceptions import CoercionError, MissingArgumentError, UnknownOptionError, UnusedCliTokensError
 
 from semanifold.core.errors import SemanifoldError, near_names, shown
+from semanifold.core.plain import Json, JsonObject
 from semanifold.storage.files import is_file, is_folder
 from semanifold.storage.input_files import input_files
 from semanifold.storage.records import checked
@@ -349,12 +350,12 @@ def called_by(argument: Any) -> str:
     return metavar.split()[0] if positional and metavar else f"{argument.name} {metavar}".strip()
 
 
-def to_arguments(command: Any) -> dict[str, Any]:
+def to_arguments(command: Any) -> JsonObject:
     """Return the arguments of a command as JSON-ready values; fields that do not count in comparisons are left out."""
     return {field.name: _plain(getattr(command, field.name)) for field in dataclasses.fields(command) if field.compare}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> Json:
     if dataclasses.is_dataclass(value):
         return to_arguments(value)
     if isinstance(value, Mapping):
@@ -364,7 +365,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def from_arguments(kind: type[T], value: Mapping[str, Any], what: str = "The record", *, wrong: str = "is damaged") -> T:
+def from_arguments(kind: type[T], value: Mapping[str, Json], what: str = "The record", *, wrong: str = "is damaged") -> T:
     """Return the value of a type that :func:`to_arguments` made ``value`` of.
 
     Raises:

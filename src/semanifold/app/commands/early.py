@@ -103,8 +103,8 @@ def finished(
         growing: arguments of which a larger value goes on with a finished run.
     """
     arguments = to_arguments(request)
-    output = arguments.get("output") or {}
-    if not is_file(folder / RECORD) or output.get("overwrite"):
+    output = arguments.get("output")
+    if not is_file(folder / RECORD) or (isinstance(output, Mapping) and output.get("overwrite")):
         return None
     record = read_record(folder)
     model = arguments.get("model")

@@ -201,8 +201,9 @@ def place_of(text: str, generator: str | None) -> Path:
         return Path(text)
     bundled = generator or "faces"
     if ":" not in text and "/" not in text and bundled in NAMED_PATHS:
-        info = read_header(NAMED_PATHS[bundled]).get("info", {})
-        names = [unsigned(name) for name in info.get("names", {}).values()]
+        info = read_header(NAMED_PATHS[bundled]).get("info")
+        names = info.get("names") if isinstance(info, Mapping) else None
+        names = [unsigned(str(name)) for name in names.values()] if isinstance(names, Mapping) else []
         if text in names:
             return Path(f"{bundled}:{text}")
         raise SemanifoldError(

@@ -12,6 +12,7 @@ from semanifold.app.commands import early
 from semanifold.app.commands.arguments import GENERATOR, KIND, LAYERS, MAIN, PLACE, TRAINING, flat, option
 from semanifold.app.commands.base import Command, Model, Output, code_words
 from semanifold.paths.kinds import kind_named
+from semanifold.storage.run_records import plain
 from semanifold.training.presets import PRESETS, find_preset
 from semanifold.training.settings import ReconstructorSettings, ReportSettings, TrainingSettings, options_in
 
@@ -156,4 +157,4 @@ def list_presets() -> Answer:
         names = ("paths", "k", *(("layer",) if kind_named(preset.paths).moves_weights else where), *how)
         values = ", ".join(f"{key.replace('_', ' ')} {preset.values()[key]}" for key in names)
         lines += [f"{name:<16} {preset.about}", " " * 17 + values]
-    return Answer(said=tuple(lines), facts={"presets": {name: preset.values() for name, preset in PRESETS.items()}})
+    return Answer(said=tuple(lines), facts={"presets": {name: plain(preset.values()) for name, preset in PRESETS.items()}})

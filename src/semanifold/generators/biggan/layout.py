@@ -6,11 +6,11 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.plain import Json, JsonObject
 from semanifold.generators.architecture import Architecture, by_key
 from semanifold.generators.biggan.network import BigGAN, BigGANConfig
 from semanifold.generators.convolutional import NORM_EPSILON
@@ -36,7 +36,7 @@ SUPPORTED = {
 """Arguments that shapes do not tell, with the values that make the network of :mod:`~semanifold.generators.biggan.network`."""
 
 
-def read_arguments(folder: Path) -> dict[str, Any]:
+def read_arguments(folder: Path) -> JsonObject:
     """Read :data:`BESIDE` in a folder; an empty dictionary if there is none.
 
     Raises:
@@ -46,7 +46,7 @@ def read_arguments(folder: Path) -> dict[str, Any]:
     if not is_file(path):
         return {}
     try:
-        arguments = read_json(path, dict[str, Any])
+        arguments = read_json(path, JsonObject)
     except SemanifoldError as error:
         raise SemanifoldError(f"{str(error).rstrip('.')}; repair it, or take it away from beside the weights.") from error
     for key, values in SUPPORTED.items():
@@ -57,7 +57,7 @@ def read_arguments(folder: Path) -> dict[str, Any]:
 
 
 def from_published(
-    state: Mapping[str, Tensor], arguments: Mapping[str, Any], *, say: Say = silent
+    state: Mapping[str, Tensor], arguments: Mapping[str, Json], *, say: Say = silent
 ) -> tuple[BigGANConfig, dict[str, Tensor]]:
     """Translate ``G_ema`` of BigGAN-PyTorch into our configuration and state.
 
@@ -108,7 +108,7 @@ def _attention(take: Source, theirs: str, ours: str) -> dict[str, Tensor]:
     return out
 
 
-def _config(state: Mapping[str, Tensor], blocks: int, arguments: Mapping[str, Any]) -> BigGANConfig:
+def _config(state: Mapping[str, Tensor], blocks: int, arguments: Mapping[str, Json]) -> BigGANConfig:
     """Read the configuration off the shapes of a state in our layout, and compare it with the arguments."""
     if not blocks:
         raise SemanifoldError("The weights hold no block, but a BigGAN has one at least.")
