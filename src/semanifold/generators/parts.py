@@ -42,7 +42,7 @@ REACH, SHARPNESS = 32, 1e-3
 """A mask follows edges within one ``REACH``-th of the picture; contrasts below the root of the other count as none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parts:
     """The parts that a generator's pictures consist of.
 
