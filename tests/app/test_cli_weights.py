@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 import torch
 from support.docs_world import usually
+from support.instances import stylegan3
 
 from semanifold.app import cli
 from semanifold.app.actions import weights
@@ -369,3 +371,33 @@ def test_a_pad_in_a_sum_is_named(found, capsys):
     assert run("combine", "pad", "svd:0", *model, *SHORT, "--out", "pad-sum") == 2
     assert "path 0 + path 1 is a pad; leave it out" in capsys.readouterr().err
     assert not Path("pad-sum").exists()
+
+
+def test_a_pose_is_an_edit_wherever_one_is_taken(capsys):
+    generator = stylegan3()
+    save_generator(generator, Path("g3.safetensors"))
+    model, kept = ("--generator", "g3.safetensors"), generator.pose.weight
+    assert run("render", "pose:20,0.1", *model, "--seed", 2, *SHORT, "--out", "turned") == 0
+    edit = load_edit("turned/edit.safetensors")
+    delta = torch.tensor([[20 * math.pi / 180], [0.1], [0.0]])
+    expected = generator.with_weights({"pose": kept + delta}).images(generator.sample(2))
+    torch.testing.assert_close(edit.images(generator, 2, 1.0), expected, rtol=1e-4, atol=1e-5)
+    assert run("play", "turned=0:0,1:1", "pose:0,0.2=0:1", *model, "--seconds", 1, "--fps", 4, "--out", "both") == 0
+    assert isinstance(load_edit("both/edit.safetensors"), Sum)
+    assert run("bake", "pose:20", "turned.safetensors", *model) == 0
+    torch.testing.assert_close(load_generator("turned.safetensors").pose.weight, kept + delta * torch.tensor([[1.0], [0], [0]]))
+    capsys.readouterr()
+    assert run("transfer", "pose:20", *model, "--seeds", 1, *SHORT, "--out", "others") == 0
+    assert "semanifold render pose:20 --generator g3.safetensors --seed 1" in capsys.readouterr().out
+    for words, sentence in [
+        (("pose:a", *model), "such as pose:20"),
+        (("pose:1,2,3,4", *model), "such as pose:20"),
+        (("pose:0", *model), "not all 0"),
+        (("pose:nan", *model), "not all 0"),
+        (("pose:0,99", *model), "10 pictures at most"),
+        (("pose:20",), "name the generator's file with --generator"),
+        (("pose:20", "--generator", "g.safetensors"), "has no layer 'pose'"),
+    ]:
+        assert run("render", *words, "--out", "never") == 2
+        assert sentence in capsys.readouterr().err
+    assert not Path("never").exists()

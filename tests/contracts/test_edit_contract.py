@@ -15,6 +15,7 @@ from torch import Tensor
 import semanifold as sm
 from semanifold.core.errors import SemanifoldError
 from semanifold.edits import Edit, EditInfo, Flow, Lattice, Sum, WeightEdit, load_edit, save_edit
+from semanifold.edits.poses import pose_edit
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import weight_of
 
@@ -52,6 +53,11 @@ EDITS: dict[str, tuple[str, Callable[[], Edit]]] = {
     "flow of layers": ("skip", lambda: flow(1, 6, space="w+", layers=(0, 2))),
     "weights": ("skip", lambda: weights("convs.2", "colours.1")),
     "weights of a module": ("module", lambda: weights("network.5", of="module")),
+    "pose": ("stylegan3-t", lambda: pose_edit(20, 0.1, -0.05)),
+    "pose and path": (
+        "stylegan3-r of classes",
+        lambda: Sum([lattice(6, space="w"), pose_edit(-15), pose_edit(right=0.05)], EditInfo(name="pose")),
+    ),
     "sum": (
         "skip",
         lambda: Sum([lattice(6, space="w"), weights("convs.2"), weights("convs.2", "convs.1")], EditInfo(name="sum")),

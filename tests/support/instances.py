@@ -86,6 +86,8 @@ def stylegan3(**changes: object) -> StyleGAN3:
         for key, value in generator.state_dict().items():
             if key.endswith(("bias", "w_avg", "magnitude", "pose.weight")):
                 value.add_(0.2 * drawn(*value.shape, seed=len(key), dtype=value.dtype))
+        # a turn is a vector, which is far from 0 in real models
+        generator.input.affine.weight.mul_(0.2)
         generator.input.affine.bias.add_(torch.tensor([1.0, 0.0, 0.0, 0.0]))
     return generator
 

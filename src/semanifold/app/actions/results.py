@@ -11,12 +11,13 @@ from torch import Tensor
 
 from semanifold.app.answers import Caller, ignored
 from semanifold.app.commands.base import FilmOptions, slug
-from semanifold.app.commands.places import EDIT, check_edit, split_path
+from semanifold.app.commands.places import EDIT, check_edit, pose_of, split_path
 from semanifold.core.errors import shown
 from semanifold.core.shapes import EditTimes
 from semanifold.core.spaces import EXTENDED
 from semanifold.edits import Edit, load_edit, save_edit
 from semanifold.edits.films import EditedPicture, Play, times_of_film
+from semanifold.edits.poses import pose_edit
 from semanifold.generators.base import Generator
 from semanifold.generators.exchange import export_codes
 from semanifold.images import media
@@ -47,7 +48,8 @@ def find_edit(
     """Return the edit of a run folder or a file, or one path of a set.
 
     Args:
-        where: run folder or edit; or a set of paths, with the path's number or name after a colon: ``faces:smile``.
+        where: run folder or edit; or a set of paths, with the path's number or name after a colon: ``faces:smile``; or a
+            pose, such as ``pose:20,0.1,0``.
         path: the path's number or name.
         space: latent space of the paths, if their file leaves it open.
         layers: layers ``(first, last + 1)`` of w+ that they move, if their file leaves it open.
@@ -57,6 +59,8 @@ def find_edit(
     Raises:
         SemanifoldError: if there is none.
     """
+    if (numbers := pose_of(where)) and path is None:
+        return pose_edit(*numbers)
     place, named = split_path(where)
     path = named if path is None else path
     if path is not None:

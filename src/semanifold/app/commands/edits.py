@@ -22,6 +22,7 @@ from semanifold.app.commands.arguments import (
 )
 from semanifold.app.commands.base import Command, EditModel, FilmOptions, Model, Output, PictureOptions, code_words, onto_others
 from semanifold.core.errors import SemanifoldError
+from semanifold.core.world import bundled
 
 MOST_AMPLITUDES = 16
 USUAL = (1, 2, 3, 4, 5, 6)
@@ -35,7 +36,7 @@ class Transfer(Command):
     """Put an edit that was found on one face onto others: one film of all, and one filmstrip each.
 
     Attributes:
-        edit: run folder of discover or combine, an edit.safetensors file, or one path of a set, such as faces:smile.
+        edit: run folder of discover or combine, an edit.safetensors file, one path of a set, such as faces:smile, or a pose.
         path: number or name of the path, if the edit is a set of paths.
         space: latent space of the paths, if their file leaves it open.
         layers: first and last layer of w+ that directions of a file move, if it leaves that open.
@@ -78,8 +79,12 @@ class Transfer(Command):
     def then(self) -> tuple[object, ...]:
         """The words of the command to type next, if it is known which pictures there are."""
         path = ["--path", self.path] if self.path is not None else []
-        words = ("render", self.edit, *path, *code_words(self.model.generator), "--seed", self.seeds[0]) if self.seeds else ()
-        return () if self.latents is not None else words
+        if self.latents is not None or not self.seeds:
+            return ()
+        generator = self.model.generator
+        named = generator is not None and generator not in bundled()  # a run folder knows its own
+        words = ["--generator", generator] if named and places.recorded_model(places.folder_of(self.edit)) is None else []
+        return ("render", self.edit, *path, *(code_words(generator) or words), "--seed", self.seeds[0])
 
     def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
@@ -97,7 +102,7 @@ class Combine(Command):
     """Play several edits of one face at the same time: the mouth of one and the eyes of another.
 
     Attributes:
-        edits: run folders, edit.safetensors files, or paths of sets such as faces:smile, of the same generator.
+        edits: run folders, edit.safetensors files, paths of sets such as faces:smile, or poses, of the same generator.
         pad: give two edits an axis each instead: a sheet of pictures over both, and a walk over it.
         frames: number of frames of one run through the film; seconds times fps if left out.
         picture: Which picture to show.
@@ -136,7 +141,8 @@ class Render(Command):
     """Make the film of an edit again, with other timing or size.
 
     Attributes:
-        edit: run folder, an edit.safetensors file, or one path of a set, such as faces:smile.
+        edit: run folder, an edit.safetensors file, one path of a set, such as faces:smile, or a pose of a StyleGAN3: degrees and
+            ways to the right and down in pictures, such as pose:20 or pose:0,0.1,0.
         path: number or name of the path, if the edit is a set of paths.
         space: latent space of the paths, if their file leaves it open.
         layers: first and last layer of w+ that directions of a file move, if it leaves that open.

@@ -47,12 +47,14 @@ def described(where: Path, path: str | None = None) -> Place | None:
     """Return what a file of ours says about an edit or one path of a set; None if only a reader of the whole file can say it.
 
     Args:
-        where: as it was typed: run folder, file, or ``SET:NAME``.
+        where: as it was typed: run folder, file, ``SET:NAME``, or a pose.
         path: number or name of the path, if it was named apart.
 
     Raises:
         SemanifoldError: if there is no such file or no such path, or it takes a path and none is named.
     """
+    if numbers := pose_of(where):
+        return Place(f"pose {','.join(f'{number:g}' for number in numbers)}", "", "")
     place, named = split_path(where)
     path = named if path is None else path
     place = NAMED_PATHS.get(str(place), place) if path is not None else place
@@ -75,6 +77,28 @@ def described(where: Path, path: str | None = None) -> Place | None:
     known = {int(key): shown(str(name), 100) for key, name in names.items() if key.isdecimal() and len(key) < 10}
     name = path_name(find_path(path, count, known), known)
     return Place(name, _text(about, "generator"), _text(about, "fingerprint"))
+
+
+def pose_of(where: Path) -> tuple[float, ...] | None:
+    """Return degrees, right and down of a text such as ``pose:20,0.1,0``; None for anything else, and for what exists.
+
+    Raises:
+        SemanifoldError: if these are not one to three numbers.
+    """
+    head, colon, rest = str(where).partition(":")
+    if head != "pose" or not colon or exists(where):
+        return None
+    parts = rest.split(",")
+    try:
+        numbers = tuple(float(part) for part in parts)
+    except ValueError:
+        numbers = ()
+    if not 1 <= len(numbers) <= 3:
+        raise SemanifoldError(
+            f"A pose is degrees and, if wanted, ways to the right and down in pictures, such as pose:20 or pose:0,0.1,0, but "
+            f"{shown(str(where), 60)} was given."
+        )
+    return numbers
 
 
 def _text(header: Mapping[str, object], key: str) -> str:
@@ -192,12 +216,12 @@ def result_folder(where: Path, verb: str, *words: object) -> Path:
 
 
 def place_of(text: str, generator: str | None) -> Path:
-    """Return where an edit is: what exists, ``SET:NAME``, or a path that comes with the generator by its name.
+    """Return where an edit is: what exists, ``SET:NAME``, a pose, or a path that comes with the generator by its name.
 
     Raises:
         SemanifoldError: if it is none of these.
     """
-    if exists(text) or split_path(Path(text))[1] is not None:
+    if exists(text) or split_path(Path(text))[1] is not None or pose_of(Path(text)):
         return Path(text)
     bundled = generator or "faces"
     if ":" not in text and "/" not in text and bundled in NAMED_PATHS:
