@@ -17,7 +17,7 @@ import torch
 from semanifold.app import cli
 from semanifold.app.actions import train as acting
 from semanifold.app.actions import train_arguments as making
-from semanifold.app.commands.train import Train
+from semanifold.app.commands.train import Kind, Train
 from semanifold.generators.loading import save_generator
 from semanifold.generators.sngan import SNGAN, SNGANConfig
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
@@ -25,7 +25,7 @@ from semanifold.paths.files import load_paths
 from semanifold.storage.runs import read_record
 from semanifold.training import records as training_records
 from semanifold.training.experiments import open_experiment
-from semanifold.training.presets import ALONG_RATE
+from semanifold.training.presets import ALONG_RATE, PRESETS
 from semanifold.training.reconstructor import make_reconstructor
 from semanifold.training.records import PUBLISHED_KEYS, published_name, read_stats
 
@@ -377,6 +377,14 @@ def test_with_a_mask_paths_do_not_start_along_axes_of_the_whole_picture():
     for words, start in (([], "joint"), (["--mask", "mouth"], "spread")):
         given = Train(mask=words[1] if words else None)
         assert making.start_of(given.kind, acting.chosen_preset(given)) == start
+
+
+@pytest.mark.parametrize(
+    ("kind", "preset"),
+    [(None, "faces"), ("warped", "faces"), ("ortho", "faces-linear"), ("weights-svd", "faces"), ("pca", "faces")],
+)
+def test_the_preset_of_the_faces_is_the_one_of_that_kind_of_paths(kind, preset):
+    assert acting.chosen_preset(Train(kind=Kind(paths=kind))) is PRESETS[preset]
 
 
 # ------------------------------------------------------------------------------------------------- bad input

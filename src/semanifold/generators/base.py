@@ -20,7 +20,8 @@ from semanifold.core.shapes import Pictures
 from semanifold.core.spaces import Space, single
 from semanifold.core.world import World, world_of
 from semanifold.generators import seeds as seeds_
-from semanifold.generators.conditions import checked_conditions
+from semanifold.generators.checks import check_differentiable, check_shape
+from semanifold.generators.conditions import checked_conditions, condition_of
 from semanifold.generators.seeds import Seeds
 from semanifold.images.media import contact_sheet, to_uint8
 from semanifold.storage.digests import digest
@@ -165,15 +166,7 @@ class Generator(nn.Module, ABC):
         Raises:
             SemanifoldError: if they have none of that name, or of another shape.
         """
-        value, shape = latents.conditions.get(name), [len(latents), *self.conditions[name]]
-        if value is None or list(value.shape) != shape:
-            has = f"{self.name} has {self.classes} classes" if name == LABELS else f"{self.name} makes pictures of {name}"
-            got = "none" if value is None else list(value.shape)
-            raise SemanifoldError(
-                f"{has}; codes of {latents.space} need {name} {shape}, but got {got}; sample(seeds, "
-                f"{'labels=...' if name == LABELS else 'conditions=...'}) gives them."
-            )
-        return value
+        return condition_of(self, latents, name)
 
     def draw(self, seed: int) -> Tensor:
         """Return one code of the first space for one seed, float32 on the CPU; standard normal unless a leaf says otherwise."""
@@ -373,22 +366,7 @@ class Generator(nn.Module, ABC):
 
     def check_shape(self, latents: Latents) -> None:
         """The part of :meth:`check` that looks at no value, and so works under ``vmap`` and without waiting for a GPU."""
-        if not isinstance(latents, Latents):
-            raise SemanifoldError(
-                f"Pictures are made of Latents, not of a value of type {type(latents).__name__}; the code of seed 7 is "
-                "generator.sample(7)."
-            )
-        self.check_space(latents.space)
-        shape, expected = tuple(latents.values.shape[1:]), self.spaces[latents.space].shape
-        if shape != expected:
-            raise SemanifoldError(f"{self.name} expects codes of shape {expected} in {latents.space}, but these are {shape}.")
-        if latents.values.dtype != self.dtype:
-            theirs, own = (str(dtype).removeprefix("torch.") for dtype in (latents.values.dtype, self.dtype))
-            raise SemanifoldError(
-                f"{self.name} works in {own}, but these codes are {theirs}; cast them: latents.to(dtype=torch.{own})."
-            )
-        if len(latents) == 0:
-            raise SemanifoldError("There is no code to work on; give at least one seed or latent.")
+        check_shape(self, latents)
 
     def check_space(self, space: str) -> None:
         """Refuse a space that this generator does not have."""
@@ -402,12 +380,7 @@ class Generator(nn.Module, ABC):
         Raises:
             SemanifoldError: for a function that runs under ``torch.no_grad()``, or leaves torch on its way.
         """
-        with torch.enable_grad():
-            probe = code[0].with_values(code.values[:1].detach().requires_grad_())
-            if not self.images(probe).requires_grad:
-                raise SemanifoldError(
-                    f"The pictures of {self.name} cannot be differentiated; take no_grad(), detach() and numpy out of its code."
-                )
+        check_differentiable(self, code)
 
     def freeze(self) -> Generator:
         """Switch to evaluation mode without weight gradients and return self; every leaf calls it once, when it is made."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, near_names, of_type, shown
-from semanifold.core.latents import LABELS
+from semanifold.core.latents import LABELS, Latents
 
 if TYPE_CHECKING:
     from semanifold.generators.base import Generator
@@ -52,6 +52,19 @@ def checked_conditions(
         _check_plain(value, name)
         result[name] = value.to(generator.device, generator.dtype if value.is_floating_point() else None).expand(n, *shape)
     return result
+
+
+def condition_of(generator: Generator, latents: Latents, name: str) -> Tensor:
+    """See :meth:`Generator.condition`."""
+    value, shape = latents.conditions.get(name), [len(latents), *generator.conditions[name]]
+    if value is None or list(value.shape) != shape:
+        has = f"has {generator.classes} classes" if name == LABELS else f"makes pictures of {name}"
+        got = "none" if value is None else list(value.shape)
+        raise SemanifoldError(
+            f"{generator.name} {has}; codes of {latents.space} need {name} {shape}, but got {got}; sample(seeds, "
+            f"{'labels=...' if name == LABELS else 'conditions=...'}) gives them."
+        )
+    return value
 
 
 def class_weights(generator: Generator, labels: Tensor | Sequence[int] | int | None, n: int) -> Tensor | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 from semanifold.core.errors import SemanifoldError, near_names, shown
+from semanifold.paths.kinds import kind_named
 from semanifold.training.settings import Prior, ReconstructorSettings, TrainingSettings, option_values
 
 ALONG_RATE = 0.15
@@ -164,3 +165,15 @@ def find_preset(name: str) -> Preset:
     if name not in PRESETS:
         raise SemanifoldError(f"There is no preset {shown(name, 40)!r}: {near_names(name, PRESETS)}")
     return PRESETS[name]
+
+
+def preset_for(generator: str, kind: str | None) -> Preset | None:
+    """Return what a training of a bundled generator begins from where no preset is named; None for other generators.
+
+    Args:
+        generator: its name.
+        kind: of paths, one of :data:`~semanifold.paths.kinds.KINDS`: a preset of paths that the same function makes goes first.
+    """
+    own = [preset for preset in PRESETS.values() if preset.generator and preset.generator == generator]
+    alike = [preset for preset in own if kind is not None and kind_named(kind).make == kind_named(preset.paths).make]
+    return next(iter([*alike, *own]), None)

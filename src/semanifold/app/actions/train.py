@@ -28,14 +28,14 @@ from semanifold.paths.bending import bending_of
 from semanifold.paths.closed_form import directions_before
 from semanifold.paths.files import PATHS, save_paths
 from semanifold.paths.foreign import save_support_sets
-from semanifold.paths.kinds import CLOSED, FORMS, kind_named
+from semanifold.paths.kinds import CLOSED, kind_named
 from semanifold.storage.digests import digest
 from semanifold.storage.readings import silent
 from semanifold.storage.records import write_json
 from semanifold.storage.runs import Run, earlier_run
 from semanifold.training import records
 from semanifold.training.experiments import RECONSTRUCTOR, open_experiment, preset_of
-from semanifold.training.presets import PRESETS, Preset, find_preset
+from semanifold.training.presets import Preset, find_preset, preset_for
 from semanifold.training.reconstructor import Reconstructor, check_fits, make_reconstructor, save_reconstructor
 from semanifold.training.settings import ReportSettings, TrainingSettings, published_values, with_options
 from semanifold.training.trainer import check_learnable, end_together, held_out_scores, make_accelerator, train_paths
@@ -104,9 +104,7 @@ def chosen_preset(command: Train) -> Preset:
     if command.quick:
         preset = find_preset("faces-quick")
     elif command.preset is None:
-        bundled = {"faces": "faces-linear" if command.kind.paths in FORMS else "faces"}
-        name = bundled.get(command.model.generator)
-        preset = ANY if name is None else PRESETS[name]
+        preset = preset_for(command.model.generator, command.kind.paths) or ANY
     else:
         preset = find_preset(command.preset)
     if command.mask is not None and preset.init in CLOSED:

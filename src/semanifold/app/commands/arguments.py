@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.exceptions import CoercionError, MissingArgumentError, UnknownOptionError, UnusedCliTokensError
@@ -382,7 +382,7 @@ def from_arguments(kind: type[T], value: Mapping[str, Json], what: str = "The re
 
 def with_defaults(kind: type[T], instance: T) -> type[T]:
     """Return the same dataclass with the values of an instance as its defaults."""
-    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    names = [field.name for field in dataclasses.fields(cast(Any, kind))]
     hints = get_type_hints(kind, include_extras=True)
     body: dict[str, Any] = {"__annotations__": {name: hints[name] for name in names}, "__doc__": kind.__doc__}
     for name in names:
