@@ -1,0 +1,127 @@
+"""What comes back into a photograph: the edited part against the truth, its seam, and edits of inverted codes.
+
+``python benchmarks/photographs.py``: five minutes on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from semanifold.generators.loading import load_generator
+from semanifold.images.masks import parse_mask
+from semanifold.images.media import to_uint8
+from semanifold.images.placements import Inlay, Placement
+from semanifold.inversion import InversionSettings, invert
+from semanifold.paths.files import load_paths
+from semanifold.worlds.faces.analytic import AnalyticFaces
+from semanifold.worlds.faces.attribute_network import attribute_network
+from semanifold.worlds.faces.factors import factor_index
+from semanifold.worlds.faces.renderer import render
+
+LARGE, SMALL = 320, 64
+EDITS = {"mouth_opening": "mouth", "smile": "mouth", "gaze_x": "eyes", "brow_height": "brows", "yaw": None}
+"""Factors that are changed, and the mask of each; the whole picture when None."""
+PATHS = ("smile", "yaw", "gaze_x", "mouth_opening")
+Picture = NDArray[np.uint8]
+
+
+def ways() -> dict[str, Callable[[Inlay, torch.Tensor], Picture]]:
+    """Return the ways in which an edited picture is put back: nothing, all of it, what changed, and ours."""
+
+    def with_weight(inlay: Inlay, part: torch.Tensor) -> Picture:
+        mixed = inlay.own + inlay.weight * (part - inlay.own)
+        return ((mixed[0].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+
+    return {
+        "the photograph, unedited": lambda inlay, edited: inlay.photograph,
+        "the generator's picture": lambda inlay, edited: with_weight(inlay, inlay.sampled(edited)),
+        "the difference": lambda inlay, edited: with_weight(inlay, inlay.own + inlay.sampled(edited - inlay.unedited)),
+        "ours": lambda inlay, edited: inlay.onto(edited),
+    }
+
+
+def decibels(one: Picture, other: Picture, weight: NDArray[np.bool_]) -> float:
+    """Return the PSNR of two pictures where a weight is."""
+    error = ((one.astype(float) - other) ** 2).mean(-1)[weight].mean()
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+def seam(one: Picture, other: Picture, ring: NDArray[np.bool_]) -> float:
+    """Return how far the steps between neighbours on a ring are from the true ones, root mean square in levels."""
+    steps = [np.diff(one.astype(float) - other, axis=axis) ** 2 for axis in (0, 1)]
+    both = steps[0][:, :-1].mean(-1) + steps[1][:-1].mean(-1)
+    return float(np.sqrt(both[ring[:-1, :-1]].mean()))
+
+
+def put_back(count: int) -> None:
+    """Print what comes back of an edit whose truth is rendered at full size."""
+    analytic = AnalyticFaces(SMALL)
+    scores: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for seed in range(1000, 1000 + count):
+        factors = analytic.convert(analytic.sample([seed]), "factors").values
+        for name, region in EDITS.items():
+            changed = factors.clone()
+            changed[0, factor_index(name)] += 0.35 if factors[0, factor_index(name)] < 0.5 else -0.35
+            before, truth = (to_uint8(render(f, LARGE))[0] for f in (factors, changed))
+            unedited, edited = render(factors, SMALL), render(changed, SMALL)
+            mask = None if region is None else parse_mask(region, analytic, seed).at(SMALL, SMALL)
+            inlay = Inlay(before, Placement.box(0, 0, LARGE, LARGE), unedited, mask)
+            weight = inlay.weight[0, 0].numpy()
+            moved = (np.abs(before.astype(int) - truth).max(-1) > 4) & (weight > 0.5)
+            ring = (weight > 0.02) & (weight < 0.5) if mask is not None else np.zeros_like(moved)
+            for way, function in ways().items():
+                out = function(inlay, edited)
+                both = (decibels(out, truth, moved), seam(out, truth, ring) if ring.any() else np.nan)
+                scores.setdefault(way, {}).setdefault(name, []).append(both)
+    print(f"| put back | {' | '.join(EDITS)} | seam |\n|---|{'---:|' * (len(EDITS) + 1)}")
+    for way, rows in scores.items():
+        means = [f"{np.mean([psnr for psnr, _ in rows[name]]):.1f}" for name in EDITS]
+        seams = np.nanmean([error for name in EDITS for _, error in rows[name]])
+        print(f"| {way} | {' | '.join(means)} | {seams:.2f} |", flush=True)
+
+
+@torch.no_grad()
+def of_inverted_codes(count: int) -> None:
+    """Print how far an edit of an inverted code is from the same edit of the true code."""
+    faces, paths, network = load_generator("faces"), load_paths("faces"), attribute_network()
+    print("\n| path | its own change of factors | on the inverted code, from that on the true one | before the edit |")
+    print("|---|---:|---:|---:|")
+    codes = {}
+    for seed in range(2000, 2000 + count):
+        true = faces.sample([seed], "w")
+        with torch.enable_grad():
+            found = invert(faces, faces.images(true), InversionSettings(space="w"), progress=False).value
+        codes[seed] = (true, found)
+    for name in PATHS:
+        rows = []
+        for true, found in codes.values():
+            plain, own, other, start = (
+                network(picture.clamp(-1, 1))
+                for picture in (
+                    faces.images(true),
+                    paths[name].images(faces, true, 1.0),
+                    paths[name].images(faces, found, 1.0),
+                    faces.images(found),
+                )
+            )
+            rows.append([float((a - b).abs().mean()) for a, b in ((own, plain), (other, own), (start, plain))])
+        own, other, start = np.mean(rows, axis=0)
+        print(f"| {name} | {own:.4f} | {other:.4f} | {start:.4f} |", flush=True)
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--faces", type=int, default=8)
+    count = parser.parse_args().faces
+    put_back(count)
+    of_inverted_codes(count)
+
+
+if __name__ == "__main__":
+    main()
