@@ -57,7 +57,7 @@ def filtered_rectifier(
     """Upsample, rectify, filter and decimate features: ``[n, c, h, w]`` to ``[n, c, size, size]``.
 
     The dense signal is never made. Its samples are those of ``up * up`` phases, each a convolution of the input by every
-    ``up``-th tap; what is decimated is a sum over the phases again. All convolutions are at the rate of the input.
+    ``up``-th tap; what is decimated is a sum over signals of the result's rate. No convolution meets a zero.
 
     Args:
         x: features; fastest with the channels last in memory.
@@ -70,31 +70,41 @@ def filtered_rectifier(
         clamp: what the rectified signal is clamped to; None for no limit.
     """
     # 1. One padding for all phases. Sample m of phase p has the taps rise[first + q up] at the samples m + start + q of x.
-    taps, ways, count = len(rise) // up, up // down, size * down // up
+    taps, ways, reach = len(rise) // up, up // down, -(-fall.shape[-1] // down)
     phases = [((before - p) % up, (p - before + (before - p) % up) // up) for p in range(up)]
     least, most = min(start for _, start in phases), max(start for _, start in phases)
-    length = (up * count - down + fall.shape[-1] - 1) // up + taps
+    length = -(-(size + reach - 1) // ways) + taps - 1
     right, bottom = (most + length - side for side in (x.shape[-1], x.shape[-2]))
     x = F.pad(x, (-least, right, -least, bottom))
-    rise, planes = (rise.flip(0) * up).to(x), (torch.outer(fall, fall) if fall.ndim == 1 else fall).flip(0, 1).to(x)
-    # 2. Every phase is rectified, and added to every phase of the result.
-    totals: dict[tuple[int, int], Tensor] = {}
-    for (i, (first_i, start_i)), (j, (first_j, start_j)) in product(enumerate(phases), repeat=2):
+    # the gain of the rectifier, a root of 2, is put before it: half of it into the filter of either axis
+    rise, planes = (rise.flip(0) * (up * 2**0.25)).to(x), (torch.outer(fall, fall) if fall.ndim == 1 else fall).flip(0, 1).to(x)
+
+    def phase(i: int, j: int) -> Tensor:
+        (first_i, start_i), (first_j, start_j) = phases[i], phases[j]
         part = x[..., start_i - least :, start_j - least :][..., :length, :length]
-        dense = _per_channel(part, torch.outer(rise[first_i::up], rise[first_j::up]))
-        dense = F.leaky_relu(dense, SLOPE) * math.sqrt(2)
+        return _per_channel(part, torch.outer(rise[first_i::up], rise[first_j::up]))
+
+    # 2. Sample m of the result is a sum over the samples m down, m down + 1, ... of the dense signal: over as many signals of
+    # its own rate, each of which is one phase, or several by turns.
+    total: Tensor | None = None
+    for i, j in product(range(down), repeat=2):
+        dense = _by_turns([[phase(i + r * down, j + s * down) for s in range(ways)] for r in range(ways)])
+        dense = F.leaky_relu(dense, SLOPE)
         dense = dense if clamp is None else dense.clamp(-clamp, clamp)
-        for r, s in product(range(ways), repeat=2):
-            # sample m of the result's phase r begins at the sample m up + r down of the dense signal
-            k, m = (i - r * down) % up, (j - s * down) % up
-            kernel, a, b = planes[k::up, m::up], (k + r * down) // up, (m + s * down) // up
-            added = _per_channel(dense[..., a : a + count + len(kernel) - 1, b : b + count + kernel.shape[1] - 1], kernel)
-            totals[r, s] = totals[r, s] + added if (r, s) in totals else added
-    # 3. The phases of the result side by side.
-    if ways == 1:
-        return totals[0, 0]
-    lines = [torch.stack([totals[r, s] for s in range(ways)], 4).flatten(3) for r in range(ways)]
-    return torch.stack(lines, 3).flatten(2, 3)
+        kernel = planes[i::down, j::down]
+        added = _per_channel(dense[..., : size + len(kernel) - 1, : size + kernel.shape[1] - 1], kernel)
+        total = added if total is None else total + added
+    assert total is not None
+    return total
+
+
+def _by_turns(parts: list[list[Tensor]]) -> Tensor:
+    """Join features ``[n, c, h, w]``, k by k of them, whose samples take turns in rows and columns: ``[n, c, k h, k w]``."""
+    if len(parts) == 1:
+        return parts[0][0]
+    # with the channels last in memory, where whole runs of numbers are copied
+    rows = [torch.stack([part.permute(0, 2, 3, 1) for part in row], 3).flatten(2, 3) for row in parts]
+    return torch.stack(rows, 2).flatten(1, 2).permute(0, 3, 1, 2)
 
 
 def _per_channel(x: Tensor, kernel: Tensor) -> Tensor:
