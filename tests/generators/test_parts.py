@@ -93,3 +93,13 @@ def test_feature_maps_of_nan_and_points_of_several_pictures_are_refused() -> Non
         net.clicked(0.5, 0.5, net.sample([1, 2]))  # type: ignore[arg-type]
     with pytest.raises(SemanifoldError, match="off the picture"):
         net.clicked(-0.1, 0.5, 3)
+
+
+def test_what_turns_its_sign_from_place_to_place_tells_no_parts_apart() -> None:
+    rows, columns = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
+    smooth, chequer = (rows / 8 + columns.square() / 64)[None, None], (-1) ** (rows + columns)[None, None]
+    assert parts._chequer(smooth) < parts.CHEQUERED < parts._chequer(smooth + chequer)
+    kept = parts._stacked({16: smooth + chequer}, (16,), (16, 16), frozenset())
+    assert torch.equal(kept, smooth + chequer)
+    averaged = parts._stacked({16: smooth + chequer}, (16,), (16, 16), frozenset({16}))
+    assert torch.allclose(averaged[..., 1:-1, 1:-1], (smooth + 1 / 128)[..., 1:-1, 1:-1], atol=1e-6)

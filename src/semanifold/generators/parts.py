@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate, normalize, one_hot
+from torch.nn.functional import avg_pool2d, interpolate, normalize, one_hot, pad
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
@@ -36,6 +36,8 @@ NUMBERS = 1 << 25
 """Numbers of features that are kept at once."""
 POINTS = 12_288
 CLUSTERS, PARTS, RUNS, ROUNDS = 64, 10, 3, 12
+CHEQUERED = 0.02
+"""Share of the variance within a map that odd and even places make, from which on they are averaged."""
 LARGEST = 256
 """Height of the largest picture whose edges guide a mask."""
 REACH, SHARPNESS = 32, 1e-3
@@ -48,6 +50,7 @@ class Parts:
 
     Attributes:
         heights: of the feature maps.
+        chequered: heights of those whose odd and even places differ, as transposed convolutions make them.
         means: of the features of all maps, one after the other, ``[channels]``.
         scales: what they are divided by.
         centres: of the clusters of every run, ``[runs, clusters, channels]``, of length 1.
@@ -55,6 +58,7 @@ class Parts:
     """
 
     heights: tuple[int, ...]
+    chequered: frozenset[int]
     means: Tensor
     scales: Tensor
     centres: Tensor
@@ -89,7 +93,7 @@ def clicked(generator: Generator, x: float, y: float, code: Latents | None) -> M
     parts = parts_of(generator, code)
     maps, pictures = features_and_pictures(generator, code, tallest=TALLEST)
     tall = maps[parts.heights[-1]]
-    choice = _at(_stacked(maps, parts.heights, tall.shape[-2:]), parts)[:, 0]
+    choice = _at(_stacked(maps, parts.heights, tall.shape[-2:], parts.chequered), parts)[:, 0]
     row, column = min(int(y * choice.shape[1]), choice.shape[1] - 1), min(int(x * choice.shape[2]), choice.shape[2] - 1)
     share = (choice == choice[:, row, column][:, None, None]).float().mean(0)
     soft = _guided((share > 0.5).float(), pictures[0].float().cpu().clamp(-1, 1))
@@ -119,6 +123,7 @@ def _searched(generator: Generator, code: Latents) -> Parts:
             f"{shown(generator.name, 60)} has no feature maps that could tell what belongs together at a point; draw the mask: "
             "box:, ellipse:, polygon: or a picture."
         )
+    chequered = frozenset(height for height in heights if _chequer(maps[height]) > CHEQUERED)
     # 2. Samples, as many as can be had in a few seconds, on a common grid.
     grid = (GRID, max(1, round(GRID * generator.picture_shape[2] / generator.picture_shape[1])))
     work = 18 * sum(m.shape[1] ** 2 * m[0, 0].numel() for m in maps.values())
@@ -128,7 +133,7 @@ def _searched(generator: Generator, code: Latents) -> Parts:
     features, colours = [], []
     for i in range(count):
         sampled, pictures = features_and_pictures(generator, codes[i], tallest=TALLEST)
-        features.append(_stacked(sampled, heights, grid))
+        features.append(_stacked(sampled, heights, grid, chequered))
         colours.append(interpolate(pictures.float().cpu().clamp(-1, 1), size=grid, mode="bilinear", antialias=True))
     stack, seen = torch.cat(features), torch.cat(colours)
     if not (stack.isfinite().all() and seen.isfinite().all()):
@@ -152,13 +157,31 @@ def _searched(generator: Generator, code: Latents) -> Parts:
         centres = _clustered(chosen, CLUSTERS, torch.Generator().manual_seed(run))
         nearest = (points @ centres.T).argmax(1)
         runs.append((centres, _joined(centres, nearest.view(count, -1), seen.flatten(2).mT)))
-    return Parts(heights, means, scales, torch.stack([c for c, _ in runs]), torch.stack([p for _, p in runs]))
+    return Parts(heights, chequered, means, scales, torch.stack([c for c, _ in runs]), torch.stack([p for _, p in runs]))
 
 
-def _stacked(maps: dict[int, Tensor], heights: tuple[int, ...], size: tuple[int, int] | torch.Size) -> Tensor:
+def _stacked(
+    maps: dict[int, Tensor], heights: tuple[int, ...], size: tuple[int, int] | torch.Size, chequered: frozenset[int]
+) -> Tensor:
     """Return maps of several heights at one size, one after the other ``[n, channels, height, width]``, float32 on the CPU."""
-    every = [interpolate(maps[h].float().cpu(), size=tuple(size), mode="bilinear", align_corners=False) for h in heights]
+    every = []
+    for height in heights:
+        values = maps[height].float().cpu()
+        if height in chequered:  # weights 1, 2, 1 are blind to what turns its sign from place to place
+            for _ in range(2):
+                values = avg_pool2d(pad(values, (0, 1, 0, 1), mode="replicate"), 2, stride=1)
+                values = values.flip(2, 3)
+        every.append(interpolate(values, size=tuple(size), mode="bilinear", align_corners=False))
     return torch.cat(every, 1)
+
+
+def _chequer(features: Tensor) -> float:
+    """Return the share of the variance within maps ``[1, c, h, w]`` that the parity of row and column makes."""
+    rows, columns = features.shape[2] // 2 * 2, features.shape[3] // 2 * 2
+    values = features[0, :, :rows, :columns].double()
+    values = values - values.mean((1, 2), keepdim=True)
+    parities = torch.stack([values[:, i::2, j::2].mean((1, 2)) for i in (0, 1) for j in (0, 1)])
+    return float(parities.square().mean(0).sum() / values.square().mean((1, 2)).sum().clamp(min=1e-12))
 
 
 def _at(stack: Tensor, parts: Parts) -> Tensor:
