@@ -169,3 +169,12 @@ def test_ctrl_c_keeps_the_best_and_the_same_command_goes_on() -> None:
     assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
     assert (folder / "code.safetensors").exists()
     assert (folder / "comparison.png").exists()
+
+
+@pytest.mark.parametrize("mask", ["mouth", "at:0.5,0.5"])
+def test_a_mask_that_needs_a_picture_of_the_generator_needs_a_code_to_begin_at(
+    mask: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["invert", "ann.png", "--mask", mask, *QUICK]) == 2
+    assert "say whose" in capsys.readouterr().err
+    assert not Path("out").exists()

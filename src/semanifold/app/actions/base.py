@@ -156,7 +156,7 @@ def working_space(generator: Generator, space: str | None) -> str:
     return space
 
 
-def read_mask(text: str, generator: Generator, code: Latents) -> Mask:
+def read_mask(text: str, generator: Generator, code: Latents | None) -> Mask:
     """Return the mask that a person typed, checked at the size of the generator's pictures."""
     mask = parse_mask(text, generator, code)
     mask.check(*generator.picture_shape[1:])

@@ -71,7 +71,7 @@ def invert_on(
     place = place or place_in(photograph, generator, command.crop, command.face, name, caller)
     target, place = fitted(photograph, generator.picture_shape, place, name=name, remark=caller.remark)
     start = begin_code(command, generator, caller)
-    mask = None if command.mask is None else read_mask(command.mask, generator, start or generator.example(0))
+    mask = None if command.mask is None else read_mask(command.mask, generator, start)
 
     def work(run: Run) -> Answer:
         began = time.monotonic()

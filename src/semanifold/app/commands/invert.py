@@ -145,7 +145,8 @@ class Inversions(Command):
 
     Attributes:
         photos: picture files.
-        mask: what counts, as for discover; the rest of the picture is free.
+        mask: what counts, as for discover; the rest of the picture is free. Named regions and points (at:)
+            are those of the code that --seed or --latents begins at.
         crop: left,top,right,bottom of the part of the photograph to take, as fractions of it.
         face: take this face, 1 for the largest; 0 looks for none and takes the middle.
         tune: then change the weights of the generator a little, in so many steps (100 is usual), until its picture is nearer;
