@@ -19,6 +19,7 @@ SHORTER = {
     "sample": "--seeds 0-1",
     "discover": "--frames 3 --iterations 2 --size 32 --seconds 0.2",
     "invert": "--starts 2 --tries 1 --iterations 2 --no-consistency",
+    "edit": "--size 64 --seconds 0.2",
     "transfer": "--seeds 1 --frames 3 --size 32 --seconds 0.2",
     "combine": "--frames 3 --size 32 --seconds 0.2",
     "render": "--frames 3 --size 32 --seconds 0.2",

@@ -12,6 +12,8 @@ import torch
 
 from semanifold.app.actions import weights
 from semanifold.app.actions.directions import closed_paths
+from semanifold.app.commands.discover import Search
+from semanifold.app.commands.invert import InversionOptions
 from semanifold.generators.biggan.network import BigGAN, BigGANConfig
 from semanifold.generators.stylegan2.layouts import from_ada
 from semanifold.generators.stylegan2.network import StyleGAN2
@@ -66,7 +68,8 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     """Let snippets and commands, which mostly leave the amount of work open, do little."""
     usually(patch, joint_paths, samples=4, size=8)
     usually(patch, closed_paths, codes=4)
-    usually(patch, ManifoldSettings.__init__, frames=7, steps=2)
+    for settings in (ManifoldSettings, Search):
+        usually(patch, settings.__init__, frames=7, steps=2)
     for name, less in (("PROBES", 2), ("TRIALS", 2), ("STRANGERS", 2)):
         patch.setattr(start, name, less)
     patch.setattr(stages, "MOST_SHRINKS", 0)  # so poor a start is no reason to begin anew
@@ -83,7 +86,8 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(weight_trained, "TERMS", 4)
     patch.setattr(weights, "SAMPLES", 2)
     patch.setattr(weight_trained, "SAMPLES", 2)
-    usually(patch, InversionSettings.__init__, starts=2, tries=1, steps=2)
+    for settings in (InversionSettings, InversionOptions):
+        usually(patch, settings.__init__, starts=2, tries=1, steps=2)
     usually(patch, TuningSettings.__init__, steps=1)
     for name, preset in PRESETS.items():
         patch.setitem(cast("dict[str, Preset]", PRESETS), name, replace(preset, init_codes=4))
