@@ -62,7 +62,7 @@ def slowly(z):
 
 toy = wrap(picture, (6,), name="toy")
 still = wrap(torch.no_grad()(picture), (6,), name="still")
-four = wrap(lambda z: torch.cat([picture(z), picture(z)[:, :1]], 1), (6,), name="four")
+five = wrap(lambda z: torch.cat([picture(z), picture(z)[:, :2]], 1), (6,), name="five")
 slow = wrap(slowly, (6,), name="slow")
 broken = 7
 """
@@ -490,7 +490,7 @@ BAD = {
     "convert to another format": ["convert", "empty.pkl", "new.pt"],
     "convert what is hostile": ["convert", "trap.pkl", "new.safetensors"],
     "a generator without derivatives": ["discover", "--generator", "toy.py:still", "--mask", MOUTH],
-    "pictures of four channels": ["discover", "--generator", "toy.py:four", "--mask", MOUTH],
+    "pictures of five channels": ["discover", "--generator", "toy.py:five", "--mask", MOUTH],
     "noise of what has none": ["sample", "--generator", "toy.py:toy", "--noise", "random"],
     "an infinite weight": discover("--outside", "inf"),
     "convert one's own code": ["convert", "toy.py:toy", "new.safetensors"],

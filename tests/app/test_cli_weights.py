@@ -385,7 +385,9 @@ def test_a_pose_is_an_edit_wherever_one_is_taken(capsys):
     assert run("play", "turned=0:0,1:1", "pose:0,0.2=0:1", *model, "--seconds", 1, "--fps", 4, "--out", "both") == 0
     assert isinstance(load_edit("both/edit.safetensors"), Sum)
     assert run("bake", "pose:20", "turned.safetensors", *model) == 0
-    torch.testing.assert_close(load_generator("turned.safetensors").pose.weight, kept + delta * torch.tensor([[1.0], [0], [0]]))
+    torch.testing.assert_close(
+        weight_of(load_generator("turned.safetensors"), "pose"), kept + delta * torch.tensor([[1.0], [0], [0]])
+    )
     capsys.readouterr()
     assert run("transfer", "pose:20", *model, "--seeds", 1, *SHORT, "--out", "others") == 0
     assert "semanifold render pose:20 --generator g3.safetensors --seed 1" in capsys.readouterr().out

@@ -46,10 +46,29 @@ def test_to_uint8_maps_the_range_and_clamps():
     assert media.to_uint8(images).reshape(5, 3).tolist() == [[v] * 3 for v in (0, 0, 128, 255, 255)]
 
 
-@pytest.mark.parametrize("images", [torch.zeros(3, 8, 8), torch.zeros(1, 4, 8, 8), torch.full((1, 3, 4, 4), torch.nan)])
+@pytest.mark.parametrize("images", [torch.zeros(3, 8, 8), torch.zeros(1, 5, 8, 8), torch.full((1, 3, 4, 4), torch.nan)])
 def test_to_uint8_refuses_what_is_no_picture(images):
     with pytest.raises(SemanifoldError, match=r"pictures|Pictures"):
         media.to_uint8(images)
+
+
+def test_transparent_pictures_keep_their_opacity_in_files_and_are_shown_over_a_checkerboard(tmp_path):
+    images = torch.full((2, 4, 32, 48), -1.0)
+    images[:, 0] = 1  # red
+    images[1, 3, :, 24:] = 1  # of which the right half is there
+    pixels = media.to_pixels(images)
+    media.save_frames(pixels, tmp_path / "frames")
+    stored = np.asarray(Image.open(tmp_path / "frames" / "frame_0001.png"))
+    assert np.array_equal(stored, pixels[1])
+    assert stored[0, 0].tolist() == [255, 0, 0, 0]
+    empty, half = media.to_uint8(images)
+    assert np.array_equal(media.FrameFolder(tmp_path / "frames")[1], half)
+    assert set(map(tuple, empty.reshape(-1, 3))) == {(153,) * 3, (204,) * 3}
+    assert (empty == empty[0, 0]).all(2).mean() == 0.5
+    assert np.array_equal(half[:, :24], empty[:, :24])
+    assert (half[:, 24:] == (255, 0, 0)).all()
+    images[:, 3] = 0  # half opaque
+    assert media.to_uint8(images)[0, 0, 0].tolist() == pytest.approx([204, 76, 76], abs=1)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -43,15 +43,17 @@ GAP = 4
 VIEWABLE = 512
 CAPTION = 22
 GIF_RATE = 20
+CHECKERS, CHECKER_GREYS = 16, (153, 204)
+"""Squares of a checkerboard along the shorter side of a picture, and their two greys."""
 PALETTE_FRAMES = 12
 """Frames, evenly over a gif, that decide its palette, about."""
 
 
 def to_uint8(images: Pictures) -> Frames8:
-    """Turn generator pictures into 8-bit RGB.
+    """Turn generator pictures into 8-bit RGB; those with transparency are shown over a checkerboard.
 
     Args:
-        images: ``[n, c, h, w]`` in [-1, 1] (values outside are clamped), c = 1 or 3.
+        images: ``[n, c, h, w]`` in [-1, 1] (values outside are clamped), c = 1, 3, or 4 where the last one is the opacity.
 
     Returns:
         ``[n, h, w, 3]``.
@@ -59,13 +61,30 @@ def to_uint8(images: Pictures) -> Frames8:
     Raises:
         SemanifoldError: if the shape is another or a value is NaN.
     """
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise SemanifoldError(f"Pictures are expected as [n, 1 or 3, height, width], but these are {list(images.shape)}.")
+    pixels = to_pixels(images)
+    return over_checkers(pixels) if pixels.shape[-1] == 4 else pixels
+
+
+def to_pixels(images: Pictures) -> NDArray[np.uint8]:
+    """Turn generator pictures into 8-bit RGB, or RGBA ``[n, h, w, 4]`` if they have transparency; else as :func:`to_uint8`."""
+    if images.ndim != 4 or images.shape[1] not in (1, 3, 4):
+        raise SemanifoldError(f"Pictures are expected as [n, 1, 3 or 4, height, width], but these are {list(images.shape)}.")
     images = images.detach().float()
     if bool(images.isnan().any()):
         raise SemanifoldError("The generator's pictures hold NaN; the codes lie too far out, or the weights are damaged.")
     levels = ((images.clamp(-1, 1) + 1) * 127.5).round().byte().cpu()
-    return levels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy()
+    levels = levels.expand(-1, 3, -1, -1) if levels.shape[1] == 1 else levels
+    return levels.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def over_checkers(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lay RGBA pictures ``[..., h, w, 4]`` on a checkerboard: ``[..., h, w, 3]``."""
+    height, width = pixels.shape[-3:-1]
+    side = max(2, min(height, width) // CHECKERS)
+    odd = (np.arange(height)[:, None] // side + np.arange(width) // side) % 2
+    board = np.where(odd, *CHECKER_GREYS)[..., None].astype(np.float32)
+    opacity = pixels[..., 3:].astype(np.float32) / 255
+    return (pixels[..., :3] * opacity + board * (1 - opacity)).round().astype(np.uint8)
 
 
 class FrameFolder:
@@ -79,7 +98,8 @@ class FrameFolder:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Frame:
-        return np.asarray(open_picture(self.paths[index]).convert("RGB"))
+        picture = open_picture(self.paths[index])
+        return over_checkers(np.asarray(picture)) if picture.mode == "RGBA" else np.asarray(picture.convert("RGB"))
 
 
 def save_png(picture: Frame | Image.Image, path: str | os.PathLike[str], *, source: Source | None = GENERATED) -> Path:

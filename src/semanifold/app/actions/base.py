@@ -41,8 +41,10 @@ def load(model: Model, caller: Caller) -> Generator:
     model = model if caller.folder is None else located(model, caller.folder)  # a run.json may have named it
     generator = load_generator(model.generator, device=device_of(model.device), inputs=model.inputs, say=caller.remark)
     channels = generator.picture_shape[0]
-    if channels not in (1, 3):
-        raise SemanifoldError(f"{generator.name} has pictures of {channels} channels; only 1 (grey) and 3 can be shown.")
+    if channels not in (1, 3, 4):
+        raise SemanifoldError(
+            f"{generator.name} has pictures of {channels} channels; only 1 (grey), 3, and 4 with transparency can be shown."
+        )
     return generator
 
 

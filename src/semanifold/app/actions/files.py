@@ -38,7 +38,7 @@ def show_samples(command: Sample, caller: Caller) -> Answer:
         with torch.no_grad(), caller.watching("pictures") as line:
             for first in range(0, len(codes), CHUNK):
                 part = generator.images(codes[first : first + CHUNK])
-                media.save_frames(media.to_uint8(part), frames, first=first)
+                media.save_frames(media.to_pixels(part), frames, first=first)
                 line({"step": first + len(part), "steps": len(codes)})
         sheet = media.contact_sheet(media.FrameFolder(frames), [str(seed) for seed in command.seeds])
         media.save_png(sheet, run.path(SHEET))

@@ -89,7 +89,7 @@ def write_film(
     first = 0
     with caller.watching("film") as line:
         for part in subject.pictures(filmed):
-            media.save_frames(media.to_uint8(part), folder, first=first)
+            media.save_frames(media.to_pixels(part), folder, first=first)
             first += len(part)
             line({"step": first, "steps": len(filmed)})
     frames = media.FrameFolder(folder)

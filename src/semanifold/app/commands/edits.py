@@ -82,9 +82,10 @@ class Transfer(Command):
         if self.latents is not None or not self.seeds:
             return ()
         generator = self.model.generator
-        named = generator is not None and generator not in bundled()  # a run folder knows its own
-        words = ["--generator", generator] if named and places.recorded_model(places.folder_of(self.edit)) is None else []
-        return ("render", self.edit, *path, *(code_words(generator) or words), "--seed", self.seeds[0])
+        words = code_words(generator)
+        if not words and generator is not None and generator not in bundled():  # a run folder knows its own
+            words = [] if places.recorded_model(places.folder_of(self.edit)) else ["--generator", generator]
+        return ("render", self.edit, *path, *words, "--seed", self.seeds[0])
 
     def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
