@@ -68,7 +68,7 @@ def test_transparent_pictures_keep_their_opacity_in_files_and_are_shown_over_a_c
     assert np.array_equal(half[:, :24], empty[:, :24])
     assert (half[:, 24:] == (255, 0, 0)).all()
     images[:, 3] = 0  # half opaque
-    assert media.to_uint8(images)[0, 0, 0].tolist() == pytest.approx([204, 76, 76], abs=1)
+    assert media.to_uint8(images)[0, 0, 0].tolist() == pytest.approx([230, 102, 102], abs=1)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
