@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 import torch
 
-from semanifold.app.actions import weights
+from semanifold.app.actions import placing, weights
 from semanifold.app.actions.directions import closed_paths
 from semanifold.app.commands.discover import Search
 from semanifold.app.commands.invert import InversionOptions
@@ -86,6 +86,7 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(weight_trained, "TERMS", 4)
     patch.setattr(weights, "SAMPLES", 2)
     patch.setattr(weight_trained, "SAMPLES", 2)
+    patch.setattr(placing, "LOOKED_AT", 4)
     for settings in (InversionSettings, InversionOptions):
         usually(patch, settings.__init__, starts=2, tries=1, steps=2)
     usually(patch, TuningSettings.__init__, steps=1)
