@@ -138,6 +138,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only", choices=("T", "R"))
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -147,12 +148,14 @@ def main() -> None:
     measured: dict[str, dict] = {}
     with torch.no_grad():
         for name, kernel, base, most in (("T", 3, 32768, 512), ("R", 1, 65536, 1024)):
+            if arguments.only not in (None, name):
+                continue
             share = [min(i / 12, 1.0) for i in range(14)]
             cutoffs = [2 * (arguments.size / 4) ** e for e in share]
             channels = tuple(round(min(base / 2 / cutoff, most)) for cutoff in cutoffs)
             config = StyleGAN3Config(arguments.size, 512, 512, channels, kernel=kernel, radial=kernel == 1)
             print(f"StyleGAN3-{name}, {arguments.size} pixels", flush=True)
-            measured[name] = {"layers": of_layers(config, *how), "pictures": of_pictures(config, *how)}
+            measured[name] = {"pictures": of_pictures(config, *how), "layers": of_layers(config, *how)}
     if arguments.out:
         arguments.out.write_text(json.dumps(measured, indent=1), encoding="utf-8")
 
