@@ -46,10 +46,10 @@ def features_and_pictures(
             and output.ndim == 4
             and output.shape[-1] > 1
             and output.shape[1] != generator.picture_shape[0]
-            and (tallest is None or output.shape[-2] <= tallest)
         ):
             framed = generator.in_frame(output)
-            maps[framed.shape[-2]] = framed
+            if tallest is None or framed.shape[-2] <= tallest:
+                maps[framed.shape[-2]] = framed
 
     hooks = [module.register_forward_hook(keep) for module in generator.modules() if module is not generator]
     # Plain tensors in place of the parameters make every layer run as a module of its own; a frozen StyleGAN2 would fuse them.
