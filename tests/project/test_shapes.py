@@ -27,7 +27,7 @@ def test_a_wrong_shape_is_refused_in_the_tests() -> None:
 
 def test_what_the_library_refuses_by_itself_comes_to_its_own_sentence() -> None:
     pictures = torch.zeros(2, 3, 8, 8)
-    with pytest.raises(SemanifoldError, match=r"Pictures are expected as \[n, 1 or 3, height, width\]"):
+    with pytest.raises(SemanifoldError, match=r"Pictures are expected as \[n, 1, 3 or 4, height, width\]"):
         to_uint8(pictures[0])
     with pytest.raises(SemanifoldError, match="The mask of pictures"):
         mse_ratio(pictures, pictures, torch.ones(1, 1, 4, 4))
