@@ -115,8 +115,14 @@ def test_styles_have_names_and_the_input_is_layer_0() -> None:
         ({"channels": (4, 4)}, "more than 2 layers"),
         ({"stopband": 1.0}, "stopbands lie above"),
         ({"kernel": 5}, "kernels of 1 or 3"),
+        ({"margin": 257}, "kernels of 1 or 3"),
     ],
 )
 def test_what_makes_no_network_is_refused(changes: dict, words: str) -> None:
     with pytest.raises(SemanifoldError, match=words):
         StyleGAN3Config(**({"size": 16, "z_dim": 4, "w_dim": 4, "channels": (4,) * 5} | changes))
+
+
+def test_a_file_that_claims_far_more_samples_from_layer_to_layer_is_refused() -> None:
+    with pytest.raises(SemanifoldError, match="too few layers"):
+        plan(StyleGAN3Config(4096, 4, 4, (4, 4), critical=1))

@@ -14,6 +14,8 @@ DENSER = 2
 """Samples of the signal that is rectified, per sample of the layer's result along an axis."""
 LARGEST = 4096
 """Height of pictures and of features, at most."""
+WIDEST, STEEPEST = 256, 16
+"""The margin, and the samples of a dense signal per sample that a layer takes, at most: a file may claim more."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class StyleGAN3Config:
             raise SemanifoldError(f"A StyleGAN3 makes pictures of 16, 32, ... {LARGEST} pixels, not {self.size}.")
         if not (0 < self.cutoff <= last and self.cutoff < self.stopband and self.last_stopband > 1):
             raise SemanifoldError("The cutoffs of a StyleGAN3 grow up to half its size, and its stopbands lie above them.")
-        if self.kernel not in (1, 3) or self.taps < 1 or self.taps > 64 or self.margin > LARGEST or self.mapping_layers < 1:
+        if self.kernel not in (1, 3) or self.taps < 1 or self.taps > 64 or self.margin > WIDEST or self.mapping_layers < 1:
             raise SemanifoldError("A StyleGAN3 has kernels of 1 or 3, a margin, filters of taps, and a mapping network.")
 
     @property
@@ -137,8 +139,11 @@ def plan(config: StyleGAN3Config) -> tuple[tuple[LayerPlan, ...], int, float]:
         last, before = i == count, max(i - 1, 0)
         rate = max(rates[before], rates[i]) * (1 if last else DENSER)
         up, down, kernel = round(rate / rates[before]), round(rate / rates[i]), 1 if last else c.kernel
-        if up % down:
-            raise SemanifoldError("The layers of a StyleGAN3 never have fewer samples than those before them.")
+        if up % down or up > STEEPEST:
+            raise SemanifoldError(
+                f"A layer of a StyleGAN3 has as many samples as the one before, or up to {STEEPEST // DENSER} times as many; "
+                "there are too few layers for such pictures."
+            )
         taps = (1 if last else c.taps * up) + (1 if last else c.taps * down) - 2
         missing = (sizes[i] - 1) * down + 1 - (sizes[before] + kernel - 1) * up + taps
         layers.append(
