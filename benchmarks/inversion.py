@@ -11,6 +11,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from torch import Tensor
 from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
-from semanifold.inversion import InversionSettings, TuningSettings, inversion_steps, tune
+from semanifold.inversion import Encoder, InversionSettings, TuningSettings, inversion_steps, load_encoder, tune
 from semanifold.inversion.measures import edit_consistency, style_distance
 from semanifold.inversion.objective import Likeness
 from semanifold.inversion.solve import decibels
@@ -65,9 +66,11 @@ def _adam(
         yield step + 1, Latents(values.detach().clone(), start.space)
 
 
-def ours(generator: Generator, likeness: Likeness, settings: InversionSettings) -> Iterator[tuple[int, Latents]]:
-    """Our own inversion."""
-    for step in inversion_steps(generator, likeness.target, settings):
+def ours(
+    generator: Generator, likeness: Likeness, settings: InversionSettings, encoder: Encoder | None = None
+) -> Iterator[tuple[int, Latents]]:
+    """Our own inversion, from the best of the mean and random codes, or from what an encoder reads."""
+    for step in inversion_steps(generator, likeness.target, settings, encoder=encoder):
         yield step.state.evaluations, step.code
 
 
@@ -101,12 +104,20 @@ def row(
 def compare(generator: Generator, target: Tensor, distance: Callable[..., Tensor], steps: int) -> dict[str, dict[str, float]]:
     """Run all methods on one picture."""
     likeness = Likeness(target, torch.ones_like(target[:, :1]), distance, 1.0, 1.0)
+    world = generator.world
+    assert world is not None
+    encoders = {"": None, ", encoder": load_encoder(world.encoders[generator.fingerprint], generator)}
+    settings = {
+        f"ours ({space}){which}": (InversionSettings(space=space), encoder)
+        for which, encoder in encoders.items()
+        for space in ("w", "w+")
+    }
     methods = {
         "projector (w)": lambda: projector(generator, likeness, steps),
         "Adam (w+)": lambda: w_plus(generator, likeness, steps),
         **{
-            f"ours ({space})": lambda space=space: ours(generator, likeness, InversionSettings(space=space))
-            for space in ("w", "w+")
+            name: lambda chosen=chosen, encoder=encoder: ours(generator, likeness, chosen, encoder)
+            for name, (chosen, encoder) in settings.items()
         },
     }
     results: dict[str, dict[str, float]] = {}
@@ -124,8 +135,9 @@ def compare(generator: Generator, target: Tensor, distance: Callable[..., Tensor
         if name.startswith("projector"):
             final = value_of(generator, likeness, code)
         if name.startswith("ours"):
-            endless = InversionSettings(space=name[6:-1], tolerance=0, enough=200)
-            reached = first_below(generator, likeness, ours(generator, likeness, endless), final)
+            chosen, encoder = settings[name]
+            endless = replace(chosen, tolerance=0, enough=200)
+            reached = first_below(generator, likeness, ours(generator, likeness, endless, encoder), final)
             results[name]["to the projector's loss"] = math.nan if reached is None else reached
             mine = value_of(generator, likeness, code)
             results[name]["the projector to this loss"] = next((count for count, value in way if value <= mine), math.nan)

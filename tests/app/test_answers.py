@@ -46,6 +46,7 @@ REQUESTS = {
     "mask": (LOWER, *MODEL),
     "discover": ("--mask", "mask.png", "--seed", "1", "2", *SEARCH, *MODEL),
     "invert": ("sampled/frames/frame_0001.png", "--iterations", "3", "--starts", "4", "--no-consistency", *MODEL),
+    "encoder": ("--iterations", "2", "--batch", "2", *MODEL),
     "edit": ("sampled/frames/frame_0001.png", "--edit", "axes:0", "--inversion", "out/invert-toy-frame-0001", *FILM, *MODEL),
     "render": ("out/toy-mask.png-1", *FILM, *MODEL),
     "transfer": ("out/toy-mask.png-1", "--seeds", "3", *FILM, *MODEL),

@@ -31,6 +31,7 @@ class World(ABC):
         name: of the world.
         regions: names of the parts of a picture that have a mask.
         labels: names of the parts in a label map, in the order of their numbers; empty if there are no such maps.
+        encoders: files of the encoders that come with the package, by the generator's fingerprint.
         generators: files of the weights that come with the package, by the generator's name; None for one that is a formula.
         fingerprints: of the weights that show this world.
     """
@@ -39,6 +40,7 @@ class World(ABC):
     regions: tuple[str, ...]
     labels: tuple[str, ...]
     generators: Mapping[str, Path | None]
+    encoders: Mapping[str, Path]
     fingerprints: frozenset[str]
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING
 from semanifold.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from semanifold.inversion.encoder import Encoder as Encoder
+    from semanifold.inversion.encoder import EncoderStep as EncoderStep
+    from semanifold.inversion.encoder import encoder_steps as encoder_steps
+    from semanifold.inversion.encoder import load_encoder as load_encoder
+    from semanifold.inversion.encoder import save_encoder as save_encoder
+    from semanifold.inversion.encoder import train_encoder as train_encoder
+    from semanifold.inversion.settings import EncoderSettings as EncoderSettings
     from semanifold.inversion.settings import InversionSettings as InversionSettings
     from semanifold.inversion.settings import TuningSettings as TuningSettings
     from semanifold.inversion.solve import InversionStep as InversionStep
@@ -17,7 +24,8 @@ if TYPE_CHECKING:
     from semanifold.inversion.tuning import tuning_steps as tuning_steps
 
 _HOMES = {
-    "settings": ("InversionSettings", "TuningSettings"),
+    "encoder": ("Encoder", "EncoderStep", "encoder_steps", "load_encoder", "save_encoder", "train_encoder"),
+    "settings": ("EncoderSettings", "InversionSettings", "TuningSettings"),
     "solve": ("InversionStep", "inversion_steps", "invert"),
     "tuning": ("TuningStep", "tune", "tuning_steps"),
 }

@@ -102,6 +102,39 @@ class TuningSettings:
             _check_number(self, name, most)
 
 
+@dataclass(frozen=True)
+class EncoderSettings:
+    """How to train an encoder on a generator's own samples.
+
+    Attributes:
+        steps: steps of training; each draws new codes.
+        batch: codes of a step.
+        rate: of Adam, at the beginning.
+        pictures: weight of the mean squared difference of the pictures, in the second half of the training.
+        disturbance: how much the pictures are disturbed: 0 leaves them as they are, 1 is what a usual camera does.
+        seed: number of the random draws.
+    """
+
+    steps: int = 3000
+    batch: int = 32
+    rate: float = 1e-3
+    pictures: float = 1.0
+    disturbance: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            SemanifoldError: naming the field, what was given and what is expected.
+        """
+        whole_number(self.steps, 1, MOST_STEPS, "steps")
+        whole_number(self.batch, 1, 4096, "batch")
+        whole_number(self.seed, -(1 << 63), (1 << 63) - 1, "seed")
+        for name, most in (("rate", 1), ("pictures", MOST_WEIGHT), ("disturbance", 10)):
+            _check_number(self, name, most)
+
+
 def _check_number(settings: object, name: str, most: float) -> None:
     value = getattr(settings, name)
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or not 0 <= value <= most:

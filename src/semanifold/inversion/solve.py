@@ -20,6 +20,7 @@ from semanifold.generators.base import Generator, as_latents
 from semanifold.images.distances import Distance, distance_by_name, feature_distance
 from semanifold.images.masks import Mask, as_mask
 from semanifold.inversion.checkpoints import InversionNumbers, InversionState, inversion_key, load_state, save_state
+from semanifold.inversion.encoder import Encoder
 from semanifold.inversion.objective import Likeness, Objective, likeness_of
 from semanifold.inversion.settings import InversionSettings
 from semanifold.inversion.starts import MEAN, Start, best_starts, metric_of
@@ -28,6 +29,7 @@ TRIAL = 8
 """Steps that each start is followed for before the best is chosen."""
 CLASSES = 4
 """Classes that are tried where none is named."""
+READ = "the encoder's code"
 HISTORY = 20
 PATIENCE = 5
 CHECKPOINT_EVERY = 10
@@ -93,6 +95,7 @@ class Inversion:
     likeness: Likeness
     distance_name: str
     begin: Latents | None
+    encoder: Encoder | None
     draw: Callable[[range], Latents]
 
     @staticmethod
@@ -104,6 +107,7 @@ class Inversion:
         start: Latents | int | None,
         labels: int | Sequence[int] | Tensor | None,
         distance: Distance | None,
+        encoder: Encoder | None,
     ) -> Inversion:
         """Check that everything fits, and make what the steps need."""
         space = settings.space or generator.search_space
@@ -113,6 +117,8 @@ class Inversion:
                 f"{generator.name} makes pictures of label maps or photos, which are its codes; there is nothing to invert."
             )
         target = check_target(generator, image)
+        if encoder is not None:
+            encoder.check(generator)
         begun = None if start is None else as_latents(start, generator)
         if begun is not None:
             generator.check(begun)
@@ -133,7 +139,7 @@ class Inversion:
             region = as_mask(mask, generator, begun)
             region.check(*target.shape[2:])
             painted = region.at(*target.shape[2:]).to(target)
-        return Inversion(generator, space, settings, likeness_of(settings, target, painted, function), name, begun, draw)
+        return Inversion(generator, space, settings, likeness_of(settings, target, painted, function), name, begun, encoder, draw)
 
     def starts(self) -> tuple[list[Start], int]:
         """Return the codes to begin from, the best first, and how many pictures it took to compare them."""
@@ -142,7 +148,26 @@ class Inversion:
             with torch.no_grad():
                 value = float(self.likeness(self.generator.images(self.begin)))
             return [Start("the given code", self.begin, value)], 1
+        if self.encoder is not None:
+            return self.starts_read(self.encoder)
         return best_starts(self.generator, self.space, self.likeness, self.draw, s.starts, seed=s.seed), s.starts + 1
+
+    def starts_read(self, encoder: Encoder) -> tuple[list[Start], int]:
+        """Return the code that an encoder reads and the mean code, the better first, and that it took two pictures.
+
+        Where classes are open the encoder's code is tried with several, for it does not tell them.
+        """
+        read = encoder.codes(self.likeness.target, self.generator)
+        plain = self.draw(range(min(self.generator.classes, CLASSES) or 1))
+        names = [READ] * len(plain)
+        codes = plain.with_values(read.values.expand(len(plain), *read.values.shape[1:]), encoder.space)
+        codes = self.generator.convert(codes, self.space)
+        _, mean, _ = metric_of(self.generator, codes[0], 0.0)
+        every = Latents.cat([codes, mean])
+        with torch.no_grad():
+            values = self.likeness(self.generator.images(every)).tolist()
+        order = sorted(range(len(values)), key=values.__getitem__)
+        return [Start([*names, MEAN][i], every[i], values[i]) for i in order], len(values)
 
     def objective(self, start: Latents) -> Objective:
         """Return what falls, from a start."""
@@ -157,7 +182,9 @@ class Inversion:
         tries = starts[: s.tries]
         # the mean is where published projectors begin: it is always among those that are tried, unless there is but one
         mean = [start for start in starts if start.name == MEAN]
-        if s.tries > 1 and not any(start.name == MEAN for start in tries):
+        if self.encoder is not None:
+            tries = starts[:1]
+        elif s.tries > 1 and not any(start.name == MEAN for start in tries):
             tries[-1:] = mean or tries[-1:]
         # a code cannot leave its class, so that the best of each is tried where classes are open
         classes: dict[int, Start] = {}
@@ -205,7 +232,9 @@ class Inversion:
 
     def run(self, checkpoint: str | None) -> Iterator[tuple[InversionState, Result | None]]:
         """Go on to the end, from the checkpoint if there is one."""
-        codes = self.begin or self.draw(range(2))
+        codes = self.begin or (
+            self.draw(range(2)) if self.encoder is None else self.encoder.codes(self.likeness.target, self.generator)
+        )
         key = inversion_key(self.generator, self.space, self.likeness, self.settings, self.distance_name, codes)
         state = (load_state(checkpoint, key, self.objective, self.generator) if checkpoint else None) or self.first_state()
         while True:
@@ -227,6 +256,7 @@ def invert(
     start: Latents | int | None = None,
     labels: int | Sequence[int] | Tensor | None = None,
     distance: Distance | None = None,
+    encoder: Encoder | None = None,
     progress: Watch = None,
     checkpoint: str | os.PathLike[str] | None = None,
     throw: bool = True,
@@ -245,6 +275,7 @@ def invert(
         start: begin at this code, or at that of this seed, instead.
         labels: class, for a class-conditional generator; classes take turns among the starts when None, and the best stays.
         distance: used in place of ``settings.distance``.
+        encoder: begin at the code that it reads, or at the mean if that is better; no random codes are compared.
         progress: called after each step with ``step``, ``steps``, ``evaluations`` (pictures made and differentiated), ``PSNR``,
             ``objective`` and ``code``, the code as it is. A bar when None, nothing when False.
         checkpoint: a file that the search is saved to every few steps, and taken up from if it is there.
@@ -260,7 +291,15 @@ def invert(
     """
     with watching(progress, "inverting") as tell:
         steps = inversion_steps(
-            generator, image, settings, mask=mask, start=start, labels=labels, distance=distance, checkpoint=checkpoint
+            generator,
+            image,
+            settings,
+            mask=mask,
+            start=start,
+            labels=labels,
+            distance=distance,
+            encoder=encoder,
+            checkpoint=checkpoint,
         )
         last, _ = followed(steps, tell)
     return last.solution().thrown(throw)
@@ -275,6 +314,7 @@ def inversion_steps(
     start: Latents | int | None = None,
     labels: int | Sequence[int] | Tensor | None = None,
     distance: Distance | None = None,
+    encoder: Encoder | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> Iterator[InversionStep]:
     """Invert as :func:`invert` does, one step each time that the next one is asked for; to stop, ask no more.
@@ -287,7 +327,7 @@ def inversion_steps(
         SemanifoldError: if the picture, the mask, the start, the distance or the checkpoint do not fit.
     """
     # checked here, not at the first step, so that a wrong argument is an error of this call
-    prepared = Inversion.prepare(generator, image, settings or InversionSettings(), mask, start, labels, distance)
+    prepared = Inversion.prepare(generator, image, settings or InversionSettings(), mask, start, labels, distance, encoder)
     states = prepared.run(None if checkpoint is None else os.fspath(checkpoint))
     return (InversionStep(prepared, state, result) for state, result in states)
 

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.storage.files import opened, replacing
@@ -64,6 +64,8 @@ def open_picture(
                 return upright.convert("RGB")
         except Image.DecompressionBombError as error:
             raise SemanifoldError(f"{name} has too many pixels; at most {most_pixels:,} are read, make it smaller.") from error
+        except UnidentifiedImageError as error:
+            raise SemanifoldError(f"{name} cannot be read as an image; give a PNG or another common format.") from error
         except Exception as error:  # a decoder of strangers' bytes may raise anything
             raise SemanifoldError(
                 f"{name} cannot be read as an image ({shown(str(error), 120)}); give a PNG or another common format."

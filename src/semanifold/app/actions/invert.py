@@ -12,7 +12,7 @@ from semanifold.app.actions.base import facts_of, load, read_mask, worked, worki
 from semanifold.app.actions.placing import place_in
 from semanifold.app.actions.results import EDIT
 from semanifold.app.answers import Answer, Caller, typed
-from semanifold.app.commands.invert import CODE, Inversion, Inversions
+from semanifold.app.commands.invert import CODE, NO_ENCODER, Inversion, Inversions
 from semanifold.core.errors import shown
 from semanifold.core.latents import Latents
 from semanifold.core.plain import JsonObject
@@ -28,7 +28,7 @@ from semanifold.images import media
 from semanifold.images.masks import Mask
 from semanifold.images.photographs import fitted, read_photograph
 from semanifold.images.placements import Placement
-from semanifold.inversion import InversionSettings, TuningSettings, invert, tune
+from semanifold.inversion import Encoder, InversionSettings, TuningSettings, invert, load_encoder, tune
 from semanifold.inversion.checkpoints import InversionNumbers
 from semanifold.inversion.measures import edit_consistency, style_distance
 from semanifold.inversion.tuning import TuningNumbers
@@ -91,6 +91,15 @@ def begin_code(command: Inversion, generator: Generator, caller: Caller) -> Late
     return None if begin.seed is None else generator.sample(begin.seed, labels=begin.label)
 
 
+def encoder_for(command: Inversion, generator: Generator) -> Encoder | None:
+    """Return the encoder that was named, or the one that comes with the generator, if any."""
+    named = command.begin.encoder
+    if named is None:
+        own = None if generator.world is None else generator.world.encoders.get(generator.fingerprint)
+        return None if own is None or command.mask is not None else load_encoder(own, generator)
+    return None if str(named) == NO_ENCODER else load_encoder(named, generator)
+
+
 def search(
     command: Inversion,
     generator: Generator,
@@ -117,6 +126,7 @@ def search(
             mask=mask,
             start=start,
             labels=command.begin.label,
+            encoder=encoder_for(command, generator) if start is None else None,
             progress=progress,
             checkpoint=run.folder / CHECKPOINT,
             throw=False,

@@ -15,7 +15,7 @@ from semanifold.images.placements import Placement
 from semanifold.landmarks import Face, find_faces
 from semanifold.landmarks.alignment import UsualFace, quad_like, usual_face
 
-LOOKED_AT = 16
+LOOKED_AT = 8
 """Pictures of a generator in which it is looked where its faces lie."""
 AS_IT_IS = 0.12
 """If a face lies this near to where a generator's faces do, as a share of the side, the photograph's middle is taken as it is."""

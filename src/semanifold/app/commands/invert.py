@@ -17,6 +17,7 @@ from semanifold.inversion.settings import MOST_STEPS, InversionSettings
 MOST_PHOTOS = 1000
 MOST_FACES = 100
 CODE = "code.safetensors"
+NO_ENCODER = "none"
 
 
 def corners(words: list[str]) -> tuple[float, float, float, float]:
@@ -59,12 +60,15 @@ class BeginOptions:
         latents: begin at the first code of this .npy, .npz, .pt or .safetensors file.
         latents_space: space of the codes in the file, if their shape leaves it open.
         label: class, for a class-conditional generator; if left out the class of the most alike picture.
+        encoder: begin at the code that this encoder reads, see semanifold encoder; of the bundled faces if left out their own,
+            and none compares random codes.
     """
 
     seed: Annotated[int | None, option("N")] = None
     latents: Annotated[Path | None, option("FILE")] = None
     latents_space: Annotated[str | None, option("NAME")] = None
     label: Annotated[int | None, option("N", name="--class")] = None
+    encoder: Annotated[Path | None, option("FILE")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +108,8 @@ class Inversion(Command):
     @property
     def inputs(self) -> list[Path]:
         """The files that decide the result."""
-        return [self.photo, *early.inputs(masks=[self.mask] if self.mask else [], codes=self.begin.latents)]
+        encoder = [] if self.begin.encoder is None or str(self.begin.encoder) == NO_ENCODER else [self.begin.encoder]
+        return [self.photo, *encoder, *early.inputs(masks=[self.mask] if self.mask else [], codes=self.begin.latents)]
 
     @property
     def then(self) -> tuple[object, ...]:
@@ -194,6 +199,10 @@ class Inversions(Command):
         check_part(self.crop, [] if self.face is None else [self.face])
         if self.begin.seed is not None and self.begin.latents is not None:
             raise SemanifoldError("The search begins at one code; give --seed or --latents.")
+        if (encoder := self.begin.encoder) is not None and str(encoder) != NO_ENCODER:
+            if self.begin.seed is not None or self.begin.latents is not None:
+                raise SemanifoldError("The search begins at one code; give --encoder, or --seed or --latents.")
+            early.check_there(encoder, "encoder")
         stems = [photo.stem for photo in self.photos]
         if twice := next((stem for stem in stems if stems.count(stem) > 1), None):
             raise SemanifoldError(f"Two photographs are called {twice}, and would share a folder; invert them one by one.")

@@ -22,6 +22,7 @@ COMMANDS = {
         "find a smooth sequence of pictures that changes only inside a mask",
     ),
     "invert": ("semanifold.app.commands.invert:Inversions", "find the code whose picture is nearest to a photograph"),
+    "encoder": ("semanifold.app.commands.encoder:TrainEncoder", "train a network that reads codes from pictures, for invert"),
     "edit": ("semanifold.app.commands.photographs:PhotoEdit", "change a photograph: find the face, edit it, put it back"),
     "transfer": ("semanifold.app.commands.edits:Transfer", "put an edit that was found on one face onto others"),
     "combine": ("semanifold.app.commands.edits:Combine", "play several edits of one face at the same time"),

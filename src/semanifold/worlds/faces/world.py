@@ -30,6 +30,7 @@ class Faces(World):
         "analytic": None,
         "facemaps": WEIGHTS / "facemaps64.safetensors",
     }
+    encoders: Mapping[str, Path] = {"774e8664b4613bdb": WEIGHTS / "encoder64.safetensors"}
     fingerprints = frozenset({"774e8664b4613bdb", "043235c345a259a4"})
 
     def formula(self, name: str) -> Generator:
