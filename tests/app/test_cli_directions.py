@@ -79,7 +79,7 @@ def test_local_directions_move_what_lies_in_the_mask() -> None:
         (["sefa", "--k", "2"], "has no layers"),
         (["pca", "--space", "w"], "space"),
         (["joint", "--layers", "0-1"], "w+"),
-        (["local", "--mask", "mouth"], "mouth"),
+        (["local", "--mask", "mouth"], "no face is found in the picture of toy"),
         (["jiont"], "'jiont'"),
         ([], "directions needs joint|pca|sefa|local"),
     ],

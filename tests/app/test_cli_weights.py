@@ -377,19 +377,19 @@ def test_a_pose_is_an_edit_wherever_one_is_taken(capsys):
     generator = stylegan3()
     save_generator(generator, Path("g3.safetensors"))
     model, kept = ("--generator", "g3.safetensors"), generator.pose.weight
-    assert run("render", "pose:20,0.1", *model, "--seed", 2, *SHORT, "--out", "turned") == 0
-    edit = load_edit("turned/edit.safetensors")
+    assert run("render", "pose:20,0.1", *model, "--seed", 2, *SHORT, "--out", "pose-turned") == 0
+    edit = load_edit("pose-turned/edit.safetensors")
     delta = torch.tensor([[20 * math.pi / 180], [0.1], [0.0]])
     expected = generator.with_weights({"pose": kept + delta}).images(generator.sample(2))
     torch.testing.assert_close(edit.images(generator, 2, 1.0), expected, rtol=1e-4, atol=1e-5)
-    assert run("play", "turned=0:0,1:1", "pose:0,0.2=0:1", *model, "--seconds", 1, "--fps", 4, "--out", "both") == 0
-    assert isinstance(load_edit("both/edit.safetensors"), Sum)
+    assert run("play", "pose-turned=0:0,1:1", "pose:0,0.2=0:1", *model, "--seconds", 1, "--fps", 4, "--out", "pose-both") == 0
+    assert isinstance(load_edit("pose-both/edit.safetensors"), Sum)
     assert run("bake", "pose:20", "turned.safetensors", *model) == 0
     torch.testing.assert_close(
         weight_of(load_generator("turned.safetensors"), "pose"), kept + delta * torch.tensor([[1.0], [0], [0]])
     )
     capsys.readouterr()
-    assert run("transfer", "pose:20", *model, "--seeds", 1, *SHORT, "--out", "others") == 0
+    assert run("transfer", "pose:20", *model, "--seeds", 1, *SHORT, "--out", "pose-others") == 0
     assert "semanifold render pose:20 --generator g3.safetensors --seed 1" in capsys.readouterr().out
     for words, sentence in [
         (("pose:a", *model), "such as pose:20"),

@@ -206,7 +206,7 @@ def test_hostile_headers_of_our_own_format(kind: str, tmp_path: Path) -> None:
     size = int.from_bytes(path.read_bytes()[:8], "little")
     header = json.loads(json.loads(path.read_bytes()[8 : 8 + size])["__metadata__"]["semanifold"])
     changes: list[tuple[Change, str]] = [
-        (lambda h: h.update(architecture="bigan"), "names the architecture 'bigan'.*There are: stylegan2, biggan"),
+        (lambda h: h.update(architecture="bigan"), "names the architecture 'bigan'.*There are: stylegan2, stylegan3, biggan"),
         (lambda h: h.update(architecture=7), "names the architecture '7'"),
         (lambda h: h["config"].update(surprise=1), "surprise"),
         (lambda h: h["config"].update(channels=[10**9] * 4), "."),
@@ -251,7 +251,7 @@ def test_random_damage(tmp_path: Path) -> None:
 
 
 def test_only_known_generators_are_saved(tmp_path: Path) -> None:
-    with pytest.raises(SemanifoldError, match=r"AnalyticFaces cannot be saved.*StyleGAN2, BigGAN, Progressive GAN, SN-GAN"):
+    with pytest.raises(SemanifoldError, match=r"AnalyticFaces cannot be saved.*StyleGAN2, StyleGAN3, BigGAN, Progressive GAN, SN-GAN"):
         save_generator(load_generator("analytic"), tmp_path / "x.safetensors")  # type: ignore[arg-type]
 
 
