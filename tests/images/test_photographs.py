@@ -123,3 +123,10 @@ def test_a_crop_is_taken_in_fractions(said: list[str]) -> None:
         fitted(photograph, (3, 12, 12), (0, 0, 0.1, 0.1))
     with pytest.raises(SemanifoldError, match="1 or 3 channels"):
         fitted(photograph, (4, 12, 12))
+
+
+def test_a_channel_of_transparency_that_hides_nothing_is_not_remarked(tmp_path: Path) -> None:
+    said: list[str] = []
+    Image.new("RGBA", (9, 9), (10, 20, 30, 255)).save(tmp_path / "opaque.png")
+    assert read_photograph(tmp_path / "opaque.png", remark=said.append).getpixel((4, 4)) == (10, 20, 30)
+    assert said == []

@@ -46,8 +46,9 @@ def read_photograph(path: str | os.PathLike[str], *, remark: Remark = silent) ->
         picture = _eight_bits(picture, name, remark)
     profile = picture.info.get("icc_profile")
     if picture.has_transparency_data:
-        remark(f"{name} is transparent in places, which become white.")
         clear = picture.convert("RGBA")
+        if clear.getchannel("A").getextrema() != (255, 255):
+            remark(f"{name} is transparent in places, which become white.")
         picture = Image.alpha_composite(Image.new("RGBA", clear.size, (*WHITE, 255)), clear)
     picture = picture.convert("RGB")
     return picture if not profile else _in_srgb(picture, profile, name, remark)
