@@ -251,7 +251,9 @@ def test_random_damage(tmp_path: Path) -> None:
 
 
 def test_only_known_generators_are_saved(tmp_path: Path) -> None:
-    with pytest.raises(SemanifoldError, match=r"AnalyticFaces cannot be saved.*StyleGAN2, StyleGAN3, BigGAN, Progressive GAN, SN-GAN"):
+    with pytest.raises(
+        SemanifoldError, match=r"AnalyticFaces cannot be saved.*StyleGAN2, StyleGAN3, BigGAN, Progressive GAN, SN-GAN"
+    ):
         save_generator(load_generator("analytic"), tmp_path / "x.safetensors")  # type: ignore[arg-type]
 
 

@@ -75,6 +75,14 @@ def test_a_turned_face_is_found_as_it_lies(degrees: int) -> None:
         assert math.dist(middle(turned), places[degrees]) < 6
 
 
+def test_small_faces_in_wide_photographs_and_hanging_ones_beside_upright_ones_are_found() -> None:
+    wide = scene((7, 90, (2300, 120)), (3, 110, (300, 60)), size=(3000, 400))
+    assert [round(middle(found)[0], -3) for found in find_faces(wide)] == [0, 2000]
+    both = scene((7, 180, (60, 120)))
+    both.paste(face(3, 180).rotate(180), (380, 120))
+    assert sorted(abs(found.roll) > 90 for found in find_faces(both)) == [False, True]
+
+
 @pytest.mark.parametrize("kind", ["noise", "plain", "stripes", "tiny"])
 def test_where_there_is_no_face_none_is_found(kind: str) -> None:
     rng = np.random.default_rng(1)
@@ -95,7 +103,7 @@ def test_a_face_at_the_border_is_found_or_not_but_never_breaks() -> None:
 
 def test_tiles_cover_the_photograph_at_every_size() -> None:
     for width, height in ((640, 420), (100, 2000), (2048, 2048), (96, 96)):
-        parts = tiles(width, height, 3)
+        parts = tiles(width, height, 8)
         assert parts[0][2] == max(width, height)
         for side in {part[2] for part in parts[1:]}:
             covered = np.zeros((height, width), dtype=bool)
@@ -104,7 +112,7 @@ def test_tiles_cover_the_photograph_at_every_size() -> None:
                     covered[max(0, int(top)) : math.ceil(top + length), max(0, int(left)) : math.ceil(left + length)] = True
             assert covered.all()
             assert side >= 96
-    assert len(tiles(100, 50, 3)) == 1
+    assert len(tiles(100, 50, 8)) == 1
 
 
 def test_what_two_boxes_share_counts_against_the_smaller() -> None:

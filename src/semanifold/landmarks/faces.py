@@ -27,9 +27,11 @@ LOOKS = 4
 """Times that the mesh looks in the box of its own points."""
 SMALLEST_TILE = 96
 """Side in pixels of the smallest part that is searched."""
-MOST_TILES = 400
-LARGEST = 2048
-"""A photograph that is larger is searched at this size."""
+MOST_TILES = 1000
+SHORTEST = 1536
+"""A photograph whose shorter side is longer is searched at this size."""
+FINEST = 8
+"""The smallest parts that are searched are such a share of the shorter side."""
 BATCH = 32
 RIGHT_EYE = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
 """Points around the eye at the left of the picture, which is the person's right one."""
@@ -72,8 +74,9 @@ class Face:
 def find_faces(photograph: Image.Image | Tensor) -> list[Face]:
     """Return the faces of a photograph, the largest first.
 
-    The detector looks at the whole, and at overlapping parts of a half, a quarter and an eighth of its side, and if it finds
-    nothing also at the photograph on its side and on its head. The mesh has the last word on whether something is a face.
+    The detector looks at the whole, and at overlapping parts, each half as large as the one before, down to an eighth of the
+    shorter side; and at the photograph on its side and on its head, with parts of a half. The mesh has the last word on whether
+    something is a face.
 
     Args:
         photograph: RGB, or a picture ``[3, h, w]`` in [-1, 1].
@@ -81,28 +84,27 @@ def find_faces(photograph: Image.Image | Tensor) -> list[Face]:
     if isinstance(photograph, Tensor):
         levels = ((photograph.detach().float().clamp(-1, 1) + 1) * 127.5).round().byte()
         photograph = Image.fromarray(levels.expand(3, -1, -1).permute(1, 2, 0).cpu().contiguous().numpy())
-    scale = min(1.0, LARGEST / max(photograph.size))
+    scale = min(1.0, SHORTEST / min(photograph.size))
     small = photograph.resize([max(1, round(side * scale)) for side in photograph.size]) if scale < 1 else photograph
     faces: list[Face] = []
     for quarters in range(4):
         turned = small.rotate(90 * quarters, expand=True) if quarters else small
-        for candidate in candidates(turned, halvings=1 if quarters else 3):
+        for candidate in candidates(turned, finest=2 if quarters else FINEST):
             face = face_at(photograph, turned_back(candidate, quarters, small.size) / scale)
             if face is not None and not any(overlap(face.box, other.box) > SAME for other in faces):
                 faces.append(face)
-        if faces:
-            break
     return sorted(faces, key=lambda face: -_area(face.box))
 
 
-def tiles(width: int, height: int, halvings: int) -> list[tuple[float, float, float]]:
-    """Return the parts that are searched: left, top and side of squares, the whole first, each next side half as long."""
+def tiles(width: int, height: int, finest: int) -> list[tuple[float, float, float]]:
+    """Return the parts that are searched: left, top and side of squares, the whole first, each next side half as long.
+
+    The last ones are at least a share of the shorter side, one over ``finest``.
+    """
     side = float(max(width, height))
     parts = [((width - side) / 2, (height - side) / 2, side)]
-    for _ in range(halvings):
+    while side / 2 >= max(SMALLEST_TILE, min(width, height) / finest):
         side /= 2
-        if side < SMALLEST_TILE:
-            break
         steps = [max(0, math.ceil(2 * (length - side) / side)) for length in (width, height)]
         lefts, tops = (
             [(length - side) * (i / n if n else 0.5) for i in range(n + 1)] for length, n in zip((width, height), steps)
@@ -111,9 +113,9 @@ def tiles(width: int, height: int, halvings: int) -> list[tuple[float, float, fl
     return parts[:MOST_TILES]
 
 
-def candidates(photograph: Image.Image, halvings: int = 3) -> list[Tensor]:
+def candidates(photograph: Image.Image, finest: int = FINEST) -> list[Tensor]:
     """Return what the detector takes for faces, the surest first: middle, size and keypoints ``[8, 2]`` in pixels."""
-    parts = tiles(*photograph.size, halvings)
+    parts = tiles(*photograph.size, finest)
     scored: list[tuple[float, Tensor]] = []
     for start in range(0, len(parts), BATCH):
         chosen = parts[start : start + BATCH]

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, near_names, shown
@@ -38,17 +37,12 @@ PARTS = {
 
 What moves needs room: lids belong to the eyes, and the chin below it to an open mouth.
 """
-HEAD = 10
-NAMES = ("mouth", "eyes", "brows", "nose", "hair", "face", "background")
-"""The regions of a face."""
-WIDER = {"mouth": 1.5, "eyes": 1.7, "brows": 1.5, "nose": 1.15, "face": 1.05}
-"""How many times a region reaches beyond its points, from its middle: what moves needs room, and lids belong to the eyes."""
 HEAD = 1.75
 """How many times the face the head is taken to be, with its hair."""
 
 
 def face_in(picture: Tensor, what: str) -> Face:
-    """Return the one face of a picture ``[c, h, w]`` in [-1, 1]; small pictures are enlarged for the detector.
+    """Return the one face of a picture ``[c, h, w]`` in [-1, 1].
 
     Args:
         picture: the picture.
@@ -57,9 +51,7 @@ def face_in(picture: Tensor, what: str) -> Face:
     Raises:
         SemanifoldError: if there is none, or there are several.
     """
-    levels = ((picture.detach().float().clamp(-1, 1) + 1) * 127.5).round().byte().expand(3, -1, -1)
-    photograph = Image.fromarray(levels.permute(1, 2, 0).cpu().contiguous().numpy())
-    faces = find_faces(photograph)
+    faces = find_faces(picture)
     if len(faces) != 1:
         number = "no face is" if not faces else f"{len(faces)} faces are"
         raise SemanifoldError(
