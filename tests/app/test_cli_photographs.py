@@ -13,6 +13,7 @@ from support.docs_world import usually
 
 from semanifold.app import cli
 from semanifold.app.commands.invert import InversionOptions
+from semanifold.generators.loading import load_generator, save_generator
 from semanifold.images.media import to_uint8
 from semanifold.images.placements import Placement
 from semanifold.storage.run_records import read_record
@@ -150,3 +151,18 @@ def test_what_is_made_of_a_photograph_says_so() -> None:
     assert b"compositeWithTrainedAlgorithmicMedia" in Path("marked/film.mp4").read_bytes()
     assert read_record("marked").digital_source_type.endswith("/compositeWithTrainedAlgorithmicMedia")
     assert read_record("marked/inversion").digital_source_type.endswith("/trainedAlgorithmicMedia")
+
+
+def test_weights_for_non_commercial_use_are_flagged(capsys: pytest.CaptureFixture[str]) -> None:
+    faces = load_generator("faces")
+    faces.licence = "unknown"
+    save_generator(faces, Path("stylegan2-ffhq-256x256.safetensors"))
+    Path("stylegan2-ffhq-256x256.safetensors").rename("stylegan2-ffhq-256x256.pkl")
+    assert cli.main(["sample", "--generator", "stylegan2-ffhq-256x256.pkl", "--seeds", "1", "--out", "flagged"]) == 0
+    assert "are for non-commercial use: NVIDIA, non-commercial (by the name of the file)." in capsys.readouterr().err
+    assert read_record("flagged").others["licence"] == "NVIDIA, non-commercial (by the name of the file)"
+    assert cli.main(["inspect", "stylegan2-ffhq-256x256.pkl"]) == 0
+    assert "non-commercial" in capsys.readouterr().out
+    assert cli.main(["sample", "--seeds", "1", "--out", "ours"]) == 0
+    assert "non-commercial" not in capsys.readouterr().err
+    assert read_record("ours").others["licence"] == "Apache-2.0"

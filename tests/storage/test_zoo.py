@@ -360,3 +360,14 @@ def test_the_command(server: Server, monkeypatch: pytest.MonkeyPatch, capsys: py
 def cli_zoo(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     monkeypatch.setitem(cli.COMMANDS, "zoo", ("semanifold.app.commands.zoo:Zoo", "list and fetch public weights"))
     return cli.main(["zoo", *words])
+
+
+def test_files_of_the_zoo_are_known_by_contents_or_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert zoo.licence_of("somewhere/stylegan2-ffhq-256x256.pkl", "0" * 64) == "NVIDIA, non-commercial (by the name of the file)"
+    assert zoo.licence_of("somewhere/mine.pkl", "0" * 64) is None
+    row = replace(zoo.entry("stylegan2-ffhq-256x256"), sha256="1" * 64)
+    monkeypatch.setattr(zoo, "table", lambda: {row.name: row})
+    assert zoo.licence_of("mine.pkl", "1" * 64) == "NVIDIA, non-commercial"
+    assert zoo.restricted("NVIDIA, non-commercial")
+    assert zoo.restricted("CC BY-NC: Non-Commercial")
+    assert not zoo.restricted("Apache-2.0")

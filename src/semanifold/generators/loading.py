@@ -53,6 +53,10 @@ def _bundled(name: str) -> Generator:
     return generator.with_inputs(world.maps()) if generator.takes_inputs else generator
 
 
+UNKNOWN = "unknown"
+"""The licence of weights that nothing is known of."""
+
+
 def load_generator(
     path_or_name: str | os.PathLike[str],
     *,
@@ -147,6 +151,10 @@ def from_contents(path: str | os.PathLike[str], contents: Contents, *, name: str
         words = {key: shown(str(header.get(key, fallback)), 200) for key, fallback in _words(path).items()}
         words |= {"name": name} if name else {}
         generator = generator_of(network, contents, Path(path).parent, words, lambda words: say(f"{file}: {words}."))
+        if generator.licence == UNKNOWN:
+            generator.licence = zoo.licence_of(path, contents.sha256) or UNKNOWN
+        if zoo.restricted(generator.licence):
+            say(f"The weights of {shown(generator.name, 100)} are for non-commercial use: {shown(generator.licence, 100)}.")
         if (world := worlds().get(str(header.get("world")))) is not None:
             generator.world = world  # its weights were made of some that show it
         return generator
@@ -173,7 +181,7 @@ def _what(tree: object) -> str:
 
 
 def _words(path: str | os.PathLike[str]) -> dict[str, str]:
-    return {"name": Path(path).stem, "source": os.fspath(path), "licence": "unknown"}
+    return {"name": Path(path).stem, "source": os.fspath(path), "licence": UNKNOWN}
 
 
 def _verified(path: str | os.PathLike[str], sha256: str | None) -> Contents:

@@ -175,7 +175,8 @@ def begin_run(
         folder: made if it is not there; an existing one must be empty, or hold the same run.
         command: name of the command.
         arguments: JSON-ready arguments of the command.
-        facts: JSON-ready facts that decide the result besides the arguments, such as the generator's fingerprint.
+        facts: JSON-ready facts that decide the result besides the arguments, such as the generator's fingerprint; a ``licence``
+            among them is recorded, and decides nothing.
         overwrite: whether another run's results may be removed first; files that no run wrote are never touched.
         growing: names of numbers among arguments and facts, such as ``iterations``, of which a larger value continues the
             earlier run even if it is finished. An argument that may be left out needs a fact of the same name.
@@ -190,6 +191,8 @@ def begin_run(
     Raises:
         SemanifoldError: if the folder is a file, cannot be written, belongs to something else or is being worked in.
     """
+    facts = dict(facts)
+    licence = facts.pop("licence", None)
     folder = Path(folder)
     if "\0" in str(folder):
         raise SemanifoldError(f"{shown(str(folder), 200)} cannot be the name of a folder; give another --out.")
@@ -229,6 +232,8 @@ def begin_run(
         )
         if (mark := marking(GENERATED)) is not None:
             record = record.changed(digital_source_type=CODES + mark)
+        if licence is not None:
+            record = record.changed(licence=licence)
         run = Run(folder, record, resumed=earlier is not None, made=made, lock=lock)
         if overwrite and os.path.lexists(folder / RECORD):
             with _sentences(replace(run, lock=None)):  # a record stays until all that it names is gone

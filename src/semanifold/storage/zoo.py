@@ -102,6 +102,29 @@ def entry(name: str) -> Entry:
     raise SemanifoldError(f"The zoo has no {shown(name)!r}: {hint}'semanifold zoo list' shows all {len(table())} names.")
 
 
+def licence_of(file: str | os.PathLike[str], sha256: str) -> str | None:
+    """Return the licence of a file that the table knows, by its contents or else by its name; None if it knows neither.
+
+    Args:
+        file: its path.
+        sha256: of its contents.
+    """
+    singles = [row for row in table().values() if not row.members and row.kind == "generator"]
+    for row in singles:
+        record = recorded(row.name) if row.sha256 is None else None
+        known = {row.sha256} if record is None else {record.sha256}
+        if sha256 in known:
+            return row.licence
+    name = Path(file).name
+    row = next((row for row in singles if PurePosixPath(row.address.partition("?")[0]).name == name), None)
+    return None if row is None else f"{row.licence} (by the name of the file)"
+
+
+def restricted(licence: str) -> bool:
+    """Whether a licence forbids commercial use, as far as its words say."""
+    return "non-commercial" in licence.lower()
+
+
 def matching(words: Iterable[str]) -> list[Entry]:
     """Return the rows in which every one of the words occurs, in any column."""
     rows = [(row, " ".join(str(value) for value in asdict(row).values()).lower()) for row in table().values()]

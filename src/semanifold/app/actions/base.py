@@ -225,4 +225,5 @@ def existing(folder: Path, *names: str) -> tuple[Path, ...]:
 def facts_of(generator: Generator) -> JsonObject:
     """Return the facts about a generator that decide a result."""
     facts: JsonObject = {"generator": generator.name, "fingerprint": generator.fingerprint, "source": generator.source}
+    facts["licence"] = generator.licence
     return facts | ({} if generator.inputs is None else {"inputs_of_generator": generator.inputs.digest})
