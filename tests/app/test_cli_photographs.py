@@ -98,7 +98,7 @@ def test_a_change_is_searched_for_with_any_generator(capsys: pytest.CaptureFixtu
     assert not changed[~inside].any()
     for file in ("inversion/code.safetensors", "search/film.mp4", "edit.safetensors", "film.mp4"):
         assert Path("toyed", file).exists()
-    assert "--edit toyed/edit.safetensors --strength 1.5" in capsys.readouterr().out
+    assert "--edit toyed --inversion toyed/inversion --strength 1.5" in capsys.readouterr().out
 
 
 def test_a_part_that_is_no_face(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from semanifold.core.errors import SemanifoldError
 from semanifold.images.media import to_uint8
 from semanifold.landmarks.faces import Face, find_faces, overlap, tiles, turned_back
 from semanifold.worlds.faces.analytic import AnalyticFaces
@@ -93,6 +94,11 @@ def test_where_there_is_no_face_none_is_found(kind: str) -> None:
         "tiny": rng.integers(0, 256, (3, 2, 3), dtype=np.uint8),
     }
     assert find_faces(Image.fromarray(pictures[kind])) == []
+
+
+def test_a_picture_that_holds_nan_is_refused() -> None:
+    with pytest.raises(SemanifoldError, match="hold NaN"):
+        find_faces(torch.full((3, 64, 64), math.nan))
 
 
 def test_a_face_at_the_border_is_found_or_not_but_never_breaks() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
@@ -85,6 +86,12 @@ def over_checkers(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     board = np.where(odd, *CHECKER_GREYS)[..., None].astype(np.float32)
     opacity = pixels[..., 3:].astype(np.float32) / 255
     return (pixels[..., :3] * opacity + board * (1 - opacity)).round().astype(np.uint8)
+
+
+def from_uint8(frames: NDArray[np.uint8] | Image.Image) -> Pictures:
+    """Return 8-bit RGB, frames ``[n, h, w, 3]`` or one of them, as pictures ``[n, 3, h, w]`` in [-1, 1]."""
+    levels = torch.from_numpy(np.array(frames, dtype=np.float32))
+    return (levels if levels.ndim == 4 else levels[None]).permute(0, 3, 1, 2) / 127.5 - 1
 
 
 class FrameFolder:

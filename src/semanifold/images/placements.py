@@ -15,6 +15,7 @@ from torch.nn.functional import grid_sample, interpolate, pad
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.shapes import Mask1, Pictures
+from semanifold.images.media import from_uint8
 
 Corner = tuple[float, float]
 
@@ -189,7 +190,7 @@ class Inlay:
     def own(self) -> Tensor:
         """The photograph there, ``[1, 3, y, x]`` in [-1, 1]."""
         left, top, right, bottom = self.box
-        return torch.from_numpy(self.photograph[top:bottom, left:right].astype(np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+        return from_uint8(self.photograph[top:bottom, left:right])
 
     @cached_property
     def where(self) -> tuple[Tensor, Tensor]:
@@ -222,9 +223,7 @@ class Inlay:
         """What the photograph is lighter than the unedited picture, smoothed, ``[1, 3, h, w]`` of the generator's picture."""
         height, width = self.unedited.shape[2:]
         there = Image.fromarray(self.photograph)
-        taken = np.array(cut_out(there, self.place, width, height), dtype=np.float32)
-        picture = torch.from_numpy(taken).permute(2, 0, 1)[None] / 127.5 - 1
-        return smoothed(picture - self.unedited.float().cpu(), TONE)
+        return smoothed(from_uint8(cut_out(there, self.place, width, height)) - self.unedited.float().cpu(), TONE)
 
     def sampled(self, pictures: Tensor) -> Tensor:
         """Return pictures ``[1, c, h, w]`` of the generator's size as they lie in the photograph, ``[1, c, y, x]``."""

@@ -32,8 +32,8 @@ from semanifold.storage.tensors import read_format, write_tensors
 
 FORMAT = "semanifold-encoder-1"
 STATE = "semanifold-encoder-state-1"
-CHANNELS = (32, 64, 96, 128)
-HIDDEN = 224
+CHANNELS = (24, 40, 64, 80)
+HIDDEN = 96
 GROUPS = 8
 SEEN_AT = 64
 """Height and width of the pictures that the network sees."""

@@ -7,11 +7,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from semanifold.images.media import from_uint8, to_uint8
 from semanifold.images.placements import Placement, cut_out
 from semanifold.landmarks.networks import DETECTED_AT, MESHED_AT, detector, mesh
 
@@ -79,11 +79,13 @@ def find_faces(photograph: Image.Image | Tensor) -> list[Face]:
     something is a face.
 
     Args:
-        photograph: RGB, or a picture ``[3, h, w]`` in [-1, 1].
+        photograph: RGB, or a picture ``[1 or 3, h, w]`` in [-1, 1].
+
+    Raises:
+        SemanifoldError: if the picture has another shape, or holds NaN.
     """
     if isinstance(photograph, Tensor):
-        levels = ((photograph.detach().float().clamp(-1, 1) + 1) * 127.5).round().byte()
-        photograph = Image.fromarray(levels.expand(3, -1, -1).permute(1, 2, 0).cpu().contiguous().numpy())
+        photograph = Image.fromarray(to_uint8(photograph[None])[0])
     scale = min(1.0, SHORTEST / min(photograph.size))
     small = photograph.resize([max(1, round(side * scale)) for side in photograph.size]) if scale < 1 else photograph
     faces: list[Face] = []
@@ -179,7 +181,7 @@ def meshed(photograph: Image.Image, places: Sequence[Placement]) -> Face | None:
     there = [place for place in places if _touches(place, photograph)]
     if not there:
         return None
-    points, logits = mesh()(torch.stack([_picture(cut_out(photograph, place, MESHED_AT, MESHED_AT)) for place in there]))
+    points, logits = mesh()(torch.cat([from_uint8(cut_out(photograph, place, MESHED_AT, MESHED_AT)) for place in there]))
     best = int(logits.argmax())
     if logits[best] < SURE:
         return None
@@ -225,9 +227,4 @@ def _framed(photograph: Image.Image, left: float, top: float, side: float) -> Te
     part = photograph.resize(size, Image.Resampling.BILINEAR, inside)
     framed = Image.new("RGB", (DETECTED_AT, DETECTED_AT))
     framed.paste(part, (round((inside[0] - left) * scale), round((inside[1] - top) * scale)))
-    return _picture(framed)
-
-
-def _picture(photograph: Image.Image) -> Tensor:
-    """Return a photograph as a picture ``[3, h, w]`` in [-1, 1]."""
-    return torch.from_numpy(np.array(photograph, dtype=np.float32)).permute(2, 0, 1) / 127.5 - 1
+    return from_uint8(framed)[0]

@@ -18,7 +18,7 @@ from semanifold.app.actions.discover import blank, search
 from semanifold.app.actions.edits import mask_of
 from semanifold.app.actions.invert import invert_on
 from semanifold.app.actions.placing import place_of, usual_of
-from semanifold.app.actions.results import EDIT, FRAMES, film_moments, find_edit, save_film
+from semanifold.app.actions.results import EDIT, FRAMES, film_moments, find_edit, save_film, write_frames
 from semanifold.app.actions.seen import what_changed
 from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands.base import FilmOptions, Output, StartOptions
@@ -90,7 +90,7 @@ class Part:
     @cached_property
     def plain(self) -> torch.Tensor:
         """The unedited picture, rounded as the frames are, so that no change is none."""
-        return pictures_of(media.to_uint8(self.subject.picture)[0])
+        return media.from_uint8(media.to_uint8(self.subject.picture)[0])
 
     def inlay(self, photograph: Image.Image, scale: float = 1.0) -> Inlay:
         """Return what puts the edited part into the photograph, or into one that was resized by a factor."""
@@ -115,13 +115,8 @@ class Photographs:
         """Return the photograph with each part as its own frame has it."""
         picture = self.plain
         for (inlay, frames), index in zip(self.parts, indices, strict=True):
-            picture = inlay.onto(pictures_of(frames[index]), picture)
+            picture = inlay.onto(media.from_uint8(frames[index]), picture)
         return picture
-
-
-def pictures_of(frame: media.Frame) -> torch.Tensor:
-    """Return a frame as a picture ``[1, 3, h, w]`` in [-1, 1]."""
-    return torch.from_numpy(np.array(frame, dtype=np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,16 +290,7 @@ def filmed(command: PhotoEdit, place: Placement, subject: EditedPicture, order: 
     if subject.edit.dimensions == 1:
         beyond(caller, subject.edit, *(reach * float(end) for end in (t.min(), t.max())))
     save_edit(subject.edit, run.path(numbered(EDIT, order)))
-    folder = run.path(numbered(FRAMES, order))
-    for stale in folder.glob("frame_*.png"):
-        stale.unlink()
-    first = 0
-    with caller.watching("pictures") as line:
-        for part in subject.pictures(reach * t):
-            media.save_frames(media.to_uint8(part), folder, first=first)
-            first += len(part)
-            line({"step": first, "steps": len(t)})
-    return Part(place, subject, media.FrameFolder(folder))
+    return Part(place, subject, write_frames(run.path(numbered(FRAMES, order)), subject, reach * t, caller))
 
 
 def numbered(name: str, order: int) -> str:
@@ -338,7 +324,7 @@ def write(command: PhotoEdit, photograph: Image.Image, parts: Sequence[Part], ru
 
 def farthest_frame(part: Part) -> int:
     """Return the frame of a part whose picture differs most from the unedited one."""
-    changes = [float((pictures_of(part.frames[i]) - part.plain).square().mean()) for i in range(len(part.frames))]
+    changes = [float((media.from_uint8(part.frames[i]) - part.plain).square().mean()) for i in range(len(part.frames))]
     return int(np.argmax(changes))
 
 

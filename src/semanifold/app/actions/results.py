@@ -83,18 +83,22 @@ def write_film(
     edit = subject.edit
     loops = edit.loops
     filmed = t[:-1] if loops and len(t) > 2 else t  # the last frame of a loop is the first one again
-    folder = run.path(FRAMES)
+    frames = write_frames(run.path(FRAMES), subject, filmed, caller)
+    save_film(run, frames, film, ping_pong=(not loops) if play == "auto" else play == "ping-pong")
+    return frames
+
+
+def write_frames(folder: Path, subject: EditedPicture, t: EditTimes, caller: Caller) -> media.FrameFolder:
+    """Write the pictures at ``t`` in place of those of an earlier film."""
     for stale in folder.glob("frame_*.png"):
         stale.unlink()
     first = 0
     with caller.watching("film") as line:
-        for part in subject.pictures(filmed):
+        for part in subject.pictures(t):
             media.save_frames(media.to_pixels(part), folder, first=first)
             first += len(part)
-            line({"step": first, "steps": len(filmed)})
-    frames = media.FrameFolder(folder)
-    save_film(run, frames, film, ping_pong=(not loops) if play == "auto" else play == "ping-pong")
-    return frames
+            line({"step": first, "steps": len(t)})
+    return media.FrameFolder(folder)
 
 
 def save_film(run: Run, frames: media.Frames, film: FilmOptions, *, ping_pong: bool, source: Source | None = GENERATED) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from semanifold.app.answers import Answer
 from semanifold.app.commands import early, places
 from semanifold.app.commands.arguments import FILM, GENERATOR, MAIN, PLACE, START, flat, option
-from semanifold.app.commands.base import Command, FilmOptions, Model, Output
+from semanifold.app.commands.base import Command, FilmOptions, Model, Output, onto_others
 from semanifold.app.commands.invert import CODE, check_part, check_photo, corners, corners_text
 from semanifold.core.errors import SemanifoldError, whole_number
 from semanifold.inversion.settings import MOST_STEPS
@@ -76,9 +76,11 @@ class PhotoEdit(Command):
 
     @property
     def then(self) -> tuple[object, ...]:
-        """The words of the command to type next, if there is one."""
-        edit = self.folder / places.EDIT
-        return ("edit", self.photo, *self.model.words, "--edit", edit, "--strength", "1.5") if self.edit is None else ()
+        """The words of the command to type next."""
+        if self.edit is not None:  # the edit serves other pictures as well
+            return onto_others(self.folder, self.model.generator)
+        inversion = self.inversion or self.folder / "inversion"
+        return ("edit", self.photo, *self.model.words, "--edit", self.folder, "--inversion", inversion, "--strength", "1.5")
 
     def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
