@@ -58,6 +58,7 @@ def test_a_sketch_of_few_probes_finds_them_in_a_wide_space() -> None:
     world = Wide()
     seed = Latents(world.sample([0]).values.double(), "z")
     exact = local_directions(world, seed, MASK, 2, probes=200)
+    assert len(local_directions(world, seed, MASK, probes=24)) == 8, "unless another number is asked for"
     sketch = local_directions(world, seed, MASK, 2, probes=24)
     torch.testing.assert_close(sketch.gains, exact.gains, rtol=1e-6, atol=0)
     torch.testing.assert_close(
@@ -117,6 +118,8 @@ def test_a_code_that_the_mask_does_not_answer_to_is_refused() -> None:
         local_directions(Still(), SmallWorld().sample([0]), MASK)
     with pytest.raises(SemanifoldError, match="one code, but got 2 codes"):
         local_directions(SmallWorld(), SmallWorld().sample([0, 1]), MASK)
+    with pytest.raises(SemanifoldError, match="at least 1, but it is 0"):
+        local_directions(SmallWorld(), SmallWorld().sample([0]), MASK, 0)
 
 
 def test_changes_are_means_over_the_pixels_of_each_side() -> None:

@@ -95,6 +95,15 @@ def test_pasting_splits_the_mean_square_of_a_hard_mask() -> None:
     torch.testing.assert_close(inside, (images - reference)[..., 4:, 2:6].square().mean((1, 2, 3)))
 
 
+def test_what_is_pasted_is_the_picture_and_not_its_mirror_image() -> None:
+    """A distance that tells brighter from darker, as mean squares do not."""
+    reference = torch.rand(1, 3, 8, 8)
+    brighter = reference + torch.tensor([0.1, 0.3])[:, None, None, None]
+    parts = pasted_parts(box(0.25, 0.5, 0.75, 1).at(8, 8), reference, lambda images, other: (images - other).mean((1, 2, 3)))
+    for side in parts(brighter):
+        torch.testing.assert_close(side, torch.tensor([0.1, 0.3]))
+
+
 def test_crops_and_pastes_agree_for_mean_squares() -> None:
     reference, images = torch.rand(1, 3, 8, 8), torch.rand(4, 3, 8, 8)
     mask = box(0.25, 0.5, 0.75, 1)

@@ -123,6 +123,7 @@ def test_several_offsets_give_one_solution_each() -> None:
     world = SmallWorld()
     solutions = discover_manifolds(world, world.sample([4]), LOWER, [0.005, 0.02], replace(QUICK, schedule="out", steps=20))
     assert [max(s.stats["inside"]) for s in solutions] == pytest.approx([0.005, 0.02], rel=0.1)
+    assert [len(s.value.knots[0]) for s in solutions] == [QUICK.frames] * 2, "the settings hold for each"
     with pytest.raises(SemanifoldError, match="no offset"):
         discover_manifolds(world, world.sample([4]), LOWER, [])
 
@@ -180,6 +181,13 @@ def test_a_search_that_blows_up_says_so_and_keeps_what_was_good() -> None:
     assert torch.isfinite(solution.value.displacements).all()
     with pytest.raises(SemanifoldError, match="NaN"):
         solution.unwrap()
+    for searched in (
+        lambda: discover_manifold(world, world.sample([4]), LOWER, settings),
+        lambda: discover_manifolds(world, world.sample([4]), LOWER, [0.02], settings),
+    ):
+        Cliff.calls = 0
+        with pytest.raises(SemanifoldError, match="NaN"):
+            searched()
 
 
 KILLED = """
@@ -295,6 +303,9 @@ def test_the_published_procedure_runs_and_the_staged_one_ends_lower() -> None:
     published = discover_manifold(world, world.sample([4]), box_, paper)
     staged = discover_manifold(world, world.sample([4]), box_, replace(paper, method="staged"))
     assert staged.stats["objective"] < published.stats["objective"]
+    for missing in ("offset", "sigma"):
+        with pytest.raises(SemanifoldError, match="needs an offset and a sigma"):
+            discover_manifold(world, world.sample([4]), box_, replace(paper, **{missing: None}))
     assert len(published.value.knots[0]) == 6
 
 

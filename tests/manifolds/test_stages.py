@@ -9,9 +9,11 @@ from support.small_world import SmallWorld
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.core.solutions import Result
+from semanifold.generators.coordinates import PLAIN
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.wrapped import wrap
 from semanifold.images.masks import box
-from semanifold.manifolds import ManifoldSettings, discover_manifold, search
+from semanifold.manifolds import ManifoldSettings, discover_manifold, paper_settings, search
 from semanifold.manifolds.layout import layout_of
 from semanifold.manifolds.metric import preconditioner
 from semanifold.manifolds.stages import CAUTIOUS, COARSE_STEPS, MOST_LEAK, MOST_SHRINKS, SHRINK, Search
@@ -51,6 +53,7 @@ def test_leaving_a_search_gives_the_best_so_far() -> None:
     steps = search(world, world.sample([4]), LOWER, QUICK)
     assert world.made <= 2  # nothing is searched before the first step is asked for
     left = next(step for step in steps if step.step == 5)
+    assert repr(left) == "SearchStep(result=None)", "nothing large is written out"
     best = left.edit.displacements
     for _ in range(3):
         next(steps)
@@ -200,3 +203,25 @@ def test_bounds_of_settings_belong_to_what_is_allowed() -> None:
     for wrong in ({"frames": 101, "dims": 2}, {"sigma": 0.9e-9}, {"alpha": 1.1e9}, {"independence": 1.1}, {"frames": True}):
         with pytest.raises(SemanifoldError):
             ManifoldSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_our_objective_measures_lengths_in_natural_coordinates_and_the_papers_in_the_plain_space() -> None:
+    generator = StyleGAN2(StyleGAN2Config(size=16, z_dim=8, w_dim=8, channels=(6, 5, 4)))
+    for objective, plain in (("smooth", False), ("paper", True)):
+        settings = replace(QUICK, space="w+", objective=objective)
+        made = Search.prepare(generator, generator.sample([1]), LOWER, settings, None)
+        assert (made.coordinates is PLAIN) == plain
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(400, 800, 100), (800, 320, 80), (160, 160, 64), (64, 64, None)])
+def test_the_first_stage_has_pictures_of_a_quarter_of_the_shorter_side(height: int, width: int, size: int | None) -> None:
+    generator = wrap(lambda z: z[:, :1, None, None].expand(-1, 3, height, width), 2)
+    made = Search.prepare(generator, generator.sample([1]), LOWER, QUICK, None)
+    assert [stage.size for stage in made.stages()] == [size, None]
+
+
+def test_the_papers_settings_are_those_that_were_published() -> None:
+    s = paper_settings()
+    assert (s.space, s.layers, s.frames, s.distance) == ("w+", (2, 8), 36, "lpips-alex")
+    assert (s.offset, s.sigma, s.springs, s.alpha, s.outside) == (0.25, 4, {1: 0.3, 2: 0.1}, 0.5, 1)
+    assert (s.steps, s.tolerance, s.schedule, s.ends) == (500 * 8, 0, "constant", "free")

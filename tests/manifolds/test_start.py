@@ -225,6 +225,8 @@ def test_a_line_is_fitted_to_the_distances_that_are_wanted() -> None:
     torch.testing.assert_close(far, 5 * wanted, msg="one correction is by a factor of two at most")
     near, _ = fitted(settings, 0.1 * wanted, start)
     torch.testing.assert_close(near, 0.2 * wanted)
+    still, _ = fitted(settings, 0 * wanted, start)
+    assert torch.equal(still, 0 * wanted), "where nothing changes at all there is nothing to correct"
 
 
 def test_the_line_that_costs_less_is_kept() -> None:

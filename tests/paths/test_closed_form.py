@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,7 @@ from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.wrapped import wrap
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.closed_form import (
+    directions_before,
     leading_rows,
     local_paths,
     principal_directions,
@@ -22,7 +25,9 @@ from semanifold.paths.closed_form import (
     sefa_paths,
     sized,
 )
+from semanifold.paths.files import save_paths
 from semanifold.paths.linear import LinearPaths
+from semanifold.paths.warped import WarpedPaths
 
 SMALL = StyleGAN2Config(size=16, z_dim=8, w_dim=8, channels=(6, 5, 4))
 
@@ -104,6 +109,8 @@ def test_local_paths_keep_given_directions_and_their_layers() -> None:
     vectors = torch.zeros(2, layers, 8)
     vectors[0, 1, 3], vectors[1, 2, 5] = 2.0, -1.0
     paths = local_paths(generator, vectors, "w+", (1, 3))
+    assert "Region-Based Semantic Factorization" in paths.info.cite[0]
+    assert local_paths(generator, vectors, "w+", method="by hand").info.cite == ()
     seed = generator.sample([1], "w+")
     moved = (paths[1].latents(seed, 1.0).values - seed.values)[0]
     spread = generator.sample(range(3000), "w").values[:, 5].std()
@@ -118,6 +125,9 @@ def test_mistakes() -> None:
     half = wrap(Half(), (6,))
     cases = [
         (lambda: principal_paths(generator, k=7), "1 to 6 such directions, not 7"),
+        (lambda: principal_paths(generator), "1 to 6 such directions, not 20"),
+        (lambda: sefa_paths(generator), "1 to 6 such directions, not 20"),
+        (lambda: principal_paths(generator, k=0), "1 to 6 such directions, not 0"),
         (lambda: principal_paths(generator, "w"), "no latent space 'w'"),
         (lambda: principal_paths(generator, "z", 2, (0, 1)), "in the space w\\+ only"),
         (lambda: principal_paths(StyleGAN2(SMALL), "w+", 2, (3, 99)), "no layers 3:99"),
@@ -223,3 +233,25 @@ def test_no_more_directions_than_rows_or_columns() -> None:
         principal_paths(narrow, k=4, samples=16)
     with pytest.raises(SemanifoldError, match="1 to 2 such directions"):
         principal_paths(narrow, k=3, samples=3)
+
+
+def test_principal_paths_of_s_are_the_components_of_its_codes() -> None:
+    generator = StyleGAN2(SMALL)
+    found = unit_columns(principal_paths(generator, "s", 3, samples=256)).detach()
+    codes = generator.convert(generator.example(range(4000), "w"), "s").values
+    wanted = principal_directions(codes, 3)
+    assert (found * wanted).sum(1).abs().min() > 0.9
+    assert len(principal_paths(generator, "s", 1, samples=16)) == 1
+
+
+def test_directions_are_taken_again_only_if_they_are_straight_and_of_this_generator(tmp_path: Path) -> None:
+    generator = wrap(conv(), (6,))
+    file, paths = tmp_path / "paths.safetensors", principal_paths(generator, k=2, samples=64)
+    assert directions_before(file, generator) is None
+    save_paths(paths, file)
+    again = directions_before(file, generator)
+    assert again is not None
+    assert torch.equal(unit_columns(again), unit_columns(paths))
+    assert directions_before(file, StyleGAN2(SMALL)) is None
+    save_paths(WarpedPaths.create(2, 2, (6,), paths.info), file)
+    assert directions_before(file, generator) is None

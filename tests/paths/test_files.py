@@ -120,6 +120,7 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
         ({"changes": {"options": None}}, "damaged"),
         ({"changes": {"info.names": {"x": "y"}}}, "damaged"),
         ({"changes": {"info.what": 1}}, "damaged.*what"),
+        ({"changes": {"info.measured": {"reach": [1.0]}}}, "damaged: what was measured"),
         ({"drop": "support"}, "damaged"),
         ({"nan": "alphas"}, "NaN"),
     ]
@@ -135,6 +136,10 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
     rewritten(path)
     with pytest.raises(SemanifoldError, match="live in space w\\+, not in z"):
         load_paths(path, "z")
+    with pytest.raises(SemanifoldError, match="leave the layers out"):
+        load_paths(path, layers=(0, 1))
+    with pytest.raises(SemanifoldError, match="is a file, a folder or the name of a generator"):
+        load_paths(7)  # type: ignore[arg-type]
     with pytest.raises(SemanifoldError, match="no file"):
         load_paths(tmp_path / "none.safetensors")
     save_edit(sets()[-2][0], path)

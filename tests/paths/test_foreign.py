@@ -256,3 +256,32 @@ def test_support_sets_hold_warped_paths_of_whole_codes_alone(tmp_path: Path) -> 
         with pytest.raises(SemanifoldError, match=r"support_sets\.pt holds warped paths"):
             save_support_sets(paths, tmp_path / "support_sets.pt")
     assert not list(tmp_path.iterdir())
+
+
+def test_factors_of_sefa_are_the_columns_of_a_matrix(tmp_path: Path) -> None:
+    matrix = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    torch.save({"ckpt": "x", "eigvec": matrix}, tmp_path / "factor.pt")
+    found = load_paths(tmp_path / "factor.pt")
+    assert isinstance(found, LinearPaths)
+    assert (found.info.space, found.info.method) == ("w", "SeFa")
+    torch.testing.assert_close(directions(found), torch.nn.functional.normalize(matrix.T, dim=1))
+    for wrong in (matrix[0], matrix[None], matrix[:, :0], matrix.int()):
+        torch.save({"ckpt": "x", "eigvec": wrong}, tmp_path / "factor.pt")
+        with pytest.raises(SemanifoldError, match="a matrix is expected"):
+            load_paths(tmp_path / "factor.pt")
+
+
+def test_weights_of_a_deformator_are_matrices(tmp_path: Path) -> None:
+    good = {"fc1.weight": torch.ones(4, 3), "fc4.weight": torch.ones(5, 4), "bn1.running_mean": torch.ones(4)}
+    for name in ("fc1.weight", "fc4.weight"):
+        torch.save(good | {name: torch.ones(4)}, tmp_path / "fc.pt")
+        with pytest.raises(SemanifoldError, match="weights are not matrices"):
+            read_directions(tmp_path / "fc.pt", "z")
+
+
+def test_layers_from_the_first_on_are_taken_and_weights_are_not_learned_unless_it_is_said(tmp_path: Path) -> None:
+    np.save(tmp_path / "layered.npy", np.ones((2, 3, 4)))
+    assert read_directions(tmp_path / "layered.npy", "w+", layers=(0, 1)).info.layers == (0, 1)
+    found = load_paths(SETS / "fixed_alphas_fixed_gammas" / "models" / "support_sets.pt", "z")
+    assert isinstance(found, WarpedPaths)
+    assert not found.learn_alphas

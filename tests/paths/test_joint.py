@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import root_of_covariance
+from semanifold.generators.coordinates import Coordinates, coordinates_of
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.wrapped import wrap
-from semanifold.paths.base import moving_codes
+from semanifold.paths.base import PathSetInfo, moving_codes
 from semanifold.paths.closed_form import SAMPLES, principal_paths
-from semanifold.paths.joint import DAMPING, joint_diagonal, joint_paths, logarithms
+from semanifold.paths.joint import DAMPING, INDEPENDENCE, joint_diagonal, joint_paths, logarithms
 from semanifold.paths.linear import LinearPaths
 
 SMALL = StyleGAN2Config(size=16, z_dim=8, w_dim=8, channels=(6, 5, 4))
@@ -69,10 +70,12 @@ def test_wide_spaces_are_cut_to_what_pictures_show() -> None:
     turn = rotation(6, 3).float()
     generator = wrap(nn.Sequential(nn.Linear(40, 6, bias=False), Bumps(turn)), (40,))
     with torch.no_grad():
-        generator.network[0].weight.copy_(torch.eye(40)[5:11])  # type: ignore[attr-defined]
-    paths = joint_paths(generator, k=6, samples=60)
+        generator.network[0].weight.copy_(torch.eye(40)[34:])  # type: ignore[attr-defined]
+    seen: list[dict[str, int]] = []
+    paths = joint_paths(generator, k=6, samples=60, chunk=32, progress=seen.append)
     found = directions(paths)
-    assert (found[:, 5:11] @ turn).abs().amax(0).min() > 0.99
+    assert (found[:, 34:] @ turn).abs().amax(0).min() > 0.99
+    assert seen[-1]["steps"] == 4 * 40 / 32 + 60, "four random pictures for each number of a code"
 
 
 def test_layers_of_a_style_generator_move_alike_and_repeat() -> None:
@@ -183,3 +186,19 @@ def test_sweeps_end_when_no_angle_is_left() -> None:
     ]
     assert off[1] < 1e-12 < off[0]
     assert torch.equal(joint_diagonal(torch.eye(3).double()[None]), torch.eye(3).double()), "what is diagonal already stays"
+
+
+@pytest.mark.parametrize("space", ["w", "w+", "s"])
+def test_every_space_is_whitened_by_codes_of_w(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of s are far too few for its own covariance."""
+    generator, taken = StyleGAN2(SMALL), []
+
+    def noted(generator: StyleGAN2, space: str, codes: Tensor, *rest: float) -> Coordinates:
+        taken.append((codes, *rest))
+        return coordinates_of(generator, space, codes, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("semanifold.paths.joint.coordinates_of", noted)
+    joint_paths(generator, space, 1, samples=2)
+    ((codes, lead, independence),) = taken
+    torch.testing.assert_close(codes, moving_codes(generator, PathSetInfo(space="w"), SAMPLES))
+    assert (lead, independence) == (0, INDEPENDENCE)

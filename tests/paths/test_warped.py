@@ -12,7 +12,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
-from semanifold.edits.flow import rbf_direction, rbf_potential
+from semanifold.edits.flow import Flow, rbf_direction, rbf_potential
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.files import load_paths, save_paths
@@ -268,6 +268,9 @@ def test_layers_that_move_alike_move_as_in_w() -> None:
 
 def test_an_edit_takes_the_steps_of_its_set() -> None:
     paths = small().with_info(step=0.3, count=5)
+    edit = paths[2]
+    assert isinstance(edit, Flow)
+    assert not any(part.requires_grad for part in (edit.support, edit.alphas, edit.gamma)), "an edit is not learned"
     code = drawn(1, 7)
     now = code
     for _ in range(5):

@@ -21,6 +21,7 @@ from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.navigan import layer_index, layer_name, write_deformation
 from semanifold.paths.weights import WeightPaths, info_of, matrix, matrix_shape, svd_paths, unmatrix
+from semanifold.storage.records import checked
 from semanifold.storage.tensors import read_tensors, write_tensors
 from semanifold.training.draws import Draw
 from semanifold.training.reconstructor import make_reconstructor
@@ -168,6 +169,7 @@ def test_singular_vectors_are_those_of_the_matrix_of_the_paper():
     weight, first = weight_of(generator, "convs.2"), paths.direction(0)["convs.2"]
     assert torch.linalg.matrix_rank(matrix(first)) == 1
     assert abs(float((weight * first).sum())) == pytest.approx(float(torch.linalg.svdvals(matrix(weight))[0]), rel=1e-5)
+    assert paths.info.step * paths.info.count == pytest.approx(float(weight.norm()) / 2)
     with pytest.raises(SemanifoldError, match="has 4 singular vectors"):
         svd_paths(generator, "convs.2", 5)
     with pytest.raises(SemanifoldError, match=r"did you mean 'convs\.2'"):
@@ -336,6 +338,16 @@ def test_what_makes_no_sense_is_refused():
             WeightPaths.from_vectors(bad, shape, info_of(generator))
     with pytest.raises(SemanifoldError, match="coefficients"):
         WeightPaths.from_vectors(torch.ones(2, 144), shape, info_of(generator), coefficients=torch.ones(2, 3))
+    for count, terms, layers in ((0, 1, shape), (1, 0, shape), (1, 1, {})):
+        with pytest.raises(SemanifoldError, match="at least 1 path in 1 layer"):
+            WeightPaths("basis", count, terms, layers, info_of(generator))
+    with pytest.raises(SemanifoldError, match=r"\[0, r\] and \[r, 0\]"):
+        WeightPaths.from_svd(torch.ones(1, 1), torch.ones(1, 1), {"bias": (4,)}, info_of(generator))
+    with pytest.raises(SemanifoldError, match="length >= 2"):
+        checked({"form": "basis", "count": 1, "terms": 1, "weights": [["bias", [4]]]}, WeightPaths.schema, "The set")
+    narrow = WeightPaths.from_vectors(torch.ones(1, 36), {"convs.2": (2, 2, 3, 3)}, info_of(generator, step=1.0))
+    with pytest.raises(SemanifoldError, match="but those of"):
+        narrow.shifted_images(generator, generator.sample([1]), [0], [1.0])
     with pytest.raises(SemanifoldError, match="goes nowhere"):
         WeightPaths.from_vectors(torch.ones(2, 144), shape, info_of(generator), coefficients=torch.zeros(2, 2))
     edit = WeightEdit({"convs.2": torch.ones(4, 4, 3, 3)}, EditInfo(space="weights"))

@@ -201,7 +201,7 @@ def fitted_path(
         tried.append((float(settings.alpha * away.sum() + springs.sum()), line))
         # Distances between pictures grow with the square of a small step, hence the square root.
         # Clamped: one correction of a curved relation may overshoot.
-        factor = (distances / inside.clamp(min=1e-12)).sqrt().clamp(0.5, 2)
+        factor = (distances / inside).sqrt().clamp(0.5, 2)
         # the start's own frame stays (0 / 0 otherwise)
         factor = torch.where(distances > 0, factor, torch.ones_like(factor))
         path = path * factor.reshape(-1, *[1] * (path.ndim - 1))

@@ -63,7 +63,7 @@ def regressed_directions(codes: Tensor, features: Tensor, top: int) -> Tensor:
     ways = int((variances > 1e-12 * variances[-1]).sum())  # what is below that is rounding
     if ways < top:
         raise SemanifoldError(f"The features vary in {ways} ways only, but {top} directions were asked for; ask for fewer.")
-    coordinates = left[:, -top:].flip(1) * variances[-top:].flip(0).clamp(min=0).sqrt()  # [n, top], largest first
+    coordinates = left[:, -top:].flip(1) * variances[-top:].flip(0).sqrt()  # [n, top], largest first; all above 0
     solved = torch.linalg.lstsq(coordinates, (codes - codes.mean(0)).double()).solution  # [top, d]
     return (solved / solved.norm(dim=1, keepdim=True)).to(codes.dtype)
 

@@ -57,7 +57,7 @@ def joint_diagonal(matrices: Tensor, *, sweeps: int = 100, tolerance: float = 1e
     frame = np.eye(d)
     for _ in range(sweeps):
         widest = 0.0
-        for p in range(d - 1):
+        for p in range(d):
             for q in range(p + 1, d):
                 # 1. The best angle t in the plane of p and q. With h = (a_pp - a_qq, 2 a_pq) of each matrix and G = sum h h^T,
                 # what a rotation leaves off the diagonal is least where (cos 2t, sin 2t) is the leading eigenvector of G
