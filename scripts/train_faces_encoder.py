@@ -1,6 +1,6 @@
 """Train the encoder of the bundled faces (``src/semanifold/worlds/faces/weights/encoder64.safetensors``).
 
-``python scripts/train_faces_encoder.py STATE.safetensors``: about half an hour on one core; stopped, it goes on from the state.
+``python scripts/train_faces_encoder.py STATE.safetensors``: a quarter of an hour on one core; stopped, it goes on.
 """
 
 from __future__ import annotations
