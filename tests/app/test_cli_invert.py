@@ -48,7 +48,7 @@ def test_a_photograph_becomes_a_code_that_other_commands_take(capsys: pytest.Cap
     numbers = record.others["inversion"]
     assert record.status == "finished"
     assert numbers["place"] == [[36, 0], [36, 128], [164, 128], [164, 0]]
-    assert {"psnr", "distance", "nature", "style_distance", "usual_style_distance", "starts", "seconds"} <= numbers.keys()
+    assert {"psnr", "distance", "nature", "sncd", "usual_sncd", "starts", "seconds"} <= numbers.keys()
     assert numbers["consistency"]["psnr"] > numbers["consistency"]["edited"]
     # the picture in the folder is that of the code in all of its files, and as near as is said
     faces = load_generator("faces")

@@ -37,3 +37,17 @@ def test_styles_of_own_codes_are_usual_and_those_of_far_ones_are_not():
     noise = torch.randn(far.values.shape, generator=torch.Generator().manual_seed(0)) * far.values.std() * 3
     assert style_distance(faces, far.moved(noise))[0] > 2 * usual
     assert style_distance(SmallWorld(), SmallWorld().sample([1])) is None
+
+
+def test_the_style_distance_is_the_published_formula():
+    faces = load_generator("faces")
+    code = faces.sample([3], "w+")
+    own = faces.layer_styles(faces.sample(range(256), "w"))
+    mine = faces.layer_styles(code)
+    names = [f"convs.{i}" for i in range(len(faces.convs))] + [f"colours.{len(faces.colours) - 1}"]
+    assert len(names) == faces.spaces["w+"].layers
+    near = 0.0
+    for name in names:
+        anchor = torch.stack([style / style.norm() for style in own[name]]).mean(0)
+        near += float(mine[name][0] @ anchor / mine[name][0].norm()) / len(names)
+    assert style_distance(faces, code)[0] == pytest.approx(1 - near, abs=1e-5)

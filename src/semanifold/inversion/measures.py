@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch.nn.functional import normalize
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.core.progress import Watch
 from semanifold.core.solutions import Result
 from semanifold.generators.base import Generator
+from semanifold.generators.styles import Styled
 from semanifold.inversion.settings import InversionSettings
 from semanifold.inversion.solve import decibels, invert
 from semanifold.inversion.starts import MEASURED, metric_of
@@ -38,8 +40,9 @@ class Consistency:
 def style_distance(generator: Generator, code: Latents) -> tuple[float, float] | None:
     """Return how far the styles of a code point away from those of the generator's own codes, and what is usual among these.
 
-    ``1 - cos(s / sd, mean / sd)``, where ``mean`` and ``sd`` are of each channel over the generator's own codes: the cosine
-    distance in normalised style space (NSCD, LSAP, arXiv:2209.12746), of which the usual value says how to read it.
+    ``1 - mean over layers of <s / |s|, a>``, where ``a`` is the mean of ``s / |s|`` over the generator's own codes: the cosine
+    distance in the normalised style space (SNCD, LSAP, Cao et al. 2022, arXiv:2209.12746, as its authors' program computes it):
+    of the styles of the convolutions and of the last colours, one layer for each of w+ in a StyleGAN2.
 
     Args:
         generator: the generator.
@@ -48,18 +51,22 @@ def style_distance(generator: Generator, code: Latents) -> tuple[float, float] |
     Returns:
         Both distances; None for a generator without styles.
     """
-    if "s" not in generator.spaces:
+    if not isinstance(generator, Styled):
         return None
-    own = generator.convert(generator.sample_like(code, range(MEASURED), generator.path_space), "s").values.flatten(1).double()
-    spread, mean = own.std(0), own.mean(0)
-    kept = spread > 0
-    weights = 1 / spread[kept]
+    colours = [layer for layer in generator.layers if layer.kind == "colour"]
+    layers = [layer for layer in generator.layers if layer.kind in ("up", "conv") or layer in colours[-1:]]
 
-    def distance(styles: torch.Tensor) -> torch.Tensor:
-        return 1 - torch.cosine_similarity(styles[:, kept] * weights, (mean[kept] * weights)[None])
+    def directions(codes: Latents) -> list[torch.Tensor]:
+        styles = generator.layer_styles(codes, layers)
+        return [normalize(style.double(), dim=1) for style in styles.values()]
 
-    styles = generator.convert(code, "s").values.flatten(1).double()
-    return float(distance(styles).mean()), float(distance(own).mean())
+    own = directions(generator.sample_like(code, range(MEASURED), generator.path_space))
+    anchors = [unit.mean(0) for unit in own]
+
+    def distance(of: list[torch.Tensor]) -> float:
+        return 1 - float(torch.stack([(unit @ anchor).mean() for unit, anchor in zip(of, anchors, strict=True)]).mean())
+
+    return distance(directions(code)), distance(own)
 
 
 def edit_consistency(

@@ -164,7 +164,7 @@ def write(
         "place": [list(corner) for corner in place.quad],
     }
     if (styles := style_distance(generator, code)) is not None:
-        numbers |= dict(zip(("style_distance", "usual_style_distance"), styles, strict=True))
+        numbers |= dict(zip(("sncd", "usual_sncd"), styles, strict=True))
     said = [described(solution.stats, seconds, generator, code)]
     if solution.result is Result.INTERRUPTED:
         caller.remark(
