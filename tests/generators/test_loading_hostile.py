@@ -285,6 +285,9 @@ def test_unreadable_places(tmp_path: Path) -> None:
     [
         ("blocks.0.0.conv4.weight", "BigGAN-deep.*not load yet"),
         ("4x4/Dense/StyleMod/weight", "StyleGAN1.*not load yet"),
+        ("Model.AggregationLayer.Layer.weight", "R3GAN generator.*not load yet"),
+        ("synthesis.b8.convs1.0.affine.proj.weight", "StyleGAN-T generator.*not load yet"),
+        ("mapping.embed_proj.weight", "StyleGAN-XL generator.*not load yet"),
     ],
 )
 def test_other_networks(key: str, words: str, tmp_path: Path) -> None:

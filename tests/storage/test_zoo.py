@@ -114,7 +114,7 @@ def left(tmp_path: Path) -> list[str]:
 
 def test_the_table_is_sound() -> None:
     table = zoo.table()
-    assert len(table) == 93
+    assert len(table) == 124
     assert len({row.address for row in table.values()}) == len(table)
     for row in table.values():
         assert re.fullmatch(r"[a-z0-9-]+", row.name)
@@ -125,6 +125,29 @@ def test_the_table_is_sound() -> None:
         assert row.about
         assert re.fullmatch(r"arXiv:\d{4}\.\d{5}(, arXiv:\d{4}\.\d{5})*", row.paper)
         assert bool(row.members) == (".tar" in row.address)
+        assert not row.note or row.kind == "generator"
+        assert row.by_hand is None or row.sha256 is None
+    for name in ("stylegan-xl-ffhq256", "stylegan-t", "r3gan-ffhq-256", "stylegan-human-v2-1024"):
+        assert zoo.restricted(table[name].licence)
+        assert table[name].loads or table[name].note
+
+
+def test_what_lies_on_a_page_for_people_is_not_fetched(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, words in [
+        ("stylegan-human-v2-512", r"https://drive.*a page for people: save stylegan_human_v2_512\.pkl"),
+        ("stylegan-t", "published the program and no weights; see https://github.com"),
+    ]:
+        for refused in (zoo.fetch, zoo.located):
+            with pytest.raises(SemanifoldError, match=words):
+                refused(name)
+    assert cli_zoo(monkeypatch, "list", "stylegan-human-v3-512") == 0
+    said = capsys.readouterr().out
+    assert "no: a StyleGAN3 whose pictures are not square" in said
+    assert "no; save stylegan_human_v3_512.pkl from the page at the address" in said
+    assert cli_zoo(monkeypatch, "list", "stylegan-t") == 0
+    assert "nobody published it" in capsys.readouterr().out
 
 
 def test_a_file_is_fetched_once_and_found(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,7 +356,7 @@ def test_the_command(server: Server, monkeypatch: pytest.MonkeyPatch, capsys: py
     add(server, monkeypatch, b"first", pinned=False)
     assert cli_zoo(monkeypatch, "list") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len([line for line in lines if line.startswith("  ")]) == 1 + 94
+    assert len([line for line in lines if line.startswith("  ")]) == 1 + 125
     assert max(map(len, lines)) < 120
     assert cli_zoo(monkeypatch, "fetch", "mine") == 0
     out, remarks = capsys.readouterr()
@@ -365,6 +388,9 @@ def cli_zoo(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 def test_files_of_the_zoo_are_known_by_contents_or_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert zoo.licence_of("somewhere/stylegan2-ffhq-256x256.pkl", "0" * 64) == "NVIDIA, non-commercial (by the name of the file)"
     assert zoo.licence_of("somewhere/mine.pkl", "0" * 64) is None
+    human = "not stated; its photographs, SHHQ, are non-commercial (by the name of the file)"
+    assert zoo.licence_of("stylegan_human_v2_1024.pkl", "0" * 64) == human
+    assert zoo.licence_of("network-snapshot-final.pkl", "0" * 64) is None, "many networks have files of this name"
     row = replace(zoo.entry("stylegan2-ffhq-256x256"), sha256="1" * 64)
     monkeypatch.setattr(zoo, "table", lambda: {row.name: row})
     assert zoo.licence_of("mine.pkl", "1" * 64) == "NVIDIA, non-commercial"

@@ -43,6 +43,10 @@ def row_of(generator: Generator) -> Architecture | None:
 OTHERS = [
     ("a BigGAN-deep generator", r"blocks\.\d+\.\d+\.conv4\.weight"),
     ("a StyleGAN1 generator", r"(.*/)?\d+x\d+/(\w+/)?StyleMod/weight"),
+    ("a StyleGAN-XL generator", r"mapping\.embed_proj\.weight"),
+    ("a StyleGAN-T generator", r"synthesis\.b\d+\.convs1\.\d+\.affine\.proj\.weight"),
+    ("an R3GAN generator", r"(Model\.)?AggregationLayer\.Layer\.weight"),
+    ("an R3GAN discriminator", r"(Model\.)?ExtractionLayer\.Layer\.weight"),
     ("a StyleGAN2 discriminator", r"b4\.out\.weight|final_linear\.\d+\.weight|.*4x4/MinibatchStddev.*|Output/weight"),
     ("a BigGAN discriminator", r"embed\.u0"),
     ("support sets of WarpedGANSpace", r"SUPPORT_SETS"),

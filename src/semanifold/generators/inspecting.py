@@ -14,6 +14,7 @@ from PIL import Image
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.generators.architectures import OWN, Network, identify, other_network
 from semanifold.generators.loading import from_contents
+from semanifold.storage import zoo
 from semanifold.storage.arrays import leaves_of, open_arrays, spelled
 from semanifold.storage.checkpoints import Networks, Value, networks_in, read_header
 from semanifold.storage.containers import Contents, read
@@ -124,7 +125,8 @@ def _network(seen: Inspection, contents: Contents, networks: Networks, network: 
         generator = from_contents(seen.path, contents, say=remarks.append)
     except SemanifoldError as error:
         holds = f"{kind} that cannot be loaded" if network else kind or "an unknown network"
-        return replace(seen, holds=holds + part, advice=str(error))
+        licence = zoo.licence_of(seen.path, contents.sha256)
+        return replace(seen, holds=holds + part, advice=str(error), notes={"licence": licence} if licence else {})
     layout = OWN if network is None else network.architecture.layouts.get(network.layout, OWN)
     channels, resolution, width = generator.picture_shape
     notes = {"source": generator.source, "licence": generator.licence}

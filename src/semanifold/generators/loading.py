@@ -154,7 +154,8 @@ def from_contents(path: str | os.PathLike[str], contents: Contents, *, name: str
         if generator.licence == UNKNOWN:
             generator.licence = zoo.licence_of(path, contents.sha256) or UNKNOWN
         if zoo.restricted(generator.licence):
-            say(f"The weights of {shown(generator.name, 100)} are for non-commercial use: {shown(generator.licence, 100)}.")
+            may = "may be" if generator.licence.startswith("not stated") else "are"
+            say(f"The weights of {shown(generator.name, 100)} {may} for non-commercial use: {shown(generator.licence, 100)}.")
         if (world := worlds().get(str(header.get("world")))) is not None:
             generator.world = world  # its weights were made of some that show it
         return generator

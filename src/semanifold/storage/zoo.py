@@ -38,6 +38,9 @@ class Entry:
         paper: where it comes from.
         members: what is taken out of a tar archive, as names or ends of paths with wildcards; empty if it is no archive.
         loads: whether semanifold makes a generator of it.
+        note: why it does not.
+        by_hand: name of the file that a person gets at the address, where that is a page; empty where no weights were
+            published, None where the address is the file.
     """
 
     name: str
@@ -49,6 +52,8 @@ class Entry:
     paper: str
     members: tuple[str, ...] = ()
     loads: bool = False
+    note: str = ""
+    by_hand: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,8 @@ def table() -> Mapping[str, Entry]:
                 paper=facts["paper"],
                 members=tuple(facts.get("members", ())),
                 loads=facts.get("loads", facts["kind"] == "generator"),
+                note=facts.get("note", ""),
+                by_hand=facts.get("by_hand"),
             )
     return entries
 
@@ -105,6 +112,8 @@ def entry(name: str) -> Entry:
 def licence_of(file: str | os.PathLike[str], sha256: str) -> str | None:
     """Return the licence of a file that the table knows, by its contents or else by its name; None if it knows neither.
 
+    Names of files that do not load are passed over: many programs call theirs ``network-snapshot-final.pkl``.
+
     Args:
         file: its path.
         sha256: of its contents.
@@ -116,7 +125,8 @@ def licence_of(file: str | os.PathLike[str], sha256: str) -> str | None:
         if sha256 in known:
             return row.licence
     name = Path(file).name
-    row = next((row for row in singles if PurePosixPath(row.address.partition("?")[0]).name == name), None)
+    names = {row.by_hand or PurePosixPath(row.address.partition("?")[0]).name: row for row in reversed(singles) if row.loads}
+    row = names.get(name)
     return None if row is None else f"{row.licence} (by the name of the file)"
 
 
@@ -139,6 +149,8 @@ def located(name: str) -> Path:
     """
     entry(name)
     record = recorded(name)
+    if (row := table()[name]).by_hand is not None:
+        raise SemanifoldError(_for_people(row))
     if record is None or not is_folder(_folder(name)):
         raise SemanifoldError(f"{name} is in the zoo but not on this machine; get it with: semanifold zoo fetch {name}")
     for path, sha256 in record.files.items():
@@ -174,6 +186,12 @@ def located_file(name: str) -> Path:
     return path
 
 
+def _for_people(row: Entry) -> str:
+    if not row.by_hand:
+        return f"{row.name} cannot be fetched: {row.note}; see {row.address}"
+    return f"{row.name} is at {row.address}, a page for people: save {row.by_hand} from there, and give its path instead."
+
+
 def here(name: str) -> bool:
     """Whether an entry has been fetched; nothing is verified."""
     return recorded(name) is not None and is_folder(_folder(name))
@@ -189,6 +207,8 @@ def fetch(name: str) -> Path:
             nothing of use or anything that an honest one does not; what was there before stays.
     """
     row = entry(name)
+    if row.by_hand is not None:
+        raise SemanifoldError(_for_people(row))
     if here(name):
         try:
             return located(name)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from support.checkpoint_files import write_tensorflow
+from support.checkpoint_files import write_nvidia, write_tensorflow
 from support.dialects import ada, genforce, made, rosinality, saved
 from support.small_stylegan2 import codes, make, plain_pictures
 
@@ -76,6 +76,19 @@ def test_files_in_every_layout(const: tuple[int, int], tmp_path: Path) -> None:
         own: Any = convert(path, path.with_suffix(".safetensors"))
         assert torch.equal(own.images(latents), read.images(latents))
         assert load_generator(path.with_suffix(".safetensors")).fingerprint == read.fingerprint
+
+
+def test_a_pickle_of_stylegan_human_loads_and_says_whose_it_is(tmp_path: Path) -> None:
+    """Its constant is 4 x 2, its noise maps half as wide as high, under the keys of stylegan2-ada-pytorch."""
+    generator, said = generator_of((4, 2)), []
+    write_nvidia(path := tmp_path / "stylegan_human_v2_512.pkl", ada(generator))
+    read, codes = load_generator(path, say=said.append), generator.sample([1, 2])
+    assert read.picture_shape == (3, 16, 8)
+    torch.testing.assert_close(read.images(codes), generator.images(codes), rtol=1e-5, atol=1e-5)
+    assert said == [
+        "The weights of stylegan_human_v2_512 may be for non-commercial use: "
+        "not stated; its photographs, SHHQ, are non-commercial (by the name of the file)."
+    ]
 
 
 @pytest.mark.parametrize("layout", ["rosinality", "nvidia"])

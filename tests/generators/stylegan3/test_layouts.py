@@ -32,6 +32,20 @@ def translated(state: dict[str, Tensor], settings: dict[str, object] | None = No
     return from_nvidia(ForeignState("nvidia", state, None, settings or {}, Path(), silent))
 
 
+@pytest.mark.parametrize("classes", [False, True])
+def test_a_stylegan_xl_is_named(classes: bool, tmp_path: Path) -> None:
+    """Its mapping network always holds an embedding without a bias, and projects it where a class is asked for."""
+    state = state_of("stylegan3_t") | {"mapping.embed.weight": torch.zeros(10, 5)}
+    state |= {"mapping.embed_proj.weight": torch.zeros(8, 5), "mapping.embed_proj.bias": torch.zeros(8)} if classes else {}
+    write_nvidia(tmp_path / "imagenet16.pkl", state)
+    with pytest.raises(SemanifoldError, match="It holds a StyleGAN-XL generator, which semanifold does not load yet"):
+        load_generator(tmp_path / "imagenet16.pkl")
+    (tmp_path / "imagenet16.pkl").rename(tmp_path / "stylegan_human_v2_512.pkl")
+    said = inspect_file(tmp_path / "stylegan_human_v2_512.pkl")
+    assert not said.usable
+    assert "non-commercial" in said.notes["licence"], "of what cannot be loaded as well"
+
+
 @both
 def test_a_pickle_a_state_dict_and_our_own_file_are_one_generator(fixture: str, tmp_path: Path) -> None:
     state, expected = state_of(fixture), numbers(fixture)

@@ -47,7 +47,8 @@ def rows(words: tuple[str, ...]) -> Answer:
     for (about, licence), group in itertools.groupby(entries, key=lambda row: (row.about, row.licence)):
         lines += ["", f"{about} ({licence})"]
         for row in group:
-            pinned, here = "published" if row.sha256 else "first seen", "yes" if zoo.here(row.name) else ""
+            pinned = "by hand" if row.by_hand is not None else "published" if row.sha256 else "first seen"
+            here = "yes" if zoo.here(row.name) else ""
             loads = "yes" if row.loads else "no" if row.kind == "generator" else ""
             lines.append(f"  {row.name:<{width}}  {row.kind:<{kinds}}  {loads:<5}  {pinned:<10}  {here}".rstrip())
     return Answer(said=("\n".join(lines),), facts={"entries": [asdict(entry) for entry in entries]})
@@ -61,12 +62,18 @@ def details(row: zoo.Entry) -> str:
         ("name", row.name),
         ("kind", row.kind),
         ("what", row.about),
-        ("loads", "yes" if row.loads else "not as a generator"),
+        ("loads", "yes" if row.loads else f"no: {row.note}" if row.note else "not as a generator"),
         ("address", row.address),
         ("SHA-256", sha256),
         ("licence", row.licence),
         ("paper", row.paper),
         ("taken out", ", ".join(row.members) or "(no archive)"),
-        ("here", str(zoo.located(row.name)) if zoo.here(row.name) else f"no; semanifold zoo fetch {row.name}"),
+        ("here", str(zoo.located(row.name)) if zoo.here(row.name) else f"no; {_way(row)}"),
     ]
     return "\n".join(f"{key:<10} {value}" for key, value in pairs)
+
+
+def _way(row: zoo.Entry) -> str:
+    if row.by_hand is None:
+        return f"semanifold zoo fetch {row.name}"
+    return f"save {row.by_hand} from the page at the address" if row.by_hand else "nobody published it"

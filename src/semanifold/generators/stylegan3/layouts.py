@@ -44,6 +44,8 @@ def from_nvidia(foreign: ForeignState) -> tuple[StyleGAN3Config, State]:
     if foreign.layout != "nvidia":
         raise SemanifoldError("It holds tensors of semanifold without their configuration; convert the original file again.")
     take = Source(foreign.state, "NVIDIA", KIND)
+    if take.has("mapping.embed.weight") and not take.has("mapping.embed.bias"):  # those of ImageNet, also where no class is asked
+        raise SemanifoldError("It holds a StyleGAN-XL generator, which semanifold does not load yet.")
     out = _mapping(take)
     # 1. The layers by their names, which say their places and sizes.
     layers = {int(match[2]): match for key in foreign.state if (match := LAYER.fullmatch(key))}
