@@ -95,7 +95,7 @@ def of_inverted_codes(count: int) -> None:
     for seed in range(2000, 2000 + count):
         true = faces.sample([seed], "w")
         with torch.enable_grad():
-            found = invert(faces, faces.images(true), InversionSettings(space="w"), progress=False).value
+            found = invert(faces, faces.images(true), InversionSettings(space="w"), encoder=None, progress=False).value
         codes[seed] = (true, found)
     for name in PATHS:
         rows = []

@@ -22,7 +22,8 @@ from semanifold.inversion import (
     save_encoder,
     train_encoder,
 )
-from semanifold.inversion.encoder import Encoder, disturbed
+from semanifold.inversion.encoder import Encoder, disturbed, encoder_of
+from semanifold.inversion.measures import edit_consistency
 from semanifold.storage.tensors import read_header, read_tensors, write_tensors
 
 SHORT = EncoderSettings(steps=60, batch=8, seed=3)
@@ -133,3 +134,25 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> Non
 def test_pictures_of_pictures_have_no_codes_to_read() -> None:
     with pytest.raises(SemanifoldError, match="there is nothing to read"):
         encoder_steps(load_generator("facemaps"))
+
+
+def test_inversions_begin_at_what_the_encoder_that_comes_with_the_faces_reads() -> None:
+    """Unless there is a mask or a start, or none is wanted; so does the second one, which tells whether edits can be undone."""
+    faces, short = load_generator("faces"), InversionSettings(steps=1, starts=3, tries=1)
+    target = faces.images(faces.sample([5]))
+
+    def names(**options: object) -> set[str]:
+        return set(invert(faces, target, short, progress=False, **options).stats["starts"])  # type: ignore[arg-type]
+
+    assert names() == {"the encoder's code"}
+    assert "the encoder's code" not in names(encoder=None) | names(mask="box:0,0,1,0.5") | names(start=3)
+    pictures: list[int] = []
+    edit_consistency(faces, faces.sample([5], "w+"), short, progress=lambda report: pictures.append(report["evaluations"]))
+    assert pictures[0] == 3
+    pictures.clear()
+    plain = {"encoder": None, "progress": lambda report: pictures.append(report["evaluations"])}
+    edit_consistency(faces, faces.sample([5], "w+"), short, **plain)
+    assert pictures[0] == 5
+    with pytest.raises(SemanifoldError, match='"own", or None'):
+        names(encoder="faces")
+    assert encoder_of(SmallWorld(), "own") is None

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.errors import SemanifoldError, of_type, shown
 from semanifold.core.latents import Latents
 from semanifold.core.progress import Report, Watch, followed, watching
 from semanifold.core.shapes import Pictures
@@ -32,6 +32,8 @@ from semanifold.storage.tensors import read_format, write_tensors
 
 FORMAT = "semanifold-encoder-1"
 STATE = "semanifold-encoder-state-1"
+OWN: Literal["own"] = "own"
+"""What stands for the encoder that comes with a generator."""
 CHANNELS = (24, 40, 64, 80)
 HIDDEN = 96
 GROUPS = 8
@@ -318,6 +320,21 @@ def load_encoder(path: str | os.PathLike[str], generator: Generator) -> Encoder:
         raise SemanifoldError(f"{shown(os.fspath(path), 200)} is damaged: its tensors are not those of an encoder.")
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     network.to(generator.device).requires_grad_(False)
+    return encoder
+
+
+def encoder_of(generator: Generator, encoder: Encoder | Literal["own"] | None) -> Encoder | None:
+    """Return the encoder that is meant: ``"own"`` is the one that comes with the package for these weights, if there is one.
+
+    Raises:
+        SemanifoldError: if it was trained for another generator, or is no encoder.
+    """
+    if encoder == OWN:
+        file = None if generator.world is None else generator.world.encoders.get(generator.fingerprint)
+        return None if file is None else load_encoder(file, generator)
+    if encoder is not None:
+        of_type(encoder, Encoder, 'encoder is an Encoder, "own", or None for none')
+        encoder.check(generator)
     return encoder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch.nn.functional import normalize
@@ -13,6 +14,7 @@ from semanifold.core.progress import Watch
 from semanifold.core.solutions import Result
 from semanifold.generators.base import Generator
 from semanifold.generators.styles import Styled
+from semanifold.inversion.encoder import OWN, Encoder
 from semanifold.inversion.settings import InversionSettings
 from semanifold.inversion.solve import decibels, invert
 from semanifold.inversion.starts import MEASURED, metric_of
@@ -75,6 +77,7 @@ def edit_consistency(
     settings: InversionSettings | None = None,
     *,
     displacement: torch.Tensor | None = None,
+    encoder: Encoder | Literal["own"] | None = OWN,
     progress: Watch = None,
 ) -> Consistency:
     """Invert, edit, invert again, undo (Latent Editing Consistency, e4e, Tov et al. 2021, arXiv:2102.02766, Sec. 5).
@@ -84,6 +87,7 @@ def edit_consistency(
         code: what an inversion has returned.
         settings: of the second inversion; those of the first one, or the defaults when None.
         displacement: ``[1, *code]``, what the edit adds to the code; half the way from the mean to a random code when None.
+        encoder: of the second inversion, as :func:`~semanifold.inversion.solve.invert` takes it.
         progress: of the second inversion.
 
     Raises:
@@ -100,7 +104,7 @@ def edit_consistency(
     with torch.no_grad():
         edited = generator.images(code.moved(displacement))
     # the search begins anew: it must not know the code that it should find
-    again = invert(generator, edited, settings, labels=code.labels, progress=progress, throw=False)
+    again = invert(generator, edited, settings, labels=code.labels, encoder=encoder, progress=progress, throw=False)
     if again.result is Result.INTERRUPTED:  # a number of half a search says nothing
         raise KeyboardInterrupt
     undone = generator.convert(again.value, code.space).moved(-displacement)

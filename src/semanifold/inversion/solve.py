@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from semanifold.generators.base import Generator, as_latents
 from semanifold.images.distances import Distance, distance_by_name, feature_distance
 from semanifold.images.masks import Mask, as_mask
 from semanifold.inversion.checkpoints import InversionNumbers, InversionState, inversion_key, load_state, save_state
-from semanifold.inversion.encoder import Encoder
+from semanifold.inversion.encoder import OWN, Encoder, encoder_of
 from semanifold.inversion.objective import Likeness, Objective, likeness_of
 from semanifold.inversion.settings import InversionSettings
 from semanifold.inversion.starts import MEAN, Start, best_starts, metric_of
@@ -107,7 +108,7 @@ class Inversion:
         start: Latents | int | None,
         labels: int | Sequence[int] | Tensor | None,
         distance: Distance | None,
-        encoder: Encoder | None,
+        encoder: Encoder | Literal["own"] | None,
     ) -> Inversion:
         """Check that everything fits, and make what the steps need."""
         space = settings.space or generator.search_space
@@ -117,8 +118,10 @@ class Inversion:
                 f"{generator.name} makes pictures of label maps or photos, which are its codes; there is nothing to invert."
             )
         target = check_target(generator, image)
-        if encoder is not None:
-            encoder.check(generator)
+        # it reads whole pictures, so that inside of a mask it is used only when it is named
+        if encoder == OWN and (start is not None or mask is not None):
+            encoder = None
+        reader = encoder_of(generator, encoder)
         begun = None if start is None else as_latents(start, generator)
         if begun is not None:
             generator.check(begun)
@@ -139,7 +142,7 @@ class Inversion:
             region = as_mask(mask, generator, begun)
             region.check(*target.shape[2:])
             painted = region.at(*target.shape[2:]).to(target)
-        return Inversion(generator, space, settings, likeness_of(settings, target, painted, function), name, begun, encoder, draw)
+        return Inversion(generator, space, settings, likeness_of(settings, target, painted, function), name, begun, reader, draw)
 
     def starts(self) -> tuple[list[Start], int]:
         """Return the codes to begin from, the best first, and how many pictures it took to compare them."""
@@ -256,15 +259,15 @@ def invert(
     start: Latents | int | None = None,
     labels: int | Sequence[int] | Tensor | None = None,
     distance: Distance | None = None,
-    encoder: Encoder | None = None,
+    encoder: Encoder | Literal["own"] | None = OWN,
     progress: Watch = None,
     checkpoint: str | os.PathLike[str] | None = None,
     throw: bool = True,
 ) -> Solution[Latents, InversionNumbers]:
     """Find the code whose picture is nearest to a given one.
 
-    L-BFGS with line search in natural coordinates, from the best of the mean and random codes. What is lowered is the
-    difference of the pixels, a perceptual distance, and how far the code is from the generator's own.
+    L-BFGS with line search in natural coordinates, from what an encoder reads, or the best of the mean and random codes. What is
+    lowered is the difference of the pixels, a perceptual distance, and how far the code is from the generator's own.
 
     Args:
         generator: the generator; it is not changed.
@@ -275,7 +278,9 @@ def invert(
         start: begin at this code, or at that of this seed, instead.
         labels: class, for a class-conditional generator; classes take turns among the starts when None, and the best stays.
         distance: used in place of ``settings.distance``.
-        encoder: begin at the code that it reads, or at the mean if that is better; no random codes are compared.
+        encoder: begin at the code that it reads, or at the mean if that is better; no random codes are compared. ``"own"`` is
+            the one that comes with the package for this generator, which is left out where there is none, and with a mask or a
+            start; None compares random codes.
         progress: called after each step with ``step``, ``steps``, ``evaluations`` (pictures made and differentiated), ``PSNR``,
             ``objective`` and ``code``, the code as it is. A bar when None, nothing when False.
         checkpoint: a file that the search is saved to every few steps, and taken up from if it is there.
@@ -314,7 +319,7 @@ def inversion_steps(
     start: Latents | int | None = None,
     labels: int | Sequence[int] | Tensor | None = None,
     distance: Distance | None = None,
-    encoder: Encoder | None = None,
+    encoder: Encoder | Literal["own"] | None = OWN,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> Iterator[InversionStep]:
     """Invert as :func:`invert` does, one step each time that the next one is asked for; to stop, ask no more.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import Literal
 
 import torch
 
@@ -30,6 +31,7 @@ from semanifold.images.photographs import fitted, read_photograph
 from semanifold.images.placements import Placement
 from semanifold.inversion import Encoder, InversionSettings, TuningSettings, invert, load_encoder, tune
 from semanifold.inversion.checkpoints import InversionNumbers
+from semanifold.inversion.encoder import OWN
 from semanifold.inversion.measures import edit_consistency, style_distance
 from semanifold.inversion.tuning import TuningNumbers
 from semanifold.storage.marks import COMPOSITE
@@ -91,12 +93,11 @@ def begin_code(command: Inversion, generator: Generator, caller: Caller) -> Late
     return None if begin.seed is None else generator.sample(begin.seed, labels=begin.label)
 
 
-def encoder_for(command: Inversion, generator: Generator) -> Encoder | None:
-    """Return the encoder that was named, or the one that comes with the generator, if any."""
+def encoder_for(command: Inversion, generator: Generator) -> Encoder | Literal["own"] | None:
+    """Return the encoder that was named, or what stands for the one that comes with the generator."""
     named = command.begin.encoder
     if named is None:
-        own = None if generator.world is None else generator.world.encoders.get(generator.fingerprint)
-        return None if own is None or command.mask is not None else load_encoder(own, generator)
+        return OWN
     return None if str(named) == NO_ENCODER else load_encoder(named, generator)
 
 
@@ -126,7 +127,7 @@ def search(
             mask=mask,
             start=start,
             labels=command.begin.label,
-            encoder=encoder_for(command, generator) if start is None else None,
+            encoder=encoder_for(command, generator),
             progress=progress,
             checkpoint=run.folder / CHECKPOINT,
             throw=False,
@@ -177,7 +178,7 @@ def write(
             def progress(report: Report) -> None:
                 line({"step": report["step"], "steps": report["steps"], "PSNR": report["PSNR"]})
 
-            kept = edit_consistency(generator, code, settings, progress=progress)
+            kept = edit_consistency(generator, code, settings, encoder=encoder_for(command, generator), progress=progress)
         numbers["consistency"] = asdict(kept)
         said.append(
             f"An edit ({kept.edited:.1f} dB away), inverted again and undone, comes back to {kept.psnr:.1f} dB of the picture; "
