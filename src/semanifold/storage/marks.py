@@ -1,7 +1,8 @@
 """What a picture or film says about how it was made: the IPTC's DigitalSourceType, in an XMP packet.
 
 The XMP Specification, Part 3, says where each format keeps its packet, the IPTC Photo Metadata Standard the property; its values
-are at cv.iptc.org/newscodes/digitalsourcetype. The environment variable ``SEMANIFOLD_MARK=0`` leaves it out.
+are at cv.iptc.org/newscodes/digitalsourcetype. The environment variable ``SEMANIFOLD_MARK=0`` leaves it out. Files are signed
+last, if the user has a certificate (:mod:`semanifold.storage.credentials`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from PIL.PngImagePlugin import PngInfo
+
+from semanifold.storage.credentials import sign
 
 Source = Literal["trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"]
 GENERATED: Source = "trainedAlgorithmicMedia"
@@ -43,6 +46,12 @@ def marking(source: Source | None) -> Source | None:
     return None if os.environ.get(SWITCH) == "0" else source
 
 
+def seal(path: Path, kind: str, source: Source | None) -> None:
+    """Sign a finished file of a media type with the user's certificate, if there is one; nothing where nothing is said."""
+    if (source := marking(source)) is not None:
+        sign(path, kind, CODES + source)
+
+
 def png_text(source: Source | None) -> PngInfo | None:
     """Return what a PNG file says beside its pixels."""
     if (source := marking(source)) is None:
@@ -61,16 +70,17 @@ def jpeg_segment(source: Source | None) -> bytes:
 
 
 def mark_mp4(path: Path, source: Source | None) -> None:
-    """Add a box that says it to the end of a finished MP4 file."""
+    """Add a box that says it to the end of a finished MP4 file, and sign it."""
     if (source := marking(source)) is None:
         return
     body = UUID + packet(source).encode()
     with path.open("ab") as file:
         file.write(struct.pack(">I", len(body) + 8) + b"uuid" + body)
+    seal(path, "video/mp4", source)
 
 
 def mark_gif(path: Path, source: Source | None) -> None:
-    """Add an extension that says it to the end of a finished GIF file.
+    """Add an extension that says it to the end of a finished GIF file, and sign it.
 
     A reader that does not know the extension takes its text for blocks, each as long as its first byte says; the bytes 255 to 0
     behind the text end that wherever it has got to.
@@ -84,3 +94,4 @@ def mark_gif(path: Path, source: Source | None) -> None:
             raise OSError(f"{path.name} does not end as a GIF file does")
         file.seek(-1, os.SEEK_END)
         file.write(extension + b"\x3b")
+    seal(path, "image/gif", source)

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.storage.files import opened, replacing
-from semanifold.storage.marks import GENERATED, Source, jpeg_segment, png_text
+from semanifold.storage.marks import GENERATED, Source, jpeg_segment, png_text, seal
 
 MOST_PIXELS = 50_000_000
 """Pixels of one picture: 7,000 x 7,000, which take 200 MB decoded."""
@@ -101,3 +101,4 @@ def write_picture(
             picture.save(part, format="PNG", compress_level=level, pnginfo=png_text(source))
         else:
             picture.convert("RGB").save(part, format="JPEG", quality=jpeg, subsampling=0, extra=jpeg_segment(source))
+        seal(part, "image/png" if jpeg is None else "image/jpeg", source)

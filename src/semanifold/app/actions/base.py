@@ -25,6 +25,7 @@ from semanifold.generators.exchange import read_codes
 from semanifold.generators.loading import load_generator
 from semanifold.images.masks import Mask, parse_mask
 from semanifold.paths.carried import carried
+from semanifold.storage.credentials import check_certificate
 from semanifold.storage.runs import Run, begin_run, carry_out
 
 ROUNDING = 1e-4
@@ -200,6 +201,7 @@ def worked(
             run.note(status="interrupted")
         return answer
 
+    check_certificate()
     model = getattr(command, "model", None) or Model()  # without a generator only the version counts
     run = begin_run(
         folder,
