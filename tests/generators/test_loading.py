@@ -238,7 +238,7 @@ def test_inspection_of_generators(tmp_path: Path) -> None:
         f"{colours} x {size} x {size}",
         said.sha256,
         said.fingerprint or "-",
-        "--generator",
+        "generator=",
     ):
         assert words in text
 

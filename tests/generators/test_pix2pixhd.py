@@ -280,7 +280,7 @@ def test_the_bundled_one() -> None:
 def test_the_bundled_maps_serve_another_generator_of_their_labels(tmp_path):
     faces = load_generator("facemaps")
     save_generator(faces, tmp_path / "mine.safetensors")
-    with pytest.raises(SemanifoldError, match="--inputs"):
+    with pytest.raises(SemanifoldError, match="inputs=FOLDER"):
         load_generator(tmp_path / "mine.safetensors").sample(0)
     mine = load_generator(tmp_path / "mine.safetensors", inputs="facemaps")
     torch.testing.assert_close(mine.images(mine.sample(3)), faces.images(faces.sample(3)))

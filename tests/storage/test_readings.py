@@ -87,7 +87,7 @@ def test_rows_are_codes_of_w_only_when_w_is_named(tmp_path: Path, name: str) -> 
     assert (codes.space, codes.values.shape) == ("w", (LAYERS, WIDTH))
     assert "6 codes of w (4 numbers each)" in said[0]
     read_codes(path, Styled(), remark=said.append)
-    assert "--latents-space" in said[1], "the other reading is not named"
+    assert "space=" in said[1], "the other reading is not named"
     other = read_codes(written(tmp_path, ROWS[:5], name), Styled())
     assert (other.space, len(other)) == ("w", 5)
     assert len(read_codes(written(tmp_path, torch.stack([ROWS, ROWS]).flatten(1), name), Styled())) == 2
@@ -95,7 +95,7 @@ def test_rows_are_codes_of_w_only_when_w_is_named(tmp_path: Path, name: str) -> 
 
 def test_z_and_w_of_one_width_are_told_apart_by_a_name_or_asked_about(tmp_path: Path) -> None:
     five = torch.ones(5, WIDTH)
-    with pytest.raises(SemanifoldError, match="z and w; say which with --latents-space"):
+    with pytest.raises(SemanifoldError, match="z and w; say which with space="):
         read_codes(written(tmp_path, five, "a.npy"), Styled(WIDTH))
     assert read_codes(written(tmp_path, {"w": five}, "a.npz"), Styled(WIDTH)).space == "w"
     assert read_codes(written(tmp_path, {"z": five}, "a.npz"), Styled(WIDTH)).space == "z"
@@ -155,7 +155,7 @@ def test_as_many_rows_as_layers_are_one_direction(tmp_path: Path, name: str) -> 
 def test_without_a_generator_rows_are_asked_about(tmp_path: Path) -> None:
     path = written(tmp_path, ROWS, "age.npy")
     for layers in (None, (2, 4)):
-        with pytest.raises(SemanifoldError, match=r"one path of w\+.*--space w\+.*\[?6") as raised:
+        with pytest.raises(SemanifoldError, match=r'one path of w\+.*space="w\+".*\[?6') as raised:
             load_paths(path, layers=layers)
         assert "\n" not in str(raised.value)
     assert load_paths(path, "w+").shape == (LAYERS, WIDTH)
@@ -305,7 +305,7 @@ def test_styles_beside_codes_of_w_plus_in_one_row() -> None:
         assert code_reading(shape, spaces, "x", key="w").space == "w+"
         assert code_reading(shape, spaces, "x", key="s").space == "s"
         assert code_reading(shape, spaces, "x", space="s").space == "s"
-        with pytest.raises(SemanifoldError, match="say which with --space"):
+        with pytest.raises(SemanifoldError, match="say which with space="):
             direction_reading(shape, "x", spaces=spaces)
         assert direction_reading(shape, "x", spaces=spaces, space="s").space == "s"
         assert direction_reading(shape, "x", spaces=spaces, space="w+").shape[-2:] == (4, 6)

@@ -244,7 +244,7 @@ def test_codes_of_w_are_exported_for_all_layers(tmp_path):
 
 def test_the_space_of_codes_is_asked_for_where_their_shape_leaves_it_open(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((5, 4), np.float64))
-    with pytest.raises(SemanifoldError, match="z and w; say which with --latents-space"):
+    with pytest.raises(SemanifoldError, match="z and w; say which with space="):
         read_codes(tmp_path / "a.npy", Flat())
     assert read_codes(tmp_path / "a.npy", Flat(), "w").space == "w"
     with pytest.raises(SemanifoldError, match=r"\[5, 4\].*\[3, 4\] in w\+"):

@@ -152,7 +152,7 @@ def test_names_and_files_of_weights_are_no_code(text: str) -> None:
 
 def test_a_record_never_names_code_to_run(tmp_path: Path) -> None:
     forge(tmp_path, arguments={"model": {"generator": "gen.py:g"}})
-    with pytest.raises(SemanifoldError, match=r"names code to run as its generator, gen\.py:g; .* yourself with --generator"):
+    with pytest.raises(SemanifoldError, match=r"names code to run as its generator, gen\.py:g; .* yourself with generator="):
         generator_of(read_record(tmp_path))
     for arguments in (
         {"model": {"generator": "gen.py:g"}},
@@ -169,7 +169,7 @@ def test_a_record_never_names_code_to_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [{}, {"model": None}, {"model": {"generator": 3}}, {"model": {"generator": ""}}])
 def test_a_record_without_a_generator_says_so(tmp_path: Path, arguments: dict[str, Any]) -> None:
     forge(tmp_path, arguments=arguments)
-    with pytest.raises(SemanifoldError, match="names no generator; name it with --generator"):
+    with pytest.raises(SemanifoldError, match="names no generator; name it with generator="):
         generator_of(read_record(tmp_path))
 
 
@@ -375,7 +375,7 @@ def test_results_are_listed_without_links(tmp_path: Path) -> None:
 def test_a_fact_and_an_argument_of_one_name_are_told_apart(tmp_path: Path) -> None:
     with working(begin_run(tmp_path, "rank", {"measured": "walk"}, {"measured": "old"})) as run:
         write_text(run.path("ranking.html"), "page")
-    with pytest.raises(SemanifoldError, match=r"\(the measurement has changed since\).*--overwrite"):
+    with pytest.raises(SemanifoldError, match=r"\(the measurement has changed since\).*overwrite=True"):
         begin_run(tmp_path, "rank", {"measured": "walk"}, {"measured": "new"})
     with pytest.raises(SemanifoldError, match=r"\(measured walk instead of other\)"):
         begin_run(tmp_path, "rank", {"measured": "other"}, {"measured": "old"})

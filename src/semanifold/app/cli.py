@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(words: Sequence[str], speech: Speech) -> int:
     """Run the command that words ask for, and say in a sentence what is wrong with them."""
-    from semanifold.app.terminal import aside, at_terminal  # noqa: PLC0415  (the overview needs none of it)
+    from semanifold.app.terminal import as_options, aside, at_terminal  # noqa: PLC0415  (the overview needs none of it)
 
     speech.facts["command"] = words[0]
     try:
@@ -65,7 +65,7 @@ def run(words: Sequence[str], speech: Speech) -> int:
     except (SemanifoldError, MemoryError, RuntimeError) as error:
         if not isinstance(error, SemanifoldError) and not is_out_of_memory(error):
             raise
-        words = str(error) if isinstance(error, SemanifoldError) else NO_MEMORY
+        words = as_options(str(error)) if isinstance(error, SemanifoldError) else NO_MEMORY
         sentence = shown(" ".join(words.split()), LONGEST_SENTENCE)
         speech.facts["error"] = sentence
         aside(f"semanifold: {sentence}")

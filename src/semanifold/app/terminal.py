@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,11 @@ from semanifold.core.plain import JsonObject
 from semanifold.core.progress import ProgressBar
 
 LONGEST_LINE = 20_000
+ARGUMENTS = (
+    *("generator", "inputs", "latents_space", "layer", "layout", "mask", "method", "objective"),
+    *("out", "overwrite", "seeds", "space", "z_truncation"),
+)
+"""What messages of the rooms below name as Python does, such as ``space="w"``, and the command line as ``--space w``."""
 
 
 @dataclass
@@ -43,13 +49,14 @@ class Speech:
     def tell(self, answer: Answer) -> None:
         """Say an answer, without the parts of it that were told before."""
         self.facts.update(answer.facts)
-        self.said += answer.said
+        said = [as_options(sentence) for sentence in answer.said]
+        self.said += said
         files, hint = list(map(str, answer.files)), shlex.join(["semanifold", *answer.next]) if answer.next else ""
         self.files += files
         self.next += [hint] if hint else []
         if self.as_json:
             return
-        for sentence in answer.said:
+        for sentence in said:
             print(harmless(sentence), flush=True)
         if files:
             print(harmless("Open: " + "\n      ".join(files)), flush=True)
@@ -58,6 +65,7 @@ class Speech:
 
     def remark(self, text: str) -> None:
         """Print a line that is not the result, on stderr."""
+        text = as_options(text)
         self.remarks.append(text)
         if not (self.quiet or self.as_json):
             aside(harmless(text))
@@ -78,6 +86,17 @@ def speaking(*, quiet: bool = False, as_json: bool = False) -> Iterator[Speech]:
         if as_json:
             answer = {key: getattr(speech, key) for key in ("said", "remarks", "files", "next")}
             print(json.dumps(speech.facts | answer, indent=2), flush=True)
+
+
+def as_options(text: str) -> str:
+    """Return a sentence with ``--space w`` for ``space="w"``, and ``--overwrite`` for ``overwrite=True``."""
+
+    def option(argument: re.Match[str]) -> str:
+        name, value, more = argument.groups()
+        said = "" if value == "True" else f" {value[1:-1]}" if value else " " if more else ""
+        return f"--{name.replace('_', '-')}{said}"
+
+    return re.sub(rf"\b({'|'.join(ARGUMENTS)})=(True\b|\"[^\"]+\"|'[^']+')?(?=([\w/])?)", option, text)
 
 
 def harmless(text: str) -> str:

@@ -134,7 +134,7 @@ def _network(seen: Inspection, contents: Contents, networks: Networks, network: 
         seen,
         holds=f"{kind} of {layout}{part}",
         usable=True,
-        advice=f"Use it with --generator {seen.path}",
+        advice=f"Use it with generator={seen.path}",
         resolution=resolution,
         width=width,
         channels=channels,

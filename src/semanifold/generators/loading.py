@@ -363,7 +363,5 @@ def _check_target(path: Path, overwrite: bool, layout: Layout | None) -> Layout:
     if is_folder(path):
         raise SemanifoldError(f"{name} is a folder; give the name of a new file.")
     if os.path.lexists(path) and not overwrite:
-        raise SemanifoldError(
-            f"{name} exists already; choose another name, or let it be overwritten (--overwrite, overwrite=True)."
-        )
+        raise SemanifoldError(f"{name} exists already; choose another name, or let it be overwritten: overwrite=True.")
     return chosen

@@ -181,8 +181,7 @@ class Pix2PixHD(Generator):
         if self.inputs is None:
             what = "label maps" if self.config.labelled else "pictures"
             raise SemanifoldError(
-                f"{self.name} makes pictures of {what}, which seeds number; give a folder of them: --inputs FOLDER "
-                "(load_generator(..., inputs=FOLDER))."
+                f"{self.name} makes pictures of {what}, which seeds number; give a folder of them: inputs=FOLDER."
             )
         return self.inputs(seed)
 
@@ -205,7 +204,7 @@ class Pix2PixHD(Generator):
         if inputs.size != (height, width):
             raise SemanifoldError(
                 f"{self.name} was loaded for inputs of {width} x {height} pixels, but these are {inputs.size[1]} x "
-                f"{inputs.size[0]}; load it for them: load_generator(..., inputs={shown(repr(os.fspath(place)), 60)})."
+                f"{inputs.size[0]}; load the generator with inputs={shown(repr(os.fspath(place)), 60)}."
             )
         if len(inputs.files) * self.config.inputs * height * width > MOST_NUMBERS:
             raise SemanifoldError(f"{len(inputs.files)} inputs of this size do not fit into memory at once; give fewer.")

@@ -67,7 +67,7 @@ class Pool:
         if self.fingerprint not in ("unknown", generator.fingerprint):
             raise SemanifoldError(
                 f"{what} holds codes of {origin(self.generator)} ({self.fingerprint}), but the generator is {generator.name} "
-                f"({generator.fingerprint}); draw a new pool with semanifold sample, or choose that --generator."
+                f"({generator.fingerprint}); draw a new pool with semanifold sample, or choose that generator=."
             )
         codes = self.codes.to(generator.device, generator.dtype)
         if codes.space not in generator.spaces:
@@ -138,10 +138,10 @@ def read_pool(path: str | os.PathLike[str], generator: Generator, space: str | N
             return _read_published(path, generator)
         raise SemanifoldError(
             f"{shown(str(path), 200)} holds no {POOL} and no <hash>/{PUBLISHED}: it is no pool, or one that is half-written; run "
-            "the same semanifold sample again, or give --seeds."
+            "the same semanifold sample again, or give seeds=."
         )
     if not os.path.lexists(path):
-        raise SemanifoldError(f"There is no pool {shown(str(path), 200)}; make one with semanifold sample, or give --seeds.")
+        raise SemanifoldError(f"There is no pool {shown(str(path), 200)}; make one with semanifold sample, or give seeds=.")
     if is_pool(path):
         return _read_file(path)
     codes = read_codes(path, generator, space, remark=remark)

@@ -128,7 +128,7 @@ class Encoder:
         if generator.fingerprint != self.fingerprint:
             raise SemanifoldError(
                 f"The encoder was trained for {origin(self.generator)} ({self.fingerprint}), not for {generator.name} "
-                f"({generator.fingerprint}); train one with: semanifold encoder --generator ..."
+                f"({generator.fingerprint}); train one for it, as semanifold encoder does."
             )
 
 

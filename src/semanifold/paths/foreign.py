@@ -67,9 +67,7 @@ class _Request:
         """Return the info of a set, once it is clear which space it lives in, and which layers ``flat`` directions move."""
         space = self.space or ("w+" if self.layers else inferred)
         if space is None:
-            raise SemanifoldError(
-                f'{self.name} does not say which latent space its paths live in; name it by --space w, or space="w" in Python.'
-            )
+            raise SemanifoldError(f'{self.name} does not say which latent space its paths live in; name it by space="w".')
         if self.layers and space != "w+":
             raise SemanifoldError(
                 f"Layers can be chosen in the space w+ only, not in {space}; leave the space or the layers out."

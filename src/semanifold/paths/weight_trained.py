@@ -83,7 +83,7 @@ def basis_to_combine(generator: Generator, kind: str, layers: tuple[str, ...], k
     """Return the singular vectors of a layer's weight, or the leading eigenvectors of the Hessian."""
     if kind == "weights-svd":
         if len(layers) != 1:
-            raise SemanifoldError("Singular vectors are those of one layer; name one --layer.")
+            raise SemanifoldError("Singular vectors are those of one layer; name one layer=.")
         return svd_paths(generator, layers[0])
     check_layers(generator, layers)
     terms = min(max(k, TERMS), sum(math.prod(editable_layers(generator)[layer]) for layer in layers))

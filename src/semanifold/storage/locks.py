@@ -66,7 +66,7 @@ def lock_folder(folder: Path) -> FolderLock:
             if not _locked(file):
                 raise SemanifoldError(
                     f"Another process is working in {shown(str(folder), 200)}{_holder(file)}; wait until it has ended, or give "
-                    "another --out."
+                    "another out=."
                 )
             # The holder before may have removed the file between its opening here and its locking: then it locks nothing.
             with suppress(FileNotFoundError):

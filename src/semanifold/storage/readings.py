@@ -116,12 +116,12 @@ def code_reading(shape: Sequence[int], spaces: Spaces, what: str, *, space: str 
     chosen, others = ([fit for fit in fits if (fit[1] == best or best > 0) is same] for same in (True, False))
     if len(chosen) > 1:
         names = " and ".join(name for name, _, _ in chosen)
-        raise SemanifoldError(f"The codes of {what} fit the spaces {names}; say which with --latents-space.")
+        raise SemanifoldError(f"The codes of {what} fit the spaces {names}; say which with space=.")
     name, _, count = chosen[0]
     words = _words_of(name, count, spaces[name])
     if others and best == 0:
         rows = " or ".join(other for other, _, _ in others)
-        words += f"; for its {shape[0]} rows as codes of {rows}, name that space with --latents-space"
+        words += f"; for its {shape[0]} rows as codes of {rows}, name that space with space="
     return CodeReading(name, count, words)
 
 
@@ -219,23 +219,19 @@ def direction_reading(
         if space == "w+" or (space is None and spaces is not None):
             return _layered((1, *flat))
         if space == "w":
-            words = f"may hold {one}, or {rows} paths of w: take the first with --space w+, or save the others"
+            words = f'may hold {one}, or {rows} paths of w: take the first with space="w+", or save the others'
             raise SemanifoldError(f"{what} {words} as [{rows}, 1, {width}].")
         many = (
-            f"save {rows} paths as [{rows}, 1, {width}]" if layers else f"{rows} paths with that of its rows, such as --space w"
+            f"save {rows} paths as [{rows}, 1, {width}]" if layers else f'{rows} paths with that of its rows, such as space="w"'
         )
-        raise SemanifoldError(
-            f"{what} does not say which latent space its paths live in: take {one} with --space w+ "
-            f'(space="w+" in Python), or {many}.'
-        )
+        raise SemanifoldError(f'{what} does not say which latent space its paths live in: take {one} with space="w+", or {many}.')
     fits = [name for name, shape in (spaces or {}).items() if math.prod(shape) == width and name != "w+"]
     in_one_row = bool(code) and width == math.prod(code) and named is None
     if in_one_row and (space == "w+" or (space is None and not fits)):
         return _layered((rows, *code))
     if in_one_row and space is None:
         raise SemanifoldError(
-            f"{what} holds directions of {width} numbers, as codes of {' and '.join([*fits, 'w+'])} have; say which with --space "
-            '(space="..." in Python).'
+            f"{what} holds directions of {width} numbers, as codes of {' and '.join([*fits, 'w+'])} have; say which with space=."
         )
     if spaces is not None and not fits and not (space or named or layers):
         known = ", ".join(f"{list(shape)} in {name}" for name, shape in spaces.items())

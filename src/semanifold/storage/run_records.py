@@ -142,11 +142,11 @@ def generator_of(record: RunRecord) -> str:
     model = record.arguments.get("model")
     name = model.get("generator") if isinstance(model, Mapping) else None
     if not isinstance(name, str) or not name:
-        raise SemanifoldError("The run.json names no generator; name it with --generator.")
+        raise SemanifoldError("The run.json names no generator; name it with generator=.")
     if names_code(name):
         raise SemanifoldError(
             f"The run.json names code to run as its generator, {shown(name)}; if you trust that file, name it yourself with "
-            "--generator."
+            "generator=."
         )
     return name
 

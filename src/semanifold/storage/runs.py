@@ -93,7 +93,7 @@ class Run:
             if place.is_symlink():
                 raise SemanifoldError(
                     f"{shown(str(place), 200)} is a link to another place, where no results are written; remove it, or give "
-                    "another --out."
+                    "another out=."
                 )
         if name not in self.record.files:
             self.note(files=(*self.record.files, name))
@@ -140,11 +140,11 @@ def earlier_run(
     try:
         there = folder.exists()
     except OSError as error:
-        raise SemanifoldError(f"{name} cannot be a folder: {error.strerror}; give another --out.") from error
+        raise SemanifoldError(f"{name} cannot be a folder: {error.strerror}; give another out=.") from error
     if there and not folder.is_dir():
-        raise SemanifoldError(f"{name} is a file, but the results need a folder; give another --out.")
+        raise SemanifoldError(f"{name} is a file, but the results need a folder; give another out=.")
     if folder.is_symlink() and is_file(folder.parent / RECORD):  # a link of one's own may lead to another disk
-        raise SemanifoldError(f"{name} is a link in a run folder; remove the link, or give another --out.")
+        raise SemanifoldError(f"{name} is a link in a run folder; remove the link, or give another out=.")
     if os.path.lexists(folder / RECORD):
         earlier = read_record(folder)
         if overwrite:
@@ -152,7 +152,7 @@ def earlier_run(
         _check_same(folder, earlier, RunRecord(command=command, arguments=plain(arguments), facts=earlier.facts), growing)
         return earlier
     if there and any(entry.name != LOCK for entry in folder.iterdir()):
-        raise SemanifoldError(f"{name} holds files that are not a run's; give another --out.")
+        raise SemanifoldError(f"{name} holds files that are not a run's; give another out=.")
     return None
 
 
@@ -195,7 +195,7 @@ def begin_run(
     licence = facts.pop("licence", None)
     folder = Path(folder)
     if "\0" in str(folder):
-        raise SemanifoldError(f"{shown(str(folder), 200)} cannot be the name of a folder; give another --out.")
+        raise SemanifoldError(f"{shown(str(folder), 200)} cannot be the name of a folder; give another out=.")
     facts = plain({**facts, **inputs_of(arguments, inputs)})
     work = RunRecord(command=command, arguments=plain(arguments), facts=facts)
 
@@ -251,8 +251,8 @@ def _check_same(folder: Path, earlier: RunRecord, work: RunRecord, growing: Sequ
     others = list(differences(earlier, work, growing))
     if others:
         raise SemanifoldError(
-            f"{shown(str(folder), 200)} holds another run ({', '.join(others[:3])}); give another --out, or "
-            "--overwrite to do it again."
+            f"{shown(str(folder), 200)} holds another run ({', '.join(others[:3])}); give another out=, or "
+            "overwrite=True to do it again."
         )
 
 
@@ -323,10 +323,10 @@ def _sentence(error: Exception, folder: Path) -> str:
     )
     if full:
         return (
-            f"The disk is full: {folder} could not be written; make room or give another --out, then run the same command again."
+            f"The disk is full: {folder} could not be written; make room or give another out=, then run the same command again."
         )
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return f"{folder} could not be written ({why}); give another --out."
+    return f"{folder} could not be written ({why}); give another out=."
 
 
 def _give_up(run: Run, reason: str) -> None:

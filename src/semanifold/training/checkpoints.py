@@ -72,12 +72,12 @@ def load_checkpoint(folder: Path, key: str | None = None) -> SavedTraining | Non
         if key is not None and header.key != key:
             raise SemanifoldError(
                 f"The checkpoint {place} belongs to a training with another generator, paths or settings; give another "
-                "--out, or --overwrite."
+                "out=, or overwrite=True."
             )
         said = f"{problems[0]}; going on from the previous one, iteration {header.iteration}." if problems else ""
         return SavedTraining(header.iteration, tensors, said)
     if problems:
-        raise SemanifoldError(f"{' and '.join(problems)}; delete the checkpoints to begin anew, or give another --out.")
+        raise SemanifoldError(f"{' and '.join(problems)}; delete the checkpoints to begin anew, or give another out=.")
     return None
 
 
@@ -104,7 +104,7 @@ def check_tensors(tensors: Mapping[str, Tensor], must: Mapping[str, Tensor], may
     if wrong:
         raise SemanifoldError(
             f"The checkpoint in {shown(str(folder), 200)} does not fit this training (its tensor {shown(wrong[0], 60)} is "
-            "missing or different); delete it to begin anew, or give another --out."
+            "missing or different); delete it to begin anew, or give another out=."
         )
 
 

@@ -48,7 +48,7 @@ def check_prior(prior: Prior, generator: Generator) -> None:
     if prior.psi != 1 and not generator.truncates:
         raise SemanifoldError(f"{generator.name} has no mean to truncate towards; leave the truncation out.")
     if prior.psi != 1 and prior.space == "z":
-        raise SemanifoldError("A truncation by psi pulls codes of w; train in w or w+, or cut z by --z-truncation.")
+        raise SemanifoldError("A truncation by psi pulls codes of w; train in w or w+, or cut z by z_truncation=.")
     if not -2 <= prior.psi <= 2:
         raise SemanifoldError(f"The truncation psi is between 0 (the mean picture) and 1 (no change), but got {prior.psi:g}.")
     if prior.z_truncation is not None and not prior.z_truncation > 0:

@@ -37,7 +37,7 @@ class Setting:
         least: smallest value of a number.
         most: largest one.
         option: name of the argument of the command, if it differs; empty if it is no argument of its own.
-        typed: how the argument is spelled, if it is not called like its field.
+        typed: how a person spells the argument, if it is not called like its field.
         published: its key in the ``args.json`` of WarpedGANSpace's programs.
         preset: whether an argument that is left out takes the preset's value; else it takes the default.
         main: whether the help shows it among the few options that a user needs.
@@ -67,7 +67,7 @@ class Prior:
     space: str = "z"
     z_truncation: Annotated[float | None, Setting("T", None, MOST_WEIGHT, published="z_truncation", preset=True)] = None
     psi: Annotated[float, Setting("PSI", option="truncation")] = 1.0
-    classes: Annotated[tuple[int, ...], Setting("N ...", typed="--class", published="biggan_target_classes", preset=True)] = ()
+    classes: Annotated[tuple[int, ...], Setting("N ...", typed="class", published="biggan_target_classes", preset=True)] = ()
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense; :func:`~semanifold.training.draws.check_prior` asks the generator."""

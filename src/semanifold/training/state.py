@@ -212,7 +212,7 @@ class TrainingState:
         if saved.iteration > self.settings.iterations:
             raise SemanifoldError(
                 f"The checkpoint in {shown(str(folder), 200)} is said to be of iteration {saved.iteration}, beyond the last one; "
-                "delete it to begin anew, or give another --out."
+                "delete it to begin anew, or give another out=."
             )
         for name, module in (("paths", self.paths), ("reconstructor", self.reconstructor)):
             module.load_state_dict(without_prefix(tensors, f"{name}."))

@@ -186,9 +186,7 @@ def mask_locality(measures: Measures, level: float | None = None) -> tuple[Array
         level: root mean square change inside in picture units (0 to 2); half the median over sides of the largest when None.
     """
     if measures.locality is None:
-        raise SemanifoldError(
-            "The traversal was measured without a mask; run semanifold measure with --mask to rank by locality."
-        )
+        raise SemanifoldError("The traversal was measured without a mask; measure it again with mask= to rank by locality.")
     keys = list(METRICS)
     inside, outside = measures.locality[..., keys.index("inside")], measures.locality[..., keys.index("outside")]
     middle = int(np.argmin(np.abs(measures.t)))
@@ -283,7 +281,7 @@ def read_measures(folder: str | os.PathLike[str]) -> Measures:
     try:
         record = read_json(file, MeasuresRecord, "measures.json")
     except SemanifoldError as error:
-        raise SemanifoldError(f"{str(error).rstrip('.')}; run semanifold measure again with --overwrite.") from error
+        raise SemanifoldError(f"{str(error).rstrip('.')}; measure it again with overwrite=True.") from error
     sizes = (len(record.codes), len(record.paths), len(record.t))
     words = {key: shown(getattr(record.traversal, key), 1000) for key in ("space", "method", "generator", "fingerprint")}
     return Measures(
@@ -308,7 +306,7 @@ def _check_there(path: Path) -> None:
 def _read_array(path: Path, shape: tuple[int, ...], *, ratios: bool = False) -> Array:
     """Return the array of a ``.npy`` file, which must have this shape; ratios may be infinite: nothing changed inside."""
     _check_there(path)
-    again = "run semanifold measure again with --overwrite"
+    again = "measure it again with overwrite=True"
     try:
         arrays = open_arrays(path, "array")
         tensors = arrays.tensors(arrays.leaves.values())

@@ -150,7 +150,7 @@ class Traversal:
         files = PictureFiles(self.folder / code / IMAGES / folder_name(path))
         if len(files) != len(self.t):
             raise SemanifoldError(
-                f"{files.folder} holds {len(files)} pictures in place of {len(self.t)}; run the same traverse with --overwrite."
+                f"{files.folder} holds {len(files)} pictures in place of {len(self.t)}; walk them again with overwrite=True."
             )
         return files
 
@@ -167,7 +167,7 @@ def read_traversal(folder: str | os.PathLike[str]) -> Traversal:
         SemanifoldError: if it is no such folder, is unfinished, or a file is missing or damaged.
     """
     folder = Path(folder)
-    name, again = shown(str(folder), 200), "run the same traverse again with --overwrite"
+    name, again = shown(str(folder), 200), "walk it again with overwrite=True"
     record = read_record(folder)
     if record.command != "traverse":
         raise SemanifoldError(f"{name} was written by semanifold {shown(record.command)}; give the folder of a traverse.")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -23,11 +23,13 @@ from semanifold.edits import Edit
 from semanifold.generators.base import Generator, origin
 from semanifold.generators.exchange import read_codes
 from semanifold.generators.loading import load_generator
+from semanifold.generators.pools import Pool
 from semanifold.images.masks import Mask, parse_mask
 from semanifold.paths.carried import carried
 from semanifold.storage.credentials import check_certificate
 from semanifold.storage.runs import Run, begin_run, carry_out
 
+Codes = TypeVar("Codes", Latents, Pool)
 ROUNDING = 1e-4
 """A t that lies outside of a range by less than this is at its end."""
 
@@ -91,11 +93,25 @@ def beyond(caller: Caller, edit: Edit, *moments: float) -> None:
         caller.remark(f"t = {max(outside, key=abs):.3g} lies outside of {range_}; pictures may break.")
 
 
+def read_given(
+    read: Callable[..., Codes], place: Path, generator: Generator, latents_space: str | None, remark: Callable[[str], object]
+) -> Codes:
+    """Read codes by a function of a room below, whose messages call ``space`` what a request calls ``latents_space``."""
+
+    def renamed(sentence: str) -> str:
+        return sentence.replace("space=", "latents_space=")
+
+    try:
+        return read(place, generator, latents_space, remark=lambda sentence: remark(renamed(sentence)))
+    except SemanifoldError as error:
+        raise SemanifoldError(renamed(str(error))) from error
+
+
 def start_code(start: StartOptions, generator: Generator, caller: Caller) -> Latents:
     """Return the one code to start from."""
     if start.latents is None:
         return sample(generator, (start.seed,), start.truncation, start.label)
-    codes = read_codes(start.latents, generator, start.latents_space, remark=caller.remark)[0]
+    codes = read_given(read_codes, start.latents, generator, start.latents_space, caller.remark)[0]
     if start.label is not None or (generator.classes and codes.space == generator.first_space):
         codes = Latents(codes.values, codes.space, generator.sample([0], labels=start.label).conditions)
     return truncated(generator, codes, start.truncation)

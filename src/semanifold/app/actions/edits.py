@@ -19,6 +19,7 @@ from semanifold.app.actions.base import (
     load,
     named_generator,
     picture_code,
+    read_given,
     read_mask,
     sample,
     truncated,
@@ -99,7 +100,7 @@ def transfer_edit(command: Transfer, caller: Caller) -> Answer:
     generator = named or load(model, caller)
     (edit,) = fitting(generator, [edit], caller, force=command.model.force)
     if command.latents is not None:
-        read = read_codes(command.latents, generator, command.latents_space, remark=caller.remark)
+        read = read_given(read_codes, command.latents, generator, command.latents_space, caller.remark)
         codes = truncated(generator, read, command.truncation)
         names = [f"code {index}" for index in range(len(codes))]
     else:

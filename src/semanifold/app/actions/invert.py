@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from semanifold.app.actions.base import facts_of, load, read_mask, worked, working_space
+from semanifold.app.actions.base import facts_of, load, read_given, read_mask, worked, working_space
 from semanifold.app.actions.placing import place_in
 from semanifold.app.actions.results import EDIT
 from semanifold.app.answers import Answer, Caller, typed
@@ -89,7 +89,7 @@ def begin_code(command: Inversion, generator: Generator, caller: Caller) -> Late
     """Return the code to begin at, if one was named."""
     begin = command.begin
     if begin.latents is not None:
-        return read_codes(begin.latents, generator, begin.latents_space, remark=caller.remark)[0]
+        return read_given(read_codes, begin.latents, generator, begin.latents_space, caller.remark)[0]
     return None if begin.seed is None else generator.sample(begin.seed, labels=begin.label)
 
 

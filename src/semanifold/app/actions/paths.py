@@ -42,6 +42,7 @@ from semanifold.app.actions.base import (
     fitting,
     load,
     named_generator,
+    read_given,
     read_mask,
     sample,
     worked,
@@ -121,7 +122,7 @@ def read_codes_of(codes: Codes, generator: Generator, caller: Caller) -> Pool:
     if codes.pool is not None:
         if codes.seeds != USUAL or codes.truncation != 1 or codes.label:
             raise SemanifoldError("A --pool brings its own codes; leave --seeds, --truncation and --class out.")
-        return read_pool(codes.pool, generator, codes.latents_space, remark=caller.remark)
+        return read_given(read_pool, codes.pool, generator, codes.latents_space, caller.remark)
     if not codes.seeds:
         raise SemanifoldError("There is no seed; give at least one number after --seeds, or a --pool.")
     return pool_of(sample(generator, codes.seeds, codes.truncation, codes.label), generator, codes.seeds)

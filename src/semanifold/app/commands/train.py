@@ -70,7 +70,9 @@ def request_of(name: str, *records: type) -> type[Any]:
     made = []
     for entry in chain.from_iterable(map(options_in, records)):
         setting, empty = entry.setting, entry.default == ()  # of several values none are given
-        typed = option(setting.word, name=setting.typed, group=MAIN if setting.main else None, text=entry.help)
+        typed = option(
+            setting.word, name=setting.typed and f"--{setting.typed}", group=MAIN if setting.main else None, text=entry.help
+        )
         kind, default = (entry.type | None, None) if setting.preset and not empty else (entry.type, entry.default)
         made.append((entry.option, Annotated[kind, typed], field(default=default)))
     return make_dataclass(name, made, namespace={"__module__": __name__}, frozen=True, kw_only=True)

@@ -33,13 +33,14 @@ def as_rosinality(generator: StyleGAN2, *, say: Say = silent) -> dict[str, objec
     if config.classes or config.architecture != "skip":
         what = f"{config.classes} classes" if config.classes else f"the architecture {config.architecture}"
         raise SemanifoldError(
-            f"{generator.name} has {what}, which rosinality's StyleGAN2 does not know; write NVIDIA's layout (--layout "
-            "nvidia) or our own."
+            f"{generator.name} has {what}, which rosinality's StyleGAN2 does not know; write NVIDIA's layout "
+            '(layout="nvidia") or our own.'
         )
     if not config.z_dim == config.w_dim == (config.mapping_width or config.w_dim):
         raise SemanifoldError(
             f"{generator.name} has {config.z_dim} numbers in z and {config.w_dim} in w, but rosinality's StyleGAN2 has "
-            "one width for both and the layers between; write NVIDIA's layout (--layout nvidia) or our own."
+            "one width for both and the layers between; write NVIDIA's layout "
+            '(layout="nvidia") or our own.'
         )
     if config.clamp is not None and config.clamp < CLAMP:
         raise SemanifoldError(
