@@ -137,12 +137,16 @@ def test_the_suffix_says_what_is_written(world: Generator, found: Solution[Any, 
     with Image.open(sm.save(film, tmp_path / "film.gif")) as gif:
         assert (gif.n_frames, gif.info["duration"]) == (10, 50)  # type: ignore[attr-defined]
     assert sm.save(film, tmp_path / "film.mp4").read_bytes()[4:8] == b"ftyp"
+    clear = torch.cat([picture.expand(2, 3, -1, -1), -torch.ones(2, 1, 16, 16)], 1)
+    for thing, says in ((clear, True), (film, False), ([Image.new("RGBA", (16, 16))], True)):
+        data = sm.save(thing, tmp_path / "film.webm").read_bytes()  # type: ignore[arg-type]
+        assert (b"\x53\xc0\x81\x01" in data) == says, "AlphaMode: the transparency of pictures is kept where there is any"
     assert sm.save(found.value.images(world, 4, torch.linspace(0, 1, 5)), tmp_path / "plain.mp4").stat().st_size > 0
     assert torch.equal(sm.load_edit(sm.save(found, tmp_path / "edit.safetensors")).displacements, found.value.displacements)  # type: ignore[attr-defined]
     assert len(sm.load_paths(sm.save(paths, tmp_path / "paths.safetensors"))) == 4
     before = sorted(tmp_path.iterdir())
     for thing, name, said in (
-        (picture, "a.bmp", "as .png or .jpg, films as .mp4 or .gif, .* not as a.bmp"),
+        (picture, "a.bmp", "as .png or .jpg, films as .mp4, .gif or .webm, .* not as a.bmp"),
         (picture, "a", "not as a"),
         (picture, "a.safetensors", "not a value of type Tensor"),
         (found, "nowhere/a.png", "no folder"),

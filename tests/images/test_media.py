@@ -16,6 +16,7 @@ from PIL import Image
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.images import media, plots
+from semanifold.storage.marks import CODES, GENERATED, SWITCH
 
 WIDE = (30, 47)  # odd sides, not square
 
@@ -69,6 +70,29 @@ def test_transparent_pictures_keep_their_opacity_in_files_and_are_shown_over_a_c
     assert (half[:, 24:] == (255, 0, 0)).all()
     images[:, 3] = 0  # half opaque
     assert media.to_uint8(images)[0, 0, 0].tolist() == pytest.approx([230, 102, 102], abs=1)
+
+
+def test_webm_keeps_the_opacity_of_a_film(tmp_path, monkeypatch):
+    images = torch.rand(5, 4, 32, 48, generator=torch.Generator().manual_seed(0))
+    images[:, :3], images[:, 3] = images[:, :3, :1, :1], -1
+    for i in range(5):
+        images[i, 3, :, : 8 * i + 8] = 1  # what is there grows from the left
+        images[i, 3, :8] = 0  # and is half there above
+    media.save_frames(media.to_pixels(images), tmp_path / "frames")
+    clear = media.FrameFolder(tmp_path / "frames", clear=True)
+    path = media.save_webm(clear, tmp_path / "film.webm", fps=10, size=48)
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-c:v", "libvpx-vp9", "-i", str(path)]
+    raw = subprocess.run([*command, "-f", "rawvideo", "-pix_fmt", "rgba", "-"], capture_output=True, check=True).stdout
+    seen, meant = np.frombuffer(raw, np.uint8).reshape(5, 32, 48, 4).astype(int), np.stack([clear[i] for i in range(5)])
+    assert np.abs(seen[..., 3] - meant[..., 3]).mean() < 3
+    assert set(np.unique(meant[..., 3])) == {0, 128, 255}
+    there = meant[..., 3] == 255
+    assert np.abs(seen - meant)[there][:, :3].mean() < 4
+    assert f"{CODES}{GENERATED}".encode() in path.read_bytes()
+    monkeypatch.setenv(SWITCH, "0")
+    opaque = media.save_webm(media.FrameFolder(tmp_path / "frames"), tmp_path / "plain.webm", ping_pong=True)
+    assert decode(opaque).shape == (8, 340, 512, 3)
+    assert CODES.encode() not in opaque.read_bytes()
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -39,6 +39,9 @@ ROWS = 12
 PREVIEW = 256
 """Longer side of a film in a notebook."""
 
+SECONDS = 4.0
+"""Length of a film."""
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Film:
@@ -98,7 +101,7 @@ def film(
     generator: Generator | None = None,
     code: Latents | int | None = None,
     *,
-    seconds: float = 4.0,
+    seconds: float = SECONDS,
     fps: float = 30,
     progress: Watch = None,
 ) -> Film:
@@ -122,6 +125,19 @@ def film(
         of_type(number, Real, "Seconds and frames per second are numbers")
     if not (0 < seconds <= 600 and 0.1 <= fps <= 240):
         raise SemanifoldError(f"A film lasts up to 600 seconds of up to 240 frames, not {seconds:g} seconds of {fps:g} frames.")
+    return Film(_filmed(edit, generator, code, seconds, fps, progress, media.to_uint8), fps)
+
+
+def _filmed(
+    edit: Edit | Solution[Any, Any],
+    generator: Generator | None,
+    code: Latents | int | None,
+    seconds: float,
+    fps: float,
+    progress: Watch,
+    pixels: Callable[[Tensor], Any],
+) -> list[media.Frame]:
+    """Return the frames of a film; arguments as of :func:`film`, and what makes frames of pictures."""
     subject = subject_of(edit, generator, code)
     t = times_of_film(subject.edit, max(2, round(seconds * fps)))
     loops = subject.edit.loops
@@ -129,9 +145,9 @@ def film(
     frames: list[media.Frame] = []
     with watching(progress, f"filming {subject.edit.info.name}") as tell:
         for part in subject.pictures(t):
-            frames.extend(media.to_uint8(part))
+            frames.extend(pixels(part))
             tell({"step": len(frames), "steps": len(t)})
-    return Film([frames[i] for i in media.order(len(frames), ping_pong=not loops)], fps)
+    return [frames[i] for i in media.order(len(frames), ping_pong=not loops)]
 
 
 def subject_of(edit: Edit | Solution[Any, Any], generator: Generator | None, code: Latents | int | None) -> EditedPicture:
@@ -215,7 +231,8 @@ def save(thing: Any, path: str | os.PathLike[str], *, fps: float | None = None) 
     """Write anything, in the format that the name's suffix says, whole or not at all.
 
     - ``.png``, ``.jpg``: one picture at its own size; of all else, what :func:`show` returns.
-    - ``.mp4``, ``.gif``: a film, the solution of a search, or pictures one after the other.
+    - ``.mp4``, ``.gif``, ``.webm``: a film, the solution of a search, or pictures one after the other. Only WebM keeps
+      transparency, and not that of a film that :func:`film` made.
     - ``.safetensors``: an edit, the solution of a search, or a set of paths.
 
     Args:
@@ -235,7 +252,7 @@ def save(thing: Any, path: str | os.PathLike[str], *, fps: float | None = None) 
     name = shown(path.name, 60)
     if writer is None:
         raise SemanifoldError(
-            f"Pictures are written as .png or .jpg, films as .mp4 or .gif, edits and paths as .safetensors, not as {name}."
+            f"Pictures are written as .png or .jpg, films as .mp4, .gif or .webm, edits and paths as .safetensors, not as {name}."
         )
     if not path.parent.is_dir():
         raise SemanifoldError(f"There is no folder {shown(str(path.parent), 200)} to write {name} into; make it first.")
@@ -243,30 +260,36 @@ def save(thing: Any, path: str | os.PathLike[str], *, fps: float | None = None) 
     return path
 
 
-def frames_of(thing: Any, generator: Generator | None = None) -> list[media.Frame]:
+def frames_of(thing: Any, generator: Generator | None = None, *, clear: bool = False) -> list[media.Frame]:
     """Return pictures in any of their forms as 8-bit RGB frames ``[h, w, 3]``; codes and seeds by their generator.
+
+    Args:
+        thing: the pictures.
+        generator: makes them of codes or seeds.
+        clear: whether those with transparency become RGBA ``[h, w, 4]``, and are not laid on a checkerboard.
 
     Raises:
         SemanifoldError: if it is none.
     """
     frames: list[media.Frame] = []
+    pixels = media.to_pixels if clear else media.to_uint8
     if isinstance(thing, Latents) or _are_seeds(thing):
         if generator is None:
             raise SemanifoldError("Codes and seeds become pictures by their generator: give it too, show(range(8), generator).")
         codes = as_latents(thing, generator)
         with torch.no_grad():
             for start in range(0, len(codes), CHUNK):
-                frames.extend(media.to_uint8(generator.images(codes[start : start + CHUNK])))
+                frames.extend(pixels(generator.images(codes[start : start + CHUNK])))
     elif isinstance(thing, Image.Image):
-        frames = [np.asarray(thing.convert("RGB"))]
+        frames = [np.asarray(thing.convert("RGBA" if clear and thing.has_transparency_data else "RGB"))]
     elif isinstance(thing, Film):
         frames = list(thing.frames)
     elif isinstance(thing, np.ndarray) and thing.dtype == np.uint8 and thing.shape[-1:] == (3,) and thing.ndim in (3, 4):
         frames = list(thing.reshape(-1, *thing.shape[-3:]))
     elif isinstance(thing, Tensor) and thing.is_floating_point():
-        frames = list(media.to_uint8(thing[None] if thing.ndim == 3 else thing))
+        frames = list(pixels(thing[None] if thing.ndim == 3 else thing))
     elif isinstance(thing, list | tuple):
-        frames = [frame for part in thing for frame in frames_of(part)]
+        frames = [frame for part in thing for frame in frames_of(part, clear=clear)]
     else:
         raise SemanifoldError(
             "Pictures are a tensor [n, channels, height, width] in -1..1, PIL images or 8-bit arrays [n, height, width, 3], but "
@@ -309,10 +332,14 @@ def _save_picture(thing: Any, path: Path, fps: float | None) -> None:
 
 
 def _save_film(thing: Any, path: Path, fps: float | None) -> None:
-    thing = film(thing, fps=fps or 30) if isinstance(thing, Edit | Solution) else thing
-    frames = frames_of(thing)
+    clear = path.suffix.lower() == ".webm"
+    if isinstance(thing, Edit | Solution):
+        frames = _filmed(thing, None, None, SECONDS, fps or 30, None, media.to_pixels if clear else media.to_uint8)
+    else:
+        frames = frames_of(thing, clear=clear)
     fps = fps or (thing.fps if isinstance(thing, Film) else 30)
-    (media.save_gif if path.suffix.lower() == ".gif" else media.save_mp4)(frames, path, fps=fps)
+    writer = media.save_webm if clear else media.save_gif if path.suffix.lower() == ".gif" else media.save_mp4
+    writer(frames, path, fps=fps)
 
 
 def _save_tensors(thing: Any, path: Path, fps: float | None) -> None:
@@ -324,7 +351,7 @@ def _save_tensors(thing: Any, path: Path, fps: float | None) -> None:
     else:
         raise SemanifoldError(
             f"Edits and sets of paths are written as .safetensors, not a value of type {type(thing).__name__}; pictures as .png, "
-            "films as .mp4 or .gif."
+            "films as .mp4, .gif or .webm."
         )
 
 
@@ -334,5 +361,6 @@ WRITERS: Mapping[str, Callable[[Any, Path, float | None], None]] = {
     ".jpeg": _save_picture,
     ".mp4": _save_film,
     ".gif": _save_film,
+    ".webm": _save_film,
     ".safetensors": _save_tensors,
 }

@@ -1,7 +1,8 @@
 """What people look at: pictures, video, gif, filmstrips and sheets of pictures.
 
 Everything here works on *frames*: 8-bit RGB pictures ``[h, w, 3]`` in a sequence, as :func:`to_uint8` makes them from a
-generator's output or :class:`FrameFolder` reads them from disk one at a time. Each file is written under a temporary name first.
+generator's output or :class:`FrameFolder` reads them from disk one at a time; :func:`save_webm` takes RGBA ``[h, w, 4]`` too.
+Each file is written under a temporary name first.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.shapes import Frames8, Pictures
 from semanifold.storage.files import replacing
-from semanifold.storage.marks import GENERATED, Source, mark_gif, mark_mp4
+from semanifold.storage.marks import CODES, GENERATED, Source, mark_gif, mark_mp4, marking
 from semanifold.storage.pictures import open_picture, write_picture
 
 Frame = NDArray[np.uint8]
@@ -46,6 +47,8 @@ CAPTION = 22
 GIF_RATE = 20
 CHECKERS, CHECKER_GREYS = 16, (153, 204)
 """Squares of a checkerboard along the shorter side of a picture, and their two greys."""
+COLOURS = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709", "-color_primaries", "bt709"]
+COLOURS += ["-color_trc", "bt709"]
 PALETTE_FRAMES = 12
 """Frames, evenly over a gif, that decide its palette, about."""
 
@@ -97,16 +100,24 @@ def from_uint8(frames: NDArray[np.uint8] | Image.Image) -> Pictures:
 class FrameFolder:
     """The frames of a folder, read when they are asked for, so that a long film needs no more memory than a short one."""
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        """List the frames that :func:`save_frames` wrote."""
+    def __init__(self, folder: str | os.PathLike[str], *, clear: bool = False) -> None:
+        """List the frames that :func:`save_frames` wrote.
+
+        Args:
+            folder: where they lie.
+            clear: whether those with transparency come as RGBA, and not over a checkerboard.
+        """
         self.paths = sorted(Path(folder).glob("frame_*.png"))
+        self.clear = clear
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Frame:
         picture = open_picture(self.paths[index])
-        return over_checkers(np.asarray(picture)) if picture.mode == "RGBA" else np.asarray(picture.convert("RGB"))
+        if picture.mode != "RGBA":
+            return np.asarray(picture.convert("RGB"))
+        return np.asarray(picture) if self.clear else over_checkers(np.asarray(picture))
 
 
 def save_png(picture: Frame | Image.Image, path: str | os.PathLike[str], *, source: Source | None = GENERATED) -> Path:
@@ -159,10 +170,8 @@ def save_mp4(
     """
     codec = ["-c:v", "libx264", "-crf", "14", "-preset", "medium", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
     size = max(VIEWABLE, *frames[0].shape[:2]) if size is None else size
-    colours = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709", "-color_primaries", "bt709"]
-    colours += ["-color_trc", "bt709"]
     shown = order(len(frames), ping_pong=ping_pong) * loops
-    return _ffmpeg(frames, path, fps, size, [*colours, *codec, "-f", "mp4"], shown, lambda film: mark_mp4(film, source))
+    return _ffmpeg(frames, path, fps, size, [*COLOURS, *codec, "-f", "mp4"], shown, lambda film: mark_mp4(film, source))
 
 
 def save_gif(
@@ -196,6 +205,38 @@ def save_gif(
     return _ffmpeg(frames, path, fps / halved, size, output, chosen, lambda film: mark_gif(film, source))
 
 
+def save_webm(
+    frames: Frames,
+    path: str | os.PathLike[str],
+    *,
+    fps: float = 24,
+    size: int | None = None,
+    ping_pong: bool = False,
+    loops: int = 1,
+    source: Source | None = GENERATED,
+) -> Path:
+    """Write VP9 video in WebM, which keeps the transparency of RGBA frames (yuva420p, even sides, BT.709).
+
+    No standard says where WebM has its XMP: how it was made is a tag of its own, ``DIGITALSOURCETYPE``.
+
+    Args:
+        frames: the pictures, RGB or RGBA.
+        path: the file.
+        fps: frames a second.
+        size: longer side in pixels; when None, small pictures are enlarged to 512 and others stay.
+        ping_pong: whether the film runs back to its start.
+        loops: how often the film runs through.
+        source: how it was made.
+    """
+    form = "yuva420p" if frames[0].shape[-1] == 4 else "yuv420p"
+    # frames that are not shown, which VP9 makes otherwise, lose their transparency
+    codec = ["-c:v", "libvpx-vp9", "-crf", "18", "-b:v", "0", "-auto-alt-ref", "0", "-cpu-used", "4", "-pix_fmt", form]
+    tag = [] if marking(source) is None else ["-metadata", f"DIGITALSOURCETYPE={CODES}{source}"]
+    size = max(VIEWABLE, *frames[0].shape[:2]) if size is None else size
+    shown = order(len(frames), ping_pong=ping_pong) * loops
+    return _ffmpeg(frames, path, fps, size, [*COLOURS, *codec, *tag, "-f", "webm"], shown, lambda film: None)
+
+
 def order(n: int, *, ping_pong: bool) -> list[int]:
     """Return the order in which n frames are shown; back and forth, the ends are shown once."""
     return [*range(n), *(range(n - 2, 0, -1) if ping_pong else ())]
@@ -222,7 +263,8 @@ def _ffmpeg(
 
     first = enlarge(frames[0], size)
     sides = (first.width // 2 * 2 or 2, first.height // 2 * 2 or 2)
-    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{sides[0]}x{sides[1]}", "-r", f"{fps:g}", "-i", "-"]
+    form = "rgba" if first.mode == "RGBA" else "rgb24"
+    source = ["-f", "rawvideo", "-pix_fmt", form, "-s", f"{sides[0]}x{sides[1]}", "-r", f"{fps:g}", "-i", "-"]
     with replacing(path) as part:
         command = [
             imageio_ffmpeg.get_ffmpeg_exe(),

@@ -138,14 +138,16 @@ def test_masked_manifolds_on_wide_and_tall_pictures(const: tuple[int, int]) -> N
     assert tuple(frames.shape[1:]) == generator.picture_shape
 
 
-def test_the_command_line_shows_wide_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_shows_wide_and_transparent_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    save_generator(make(double=False, size=16, const=(4, 8), channels=(8, 6, 4)), "wide.safetensors")
+    save_generator(make(double=False, size=16, const=(4, 8), channels=(8, 6, 4), colours=4), "wide.safetensors")
     where = ["--generator", "wide.safetensors", "--device", "cpu"]
     search = ["discover", "--mask", "box:0.2,0.2,0.5,0.8", "--seed", "1", "--iterations", "4", "--frames", "5", "--space", "s"]
     assert cli.main([*search, *where, "--seconds", "0.2", "--out", "d"]) == 0
     with Image.open("d/film.gif") as film:
         assert film.width == 2 * film.height
+    assert b"\x53\xc0\x81\x01" in Path("d/film.webm").read_bytes(), "AlphaMode: the film keeps its transparency"
     assert cli.main(["sample", "--seeds", "0", *where, "--out", "s"]) == 0
     with Image.open(next(Path("s").rglob("*0.png"))) as picture:
         assert picture.width == 2 * picture.height
+        assert picture.mode == "RGBA"

@@ -27,7 +27,7 @@ from semanifold.storage.marks import GENERATED, Source
 from semanifold.storage.records import write_json
 from semanifold.storage.runs import Run
 
-FRAMES, MP4, GIF = "frames", "film.mp4", "film.gif"
+FRAMES, MP4, GIF, WEBM = "frames", "film.mp4", "film.gif", "film.webm"
 STRIP, HEAT, PLOT, METRICS, OFFSETS, PAD = "filmstrip.png", "heatmap.png", "path.png", "metrics.json", "offsets.png", "pad.png"
 STILLS = 8
 """Frames of a filmstrip."""
@@ -79,12 +79,19 @@ def film_moments(edit: Edit, film: FilmOptions, frames: int | None = None, play:
 def write_film(
     run: Run, subject: EditedPicture, t: EditTimes, film: FilmOptions, caller: Caller, play: Play = "auto"
 ) -> media.FrameFolder:
-    """Write the frames, the video and the gif; a path that does not come back to its start is played back and forth."""
+    """Write the frames, the video and the gif; a path that does not come back to its start is played back and forth.
+
+    A film with transparency is shown over a checkerboard in these, and keeps it in a WebM beside them.
+    """
     edit = subject.edit
     loops = edit.loops
     filmed = t[:-1] if loops and len(t) > 2 else t  # the last frame of a loop is the first one again
     frames = write_frames(run.path(FRAMES), subject, filmed, caller)
-    save_film(run, frames, film, ping_pong=(not loops) if play == "auto" else play == "ping-pong")
+    back = (not loops) if play == "auto" else play == "ping-pong"
+    save_film(run, frames, film, ping_pong=back)
+    if subject.generator.picture_shape[0] == 4:
+        clear = media.FrameFolder(run.path(FRAMES), clear=True)
+        media.save_webm(clear, run.path(WEBM), fps=film.fps, size=film.size, ping_pong=back, loops=film.loops)
     return frames
 
 

@@ -20,7 +20,7 @@ from semanifold.storage.files import is_file, is_folder
 from semanifold.storage.runs import RECORD, generator_of, read_record
 from semanifold.storage.tensors import read_header
 
-SHOWN = (".mp4", ".gif", ".webp", ".png", ".jpg", ".jpeg")
+SHOWN = (".mp4", ".gif", ".webm", ".webp", ".png", ".jpg", ".jpeg")
 """Films and pictures, which people take for the edit."""
 EDIT = "edit.safetensors"
 """The file of an edit in its run folder."""
