@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -20,6 +20,7 @@ from semanifold.core.shapes import Pictures
 from semanifold.core.spaces import Space, single
 from semanifold.core.world import World, world_of
 from semanifold.generators import seeds as seeds_
+from semanifold.generators.capabilities import Capabilities
 from semanifold.generators.checks import check_differentiable, check_shape
 from semanifold.generators.conditions import checked_conditions, condition_of
 from semanifold.generators.seeds import Seeds
@@ -29,7 +30,6 @@ from semanifold.storage.digests import digest
 if TYPE_CHECKING:
     from PIL import Image
 
-    from semanifold.generators.inputs import Inputs
     from semanifold.images.masks import Mask, Regions
 
 PATIENCE = 0.5
@@ -39,7 +39,7 @@ UNKNOWN = "unknown"
 """What files say that do not name their generator or its weights."""
 
 
-class Generator(nn.Module, ABC):
+class Generator(Capabilities, nn.Module, ABC):
     """A frozen, differentiable map ``Latents -> Images``; nobody changes its weights.
 
     Images are NCHW float, nominally in [-1, 1], not clamped. ``forward`` is :meth:`images`, so that
@@ -52,10 +52,7 @@ class Generator(nn.Module, ABC):
         classes: number of classes of a class-conditional generator, else 0.
         licence: licence of the weights, as far as known.
         source: where the weights are from (path, URL or citation).
-        inputs: what the seeds of a generator that makes pictures of pictures number, such as label maps; None for all others.
         config: sizes of the network, a frozen dataclass of plain values, of those that files hold.
-        truncates: whether codes can be pulled towards a mean; see :meth:`truncate`.
-        takes_inputs: whether pictures are made of pictures; see :meth:`with_inputs`.
         shares_frames: whether one code may meet several weights: features of one sample then become those of n samples at the
             first layer whose weights differ, and what comes before is worked out once.
     """
@@ -66,11 +63,8 @@ class Generator(nn.Module, ABC):
     classes: int = 0
     licence: str = "unknown"
     source: str = "unknown"
-    inputs: Inputs | None = None
     config: Any = None
     shares_frames: ClassVar[bool] = True
-    truncates: ClassVar[bool] = False
-    takes_inputs: ClassVar[bool] = False
 
     @abstractmethod
     def images(self, latents: Latents, *, size: int | None = None) -> Pictures:
@@ -172,31 +166,6 @@ class Generator(nn.Module, ABC):
         """Return one code of the first space for one seed, float32 on the CPU; standard normal unless a leaf says otherwise."""
         return seeds_.normal(seed, self.spaces[self.first_space].shape)
 
-    def codes_in(self, place: str | os.PathLike[str]) -> Latents:
-        """Return the codes of the inputs in a file or a folder, in the order of their names.
-
-        Raises:
-            SemanifoldError: for a generator that takes none, such as one that draws pictures from seeds.
-        """
-        raise SemanifoldError(
-            f"{self.name} draws its pictures from seeds, which are whole numbers such as 7, but "
-            f"{shown(repr(os.fspath(place)), 60)} was given."
-        )
-
-    def with_folder(self, place: str | os.PathLike[str], *, say: Callable[[str], object]) -> Generator:
-        """Return the same generator with the inputs in a folder for its seeds to number.
-
-        Args:
-            place: the folder, or one file.
-            say: gets what was assumed.
-
-        Raises:
-            SemanifoldError: for a generator that takes none, and for inputs that do not fit.
-        """
-        raise SemanifoldError(
-            f"{self.name} draws its pictures from seeds, and takes no inputs such as label maps; leave them out."
-        )
-
     @property
     def first_space(self) -> str:
         """The space that codes are drawn from."""
@@ -219,77 +188,10 @@ class Generator(nn.Module, ABC):
         """The space that masked changes are looked for in unless a person says otherwise: a code per layer, if there is one."""
         return next((name for name, space in self.spaces.items() if space.layers), self.first_space)
 
-    def with_inputs(self, inputs: Inputs) -> Generator:
-        """Return the same generator with other things that seeds number, of another size perhaps; all weights are shared.
-
-        Raises:
-            SemanifoldError: for a generator that takes none, or not of that size.
-        """
-        raise SemanifoldError(f"{self.name} takes no inputs such as label maps.")
-
     @property
     def is_normal(self) -> bool:
         """Whether codes of the first space are drawn from a standard normal distribution."""
         return type(self).draw is Generator.draw
-
-    def truncate(self, latents: Latents, psi: float, cutoff: int | None = None) -> Latents:
-        """Pull codes towards the mean code.
-
-        Args:
-            latents: codes of any space.
-            psi: 0 for the mean picture, 1 for no change.
-            cutoff: only the first so many layers are pulled; all when None.
-
-        Raises:
-            SemanifoldError: for a generator that knows no mean; see :attr:`truncates`.
-        """
-        raise SemanifoldError(f"{self.name} has no mean to truncate towards; leave the truncation out.")
-
-    def mix(self, a: Latents, b: Latents, layers: tuple[int, int]) -> Latents:
-        """Return the codes of ``a`` with those of ``b`` in the layers ``(first, last + 1)``.
-
-        Raises:
-            SemanifoldError: for a generator whose layers have no codes of their own.
-        """
-        raise SemanifoldError(f"{self.name} has no layers with codes of their own, which style mixing takes.")
-
-    def with_noise(self, kind: str, seed: int = 0) -> Generator:
-        """Return the same generator with other noise in its layers.
-
-        Args:
-            kind: ``"const"`` for what the file holds, ``"none"``, or ``"random"``: drawn anew for every picture.
-            seed: of what is drawn.
-
-        Raises:
-            SemanifoldError: for a generator without noise.
-        """
-        if kind == "const":
-            return self
-        raise SemanifoldError(f"{self.name} has no noise in its layers; leave the noise out.")
-
-    def affine_maps(self, space: str, layers: tuple[int, int] | None = None) -> list[Tensor] | None:
-        """Return the affine maps ``[out, d]`` that codes of a space meet first, in some layers; None where none are known.
-
-        Args:
-            space: of the codes.
-            layers: ``(first, last + 1)`` of w+; all when None.
-
-        Raises:
-            SemanifoldError: for a space whose codes no map meets.
-        """
-        return None
-
-    def channel_index(self, name: str) -> int:
-        """Return the place in a code of s, the styles, of a channel such as ``"6_364"``.
-
-        Raises:
-            SemanifoldError: for a generator without styles, or if there is no such channel.
-        """
-        raise SemanifoldError(f"Channels are those of the styles of a StyleGAN2, and {self.name} has none.")
-
-    def channel_name(self, index: int) -> str:
-        """Return the name of the channel at a place in a code of s; see :meth:`channel_index`."""
-        raise SemanifoldError(f"Channels are those of the styles of a StyleGAN2, and {self.name} has none.")
 
     @cached_property
     def world(self) -> World | None:
