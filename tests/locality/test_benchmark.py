@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from PIL import Image
@@ -16,10 +17,11 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.edits import EditInfo, Lattice
 from semanifold.generators.loading import load_generator
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
-from semanifold.locality.benchmark import QUICK, ROWS, LocalitySettings, locality_benchmark, run_benchmark
+from semanifold.locality.benchmark import QUICK, LocalitySettings, locality_benchmark, run_benchmark
 from semanifold.locality.matching import Candidate, line
 from semanifold.locality.methods import METHODS, Problem, out_and_back
 from semanifold.locality.report import LocalityReport
+from semanifold.locality.rows import ROWS
 from semanifold.locality.worlds import lpips_change_map, perceptual_map, world_of
 from semanifold.manifolds.settings import ManifoldSettings
 
@@ -70,8 +72,8 @@ def test_the_oracle_takes_the_best_candidate_that_reaches_the_level(tmp_path: Pa
         return [c for number in (1, 2, 0, 3) for c in axis(number)(problem)]
 
     report = run(tmp_path, {"ours": several}, methods=("ours",))
-    assert [row["candidate"] for row in report.rows] == ["axis 0", "axis 0"]
-    assert report.rows[0]["candidates"] == 4
+    assert [row.candidate for row in report.rows] == ["axis 0", "axis 0"]
+    assert report.rows[0].candidates == 4
 
 
 def test_a_method_that_the_generator_does_not_allow_is_left_out(tmp_path: Path) -> None:
@@ -99,7 +101,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     resumed = run(tmp_path / "cut", methods)
     assert calls == [0, 1, 1]
     for a, b in zip(whole.rows, resumed.rows, strict=True):
-        assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
+        assert msgspec.structs.replace(a, seconds=0) == msgspec.structs.replace(b, seconds=0)
     assert all(json.loads(text) for text in file.read_text().splitlines())
 
 
@@ -120,7 +122,7 @@ def test_damaged_rows_are_measured_again_and_a_link_is_refused(tmp_path: Path) -
         damaged = json.dumps(json.loads(lines[0]) | changes)
         file.write_bytes(("\n".join([damaged, *lines[1:]]) + "\n").encode() + b"[" * 100_000 + b"\n\xff\xfe\nnull\n")
         again = run(tmp_path)
-        assert [row["mse_ratio"] for row in again.rows] == [row["mse_ratio"] for row in whole.rows]
+        assert [row.mse_ratio for row in again.rows] == [row.mse_ratio for row in whole.rows]
         assert again.markdown()
     (tmp_path / "mine").write_text("mine")
     file.unlink()
@@ -133,19 +135,19 @@ def test_damaged_rows_are_measured_again_and_a_link_is_refused(tmp_path: Path) -
 def test_rows_of_other_settings_or_weights_are_not_reused(tmp_path: Path) -> None:
     first = run(tmp_path)
     other = run(tmp_path, level=0.2)
-    assert other.rows[2]["level"] == pytest.approx(first.rows[2]["level"] * 2 / 3)
+    assert other.rows[2].level == pytest.approx(first.rows[2].level * 2 / 3)
     generator = Toy()
     generator.basis.mul_(0.9)
     third = run_benchmark(left_world(generator), settings(tmp_path), AXES)
-    assert third.rows[2]["level"] != first.rows[2]["level"]
+    assert third.rows[2].level != first.rows[2].level
 
 
 def test_layers_are_scored_where_there_are_any(tmp_path: Path) -> None:
     world = left_world(ToyConv())
     chosen = settings(tmp_path, methods=("random",), seeds=1)
     row = run_benchmark(world, chosen, METHODS).rows[0]
-    assert set(row["localization_layers"]) == {"4", "8"}
-    assert 0 < row["localization"] < 1
+    assert set(row.localization_layers) == {"4", "8"}
+    assert 0 < row.localization < 1
 
 
 def test_all_methods_run_in_the_w_plus_of_a_stylegan2(tmp_path: Path) -> None:
@@ -153,14 +155,14 @@ def test_all_methods_run_in_the_w_plus_of_a_stylegan2(tmp_path: Path) -> None:
     small = ManifoldSettings(frames=5, steps=9)
     chosen = settings(tmp_path, methods=tuple(METHODS), seeds=1, top=3, manifold=small, paper_steps=5)
     world = replace(left_world(generator), space="w+")
-    rows = {row["method"]: row for row in run_benchmark(world, chosen, METHODS).rows}
-    assert {name: row["candidates"] for name, row in rows.items()} == {
+    rows = {row.method: row for row in run_benchmark(world, chosen, METHODS).rows}
+    assert {name: row.candidates for name, row in rows.items()} == {
         "random": 1, "ganspace": 12, "sefa": 12, "weights-plain": 3, "eigen-other": 10, "weights": 1, "eigen": 10, "paper": 1,
         "ours": 1,
     }  # fmt: skip
-    assert rows["ours"]["misses"] == 0
-    assert rows["ours"]["mse_ratio"] < rows["random"]["mse_ratio"]
-    assert set(rows["ours"]["localization_layers"]) == {"4", "8", "16"}
+    assert rows["ours"].misses == 0
+    assert rows["ours"].mse_ratio < rows["random"].mse_ratio
+    assert set(rows["ours"].localization_layers) == {"4", "8", "16"}
 
 
 def test_table_json_and_figure(tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ from semanifold.edits import Edit, EditInfo, Sum, WeightEdit
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
 from semanifold.locality import methods
-from semanifold.locality.benchmark import ROWS, LocalitySettings, make_problem, run_benchmark
+from semanifold.locality.benchmark import LocalitySettings, make_problem, run_benchmark
 from semanifold.locality.matching import both_signs, of_sides, ray, side_images
 from semanifold.locality.methods import METHODS
 from semanifold.locality.report import LocalityReport
+from semanifold.locality.rows import ROWS
 from semanifold.locality.worlds import World, world_of
 from semanifold.worlds.faces.analytic import AnalyticFaces
 
@@ -92,8 +93,8 @@ def test_weights_hold_on_faces_that_no_search_has_seen_and_local_codes_do_not(tm
     assert ratios["weights"] == pytest.approx(0, abs=1e-4)
     assert (ratios["eigen-other"] or 0) > 0.05
     assert (ratios["eigen"] or 1) < 0.5 * (ratios["eigen-other"] or 0)
-    assert {row["candidates"] for row in report.rows if row["method"] == "weights"} == {1}
-    assert {row["sides"] for row in report.rows} == {2}
+    assert {row.candidates for row in report.rows if row.method == "weights"} == {1}
+    assert {row.sides for row in report.rows} == {2}
 
 
 def test_masked_directions_are_found_once_and_not_on_the_faces_of_the_benchmark(
@@ -124,8 +125,8 @@ def test_another_layer_measures_only_the_rows_of_weights_again(tmp_path: Path) -
     chosen = ("eigen", "weights")
     first = run(ToyConv(), tmp_path, chosen, seeds=1)
     other = run(ToyConv(), tmp_path, chosen, seeds=1, layer="last")
-    assert [row["candidate"] for row in first.rows][1:] == ["second 1"]
-    assert [row["candidate"] for row in other.rows][1:] == ["last 1"]
+    assert [row.candidate for row in first.rows][1:] == ["second 1"]
+    assert [row.candidate for row in other.rows][1:] == ["last 1"]
     assert len(lines()) == 3
     assert run(ToyConv(), tmp_path, chosen, seeds=1).rows == first.rows
     assert len(lines()) == 3
@@ -150,8 +151,8 @@ def test_faces_and_others_have_layers_of_their_own() -> None:
 
 def test_features_before_the_layer_have_no_score(tmp_path: Path) -> None:
     row = run(ToyConv(), tmp_path, ("weights",), seeds=1).rows[0]
-    assert row["localization_layers"]["4"] is None
-    assert row["localization"] == row["localization_layers"]["8"]
+    assert row.localization_layers["4"] is None
+    assert row.localization == row.localization_layers["8"]
 
 
 def test_a_layer_that_is_not_there_is_refused_before_anything_is_measured(tmp_path: Path) -> None:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
 
 import msgspec
-import numpy as np
 import torch
 from torch import Tensor
 
-from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
 from semanifold.core.progress import Progress, Watch, watching
 from semanifold.core.version import __version__
@@ -28,17 +23,13 @@ from semanifold.locality.baselines import layer_features, typical_distance
 from semanifold.locality.matching import Candidate, match, of_sides, side_images
 from semanifold.locality.methods import LAYERED, METHODS, Problem
 from semanifold.locality.report import LocalityReport
+from semanifold.locality.rows import ROWS, Row, append_row, packed, read_rows
 from semanifold.locality.settings import LocalitySettings
 from semanifold.locality.truth import own_factors, pixel_effects, pixel_weights, truth_share
 from semanifold.locality.worlds import World, world_of
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.storage.digests import digest
-from semanifold.storage.files import append_text, read_bytes, write_bytes
-from semanifold.storage.records import checked, parse_json
 
-ROWS = "locality.jsonl"
-MOST_BYTES = 1 << 28
-"""Bytes of the file of rows; a row with pictures of 1024 x 1024 has 13 million."""
 ROUNDING = 1e-5
 """Features that change by less than this share of their norm do not change; their last digits depend on the size of a batch."""
 
@@ -89,7 +80,7 @@ def run_benchmark(
     """
     settings.out.mkdir(parents=True, exist_ok=True)
     path, keys = settings.out / ROWS, {method: _key(world, settings, method) for method in settings.methods}
-    rows = _stored(path, keys)
+    rows = read_rows(path, keys)
     tasks = [(m, s, n) for m in settings.masks for s in settings.faces for n in settings.methods]
     reach = typical_distance(world.generator, world.space)
     problem: Problem | None = None
@@ -100,18 +91,14 @@ def run_benchmark(
             continue
         if problem is None or (problem.mask, problem.number) != (mask, number):
             problem = make_problem(world, settings, mask, number, reach)
-        row = {
-            "key": keys[method],
-            "mask": mask,
-            "seed": number,
-            "method": method,
-            **measure_method(world, problem, methods[method]),
-        }
-        rows[mask, number, method] = row
-        append_text(path, json.dumps(row) + "\n")
+        nothing = Row(
+            key=keys[method], mask=mask, seed=number, method=method, candidates=0, sides=0, misses=0, mse_ratio=None, seconds=0.0
+        )
+        row = rows[mask, number, method] = measure_method(world, problem, methods[method], nothing)
+        append_row(path, row)
         if progress:
-            shown = {name: row[name] for name in ("mse_ratio", "misses")}
-            progress({"step": step + 1, "steps": len(tasks), "mask": mask, "seed": number, "method": method, **shown})
+            reached = {"mse_ratio": row.mse_ratio, "misses": row.misses}
+            progress({"step": step + 1, "steps": len(tasks), "mask": mask, "seed": number, "method": method, **reached})
     about = {**asdict(settings), "out": str(settings.out), "generator": world.generator.name}
     notes = {"perceptual": world.perceptual_name, "truth": world.truth.source if world.truth else "none"}
     return LocalityReport([rows[task] for task in tasks], about | notes)
@@ -145,16 +132,22 @@ def make_problem(world: World, settings: LocalitySettings, mask: str, number: in
     )
 
 
-def measure_method(world: World, problem: Problem, method: Callable[[Problem], list[Candidate]]) -> dict[str, Any]:
+def measure_method(world: World, problem: Problem, method: Callable[[Problem], list[Candidate]], row: Row) -> Row:
     """Find a method's edits, bring them to equal inside change, choose the best candidate and measure it.
 
     A method with several candidates is given an oracle: the one of the smallest outside/inside ratio counts, among those that
     miss the level on the fewest sides.
+
+    Args:
+        world: what the method runs on.
+        problem: one face under one mask.
+        method: the function.
+        row: says whose row it is, and nothing else yet.
     """
     started = time.perf_counter()
     candidates = method(problem)
     if not candidates:
-        return {"candidate": None, "candidates": 0, "sides": 0, "misses": 0, "mse_ratio": None, "seconds": 0.0}
+        return row
     sides = [side for candidate in candidates for side in candidate.sides]
     t = match(world.generator, problem.start, sides, problem.picture, problem.level)
     ratios = _ratios(world, problem, sides, t)
@@ -162,24 +155,23 @@ def measure_method(world: World, problem: Problem, method: Callable[[Problem], l
     scores = [(int(r.isnan().sum()), float(r.nanmean().nan_to_num(torch.inf))) for r in ratios.split(parts)]
     best = min(range(len(candidates)), key=scores.__getitem__)
     chosen, steps = candidates[best], t.split(parts)[best]
-    row = {
-        "candidate": chosen.name,
-        "candidates": len(candidates),
-        "sides": len(chosen.sides),
-        "misses": int(steps.isnan().sum()),
-        "level": problem.level,
-        "t": [None if step.isnan() else float(step) for step in steps],
-        **measure(world, problem, chosen, steps),
-    }
-    return row | {"seconds": round(time.perf_counter() - started, 2)}
+    row = msgspec.structs.replace(
+        measure(world, problem, chosen, steps, row),
+        candidate=chosen.name,
+        candidates=len(candidates),
+        sides=len(chosen.sides),
+        misses=int(steps.isnan().sum()),
+        level=problem.level,
+        t=[None if step.isnan() else float(step) for step in steps],
+    )
+    return msgspec.structs.replace(row, seconds=round(time.perf_counter() - started, 2))
 
 
-def measure(world: World, problem: Problem, candidate: Candidate, t: Tensor) -> dict[str, Any]:
-    """Return every metric of one candidate, each the mean over the sides that reach the level; None if there is no value."""
+def measure(world: World, problem: Problem, candidate: Candidate, t: Tensor, row: Row) -> Row:
+    """Return a row with every metric of one candidate, each the mean over the sides that reach the level."""
     reached = ~t.isnan()
-    names = ("mse_ratio", "roir", "perceptual", "localization", "ssim", "truth", "localization_layers", "changes", "picture")
     if not reached.any():
-        return dict.fromkeys(names)
+        return row
     sides = [side for side, ok in zip(candidate.sides, reached.tolist(), strict=True) if ok]
     pictures = side_images(world.generator, problem.start, sides, t[reached])
     with torch.no_grad():
@@ -188,20 +180,20 @@ def measure(world: World, problem: Problem, candidate: Candidate, t: Tensor) -> 
     layers = _layer_scores(world, problem, sides, t[reached])
     scores = [score for score in layers.values() if score is not None]
     perceptual = None if world.perceptual is None else metrics.perceptual_outside(*pair, mask, world.perceptual)
-    truth = _truth(world, problem, sides, t[reached], *pair)
-    return {
-        "mse_ratio": _mean(metrics.mse_ratio(*pair, mask)),
-        "roir": _mean(metrics.roir(*pair, mask)),
-        "perceptual": _mean(perceptual),
-        "localization": sum(scores) / len(scores) if scores else None,
-        "ssim": _mean(metrics.ssim_outside(*pair, mask)),
-        "truth": _mean(truth[0]),
-        "localization_layers": layers,
-        "changes": truth[1],
-        "picture": _packed(torch.cat([reference, pictures[:1], 2 * mask.expand_as(reference) - 1]))
-        if problem.number == 0
-        else None,
-    }
+    truth, changes = _truth(world, problem, sides, t[reached], *pair)
+    triple = torch.cat([reference, pictures[:1], 2 * mask.expand_as(reference) - 1])
+    return msgspec.structs.replace(
+        row,
+        mse_ratio=_mean(metrics.mse_ratio(*pair, mask)),
+        roir=_mean(metrics.roir(*pair, mask)),
+        perceptual=_mean(perceptual),
+        localization=sum(scores) / len(scores) if scores else None,
+        ssim=_mean(metrics.ssim_outside(*pair, mask)),
+        truth=_mean(truth),
+        localization_layers=layers,
+        changes=changes,
+        picture=packed(triple) if problem.number == 0 else None,
+    )
 
 
 def _ratios(world: World, problem: Problem, sides: Sequence[Edit], t: Tensor) -> Tensor:
@@ -255,12 +247,6 @@ def _mean(values: Tensor | None) -> float | None:
     return float(values[values.isfinite()].mean())
 
 
-def _packed(pictures: Tensor) -> dict[str, Any]:
-    """Pack pictures in [-1, 1] as bytes into a JSON value."""
-    values = ((pictures.clamp(-1, 1) + 1) * 127.5).round().to("cpu", torch.uint8).numpy()
-    return {"shape": list(values.shape), "bytes": base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()}
-
-
 def _key(world: World, settings: LocalitySettings, method: str) -> str:
     """Name the weights and the settings that a row depends on, so that a changed run does not reuse old rows."""
     free = asdict(replace(settings, masks=("mouth",), seeds=1, methods=("random",), out=Path())) | {"out": ""}
@@ -268,71 +254,3 @@ def _key(world: World, settings: LocalitySettings, method: str) -> str:
         del free["layer"]
     text = json.dumps([__version__, world.generator.fingerprint, world.space, free], default=str, sort_keys=True)
     return digest(text, digits=12)
-
-
-Share = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)] | None
-Size = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
-
-
-class PackedPictures(msgspec.Struct, frozen=True):
-    """Three pictures, see :func:`_packed`: four sizes, and as many bytes in base 64."""
-
-    shape: tuple[Size, Size, Size, Size]
-    bytes: str
-
-    def __post_init__(self) -> None:
-        """Refuse sizes that are not those of the bytes."""
-        if (
-            self.shape[0] != 3
-            or self.shape[1] not in (1, 3)
-            or len(base64.b64decode(self.bytes, validate=True)) != math.prod(self.shape)
-        ):
-            raise ValueError("the bytes of the pictures are not as many as their shape says")
-
-
-class Row(msgspec.Struct, frozen=True):
-    """What the report reads of a line of the file of rows; others are kept as they are."""
-
-    key: str
-    mask: str
-    seed: int
-    method: str
-    candidates: Size
-    sides: Size
-    misses: Size
-    seconds: Share
-    mse_ratio: Share
-    roir: Share = None
-    perceptual: Share = None
-    localization: Share = None
-    ssim: Share = None
-    truth: Share = None
-    localization_layers: dict[str, Share] | None = None
-    changes: list[Share] | None = None
-    picture: PackedPictures | None = None
-
-
-def _stored(path: Path, keys: Mapping[str, str]) -> dict[tuple[str, int, str], dict[str, Any]]:
-    """Read the rows that are there; damaged ones are left out, and measured again, and a last line that was cut off removed.
-
-    Raises:
-        SemanifoldError: if the file is none, or a link, through which rows would be written elsewhere.
-    """
-    rows: dict[tuple[str, int, str], dict[str, Any]] = {}
-    if path.is_symlink():
-        raise SemanifoldError(f"{shown(str(path), 200)} is a link; remove it, or give another folder.")
-    if not path.exists():
-        return rows
-    written = read_bytes(path, "file of rows", MOST_BYTES)
-    if written and not written.endswith(b"\n"):
-        written = written[: written.rfind(b"\n") + 1]
-        write_bytes(path, written)
-    for line in written.splitlines():
-        try:
-            row = parse_json(line, "The row", MOST_BYTES)
-            checked(row, Row, "The row")
-        except SemanifoldError:
-            continue
-        if row["key"] == keys.get(row["method"]):
-            rows[row["mask"], row["seed"], row["method"]] = row
-    return rows

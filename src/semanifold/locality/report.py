@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from semanifold.core.extras import drawing
 from semanifold.locality.methods import TITLES
+from semanifold.locality.rows import Row, unpacked
 from semanifold.storage.files import replacing
 
 if TYPE_CHECKING:
@@ -68,28 +68,28 @@ class LocalityReport:
         about: settings, and what the perceptual distance and the truth are.
     """
 
-    rows: list[dict[str, Any]]
+    rows: list[Row]
     about: dict[str, Any]
 
     @property
     def masks(self) -> list[str]:
         """Masks in their order."""
-        return list(dict.fromkeys(row["mask"] for row in self.rows))
+        return list(dict.fromkeys(row.mask for row in self.rows))
 
     @property
     def methods(self) -> list[str]:
         """Methods in their order, without those that the generator does not allow."""
-        return list(dict.fromkeys(row["method"] for row in self.rows if row["candidates"]))
+        return list(dict.fromkeys(row.method for row in self.rows if row.candidates))
 
     def mean(self, mask: str, method: str, metric: str) -> float | None:
         """Return the mean of a metric over the seeds that have a value, or None."""
-        values = [row[metric] for row in self._rows(mask, method) if row.get(metric) is not None]
+        values = [value for row in self._rows(mask, method) if (value := getattr(row, metric)) is not None]
         return float(np.mean(values)) if values else None
 
     def misses(self, mask: str, method: str) -> tuple[int, int]:
         """Return how many sides never reach the inside change, and how many sides there are."""
         rows = self._rows(mask, method)
-        return sum(row["misses"] for row in rows), sum(row["sides"] for row in rows)
+        return sum(row.misses for row in rows), sum(row.sides for row in rows)
 
     def summary(self) -> dict[str, Goals]:
         """Return for each mask our ratio, the best baseline's, their quotient, our truth share, and which goals are met."""
@@ -140,7 +140,7 @@ class LocalityReport:
             }
             for mask in self.masks
         }
-        rows = [{k: v for k, v in row.items() if k not in ("picture", "key")} for row in self.rows]
+        rows = [{k: v for k, v in msgspec.to_builtins(row).items() if k not in ("picture", "key")} for row in self.rows]
         goals = {mask: asdict(goal) for mask, goal in self.summary().items()}
         return {"about": self.about, "means": means, "goals": goals, "rows": rows}
 
@@ -174,14 +174,12 @@ class LocalityReport:
         axes = figure.subplots(1, len(masks), squeeze=False)[0]
         for axis, mask in zip(axes, masks):
             for i, method in enumerate(methods):
-                values = [row["mse_ratio"] for row in self._rows(mask, method) if row["mse_ratio"] is not None]
+                values = [row.mse_ratio for row in self._rows(mask, method) if row.mse_ratio is not None]
                 colour = "tab:orange" if method in OWN else "tab:blue"
                 axis.plot([max(v, 1e-6) for v in values], [i] * len(values), "o", ms=4, alpha=0.5, color=colour, mew=0)
                 if values:
                     axis.plot([max(float(np.mean(values)), 1e-6)], [i], "|", ms=16, mew=2.5, color=colour)
-            shown = [
-                max(row["mse_ratio"], 1e-6) for row in self.rows if row["mask"] == mask and row["mse_ratio"] is not None
-            ] or [1]
+            shown = [max(row.mse_ratio, 1e-6) for row in self.rows if row.mask == mask and row.mse_ratio is not None] or [1]
             decades = 10 ** np.floor(np.log10(min(shown))), 10 ** np.ceil(np.log10(max(shown)) + 1e-6)
             axis.set(xscale="log", ylim=(len(methods) - 0.5, -0.5), xlim=decades, title=mask)
             axis.set_yticks(range(len(methods)), methods if axis is axes[0] else [""] * len(methods))
@@ -194,7 +192,7 @@ class LocalityReport:
         for axis in axes.flat:
             axis.set(xticks=[], yticks=[])
         for column, mask in enumerate(masks):
-            shown = {m: _unpacked(row["picture"]) for m in methods for row in self._rows(mask, m) if row.get("picture")}
+            shown = {m: unpacked(row.picture) for m in methods for row in self._rows(mask, m) if row.picture}
             if not shown:
                 continue
             plain, _, inside = next(iter(shown.values()))
@@ -239,15 +237,8 @@ class LocalityReport:
         value = self.mean(mask, method, metric)
         return "–" if value is None else COLUMNS[metric][1].format(value)
 
-    def _rows(self, mask: str, method: str) -> list[dict[str, Any]]:
-        return [row for row in self.rows if row["mask"] == mask and row["method"] == method]
+    def _rows(self, mask: str, method: str) -> list[Row]:
+        return [row for row in self.rows if row.mask == mask and row.method == method]
 
     def _title(self, method: str) -> str:
         return TITLES.get(method, method).format(**self.about)
-
-
-def _unpacked(packed: dict[str, Any]) -> NDArray[np.float32]:
-    """Return the unedited picture, the edited one and the mask ``[3, h, w, 3]`` in [0, 1]."""
-    values = np.frombuffer(base64.b64decode(packed["bytes"]), np.uint8).reshape(packed["shape"])
-    pictures = values.transpose(0, 2, 3, 1).astype(np.float32) / np.float32(255)
-    return pictures.repeat(3, axis=-1) if pictures.shape[-1] == 1 else pictures

@@ -9,8 +9,9 @@ from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands import early
 from semanifold.app.commands.base import FACES, code_words
 from semanifold.app.commands.bench import Bench
-from semanifold.locality.benchmark import ROWS, run_benchmark
+from semanifold.locality.benchmark import run_benchmark
 from semanifold.locality.methods import METHODS
+from semanifold.locality.rows import ROWS
 from semanifold.locality.worlds import world_of
 from semanifold.storage.files import write_text
 from semanifold.storage.records import write_json
