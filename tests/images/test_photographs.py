@@ -1,5 +1,7 @@
 """Photographs of all kinds: what is put right, what is said of it, and what is refused."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,8 @@ from PIL import Image, ImageCms
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.images.photographs import fitted, read_photograph
+from semanifold.storage import pictures
+from semanifold.storage.pictures import FORMATS
 
 DRAW = np.random.default_rng(0)
 PIXELS = DRAW.integers(0, 256, (24, 36, 3), dtype=np.uint8)
@@ -31,6 +35,55 @@ def test_a_plain_photograph_is_read_as_it_is_without_a_word(tmp_path: Path, said
         np.asarray(read_photograph(tmp_path / "palette.png", remark=said.append)), np.asarray(palette.convert("RGB"))
     )
     assert said == []
+
+
+def png_of_16_bits(values: np.ndarray) -> bytes:
+    """A PNG whose colours ``[h, w, 3 or 4]`` have 16 bits, which Pillow does not write."""
+    height, width, channels = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    parts = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_colours_of_16_bits_become_8_and_it_is_said(channels: int, tmp_path: Path, said: list[str]) -> None:
+    deep = np.dstack([PIXELS.astype(np.uint16) << 8 | 77, np.full((24, 36, channels - 3), 65535, np.uint16)])
+    (tmp_path / "a.png").write_bytes(png_of_16_bits(deep))
+    picture = np.asarray(read_photograph(tmp_path / "a.png", remark=said.append)).astype(int)
+    assert np.abs(picture - PIXELS).max() <= 1
+    (tmp_path / "a.ppm").write_bytes(b"P6 36 24 65535\n" + deep[..., :3].astype(">u2").tobytes())
+    assert np.abs(np.asarray(read_photograph(tmp_path / "a.ppm", remark=said.append)).astype(int) - PIXELS).max() <= 1
+    assert said == [f"{tmp_path / f'a.{form}'} has 16 bits a colour, which become 8." for form in ("png", "ppm")]
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0", r"is a HEIC photograph; make a PNG of it first, .* heif-convert .* pillow-heif"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0", "is a HEIC photograph"),
+        (b'<svg width="9"></svg>', r"is an SVG drawing, which has no pixels; .* rsvg-convert"),
+        (b'<?xml version="1.0"?>\n<!-- a -->\n<svg xmlns="x"/>', "is an SVG drawing"),
+        (b"\xff\x0a12345678", "is a JPEG XL picture; .*djxl"),
+        (b"%PDF-1.7", "is a PDF document; .*pdftoppm"),
+        (b"<?xml version='1.0'?><html/>", "cannot be read as an image; give a PNG"),
+    ],
+)
+def test_pictures_of_other_programs_are_named_with_what_helps(head: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "a.dat").write_bytes(head + b"\n" * 100)
+    with pytest.raises(SemanifoldError, match=words):
+        read_photograph(tmp_path / "a.dat")
+
+
+def test_avif_is_read_where_pillow_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "AVIF" not in FORMATS:
+        pytest.skip("this Pillow does not read AVIF")
+    Image.fromarray(PIXELS).save(tmp_path / "a.avif", quality=100, subsampling="4:4:4")
+    assert np.abs(np.asarray(read_photograph(tmp_path / "a.avif")).astype(int) - PIXELS).mean() < 8
+    monkeypatch.setattr(pictures, "FORMATS", ("PNG",))
+    with pytest.raises(SemanifoldError, match=r"an AVIF picture, which Pillow reads from version 11\.3 on"):
+        read_photograph(tmp_path / "a.avif")
 
 
 def test_it_is_turned_upright(tmp_path: Path, said: list[str]) -> None:
