@@ -11,22 +11,19 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import grid_sample, interpolate, pad
+from torch.nn.functional import grid_sample, interpolate
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.shapes import Mask1, Pictures
 from semanifold.images.media import from_uint8
+from semanifold.images.motion import TONE, motion_between, moved, smoothed
 
 Corner = tuple[float, float]
 
 EDGE = 0.04
 """Share of the picture's side over which an edited part fades out towards an edge that lies inside of the photograph."""
-TONE = 0.06
-"""Standard deviation of the Gaussian that tells tones from details, as a share of the picture's side."""
-LIKENESS = 0.015
-"""The same of the one that smooths what an edit changes."""
-MOVED = 0.05
-"""Change, in picture units (0 to 2), from which on a pixel counts as moved rather than kept."""
+REACH = 0.1
+"""How far outside of the mask details may come from, as a share of the picture's side."""
 NOTHING = 1 / 512
 """A mask below this moves no level of 8 bits by half a step."""
 
@@ -72,6 +69,12 @@ class Placement:
         """Return the same part of the photograph when that is resized."""
         first, second, third, fourth = ((factor * x, factor * y) for x, y in self.quad)
         return Placement((first, second, third, fourth))
+
+    def part(self, left: float, top: float, right: float, bottom: float) -> Placement:
+        """Return a part of it, between fractions of its width and height."""
+        origin, down, _, across = (np.asarray(corner) for corner in self.quad)
+        ends = ((left, top), (left, bottom), (right, bottom), (right, top))
+        return Placement.of(torch.from_numpy(np.stack([origin + u * (across - origin) + v * (down - origin) for u, v in ends])))
 
     @property
     def corners(self) -> tuple[float, float, float, float]:
@@ -152,11 +155,11 @@ def cut_out(photograph: Image.Image, place: Placement, width: int, height: int) 
 class Inlay:
     """A photograph in which a part can be replaced by edited pictures of a generator.
 
-    Inside of the mask a pixel becomes ``photograph + (edited - unedited) - moved * details``: where the edit changes nothing the
-    photograph stays as it is, with whatever the generator cannot make; where it moves something, the generator's picture is seen,
-    in the tones of the photograph, without the details of what was there. ``details`` are what the photograph has more than the
-    unedited picture with the photograph's tones (their difference, smoothed). At ``edited = unedited`` nothing changes, and
-    neither does what lies outside of the mask, bit for bit.
+    Inside of the mask a pixel becomes ``photograph + (edited - unedited) + trust * moved(details) - details``. ``details`` are
+    what the photograph has more than the unedited picture with the photograph's tones (their difference, smoothed). They go where
+    the edit moves what they lie on (:func:`~semanifold.images.motion.motion_between`), so that the edited part is as sharp as the
+    photograph. What appears, and was nowhere before, is the generator's picture in the tones of the photograph. At ``edited =
+    unedited`` nothing changes, and neither does what lies outside of the mask, bit for bit.
 
     Attributes:
         photograph: ``[height, width, 3]``, 8 bits.
@@ -183,8 +186,11 @@ class Inlay:
 
     @cached_property
     def box(self) -> tuple[int, int, int, int]:
-        """Left, top, right, bottom of the pixels that the generator's picture covers."""
-        return self.place.pixels(self.photograph.shape[1], self.photograph.shape[0])
+        """Left, top, right, bottom of the pixels that are worked on: the mask and what lies around it."""
+        place = self.place
+        if self.mask is not None and bool(self.mask.any()):
+            place = place.part(*_around(self.mask))
+        return place.pixels(self.photograph.shape[1], self.photograph.shape[0])
 
     @cached_property
     def own(self) -> Tensor:
@@ -225,8 +231,8 @@ class Inlay:
         there = Image.fromarray(self.photograph)
         return smoothed(from_uint8(cut_out(there, self.place, width, height)) - self.unedited.float().cpu(), TONE)
 
-    def sampled(self, pictures: Tensor) -> Tensor:
-        """Return pictures ``[1, c, h, w]`` of the generator's size as they lie in the photograph, ``[1, c, y, x]``."""
+    def sampled(self, pictures: Tensor, mode: str = "bicubic") -> Tensor:
+        """Return pictures ``[1, c, h, w]`` of the generator's part as they lie in the photograph, ``[1, c, y, x]``."""
         height, width = pictures.shape[2:]
         scale = math.sqrt(self.place.size[0] / width * self.place.size[1] / height)
         if scale < 1:  # sampling takes no mean
@@ -234,22 +240,28 @@ class Inlay:
             pictures = interpolate(pictures, small, mode="bicubic", antialias=True)
         u, v = self.where
         grid = torch.stack([2 * u - 1, 2 * v - 1], dim=-1)[None].to(pictures)
-        return grid_sample(pictures, grid, mode="bicubic", padding_mode="border", align_corners=False)
+        return grid_sample(pictures, grid, mode=mode, padding_mode="border", align_corners=False)
 
-    def onto(self, edited: Pictures, photograph: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    def onto(
+        self, edited: Pictures, photograph: NDArray[np.uint8] | None = None, motion: tuple[Tensor, Tensor] | None = None
+    ) -> NDArray[np.uint8]:
         """Return the photograph with one edited picture in it, ``[height, width, 3]``, 8 bits.
 
         Args:
             edited: ``[1, c, h, w]`` in [-1, 1].
             photograph: the one to change in place of our own, such as one with another part edited; of the same size.
+            motion: :func:`~semanifold.images.motion.motion_between` the unedited picture and this one, where it is known already.
         """
-        # 1. What the edit changes, and how surely each pixel shows something else now.
-        change = edited.float().cpu().clamp(-1, 1) - self.unedited.float().cpu().clamp(-1, 1)
-        size = smoothed(change.square().mean(1, keepdim=True), LIKENESS)
-        moved = size / (size + MOVED**2)
-        # 2. The same in the photograph.
+        # 1. What the edit changes, and where it takes each point from.
+        before, after = (picture.float().cpu().clamp(-1, 1) for picture in (self.unedited, edited))
+        shift, trust = motion_between(before, after) if motion is None else motion
+        # 2. The same in the photograph, whose details go along.
+        origin, down, _, across = torch.tensor(self.place.quad, dtype=torch.float32)
+        sides = torch.stack([across - origin, down - origin], dim=1)
+        both = self.sampled(torch.cat([torch.einsum("ij,njyx->niyx", sides, shift), trust], dim=1), "bilinear")
+        details = both[:, 2:] * moved(self.details, both[:, :2], "bicubic")
         weight = self.weight
-        difference = weight * (self.sampled(change) - self.sampled(moved).clamp(0, 1) * self.details)
+        difference = weight * (self.sampled(after - before) + details - self.details)
         # 3. Only pixels that the mask holds are touched.
         left, top, right, bottom = self.box
         whole = (self.photograph if photograph is None else photograph).copy()
@@ -259,19 +271,14 @@ class Inlay:
         return whole
 
 
-def smoothed(pictures: Tensor, share: float) -> Tensor:
-    """Return pictures ``[n, c, h, w]`` smoothed by a Gaussian of this share of the shorter side, their borders mirrored."""
-    sigma = share * min(pictures.shape[2:])
-    reach = min(math.ceil(3 * sigma), min(pictures.shape[2:]) - 1)
-    if reach < 1:
-        return pictures
-    places = torch.arange(-reach, reach + 1, dtype=pictures.dtype)
-    kernel = torch.softmax(-(places**2) / (2 * sigma**2), dim=0)
-    channels = pictures.shape[1]
-    for shape, sides in (((1, 1, -1, 1), (0, 0, reach, reach)), ((1, 1, 1, -1), (reach, reach, 0, 0))):
-        weight = kernel.reshape(shape).expand(channels, -1, -1, -1)
-        pictures = torch.conv2d(pad(pictures, sides, mode="reflect"), weight, groups=channels)
-    return pictures
+def _around(mask: Tensor) -> tuple[float, float, float, float]:
+    """Return left, top, right, bottom, as fractions of the picture, of where a mask is not zero, and of what lies around it."""
+    ends: list[float] = []
+    for axis in (3, 2):
+        places = mask.amax(dim=5 - axis).flatten().nonzero().flatten()
+        length, margin = mask.shape[axis], max(REACH, 3 / mask.shape[axis])
+        ends += [max(0.0, float(places[0]) / length - margin), min(1.0, float(places[-1] + 1) / length + margin)]
+    return ends[0], ends[2], ends[1], ends[3]
 
 
 def _ramp(place: Tensor, edge: float, *, soft: bool) -> Tensor:

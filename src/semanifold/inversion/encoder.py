@@ -24,7 +24,7 @@ from semanifold.core.shapes import Pictures
 from semanifold.core.solutions import Result, Solution
 from semanifold.generators.base import Generator, origin
 from semanifold.generators.coordinates import Coordinates
-from semanifold.images.placements import smoothed
+from semanifold.images.motion import smoothed
 from semanifold.inversion.settings import EncoderSettings
 from semanifold.inversion.starts import metric_of
 from semanifold.storage.digests import digest

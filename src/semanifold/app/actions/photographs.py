@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +34,7 @@ from semanifold.edits.tracing import on_code
 from semanifold.generators.base import Generator
 from semanifold.generators.exchange import read_codes
 from semanifold.images import media
+from semanifold.images.motion import motion_between
 from semanifold.images.photographs import read_photograph
 from semanifold.images.placements import Inlay, Placement
 from semanifold.landmarks import find_faces
@@ -47,6 +48,8 @@ from semanifold.storage.runs import Run
 PARTS = "parts.png"
 LARGEST_FILM = 1080
 """Longer side of a film in pixels, if nobody says it."""
+REMEMBERED = 256
+"""Motions that are kept of a part, .2 MB each."""
 CLOSE = 1.3
 """A close-up shows so many times the edited part."""
 
@@ -92,6 +95,11 @@ class Part:
         """The unedited picture, rounded as the frames are, so that no change is none."""
         return media.from_uint8(media.to_uint8(self.subject.picture)[0])
 
+    @cached_property
+    def motion(self) -> Callable[[int], tuple[torch.Tensor, torch.Tensor]]:
+        """What moves up to a frame; remembered, for films show each frame several times."""
+        return lru_cache(REMEMBERED)(lambda index: motion_between(self.plain, media.from_uint8(self.frames[index])))
+
     def inlay(self, photograph: Image.Image, scale: float = 1.0) -> Inlay:
         """Return what puts the edited part into the photograph, or into one that was resized by a factor."""
         return Inlay(np.asarray(photograph), self.place.scaled(scale), self.plain, self.mask)
@@ -103,10 +111,10 @@ class Photographs:
     def __init__(self, photograph: Image.Image, parts: Sequence[Part], scale: float) -> None:
         """Prepare the parts once for all frames."""
         self.plain = np.asarray(photograph)
-        self.parts = [(part.inlay(photograph, scale), part.frames) for part in parts]
+        self.parts = [(part.inlay(photograph, scale), part) for part in parts]
 
     def __len__(self) -> int:
-        return len(self.parts[0][1])
+        return len(self.parts[0][1].frames)
 
     def __getitem__(self, index: int) -> media.Frame:
         return self.at([index] * len(self.parts))
@@ -114,8 +122,8 @@ class Photographs:
     def at(self, indices: Sequence[int]) -> media.Frame:
         """Return the photograph with each part as its own frame has it."""
         picture = self.plain
-        for (inlay, frames), index in zip(self.parts, indices, strict=True):
-            picture = inlay.onto(media.from_uint8(frames[index]), picture)
+        for (inlay, part), index in zip(self.parts, indices, strict=True):
+            picture = inlay.onto(media.from_uint8(part.frames[index]), picture, part.motion(index))
         return picture
 
 
