@@ -18,7 +18,7 @@ from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.training.presets import PRESETS
 
 SCRIPT = ROOT / "benchmarks" / "hostile_files.py"
-MOST, KINDS = 40, 30
+MOST, KINDS = 30, 30
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
 def test_every_command_refuses_hostile_inputs_in_a_sentence(found: dict[str, dict]) -> None:
     failures = [failure for row in found.values() for failure in row["failures"]]
     assert failures == []
-    assert sum(row["inputs"] for row in found.values()) >= MOST - 10
+    assert sum(row["inputs"] for row in found.values()) >= MOST
     assert len(found) == KINDS
 
 

@@ -14,6 +14,7 @@ from semanifold.app.actions import placing, weights
 from semanifold.app.actions.directions import closed_paths
 from semanifold.app.commands.discover import Search
 from semanifold.app.commands.invert import InversionOptions
+from semanifold.generators import parts
 from semanifold.generators.biggan.network import BigGAN, BigGANConfig
 from semanifold.generators.stylegan2.layouts import from_ada
 from semanifold.generators.stylegan2.network import StyleGAN2
@@ -72,7 +73,9 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
         usually(patch, settings.__init__, frames=7, steps=2)
     for name, less in (("PROBES", 2), ("TRIALS", 2), ("STRANGERS", 2)):
         patch.setattr(start, name, less)
-    patch.setattr(stages, "MOST_SHRINKS", 0)  # so poor a start is no reason to begin anew
+    patch.setattr(stages.Search, "restarts", 0)  # so poor a start is no reason to begin anew
+    patch.setattr(stages, "MOST_SHRINKS", 0)
+    patch.setattr(parts, "SAMPLES", parts.FEWEST)
     patch.setattr(channels, "PROBES", 1)
     usually(patch, channels.channel_paths, samples=2)
     usually(patch, hessian_paths, tolerance=0.5)
@@ -81,7 +84,7 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(weights, "REFINEMENT", 1)
     usually(patch, weight_paths, refine=1)
     usually(patch, weight_ranges.calibrated, samples=2)
-    for name, less in (("OWN", 8), ("UNSEEN", 4), ("COMPONENTS", 4), ("NORMS", 4)):
+    for name, less in (("OWN", 4), ("UNSEEN", 2), ("COMPONENTS", 2), ("NORMS", 2)):
         patch.setattr(weight_ranges, name, less)
     patch.setattr(weight_trained, "TERMS", 4)
     patch.setattr(weights, "SAMPLES", 2)

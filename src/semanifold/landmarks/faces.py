@@ -92,8 +92,11 @@ def find_faces(photograph: Image.Image | Tensor) -> list[Face]:
     for quarters in range(4):
         turned = small.rotate(90 * quarters, expand=True) if quarters else small
         for candidate in candidates(turned, finest=2 if quarters else FINEST):
-            face = face_at(photograph, turned_back(candidate, quarters, small.size) / scale)
-            if face is not None and not any(overlap(face.box, other.box) > SAME for other in faces):
+            place = turned_back(candidate, quarters, small.size) / scale
+            if _among(faces, _box(place)):
+                continue
+            face = face_at(photograph, place)
+            if face is not None and not _among(faces, face.box):
                 faces.append(face)
     return sorted(faces, key=lambda face: -_area(face.box))
 
@@ -203,6 +206,11 @@ def overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     return max(0.0, width) * max(0.0, height) / max(min(_area(one), _area(other)), 1e-9)
+
+
+def _among(faces: list[Face], box: tuple[float, ...]) -> bool:
+    """Whether a box is that of one of these faces."""
+    return any(overlap(face.box, box) > SAME for face in faces)
 
 
 def _area(box: tuple[float, ...]) -> float:
