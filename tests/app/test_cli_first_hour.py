@@ -19,7 +19,7 @@ from support.docs_world import less_work
 
 from semanifold.app import cli
 from semanifold.app.actions import results
-from semanifold.app.actions.play import at_strength, strengths
+from semanifold.app.actions.play import at_strength, strengths, within_reach
 from semanifold.app.commands.timeline import track_of
 from semanifold.edits import EditInfo, Lattice, load_edit
 from semanifold.images import media
@@ -176,6 +176,8 @@ def test_strength_one_is_the_farthest_point_of_a_path_that_comes_back():
     knots = torch.linspace(0, 1, 5)
     edit = Lattice(torch.tensor([0.0, 1, 2, 1, 0])[:, None], [knots], EditInfo(space="z"))
     assert edit.displacement(at_strength(edit, torch.tensor([0.0, 0.5, 1.0]))).flatten().tolist() == [0, 1, 2]
+    strong, share = within_reach(edit, torch.tensor([0.0, 0.5, 1.5]))
+    assert strong.way(at_strength(strong, share)).flatten().tolist() == [0, 1, 3], "no strength leads back to the start"
     both = Lattice(torch.tensor([-3.0, 0, 2])[:, None], [torch.tensor([-1.0, 0, 1])], EditInfo(space="z", usable=(-1, 1)))
     assert both.displacement(at_strength(both, torch.tensor([-1.0, 1.0]))).flatten().tolist() == [-3, 2]
 

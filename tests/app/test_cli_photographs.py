@@ -51,7 +51,7 @@ def test_the_largest_face_is_edited_and_all_else_stays(capsys: pytest.CaptureFix
     words = ["edit", "party.png", "--edit", "faces:smile", "--mask", "mouth", *SHORT]
     assert cli.main(words) == 0
     heard = capsys.readouterr()
-    folder = "out/edit-faces-party-faces-smile"
+    folder = "out/edit-faces-party-faces-smile-mouth"
     assert "shows 2 faces; the largest is edited" in heard.err
     assert "of the photograph's pixels change, the others stay bit for bit" in heard.out
     before, after = pixels("party.png"), pixels(f"{folder}/edited.png")
@@ -98,7 +98,16 @@ def test_a_change_is_searched_for_with_any_generator(capsys: pytest.CaptureFixtu
     assert not changed[~inside].any()
     for file in ("inversion/code.safetensors", "search/film.mp4", "edit.safetensors", "film.mp4"):
         assert Path("toyed", file).exists()
-    assert "--edit toyed --inversion toyed/inversion --strength 1.5" in capsys.readouterr().out
+    heard = capsys.readouterr().out
+    (line,) = [line for line in heard.splitlines() if line.startswith("Next: ")]
+    assert line.endswith("--edit toyed --inversion toyed/inversion --strength 1.5")
+    # the path comes back to its start, so that the opposite of it is found at no t
+    words = line.removeprefix("Next: semanifold ").replace("1.5", "-1").split()
+    assert cli.main([*words, "--out", "opposite", *SHORT]) == 0
+    far, opposite = (np.abs(pixels(f"{folder}/edited.png") - pixels("party.png")).sum() for folder in ("toyed", "opposite"))
+    assert opposite > 0.5 * far
+    assert cli.main(["edit", "party.png", "--edit", "toyed", "--inversion", "toyed"]) == 2
+    assert "toyed holds no code.safetensors; toyed/inversion does." in capsys.readouterr().err
 
 
 def test_a_part_that_is_no_face(capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,6 +137,9 @@ def test_a_part_that_is_no_face(capsys: pytest.CaptureFixture[str]) -> None:
         (["--mask", "mouth", "--face", "1", "1"], "Each face is named once"),
         (["--mask", "mouth", "--face", "2", "--crop", "0,0,1,1"], "give --face or --crop"),
         (["--mask", "mouth", "--all-faces", "--crop", "0,0,1,1"], "give --face or --crop"),
+        (["--mask", "mouth", "--crop", "nan,0,1,1"], "A crop is left, top, right and bottom as fractions"),
+        (["--mask", "mouth", "--crop", "0.5,0.5,0.4,0.6"], "but 0.5,0.5,0.4,0.6 was given"),
+        (["--mask", "mouth", "--crop", "0,0,0.001,0.001"], "a photograph has at least 8 a side"),
         (["--mask", "mouth", "--all-faces", "--face", "2"], "Give --face or --all-faces"),
         (["--mask", "mouth", "--inversion", "nowhere"], "nowhere holds no code.safetensors"),
         (["--mask", "mouth", "--inversion", "nowhere", "--tune", "3"], "its own part of the photograph"),

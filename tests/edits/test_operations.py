@@ -8,8 +8,9 @@ import torch
 from support.small_world import SmallWorld
 
 from semanifold.core.errors import SemanifoldError
-from semanifold.edits import EditInfo, Lattice, load_edit, save_edit
-from semanifold.edits.operations import combine, extrapolate, out_and_back, retime, reverse, transfer, trim
+from semanifold.edits import EditInfo, Lattice, Sum, WeightEdit, load_edit, save_edit
+from semanifold.edits.films import EditedPicture
+from semanifold.edits.operations import amplified, combine, extrapolate, out_and_back, retime, reverse, transfer, trim
 from semanifold.edits.steps import picture_steps
 
 WORLD = SmallWorld()
@@ -103,6 +104,27 @@ def test_extrapolation_goes_straight_on() -> None:
     assert float(extrapolate(THROUGH, -2.0).knots[0][0]) == -2.0
     with pytest.raises(SemanifoldError, match="beyond that"):
         extrapolate(RISING, 0.5)
+
+
+def test_an_amplified_path_goes_farther_at_the_same_t() -> None:
+    t = torch.linspace(0, 1, 7)
+    weights = WeightEdit(
+        {"layer": torch.ones(3)},
+        EditInfo(space="weights"),
+        course=Lattice(RETURNING.displacements[:, 3:4], RETURNING.knots, RETURNING.info),
+    )
+    for edit in (RETURNING, weights, Sum([RETURNING, weights], RETURNING.info)):
+        for factor in (-1.0, 1.5):
+            far = amplified(edit, factor)
+            torch.testing.assert_close(far.way(t), factor * edit.way(t))
+            assert far.start is edit.start
+
+
+def test_a_path_that_returns_goes_farther_and_another_one_on() -> None:
+    for edit, factor in ((RETURNING, 1.0), (RISING, 1.5)):
+        seen, times = EditedPicture(WORLD, WORLD.sample([4]), edit).farther(1.5)
+        assert times == factor
+        torch.testing.assert_close(seen.edit.displacement(0.5) * factor, 1.5 * edit.displacement(0.5))
 
 
 @pytest.mark.parametrize("edit", [RISING, RETURNING, THROUGH], ids=["rising", "returning", "through"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from PIL import Image
 from semanifold.core.latents import Latents
 from semanifold.core.shapes import EditTimes, Frames, Frames8, Pictures
 from semanifold.edits.base import Edit
+from semanifold.edits.operations import amplified
 from semanifold.generators.base import Generator
 from semanifold.images import media
 from semanifold.images.masks import Mask
@@ -48,6 +49,15 @@ class EditedPicture:
     def frames(self, t: EditTimes) -> Frames8:
         """Return the frames at ``t``, all at once."""
         return np.concatenate([media.to_uint8(part) for part in self.pictures(t)])
+
+    def farther(self, factor: float) -> tuple[EditedPicture, float]:
+        """Return the edit so many times as far, and what its ``t`` is multiplied by for that.
+
+        A path that comes back to its start goes farther at the same ``t``; any other one goes on to a larger ``t``.
+        """
+        if factor == 1 or self.edit.dimensions > 1 or not self.edit.loops:
+            return self, factor
+        return replace(self, edit=amplified(self.edit, factor)), 1.0
 
     @property
     def picture(self) -> Pictures:

@@ -212,6 +212,22 @@ def extrapolate(edit: Path, to: float) -> Lattice | WeightEdit | Sum:
     return edit.along(places, places)
 
 
+def amplified(edit: Path, factor: float) -> Lattice | WeightEdit | Sum:
+    """Make a path go so many times as far at every ``t``: for one that comes back to its start, where no ``t`` leads farther.
+
+    Args:
+        edit: a path.
+        factor: below 0 for the opposite way.
+    """
+    edit = path_of(edit)
+    if isinstance(edit, Sum):
+        return Sum([amplified(part, factor) for part in edit.parts], edit.info, start=edit.start)
+    if isinstance(edit, WeightEdit):
+        course = Lattice(factor * edit.course.displacements, edit.course.knots, edit.course.info)
+        return WeightEdit(edit.deltas, edit.info, course=course, start=edit.start)
+    return Lattice(factor * edit.displacements, edit.knots, edit.info, start=edit.start)
+
+
 def reverse(edit: Path) -> Lattice | WeightEdit | Sum:
     """Run a path backwards: one that returns to the start from its other end, any other towards negative ``t``."""
     edit = path_of(edit)

@@ -247,7 +247,7 @@ def render_edit(command: Render, caller: Caller) -> Answer:
     edit = timed(command, on_code(edit, code), generator, caller)
     subject = EditedPicture(generator, code, edit, mask_of(edit, generator, code, caller, strict=command.mask is not None))
     t = film_moments(edit, command.film, command.frames, command.play)
-    if edit.dimensions == 1:
+    if edit.dimensions == 1 and not edit.loops:
         beyond(caller, edit, *(far * end for far in command.amplitudes for end in (float(t.min()), float(t.max()))))
     folder = command.folder
     inputs = early.inputs(masks=[command.mask] if command.mask else [], edits=[command.edit])
@@ -269,7 +269,8 @@ def write_amplitudes(run: Run, command: Render, subject: EditedPicture, t: torch
     films = []
     with caller.watching("amplitudes") as line:
         for number, far in enumerate(command.amplitudes, 1):
-            films.append(subject.frames(far * t))
+            farther, reach = subject.farther(far)
+            films.append(farther.frames(reach * t))
             line({"step": number, "steps": len(command.amplitudes)})
     grid = media.grid_film(films)
     size = command.film.size or max(grid.shape[1:3])

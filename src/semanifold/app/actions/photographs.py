@@ -17,14 +17,14 @@ from semanifold.app.actions.base import beyond, code_for, existing, facts_of, fi
 from semanifold.app.actions.discover import blank, search
 from semanifold.app.actions.edits import mask_of
 from semanifold.app.actions.invert import invert_on
-from semanifold.app.actions.placing import place_of, usual_of
+from semanifold.app.actions.placing import LOOKING, place_of, usual_of
 from semanifold.app.actions.results import EDIT, FRAMES, film_moments, find_edit, save_film, write_frames
 from semanifold.app.actions.seen import what_changed
 from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands.base import FilmOptions, Output, StartOptions
 from semanifold.app.commands.discover import Discover, Search
 from semanifold.app.commands.invert import CODE, Inversion
-from semanifold.app.commands.photographs import BOTH, FIRST, STILL, PhotoEdit
+from semanifold.app.commands.photographs import BOTH, FIRST, INVERSION, STILL, PhotoEdit
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
 from semanifold.core.plain import Json, JsonObject
@@ -35,7 +35,7 @@ from semanifold.generators.base import Generator
 from semanifold.generators.exchange import read_codes
 from semanifold.images import media
 from semanifold.images.motion import motion_between
-from semanifold.images.photographs import read_photograph
+from semanifold.images.photographs import fitted, read_photograph
 from semanifold.images.placements import Inlay, Placement
 from semanifold.landmarks import find_faces
 from semanifold.storage.digests import file_digest
@@ -78,11 +78,13 @@ class Part:
         place: where it lies.
         subject: the generator, perhaps with tuned weights; the code; the edit, and its mask.
         frames: the generator's pictures, in their order.
+        reach: what the ``t`` of the edit was multiplied by.
     """
 
     place: Placement
     subject: EditedPicture
     frames: media.FrameFolder
+    reach: float
 
     @cached_property
     def mask(self) -> torch.Tensor | None:
@@ -193,8 +195,10 @@ def places_in(
     if command.inversion is not None:
         return [place_of_inversion(command)]
     if command.crop is not None or command.face == (0,):
+        fitted(photograph, generator.picture_shape, command.crop, name=name)  # refuses a crop that is too small
         return [command.crop]
-    usual = usual_of(generator)
+    with caller.watching(LOOKING):
+        usual = usual_of(generator)
     if usual is None:
         if command.all_faces or command.face != (1,):
             raise SemanifoldError(f"No faces are found in the pictures of {generator.name}; name a part of {name} by its crop.")
@@ -202,7 +206,8 @@ def places_in(
     largest = command.face == (1,) and not command.all_faces
     if largest and (photograph.height, photograph.width) == tuple(generator.picture_shape[1:]):
         return [None]
-    faces = find_faces(photograph)
+    with caller.watching(LOOKING):
+        faces = find_faces(photograph)
     numbers = tuple(range(1, max(len(faces), 1) + 1)) if command.all_faces else command.face
     if largest and len(faces) > 1:
         caller.remark(f"{name} shows {len(faces)} faces; the largest is edited. --face 2 takes the next, --all-faces takes all.")
@@ -239,7 +244,7 @@ def inverted(
     folder = command.inversion
     answer = Answer()
     if folder is None:
-        folder = command.folder / numbered("inversion", order)
+        folder = command.folder / numbered(INVERSION, order)
         request = Inversion(
             photo=command.photo,
             crop=command.crop,
@@ -293,12 +298,12 @@ def edited(
 
 def filmed(command: PhotoEdit, place: Placement, subject: EditedPicture, order: int, run: Run, caller: Caller) -> Part:
     """Write the edit and the generator's pictures of a part, and return them."""
-    reach = command.strength if command.edit is not None else 1.0
+    save_edit(subject.edit, run.path(numbered(EDIT, order)))
+    subject, reach = subject.farther(command.strength if command.edit is not None else 1.0)
     t = film_moments(subject.edit, command.film)
     if subject.edit.dimensions == 1:
         beyond(caller, subject.edit, *(reach * float(end) for end in (t.min(), t.max())))
-    save_edit(subject.edit, run.path(numbered(EDIT, order)))
-    return Part(place, subject, write_frames(run.path(numbered(FRAMES, order)), subject, reach * t, caller))
+    return Part(place, subject, write_frames(run.path(numbered(FRAMES, order)), subject, reach * t, caller), reach)
 
 
 def numbered(name: str, order: int) -> str:
@@ -374,8 +379,10 @@ def outlined(photograph: Image.Image, places: Sequence[Placement | Sequence[floa
 
 def sentences(parts: Sequence[Part], facts: Mapping[str, Json]) -> list[str]:
     """Return in words what changed in the photograph."""
-    seen = [what_changed(part.subject, film_moments(part.subject.edit, FilmOptions(), frames=9)) for part in parts]
-    words = "; ".join(dict.fromkeys(word for word in seen if word))
+    seen = [what_changed(part.subject, part.reach * film_moments(part.subject.edit, FilmOptions(), frames=9)) for part in parts]
+    if len(parts) > 1:
+        seen = [f"part {number}: {word}" for number, word in enumerate(seen, 1) if word]
+    words = "; ".join(word for word in seen if word)
     return [
         f"{words + '; ' if words else ''}{facts['changed']:.1%} of the photograph's pixels change, the others stay bit for bit."
     ]

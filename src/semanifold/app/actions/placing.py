@@ -15,6 +15,7 @@ from semanifold.images.placements import Placement
 from semanifold.landmarks import Face, find_faces
 from semanifold.landmarks.alignment import UsualFace, quad_like, usual_face
 
+LOOKING = "looking for faces"
 LOOKED_AT = 8
 """Pictures of a generator in which it is looked where its faces lie."""
 AS_IT_IS = 0.12
@@ -46,7 +47,9 @@ def place_in(
         return crop
     if face is None and (photograph.height, photograph.width) == tuple(generator.picture_shape[1:]):
         return None
-    usual = usual_of(generator)
+    with caller.watching(LOOKING):
+        usual = usual_of(generator)
+        faces = find_faces(photograph) if usual is not None else []
     if usual is None:
         if face is not None:
             raise SemanifoldError(
@@ -54,7 +57,6 @@ def place_in(
                 f"{name} by its crop."
             )
         return None
-    faces = find_faces(photograph)
     if not faces and face is None:
         caller.remark(f"No face was found in {name}; its middle is taken, or name a part by its crop.")
         return None

@@ -41,7 +41,7 @@ from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
 from semanifold.edits import Edit, in_one_space
 from semanifold.edits.base import MOST_FRAMES
-from semanifold.edits.operations import combine
+from semanifold.edits.operations import amplified, combine
 from semanifold.edits.tracing import on_code
 from semanifold.generators.base import Generator
 from semanifold.storage.files import is_file
@@ -95,7 +95,8 @@ def choreographed(
         part = on_code(edit, code)
         if part.dimensions != 1:
             raise SemanifoldError(f"{shown(track.edit, 60)} is a pad of two dimensions, which has no single strength.")
-        places = at_strength(part, strengths(track, times, track.ease or command.ease))
+        part, wanted = within_reach(part, strengths(track, times, track.ease or command.ease))
+        places = at_strength(part, wanted)
         beyond(caller, part, float(places.min()), float(places.max()))
         walked.append((part, places))
     t = knots = torch.linspace(0, 1, count)
@@ -132,6 +133,12 @@ def strengths(track: Track, times: Tensor, ease: Ease) -> Tensor:
     elif ease == "step":
         share = (share >= 1).to(share)
     return values[left] + share * (values[right] - values[left])
+
+
+def within_reach(edit: Edit, strength: Tensor) -> tuple[Edit, Tensor]:
+    """Return an edit that has strengths above 1, and these as shares of it: a path that comes back to its start has none."""
+    peak = float(strength.abs().max())
+    return (amplified(edit, peak), strength / peak) if peak > 1 and edit.loops else (edit, strength)
 
 
 def at_strength(edit: Edit, strength: Tensor) -> Tensor:

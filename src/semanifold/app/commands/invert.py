@@ -130,6 +130,11 @@ def check_part(crop: Sequence[float] | None, faces: Sequence[int]) -> None:
     """Refuse a part of a photograph that is named twice, and numbers of faces that there cannot be."""
     for face in faces:
         whole_number(face, 0, MOST_FACES, "face, the number of the face from the largest down,")
+    if crop is not None and not (0 <= crop[0] < crop[2] <= 1 and 0 <= crop[1] < crop[3] <= 1):
+        raise SemanifoldError(
+            "A crop is left, top, right and bottom as fractions of the photograph, such as 0.2,0.1,0.8,0.7, "
+            f"but {corners_text(crop)} was given."
+        )
     if crop is not None and any(faces):
         raise SemanifoldError("A part of a photograph is named by its face or by its crop; give --face or --crop.")
 

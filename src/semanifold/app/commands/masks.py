@@ -44,8 +44,7 @@ class ShowMask(Command):
             "--mask",
             mask,
             *self.model.words,
-            "--seed",
-            self.start.seed,
+            *(["--seed", self.start.seed] if self.start.latents is None else ["--latents", self.start.latents]),
         )
 
     @property

@@ -15,6 +15,7 @@ from semanifold.core.errors import SemanifoldError, whole_number
 from semanifold.inversion.settings import MOST_STEPS
 from semanifold.storage.files import is_file
 
+INVERSION = "inversion"
 STILL, BOTH, FILM_FILE = "edited.png", "before_after.png", "film.mp4"
 FIRST = (BOTH, FILM_FILE, STILL)
 """What to open first."""
@@ -63,9 +64,10 @@ class PhotoEdit(Command):
     @property
     def folder(self) -> Path:
         """The run folder."""
-        what = [self.mask] if self.edit is None else [self.edit.name, *([self.path] if self.path else [])]
+        what = [word for word in (self.edit and self.edit.name, self.path, self.mask) if word]
         which = ["all"] if self.all_faces else [] if self.face == (1,) else ["face", *map(str, self.face)]
-        return self.output.folder("edit", self.model.word, self.photo.stem, *which, *what)
+        crop = [] if self.crop is None else ["crop", corners_text(self.crop)]
+        return self.output.folder("edit", self.model.word, self.photo.stem, *which, *crop, *what)
 
     @property
     def inputs(self) -> list[Path]:
@@ -79,7 +81,7 @@ class PhotoEdit(Command):
         """The words of the command to type next."""
         if self.edit is not None:  # the edit serves other pictures as well
             return onto_others(self.folder, self.model.generator)
-        inversion = self.inversion or self.folder / "inversion"
+        inversion = self.inversion or self.folder / INVERSION
         return ("edit", self.photo, *self.model.words, "--edit", self.folder, "--inversion", inversion, "--strength", "1.5")
 
     def settled(self) -> Answer | None:
@@ -103,7 +105,9 @@ class PhotoEdit(Command):
             if self.crop is not None or self.tune or self.all_faces or self.face != (1,):
                 raise SemanifoldError("An inversion has its own part of the photograph and its own weights; leave those options.")
             if not is_file(self.inversion / CODE):
-                raise SemanifoldError(f"{self.inversion} holds no {CODE}; give the folder of a finished semanifold invert.")
+                inner = self.inversion / INVERSION
+                where = f"{inner} does" if is_file(inner / CODE) else "give the folder of a finished semanifold invert"
+                raise SemanifoldError(f"{self.inversion} holds no {CODE}; {where}.")
         early.check_masks([self.mask] if self.mask else [], self.model.generator)
         if self.edit is not None:
             places.described(self.edit, self.path)
