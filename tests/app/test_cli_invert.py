@@ -71,6 +71,7 @@ def test_a_photograph_becomes_a_code_that_other_commands_take(capsys: pytest.Cap
     assert "--overwrite" in capsys.readouterr().err
     # and the code is where a search begins
     assert cli.main(["mask", "mouth", "--latents", "out/invert-faces-ann/code.safetensors"]) == 0
+    assert "Next: semanifold discover --mask mouth --latents out/invert-faces-ann/code.safetensors" in capsys.readouterr().out
     assert Path("out/mask-faces-mouth-invert-faces-ann").is_dir(), "another photograph's code has a folder of its own"
 
 
