@@ -22,6 +22,12 @@ def pytest_configure() -> None:
         )
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _kept_files_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let tests keep nothing in the user's own folder, and find nothing there."""
+    os.environ["SEMANIFOLD_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(autouse=True)
 def _same_draws_in_every_order() -> None:
     """Let a test that draws global random numbers draw the same whichever tests ran before; a seed tries other draws."""

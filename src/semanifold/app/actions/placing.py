@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import itertools
+from collections.abc import Iterator, Sequence
 
+import msgspec
 import torch
 from PIL import Image
+from torch import Tensor
 
 from semanifold.app.answers import Caller
 from semanifold.core.errors import SemanifoldError, counted
@@ -14,12 +18,23 @@ from semanifold.images.photographs import middle_of
 from semanifold.images.placements import Placement
 from semanifold.landmarks import Face, find_faces
 from semanifold.landmarks.alignment import UsualFace, quad_like, usual_face
+from semanifold.storage.digests import digest
+from semanifold.storage.fetching import cache_folder
+from semanifold.storage.tensors import read_format, write_tensors
 
 LOOKING = "looking for faces"
 LOOKED_AT = 8
 """Pictures of a generator in which it is looked where its faces lie."""
+FORMAT = "semanifold-usual-face-1"
 AS_IT_IS = 0.12
 """If a face lies this near to where a generator's faces do, as a share of the side, the photograph's middle is taken as it is."""
+
+
+class UsualFaceHeader(msgspec.Struct, frozen=True):
+    """Header of a file that keeps where a generator's faces lie: the size of its pictures, None if they show none."""
+
+    format: str
+    size: tuple[int, int] | None
 
 
 def place_in(
@@ -98,12 +113,32 @@ def place_of(
 
 
 def usual_of(generator: Generator) -> UsualFace | None:
-    """Return where faces lie in a generator's own pictures; None if they show none, or are pictures of given ones."""
+    """Return where faces lie in a generator's own pictures; None if they show none, or are pictures of given ones.
+
+    What was found is kept among the downloads, for large pictures take minutes to make. The first of them tells generators apart,
+    since a fingerprint says nothing of what a function of somebody else's calls.
+    """
     if generator.takes_inputs:
         return None
-    pictures = []
-    with torch.no_grad():
-        for seed in range(LOOKED_AT):
-            labels = [seed % generator.classes] if generator.classes else None
-            pictures.append(generator.images(generator.sample([seed], labels=labels)))
-    return usual_face(torch.cat(pictures))
+    pictures = _pictures(generator)
+    first = next(pictures)
+    kept = cache_folder() / "faces" / f"{digest({'picture': first})}-{LOOKED_AT}.safetensors"
+    try:
+        header, tensors = read_format(kept, FORMAT, UsualFaceHeader, "usual face", "it is made again")
+        return UsualFace(tensors["points"], tensors["weights"], header.size) if header.size else None
+    except (SemanifoldError, KeyError):  # not kept yet, or damaged
+        usual = usual_face(itertools.chain([first], pictures))
+    with contextlib.suppress(SemanifoldError, OSError):  # a folder that cannot be written costs time only
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        tensors = {"points": usual.points, "weights": usual.weights} if usual else {}
+        header = {"format": FORMAT, "size": list(usual.size) if usual else None}
+        write_tensors(kept, tensors, header, crc=True)
+    return usual
+
+
+def _pictures(generator: Generator) -> Iterator[Tensor]:
+    """Yield some pictures, ``[c, h, w]``; those of classes take turns."""
+    for seed in range(LOOKED_AT):
+        labels = [seed % generator.classes] if generator.classes else None
+        with torch.no_grad():
+            yield generator.images(generator.sample([seed], labels=labels))[0]
