@@ -62,6 +62,20 @@ def test_it_stops_where_it_is_near_enough_and_ctrl_c_keeps_what_there_is(faces):
     assert tune(faces, code, target, TuningSettings(steps=50, locality=0), progress=interrupt).result is Result.INTERRUPTED
 
 
+def test_a_gradient_of_nan_fails_in_a_sentence(faces):
+    code, steps = faces.sample([1], "w"), TuningSettings(steps=3, locality=0)
+
+    def bent(x, y):
+        return (x - y).square().mean((1, 2, 3)) + 0 * (x - x).sqrt().sum((1, 2, 3))
+
+    picture = faces.images(faces.sample([2], "w"))
+    with pytest.raises(SemanifoldError, match="The objective or its gradient became infinite or NaN"):
+        tune(faces, code, picture, steps, distance=bent)
+    left = tune(faces, code, picture, steps, distance=bent, throw=False)
+    assert left.result is Result.DIVERGED
+    assert torch.allclose(left.value.images(faces, code, 1.0), faces.images(code), atol=1e-4), "what is left changes nothing"
+
+
 def test_what_does_not_fit_is_refused(faces):
     world, picture = SmallWorld(), torch.zeros(1, 1, 16, 16)
     with pytest.raises(SemanifoldError, match="no layer whose weights"):

@@ -176,6 +176,25 @@ def test_a_run_that_fails_later_keeps_what_is_whole(tmp_path):
     assert "disk is full" in record.reason
 
 
+def test_a_run_that_fails_around_a_run_within_goes_on(tmp_path):
+    run = begin_run(tmp_path / "run", "edit", WORK, FACTS)
+    work(begin_run(tmp_path / "run" / "within", "invert", WORK, FACTS), "code.txt")
+    with pytest.raises(SemanifoldError, match="too short"):
+        work(run, ends=SemanifoldError("The path is too short."))
+    assert read_record(tmp_path / "run").status == "failed"
+    assert begin_run(tmp_path / "run", "edit", WORK, FACTS).resumed
+
+
+def test_a_lock_that_a_full_disk_has_no_room_for_is_gone(tmp_path, monkeypatch):
+    def full() -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("semanifold.storage.locks.os.getpid", full)  # its number is the first thing that is written
+    with pytest.raises(SemanifoldError, match="The disk is full"):
+        begin_run(tmp_path / "run", "discover", WORK, FACTS)
+    assert not list(tmp_path.iterdir())
+
+
 def export_in_a_run(folder: Path) -> None:
     with working(begin_run(folder, "discover", WORK, FACTS)) as run:
         export_codes(run.path, "mouth", torch.zeros(50, 10, 128), layers=0)

@@ -18,7 +18,7 @@ from semanifold.core.progress import ProgressBar
 
 LONGEST_LINE = 20_000
 ARGUMENTS = (
-    *("generator", "inputs", "latents_space", "layer", "layout", "mask", "method", "objective"),
+    *("generator", "inputs", "latents_space", "layer", "layout", "mask", "method", "objective", "pictures"),
     *("out", "overwrite", "seeds", "space", "z_truncation"),
 )
 """What messages of the rooms below name as Python does, such as ``space="w"``, and the command line as ``--space w``."""

@@ -23,7 +23,10 @@ class Result(Enum):
     CONVERGED = "The objective stopped falling."
     STEPS = "The given number of steps was used up."
     INTERRUPTED = "Interrupted; this is the best result so far."
-    DIVERGED = "The objective became infinite or NaN; try a shorter rest length or a smaller offset."
+    DIVERGED = (
+        "The objective or its gradient became infinite or NaN; try a smaller offset, rest length or rate, and look at the "
+        "generator's pictures."
+    )
 
     @property
     def good(self) -> bool:

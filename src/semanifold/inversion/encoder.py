@@ -205,13 +205,19 @@ def encoder_steps(
     """Train as :func:`train_encoder` does, one step each time that the next one is asked for.
 
     Raises:
-        SemanifoldError: if the generator makes pictures of pictures, or the checkpoint does not fit.
+        SemanifoldError: if the generator makes pictures of pictures, they cannot be differentiated although they count, or the
+            checkpoint does not fit.
     """
     settings = settings or EncoderSettings()
     if generator.takes_inputs:
         raise SemanifoldError(
             f"{generator.name} makes pictures of label maps or photos, which are its codes; there is nothing to read."
         )
+    if settings.pictures:
+        try:
+            generator.check_differentiable(generator.example(0, generator.path_space))
+        except SemanifoldError as error:
+            raise SemanifoldError(f"{str(error).rstrip('.')}; or let codes alone count (pictures=0).") from error
     return _steps(generator, settings, None if checkpoint is None else os.fspath(checkpoint))
 
 
@@ -232,9 +238,14 @@ def _steps(generator: Generator, settings: EncoderSettings, checkpoint: str | No
     error = 1.0
     for step in range(first, settings.steps + 1):
         done = step == settings.steps
-        if checkpoint is not None and (done or step % CHECKPOINT_EVERY == 0):
-            save_training(checkpoint, key, step, network, adam, draws)
-        result = Result.DIVERGED if not math.isfinite(error) else Result.STEPS if done else None
+        result = Result.STEPS if done else None
+        if not math.isfinite(error):
+            result = Result.DIVERGED
+        elif done or step % CHECKPOINT_EVERY == 0:
+            if not all(bool(torch.isfinite(parameter).all()) for parameter in network.parameters()):
+                result = Result.DIVERGED  # a gradient of NaN, which the loss does not show
+            elif checkpoint is not None:
+                save_training(checkpoint, key, step, network, adam, draws)
         yield EncoderStep(step, settings.steps, error, encoder, result)
         if result is not None:
             return

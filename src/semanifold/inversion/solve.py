@@ -224,7 +224,8 @@ class Inversion:
 
     def ended(self, state: InversionState) -> Result | None:
         """Return why the search ends here, if it does."""
-        if not math.isfinite(state.descent.at.value):
+        # a gradient of NaN would pass for the end of the way down
+        if not (math.isfinite(state.descent.at.value) and bool(torch.isfinite(state.descent.at.gradient).all())):
             return Result.DIVERGED
         recent = state.recent
         slow = len(recent) > PATIENCE and recent[0] - recent[-1] < self.settings.tolerance * recent[0]

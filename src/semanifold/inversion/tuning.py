@@ -113,7 +113,8 @@ def tune(
         name="tuned", method="pivotal tuning", space=code.space, generator=generator.name, fingerprint=generator.fingerprint,
         usable=(0.0, 1.0), cite=(CITE,),
     )  # fmt: skip
-    edit = WeightEdit({layer: change.detach() for layer, change in last.changes.items()}, info, start=code)
+    changes = first.changes if result is Result.DIVERGED else last.changes
+    edit = WeightEdit({layer: change.detach() for layer, change in changes.items()}, info, start=code)
     others = generator.sample_like(code, range(OTHERS))
     with torch.no_grad():
         left = (edit.baked(generator).images(others) - generator.images(others)).square().mean()

@@ -71,13 +71,23 @@ def lock_folder(folder: Path) -> FolderLock:
             # The holder before may have removed the file between its opening here and its locking: then it locks nothing.
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / LOCK, follow_symlinks=False)):
-                    file.truncate(0)
-                    file.write(f"process {os.getpid()} since {datetime.now(UTC).isoformat(timespec='seconds')}".encode())
-                    return FolderLock(folder, file)
+                    return _signed(FolderLock(folder, file))
         except BaseException:
             file.close()
             raise
         file.close()
+
+
+def _signed(lock: FolderLock) -> FolderLock:
+    """Say in the file of a lock who holds it; where the disk is full no file is left."""
+    assert lock.file is not None
+    try:
+        lock.file.truncate(0)
+        lock.file.write(f"process {os.getpid()} since {datetime.now(UTC).isoformat(timespec='seconds')}".encode())
+    except OSError:
+        lock.release()
+        raise
+    return lock
 
 
 def _holder(file: BinaryIO) -> str:

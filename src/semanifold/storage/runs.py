@@ -116,8 +116,9 @@ class Run:
 
     @property
     def has_results(self) -> bool:
-        """Whether anything but ``run.json`` has been written."""
-        return any((self.folder / name).exists() for name in [*self.record.files, CHECKPOINT])
+        """Whether anything but ``run.json`` has been written, by this run or by one in a folder within."""
+        written = any((self.folder / name).exists() for name in [*self.record.files, CHECKPOINT])
+        return written or any(self.folder.glob(f"*/{RECORD}"))
 
 
 def earlier_run(

@@ -29,9 +29,11 @@ def train(command: TrainEncoder, caller: Caller) -> Answer:
 
     def work(run: Run) -> Answer:
         solution = trained(command, generator, run, caller)
+        if not solution.result.good:  # taking it up again would fail in the same way
+            (run.folder / CHECKPOINT).unlink(missing_ok=True)
         encoder = solution.unwrap()
-        save_encoder(encoder, run.path(FILE))
         psnr = write_sheet(encoder, generator, run)
+        save_encoder(encoder, run.path(FILE))
         numbers = {**solution.stats, "psnr": psnr}
         run.note(encoder=numbers)
         size = (run.folder / FILE).stat().st_size / 1e6
@@ -56,7 +58,7 @@ def trained(command: TrainEncoder, generator: Generator, run: Run, caller: Calle
             line({"step": report["step"], "steps": report["steps"], "code error": report["code error"]})
 
         settings = command.training.settings()
-        return train_encoder(generator, settings, progress=progress, checkpoint=run.folder / CHECKPOINT)
+        return train_encoder(generator, settings, progress=progress, checkpoint=run.folder / CHECKPOINT, throw=False)
 
 
 @torch.no_grad()

@@ -152,10 +152,11 @@ def write(
     code = solution.unwrap()
     with torch.no_grad():
         picture = generator.images(code)
+    frame = media.to_uint8(picture)[0]
     save_pool(pool_of(code, generator), run.path(CODE))
     extended = generator.spaces.get(f"{code.space}{EXTENDED}")
     export_codes(run.path, "inverted", code.values, 0 if extended is None else extended.layers)
-    media.save_png(media.to_uint8(picture)[0], run.path(PICTURE))
+    media.save_png(frame, run.path(PICTURE))
     media.save_png(sheet(target, picture), run.path(SHEET), source=COMPOSITE)
     run.remove(PREVIEW)
     numbers: JsonObject = {
@@ -187,10 +188,11 @@ def write(
     if command.tune:
         tuned = tuning(command, generator, code, target, settings, caller)
         numbers["tuning"] = {**plain(tuned.stats), "result": tuned.result.name}
-        save_edit(tuned.value, run.path(EDIT))
         with torch.no_grad():
             nearer = tuned.value.images(generator, code, 1.0)
-        media.save_png(media.to_uint8(nearer)[0], run.path(PICTURE))
+        frame = media.to_uint8(nearer)[0]
+        save_edit(tuned.value, run.path(EDIT))
+        media.save_png(frame, run.path(PICTURE))
         media.save_png(sheet(target, picture, nearer), run.path(SHEET), source=COMPOSITE)
         said.append(
             f"Tuned weights: {tuned.stats['psnr']:.1f} dB after {tuned.stats['steps']} steps; pictures of other codes are "

@@ -159,11 +159,12 @@ def edit_photo(command: PhotoEdit, caller: Caller) -> Answer:
     places = places_in(command, photograph, generator, caller)
 
     def work(run: Run) -> Answer:
-        media.save_png(outlined(photograph, places), run.path(PARTS), source=None)
         parts: list[Part] = []
         said: list[str] = []
         for order, place in enumerate(places):
             part = inverted(command, generator, place, order, caller)
+            if order == 0:  # not before there is anything else, so that a search that fails leaves nothing
+                media.save_png(outlined(photograph, places), run.path(PARTS), source=None)
             said += part.answer.said
             if part.answer.interrupted:
                 return Answer(said=tuple(said), interrupted=True)
@@ -245,10 +246,11 @@ def inverted(
     answer = Answer()
     if folder is None:
         folder = command.folder / numbered(INVERSION, order)
+        face = order + 1 if command.all_faces else command.face[order]
         request = Inversion(
             photo=command.photo,
             crop=command.crop,
-            face=order + 1 if command.all_faces else command.face[order],
+            face=None if place is None and face == 1 else face,  # the middle, also where there is no face at all
             tune=command.tune,
             consistency=False,
             model=command.model,
