@@ -47,6 +47,7 @@ def told(**terms: float) -> Descent:
 def test_a_state_of_a_search_is_taken_up(tmp_path: Path) -> None:
     check(state(), tmp_path / "a")
     check(state(metric=None), tmp_path / "b")
+    check(state(outside=0.0), tmp_path / "c")  # where the outside does not count
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from semanifold.generators.base import Generator
 from semanifold.generators.wrapped import wrap
 from semanifold.images.masks import box
 from semanifold.paths.weight_axes import WeightSpace, changes_of, codes_for, made, roots_of
-from semanifold.paths.weight_masked import View, refined
-from semanifold.paths.weight_ranges import FARTHEST
+from semanifold.paths.weight_masked import View, masked_weight_paths, refined
+from semanifold.paths.weight_ranges import FARTHEST, usual_changes
 
 LEFT = box(0, 0, 0.5, 1)
 
@@ -94,6 +94,24 @@ def test_codes_that_decide_are_named_or_far_from_those_that_people_show() -> Non
     assert not (first.values[:, None] == shown[None]).all(-1).any()
     with pytest.raises(SemanifoldError, match="At least one picture"):
         codes_for(generator, 5, 0, [])
+
+
+def test_directions_are_refined_at_a_third_of_the_usual_change() -> None:
+    generator = small()
+    codes = generator.sample([3, 4])
+    view = View.of(WeightSpace(generator, ("network.3",)), codes, [LEFT] * 2, None, 0)
+    usual = usual_changes(generator, generator.images(codes), view.inside.sqrt(), 0, None)
+    torch.testing.assert_close(view.level, 0.35 * usual)
+
+
+def test_options_that_are_left_out_are_the_documented_ones() -> None:
+    def found(**options: Any) -> Tensor:
+        return masked_weight_paths(small(), ["network.0"], LEFT, 2, refine=0, progress=False, **options).basis
+
+    usual = found()
+    assert torch.equal(usual, found(samples=24, kept=48, damping=1e-3, seed=0))
+    for other in ({"samples": 23}, {"kept": 8}, {"damping": 1.0}, {"seed": 1}):
+        assert not torch.equal(usual, found(**other)), other
 
 
 def linear_view(level: float = 0.5, n: int = 3) -> View:
