@@ -19,10 +19,12 @@ from semanifold.images.media import to_uint8
 from semanifold.images.motion import smoothed
 from semanifold.images.placements import Inlay, Placement
 from semanifold.inversion import InversionSettings, invert
+from semanifold.locality.truth import pixel_effects, pixel_weights, truth_share
+from semanifold.locality.worlds import read_truth
 from semanifold.paths.files import load_paths
 from semanifold.worlds.faces.analytic import AnalyticFaces
 from semanifold.worlds.faces.attribute_network import attribute_network
-from semanifold.worlds.faces.factors import factor_index
+from semanifold.worlds.faces.factors import FACTORS, factor_index
 from semanifold.worlds.faces.renderer import render
 
 LARGE, SMALL = 512, 64
@@ -121,8 +123,9 @@ def put_back(count: int, off: float) -> None:
 def of_inverted_codes(count: int) -> None:
     """Print how far an edit of an inverted code is from the same edit of the true code."""
     faces, paths, network = load_generator("faces"), load_paths("faces"), attribute_network()
-    print("\n| path | its own change of factors | on the inverted code, from that on the true one | before the edit |")
-    print("|---|---:|---:|---:|")
+    truth = read_truth(faces, ("mouth", "eyes"))
+    print("\n| path | its own change of factors | on the inverted code, from that on the true one | before the edit |", end="")
+    print(" truth share on the true code | on the inverted one |\n|---|---:|---:|---:|---:|---:|")
     codes = {}
     for seed in range(2000, 2000 + count):
         true = faces.sample([seed], "w")
@@ -141,9 +144,15 @@ def of_inverted_codes(count: int) -> None:
                     faces.images(found),
                 )
             )
-            rows.append([float((a - b).abs().mean()) for a, b in ((own, plain), (other, own), (start, plain))])
-        own, other, start = np.mean(rows, axis=0)
-        print(f"| {name} | {own:.4f} | {other:.4f} | {start:.4f} |", flush=True)
+            shares = [math.nan] * 2
+            if (region := EDITS[name]) is not None:
+                inside = torch.tensor([factor.region == region for factor in FACTORS])
+                weights = [pixel_weights(pixel_effects(at.clamp(0, 1), truth.render)) for at in (plain, start)]
+                changes = (own - plain, other - start)
+                shares = [float(truth_share(change, by, inside, truth.noise)) for change, by in zip(changes, weights)]
+            rows.append([float((a - b).abs().mean()) for a, b in ((own, plain), (other, own), (start, plain))] + shares)
+        numbers = np.mean(rows, axis=0)
+        print(f"| {name} | {' | '.join(f'{number:.4f}' for number in numbers)} |", flush=True)
 
 
 def main() -> None:
