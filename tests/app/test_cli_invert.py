@@ -14,11 +14,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.small_stylegan2 import make
 
 from semanifold.app import cli
+from semanifold.app.actions import invert as invert_action
+from semanifold.core.progress import Progress, Report
 from semanifold.edits import load_edit
-from semanifold.generators.exchange import read_codes
-from semanifold.generators.loading import load_generator
+from semanifold.generators.exchange import read_codes, read_noise
+from semanifold.generators.loading import load_generator, save_generator
 from semanifold.images.media import to_uint8
 from semanifold.inversion.solve import decibels
 from semanifold.storage.run_records import read_record
@@ -114,6 +117,53 @@ def test_weights_are_tuned_and_baked(capsys: pytest.CaptureFixture[str]) -> None
     assert numbers["steps"] == 3
     hint = next(line for line in said.splitlines() if line.startswith("Next:"))
     assert cli.main(hint.removeprefix("Next: semanifold ").split()) == 0
+
+
+def test_noise_maps_are_found_before_the_weights_and_ctrl_c_keeps_the_nearest(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = make(double=False)
+    save_generator(generator, "small.safetensors")
+    words = ["invert", "ann.png", "bob.png", *QUICK, "--generator", "small.safetensors", "--face", "0", "--no-consistency"]
+    words += ["--tune-noise", "12", "--tune", "26", "--out", "both"]
+    fit, interrupted = invert_action.tune, []
+
+    def stopped(*args: object, progress: Progress, **options: object) -> object:
+        def watch(report: Report) -> None:
+            progress(report)
+            if report["step"] == 26 and not interrupted:
+                interrupted.append(report)
+                raise KeyboardInterrupt
+
+        return fit(*args, progress=watch, **options)
+
+    monkeypatch.setattr(invert_action, "tune", stopped)
+    assert cli.main(words) == 130
+    heard = capsys.readouterr()
+    assert "the nearest so far is in both/ann" in heard.err
+    assert Path("both/ann/tuning.state").is_file()
+    with Image.open("both/ann/comparison.png") as sheet:
+        assert sheet.width > 4 * 250, "with the tuned picture"
+    assert cli.main(words) == 0
+    said = capsys.readouterr().out
+    assert said.count("Noise maps:") == said.count("Tuned weights:") == 2
+    for name in ("ann", "bob"):
+        numbers = read_record(f"both/{name}").others["inversion"]
+        assert numbers["noise"]["psnr"] >= numbers["noise"]["before"]
+        assert numbers["tuning"]["before"] == pytest.approx(numbers["noise"]["psnr"], abs=1e-3)
+        assert not list(Path(f"both/{name}").glob("*.state"))
+        assert not Path(f"both/{name}/preview.png").exists()
+        edit = load_edit(f"both/{name}/edit.safetensors")
+        assert {"convs.3", "convs.3.noise"} <= set(edit.layers)
+        code = read_codes(f"both/{name}/code.safetensors", generator)
+        picture = np.asarray(Image.open(f"both/{name}/inverted.png"))
+        assert np.array_equal(picture, to_uint8(edit.images(generator, code, 1.0))[0])
+    # the maps are in the files of other programs, all photographs in one
+    every = read_noise("both/projected.pt", generator)
+    assert len(every) == len(read_codes("both/projected.pt", generator)) == 2
+    with np.load("both/bob/projected_w.npz") as arrays:
+        assert np.allclose(arrays["noise3"], every[1]["convs.3.noise"])
+    assert cli.main(["bake", "both/ann", "baked.safetensors"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,13 @@ def test_steps_can_be_watched_and_stopped_and_ctrl_c_keeps_the_best():
     assert torch.equal(solution.value.values, said[-1]["code"].values)
     assert said[0]["objective"] > said[-1]["objective"]
     assert {"step", "steps", "evaluations", "PSNR"} <= said[0].keys()
+    # and what is done before the first step: the best start so far
+    before = [report["starts"] for report in said if "starts" in report]
+    assert before[:3] == ["16 of 17 starts compared", "17 of 17 starts compared", "start 1 of 2 followed for 1 steps"]
+    assert before[-1] == "start 2 of 2 followed for 8 steps"
+    assert said[1]["PSNR"] == pytest.approx(
+        decibels(float((SmallWorld().images(said[1]["code"]) - picture(500)).square().mean()))
+    )
 
 
 def test_a_stopped_inversion_goes_on_to_the_same_bits(tmp_path):

@@ -96,7 +96,7 @@ class WeightEdit(Edit):
 
     def check(self, generator: Generator) -> None:
         """See :meth:`Edit.check`."""
-        check_layers(generator, self.layers)
+        check_layers(generator, self.layers, generator.noise_maps())
         for layer, delta in self.deltas.items():
             shape = tuple(weight_of(generator, layer).shape)
             if tuple(delta.shape) != shape:

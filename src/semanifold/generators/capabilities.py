@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from torch import Tensor
@@ -97,6 +97,10 @@ class Capabilities:
         if kind == "const":
             return self
         raise SemanifoldError(f"{self.name} has no noise in its layers; leave the noise out.")
+
+    def noise_maps(self) -> Mapping[str, Tensor]:
+        """Return the noise maps that the layers add to features, by their names; none of most generators."""
+        return {}
 
     def affine_maps(self, space: str, layers: tuple[int, int] | None = None) -> list[Tensor] | None:
         """Return the affine maps ``[out, d]`` that codes of a space meet first, in some layers; None where none are known.

@@ -103,6 +103,11 @@ class MixedWeight:
         """Return the weight of one sample."""
         return sum((c * kernel for c, kernel in zip(self.coefficients[sample], self.kernels)), torch.zeros_like(self.kernels[0]))
 
+    def dense(self) -> Tensor:
+        """Return the weights of all samples, ``[n, *shape]``."""
+        kernels = torch.stack(self.kernels)
+        return (self.coefficients.to(kernels) @ kernels.flatten(1)).unflatten(1, kernels.shape[1:])
+
     def mapped(self, function: Callable[[Tensor], Tensor]) -> MixedWeight:
         """Return what a linear function makes of the weights."""
         return MixedWeight([function(kernel) for kernel in self.kernels], self.coefficients, self.groups)

@@ -13,20 +13,25 @@ if TYPE_CHECKING:
     from semanifold.inversion.encoder import load_encoder as load_encoder
     from semanifold.inversion.encoder import save_encoder as save_encoder
     from semanifold.inversion.encoder import train_encoder as train_encoder
+    from semanifold.inversion.fitting import TuningStep as TuningStep
+    from semanifold.inversion.noise import fit_noise as fit_noise
+    from semanifold.inversion.noise import noise_steps as noise_steps
     from semanifold.inversion.settings import EncoderSettings as EncoderSettings
     from semanifold.inversion.settings import InversionSettings as InversionSettings
+    from semanifold.inversion.settings import NoiseSettings as NoiseSettings
     from semanifold.inversion.settings import TuningSettings as TuningSettings
     from semanifold.inversion.solve import InversionStep as InversionStep
     from semanifold.inversion.solve import inversion_steps as inversion_steps
     from semanifold.inversion.solve import invert as invert
-    from semanifold.inversion.tuning import TuningStep as TuningStep
     from semanifold.inversion.tuning import tune as tune
     from semanifold.inversion.tuning import tuning_steps as tuning_steps
 
 _HOMES = {
     "encoder": ("Encoder", "EncoderStep", "encoder_steps", "load_encoder", "save_encoder", "train_encoder"),
-    "settings": ("EncoderSettings", "InversionSettings", "TuningSettings"),
+    "noise": ("fit_noise", "noise_steps"),
+    "settings": ("EncoderSettings", "InversionSettings", "NoiseSettings", "TuningSettings"),
     "solve": ("InversionStep", "inversion_steps", "invert"),
-    "tuning": ("TuningStep", "tune", "tuning_steps"),
+    "tuning": ("tune", "tuning_steps"),
+    "fitting": ("TuningStep",),
 }
 __getattr__ = lazy_exports(__name__, _HOMES)

@@ -27,6 +27,7 @@ from semanifold.generators.coordinates import Coordinates
 from semanifold.images.motion import smoothed
 from semanifold.inversion.settings import EncoderSettings
 from semanifold.inversion.starts import metric_of
+from semanifold.storage.descents import adam_tensors, restore_adam
 from semanifold.storage.digests import digest
 from semanifold.storage.tensors import read_format, write_tensors
 
@@ -352,9 +353,7 @@ def encoder_of(generator: Generator, encoder: Encoder | Literal["own"] | None) -
 def save_training(path: str, key: str, step: int, network: Network, adam: torch.optim.Optimizer, draws: torch.Generator) -> None:
     """Write the state of a training, from which it goes on bit for bit."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()} | {"draws": draws.get_state()}
-    for index, state in adam.state_dict()["state"].items():
-        tensors |= {f"adam.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
-    write_tensors(path, tensors, {"format": STATE, "key": key, "step": step}, crc=True)
+    write_tensors(path, tensors | adam_tensors(adam), {"format": STATE, "key": key, "step": step}, crc=True)
 
 
 class StateHeader(msgspec.Struct, frozen=True):
@@ -377,15 +376,9 @@ def load_training(path: str, key: str, network: Network, adam: torch.optim.Optim
     header, tensors = read_format(path, STATE, StateHeader, "state of a training", advice)
     if header.key != key:
         raise SemanifoldError(f"{shown(path, 200)} is the state of another training; {advice}.")
-    plain = adam.state_dict()
     try:
         network.load_state_dict({name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")})
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("adam."):
-                _, index, what = name.split(".")
-                state.setdefault(int(index), {})[what] = tensor
-        adam.load_state_dict({**plain, "state": state})
+        restore_adam(adam, tensors)
         draws.set_state(tensors["draws"])
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise SemanifoldError(f"{shown(path, 200)} is damaged; {advice}.") from error

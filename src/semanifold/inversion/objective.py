@@ -46,7 +46,10 @@ class Likeness:
 
     def __call__(self, images: Pictures) -> EachPicture:
         """Return the weighted sum of both terms."""
-        pixels, perceptual = self.terms(images)
+        return self.weighted(*self.terms(images))
+
+    def weighted(self, pixels: EachPicture, perceptual: EachPicture) -> EachPicture:
+        """Return the weighted sum of both terms, once they are known."""
         return self.pixels * pixels + self.perceptual * perceptual
 
 

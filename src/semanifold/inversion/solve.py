@@ -14,7 +14,7 @@ from torch import Tensor
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.core.minimise import Evaluation, begin, lbfgs_step
-from semanifold.core.progress import Report, Watch, followed, watching
+from semanifold.core.progress import Progress, Report, Watch, followed, watching
 from semanifold.core.shapes import Pictures
 from semanifold.core.solutions import Result, Solution
 from semanifold.generators.base import Generator, as_latents
@@ -144,7 +144,7 @@ class Inversion:
             painted = region.at(*target.shape[2:]).to(target)
         return Inversion(generator, space, settings, likeness_of(settings, target, painted, function), name, begun, reader, draw)
 
-    def starts(self) -> tuple[list[Start], int]:
+    def starts(self, tell: Progress) -> tuple[list[Start], int]:
         """Return the codes to begin from, the best first, and how many pictures it took to compare them."""
         s = self.settings
         if self.begin is not None:
@@ -153,7 +153,13 @@ class Inversion:
             return [Start("the given code", self.begin, value)], 1
         if self.encoder is not None:
             return self.starts_read(self.encoder)
-        return best_starts(self.generator, self.space, self.likeness, self.draw, s.starts, seed=s.seed), s.starts + 1
+
+        def compared(done: int, code: Latents, pixels: float, value: float) -> None:
+            counts = {"step": 0, "steps": s.steps, "evaluations": done, "starts": f"{done} of {s.starts + 1} starts compared"}
+            tell({**counts, "PSNR": decibels(pixels), "code": code, "objective": value})
+
+        starts = best_starts(self.generator, self.space, self.likeness, self.draw, s.starts, seed=s.seed, tell=compared)
+        return starts, s.starts + 1
 
     def starts_read(self, encoder: Encoder) -> tuple[list[Start], int]:
         """Return the code that an encoder reads and the mean code, the better first, and that it took two pictures.
@@ -178,10 +184,10 @@ class Inversion:
         origin = coordinates.inverse(start.values - mean.values)
         return Objective(self.generator, start, origin, coordinates, self.likeness, self.settings.naturalness, own)
 
-    def first_state(self) -> InversionState:
+    def first_state(self, tell: Progress) -> InversionState:
         """Follow the best starts for a few steps each, and return the state of the best."""
         s = self.settings
-        starts, evaluations = self.starts()
+        starts, evaluations = self.starts(tell)
         tries = starts[: s.tries]
         # the mean is where published projectors begin: it is always among those that are tried, unless there is but one
         mean = [start for start in starts if start.name == MEAN]
@@ -202,6 +208,8 @@ class Inversion:
             state = InversionState(objective, descent, start.name, (), (descent.at.value,), 0, 1)
             for _ in range(min(TRIAL, s.steps) if len(tries) > 1 else 0):
                 state = self.step(state)
+                words = f"start {len(states) + 1} of {len(tries)} followed for {state.step} steps"
+                tell({**InversionStep(self, state, None).report(), "step": 0, "starts": words})
             states.append(state)
         best = min(states, key=lambda state: state.descent.at.value if math.isfinite(state.descent.at.value) else math.inf)
         evaluations += sum(state.evaluations for state in states)
@@ -234,18 +242,18 @@ class Inversion:
             return Result.CONVERGED
         return Result.STEPS if state.step >= self.settings.steps else None
 
-    def run(self, checkpoint: str | None) -> Iterator[tuple[InversionState, Result | None]]:
-        """Go on to the end, from the checkpoint if there is one."""
+    def run(self, checkpoint: str | None, tell: Progress = lambda report: None) -> Iterator[InversionStep]:
+        """Go on to the end, from the checkpoint if there is one; how starts are compared is told beside."""
         codes = self.begin or (
             self.draw(range(2)) if self.encoder is None else self.encoder.codes(self.likeness.target, self.generator)
         )
         key = inversion_key(self.generator, self.space, self.likeness, self.settings, self.distance_name, codes)
-        state = (load_state(checkpoint, key, self.objective, self.generator) if checkpoint else None) or self.first_state()
+        state = (load_state(checkpoint, key, self.objective, self.generator) if checkpoint else None) or self.first_state(tell)
         while True:
             result = self.ended(state)
             if checkpoint and (result or state.step % CHECKPOINT_EVERY == 0):
                 save_state(state, checkpoint, key)
-            yield state, result
+            yield InversionStep(self, state, result)
             if result is not None:
                 return
             state = self.step(state)
@@ -283,7 +291,8 @@ def invert(
             the one that comes with the package for this generator, which is left out where there is none, and with a mask or a
             start; None compares random codes.
         progress: called after each step with ``step``, ``steps``, ``evaluations`` (pictures made and differentiated), ``PSNR``,
-            ``objective`` and ``code``, the code as it is. A bar when None, nothing when False.
+            ``objective`` and ``code``, the code as it is. While starts are compared and the best of them followed it is told of
+            step 0, with the words ``starts``. A bar when None, nothing when False.
         checkpoint: a file that the search is saved to every few steps, and taken up from if it is there.
         throw: raise if the search failed; otherwise the solution's ``result`` says so.
 
@@ -296,18 +305,9 @@ def invert(
         SemanifoldError: if the picture, the mask, the start, the distance or the checkpoint do not fit; or if the search failed.
     """
     with watching(progress, "inverting") as tell:
-        steps = inversion_steps(
-            generator,
-            image,
-            settings,
-            mask=mask,
-            start=start,
-            labels=labels,
-            distance=distance,
-            encoder=encoder,
-            checkpoint=checkpoint,
-        )
-        last, _ = followed(steps, tell)
+        settings = settings or InversionSettings()
+        prepared = Inversion.prepare(generator, image, settings, mask, start, labels, distance, encoder)
+        last, _ = followed(prepared.run(None if checkpoint is None else os.fspath(checkpoint), tell), tell)
     return last.solution().thrown(throw)
 
 
@@ -334,8 +334,7 @@ def inversion_steps(
     """
     # checked here, not at the first step, so that a wrong argument is an error of this call
     prepared = Inversion.prepare(generator, image, settings or InversionSettings(), mask, start, labels, distance, encoder)
-    states = prepared.run(None if checkpoint is None else os.fspath(checkpoint))
-    return (InversionStep(prepared, state, result) for state, result in states)
+    return prepared.run(None if checkpoint is None else os.fspath(checkpoint))
 
 
 def check_target(generator: Generator, image: Tensor) -> Pictures:

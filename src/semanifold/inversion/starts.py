@@ -67,6 +67,7 @@ def best_starts(
     count: int,
     *,
     seed: int = 0,
+    tell: Callable[[int, Latents, float, float], None] | None = None,
 ) -> list[Start]:
     """Compare the mean and random codes by their pictures.
 
@@ -77,6 +78,8 @@ def best_starts(
         draw: gives the codes of seeds, of the first space, with their conditions.
         count: number of random codes.
         seed: the first of their seeds.
+        tell: is told after every few pictures how many there are, the code of the most alike so far, the mean squared
+            difference of its pixels, and how far it is in all.
 
     Returns:
         The mean and the random codes, the most alike first. Pictures are compared at a smaller size where the generator makes
@@ -88,10 +91,15 @@ def best_starts(
     _, mean, _ = metric_of(generator, codes[0], 0.0)
     names = [MEAN, *(f"random code {seed + i}" for i in range(count))]
     every = Latents.cat([mean, codes]) if count else mean
-    values = []
+    values, pixels = [], []
     for first in range(0, len(every), CHUNK):
         part = every[first : first + CHUNK]
-        values += likeness(generator.images(part, size=size)).tolist()
+        terms = likeness.terms(generator.images(part, size=size))
+        pixels += terms[0].tolist()
+        values += likeness.weighted(*terms).tolist()
+        if tell is not None:
+            best = min(range(len(values)), key=values.__getitem__)
+            tell(len(values), every[best], pixels[best], values[best])
     order = sorted(range(len(values)), key=values.__getitem__)
     return [Start(names[i], every[i], values[i]) for i in order]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+import os
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import TypedDict
 
 import torch
@@ -13,14 +14,14 @@ from torch.func import functional_call
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
-from semanifold.core.progress import Report, Watch, followed, watching
+from semanifold.core.progress import Watch, followed, watching
 from semanifold.core.shapes import Pictures
 from semanifold.core.solutions import Result, Solution
-from semanifold.edits.base import EditInfo
 from semanifold.edits.weights import WeightEdit
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import editable_layers, weight_of
 from semanifold.images.distances import Distance
+from semanifold.inversion.fitting import Fitting, TuningStep, fitted_edit, fitting_key
 from semanifold.inversion.objective import Likeness, likeness_of
 from semanifold.inversion.settings import InversionSettings, TuningSettings
 from semanifold.inversion.solve import check_target, decibels, perceptual_distance
@@ -32,23 +33,6 @@ NEIGHBOURS = 0.3
 """How far towards a random code the pictures lie that are to stay as they are."""
 OTHERS = 16
 """Codes of other pictures that are measured before and after."""
-
-
-@dataclass(frozen=True, eq=False)
-class TuningStep:
-    """One step of a tuning."""
-
-    step: int
-    steps: int
-    psnr: float
-    distance: float
-    changes: Mapping[str, Tensor] = field(repr=False)
-    """What is added to the weight of each layer."""
-    result: Result | None = None
-
-    def report(self) -> Report:
-        """Return what a progress callback gets."""
-        return {"step": self.step, "steps": self.steps, "PSNR": self.psnr, "distance": self.distance}
 
 
 class TuningNumbers(TypedDict):
@@ -77,6 +61,7 @@ def tune(
     inversion: InversionSettings | None = None,
     *,
     distance: Distance | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: Watch = None,
     throw: bool = True,
 ) -> Solution[WeightEdit, TuningNumbers]:
@@ -92,45 +77,36 @@ def tune(
         settings: how to tune; the defaults when None.
         inversion: how likeness is measured: its weights and its distance.
         distance: used in place of that of ``inversion``.
-        progress: called after each step with ``step``, ``steps``, ``PSNR`` and ``distance``.
+        checkpoint: a file that the tuning is saved to every 25 steps, and taken up from, bit for bit, if it is there.
+        progress: called after each step with ``step``, ``steps``, ``PSNR``, ``distance`` and ``picture``, the picture as it is.
         throw: raise if the tuning failed; otherwise the solution's ``result`` says so.
 
     Returns:
         The edit, with the pivot as its picture, and its numbers: ``psnr`` and ``distance`` of the tuned picture, ``before`` its
         PSNR without, and ``others``, the PSNR of other pictures after against before: how well the generator is kept. After
-        Ctrl-C the edit is what the tuning had come to.
+        Ctrl-C the edit is that of the step whose picture was nearest.
 
     Raises:
         SemanifoldError: if the code or the picture do not fit, or no layer of the generator can be changed; or if it failed.
     """
     settings = settings or TuningSettings()
     with watching(progress, "tuning") as tell:
-        steps = tuning_steps(generator, code, image, settings, inversion, distance=distance)
-        first = next(steps)
-        last, interrupted = followed(_from(first, steps), tell)
+        steps = tuning_steps(generator, code, image, settings, inversion, distance=distance, checkpoint=checkpoint)
+        last, interrupted = followed(steps, tell)
     result = Result.INTERRUPTED if interrupted else last.result or Result.STEPS
-    info = EditInfo(
-        name="tuned", method="pivotal tuning", space=code.space, generator=generator.name, fingerprint=generator.fingerprint,
-        usable=(0.0, 1.0), cite=(CITE,),
-    )  # fmt: skip
-    changes = first.changes if result is Result.DIVERGED else last.changes
-    edit = WeightEdit({layer: change.detach() for layer, change in changes.items()}, info, start=code)
+    last = last.best if result in (Result.INTERRUPTED, Result.DIVERGED) else last
+    edit = fitted_edit(generator, code, last.changes, "tuned", "pivotal tuning", CITE)
     others = generator.sample_like(code, range(OTHERS))
     with torch.no_grad():
         left = (edit.baked(generator).images(others) - generator.images(others)).square().mean()
     stats: TuningNumbers = {
         "psnr": last.psnr,
         "distance": last.distance,
-        "before": first.psnr,
+        "before": last.before,
         "others": decibels(float(left)),
         "steps": last.step,
     }
     return Solution(edit, result, stats).thrown(throw)
-
-
-def _from(first: TuningStep, rest: Iterator[TuningStep]) -> Iterator[TuningStep]:
-    yield first
-    yield from rest
 
 
 def tuning_steps(
@@ -141,56 +117,62 @@ def tuning_steps(
     inversion: InversionSettings | None = None,
     *,
     distance: Distance | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Iterator[TuningStep]:
     """Tune as :func:`tune` does, one step each time that the next one is asked for; the first is where it begins."""
-    inversion = inversion or InversionSettings()
-    generator.check(code)
-    if len(code) != 1:
-        raise SemanifoldError(f"A tuning has one pivot, but got {len(code)} codes.")
-    code = code.with_values(code.values.detach())
-    target = check_target(generator, image)
-    _, function = perceptual_distance(generator, inversion, distance)
-    return _steps(generator, code, likeness_of(inversion, target, torch.ones_like(target[:, :1]), function), settings)
-
-
-def _steps(generator: Generator, code: Latents, likeness: Likeness, settings: TuningSettings) -> Iterator[TuningStep]:
-    """See :func:`tuning_steps`."""
+    code, name, likeness = pivot_of(generator, code, image, inversion or InversionSettings(), distance)
     weights = {layer: weight_of(generator, layer).detach() for layer in tuned_layers(generator, code)}
     scales = {layer: weight.square().mean().sqrt() for layer, weight in weights.items()}
     free = {layer: torch.zeros_like(weight).requires_grad_() for layer, weight in weights.items()}
-    adam = torch.optim.Adam(list(free.values()), lr=settings.rate)
-    draws = torch.Generator().manual_seed(settings.seed & ((1 << 63) - 1))
 
     def changed(codes: Latents) -> Pictures:
         tensors = {name_of(layer): weights[layer] + scales[layer] * free[layer] for layer in free}
         return functional_call(generator, tensors, (codes,))
 
-    for step in range(settings.steps + 1):
-        with torch.enable_grad():
-            images = changed(code)
-            value = likeness(images).sum()
-        pixels, perceptual = (float(term) for term in likeness.terms(images.detach()))
-        result = Result.CONVERGED if decibels(pixels) >= settings.enough else Result.STEPS if step == settings.steps else None
-        result = result if math.isfinite(pixels + perceptual) else Result.DIVERGED
-        changes = {layer: (scales[layer] * x).detach().clone() for layer, x in free.items()}
-        yield TuningStep(step, settings.steps, decibels(pixels), perceptual, changes, result)
-        if result is not None:
-            return
-        # the rate rises over the first steps, for Adam's averages are poor there, and falls to nothing at the end
-        for group in adam.param_groups:
-            group["lr"] = settings.rate * min(1.0, (step + 1) / WARM) * (0.5 + 0.5 * math.cos(math.pi * step / settings.steps))
-        adam.zero_grad()
-        with torch.enable_grad():
-            if settings.locality:
-                # the regularisation of the paper (Eq. 5): pictures between the pivot and a random code stay as they are
-                seed = int(torch.randint(1 << 31, (1,), generator=draws))
-                other = generator.convert(generator.sample_like(code, [seed]), code.space)
-                near = code.moved(NEIGHBOURS * (other.values - code.values))
-                with torch.no_grad():
-                    before = generator.images(near)
-                value = value + settings.locality * replace(likeness, target=before)(changed(near)).sum()
-            value.backward()
-        adam.step()
+    def others(draws: torch.Generator) -> Tensor:
+        # the regularisation of the paper (Eq. 5): pictures between the pivot and a random code stay as they are
+        seed = int(torch.randint(1 << 31, (1,), generator=draws))
+        other = generator.convert(generator.sample_like(code, [seed]), code.space)
+        near = code.moved(NEIGHBOURS * (other.values - code.values))
+        with torch.no_grad():
+            before = generator.images(near)
+        return settings.locality * replace(likeness, target=before)(changed(near)).sum()
+
+    def rate(step: int) -> float:
+        # it rises over the first steps, for Adam's averages are poor there, and falls to nothing at the end
+        return settings.rate * min(1.0, (step + 1) / WARM) * (0.5 + 0.5 * math.cos(math.pi * step / settings.steps))
+
+    fitting = Fitting(
+        free=free,
+        picture=lambda: changed(code),
+        changes=lambda: {layer: (scales[layer] * x).detach().clone() for layer, x in free.items()},
+        likeness=likeness,
+        rate=rate,
+        beside=others if settings.locality else None,
+        tidy=lambda: None,
+        steps=settings.steps,
+        enough=settings.enough,
+        seed=settings.seed,
+        key=fitting_key(generator, code, likeness, name, settings),
+    )
+    return fitting.run(None if checkpoint is None else os.fspath(checkpoint))
+
+
+def pivot_of(
+    generator: Generator, code: Latents, image: Tensor, inversion: InversionSettings, distance: Distance | None
+) -> tuple[Latents, str, Likeness]:
+    """Return the one code that a generator is fitted at, and how its likeness to a picture is measured, with its name.
+
+    Raises:
+        SemanifoldError: if the code or the picture do not fit.
+    """
+    generator.check(code)
+    if len(code) != 1:
+        raise SemanifoldError(f"A tuning has one pivot, but got {len(code)} codes.")
+    target = check_target(generator, image)
+    name, function = perceptual_distance(generator, inversion, distance)
+    likeness = likeness_of(inversion, target, torch.ones_like(target[:, :1]), function)
+    return code.with_values(code.values.detach()), name, likeness
 
 
 def name_of(layer: str) -> str:

@@ -1,4 +1,4 @@
-"""The state of a descent in a file, beside whatever else a search keeps there; it is read back bit for bit."""
+"""The state of a descent in a file, beside whatever else a search or a training keeps there; it is read back bit for bit."""
 
 from __future__ import annotations
 
@@ -97,3 +97,28 @@ def read_descent(
     ):
         raise SemanifoldError(f"The tensors of the checkpoint {name} do not fit together; delete it to begin anew.")
     return header, Descent(x, Evaluation(header.value, gradient, header.terms), moves, turns, header.stalled), tensors
+
+
+def adam_tensors(adam: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the moments of Adam as a file holds them."""
+    states = adam.state_dict()["state"].items()
+    return {f"adam.{index}.{name}": torch.as_tensor(value) for index, state in states for name, value in state.items()}
+
+
+def restore_adam(adam: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put the moments of a file into Adam; other tensors are left alone.
+
+    Raises:
+        ValueError: if they are not those of its parameters.
+    """
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith("adam."):
+            _, index, name = key.split(".")
+            state.setdefault(int(index), {})[name] = tensor
+    parameters = [parameter for group in adam.param_groups for parameter in group["params"]]
+    for index, moments in state.items():
+        fits = index < len(parameters) and moments.keys() == {"step", "exp_avg", "exp_avg_sq"}
+        if not fits or any(moments[name].shape != parameters[index].shape for name in ("exp_avg", "exp_avg_sq")):
+            raise ValueError(f"no moments of the parameter {index}")
+    adam.load_state_dict({**adam.state_dict(), "state": state})

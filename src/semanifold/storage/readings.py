@@ -274,8 +274,8 @@ def reading_of_codes(codes: ArrayGroup, arrays: Arrays, spaces: Spaces, space: s
         if not value.dtype.is_floating_point:
             kind = str(value.dtype).removeprefix("torch.")
             raise SemanifoldError(f"{arrays.name} holds {kind} numbers, but latent codes are floating-point numbers.")
-        if tuple(value.shape) != codes.shape:
-            raise SemanifoldError(f"{arrays.name} holds {len(codes.values)} codes of different shapes; give a file of one kind.")
+    if any(tuple(value.shape) != codes.shape for value in codes.values):
+        return _reading_of_layers(codes, arrays, spaces, space)
     stated = arrays.header.get("space")
     if space is None and isinstance(stated, str) and stated in spaces and codes.key in ("seed", "values"):
         space = stated
@@ -287,6 +287,22 @@ def reading_of_codes(codes: ArrayGroup, arrays: Arrays, spaces: Spaces, space: s
             f"{arrays.name} holds {count} arrays of shape {list(codes.shape)}, but each of several is to be one code."
         )
     return CodeReading(one.space, count, _words_of(one.space, count, spaces[one.space]))
+
+
+def _reading_of_layers(codes: ArrayGroup, arrays: Arrays, spaces: Spaces, space: str | None) -> CodeReading:
+    """Say how codes of w beside codes of w+ read: as codes of w+, for a code of w is one whose layers are alike.
+
+    Raises:
+        SemanifoldError: if they are other codes of different shapes.
+    """
+    several = SemanifoldError(f"{arrays.name} holds {len(codes.values)} codes of different shapes; give a file of one kind.")
+    pair = {name: spaces[name] for name in ("w", "w+") if name in spaces}
+    if len(pair) < 2 or space not in (None, "w+"):
+        raise several
+    if any(math.prod(value.shape) not in map(math.prod, pair.values()) for value in codes.values):
+        raise several
+    count = len(codes.values)
+    return CodeReading("w+", count, _words_of("w+", count, spaces["w+"]) + "; those of w are repeated")
 
 
 def read_codes_of(arrays: Arrays, spaces: Spaces, space: str | None, remark: Remark = silent) -> tuple[Tensor, str]:
@@ -306,9 +322,14 @@ def read_codes_of(arrays: Arrays, spaces: Spaces, space: str | None, remark: Rem
         raise SemanifoldError(_no_codes(arrays))
     reading = reading_of_codes(codes, arrays, spaces, space)
     tensors = arrays.tensors(codes.values)
-    values = tensors[0] if len(tensors) == 1 else torch.stack([tensor.float() for tensor in tensors])
     remark(f"{arrays.name} is read as {reading.words}.")
-    return values.reshape(reading.count, *spaces[reading.space]), reading.space
+    shape = spaces[reading.space]
+    if len(tensors) == 1:
+        return tensors[0].reshape(reading.count, *shape), reading.space
+    parts = [tensor.float() for tensor in tensors]
+    # a code of w beside codes of w+ is one whose layers are alike
+    codes_alike = [part.reshape(shape if part.numel() == math.prod(shape) else (1, -1)).expand(shape) for part in parts]
+    return torch.stack(codes_alike), reading.space
 
 
 def _no_codes(arrays: Arrays) -> str:

@@ -13,32 +13,37 @@ from semanifold.app.actions.base import facts_of, load, read_given, read_mask, w
 from semanifold.app.actions.placing import place_in
 from semanifold.app.actions.results import EDIT
 from semanifold.app.answers import Answer, Caller, typed
-from semanifold.app.commands.invert import CODE, NO_ENCODER, Inversion, Inversions
+from semanifold.app.commands.invert import CODE, NO_ENCODER, PROJECTED, Inversion, Inversions
 from semanifold.core.errors import shown
 from semanifold.core.latents import Latents
 from semanifold.core.plain import JsonObject
-from semanifold.core.progress import Report
+from semanifold.core.progress import Progress, Report
 from semanifold.core.solutions import Result, Solution
 from semanifold.core.spaces import EXTENDED
 from semanifold.edits import save_edit
 from semanifold.edits.weights import WeightEdit
 from semanifold.generators.base import Generator
-from semanifold.generators.exchange import export_codes, read_codes
+from semanifold.generators.exchange import export_codes, join_projections, projection, read_codes
 from semanifold.generators.pools import pool_of, save_pool
 from semanifold.images import media
 from semanifold.images.masks import Mask
 from semanifold.images.photographs import fitted, read_photograph
 from semanifold.images.placements import Placement
-from semanifold.inversion import Encoder, InversionSettings, TuningSettings, invert, load_encoder, tune
+from semanifold.inversion import Encoder, InversionSettings, NoiseSettings, TuningSettings, fit_noise, invert, load_encoder, tune
 from semanifold.inversion.checkpoints import InversionNumbers
 from semanifold.inversion.encoder import OWN
 from semanifold.inversion.measures import edit_consistency, style_distance
+from semanifold.inversion.noise import NoiseNumbers
 from semanifold.inversion.tuning import TuningNumbers
+from semanifold.storage.arrays import write_torch
+from semanifold.storage.files import is_file
 from semanifold.storage.marks import COMPOSITE
 from semanifold.storage.run_records import plain
 from semanifold.storage.runs import CHECKPOINT, Run
 
 SHEET, PICTURE, PREVIEW = "comparison.png", "inverted.png", "preview.png"
+FITTING = {"noise": "fitting the noise maps", "tuning": "tuning the weights"}
+"""What is fitted after a code is found, in this order, and what the bar says meanwhile."""
 
 
 def invert_all(many: Inversions, caller: Caller) -> Answer:
@@ -55,6 +60,9 @@ def invert_all(many: Inversions, caller: Caller) -> Answer:
         caller.hear(parts[-1])
         if part.interrupted:
             return Answer(interrupted=True, parts=tuple(parts))
+    projected = [one.folder / PROJECTED for one in single]
+    if many.output.out is not None and all(map(is_file, projected)):
+        join_projections(projected, many.output.out / PROJECTED)
     return Answer(said=(f"--- {len(single)} photographs",), next=typed(*single[0].then), parts=tuple(parts))
 
 
@@ -115,8 +123,8 @@ def search(
     with caller.watching(f"inverting {shown(command.photo.name, 40)}") as line:
 
         def progress(report: Report) -> None:
-            line({"step": report["step"], "steps": report["steps"], "PSNR": report["PSNR"]})
-            if report["step"] % 10 == 0:
+            line({key: report[key] for key in ("step", "steps", "PSNR", "starts") if key in report})
+            if report["step"] % 10 == 0 and "starts" not in report:
                 with torch.no_grad():
                     media.save_png(sheet(target, generator.images(report["code"])), run.path(PREVIEW), source=COMPOSITE)
 
@@ -154,8 +162,7 @@ def write(
         picture = generator.images(code)
     frame = media.to_uint8(picture)[0]
     save_pool(pool_of(code, generator), run.path(CODE))
-    extended = generator.spaces.get(f"{code.space}{EXTENDED}")
-    export_codes(run.path, "inverted", code.values, 0 if extended is None else extended.layers)
+    write_codes(command, generator, code, picture, run)
     media.save_png(frame, run.path(PICTURE))
     media.save_png(sheet(target, picture), run.path(SHEET), source=COMPOSITE)
     run.remove(PREVIEW)
@@ -185,42 +192,85 @@ def write(
             f"An edit ({kept.edited:.1f} dB away), inverted again and undone, comes back to {kept.psnr:.1f} dB of the picture; "
             f"the code is off by {kept.code:.0%} of the edit."
         )
-    if command.tune:
-        tuned = tuning(command, generator, code, target, settings, caller)
-        numbers["tuning"] = {**plain(tuned.stats), "result": tuned.result.name}
-        with torch.no_grad():
-            nearer = tuned.value.images(generator, code, 1.0)
-        frame = media.to_uint8(nearer)[0]
-        save_edit(tuned.value, run.path(EDIT))
-        media.save_png(frame, run.path(PICTURE))
-        media.save_png(sheet(target, picture, nearer), run.path(SHEET), source=COMPOSITE)
-        said.append(
-            f"Tuned weights: {tuned.stats['psnr']:.1f} dB after {tuned.stats['steps']} steps; pictures of other codes are "
-            f"{tuned.stats['others']:.1f} dB from what they were."
-        )
-        if tuned.result is Result.INTERRUPTED:
-            caller.remark(f"semanifold: interrupted; the tuning so far is kept in {run.folder}; the same command tunes anew.")
+    if command.tune_noise or command.tune:
+        weights = fit_weights(command, generator, code, target, settings, run, caller)
+        said += weights.said
+        numbers |= weights.facts
+        if weights.interrupted:
+            caller.remark(f"semanifold: interrupted; the nearest so far is in {run.folder}; the same command goes on from there.")
             return Answer(said=tuple(said), facts=numbers, interrupted=True)
     (run.folder / CHECKPOINT).unlink(missing_ok=True)
     run.note(inversion=numbers)
     return Answer(said=tuple(said), facts=numbers)
 
 
-def tuning(
+def write_codes(
+    command: Inversion, generator: Generator, code: Latents, picture: torch.Tensor, run: Run, maps: Sequence[torch.Tensor] = ()
+) -> None:
+    """Write a code as other programs read it, with the noise maps that were fitted to it, if any."""
+    extended = generator.spaces.get(f"{code.space}{EXTENDED}")
+    export_codes(run.path, "inverted", code.values, 0 if extended is None else extended.layers, maps=maps)
+    if (projected := projection(generator, code, picture)) is not None:
+        write_torch(run.path(PROJECTED), {command.photo.name: projected})
+
+
+def fit_weights(
     command: Inversion,
     generator: Generator,
     code: Latents,
     target: torch.Tensor,
     settings: InversionSettings,
+    run: Run,
     caller: Caller,
-) -> Solution[WeightEdit, TuningNumbers]:
-    """Tune the weights to the photograph."""
-    with caller.watching("tuning the weights") as line:
+) -> Answer:
+    """Fit the noise maps and then the weights, as far as either was asked for, and write what comes of it as one edit."""
+    said, facts, changes = [], JsonObject(), {}
+    with torch.no_grad():
+        plain_picture = generator.images(code)
+    edit, fitted_generator, interrupted = None, generator, False
+    for name, wanted in (("noise", command.tune_noise), ("tuning", command.tune)):
+        if not wanted or interrupted:
+            continue
+        with caller.watching(FITTING[name]) as line:
 
-        def progress(report: Report) -> None:
-            line({"step": report["step"], "steps": report["steps"], "PSNR": report["PSNR"]})
+            def progress(report: Report, line: Progress = line) -> None:
+                line({"step": report["step"], "steps": report["steps"], "PSNR": report["PSNR"]})
+                if report["step"] % 10 == 0:
+                    media.save_png(sheet(target, plain_picture, report["picture"]), run.path(PREVIEW), source=COMPOSITE)
 
-        return tune(generator, code, target, TuningSettings(steps=command.tune), settings, progress=progress)
+            how = {"progress": progress, "checkpoint": run.path(f"{name}.state"), "throw": True}
+            if name == "noise":
+                done = fit_noise(fitted_generator, code, target, NoiseSettings(steps=wanted), settings, **how)
+            else:
+                done = tune(fitted_generator, code, target, TuningSettings(steps=wanted), settings, **how)
+        interrupted = done.result is Result.INTERRUPTED
+        changes |= done.value.deltas
+        facts[name] = {**plain(done.stats), "result": done.result.name}
+        said.append(fitting_words(name, done.stats))
+        edit = WeightEdit(changes, replace(done.value.info, fingerprint=generator.fingerprint), start=code)
+        fitted_generator = edit.baked(generator)
+        with torch.no_grad():
+            nearer = edit.images(generator, code, 1.0)
+        frame = media.to_uint8(nearer)[0]
+        save_edit(edit, run.path(EDIT))
+        media.save_png(frame, run.path(PICTURE))
+        media.save_png(sheet(target, plain_picture, nearer), run.path(SHEET), source=COMPOSITE)
+        if name == "noise":
+            write_codes(command, fitted_generator, code, nearer, run, list(fitted_generator.noise_maps().values()))
+    run.remove(PREVIEW)
+    if not interrupted:
+        for name in FITTING:
+            run.remove(f"{name}.state")
+    return Answer(said=tuple(said), facts=facts, interrupted=interrupted)
+
+
+def fitting_words(name: str, numbers: NoiseNumbers | TuningNumbers) -> str:
+    """Return in words what has come of fitting noise maps or weights."""
+    near = f"{numbers['psnr']:.1f} dB after {numbers['steps']} steps"
+    if "others" in numbers:
+        return f"Tuned weights: {near}; pictures of other codes are {numbers['others']:.1f} dB from what they were."
+    random = numbers["structure"] / max(numbers["usual_structure"], 1e-12)
+    return f"Noise maps: {near}, {numbers['before']:.1f} dB before; neighbours tell {random:.2g} times as much as in random maps."
 
 
 def described(numbers: InversionNumbers, seconds: float, generator: Generator, code: Latents) -> str:

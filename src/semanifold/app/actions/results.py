@@ -211,4 +211,4 @@ def write_exports(run: Run, subjects: Sequence[EditedPicture], t: EditTimes) -> 
     layers = 0 if extended is None else extended.layers
     codes = torch.cat([subject.edit.applied(generator, subject.start, t)[1].values for subject in subjects])
     farthest = torch.cat([subject.edit.way(t).norm(dim=1) for subject in subjects]).argmax()
-    export_codes(run.path, slug(edit.info.name), codes, layers, shown=int(farthest))
+    export_codes(run.path, slug(edit.info.name), codes, layers, frame=int(farthest))

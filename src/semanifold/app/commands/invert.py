@@ -17,6 +17,8 @@ from semanifold.inversion.settings import MOST_STEPS, InversionSettings
 MOST_PHOTOS = 1000
 MOST_FACES = 100
 CODE = "code.safetensors"
+PROJECTED = "projected.pt"
+"""Codes and noise maps as rosinality's projector keeps them."""
 NO_ENCODER = "none"
 
 
@@ -80,6 +82,7 @@ class Inversion(Command):
         mask: what counts.
         crop: part of the photograph.
         face: which face.
+        tune_noise: steps that the noise maps are fitted for.
         tune: steps of pivotal tuning.
         consistency: whether edits are tried.
         model: which generator.
@@ -93,6 +96,7 @@ class Inversion(Command):
     mask: str | None = None
     crop: tuple[float, float, float, float] | None = None
     face: int | None = None
+    tune_noise: int = 0
     tune: int = 0
     consistency: bool = True
     model: Model = field(default_factory=Model)
@@ -115,7 +119,7 @@ class Inversion(Command):
     def then(self) -> tuple[object, ...]:
         """The words of the command to type next."""
         mask = "mouth" if self.model.generator == "faces" else "box:0.3,0.6,0.7,0.9"
-        if self.tune:
+        if self.tune or self.tune_noise:
             return ("bake", self.folder, self.folder / "generator.safetensors")
         return ("discover", "--mask", mask, *self.model.words, "--latents", self.folder / CODE)
 
@@ -159,6 +163,8 @@ class Inversions(Command):
             are those of the code that --seed or --latents begins at.
         crop: left,top,right,bottom of the part of the photograph to take, as fractions of it.
         face: take this face, 1 for the largest; 0 looks for none and takes the middle.
+        tune_noise: then find the noise maps of the layers, for generators that have any, in so many steps (100 is usual); the
+            code stays, and what comes of it is an edit of weights.
         tune: then change the weights of the generator a little, in so many steps (100 is usual), until its picture is nearer;
             what comes of it is an edit of weights.
         consistency: say whether edits can be undone: edit the picture, invert it again, and take the edit back.
@@ -175,6 +181,7 @@ class Inversions(Command):
         None
     )
     face: Annotated[int | None, option("N", group=MAIN)] = None
+    tune_noise: Annotated[int, option("STEPS", group=MAIN)] = 0
     tune: Annotated[int, option("STEPS", group=MAIN)] = 0
     consistency: Annotated[bool, option(off="--no-consistency")] = True
     model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
@@ -200,7 +207,8 @@ class Inversions(Command):
         """See :meth:`Command.settled`."""
         if not 0 < len(self.photos) <= MOST_PHOTOS:
             raise SemanifoldError(f"Give one photograph, or several, at most {MOST_PHOTOS:,}.")
-        whole_number(self.tune, 0, MOST_STEPS, "tune, the number of steps,")
+        for name in ("tune_noise", "tune"):
+            whole_number(getattr(self, name), 0, MOST_STEPS, f"{name.replace('_', '-')}, the number of steps,")
         check_part(self.crop, [] if self.face is None else [self.face])
         if self.begin.seed is not None and self.begin.latents is not None:
             raise SemanifoldError("The search begins at one code; give --seed or --latents.")

@@ -16,6 +16,7 @@ from semanifold.core.errors import SemanifoldError, near_names
 from semanifold.core.latents import Latents
 from semanifold.core.shapes import Pictures
 from semanifold.core.spaces import Space, named
+from semanifold.generators.mixed_weight import MixedWeight
 from semanifold.generators.states import assembled
 from semanifold.generators.stylegan2.config import StyleGAN2Config, layer_table
 from semanifold.generators.stylegan2.fused import fused_pictures
@@ -146,6 +147,7 @@ class StyleGAN2(Styled):
         weights = (layer.weight for layer in (*self.convs, *self.colours))
         frozen = all(isinstance(w, nn.Parameter) and not w.requires_grad and w.device.type == "cpu" for w in weights)
         plain = self.config.architecture != "resnet" and self.config.clamp is None
+        plain = plain and not any(isinstance(noise, MixedWeight) for noise in self.noise_maps().values())
         return frozen and plain and not torch.is_autocast_enabled("cpu")
 
     def _start(self, n: int) -> Tensor:
@@ -178,7 +180,8 @@ class StyleGAN2(Styled):
     def _noise(self, noise: Noise, n: int) -> list[Tensor | None]:
         if isinstance(noise, str):
             if noise == "const":
-                return [conv.get_buffer("noise") for conv in self.convs]
+                maps = self.noise_maps().values()
+                return [noise.dense()[:, None] if isinstance(noise, MixedWeight) else noise for noise in maps]
             if noise == "none":
                 return [None] * len(self.convs)
             raise SemanifoldError(f"There is no noise {noise!r}: {near_names(noise, ('const', 'none'))}")
@@ -193,6 +196,10 @@ class StyleGAN2(Styled):
 
     def _noise_sizes(self) -> list[tuple[int, int]]:
         return [size for i, size in enumerate(self.config.sizes) for _ in range(1 if i == 0 else 2)]
+
+    def noise_maps(self) -> Mapping_[str, Tensor]:
+        """See :meth:`Generator.noise_maps`: one ``[h, w]`` per convolution."""
+        return {f"convs.{i}.noise": cast("StyledConv", conv).noise for i, conv in enumerate(self.convs)}
 
     def draw_noise(self, seed: int) -> list[Tensor]:
         """Return one noise map ``[h, w]`` per convolution, drawn from a seed; the same on every device."""

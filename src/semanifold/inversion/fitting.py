@@ -1,0 +1,192 @@
+"""Fitting tensors of a generator to one picture with Adam: its weights, or its noise maps."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal
+
+import msgspec
+import torch
+from torch import Tensor
+
+from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.latents import Latents
+from semanifold.core.progress import Report
+from semanifold.core.shapes import Pictures
+from semanifold.core.solutions import Result
+from semanifold.edits.base import EditInfo
+from semanifold.edits.weights import WeightEdit
+from semanifold.generators.base import Generator
+from semanifold.inversion.objective import Likeness
+from semanifold.inversion.solve import decibels
+from semanifold.storage.descents import Count, adam_tensors, restore_adam
+from semanifold.storage.digests import digest
+from semanifold.storage.tensors import read_format, write_tensors
+
+FORMAT = "semanifold-fitting-1"
+CHECKPOINT_EVERY = 25
+FREE, BEST = "free.", "best."
+
+
+@dataclass(frozen=True, eq=False)
+class TuningStep:
+    """One step of a fitting."""
+
+    step: int
+    steps: int
+    psnr: float
+    distance: float
+    value: float
+    """How far the picture is: what is lowered, without what holds the weights back."""
+    before: float
+    """PSNR at the beginning, in dB."""
+    changes: Mapping[str, Tensor] = field(repr=False)
+    """What is added to the weight of each layer."""
+    picture: Pictures | None = field(default=None, repr=False)
+    result: Result | None = None
+    nearest: TuningStep | None = field(default=None, repr=False)
+    """The step so far whose picture is nearest; None for itself."""
+
+    @property
+    def best(self) -> TuningStep:
+        """The step so far whose picture is nearest."""
+        return self.nearest or self
+
+    def report(self) -> Report:
+        """Return what a progress callback gets."""
+        numbers = {"step": self.step, "steps": self.steps, "PSNR": self.psnr, "distance": self.distance}
+        return {**numbers, "picture": self.picture}
+
+
+@dataclass(frozen=True, eq=False)
+class Fitting:
+    """What is fitted, and how.
+
+    Attributes:
+        free: leaves that Adam moves, by the name of the layer.
+        picture: the picture of the generator with them.
+        changes: what they add to the weights.
+        likeness: to the photograph.
+        rate: of Adam, at each step.
+        beside: what is lowered beside, with numbers drawn from a generator of random numbers; None for nothing.
+        tidy: called after each step of Adam.
+        steps: most steps.
+        enough: PSNR at which it ends, in dB.
+        seed: of the draws.
+        key: of everything that decides it.
+    """
+
+    free: Mapping[str, Tensor]
+    picture: Callable[[], Pictures]
+    changes: Callable[[], dict[str, Tensor]]
+    likeness: Likeness
+    rate: Callable[[int], float]
+    beside: Callable[[torch.Generator], Tensor] | None
+    tidy: Callable[[], None]
+    steps: int
+    enough: float
+    seed: int
+    key: str
+
+    def run(self, checkpoint: str | None) -> Iterator[TuningStep]:
+        """Take one step each time that the next one is asked for; the first is where it begins, or where it was broken off."""
+        adam = torch.optim.Adam(list(self.free.values()))
+        draws = torch.Generator().manual_seed(self.seed & ((1 << 63) - 1))
+        first, best, before = load_fitting(checkpoint, self, adam, draws) if checkpoint else (0, None, math.nan)
+        for step in range(first, self.steps + 1):
+            if checkpoint and best is not None and step > first and step % CHECKPOINT_EVERY == 0:
+                save_fitting(checkpoint, self, step, best, adam, draws)
+            with torch.enable_grad():
+                images = self.picture()
+                value = self.likeness(images).sum()
+            pixels, perceptual = (float(term) for term in self.likeness.terms(images.detach()))
+            psnr = decibels(pixels)
+            result = Result.CONVERGED if psnr >= self.enough else Result.STEPS if step == self.steps else None
+            result = result if math.isfinite(pixels + perceptual) else Result.DIVERGED
+            before = before if best is not None else psnr
+            now = TuningStep(
+                step, self.steps, psnr, perceptual, float(value.detach()), before, self.changes(), images.detach(), result
+            )  # fmt: skip
+            best = now if best is None or now.value < best.value else best
+            yield now if best is now else replace(now, nearest=best)
+            if result is not None:
+                return
+            for group in adam.param_groups:
+                group["lr"] = self.rate(step)
+            adam.zero_grad()
+            with torch.enable_grad():
+                (value if self.beside is None else value + self.beside(draws)).backward()
+            adam.step()
+            self.tidy()
+
+
+def fitting_key(generator: Generator, code: Latents, likeness: Likeness, distance: str, settings: object) -> str:
+    """Return a digest of everything that decides a fitting; a checkpoint of another one is refused."""
+    texts = repr(settings), f"{generator.fingerprint}{code.space}{distance}{likeness.pixels}{likeness.perceptual}"
+    conditions = [code.conditions[name] for name in sorted(code.conditions)]
+    return digest(*texts, likeness.target, code.values, *conditions, digits=32, double=True)
+
+
+def fitted_edit(
+    generator: Generator, code: Latents, changes: Mapping[str, Tensor], name: str, method: str, cite: str
+) -> WeightEdit:
+    """Return the edit that makes the changes at ``t = 1``, with the code as its picture."""
+    info = EditInfo(
+        name=name, method=method, space=code.space, generator=generator.name, fingerprint=generator.fingerprint,
+        usable=(0.0, 1.0), cite=(cite,),
+    )  # fmt: skip
+    return WeightEdit({layer: change.detach() for layer, change in changes.items()}, info, start=code)
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What the file of a fitting's state says of it."""
+
+    format: Literal["semanifold-fitting-1"]
+    key: str
+    step: Count
+    before: float
+    best: Annotated[tuple[float, float, float, float], msgspec.Meta(description="step, PSNR, distance, value")]
+
+
+def save_fitting(
+    path: str, fitting: Fitting, step: int, best: TuningStep, adam: torch.optim.Optimizer, draws: torch.Generator
+) -> None:
+    """Write the state of a fitting, from which it goes on bit for bit."""
+    tensors = {FREE + name: tensor.detach() for name, tensor in fitting.free.items()}
+    tensors |= {BEST + name: tensor for name, tensor in best.changes.items()} | adam_tensors(adam) | {"draws": draws.get_state()}
+    numbers = [float(best.step), best.psnr, best.distance, best.value]
+    header = {"format": FORMAT, "key": fitting.key, "step": step, "before": best.before, "best": numbers}
+    write_tensors(path, tensors, header, crc=True)
+
+
+def load_fitting(
+    path: str, fitting: Fitting, adam: torch.optim.Optimizer, draws: torch.Generator
+) -> tuple[int, TuningStep | None, float]:
+    """Take up the state of a fitting, if there is one; return its step, its best step, and the PSNR that it began at.
+
+    Raises:
+        SemanifoldError: if it is that of another fitting, or damaged.
+    """
+    if not os.path.lexists(path):
+        return 0, None, math.nan
+    advice = "remove it to begin anew"
+    header, tensors = read_format(path, FORMAT, Header, "state of a tuning", advice)
+    if header.key != fitting.key:
+        raise SemanifoldError(f"{shown(path, 200)} is the state of another tuning; {advice}.")
+    try:
+        for name, tensor in fitting.free.items():
+            if tensors[FREE + name].shape != tensor.shape:
+                raise ValueError(name)
+        best = {name: tensors[BEST + name].reshape(tensor.shape).to(tensor) for name, tensor in fitting.free.items()}
+        restore_adam(adam, tensors)
+        draws.set_state(tensors["draws"])
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise SemanifoldError(f"{shown(path, 200)} is damaged; {advice}.") from error
+    with torch.no_grad():
+        for name, tensor in fitting.free.items():
+            tensor.copy_(tensors[FREE + name])
+    step, psnr, distance, value = header.best
+    return header.step, TuningStep(int(step), fitting.steps, psnr, distance, value, header.before, best), header.before
