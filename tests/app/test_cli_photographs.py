@@ -178,3 +178,20 @@ def test_weights_for_non_commercial_use_are_flagged(capsys: pytest.CaptureFixtur
     assert cli.main(["sample", "--seeds", "1", "--out", "ours"]) == 0
     assert "non-commercial" not in capsys.readouterr().err
     assert read_record("ours").others["licence"] == "Apache-2.0"
+
+
+def test_a_damaged_inversion_is_refused_before_anything_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    drawn(7, 64).save("face.png")
+    assert cli.main(["invert", "face.png", *QUICK, "--tune", "1", "--out", "me"]) == 0
+    words = ["edit", "face.png", "--edit", "faces:smile", "--inversion", "me", *SHORT]
+    whole = {name: Path("me", name).read_bytes() for name in ("code.safetensors", "edit.safetensors")}
+    for name, data in whole.items():
+        Path("me", name).write_bytes(data[:300])
+        assert cli.main([*words, "--out", "new"]) == 2
+        Path("me", name).write_bytes(data)
+    Path("me/edit.safetensors").unlink()
+    assert cli.main([*words, "--out", "new"]) == 2, "the code belongs to tuned weights"
+    assert "There is no edit me/edit.safetensors" in capsys.readouterr().err
+    assert not Path("new").exists()
+    assert cli.main(["edit", "nobody.png", "--edit", "faces:smile", "--out", "party.png"]) == 2
+    assert "party.png is a file" in capsys.readouterr().err, "said before a face is looked for"

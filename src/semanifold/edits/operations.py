@@ -221,11 +221,15 @@ def amplified(edit: Path, factor: float) -> Lattice | WeightEdit | Sum:
     """
     edit = path_of(edit)
     if isinstance(edit, Sum):
-        return Sum([amplified(part, factor) for part in edit.parts], edit.info, start=edit.start)
-    if isinstance(edit, WeightEdit):
-        course = Lattice(factor * edit.course.displacements, edit.course.knots, edit.course.info)
-        return WeightEdit(edit.deltas, edit.info, course=course, start=edit.start)
-    return Lattice(factor * edit.displacements, edit.knots, edit.info, start=edit.start)
+        return Sum([_amplified_part(part, factor) for part in edit.parts], edit.info, start=edit.start)
+    return _amplified_part(edit, factor)
+
+
+def _amplified_part(edit: Lattice | WeightEdit, factor: float) -> Lattice | WeightEdit:
+    if isinstance(edit, Lattice):
+        return Lattice(factor * edit.displacements, edit.knots, edit.info, start=edit.start)
+    course = Lattice(factor * edit.course.displacements, edit.course.knots, edit.course.info)
+    return WeightEdit(edit.deltas, edit.info, course=course, start=edit.start)
 
 
 def reverse(edit: Path) -> Lattice | WeightEdit | Sum:

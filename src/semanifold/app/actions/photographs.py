@@ -39,7 +39,6 @@ from semanifold.images.photographs import fitted, read_photograph
 from semanifold.images.placements import Inlay, Placement
 from semanifold.landmarks import find_faces
 from semanifold.storage.digests import file_digest
-from semanifold.storage.files import is_file
 from semanifold.storage.marks import CODES, COMPOSITE
 from semanifold.storage.records import checked
 from semanifold.storage.run_records import RunRecord, read_record
@@ -62,6 +61,7 @@ class Numbers(msgspec.Struct, frozen=True):
     """What is read of an inversion's numbers."""
 
     place: tuple[Corner, Corner, Corner, Corner]
+    tuning: dict[str, Number | str] | None = None
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -157,12 +157,13 @@ def edit_photo(command: PhotoEdit, caller: Caller) -> Answer:
         (edit,) = fitting(generator, [edit], caller)
     photograph = read_photograph(command.photo, remark=caller.remark)
     places = places_in(command, photograph, generator, caller)
+    given = None if command.inversion is None else inverted(command, generator, places[0], 0, caller)
 
     def work(run: Run) -> Answer:
         parts: list[Part] = []
         said: list[str] = []
         for order, place in enumerate(places):
-            part = inverted(command, generator, place, order, caller)
+            part = given or inverted(command, generator, place, order, caller)
             if order == 0:  # not before there is anything else, so that a search that fails leaves nothing
                 media.save_png(outlined(photograph, places), run.path(PARTS), source=None)
             said += part.answer.said
@@ -260,10 +261,10 @@ def inverted(
         if answer.interrupted:
             return Inverted(generator, Latents(torch.zeros(1, 1), ""), Placement.box(0, 0, 1, 1), folder / CODE, answer)
     code = read_codes(folder / CODE, generator)[0]
-    if is_file(folder / EDIT):
+    record = checked(read_record(folder).others, Recorded, f"The run.json of {shown(str(folder), 200)}")
+    if record.inversion.tuning is not None:
         with torch.no_grad():
             generator, code = load_edit(folder / EDIT).applied(generator, code, torch.ones(1))
-    record = checked(read_record(folder).others, Recorded, f"The run.json of {shown(str(folder), 200)}")
     return Inverted(generator, code, Placement(record.inversion.place), folder / CODE, answer)
 
 

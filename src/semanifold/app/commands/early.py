@@ -105,6 +105,7 @@ def finished(
     arguments = to_arguments(request)
     output = arguments.get("output")
     if not is_file(folder / RECORD) or (isinstance(output, Mapping) and output.get("overwrite")):
+        earlier_run(folder, name, arguments, overwrite=True)  # refuses a folder that is none before anything is loaded
         return None
     record = read_record(folder)
     model = arguments.get("model")
