@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from support.small_stylegan2 import make
 
+from semanifold.analysis.attributes.names import attribute_reader
 from semanifold.app import cli
 from semanifold.app.actions import invert as invert_action
 from semanifold.core.progress import Progress, Report
@@ -104,9 +105,11 @@ def test_several_photographs_have_a_folder_each(capsys: pytest.CaptureFixture[st
 
 
 def test_weights_are_tuned_and_baked(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["invert", "ann.png", *QUICK, "--no-consistency", "--tune", "3"]) == 0
+    assert cli.main(["invert", "ann.png", *QUICK, "--no-consistency", "--tune", "3", "--attributes", "faces:smile"]) == 0
     said = capsys.readouterr().out
     assert "Tuned weights" in said
+    read = read_record("out/invert-faces-ann").others["inversion"]["attributes"]
+    assert list(read) == ["smile"]
     numbers = read_record("out/invert-faces-ann").others["inversion"]["tuning"]
     edit = load_edit("out/invert-faces-ann/edit.safetensors")
     assert edit.info.method == "pivotal tuning"
@@ -114,6 +117,9 @@ def test_weights_are_tuned_and_baked(capsys: pytest.CaptureFixture[str]) -> None
     code = read_codes("out/invert-faces-ann/code.safetensors", faces)
     picture = np.asarray(Image.open("out/invert-faces-ann/inverted.png"))
     assert np.array_equal(picture, to_uint8(edit.images(faces, code, 1.0))[0])
+    smile = attribute_reader("faces:smile").read(edit.images(faces, code, 1.0).clamp(-1, 1), faces.images(code))
+    assert read["smile"]["inverted"] == pytest.approx(float(smile), abs=1e-5)
+    assert read["smile"]["inverted"] != read["smile"]["photograph"]
     assert numbers["steps"] == 3
     hint = next(line for line in said.splitlines() if line.startswith("Next:"))
     assert cli.main(hint.removeprefix("Next: semanifold ").split()) == 0

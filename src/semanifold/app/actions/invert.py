@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -9,6 +10,8 @@ from typing import Literal
 
 import torch
 
+from semanifold.analysis.attributes.base import AttributeReader
+from semanifold.analysis.attributes.names import attribute_reader
 from semanifold.app.actions.base import facts_of, load, read_given, read_mask, worked, working_space
 from semanifold.app.actions.placing import place_in
 from semanifold.app.actions.results import EDIT
@@ -20,7 +23,7 @@ from semanifold.core.plain import JsonObject
 from semanifold.core.progress import Progress, Report
 from semanifold.core.solutions import Result, Solution
 from semanifold.core.spaces import EXTENDED
-from semanifold.edits import save_edit
+from semanifold.edits import load_edit, save_edit
 from semanifold.edits.weights import WeightEdit
 from semanifold.generators.base import Generator
 from semanifold.generators.exchange import export_codes, join_projections, projection, read_codes
@@ -82,12 +85,16 @@ def invert_on(
     target, place = fitted(photograph, generator.picture_shape, place, name=name, remark=caller.remark)
     start = begin_code(command, generator, caller)
     mask = None if command.mask is None else read_mask(command.mask, generator, start)
+    # before the search, so that a missing network is said at once
+    named = command.attributes
+    reader = None if named is None else attribute_reader(named, command.weights, generator.device)
 
     def work(run: Run) -> Answer:
         began = time.monotonic()
         solution = search(command, generator, target, settings, start, mask, run, caller)
         seconds = round(time.monotonic() - began, 2)
-        return write(command, generator, target, place, solution, settings, seconds, run, caller)
+        answer = write(command, generator, target, place, solution, settings, seconds, run, caller)
+        return answer if reader is None or answer.interrupted else with_readings(answer, reader, generator, target, run)
 
     answer = worked(command, caller, "invert", command.folder, facts_of(generator), work, inputs=command.inputs)
     return replace(answer, files=(command.folder / SHEET,), next=() if answer.interrupted else typed(*command.then))
@@ -202,6 +209,26 @@ def write(
     (run.folder / CHECKPOINT).unlink(missing_ok=True)
     run.note(inversion=numbers)
     return Answer(said=tuple(said), facts=numbers)
+
+
+@torch.no_grad()
+def with_readings(answer: Answer, reader: AttributeReader, generator: Generator, target: torch.Tensor, run: Run) -> Answer:
+    """Read attributes from the photograph and from what has come of it, and add them to what there is to say."""
+    code = read_codes(run.folder / CODE, generator)
+    picture = generator.images(code)
+    if is_file(run.folder / EDIT):
+        picture = load_edit(run.folder / EDIT).images(generator, code, 1.0)
+    numbers = reader.read(torch.cat([target, picture]).clamp(-1, 1), target)
+    readings: JsonObject = {}
+    words = []
+    for attribute, column in zip(reader.attributes, numbers.T.tolist(), strict=True):
+        values = [None if math.isnan(value) else value for value in column]
+        readings[attribute.name] = dict(zip(("photograph", "inverted"), values, strict=True))
+        shown_values = ["none" if value is None else f"{value:.3g}" for value in values]
+        words.append(f"{shown(attribute.name, 40)} {shown_values[0]}, then {shown_values[1]}")
+    facts = {**answer.facts, "attributes": readings}
+    run.note(inversion=facts)
+    return replace(answer, said=(*answer.said, f"Read from the photograph and its inversion: {'; '.join(words)}."), facts=facts)
 
 
 def write_codes(

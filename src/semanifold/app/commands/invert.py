@@ -85,6 +85,8 @@ class Inversion(Command):
         tune_noise: steps that the noise maps are fitted for.
         tune: steps of pivotal tuning.
         consistency: whether edits are tried.
+        attributes: what is read from both pictures.
+        weights: folder of published networks.
         model: which generator.
         begin: where the search begins.
         search: how to search.
@@ -99,6 +101,8 @@ class Inversion(Command):
     tune_noise: int = 0
     tune: int = 0
     consistency: bool = True
+    attributes: str | None = None
+    weights: Path | None = None
     model: Model = field(default_factory=Model)
     begin: BeginOptions = field(default_factory=BeginOptions)
     search: InversionOptions = field(default_factory=InversionOptions)
@@ -168,6 +172,9 @@ class Inversions(Command):
         tune: then change the weights of the generator a little, in so many steps (100 is usual), until its picture is nearer;
             what comes of it is an edit of weights.
         consistency: say whether edits can be undone: edit the picture, invert it again, and take the edit back.
+        attributes: read these from the photograph and from its inversion, as semanifold measure does, such as identity,pose;
+            identity compares the two faces.
+        weights: folder of the published networks' weights; if left out where semanifold zoo puts them.
         model: Which generator makes the pictures.
         begin: Where the search begins.
         search: How to search.
@@ -184,6 +191,8 @@ class Inversions(Command):
     tune_noise: Annotated[int, option("STEPS", group=MAIN)] = 0
     tune: Annotated[int, option("STEPS", group=MAIN)] = 0
     consistency: Annotated[bool, option(off="--no-consistency")] = True
+    attributes: Annotated[str | None, option("NAME,...")] = None
+    weights: Annotated[Path | None, option("FOLDER")] = None
     model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
     begin: Annotated[BeginOptions, flat(START)] = field(default_factory=BeginOptions)
     search: Annotated[InversionOptions, flat(SEARCH)] = field(default_factory=InversionOptions)
