@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from app.test_cli import TOY
 from PIL import Image
 from support.docs_world import usually
 
 from semanifold.app import cli
 from semanifold.app.commands.invert import InversionOptions
+from semanifold.edits import Lattice, WeightEdit, load_edit, save_edit
 from semanifold.generators.loading import load_generator, save_generator
 from semanifold.images.media import to_uint8
 from semanifold.images.placements import Placement
@@ -189,6 +192,16 @@ def test_a_damaged_inversion_is_refused_before_anything_is_written(capsys: pytes
         Path("me", name).write_bytes(data[:300])
         assert cli.main([*words, "--out", "new"]) == 2
         Path("me", name).write_bytes(data)
+    # weights serve codes of every space; codes of z are not found from those of w+
+    tuned = load_edit("me/edit.safetensors")
+    assert isinstance(tuned, WeightEdit)
+    save_edit(WeightEdit(tuned.deltas, tuned.info), "weights.safetensors")
+    assert cli.main(["edit", "face.png", "--edit", "weights.safetensors", "--inversion", "me", "--out", "heavy", *SHORT]) == 0
+    assert (pixels("heavy/edited.png") != pixels("face.png")).any()
+    line = Lattice(torch.tensor([0.0, 1.0])[:, None].expand(2, 128), [torch.tensor([0.0, 1.0])], replace(tuned.info, space="z"))
+    save_edit(line, "line.safetensors")
+    assert cli.main(["edit", "nobody.png", "--face", "0", "--edit", "line.safetensors", "--out", "new"]) == 2
+    assert "The edit moves codes of z, which one of w+ cannot become; invert" in capsys.readouterr().err
     Path("me/edit.safetensors").unlink()
     assert cli.main([*words, "--out", "new"]) == 2, "the code belongs to tuned weights"
     assert "There is no edit me/edit.safetensors" in capsys.readouterr().err

@@ -128,8 +128,13 @@ def common_space(edits: Sequence[Edit], generator: Generator) -> str:
 
 
 def code_for(edit: Edit, generator: Generator, codes: Latents) -> Latents:
-    """Return codes in the space that an edit moves; codes of w+ stay there for an edit of w, which moves all layers alike."""
+    """Return codes in the space that an edit moves.
+
+    Codes of w+ stay there for an edit of w, which moves all layers alike; those of photographs for an edit that moves none.
+    """
     space = edit.space(generator)
+    if not edit.moves_codes and codes.space != generator.first_space:
+        return codes
     return codes if codes.space != space == single(codes.space) else generator.convert(codes, space)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from semanifold.app.actions.base import beyond, code_for, existing, facts_of, fitting, load, read_mask, worked
+from semanifold.app.actions.base import beyond, code_for, existing, facts_of, fitting, load, read_mask, worked, working_space
 from semanifold.app.actions.discover import blank, search
 from semanifold.app.actions.edits import mask_of
 from semanifold.app.actions.invert import invert_on
@@ -158,6 +158,8 @@ def edit_photo(command: PhotoEdit, caller: Caller) -> Answer:
     photograph = read_photograph(command.photo, remark=caller.remark)
     places = places_in(command, photograph, generator, caller)
     given = None if command.inversion is None else inverted(command, generator, places[0], 0, caller)
+    if edit is not None:
+        check_space(edit, generator, given)
 
     def work(run: Run) -> Answer:
         parts: list[Part] = []
@@ -180,6 +182,19 @@ def edit_photo(command: PhotoEdit, caller: Caller) -> Answer:
     answer = worked(command, caller, "edit", command.folder, facts_of(generator), work, inputs=command.inputs)
     then = () if answer.interrupted or len(places) > 1 else typed(*command.then)
     return replace(answer, files=existing(command.folder, *FIRST), next=then)
+
+
+def check_space(edit: Edit, generator: Generator, given: Inverted | None) -> None:
+    """Refuse an edit of codes that the code of the photograph cannot become, before that is searched for."""
+    code = generator.convert(generator.sample([0]), working_space(generator, None)) if given is None else given.code
+    try:
+        code_for(edit, generator, code)
+    except SemanifoldError as error:
+        space = shown(edit.space(generator), 20)
+        raise SemanifoldError(
+            f"The edit moves codes of {space}, which one of {code.space} cannot become; invert the photograph with "
+            f"semanifold invert --space {space}, and give that by --inversion."
+        ) from error
 
 
 # --------------------------------------------------------------------------------------------------------- from the photograph
