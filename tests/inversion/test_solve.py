@@ -42,6 +42,12 @@ def test_a_picture_of_the_generator_is_found_again(space):
     json.dumps(solution.stats)
 
 
+def test_codes_of_the_first_space_are_found_without_the_encoder_which_reads_others():
+    faces = load_generator("faces")
+    first = next(inversion_steps(faces, picture(5, faces), replace(QUICK, space="z", starts=2)))
+    assert first.code.space == "z"
+
+
 def test_a_face_that_was_rendered_is_found_nearly_and_its_factors_are_read_from_it():
     faces, analytic = load_generator("faces"), load_generator("analytic")
     target = analytic.images(analytic.sample([1000]))

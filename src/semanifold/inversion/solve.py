@@ -122,6 +122,8 @@ class Inversion:
         if encoder == OWN and (start is not None or mask is not None):
             encoder = None
         reader = encoder_of(generator, encoder)
+        if encoder == OWN and reader is not None and space == generator.first_space != reader.space:
+            reader = None  # no way leads back from what it reads
         begun = None if start is None else as_latents(start, generator)
         if begun is not None:
             generator.check(begun)

@@ -20,7 +20,7 @@ from semanifold.app.actions.invert import invert_on
 from semanifold.app.actions.placing import LOOKING, place_of, usual_of
 from semanifold.app.actions.results import EDIT, FRAMES, film_moments, find_edit, save_film, write_frames
 from semanifold.app.actions.seen import what_changed
-from semanifold.app.answers import Answer, Caller, typed
+from semanifold.app.answers import Answer, Caller, ignored, typed
 from semanifold.app.commands.base import FilmOptions, Output, StartOptions
 from semanifold.app.commands.discover import Discover, Search
 from semanifold.app.commands.invert import CODE, Inversion
@@ -28,6 +28,7 @@ from semanifold.app.commands.photographs import BOTH, FIRST, INVERSION, STILL, P
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
 from semanifold.core.plain import Json, JsonObject
+from semanifold.core.progress import Progress
 from semanifold.edits import Edit, load_edit, save_edit
 from semanifold.edits.films import EditedPicture
 from semanifold.edits.tracing import on_code
@@ -110,8 +111,9 @@ class Part:
 class Photographs:
     """The frames of the film: the photograph with all parts as they are then; made when they are asked for."""
 
-    def __init__(self, photograph: Image.Image, parts: Sequence[Part], scale: float) -> None:
-        """Prepare the parts once for all frames."""
+    def __init__(self, photograph: Image.Image, parts: Sequence[Part], scale: float, tell: Progress = ignored) -> None:
+        """Prepare the parts once for all frames; tell how many were made."""
+        self.made, self.tell = set[int](), tell
         self.plain = np.asarray(photograph)
         self.parts = [(part.inlay(photograph, scale), part) for part in parts]
 
@@ -119,6 +121,8 @@ class Photographs:
         return len(self.parts[0][1].frames)
 
     def __getitem__(self, index: int) -> media.Frame:
+        self.made.add(index)
+        self.tell({"step": len(self.made), "steps": len(self)})
         return self.at([index] * len(self.parts))
 
     def at(self, indices: Sequence[int]) -> media.Frame:
@@ -340,8 +344,10 @@ def write(command: PhotoEdit, photograph: Image.Image, parts: Sequence[Part], ru
     size = (max(1, round(photograph.width * scale)), max(1, round(photograph.height * scale)))
     small = photograph if size == photograph.size else photograph.resize(size, Image.Resampling.LANCZOS)
     loops = all(part.subject.edit.loops for part in parts)
-    frames = Photographs(small, parts, size[0] / photograph.width)
-    save_film(run, frames, replace(command.film, size=command.film.size or max(size)), ping_pong=not loops, source=COMPOSITE)
+    film = replace(command.film, size=command.film.size or max(size))
+    with caller.watching("the photograph's film") as line:
+        frames = Photographs(small, parts, size[0] / photograph.width, line)
+        save_film(run, frames, film, ping_pong=not loops, source=COMPOSITE)
     whole = Photographs(photograph, parts, 1.0)
     farthest = [farthest_frame(part) for part in parts]
     still = whole.at(farthest)
