@@ -182,6 +182,8 @@ def test_headers_of_safetensors(header: object, words: str, tmp_path: Path) -> N
         ({"z_dim": 4.5}, "z_dim"),
         ({"joint_norm": "yes"}, "joint_norm"),
         ({"mapping_lr": -1.0}, "mapping_lr is -1"),
+        ({"mapping_lr": 0}, "mapping_lr is 0"),
+        ({"mapping_lr": 1e-300}, "mapping_lr is 1e-300"),
         ({"channels": [[4], [4]]}, "channels"),
     ],
 )

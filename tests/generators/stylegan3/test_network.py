@@ -15,6 +15,7 @@ from semanifold.core.latents import Latents
 from semanifold.generators.features import layer_features
 from semanifold.generators.loading import load_generator
 from semanifold.generators.stylegan3.config import StyleGAN3Config, plan
+from semanifold.generators.stylegan3.network import StyleGAN3
 
 both = pytest.mark.parametrize("fixture", ["stylegan3_t", "stylegan3_r"])
 
@@ -116,11 +117,12 @@ def test_styles_have_names_and_the_input_is_layer_0() -> None:
         ({"stopband": 1.0}, "stopbands lie above"),
         ({"kernel": 5}, "kernels of 1 or 3"),
         ({"margin": 257}, "kernels of 1 or 3"),
+        ({"mapping_lr": 0.0}, "mapping_lr is 0"),
     ],
 )
 def test_what_makes_no_network_is_refused(changes: dict, words: str) -> None:
     with pytest.raises(SemanifoldError, match=words):
-        StyleGAN3Config(**({"size": 16, "z_dim": 4, "w_dim": 4, "channels": (4,) * 5} | changes))
+        StyleGAN3(StyleGAN3Config(**({"size": 16, "z_dim": 4, "w_dim": 4, "channels": (4,) * 5} | changes)))
 
 
 def test_a_file_that_claims_far_more_samples_from_layer_to_layer_is_refused() -> None:

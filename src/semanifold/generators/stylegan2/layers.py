@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from semanifold.core.errors import SemanifoldError
 from semanifold.generators.mixed_weight import MixedWeight
 
 SLOPE = 0.2
@@ -19,6 +20,9 @@ SLOPE = 0.2
 
 EPSILON = 1e-8
 """Keeps the normalisations finite."""
+
+MOST_LR = 1e6
+"""Learning rate multiplier of a mapping network, at most, and one over the least; usual are 0.01 and 1."""
 
 
 def drawn(generator: torch.Generator, *shape: int, std: float = 1.0) -> Tensor:
@@ -96,8 +100,15 @@ class Mapping(nn.Module):
             generator: source of the first weights.
             lr: learning rate multiplier of the layers.
             joint: normalise z and the embedded class together, not each by itself.
+
+        Raises:
+            SemanifoldError: for a multiplier that files claim and networks cannot have.
         """
         super().__init__()
+        if not 1 / MOST_LR <= lr <= MOST_LR:
+            raise SemanifoldError(
+                f"The learning rate multiplier of a mapping network is {1 / MOST_LR:g} to {MOST_LR:g}, but mapping_lr is {lr:g}."
+            )
         self.joint = joint
         self.embed = Linear(classes, label_width, generator) if classes else None
         inputs = (widths[0] + (label_width if classes else 0), *widths[1:-1])
