@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from typing import Literal
 
 import torch
+from PIL import Image
 
 from semanifold.analysis.attributes.base import AttributeReader
 from semanifold.analysis.attributes.names import attribute_reader
@@ -37,6 +38,7 @@ from semanifold.inversion.checkpoints import InversionNumbers
 from semanifold.inversion.encoder import OWN
 from semanifold.inversion.measures import edit_consistency, style_distance
 from semanifold.inversion.noise import NoiseNumbers
+from semanifold.inversion.placing import refined_placement
 from semanifold.inversion.tuning import TuningNumbers
 from semanifold.storage.arrays import write_torch
 from semanifold.storage.files import is_file
@@ -82,6 +84,7 @@ def invert_on(
     name = shown(command.photo.name, 80)
     photograph = read_photograph(command.photo, remark=caller.remark)
     place = place or place_in(photograph, generator, command.crop, command.face, name, caller)
+    is_face = isinstance(place, Placement)
     target, place = fitted(photograph, generator.picture_shape, place, name=name, remark=caller.remark)
     start = begin_code(command, generator, caller)
     mask = None if command.mask is None else read_mask(command.mask, generator, start)
@@ -91,10 +94,14 @@ def invert_on(
 
     def work(run: Run) -> Answer:
         began = time.monotonic()
-        solution = search(command, generator, target, settings, start, mask, run, caller)
+        seen, at = target, place
+        if is_face and mask is None:
+            at = placed(command, generator, photograph, place, settings, start, caller)
+            seen, _ = fitted(photograph, generator.picture_shape, at)
+        solution = search(command, generator, seen, settings, start, mask, run, caller)
         seconds = round(time.monotonic() - began, 2)
-        answer = write(command, generator, target, place, solution, settings, seconds, run, caller)
-        return answer if reader is None or answer.interrupted else with_readings(answer, reader, generator, target, run)
+        answer = write(command, generator, seen, at, solution, settings, seconds, run, caller)
+        return answer if reader is None or answer.interrupted else with_readings(answer, reader, generator, seen, run)
 
     answer = worked(command, caller, "invert", command.folder, facts_of(generator), work, inputs=command.inputs)
     return replace(answer, files=(command.folder / SHEET,), next=() if answer.interrupted else typed(*command.then))
@@ -114,6 +121,29 @@ def encoder_for(command: Inversion, generator: Generator) -> Encoder | Literal["
     if named is None:
         return OWN
     return None if str(named) == NO_ENCODER else load_encoder(named, generator)
+
+
+def placed(
+    command: Inversion,
+    generator: Generator,
+    photograph: Image.Image,
+    place: Placement,
+    settings: InversionSettings,
+    start: Latents | None,
+    caller: Caller,
+) -> Placement:
+    """Return where a face that was found lies for the generator."""
+    with caller.watching(f"placing the face of {shown(command.photo.name, 40)}") as line:
+        return refined_placement(
+            generator,
+            photograph,
+            place,
+            settings,
+            start=start,
+            labels=command.begin.label,
+            encoder=encoder_for(command, generator),
+            progress=line,
+        )
 
 
 def search(

@@ -161,17 +161,15 @@ def edit_photo(command: PhotoEdit, caller: Caller) -> Answer:
         (edit,) = fitting(generator, [edit], caller)
     photograph = read_photograph(command.photo, remark=caller.remark)
     places = places_in(command, photograph, generator, caller)
-    given = None if command.inversion is None else inverted(command, generator, places[0], 0, caller)
+    ready = None if command.inversion is None else inverted(command, generator, places[0], 0, caller)
     if edit is not None:
-        check_space(edit, generator, given)
+        check_space(edit, generator, ready)
 
     def work(run: Run) -> Answer:
         parts: list[Part] = []
         said: list[str] = []
         for order, place in enumerate(places):
-            part = given or inverted(command, generator, place, order, caller)
-            if order == 0:  # not before there is anything else, so that a search that fails leaves nothing
-                media.save_png(outlined(photograph, places), run.path(PARTS), source=None)
+            part = ready or inverted(command, generator, place, order, caller)
             said += part.answer.said
             if part.answer.interrupted:
                 return Answer(said=tuple(said), interrupted=True)
@@ -339,6 +337,7 @@ def numbered(name: str, order: int) -> str:
 
 def write(command: PhotoEdit, photograph: Image.Image, parts: Sequence[Part], run: Run, caller: Caller) -> JsonObject:
     """Write the film, the still and the comparison; return their numbers."""
+    media.save_png(outlined(photograph, [part.place for part in parts]), run.path(PARTS), source=None)
     longest = max(photograph.size)
     scale = min(1.0, (command.film.size or LARGEST_FILM) / longest)
     size = (max(1, round(photograph.width * scale)), max(1, round(photograph.height * scale)))
@@ -389,15 +388,14 @@ def near(place: Placement, photograph: Image.Image) -> tuple[int, int, int, int]
     )
 
 
-def outlined(photograph: Image.Image, places: Sequence[Placement | Sequence[float] | None]) -> Image.Image:
+def outlined(photograph: Image.Image, places: Sequence[Placement]) -> Image.Image:
     """Return the photograph with the parts outlined and numbered."""
     picture = photograph.copy()
     draw = ImageDraw.Draw(picture)
     line = max(1, round(max(photograph.size) / 300))
     for number, place in enumerate(places, 1):
-        if isinstance(place, Placement):
-            draw.line([*place.quad, place.quad[0]], fill=media.ACCENT, width=line)
-            draw.text(place.quad[0], str(number), fill=media.ACCENT, font=media.font(12 * line))
+        draw.line([*place.quad, place.quad[0]], fill=media.ACCENT, width=line)
+        draw.text(place.quad[0], str(number), fill=media.ACCENT, font=media.font(12 * line))
     return picture if max(picture.size) <= LARGEST_FILM else media.enlarge(picture, LARGEST_FILM)
 
 
