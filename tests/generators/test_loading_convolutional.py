@@ -217,6 +217,8 @@ def test_hostile_headers_of_our_own_format(kind: str, tmp_path: Path) -> None:
         (lambda h: h["config"].update(z_dim=2**20), "has shape|cut into"),
         (lambda h: h["config"].update(colours=None), "."),
         (lambda h: h.update(config=None), "The configuration"),
+        (lambda h: h["config"].update({name: 0 for name in h["config"] if name != "channels"}), "."),
+        (lambda h: h["config"].update(z_dim=0), "of the sizes that this file claims|has shape|cut into"),
     ]
     for change, words in changes:
         hostile = json.loads(json.dumps(header))

@@ -110,8 +110,11 @@ def assembled(make: Callable[[], Made], state: Mapping[str, Tensor], kind: str) 
     Raises:
         SemanifoldError: naming the tensors that are missing, left over or of the wrong shape.
     """
-    with torch.device("meta"):
-        made = make()
+    try:
+        with torch.device("meta"):
+            made = make()
+    except ArithmeticError as error:  # sizes that a file claims are divided by
+        raise SemanifoldError(f"There is no {kind} of the sizes that this file claims; get a fresh copy.") from error
     expected = {key: tuple(value.shape) for key, value in made.state_dict().items()}
     missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
     wrong = [k for k, shape in expected.items() if k in state and tuple(state[k].shape) != shape]
