@@ -186,9 +186,9 @@ def edit_photo(command: PhotoEdit, caller: Caller) -> Answer:
     return replace(answer, files=existing(command.folder, *FIRST), next=then)
 
 
-def check_space(edit: Edit, generator: Generator, given: Inverted | None) -> None:
+def check_space(edit: Edit, generator: Generator, part: Inverted | None) -> None:
     """Refuse an edit of codes that the code of the photograph cannot become, before that is searched for."""
-    code = generator.convert(generator.sample([0]), working_space(generator, None)) if given is None else given.code
+    code = generator.convert(generator.sample([0]), working_space(generator, None)) if part is None else part.code
     try:
         code_for(edit, generator, code)
     except SemanifoldError as error:
