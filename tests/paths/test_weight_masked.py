@@ -41,7 +41,9 @@ def test_changes_are_the_jacobians_in_the_subspace_that_moves_pictures_most() ->
     generator = small()
     space = WeightSpace(generator, ("network.0", "network.3"))
     codes = codes_for(generator, 2, 0, None)
-    found = changes_of(space, codes, [LEFT] * 2, 40, tell=lambda _: None)
+    said: list[dict[str, Any]] = []
+    found = changes_of(space, codes, [LEFT] * 2, 40, tell=said.append)
+    assert said == [{"step": step + 1, "steps": 6} for step in range(6)]
     torch.testing.assert_close(found.basis @ found.basis.T, torch.eye(len(found.basis)).double())
     inside = torch.zeros(4, 4).double()
     inside[:, :2] = 2
