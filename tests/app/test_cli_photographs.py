@@ -104,9 +104,9 @@ def test_a_change_is_searched_for_with_any_generator(capsys: pytest.CaptureFixtu
         assert Path("toyed", file).exists()
     heard = capsys.readouterr().out
     (line,) = [line for line in heard.splitlines() if line.startswith("Next: ")]
-    assert line.endswith("--edit toyed --inversion toyed/inversion --strength 1.5")
+    assert line.endswith("--edit toyed --inversion toyed/inversion --strength 0.5")
     # the path comes back to its start, so that the opposite of it is found at no t
-    words = line.removeprefix("Next: semanifold ").replace("1.5", "-1").split()
+    words = line.removeprefix("Next: semanifold ").replace("0.5", "-1").split()
     assert cli.main([*words, "--out", "opposite", *SHORT]) == 0
     far, opposite = (np.abs(pixels(f"{folder}/edited.png") - pixels("party.png")).sum() for folder in ("toyed", "opposite"))
     assert opposite > 0.5 * far

@@ -35,6 +35,11 @@ def test_temporary_names_differ_and_go_through_no_link(tmp_path: Path) -> None:
     assert not (tmp_path / "b.txt").is_symlink()
 
 
+def test_what_is_expected_is_said_as_people_say_it(tmp_path: Path) -> None:
+    with pytest.raises(SemanifoldError, match="is a folder, but an encoder is expected"), opened(tmp_path, "encoder"):
+        pass
+
+
 def test_the_longest_names_have_temporary_names_too(tmp_path: Path) -> None:
     write_text(tmp_path / ("x" * 250), "long")
     assert (tmp_path / ("x" * 250)).read_text() == "long"

@@ -111,6 +111,7 @@ def opened(path: str | os.PathLike[str], what: str = "file", most: int | None = 
         SemanifoldError: if there is no such file, it is none, it is too large, or it cannot be read.
     """
     name = shown(os.fspath(path), 200)
+    one = f"{'an' if what[0] in 'aeiou' else 'a'} {what}"
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -121,10 +122,10 @@ def opened(path: str | os.PathLike[str], what: str = "file", most: int | None = 
     if not stat.S_ISREG(status.st_mode):
         os.close(handle)
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
-        raise SemanifoldError(f"{name} is {kind}, but a {what} is expected.")
+        raise SemanifoldError(f"{name} is {kind}, but {one} is expected.")
     with os.fdopen(handle, "rb") as file:
         if most is not None and status.st_size > most:
-            raise SemanifoldError(f"{name} has {status.st_size:,} bytes, more than a {what} ever has ({most:,}).")
+            raise SemanifoldError(f"{name} has {status.st_size:,} bytes, more than {one} ever has ({most:,}).")
         yield file
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -180,10 +181,11 @@ def working_space(generator: Generator, space: str | None) -> str:
     return space
 
 
-def read_mask(text: str, generator: Generator, code: Latents | None) -> Mask:
-    """Return the mask that a person typed, checked at the size of the generator's pictures."""
-    mask = parse_mask(text, generator, code)
-    mask.check(*generator.picture_shape[1:])
+def read_mask(text: str, generator: Generator, code: Latents | None, caller: Caller | None = None) -> Mask:
+    """Return the mask that a person typed, checked at the size of the generator's pictures; what points select takes a while."""
+    with nullcontext() if caller is None else caller.watching("reading the mask"):
+        mask = parse_mask(text, generator, code)
+        mask.check(*generator.picture_shape[1:])
     return mask
 
 

@@ -52,7 +52,7 @@ def discover(command: Discover, caller: Caller) -> Answer:
     """Search, then write everything."""
     generator = load(command.model, caller)
     code = start_code(command.start, generator, caller)
-    return search(command, generator, code, read_mask(command.mask, generator, code), caller)
+    return search(command, generator, code, read_mask(command.mask, generator, code, caller), caller)
 
 
 def discover_all(many: Discoveries, caller: Caller) -> Answer:
@@ -63,7 +63,7 @@ def discover_all(many: Discoveries, caller: Caller) -> Answer:
     generator = load(many.model, caller)
     codes = [start_code(one.start, generator, caller) for one in searches]
     # all masks are read before the first search, so that a misspelt last one costs no time
-    masks = [read_mask(one.mask, generator, code) for one, code in zip(searches, codes, strict=True)]
+    masks = [read_mask(one.mask, generator, code, caller) for one, code in zip(searches, codes, strict=True)]
     parts: list[Answer] = []
     for number, (one, code, mask) in enumerate(zip(searches, codes, masks, strict=True), 1):
         caller.hear(Answer(said=(f"--- {number} of {len(searches)}: {called(one)}",)))

@@ -25,7 +25,7 @@ def show_masks(command: ShowMask, caller: Caller) -> Answer:
     generator = load(command.model, caller)
     code = start_code(command.start, generator, caller)
     regions = () if generator.world is None else generator.world.regions
-    masks = [read_mask(text, generator, code) for text in command.masks or regions]
+    masks = [read_mask(text, generator, code, caller) for text in command.masks or regions]
     height, width = generator.picture_shape[1:]
     covered = {str(mask): float(mask.at(height, width).mean()) for mask in masks}
     words = "; ".join(f"{name} covers {share:.1%} of the picture" for name, share in covered.items()) + "."

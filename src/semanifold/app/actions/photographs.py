@@ -296,7 +296,9 @@ def edited(
     if edit is not None:
         code = code_for(edit, generator, part.code)
         own = on_code(edit, code)
-        mask = mask_of(edit, generator, code, caller) if command.mask is None else read_mask(command.mask, generator, code)
+        mask = (
+            mask_of(edit, generator, code, caller) if command.mask is None else read_mask(command.mask, generator, code, caller)
+        )
         return EditedPicture(generator, code, own, mask), Answer()
     assert command.mask is not None
     folder = command.folder / numbered("search", order)
@@ -308,7 +310,7 @@ def edited(
         film=replace(command.film, umap=False),
         output=Output(out=folder, overwrite=command.output.overwrite),
     )
-    mask = read_mask(command.mask, generator, part.code)
+    mask = read_mask(command.mask, generator, part.code, caller)
     answer = search(request, generator, part.code, mask, caller)
     if answer.interrupted:
         return EditedPicture(generator, part.code, blank(part.code)), answer

@@ -82,7 +82,7 @@ class PhotoEdit(Command):
         if self.edit is not None:  # the edit serves other pictures as well
             return onto_others(self.folder, self.model.generator)
         inversion = self.inversion or self.folder / INVERSION
-        return ("edit", self.photo, *self.model.words, "--edit", self.folder, "--inversion", inversion, "--strength", "1.5")
+        return ("edit", self.photo, *self.model.words, "--edit", self.folder, "--inversion", inversion, "--strength", "0.5")
 
     def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
