@@ -168,7 +168,7 @@ def compare(
         if name.startswith("ours"):
             chosen, encoder = settings[name]
             for words, naturalness in (("", chosen.naturalness), (", free", 0.0)):
-                endless = replace(chosen, tolerance=0, enough=200, steps=300, naturalness=naturalness)
+                endless = replace(chosen, tolerance=0, enough=200, steps=120, naturalness=naturalness)
                 reached = first_below(generator, likeness, ours(generator, likeness, endless, encoder), final)
                 results[name][f"to the projector's loss{words}"] = math.nan if reached is None else reached
             mine = value_of(generator, likeness, code)

@@ -186,6 +186,8 @@ def test_noise_maps_are_found_before_the_weights_and_ctrl_c_keeps_the_nearest(
         (["ann.png", "--distance", "l3"], "There is no distance 'l3'"),
         (["ann.png", "--pixels", "nan"], "pixels"),
         (["ann.png", "--tune", "-1"], "tune"),
+        (["ann.png", "--generator", "analytic", "--tune-noise", "5"], "depend on no noise maps"),
+        (["ann.png", "--attributes", "identity", "--weights", "sub"], "arcface"),
         (["ann.png", "--seed", "1", "--latents", "none.npy"], "--seed or --latents"),
         (["ann.png", "--generator", "facemaps"], "nothing to invert"),
         (["ann.png", "sub/ann.png"], "share a folder"),

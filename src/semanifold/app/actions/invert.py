@@ -37,7 +37,7 @@ from semanifold.inversion import Encoder, InversionSettings, NoiseSettings, Tuni
 from semanifold.inversion.checkpoints import InversionNumbers
 from semanifold.inversion.encoder import OWN
 from semanifold.inversion.measures import edit_consistency, style_distance
-from semanifold.inversion.noise import NoiseNumbers
+from semanifold.inversion.noise import NoiseNumbers, used_maps
 from semanifold.inversion.placing import refined_placement
 from semanifold.inversion.tuning import TuningNumbers
 from semanifold.storage.arrays import write_torch
@@ -88,7 +88,9 @@ def invert_on(
     target, place = fitted(photograph, generator.picture_shape, place, name=name, remark=caller.remark)
     start = begin_code(command, generator, caller)
     mask = None if command.mask is None else read_mask(command.mask, generator, start)
-    # before the search, so that a missing network is said at once
+    # before the search, so that what is missing is said at once
+    if command.tune_noise:
+        used_maps(generator, generator.example(0, settings.space))
     named = command.attributes
     reader = None if named is None else attribute_reader(named, command.weights, generator.device)
 
