@@ -230,10 +230,22 @@ def test_ctrl_c_keeps_the_best_and_the_same_command_goes_on() -> None:
     assert (folder / "comparison.png").exists()
 
 
-@pytest.mark.parametrize("mask", ["mouth", "at:0.5,0.5"])
-def test_a_mask_that_needs_a_picture_of_the_generator_needs_a_code_to_begin_at(
-    mask: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [(["ann.png", "--mask", "at:0.5,0.5"], "say whose"), (["grey.png", "--mask", "mouth"], "no face is found in grey.png")],
+)
+def test_a_mask_that_needs_a_picture_or_a_face_is_refused_without(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["invert", "ann.png", "--mask", mask, *QUICK]) == 2
-    assert "say whose" in capsys.readouterr().err
+    Image.new("RGB", (64, 64), "grey").save("grey.png")
+    assert cli.main(["invert", *words, *QUICK]) == 2
+    assert says in capsys.readouterr().err
     assert not Path("out").exists()
+
+
+def test_regions_are_those_of_the_photographs_own_face_and_all_else_is_free() -> None:
+    for words in ([], ["--mask", "face"]):
+        assert cli.main(["invert", "ann.png", *words, *QUICK, "--out", "-".join(["out", *words[1:]])]) == 0
+    whole, face = (json.loads(Path(folder, "run.json").read_text())["inversion"] for folder in ("out", "out-face"))
+    assert face["start"] == whole["start"] == "the encoder's code", "the whole picture is there to be read"
+    assert face["psnr"] != whole["psnr"]

@@ -25,7 +25,8 @@ OVAL = (
 """Points around the face, from the forehead clockwise."""
 CHIN = 152
 FOREHEAD = 10
-NAMES = ("mouth", "eyes", "brows", "nose", "hair", "face", "background")
+FACE = "face"
+NAMES = ("mouth", "eyes", "brows", "nose", "hair", FACE, "background")
 """The regions of a face."""
 PARTS = {
     "mouth": ((LIPS,), 0.5, 0.4),
@@ -115,7 +116,7 @@ def region(name: str, points: Tensor, aspect: float = 1.0) -> Mask:
             wide, high = (max(size, 0.7 * float(extent[:, i].max() - extent[:, i].min())) for i, size in enumerate((wide, high)))
         return any_of([around(square[list(part)].mean(0), wide, high) for part in parts])
     face = polygon(_pairs(points[list(OVAL)]))
-    if name == "face":
+    if name == FACE:
         return face
     whole = around((square[FOREHEAD] + square[CHIN]) / 2 + 0.1 * tall * up, 0.42 * HEAD * tall, 0.5 * HEAD * tall)
     above = Mask("above the chin", lambda h, w: half_plane(square[CHIN], up, aspect, h, w))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Literal
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from semanifold.analysis.attributes.base import AttributeReader
 from semanifold.analysis.attributes.names import attribute_reader
@@ -18,7 +21,7 @@ from semanifold.app.actions.placing import place_in
 from semanifold.app.actions.results import EDIT
 from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands.invert import CODE, NO_ENCODER, PROJECTED, Inversion, Inversions
-from semanifold.core.errors import shown
+from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
 from semanifold.core.plain import JsonObject
 from semanifold.core.progress import Progress, Report
@@ -30,16 +33,17 @@ from semanifold.generators.base import Generator
 from semanifold.generators.exchange import export_codes, join_projections, projection, read_codes
 from semanifold.generators.pools import pool_of, save_pool
 from semanifold.images import media
-from semanifold.images.masks import Mask
+from semanifold.images.masks import Mask, parse_mask
 from semanifold.images.photographs import fitted, read_photograph
 from semanifold.images.placements import Placement
 from semanifold.inversion import Encoder, InversionSettings, NoiseSettings, TuningSettings, fit_noise, invert, load_encoder, tune
 from semanifold.inversion.checkpoints import InversionNumbers
-from semanifold.inversion.encoder import OWN
+from semanifold.inversion.encoder import OWN, encoder_of
 from semanifold.inversion.measures import edit_consistency, style_distance
 from semanifold.inversion.noise import NoiseNumbers, used_maps
 from semanifold.inversion.placing import refined_placement
 from semanifold.inversion.tuning import TuningNumbers
+from semanifold.landmarks.regions import NAMES, face_regions
 from semanifold.storage.arrays import write_torch
 from semanifold.storage.files import is_file
 from semanifold.storage.marks import COMPOSITE
@@ -87,7 +91,7 @@ def invert_on(
     is_face = isinstance(place, Placement)
     target, place = fitted(photograph, generator.picture_shape, place, name=name, remark=caller.remark)
     start = begin_code(command, generator, caller)
-    mask = None if command.mask is None else read_mask(command.mask, generator, start)
+    mask = mask_on(command, generator, target, start)
     # before the search, so that what is missing is said at once
     if command.tune_noise:
         used_maps(generator, generator.example(0, settings.space))
@@ -96,11 +100,13 @@ def invert_on(
 
     def work(run: Run) -> Answer:
         began = time.monotonic()
-        seen, at = target, place
-        if is_face and mask is None:
+        seen, at, counts = target, place, mask
+        if is_face:
             at = placed(command, generator, photograph, place, settings, start, caller)
             seen, _ = fitted(photograph, generator.picture_shape, at)
-        solution = search(command, generator, seen, settings, start, mask, run, caller)
+            with suppress(SemanifoldError):  # a neighbour may have come into the part: the regions stay where they were
+                counts = mask_on(command, generator, seen, start)
+        solution = search(command, generator, seen, settings, start, counts, run, caller)
         seconds = round(time.monotonic() - began, 2)
         answer = write(command, generator, seen, at, solution, settings, seconds, run, caller)
         return answer if reader is None or answer.interrupted else with_readings(answer, reader, generator, seen, run)
@@ -117,11 +123,35 @@ def begin_code(command: Inversion, generator: Generator, caller: Caller) -> Late
     return None if begin.seed is None else generator.sample(begin.seed, labels=begin.label)
 
 
+def mask_on(command: Inversion, generator: Generator, picture: Tensor, start: Latents | None) -> Mask | None:
+    """Return the mask; its names are regions of the photograph's own face, or of the picture of the code to begin at.
+
+    Args:
+        command: with the mask's text.
+        generator: makes the pictures.
+        picture: the part of the photograph, ``[1, c, h, w]``.
+        start: the code, if one was named.
+    """
+    if command.mask is None:
+        return None
+    if start is not None or "at:" in command.mask:
+        return read_mask(command.mask, generator, start)
+    height, width = picture.shape[2:]
+    regions = face_regions(lambda: picture[0], shown(command.photo.name, 80))
+    mask = parse_mask(command.mask, regions, size=(height, width))
+    mask.check(height, width)
+    return mask
+
+
 def encoder_for(command: Inversion, generator: Generator) -> Encoder | Literal["own"] | None:
-    """Return the encoder that was named, or what stands for the one that comes with the generator."""
-    named = command.begin.encoder
+    """Return the encoder that was named, or the one that comes with the generator.
+
+    That one reads the whole picture; inside of a mask it is used if the mask is made of regions of the photograph's face.
+    """
+    named, begin = command.begin.encoder, command.begin
     if named is None:
-        return OWN
+        of_face = command.mask is not None and set(re.findall(r"[^\s|&~()]+", command.mask)) <= set(NAMES)
+        return encoder_of(generator, OWN) if of_face and begin.seed is None and begin.latents is None else OWN
     return None if str(named) == NO_ENCODER else load_encoder(named, generator)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -39,6 +40,8 @@ from semanifold.images.motion import motion_between
 from semanifold.images.photographs import fitted, read_photograph
 from semanifold.images.placements import Inlay, Placement
 from semanifold.landmarks import find_faces
+from semanifold.landmarks.regions import FACE, face_in
+from semanifold.landmarks.regions import PARTS as PARTS_OF_FACES
 from semanifold.storage.digests import file_digest
 from semanifold.storage.marks import CODES, COMPOSITE
 from semanifold.storage.records import checked
@@ -161,7 +164,7 @@ def edit_photo(command: PhotoEdit, caller: Caller) -> Answer:
         (edit,) = fitting(generator, [edit], caller)
     photograph = read_photograph(command.photo, remark=caller.remark)
     places = places_in(command, photograph, generator, caller)
-    ready = None if command.inversion is None else inverted(command, generator, places[0], 0, caller)
+    ready = None if command.inversion is None else inverted(command, generator, places[0], None, 0, caller)
     if edit is not None:
         check_space(edit, generator, ready)
 
@@ -169,7 +172,9 @@ def edit_photo(command: PhotoEdit, caller: Caller) -> Answer:
         parts: list[Part] = []
         said: list[str] = []
         for order, place in enumerate(places):
-            part = ready or inverted(command, generator, place, order, caller)
+            part = ready or inverted(
+                command, generator, place, of_face(command, edit, generator, photograph, place), order, caller
+            )
             said += part.answer.said
             if part.answer.interrupted:
                 return Answer(said=tuple(said), interrupted=True)
@@ -256,8 +261,36 @@ def place_of_inversion(command: PhotoEdit) -> Placement:
     return Placement(record.inversion.place)
 
 
+def of_face(
+    command: PhotoEdit,
+    edit: Edit | None,
+    generator: Generator,
+    photograph: Image.Image,
+    place: Placement | Sequence[float] | None,
+) -> str | None:
+    """Return the mask of what the code has to meet: the face, if nothing else is to change; None for the whole part.
+
+    A background that the generator cannot make would draw the code away from where edits do what they should.
+    """
+    text = command.mask or (None if edit is None else edit.info.mask)
+    names = {word for word in re.findall(r"[^\s|&()]+", text or "") if not word.startswith("feather:")}
+    if not names or not names <= {*PARTS_OF_FACES, FACE}:
+        return None
+    target, _ = fitted(photograph, generator.picture_shape, place)
+    try:
+        face_in(target[0], "the photograph")
+    except SemanifoldError:  # none, or a neighbour's as well
+        return None
+    return FACE
+
+
 def inverted(
-    command: PhotoEdit, generator: Generator, place: Placement | Sequence[float] | None, order: int, caller: Caller
+    command: PhotoEdit,
+    generator: Generator,
+    place: Placement | Sequence[float] | None,
+    mask: str | None,
+    order: int,
+    caller: Caller,
 ) -> Inverted:
     """Return the code of a part, from an inversion of now or of before, and the generator with weights tuned to it, if any."""
     folder = command.inversion
@@ -267,6 +300,7 @@ def inverted(
         face = order + 1 if command.all_faces else command.face[order]
         request = Inversion(
             photo=command.photo,
+            mask=mask,
             crop=command.crop,
             face=None if place is None and face == 1 else face,  # the middle, also where there is no face at all
             tune=command.tune,
