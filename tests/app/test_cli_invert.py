@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from semanifold.edits import load_edit
 from semanifold.generators.exchange import read_codes, read_noise
 from semanifold.generators.loading import load_generator, save_generator
 from semanifold.images.media import to_uint8
+from semanifold.inversion.checkpoints import InversionNumbers
 from semanifold.inversion.solve import decibels
 from semanifold.storage.run_records import read_record
 
@@ -249,3 +251,11 @@ def test_regions_are_those_of_the_photographs_own_face_and_all_else_is_free() ->
     whole, face = (json.loads(Path(folder, "run.json").read_text())["inversion"] for folder in ("out", "out-face"))
     assert face["start"] == whole["start"] == "the encoder's code", "the whole picture is there to be read"
     assert face["psnr"] != whole["psnr"]
+
+
+def test_codes_that_are_too_far_out_for_edits_are_said() -> None:
+    generator = load_generator("analytic")
+    code = generator.sample([0])
+    for nature, far in ((1.0, False), (4.0, True)):
+        numbers = cast("InversionNumbers", {"psnr": 20.0, "steps": 3, "evaluations": 9, "nature": nature})
+        assert ("edits may do something else" in invert_action.described(numbers, 1.0, generator, code)) is far

@@ -117,7 +117,7 @@ def test_a_change_is_searched_for_with_any_generator(capsys: pytest.CaptureFixtu
 def test_a_part_that_is_no_face(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["edit", "nobody.png", "--edit", "faces:smile", *SHORT]) == 2
     said = capsys.readouterr().err
-    assert "There is no face 1 in nobody.png: no face was found; name a part by its crop, or take its middle by face 0." in said
+    assert "No face was found in nobody.png; name a part by --crop left,top,right,bottom, or take its middle by --face 0." in said
     assert not Path("out").exists(), "nothing half-written"
     words = ["edit", "nobody.png", "--edit", "faces:smile", "--crop", "0.1,0.1,0.6,0.85", "--out", "cropped", "--json", *SHORT]
     assert cli.main(words) == 0

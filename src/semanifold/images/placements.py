@@ -157,8 +157,8 @@ class Inlay:
 
     Inside of the mask a pixel becomes ``photograph + (edited - unedited) + trust * moved(details) - details``. ``details`` are
     what the photograph has more than the unedited picture with the photograph's tones (their difference, smoothed). They go where
-    the edit moves what they lie on (:func:`~semanifold.images.motion.motion_between`), so that the edited part is as sharp as the
-    photograph. What appears, and was nowhere before, is the generator's picture in the tones of the photograph. At ``edited =
+    the edit moves what they lie on (:func:`~semanifold.images.motion.motion_between`), so that the edited part is sharper than
+    the generator's picture. What appears, and was nowhere before, is that picture in the tones of the photograph. At ``edited =
     unedited`` nothing changes, and neither does what lies outside of the mask, bit for bit.
 
     Attributes:

@@ -73,7 +73,7 @@ def place_in(
             )
         return None
     if not faces and face is None:
-        caller.remark(f"No face was found in {name}; its middle is taken, or name a part by its crop.")
+        caller.remark(f"No face was found in {name}; its middle is taken, or name a part by --crop.")
         return None
     placed = place_of(photograph, faces, face or 1, usual, generator, name)
     if placed is None:
@@ -101,9 +101,10 @@ def place_of(
         SemanifoldError: if there is no such face.
     """
     if not 1 <= number <= len(faces):
-        many = f"{counted(len(faces), 'face')} {'was' if len(faces) == 1 else 'were'} found" if faces else "no face was found"
+        many = f"There is no face {number} in {name}: {counted(len(faces), 'face')} {'was' if len(faces) == 1 else 'were'} found"
         raise SemanifoldError(
-            f"There is no face {number} in {name}: {many}; name a part by its crop, or take its middle by face 0."
+            f"{many if faces else f'No face was found in {name}'}; name a part by --crop left,top,right,bottom, or take its "
+            "middle by --face 0."
         )
     quad = quad_like(faces[number - 1], usual)
     middle = torch.tensor(middle_of(photograph, generator.picture_shape).quad, dtype=quad.dtype)
