@@ -72,6 +72,19 @@ def test_the_largest_face_is_edited_and_all_else_stays(capsys: pytest.CaptureFix
     (corners,) = numbers["parts"]
     left, top, right, bottom = Placement(tuple(map(tuple, corners))).corners
     assert abs(left - 40) + abs(top - 90) + abs(right - 240) + abs(bottom - 290) < 100
+    (line,) = [line for line in heard.out.splitlines() if line.startswith("Next: ")]
+    assert line.endswith(f" edit party.png --edit {folder} --inversion {folder}/inversion --strength 0.5")
+    assert cli.main([*line.removeprefix("Next: semanifold ").split(), "--out", "half", *SHORT]) == 0
+    assert (pixels("half/edited.png") != after).any()
+    half = capsys.readouterr()
+    assert f"Next: semanifold edit party.png --edit half --inversion {folder}/inversion --strength -1" in half.out
+    assert "inverting" not in half.err, "nothing is searched for again"
+    record = Path(folder, "run.json")
+    record.write_text(record.read_text().replace('"finished"', '"interrupted"'))
+    assert cli.main(words) == 0
+    assert "finished already" not in capsys.readouterr().out, (
+        "of an edit that goes on the inversion is, but nobody asked for that"
+    )
     assert cli.main(words) == 0
     assert "finished already" in capsys.readouterr().out
     # the same code serves other edits; a found edit is one
@@ -88,7 +101,10 @@ def test_every_face_is_edited(capsys: pytest.CaptureFixture[str]) -> None:
     assert changed[:, :280].sum() > 50
     assert changed[:, 340:].sum() > 20
     assert Path("all/edit-2.safetensors").exists()
-    assert "Next" not in capsys.readouterr().out
+    assert cli.main(["edit", "party.png", "--edit", "faces:smile", "--all-faces", "--out", "all", *SHORT]) == 0
+    said = capsys.readouterr().out
+    assert "all is finished already" in said
+    assert "Next" not in said
 
 
 def test_a_change_is_searched_for_with_any_generator(capsys: pytest.CaptureFixture[str]) -> None:

@@ -175,11 +175,11 @@ def edit_photo(command: PhotoEdit, caller: Caller) -> Answer:
             part = ready or inverted(
                 command, generator, place, of_face(command, edit, generator, photograph, place), order, caller
             )
-            said += part.answer.said
+            said += part.answer.said if part.answer.fresh else ()  # of an edit that goes on: finished, but not what was asked for
             if part.answer.interrupted:
                 return Answer(said=tuple(said), interrupted=True)
             subject, answer = edited(command, part, edit, order, run, caller)
-            said += answer.said
+            said += answer.said if answer.fresh else ()
             if answer.interrupted:
                 return Answer(said=tuple(said), interrupted=True)
             parts.append(filmed(command, part.place, subject, order, run, caller))
@@ -187,7 +187,7 @@ def edit_photo(command: PhotoEdit, caller: Caller) -> Answer:
         return Answer(said=(*said, *sentences(parts, facts)), facts=facts)
 
     answer = worked(command, caller, "edit", command.folder, facts_of(generator), work, inputs=command.inputs)
-    then = () if answer.interrupted or len(places) > 1 else typed(*command.then)
+    then = () if answer.interrupted else typed(*command.then)
     return replace(answer, files=existing(command.folder, *FIRST), next=then)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from semanifold.app.answers import Answer
 from semanifold.app.commands import early, places
 from semanifold.app.commands.arguments import FILM, GENERATOR, MAIN, PLACE, START, flat, option
-from semanifold.app.commands.base import Command, FilmOptions, Model, Output, onto_others
+from semanifold.app.commands.base import Command, FilmOptions, Model, Output
 from semanifold.app.commands.invert import CODE, check_part, check_photo, corners, corners_text
 from semanifold.core.errors import SemanifoldError, whole_number
 from semanifold.inversion.settings import MOST_STEPS
@@ -78,11 +78,12 @@ class PhotoEdit(Command):
 
     @property
     def then(self) -> tuple[object, ...]:
-        """The words of the command to type next."""
-        if self.edit is not None:  # the edit serves other pictures as well
-            return onto_others(self.folder, self.model.generator)
+        """The words of the command to type next: the same edit, another strength, with no search; none for several parts."""
+        if self.all_faces or len(self.face) > 1:
+            return ()
         inversion = self.inversion or self.folder / INVERSION
-        return ("edit", self.photo, *self.model.words, "--edit", self.folder, "--inversion", inversion, "--strength", "0.5")
+        strength = "-1" if self.strength == 0.5 else "0.5"
+        return ("edit", self.photo, *self.model.words, "--edit", self.folder, "--inversion", inversion, "--strength", strength)
 
     def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
