@@ -566,6 +566,12 @@ def test_bad_input_gives_one_sentence_and_writes_nothing(nonsense, capfd, words)
         (["transfer"], "transfer needs RUN;"),
         (discover("--layers", "a-b"), "--layers: layers are given as first-last"),
         (["sample", "--seeds", "0-99999999"], "at most 10000 seeds"),
+        (["sample", "--seeds", "9223372036854775808"], "seeds are whole numbers of 64 bits"),
+        (["mask", "--seed", "-9223372036854775809"], "--seed: '-9223372036854775809' is not a whole number of 64 bits"),
+        (["encoder", "--iterations", "0"], "semanifold: iterations is a whole number from 1 to"),
+        (["invert", "toy.py", "--iterations", "0"], "semanifold: iterations is a whole number from 1 to"),
+        (discover("--iterations", "0"), "semanifold: iterations must be at least 1"),
+        (discover("--batch", "0"), "semanifold: batch must be at least 1"),
         (["sample", "--seeds", ""], "seeds are numbers and ranges, such as 7 or 0-15, but got ''"),
         (discover("--distance", "lpips-alx"), "lpips-alex"),
     ],
@@ -646,6 +652,13 @@ def test_a_mask_and_its_complement_go_to_different_folders():
     names = [slug(f"faces-{mask}-7") for mask in ("mouth", "~mouth", "mouth|eyes", "mouth&eyes", "~(mouth|eyes)")]
     assert len(set(names)) == len(names)
     assert names[1] == "faces-not-mouth-7"
+
+
+def test_negative_seeds_are_seeds_of_their_own():
+    assert cli.main(["sample", "--generator", "toy.py:toy", "--seeds", "-1"]) == 0
+    assert cli.main(["sample", "--generator", "toy.py:toy", "--seeds", "1"]) == 0
+    first, second = (Path(f"out/sample-toy-{name}/frames/frame_0000.png") for name in ("minus1-minus1", "1-1"))
+    assert first.read_bytes() != second.read_bytes()
 
 
 def test_long_masks_go_to_different_folders():

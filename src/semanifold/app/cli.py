@@ -7,7 +7,8 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from semanifold.app.commands.table import COMMANDS, JSON, QUIET, command_class
@@ -59,7 +60,8 @@ def run(words: Sequence[str], speech: Speech) -> int:
         if command is None:
             return 0
         check_current_folder()
-        answer = command.perform(at_terminal(speech))
+        with as_typed(type(command)):
+            answer = command.perform(at_terminal(speech))
         speech.tell(answer)
         return 130 if answer.interrupted else 0
     except (SemanifoldError, MemoryError, RuntimeError) as error:
@@ -149,4 +151,18 @@ def parse(words: Sequence[str]) -> Command | None:
 
     name, *rest = words or ["help"]
     rest = arguments.inputs_for_seeds(rest)
-    return arguments.parse(command_class(name).parsed_as(rest), name, rest)
+    kind = command_class(name).parsed_as(rest)
+    with as_typed(kind):
+        return arguments.parse(kind, name, rest)
+
+
+@contextmanager
+def as_typed(kind: type[Command]) -> Iterator[None]:
+    """Let sentences that begin with the name of a field, ``steps``, begin as its option is called, ``iterations``."""
+    try:
+        yield
+    except SemanifoldError as error:
+        from semanifold.app.commands.arguments import option_names  # noqa: PLC0415  (not needed for the overview)
+
+        name, space, rest = str(error).partition(" ")
+        raise SemanifoldError(f"{option_names(kind).get(name, name)}{space}{rest}") from error

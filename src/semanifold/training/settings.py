@@ -112,7 +112,7 @@ class TrainingSettings:
     prior: Prior = field(default_factory=Prior)
     log_every: Annotated[int, Setting("N", 1, published="log_freq")] = 10
     save_every: Annotated[int, Setting("N", 1, published="ckp_freq", preset=True)] = 1000
-    seed: Annotated[int, Setting("N", 0, 2**62 - 1, option="draw_seed")] = 0
+    seed: Annotated[int, Setting("N", -(2**62), 2**62 - 1, option="draw_seed")] = 0
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.

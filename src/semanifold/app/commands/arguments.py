@@ -30,6 +30,8 @@ T = TypeVar("T")
 MOST_SEEDS = 10_000
 SEED = r"(-?\d{1,25})(?:-(\d{1,25}))?"
 """A seed, or the first and the last of several."""
+MOST_BITS = 2**63
+"""Records hold whole numbers below this."""
 NARROWEST, WIDEST = 40, 100
 """Columns of the help."""
 
@@ -94,6 +96,8 @@ def seed_numbers(words: Sequence[str]) -> tuple[int, ...]:
     if back := next((part for part, f in zip(parts, matches) if f and f[2] and int(f[2]) < int(f[1])), None):
         raise ValueError(f"a range of seeds begins with the smaller number, but got {shown(back, 30)!r}")
     ranges = [range(int(f[1]), int(f[2] or f[1]) + 1) for f in matches if f]
+    if any(abs(end) >= MOST_BITS for r in ranges for end in (r.start, r.stop)):
+        raise ValueError(f"seeds are whole numbers of 64 bits, but got {shown(' '.join(words), 60)!r}")
     if sum(len(r) if r.stop - r.start <= MOST_SEEDS else MOST_SEEDS + 1 for r in ranges) > MOST_SEEDS:
         raise ValueError(f"at most {MOST_SEEDS} seeds fit into one run, but got {shown(' '.join(words), 60)!r}")
     return tuple(seed for numbers in ranges for seed in numbers)
@@ -282,6 +286,19 @@ def resolve_hints(kind: type[Any]) -> None:
     kind.__init__.__annotations__ = hints | {"return": None}
 
 
+def option_names(kind: type[Any]) -> dict[str, str]:
+    """Return what the options of a command are called whose fields are called otherwise, ``{"steps": "iterations"}``."""
+    found: dict[str, str] = {}
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        inside, *parts = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        if dataclasses.is_dataclass(inside) and isinstance(inside, type):
+            found |= option_names(inside)
+        called = [word for part in parts if isinstance(part, Parameter) for word in part.name or () if word != "*"]
+        if called and f"--{name}" not in called:
+            found[name] = called[0].removeprefix("--")
+    return found
+
+
 def said_by(parameter: Parameter) -> dict[str, Any]:
     """Return what a parameter says, without what it leaves open."""
     return {key: getattr(parameter, key) for key in ("metavar", "converter") if getattr(parameter, key) is not None}
@@ -292,6 +309,8 @@ def whole_numbers(_: Any, tokens: Sequence[Any]) -> tuple[int, ...]:
     for token in tokens:
         if not re.fullmatch(r"[+-]?\d{1,25}", token.value):
             raise ValueError(f"{shown(token.value, 40)!r} is not a whole number")
+        if abs(int(token.value)) >= MOST_BITS:
+            raise ValueError(f"{token.value} is not a whole number of 64 bits")
     return tuple(int(token.value) for token in tokens)
 
 
@@ -334,7 +353,8 @@ def complaint(error: CycloptsError, name: str) -> str:
 def coercion(error: CoercionError, called: str) -> str:
     """Return what is wrong with a value."""
     typed = shown(error.token.value, 40) if error.token is not None and error.token.value else ""
-    wanted = {int: "a whole number", float: "a number"}.get(error.target_type) if error.target_type else None
+    whole = "a whole number of 64 bits" if re.fullmatch(r"[+-]?\d+", typed) else "a whole number"
+    wanted = {int: whole, float: "a number"}.get(error.target_type) if error.target_type else None
     if wanted and typed:
         return f"{called}: {typed!r} is not {wanted}"
     if get_origin(error.target_type) is Literal:

@@ -250,6 +250,7 @@ def slug(text: str) -> str:
     """Return a name that every file system takes; what joins masks is spelled out."""
     for sign, word in {"~": "-not-", "|": "-or-", "&": "-and-"}.items():
         text = text.replace(sign, word)
+    text = re.sub(r"(?<=-)-(?=\d)", "minus", text)  # seed -1 is another picture than seed 1
     name = re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")
     if len(name) > 80:  # what is cut off tells two runs apart
         name = f"{name[:71].strip('-.')}-{digest(text, digits=8)}"
