@@ -288,15 +288,15 @@ def resolve_hints(kind: type[Any]) -> None:
 
 def option_names(kind: type[Any]) -> dict[str, str]:
     """Return what the options of a command are called whose fields are called otherwise, ``{"steps": "iterations"}``."""
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
         inside, *parts = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         if dataclasses.is_dataclass(inside) and isinstance(inside, type):
-            found |= option_names(inside)
+            names |= option_names(inside)
         called = [word for part in parts if isinstance(part, Parameter) for word in part.name or () if word != "*"]
         if called and f"--{name}" not in called:
-            found[name] = called[0].removeprefix("--")
-    return found
+            names[name] = called[0].removeprefix("--")
+    return names
 
 
 def said_by(parameter: Parameter) -> dict[str, Any]:
