@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar, get_type_hints
 
 import numpy as np
@@ -652,6 +653,33 @@ def test_a_mask_and_its_complement_go_to_different_folders():
     names = [slug(f"faces-{mask}-7") for mask in ("mouth", "~mouth", "mouth|eyes", "mouth&eyes", "~(mouth|eyes)")]
     assert len(set(names)) == len(names)
     assert names[1] == "faces-not-mouth-7"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["edit", "face.png", "--edit", "faces:smile"],
+        ["invert", "face.png"],
+        ["sample", "--seeds", "1"],
+        ["discover", "--mask", "mouth", "eyes"],
+        ["traverse", "faces", "--seeds", "1"],
+        ["train", "--quick"],
+        ["encoder"],
+        ["demo"],
+        ["bench", "locality"],
+    ],
+    ids=lambda words: words[0],
+)
+@pytest.mark.parametrize("out", ["/proc/semanifold/within", "toy.py/within"])
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(monkeypatch, capsys, words, out):
+    def work(name):
+        raise AssertionError(f"{name} is imported")
+
+    Image.new("RGB", (64, 64)).save("face.png")
+    monkeypatch.setattr("semanifold.app.commands.base.importlib", SimpleNamespace(import_module=work))
+    assert cli.main([*words, "--out", out]) == 2
+    assert f"{out} could not be written" in capsys.readouterr().err
+    assert not Path("out").exists()
 
 
 def test_negative_seeds_are_seeds_of_their_own():

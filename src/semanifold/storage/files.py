@@ -65,6 +65,25 @@ def making_folder(path: Path) -> Iterator[Path]:
         raise
 
 
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that results cannot be written to, before the work for them: one may be made where it would begin.
+
+    Raises:
+        SemanifoldError: in the words of the operating system.
+    """
+    place = Path(os.path.abspath(folder))
+    try:
+        while not os.path.lexists(place):
+            place = place.parent
+        trial = place / f".{secrets.token_hex(8)}{PART}"
+        trial.mkdir()
+        trial.rmdir()
+    except OSError as error:
+        raise SemanifoldError(
+            f"{shown(str(folder), 200)} could not be written ({error.strerror or error}); give another out=."
+        ) from error
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a UTF-8 text file whole or not at all."""
     write_bytes(path, text.encode())

@@ -19,7 +19,7 @@ from semanifold.app.commands.arguments import HIDDEN, MAIN, from_arguments, opti
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.world import bundled
 from semanifold.storage.digests import digest
-from semanifold.storage.files import is_file
+from semanifold.storage.files import check_writable, is_file
 from semanifold.storage.run_records import RECORD, names_code
 
 FACES = "faces"
@@ -90,6 +90,9 @@ class Command:
             caller, request = replace(caller, folder=folder), located(self, folder)
         if (settled := request.settled()) is not None:
             return settled
+        out = getattr(request, "out", None) or getattr(getattr(request, "output", None), "out", None)
+        if out is not None and not is_file(out / RECORD):  # what is finished needs no right to write
+            check_writable(out)
         module, _, function = self.does.partition(":")
         try:
             return getattr(importlib.import_module(module), function)(request, caller)
