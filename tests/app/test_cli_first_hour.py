@@ -20,13 +20,14 @@ from support.docs_world import less_work
 from semanifold.app import cli
 from semanifold.app.actions import results
 from semanifold.app.actions.play import at_strength, strengths, within_reach
+from semanifold.app.commands.masks import ShowMask
 from semanifold.app.commands.timeline import track_of
 from semanifold.edits import EditInfo, Lattice, load_edit
 from semanifold.images import media
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.files import NAMED_PATHS, save_paths
 from semanifold.paths.linear import LinearPaths
-from semanifold.storage.runs import RECORD, read_record
+from semanifold.storage.runs import RECORD, begin_run, carry_out, read_record
 
 TOY = """
 import torch
@@ -103,6 +104,37 @@ def test_mask_draws_what_it_covers(tmp_path, capsys):
 def test_another_bundled_generator_is_not_forgotten_by_the_next_command(capsys):
     assert cli.main(["mask", "mouth", "--generator", "analytic", "--out", "m"]) == 0
     assert "Next: semanifold discover --mask mouth --generator analytic --seed 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("start", "then"),
+    [
+        (["--seed", "3", "--truncation", "0.7"], "--seed 3 --truncation 0.7"),
+        (["--class", "2"], "--seed 0 --class 2"),
+        (["--latents", "a.npy", "--latents-space", "z"], "--latents a.npy --latents-space z"),
+    ],
+)
+def test_the_search_after_a_mask_begins_at_the_same_picture(start, then):
+    command = cli.parse(["mask", "mouth", *start])
+    assert isinstance(command, ShowMask)
+    assert " ".join(map(str, command.then)) == f"discover --mask mouth {then}"
+
+
+@pytest.mark.parametrize(
+    ("command", "file", "words"),
+    [
+        ("edit", "edit.safetensors", "it walks a set of paths, such as faces)."),
+        ("directions", "paths.safetensors", "that of its paths is made by: semanifold traverse made)."),
+    ],
+)
+def test_measure_says_what_makes_a_traverse(tmp_path, capsys, command, file, words):
+    run_folder = tmp_path / "made"
+    working_run = begin_run(run_folder, command, {}, {})
+    carry_out(working_run, lambda run: run.path(file).touch())
+    assert cli.main(["measure", "made"]) == 2
+    said = capsys.readouterr().err
+    assert f"made was written by semanifold {command}; give the folder of a semanifold traverse (" in said
+    assert words in said
 
 
 def test_other_seeds_have_a_folder_of_their_own(tmp_path):

@@ -150,10 +150,23 @@ def parse(words: Sequence[str]) -> Command | None:
     from semanifold.app.commands import arguments  # noqa: PLC0415  (not needed for the overview)
 
     name, *rest = words or ["help"]
-    rest = arguments.inputs_for_seeds(rest)
+    rest = arguments.inputs_for_seeds(joined(rest))
     kind = command_class(name).parsed_as(rest)
     with as_typed(kind):
         return arguments.parse(kind, name, rest)
+
+
+def joined(words: Sequence[str]) -> list[str]:
+    """Return words with ``--crop=-1,0,1,1`` for ``--crop -1,0,1,1``, whose value the parser would take for an option."""
+    whole: list[str] = []
+    end = words.index("--") if "--" in words else len(words)
+    for word in words[:end]:
+        negative = re.match(r"-[\d.]", word) and not re.fullmatch(r"-[\d.]+(e[+-]?\d+)?", word, re.IGNORECASE)
+        if negative and whole and re.fullmatch(r"--[a-z-]+", whole[-1]):
+            whole[-1] += f"={word}"
+        else:
+            whole.append(word)
+    return [*whole, *words[end:]]
 
 
 @contextmanager

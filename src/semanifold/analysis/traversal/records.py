@@ -16,6 +16,8 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.images import media
+from semanifold.paths.finding import FILE as PATHS
+from semanifold.storage.files import is_file
 from semanifold.storage.pictures import open_picture
 from semanifold.storage.records import read_json
 from semanifold.storage.run_records import RECORD, RunRecord, is_plain_name, read_record
@@ -170,7 +172,13 @@ def read_traversal(folder: str | os.PathLike[str]) -> Traversal:
     name, again = shown(str(folder), 200), "walk it again with overwrite=True"
     record = read_record(folder)
     if record.command != "traverse":
-        raise SemanifoldError(f"{name} was written by semanifold {shown(record.command)}; give the folder of a traverse.")
+        has_paths = is_file(folder / PATHS)
+        walk = (
+            f"that of its paths is made by: semanifold traverse {name}" if has_paths else "it walks a set of paths, such as faces"
+        )
+        raise SemanifoldError(
+            f"{name} was written by semanifold {shown(record.command)}; give the folder of a semanifold traverse ({walk})."
+        )
     if record.status != "finished":
         raise SemanifoldError(
             f"The traversal {name} is half-written ({RECORD} says {record.status!r}); run the same traverse again first."

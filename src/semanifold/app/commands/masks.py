@@ -38,13 +38,24 @@ class ShowMask(Command):
     def then(self) -> tuple[object, ...]:
         """The words of the command to type next."""
         mask = self.masks[0] if self.masks else "mouth" if is_bundled(self.model.generator) else "box:0.3,0.6,0.7,0.9"
+        start, begin = self.start, []
+        if start.latents is not None:
+            begin += [
+                "--latents",
+                start.latents,
+                *([] if start.latents_space is None else ["--latents-space", start.latents_space]),
+            ]
+        else:
+            begin += ["--seed", start.seed]
+        begin += [] if start.truncation == 1 else ["--truncation", f"{start.truncation:g}"]
+        begin += [] if start.label is None else ["--class", start.label]
         of_pictures = self.model.generator == early.MAPS or self.model.inputs is not None  # there are no codes to search
         return (
             *(["weights", "mask"] if of_pictures else ["discover"]),
             "--mask",
             mask,
             *self.model.words,
-            *(["--seed", self.start.seed] if self.start.latents is None else ["--latents", self.start.latents]),
+            *begin,
         )
 
     @property
