@@ -215,6 +215,18 @@ def test_a_damaged_inversion_is_refused_before_anything_is_written(capsys: pytes
     save_edit(WeightEdit(tuned.deltas, tuned.info), "weights.safetensors")
     assert cli.main(["edit", "face.png", "--edit", "weights.safetensors", "--inversion", "me", "--out", "heavy", *SHORT]) == 0
     assert (pixels("heavy/edited.png") != pixels("face.png")).any()
+    assert "changes nothing" not in capsys.readouterr().err
+    # of the mapping network codes of w+ see nothing
+    layer = "mapping.layers.1"
+    weight = load_generator("faces").state_dict()[f"{layer}.weight"]
+    save_edit(WeightEdit({layer: torch.ones_like(weight)}, replace(tuned.info, name="early", space="")), "early.safetensors")
+    assert cli.main(["edit", "face.png", "--edit", "early.safetensors", "--inversion", "me", "--out", "same", *SHORT]) == 0
+    assert "early changes nothing here: it moves the weights of mapping.layers.1" in capsys.readouterr().err
+    moved = ["transfer", "early.safetensors", "--generator", "faces", *SHORT]
+    assert cli.main([*moved, "--latents", "me/code.safetensors", "--out", "moved"]) == 0
+    assert "make no picture of a code of w+; it needs codes of z" in capsys.readouterr().err
+    assert cli.main([*moved, "--seeds", "1", "--out", "seeded"]) == 0
+    assert "changes nothing" not in capsys.readouterr().err
     line = Lattice(torch.tensor([0.0, 1.0])[:, None].expand(2, 128), [torch.tensor([0.0, 1.0])], replace(tuned.info, space="z"))
     save_edit(line, "line.safetensors")
     assert cli.main(["edit", "nobody.png", "--face", "0", "--edit", "line.safetensors", "--out", "new"]) == 2

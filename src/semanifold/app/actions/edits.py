@@ -42,7 +42,7 @@ from semanifold.app.actions.results import (
     write_exports,
     write_plot,
 )
-from semanifold.app.actions.seen import leak, what_changed
+from semanifold.app.actions.seen import leak, remark_nothing, what_changed
 from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands import early
 from semanifold.app.commands.base import EditModel, Model, onto_others
@@ -113,6 +113,8 @@ def transfer_edit(command: Transfer, caller: Caller) -> Answer:
         EditedPicture(generator, codes[i], own, mask_of(own, generator, codes[i], caller, strict=command.mask is not None))
         for i, own in enumerate(edits)
     ]
+    if subjects:
+        remark_nothing(subjects[0], caller)
     folder = command.output.folder("transfer", model.word, word_of(command.edit, command.path, edit.info.name), *command.others)
     inputs = early.inputs(masks=[command.mask] if command.mask else [], codes=command.latents, edits=[command.edit])
 

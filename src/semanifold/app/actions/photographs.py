@@ -20,7 +20,7 @@ from semanifold.app.actions.edits import mask_of
 from semanifold.app.actions.invert import invert_on
 from semanifold.app.actions.placing import LOOKING, place_of, usual_of
 from semanifold.app.actions.results import EDIT, FRAMES, film_moments, find_edit, save_film, write_frames
-from semanifold.app.actions.seen import what_changed
+from semanifold.app.actions.seen import remark_nothing, what_changed
 from semanifold.app.answers import Answer, Caller, ignored, typed
 from semanifold.app.commands.base import FilmOptions, Output, StartOptions
 from semanifold.app.commands.discover import Discover, Search
@@ -333,7 +333,9 @@ def edited(
         mask = (
             mask_of(edit, generator, code, caller) if command.mask is None else read_mask(command.mask, generator, code, caller)
         )
-        return EditedPicture(generator, code, own, mask), Answer()
+        subject = EditedPicture(generator, code, own, mask)
+        remark_nothing(subject, caller)
+        return subject, Answer()
     assert command.mask is not None
     folder = command.folder / numbered("search", order)
     request = Discover(

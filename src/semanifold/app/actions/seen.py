@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from semanifold.app.actions.results import EditedPicture
+from semanifold.app.answers import Caller
 from semanifold.core.shapes import EditTimes, Frames, Reference
 from semanifold.generators.base import Generator
 from semanifold.images.media import evenly
@@ -40,6 +41,20 @@ def what_changed(subject: EditedPicture, t: EditTimes) -> str:
     ways = [(f"towards {float(end):+.2g} ", frames[chosen * end > 0]) for end in (t.max(), t.min())]
     words = [(way, describe_change(part, subject.picture)) for way, part in ways]
     return ", ".join(way + change for way, change in words if change)
+
+
+@torch.no_grad()
+def remark_nothing(subject: EditedPicture, caller: Caller) -> None:
+    """Say so if an edit of weights meets nothing of a code: one of w+ has the layers of the mapping network behind it."""
+    edit, generator = subject.edit, subject.generator
+    if edit.moves_codes or subject.start.space == generator.first_space:
+        return
+    end = max(edit.info.usable, key=abs) or 1.0
+    if torch.equal(edit.images(generator, subject.start, end), subject.picture):
+        caller.remark(
+            f"{edit.info.name or 'The edit'} changes nothing here: it moves {edit.what_moves}, which make no picture of a code "
+            f"of {subject.start.space}; it needs codes of {generator.first_space}, such as those of --seeds."
+        )
 
 
 def changes_between(generator: Generator, after: Frames, before: Reference, most: int = 3, region: str = "") -> str:
