@@ -17,10 +17,12 @@ from semanifold.app import cli
 from semanifold.app.commands.invert import InversionOptions
 from semanifold.edits import Lattice, WeightEdit, load_edit, save_edit
 from semanifold.generators.loading import load_generator, save_generator
-from semanifold.images.media import to_uint8
+from semanifold.images.media import from_uint8, to_uint8
 from semanifold.images.placements import Placement
 from semanifold.storage.run_records import read_record
 from semanifold.worlds.faces.analytic import AnalyticFaces
+from semanifold.worlds.faces.attribute_network import attribute_network
+from semanifold.worlds.faces.factors import FACTORS
 
 SHORT = ("--seconds", "0.4", "--fps", "10", "--device", "cpu")
 QUICK = ("--starts", "4", "--tries", "1", "--iterations", "8", "--no-consistency", "--device", "cpu")
@@ -48,6 +50,12 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def pixels(file: str) -> np.ndarray:
     """Return a picture's levels."""
     return np.asarray(Image.open(file).convert("RGB")).astype(int)
+
+
+def smile_in(file: str) -> float:
+    """Return how much the larger face smiles, as the bundled network reads it."""
+    left = Image.open(file).convert("RGB").crop((40, 90, 240, 290)).resize((64, 64), Image.Resampling.LANCZOS)
+    return float(attribute_network()(from_uint8(left))[0, [factor.name for factor in FACTORS].index("smile")])
 
 
 def test_the_largest_face_is_edited_and_all_else_stays(capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,10 +109,17 @@ def test_every_face_is_edited(capsys: pytest.CaptureFixture[str]) -> None:
     assert changed[:, :280].sum() > 50
     assert changed[:, 340:].sum() > 20
     assert Path("all/edit-2.safetensors").exists()
+    assert smile_in("all/edited.png") > smile_in("party.png") + 0.1
     assert cli.main(["edit", "party.png", "--edit", "faces:smile", "--all-faces", "--out", "all", *SHORT]) == 0
     said = capsys.readouterr().out
     assert "all is finished already" in said
     assert "Next" not in said
+
+
+def test_the_still_goes_the_way_that_was_asked_for() -> None:
+    """A smile fades farther than it grows on some faces; the still of a smile is not that of a frown for it."""
+    assert cli.main(["edit", "party.png", "--edit", "faces:smile", "--strength", "-1", "--out", "fades", *SHORT]) == 0
+    assert smile_in("fades/edited.png") < smile_in("party.png") - 0.1
 
 
 def test_a_change_is_searched_for_with_any_generator(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,7 @@ from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
 from semanifold.core.plain import Json, JsonObject
 from semanifold.core.progress import Progress
+from semanifold.core.shapes import EditTimes
 from semanifold.edits import Edit, load_edit, save_edit
 from semanifold.edits.films import EditedPicture
 from semanifold.edits.tracing import on_code
@@ -386,7 +387,7 @@ def write(command: PhotoEdit, photograph: Image.Image, parts: Sequence[Part], ru
         frames = Photographs(small, parts, size[0] / photograph.width, line)
         save_film(run, frames, film, ping_pong=not loops, source=COMPOSITE)
     whole = Photographs(photograph, parts, 1.0)
-    farthest = [farthest_frame(part) for part in parts]
+    farthest = [farthest_frame(part, film_moments(part.subject.edit, command.film)) for part in parts]
     still = whole.at(farthest)
     media.save_png(still, run.path(STILL), source=COMPOSITE)
     media.save_png(before_after(photograph, still, parts), run.path(BOTH), source=COMPOSITE)
@@ -396,10 +397,14 @@ def write(command: PhotoEdit, photograph: Image.Image, parts: Sequence[Part], ru
     return facts
 
 
-def farthest_frame(part: Part) -> int:
-    """Return the frame of a part whose picture differs most from the unedited one."""
+def farthest_frame(part: Part, t: EditTimes) -> int:
+    """Return the frame of a part whose picture differs most from the unedited one, on the way that the edit is named for.
+
+    Of an edit that goes both ways that is ``t >= 0``: a smile is a smile on every face, even where its fading changes more.
+    """
+    ways = np.ones(len(t), dtype=bool) if part.subject.edit.dimensions > 1 else np.asarray(t.cpu()) >= 0
     changes = [float((media.from_uint8(part.frames[i]) - part.plain).square().mean()) for i in range(len(part.frames))]
-    return int(np.argmax(changes))
+    return int(np.argmax(np.where(ways, changes, -1.0)))
 
 
 def before_after(photograph: Image.Image, still: media.Frame, parts: Sequence[Part]) -> Image.Image:
