@@ -234,7 +234,11 @@ def test_ctrl_c_keeps_the_best_and_the_same_command_goes_on() -> None:
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [(["ann.png", "--mask", "at:0.5,0.5"], "say whose"), (["grey.png", "--mask", "mouth"], "no face is found in grey.png")],
+    [
+        (["ann.png", "--mask", "at:0.5,0.5"], "say whose"),
+        (["ann.png", "--mask", "sam:0.5,0.5"], "say whose"),
+        (["grey.png", "--mask", "mouth"], "no face is found in grey.png"),
+    ],
 )
 def test_a_mask_that_needs_a_picture_or_a_face_is_refused_without(
     words: list[str], says: str, capsys: pytest.CaptureFixture[str]

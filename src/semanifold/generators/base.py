@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -224,20 +224,25 @@ class Generator(Capabilities, nn.Module, ABC):
 
         return face_regions(picture, f"the picture of {shown(self.name, 40)}")
 
-    def clicked(self, x: float, y: float, code: Latents | int | None) -> Mask:
+    def clicked(self, x: float, y: float, code: Latents | int | None, by: Literal["features", "sam"] = "features") -> Mask:
         """Return the mask of what belongs together at a point of one picture; see :mod:`semanifold.generators.parts`.
 
         Args:
             x: of the point, from 0 at the left to 1 at the right.
             y: of the point, from 0 at the top to 1 at the bottom.
             code: the code or the seed of the picture.
+            by: the generator's own features, or Segment Anything 2.1, which knows things of its own training only.
 
         Raises:
-            SemanifoldError: without a code, for a point off the picture, and for a generator without feature maps.
+            SemanifoldError: without a code, for a point off the picture, for a generator without feature maps (by these), and
+                without the extra ``sam`` or its model (by that).
         """
-        from semanifold.generators.parts import clicked  # noqa: PLC0415  (it knows generators)
+        from semanifold.generators.parts import clicked, clicked_by_sam  # noqa: PLC0415  (it knows generators)
 
-        return clicked(self, x, y, None if code is None else as_latents(code, self))
+        if by not in ("features", "sam"):
+            raise SemanifoldError(f"What belongs together is found by 'features' or by 'sam', not by {shown(str(by), 40)!r}.")
+        find = clicked_by_sam if by == "sam" else clicked
+        return find(self, x, y, None if code is None else as_latents(code, self))
 
     def with_weights(self, weights: Mapping[str, Tensor]) -> Self:
         """Return another generator that has other weights in some layers and shares all other tensors with this one.

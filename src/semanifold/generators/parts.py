@@ -21,6 +21,7 @@ from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
 from semanifold.generators.features import features_and_pictures
 from semanifold.images.masks.base import Mask
+from semanifold.images.masks.segmenting import segmented
 
 TALLEST = 64
 """Height of the largest feature maps that are looked at; the two largest up to it are taken."""
@@ -84,12 +85,7 @@ def clicked(generator: Generator, x: float, y: float, code: Latents | None) -> M
             hold NaN or are the same everywhere.
     """
     text = f"at:{x:.6g},{y:.6g}"
-    if not (0 <= x <= 1 and 0 <= y <= 1):
-        raise SemanifoldError(f"The point of the mask '{text}' lies off the picture; x and y are from 0 to 1.")
-    if code is None:
-        raise SemanifoldError(f"What lies at a point ({text}) is another thing in every picture; say whose by a seed or a code.")
-    if len(code) != 1:
-        raise SemanifoldError(f"The point of a mask ({text}) belongs to one picture, but {len(code)} codes were given.")
+    code = _one_picture(text, x, y, code)
     parts = parts_of(generator, code)
     maps, pictures = features_and_pictures(generator, code, tallest=TALLEST)
     tall = maps[parts.heights[-1]]
@@ -102,6 +98,34 @@ def clicked(generator: Generator, x: float, y: float, code: Latents | None) -> M
         return interpolate(soft[None, None], size=(height, width), mode="bilinear", antialias=True)[0, 0]
 
     return Mask(text, paint)
+
+
+@torch.no_grad()
+def clicked_by_sam(generator: Generator, x: float, y: float, code: Latents | None) -> Mask:
+    """Return the mask of the thing at a point of one picture after Segment Anything 2.1; see :mod:`semanifold.images.masks`.
+
+    Args:
+        generator: any.
+        x: of the point, from 0 at the left to 1 at the right.
+        y: of the point, from 0 at the top to 1 at the bottom.
+        code: of the picture.
+
+    Raises:
+        SemanifoldError: without one code, for a point off the picture, and without ``transformers`` or the model.
+    """
+    text = f"sam:{x:.6g},{y:.6g}"
+    return segmented(generator.images(_one_picture(text, x, y, code)), x, y, text)
+
+
+def _one_picture(text: str, x: float, y: float, code: Latents | None) -> Latents:
+    """Return the code of the one picture that a click lies on."""
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        raise SemanifoldError(f"The point of the mask '{text}' lies off the picture; x and y are from 0 to 1.")
+    if code is None:
+        raise SemanifoldError(f"What lies at a point ({text}) is another thing in every picture; say whose by a seed or a code.")
+    if len(code) != 1:
+        raise SemanifoldError(f"The point of a mask ({text}) belongs to one picture, but {len(code)} codes were given.")
+    return code
 
 
 def parts_of(generator: Generator, code: Latents) -> Parts:

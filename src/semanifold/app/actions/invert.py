@@ -34,6 +34,7 @@ from semanifold.generators.exchange import export_codes, join_projections, proje
 from semanifold.generators.pools import pool_of, save_pool
 from semanifold.images import media
 from semanifold.images.masks import Mask, parse_mask
+from semanifold.images.masks.grammar import POINTS
 from semanifold.images.photographs import fitted, read_photograph
 from semanifold.images.placements import Placement
 from semanifold.inversion import Encoder, InversionSettings, NoiseSettings, TuningSettings, fit_noise, invert, load_encoder, tune
@@ -136,7 +137,7 @@ def mask_on(command: Inversion, generator: Generator, picture: Tensor, start: La
     """
     if command.mask is None:
         return None
-    if start is not None or "at:" in command.mask:
+    if start is not None or any(kind in command.mask for kind in POINTS):
         return read_mask(command.mask, generator, start)
     height, width = picture.shape[2:]
     regions = face_regions(lambda: picture[0], shown(command.photo.name, 80))

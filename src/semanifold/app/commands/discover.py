@@ -139,8 +139,8 @@ class Discoveries(Command):
 
     Attributes:
         mask: what is to change: a region of a face (mouth, eyes, hair, ...), box:0.3,0.6,0.7,0.9 (left, top,
-            right, bottom), ellipse:0.5,0.7,0.2,0.1, polygon:..., at:0.5,0.7 (what belongs together at this point), or a
-            picture file; ~ means all but, | either, & both,
+            right, bottom), ellipse:0.5,0.7,0.2,0.1, polygon:..., at:0.5,0.7 (what belongs together at this point), sam:0.5,0.7
+            (the same by Segment Anything), or a picture file; ~ means all but, | either, & both,
             feather:0.02(...) soft edges. Several masks are searched one after the other.
         directions: which local directions to start along, 0 for the strongest; numbers and ranges such as 0-3.
         offset: how far the inside is to change, c; several values give a sheet with one row each. Chosen if left out.

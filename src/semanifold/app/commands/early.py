@@ -14,6 +14,7 @@ from semanifold.core.errors import SemanifoldError, near_names, shown
 from semanifold.core.version import __version__
 from semanifold.core.world import bundled
 from semanifold.images.masks import Mask, box, files_in, parse_mask
+from semanifold.images.masks.grammar import POINTS
 from semanifold.storage.files import is_file, is_folder, opened
 from semanifold.storage.run_records import RunRecord, differences
 from semanifold.storage.runs import RECORD, earlier_run, inputs_of, names_code, read_record
@@ -57,7 +58,7 @@ def check_masks(texts: Sequence[str], generator: str) -> None:
         known = (*known, *world.labels, *(f"label{i}" for i in range(len(world.labels))))
 
     def region(name: str) -> Mask:
-        if world is not None and name not in known and not name.startswith("at:"):
+        if world is not None and name not in known and not name.startswith(tuple(POINTS)):
             raise SemanifoldError(f"There is no region {shown(name, 60)!r}: {near_names(name, dict.fromkeys(known))}")
         return box(0.25, 0.25, 0.75, 0.75)
 

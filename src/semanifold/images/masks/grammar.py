@@ -8,7 +8,8 @@ The grammar of :func:`parse_mask`, from loose to tight::
     feather:0.02(mouth)               softened        painted.png              a picture, white inside
     (mouth|nose)&~eyes                grouped         'mask (1).png'           its name in quotes
     mouth                             a named region  alpha:painted.png        its transparency; light: its brightness
-    at:0.5,0.7                        what belongs together at this point of a generator's picture
+    at:0.5,0.7                        what belongs together at this point of a generator's picture, after its own features
+    sam:0.5,0.7                       the thing at this point, after Segment Anything 2.1 (the extra ``sam``)
 
 Coordinates are fractions of the picture, x to the right and y down; a last ``px`` (``box:300,680,730,790px``) says that the
 numbers are pixels of the picture. A text that is the name of an existing file is that file, whatever else it could mean.
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from semanifold.core.latents import Latents
     from semanifold.generators.base import Generator
 
-Clicked = Callable[[float, float], Mask]
-"""Finds the mask of what belongs together at a point, given as fractions of the picture."""
+POINTS = {"at:": "features", "sam:": "sam"}
+"""Beginnings of the texts of clicks, and what answers them."""
 
 LONGEST = 10_000
 """Letters of a text."""
@@ -63,9 +64,9 @@ def parse_mask(
 
     Args:
         text: such as ``"mouth|~box:0.1,0.1,0.9,0.9"``.
-        regions: finds the masks of names, and of ``at:`` by its text: a function, or a generator, whose regions belong to one
-            picture; None for neither.
-        code: the code, or the seed, of that picture; needed by names of a generator's regions and by ``at:`` only.
+        regions: finds the masks of names, and of ``at:`` and ``sam:`` by their text: a function, or a generator, whose regions
+            belong to one picture; None for neither.
+        code: the code, or the seed, of that picture; needed by names of a generator's regions, by ``at:`` and by ``sam:`` only.
         size: ``(height, width)`` of the picture, which ``px`` coordinates need; that of the generator's when None.
 
     Returns:
@@ -80,7 +81,7 @@ def parse_mask(
         )
     if len(text) > LONGEST:
         raise SemanifoldError(f"The mask '{shown(text)}' has {len(text):,} letters; at most {LONGEST:,} are read.")
-    clicked: Clicked | None = None
+    clicked: Callable[..., Mask] | None = None
     if is_torch(regions, "nn.Module"):
         generator = cast("Generator", regions)
         clicked = partial(generator.clicked, code=code)
@@ -164,7 +165,9 @@ def _unquoted(token: str) -> str:
 class _Parser:
     """Recursive descent over ``| & ~ ( ) feather:x( )`` and the primitive shapes between them."""
 
-    def __init__(self, text: str, regions: Regions | None, size: tuple[int, int] | None, clicked: Clicked | None = None) -> None:
+    def __init__(
+        self, text: str, regions: Regions | None, size: tuple[int, int] | None, clicked: Callable[..., Mask] | None
+    ) -> None:
         self.text, self.regions, self.size, self.clicked = text, regions, size, clicked
         self.tokens = [text] if existing(text) else _tokens(text)
         self.tokens.reverse()
@@ -232,7 +235,7 @@ class _Parser:
         elif kind == "polygon":
             values = self.numbers(token, None)
             shape = polygon(list(zip(values[::2], values[1::2])))
-        elif kind == "at":
+        elif f"{kind}:" in POINTS:
             shape = self.point(token)
         elif token[0] in "'\"":
             if not re.fullmatch(QUOTED, token):
@@ -244,17 +247,18 @@ class _Parser:
             shape = self.region(self.regions, token)
         else:
             raise self.wrong(
-                f"'{shown(token, 40)}' is neither a shape (box:, ellipse:, polygon:, at:) nor a file, and there are no "
+                f"'{shown(token, 40)}' is neither a shape (box:, ellipse:, polygon:, at:, sam:) nor a file, and there are no "
                 "named regions"
             )
         return Mask(token, shape.paint, shape.corners)
 
     def point(self, token: str) -> Mask:
         x, y = self.numbers(token, 2)
+        kind = token[: token.index(":") + 1]
         if not (0 <= x <= 1 and 0 <= y <= 1):
             raise self.wrong(f"the point {x:g},{y:g} lies off the picture; x and y are from 0 to 1 (or end in px)")
         if self.clicked is not None:
-            return self.clicked(x, y)
+            return self.clicked(x, y, by=POINTS[kind])
         if self.regions is None:
             raise self.wrong("what belongs together at a point is found by the generator of the picture, and none was given")
         return self.regions(token)
