@@ -143,6 +143,10 @@ def test_the_command_draws_it_and_says_what_is_missing(
     monkeypatch.setenv("SEMANIFOLD_SAM", str(tmp_path / "nowhere"))
     assert cli.main([*words, "none"]) == 2
     assert "hf download facebook/sam2.1-hiera-tiny" in capsys.readouterr().err
+    monkeypatch.delenv("SEMANIFOLD_SAM")
+    monkeypatch.setattr(segmenting, "MODEL", "nobody/such-a-sam")
+    assert cli.main([*words, "none"]) == 2
+    assert "(no config.json lies in a folder of this name" in capsys.readouterr().err
     segmenting._load.cache_clear()
     monkeypatch.setitem(sys.modules, "transformers", None)
     assert cli.main([*words, "none"]) == 2

@@ -76,7 +76,10 @@ def _load(name: str, device: torch.device) -> Any:
     except ImportError as error:
         raise missing_package("A mask sam:", "transformers", "sam", "take at:") from error
     try:
-        settings = read_settings(str(cached_file(name, "config.json", local_files_only=True)))
+        place = cached_file(name, "config.json", local_files_only=True, _raise_exceptions_for_missing_entries=False)
+        if place is None:
+            raise ValueError("no config.json lies in a folder of this name, or in the cache of transformers")
+        settings = read_settings(place)
         if settings.get("model_type") not in ("sam2", "sam2_video"):  # the published file names the one for films
             raise ValueError(f"it is a model of the kind {shown(str(settings.get('model_type')), 40)}")
         config = Sam2Config(**{part: _bounded(settings.get(part)) for part in PARTS})
