@@ -47,6 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEMANIFOLD_SAM", str(folder))
+    segmenting._load.cache_clear()  # it goes by the folder's name, and pytest gives those again
 
 
 def test_a_mask_is_what_the_librarys_own_processor_and_model_say(folder: Path) -> None:
