@@ -215,6 +215,14 @@ def test_weights_for_non_commercial_use_are_flagged(capsys: pytest.CaptureFixtur
     assert read_record("ours").others["licence"] == "Apache-2.0"
 
 
+def test_noise_maps_that_were_fitted_to_a_photograph_belong_to_its_code(capsys: pytest.CaptureFixture[str]) -> None:
+    drawn(7, 64).save("face.png")
+    assert cli.main(["invert", "face.png", *QUICK, "--tune-noise", "1", "--out", "me"]) == 0
+    Path("me/edit.safetensors").unlink()
+    assert cli.main(["edit", "face.png", "--edit", "faces:smile", "--inversion", "me", *SHORT]) == 2
+    assert "There is no edit me/edit.safetensors" in capsys.readouterr().err
+
+
 def test_a_damaged_inversion_is_refused_before_anything_is_written(capsys: pytest.CaptureFixture[str]) -> None:
     drawn(7, 64).save("face.png")
     assert cli.main(["invert", "face.png", *QUICK, "--tune", "1", "--out", "me"]) == 0

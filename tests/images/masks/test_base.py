@@ -14,7 +14,7 @@ from support.toy import ToyConv
 from semanifold.core.errors import SemanifoldError, near_names
 from semanifold.images.masks import Mask, box, ellipse, painted, parse_mask, polygon
 from semanifold.images.masks.base import quoted, without_quotes
-from semanifold.images.masks.grammar import DEEPEST, LONGEST, MOST_FEATHERS, as_mask, files_in, in_folder
+from semanifold.images.masks.grammar import DEEPEST, LONGEST, MOST_FEATHERS, as_mask, files_in, in_folder, regions_in
 
 NAMED = {"mouth": box(0.3, 0.6, 0.7, 0.9), "eyes": ellipse(0.5, 0.4, 0.3, 0.1)}
 
@@ -341,3 +341,25 @@ def test_files_of_a_folder_get_their_whole_paths(tmp_path: Path) -> None:
     assert text == f"alpha:'{tmp_path / 'a.png'}'|~'{tmp_path / 'b c.png'}'"
     assert files_in(text) == [tmp_path / "a.png", tmp_path / "b c.png"]
     assert in_folder(text, tmp_path) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("face", {"face"}),
+        ("feather:0.02(face|~mouth) & (eyes)", {"face", "mouth", "eyes"}),
+        ("face|box:0,0,1,1", None),
+        ("at:0.5,0.5", None),
+        ("'face'", None),
+        ("nose.png", None),
+    ],
+)
+def test_regions_that_a_mask_is_made_of(text: str, names: set[str] | None) -> None:
+    assert regions_in(text) == names
+
+
+def test_a_file_is_no_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("face").write_bytes(b"")
+    assert regions_in("face") is None
+    assert regions_in("face|mouth") is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -34,7 +33,7 @@ from semanifold.generators.exchange import export_codes, join_projections, proje
 from semanifold.generators.pools import pool_of, save_pool
 from semanifold.images import media
 from semanifold.images.masks import Mask, parse_mask
-from semanifold.images.masks.grammar import POINTS
+from semanifold.images.masks.grammar import POINTS, regions_in
 from semanifold.images.photographs import fitted, read_photograph
 from semanifold.images.placements import Placement
 from semanifold.inversion import Encoder, InversionSettings, NoiseSettings, TuningSettings, fit_noise, invert, load_encoder, tune
@@ -44,7 +43,7 @@ from semanifold.inversion.measures import edit_consistency, style_distance
 from semanifold.inversion.noise import NoiseNumbers, used_maps
 from semanifold.inversion.placing import refined_placement
 from semanifold.inversion.tuning import TuningNumbers
-from semanifold.landmarks.regions import NAMES, face_regions
+from semanifold.landmarks.regions import face_regions
 from semanifold.storage.arrays import write_torch
 from semanifold.storage.files import is_file
 from semanifold.storage.marks import COMPOSITE
@@ -153,7 +152,7 @@ def encoder_for(command: Inversion, generator: Generator) -> Encoder | Literal["
     """
     named, begin = command.begin.encoder, command.begin
     if named is None:
-        of_face = command.mask is not None and set(re.findall(r"[^\s|&~()]+", command.mask)) <= set(NAMES)
+        of_face = command.mask is not None and regions_in(command.mask) is not None
         return encoder_of(generator, OWN) if of_face and begin.seed is None and begin.latents is None else OWN
     return None if str(named) == NO_ENCODER else load_encoder(named, generator)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +23,11 @@ from semanifold.core.latents import Latents
 from semanifold.edits import Edit, load_edit
 from semanifold.generators.base import Generator
 from semanifold.generators.exchange import read_codes
+from semanifold.images.masks.grammar import regions_in
 from semanifold.images.photographs import fitted
 from semanifold.images.placements import Placement
 from semanifold.landmarks import find_faces
-from semanifold.landmarks.regions import FACE, face_in
-from semanifold.landmarks.regions import PARTS as PARTS_OF_FACES
+from semanifold.landmarks.regions import FACE, PARTS, face_in
 from semanifold.storage.digests import file_digest
 from semanifold.storage.records import checked
 from semanifold.storage.run_records import RunRecord, read_record
@@ -41,6 +40,7 @@ class Numbers(msgspec.Struct, frozen=True):
     """What is read of an inversion's numbers."""
 
     place: tuple[Corner, Corner, Corner, Corner]
+    noise: dict[str, Number | str] | None = None
     tuning: dict[str, Number | str] | None = None
 
 
@@ -55,7 +55,7 @@ class Inverted:
     """A part of the photograph as a code.
 
     Attributes:
-        generator: perhaps with weights that were tuned to it.
+        generator: perhaps with weights or noise maps that were fitted to it.
         code: whose picture is nearest to it.
         place: where it lies.
         file: the code's.
@@ -134,9 +134,9 @@ def of_face(
 
     A background that the generator cannot make would draw the code away from where edits do what they should.
     """
-    text = command.mask or (None if edit is None else edit.info.mask)
-    names = {word for word in re.findall(r"[^\s|&()]+", text or "") if not word.startswith("feather:")}
-    if not names or not names <= {*PARTS_OF_FACES, FACE}:
+    text = command.mask or (None if edit is None else edit.info.mask) or ""
+    names = regions_in(text)
+    if not names or "~" in text or not names <= {*PARTS, FACE}:
         return None
     target, _ = fitted(photograph, generator.picture_shape, place)
     try:
@@ -154,7 +154,7 @@ def inverted(
     order: int,
     caller: Caller,
 ) -> Inverted:
-    """Return the code of a part, from an inversion of now or of before, and the generator with weights tuned to it, if any."""
+    """Return the code of a part, from an inversion of now or of before, and the generator fitted to it, if it was."""
     folder = command.inversion
     answer = Answer()
     if folder is None:
@@ -175,7 +175,7 @@ def inverted(
             return Inverted(generator, Latents(torch.zeros(1, 1), ""), Placement.box(0, 0, 1, 1), folder / CODE, answer)
     code = read_codes(folder / CODE, generator)[0]
     record = checked(read_record(folder).others, Recorded, f"The run.json of {shown(str(folder), 200)}")
-    if record.inversion.tuning is not None:
+    if record.inversion.noise is not None or record.inversion.tuning is not None:
         with torch.no_grad():
             generator, code = load_edit(folder / EDIT).applied(generator, code, torch.ones(1))
     return Inverted(generator, code, Placement(record.inversion.place), folder / CODE, answer)

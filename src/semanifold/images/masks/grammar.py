@@ -119,6 +119,12 @@ def files_in(text: str) -> list[Path]:
     return [path_of(name) for name in names if existing(name)]
 
 
+def regions_in(text: str) -> set[str] | None:
+    """Return the names of the regions that a mask is made of; None if there are shapes, files or points among them."""
+    words = {token for token in _tokens(text) if token not in tuple("|&~()") and not token.startswith("feather:")}
+    return None if existing(text) or any(existing(word) or not word.isidentifier() for word in words) else words
+
+
 def in_folder(text: str, folder: Path) -> str:
     """Return the text of a mask with absolute paths in place of those of files in a folder."""
     if is_file(folder / path_of(text)):
