@@ -11,17 +11,20 @@ from typing import Annotated, Literal
 import msgspec
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
-from semanifold.core.progress import Report
+from semanifold.core.progress import Progress, Report, followed
 from semanifold.core.shapes import Pictures
 from semanifold.core.solutions import Result
 from semanifold.edits.base import EditInfo
 from semanifold.edits.weights import WeightEdit
 from semanifold.generators.base import Generator
-from semanifold.inversion.objective import Likeness
-from semanifold.inversion.solve import decibels
+from semanifold.images.distances import Distance
+from semanifold.inversion.objective import Likeness, likeness_of
+from semanifold.inversion.settings import InversionSettings
+from semanifold.inversion.solve import check_target, decibels, perceptual_distance
 from semanifold.storage.descents import Count, adam_tensors, restore_adam
 from semanifold.storage.digests import digest
 from semanifold.storage.tensors import read_format, write_tensors
@@ -121,6 +124,39 @@ class Fitting:
                 (value if self.beside is None else value + self.beside(draws)).backward()
             adam.step()
             self.tidy()
+
+
+def pivot_of(
+    generator: Generator, code: Latents, image: Tensor, inversion: InversionSettings, distance: Distance | None
+) -> tuple[Latents, str, Likeness]:
+    """Return the one code that a generator is fitted at, and how its likeness to a picture is measured, with its name.
+
+    Raises:
+        SemanifoldError: if the code or the picture do not fit.
+    """
+    generator.check(code)
+    if len(code) != 1:
+        raise SemanifoldError(f"A tuning has one pivot, but got {len(code)} codes.")
+    target = check_target(generator, image)
+    name, function = perceptual_distance(generator, inversion, distance)
+    likeness = likeness_of(inversion, target, torch.ones_like(target[:, :1]), function)
+    return code.with_values(code.values.detach()), name, likeness
+
+
+def ended(steps: Iterator[TuningStep], tell: Progress) -> tuple[TuningStep, Result]:
+    """Take all steps; return the last one, or the nearest one after Ctrl-C or a failure, and how it ended."""
+    last, interrupted = followed(steps, tell)
+    result = Result.INTERRUPTED if interrupted else last.result or Result.STEPS
+    return last.best if result in (Result.INTERRUPTED, Result.DIVERGED) else last, result
+
+
+def met(generator: Generator, code: Latents, tensors: Mapping[str, Tensor]) -> set[str]:
+    """Return the names of those tensors of a generator that the picture of a code depends on."""
+    probes = {name: tensor.detach().clone().requires_grad_() for name, tensor in tensors.items()}
+    with torch.enable_grad():
+        picture = functional_call(generator, probes, (code,)).square().sum() if probes else torch.zeros(())
+        gradients = torch.autograd.grad(picture, list(probes.values()), allow_unused=True) if picture.requires_grad else []
+    return {name for name, gradient in zip(probes, gradients) if gradient is not None and bool(gradient.any())}
 
 
 def fitting_key(generator: Generator, code: Latents, likeness: Likeness, distance: str, settings: object) -> str:

@@ -18,14 +18,13 @@ from torch.nn.functional import avg_pool2d
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
-from semanifold.core.progress import Watch, followed, watching
-from semanifold.core.solutions import Result, Solution
+from semanifold.core.progress import Watch, watching
+from semanifold.core.solutions import Solution
 from semanifold.edits.weights import WeightEdit
 from semanifold.generators.base import Generator
 from semanifold.images.distances import Distance
-from semanifold.inversion.fitting import Fitting, TuningStep, fitted_edit, fitting_key
+from semanifold.inversion.fitting import Fitting, TuningStep, ended, fitted_edit, fitting_key, met, pivot_of
 from semanifold.inversion.settings import InversionSettings, NoiseSettings
-from semanifold.inversion.tuning import pivot_of
 
 CITE = "Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958"
 SMALLEST = 8
@@ -108,9 +107,7 @@ def fit_noise(
     settings = settings or NoiseSettings()
     with watching(progress, "fitting noise maps") as tell:
         steps = noise_steps(generator, code, image, settings, inversion, distance=distance, checkpoint=checkpoint)
-        last, interrupted = followed(steps, tell)
-    result = Result.INTERRUPTED if interrupted else last.result or Result.STEPS
-    last = last.best if result in (Result.INTERRUPTED, Result.DIVERGED) else last
+        last, result = ended(steps, tell)
     maps = [generator.noise_maps()[name] + change for name, change in last.changes.items()]
     draws = torch.Generator().manual_seed(0)
     stats: NoiseNumbers = {
@@ -173,11 +170,8 @@ def used_maps(generator: Generator, code: Latents) -> dict[str, Tensor]:
         SemanifoldError: if there is none.
     """
     maps = {name: noise.detach() for name, noise in generator.noise_maps().items()}
-    probes = {name: noise.clone().requires_grad_() for name, noise in maps.items()}
-    with torch.enable_grad():
-        picture = functional_call(generator, probes, (code,)).square().sum() if probes else torch.zeros(())
-        gradients = torch.autograd.grad(picture, list(probes.values()), allow_unused=True) if picture.requires_grad else []
-    used = {name: maps[name] for name, gradient in zip(maps, gradients) if gradient is not None and bool(gradient.any())}
+    names = met(generator, code, maps)
+    used = {name: noise for name, noise in maps.items() if name in names}
     if not used:
         raise SemanifoldError(f"The pictures of {generator.name} depend on no noise maps; leave the noise out.")
     return used

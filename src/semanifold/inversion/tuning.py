@@ -14,17 +14,16 @@ from torch.func import functional_call
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
-from semanifold.core.progress import Watch, followed, watching
+from semanifold.core.progress import Watch, watching
 from semanifold.core.shapes import Pictures
-from semanifold.core.solutions import Result, Solution
+from semanifold.core.solutions import Solution
 from semanifold.edits.weights import WeightEdit
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import editable_layers, weight_of
 from semanifold.images.distances import Distance
-from semanifold.inversion.fitting import Fitting, TuningStep, fitted_edit, fitting_key
-from semanifold.inversion.objective import Likeness, likeness_of
+from semanifold.inversion.fitting import Fitting, TuningStep, ended, fitted_edit, fitting_key, met, pivot_of
 from semanifold.inversion.settings import InversionSettings, TuningSettings
-from semanifold.inversion.solve import check_target, decibels, perceptual_distance
+from semanifold.inversion.solve import decibels
 
 CITE = "Roich, Mokady, Bermano, Cohen-Or 2021, Pivotal Tuning for Latent-based Editing of Real Images, arXiv:2106.05744"
 WARM = 5
@@ -92,9 +91,7 @@ def tune(
     settings = settings or TuningSettings()
     with watching(progress, "tuning") as tell:
         steps = tuning_steps(generator, code, image, settings, inversion, distance=distance, checkpoint=checkpoint)
-        last, interrupted = followed(steps, tell)
-    result = Result.INTERRUPTED if interrupted else last.result or Result.STEPS
-    last = last.best if result in (Result.INTERRUPTED, Result.DIVERGED) else last
+        last, result = ended(steps, tell)
     edit = fitted_edit(generator, code, last.changes, "tuned", "pivotal tuning", CITE)
     others = generator.sample_like(code, range(OTHERS))
     with torch.no_grad():
@@ -158,23 +155,6 @@ def tuning_steps(
     return fitting.run(None if checkpoint is None else os.fspath(checkpoint))
 
 
-def pivot_of(
-    generator: Generator, code: Latents, image: Tensor, inversion: InversionSettings, distance: Distance | None
-) -> tuple[Latents, str, Likeness]:
-    """Return the one code that a generator is fitted at, and how its likeness to a picture is measured, with its name.
-
-    Raises:
-        SemanifoldError: if the code or the picture do not fit.
-    """
-    generator.check(code)
-    if len(code) != 1:
-        raise SemanifoldError(f"A tuning has one pivot, but got {len(code)} codes.")
-    target = check_target(generator, image)
-    name, function = perceptual_distance(generator, inversion, distance)
-    likeness = likeness_of(inversion, target, torch.ones_like(target[:, :1]), function)
-    return code.with_values(code.values.detach()), name, likeness
-
-
 def name_of(layer: str) -> str:
     """Return the name of the weight of a layer among the generator's parameters."""
     return f"{layer}.weight"
@@ -187,11 +167,8 @@ def tuned_layers(generator: Generator, code: Latents) -> list[str]:
         SemanifoldError: if there is none.
     """
     layers = [layer for layer in editable_layers(generator) if not layer.endswith("affine")]
-    probes = {name_of(layer): weight_of(generator, layer).detach().requires_grad_() for layer in layers}
-    with torch.enable_grad():
-        picture = functional_call(generator, probes, (code,)).sum()
-        gradients = torch.autograd.grad(picture, list(probes.values()), allow_unused=True) if picture.requires_grad else []
-    tuned = [layer for layer, gradient in zip(layers, gradients) if gradient is not None]
+    names = met(generator, code, {name_of(layer): weight_of(generator, layer) for layer in layers})
+    tuned = [layer for layer in layers if name_of(layer) in names]
     if not tuned:
         raise SemanifoldError(f"{generator.name} has no layer whose weights could be tuned.")
     return tuned
