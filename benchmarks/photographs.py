@@ -9,6 +9,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,9 +24,11 @@ from semanifold.images.motion import smoothed
 from semanifold.images.photographs import fitted
 from semanifold.images.placements import Inlay, Placement
 from semanifold.inversion import InversionSettings, invert
+from semanifold.inversion.encoder import encoder_of
 from semanifold.inversion.placing import refined_placement
 from semanifold.landmarks import find_faces
 from semanifold.landmarks.alignment import quad_like
+from semanifold.landmarks.regions import face_regions
 from semanifold.locality.truth import pixel_effects, pixel_weights, truth_share
 from semanifold.locality.worlds import read_truth
 from semanifold.paths.files import load_paths
@@ -178,28 +181,44 @@ def party(seed: int, rng: np.random.Generator) -> tuple[Image.Image, Placement]:
 
 
 def of_placements(count: int) -> None:
-    """Print how near inversions come where faces truly lie, where they are found, and where that is refined."""
+    """Print how near inversions come where faces truly lie, where they are found, and where that is refined.
+
+    Of the whole part, and of the face alone, as ``edit`` does it where parts of the face are to change.
+    """
     generator = load_generator("faces")
+    encoder = encoder_of(generator, "own")
     usual = usual_of(generator)
     assert usual is not None
     rng = np.random.default_rng(1)
-    rows: dict[str, list[tuple[float, float, float]]] = {"true": [], "found by its points": [], "refined": []}
+    rows: dict[str, list[list[float]]] = {}
     for seed in range(5000, 5000 + count):
         photograph, true = party(seed, rng)
         found = Placement.of(quad_like(find_faces(photograph)[0], usual))
-        for name, row in rows.items():
-            began = time.process_time()
-            place = {"true": true, "found by its points": found}.get(name)
-            place = place or refined_placement(generator, photograph, found, progress=False)
+        began = time.process_time()
+        refined = refined_placement(generator, photograph, found, progress=False)
+        spent = time.process_time() - began
+        for name, place in {"true": true, "found by its points": found, "refined": refined}.items():
             target, _ = fitted(photograph, generator.picture_shape, place)
-            psnr = invert(generator, target, progress=False).stats["psnr"]
+            find = face_regions(partial(torch.squeeze, target, 0), "the part")
+            mouth = find("mouth").at(*target.shape[2:])[0, 0].numpy() > 0.5
             off = np.sqrt((np.subtract(place.quad, true.quad) ** 2).sum(1).mean()) / true.size[0] * SMALL
-            row.append((float(off), psnr, time.process_time() - began))
-    print("\n| placement | corners off by, in pixels of 64 | PSNR of the inversion, mean | least | seconds |")
-    print("|---|---:|---:|---:|---:|")
+            for what, mask in (("whole part", None), ("face", find("face"))):
+                began = time.process_time()
+                solution = invert(generator, target, mask=mask, encoder=encoder, progress=False)
+                seconds = time.process_time() - began + (spent if place is refined else 0.0)
+                one, other = (to_uint8(pictures)[0] for pictures in (generator.images(solution.value), target))
+                near = [decibels(one, other, where) for where in (np.ones_like(mouth), mouth)]
+                rows.setdefault(f"{name} | {what}", []).append([off, *near, solution.stats["nature"] ** 0.5, seconds])
+    print(
+        "\n| placement | what the code has to meet | corners off by, in pixels of 64 | PSNR of the part | least | of its mouth |",
+        end="",
+    )
+    print(" distance from the mean, of a usual code's | farthest | seconds |\n|---|---|---:|---:|---:|---:|---:|---:|---:|")
     for name, row in rows.items():
-        off, psnr, seconds = np.mean(row, axis=0)
-        print(f"| {name} | {off:.1f} | {psnr:.1f} | {min(p for _, p, _ in row):.1f} | {seconds:.1f} |", flush=True)
+        off, psnr, mouth, far, seconds = np.mean(row, axis=0)
+        least, farthest = min(r[1] for r in row), max(r[3] for r in row)
+        numbers = [f"{off:.1f}", f"{psnr:.1f}", f"{least:.1f}", f"{mouth:.1f}", f"{far:.2f}", f"{farthest:.2f}", f"{seconds:.1f}"]
+        print(f"| {name} | {' | '.join(numbers)} |", flush=True)
 
 
 def main() -> None:

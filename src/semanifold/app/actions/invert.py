@@ -52,7 +52,7 @@ from semanifold.storage.runs import CHECKPOINT, Run
 
 SHEET, PICTURE, PREVIEW = "comparison.png", "inverted.png", "preview.png"
 FAR = 1.7
-"""From how many times the usual distance on an inverted code does something else under edits; drawn faces have .4 to 1.5."""
+"""From how many times the usual distance on an inverted code does something else under edits; drawn faces have .8 to 1.2 (docs/measured-photographs.md)."""
 FITTING = {"noise": "fitting the noise maps", "tuning": "tuning the weights"}
 """What is fitted after a code is found, in this order, and what the bar says meanwhile."""
 
