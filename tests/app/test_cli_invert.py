@@ -249,9 +249,10 @@ def test_a_mask_that_needs_a_picture_or_a_face_is_refused_without(
     assert not Path("out").exists()
 
 
-def test_regions_are_those_of_the_photographs_own_face_and_all_else_is_free() -> None:
+def test_regions_are_those_of_the_photographs_own_face_and_all_else_is_free(capsys: pytest.CaptureFixture[str]) -> None:
     for words in ([], ["--mask", "face"]):
         assert cli.main(["invert", "ann.png", *words, *QUICK, "--out", "-".join(["out", *words[1:]])]) == 0
+        assert ("dB inside of the mask after" in capsys.readouterr().out) is bool(words)
     whole, face = (json.loads(Path(folder, "run.json").read_text())["inversion"] for folder in ("out", "out-face"))
     assert face["start"] == whole["start"] == "the encoder's code", "the whole picture is there to be read"
     assert face["psnr"] != whole["psnr"]

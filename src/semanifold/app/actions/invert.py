@@ -52,7 +52,10 @@ from semanifold.storage.runs import CHECKPOINT, Run
 
 SHEET, PICTURE, PREVIEW = "comparison.png", "inverted.png", "preview.png"
 FAR = 1.7
-"""From how many times the usual distance on an inverted code does something else under edits; drawn faces have .8 to 1.2 (docs/measured-photographs.md)."""
+"""From how many times the usual distance on an inverted code does something else under edits.
+
+Drawn faces have up to 1.2 where they are placed well, and 2.4 where they are not (docs/measured-photographs.md).
+"""
 FITTING = {"noise": "fitting the noise maps", "tuning": "tuning the weights"}
 """What is fitted after a code is found, in this order, and what the bar says meanwhile."""
 
@@ -245,7 +248,7 @@ def write(
     }
     if (styles := style_distance(generator, code)) is not None:
         numbers |= dict(zip(("sncd", "usual_sncd"), styles, strict=True))
-    said = [described(solution.stats, seconds, generator, code)]
+    said = [described(solution.stats, seconds, generator, code, inside=command.mask is not None)]
     if solution.result is Result.INTERRUPTED:
         caller.remark(
             f"semanifold: interrupted; the best so far is kept in {run.folder}, and the same command goes on from there."
@@ -364,9 +367,10 @@ def fitting_words(name: str, numbers: NoiseNumbers | TuningNumbers) -> str:
     return f"Noise maps: {near}, {numbers['before']:.1f} dB before; neighbours tell {random:.2g} times as much as in random maps."
 
 
-def described(numbers: InversionNumbers, seconds: float, generator: Generator, code: Latents) -> str:
-    """Return in words how good an inversion is."""
-    words = f"{numbers['psnr']:.1f} dB after {numbers['steps']} steps, {numbers['evaluations']} pictures, {seconds:.1f} s"
+def described(numbers: InversionNumbers, seconds: float, generator: Generator, code: Latents, *, inside: bool = False) -> str:
+    """Return in words how good an inversion is, perhaps one that counts what is inside of a mask only."""
+    where = " inside of the mask" if inside else ""
+    words = f"{numbers['psnr']:.1f} dB{where} after {numbers['steps']} steps, {numbers['evaluations']} pictures, {seconds:.1f} s"
     usual = f"its code lies {numbers['nature'] ** 0.5:.2f} times as far from the mean as a usual one"
     if numbers["nature"] ** 0.5 > FAR:
         usual += ", where edits may do something else"
