@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from semanifold.inversion.encoder import load_encoder as load_encoder
     from semanifold.inversion.encoder import save_encoder as save_encoder
     from semanifold.inversion.encoder import train_encoder as train_encoder
-    from semanifold.inversion.fitting import TuningStep as TuningStep
+    from semanifold.inversion.fitting import FittingStep as FittingStep
     from semanifold.inversion.noise import fit_noise as fit_noise
     from semanifold.inversion.noise import noise_steps as noise_steps
     from semanifold.inversion.settings import EncoderSettings as EncoderSettings
@@ -32,6 +32,6 @@ _HOMES = {
     "settings": ("EncoderSettings", "InversionSettings", "NoiseSettings", "TuningSettings"),
     "solve": ("InversionStep", "inversion_steps", "invert"),
     "tuning": ("tune", "tuning_steps"),
-    "fitting": ("TuningStep",),
+    "fitting": ("FittingStep",),
 }
 __getattr__ = lazy_exports(__name__, _HOMES)

@@ -35,7 +35,7 @@ FREE, BEST = "free.", "best."
 
 
 @dataclass(frozen=True, eq=False)
-class TuningStep:
+class FittingStep:
     """One step of a fitting."""
 
     step: int
@@ -50,11 +50,11 @@ class TuningStep:
     """What is added to the weight of each layer."""
     picture: Pictures | None = field(default=None, repr=False)
     result: Result | None = None
-    nearest: TuningStep | None = field(default=None, repr=False)
+    nearest: FittingStep | None = field(default=None, repr=False)
     """The step so far whose picture is nearest; None for itself."""
 
     @property
-    def best(self) -> TuningStep:
+    def best(self) -> FittingStep:
         """The step so far whose picture is nearest."""
         return self.nearest or self
 
@@ -94,7 +94,7 @@ class Fitting:
     seed: int
     key: str
 
-    def run(self, checkpoint: str | None) -> Iterator[TuningStep]:
+    def run(self, checkpoint: str | None) -> Iterator[FittingStep]:
         """Take one step each time that the next one is asked for; the first is where it begins, or where it was broken off."""
         adam = torch.optim.Adam(list(self.free.values()))
         draws = torch.Generator().manual_seed(self.seed & ((1 << 63) - 1))
@@ -110,7 +110,7 @@ class Fitting:
             result = Result.CONVERGED if psnr >= self.enough else Result.STEPS if step == self.steps else None
             result = result if math.isfinite(pixels + perceptual) else Result.DIVERGED
             before = before if best is not None else psnr
-            now = TuningStep(
+            now = FittingStep(
                 step, self.steps, psnr, perceptual, float(value.detach()), before, self.changes(), images.detach(), result
             )  # fmt: skip
             best = now if best is None or now.value < best.value else best
@@ -143,7 +143,7 @@ def pivot_of(
     return code.with_values(code.values.detach()), name, likeness
 
 
-def ended(steps: Iterator[TuningStep], tell: Progress) -> tuple[TuningStep, Result]:
+def ended(steps: Iterator[FittingStep], tell: Progress) -> tuple[FittingStep, Result]:
     """Take all steps; return the last one, or the nearest one after Ctrl-C or a failure, and how it ended."""
     last, interrupted = followed(steps, tell)
     result = Result.INTERRUPTED if interrupted else last.result or Result.STEPS
@@ -188,7 +188,7 @@ class Header(msgspec.Struct, frozen=True):
 
 
 def save_fitting(
-    path: str, fitting: Fitting, step: int, best: TuningStep, adam: torch.optim.Optimizer, draws: torch.Generator
+    path: str, fitting: Fitting, step: int, best: FittingStep, adam: torch.optim.Optimizer, draws: torch.Generator
 ) -> None:
     """Write the state of a fitting, from which it goes on bit for bit."""
     tensors = {FREE + name: tensor.detach() for name, tensor in fitting.free.items()}
@@ -200,7 +200,7 @@ def save_fitting(
 
 def load_fitting(
     path: str, fitting: Fitting, adam: torch.optim.Optimizer, draws: torch.Generator
-) -> tuple[int, TuningStep | None, float]:
+) -> tuple[int, FittingStep | None, float]:
     """Take up the state of a fitting, if there is one; return its step, its best step, and the PSNR that it began at.
 
     Raises:
@@ -225,4 +225,4 @@ def load_fitting(
         for name, tensor in fitting.free.items():
             tensor.copy_(tensors[FREE + name])
     step, psnr, distance, value = header.best
-    return header.step, TuningStep(int(step), fitting.steps, psnr, distance, value, header.before, best), header.before
+    return header.step, FittingStep(int(step), fitting.steps, psnr, distance, value, header.before, best), header.before

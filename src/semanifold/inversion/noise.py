@@ -23,7 +23,7 @@ from semanifold.core.solutions import Solution
 from semanifold.edits.weights import WeightEdit
 from semanifold.generators.base import Generator
 from semanifold.images.distances import Distance
-from semanifold.inversion.fitting import Fitting, TuningStep, ended, fitted_edit, fitting_key, met, pivot_of
+from semanifold.inversion.fitting import Fitting, FittingStep, ended, fitted_edit, fitting_key, met, pivot_of
 from semanifold.inversion.settings import InversionSettings, NoiseSettings
 
 CITE = "Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958"
@@ -131,7 +131,7 @@ def noise_steps(
     *,
     distance: Distance | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
-) -> Iterator[TuningStep]:
+) -> Iterator[FittingStep]:
     """Fit as :func:`fit_noise` does, one step each time that the next one is asked for; the first is where it begins."""
     code, name, likeness = pivot_of(generator, code, image, inversion or InversionSettings(), distance)
     stored = used_maps(generator, code)

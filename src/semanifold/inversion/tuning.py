@@ -21,7 +21,7 @@ from semanifold.edits.weights import WeightEdit
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import editable_layers, weight_of
 from semanifold.images.distances import Distance
-from semanifold.inversion.fitting import Fitting, TuningStep, ended, fitted_edit, fitting_key, met, pivot_of
+from semanifold.inversion.fitting import Fitting, FittingStep, ended, fitted_edit, fitting_key, met, pivot_of
 from semanifold.inversion.settings import InversionSettings, TuningSettings
 from semanifold.inversion.solve import decibels
 
@@ -115,7 +115,7 @@ def tuning_steps(
     *,
     distance: Distance | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
-) -> Iterator[TuningStep]:
+) -> Iterator[FittingStep]:
     """Tune as :func:`tune` does, one step each time that the next one is asked for; the first is where it begins."""
     code, name, likeness = pivot_of(generator, code, image, inversion or InversionSettings(), distance)
     weights = {layer: weight_of(generator, layer).detach() for layer in tuned_layers(generator, code)}
