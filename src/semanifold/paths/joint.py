@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from semanifold.core.latents import Latents
 from semanifold.core.progress import Watch, watching
 from semanifold.core.spaces import is_extended, single
 from semanifold.generators.base import Generator
-from semanifold.generators.coordinates import coordinates_of
+from semanifold.generators.coordinates import Coordinates, coordinates_of
 from semanifold.paths.base import APART, PathSetInfo, info_for, moving_codes
 from semanifold.paths.closed_form import SAMPLES, check_count, direction_size, leading_rows, sized
 from semanifold.paths.linear import LinearPaths
@@ -79,7 +80,26 @@ def joint_diagonal(matrices: Tensor, *, sweeps: int = 100, tolerance: float = 1e
     return torch.from_numpy(frame).to(matrices.device)
 
 
-def joint_paths(
+@dataclass(frozen=True, eq=False)
+class LocalMetrics:
+    """How pictures change around some codes.
+
+    Attributes:
+        codes: ``[n, *moving]`` the moving parts of these codes.
+        metrics: ``[n, m, m]`` mean products of the changes of the picture along the rows of the basis, in double precision.
+        basis: ``[m, d]`` orthonormal rows in natural coordinates: those along which pictures change most.
+        coordinates: from natural coordinates to displacements.
+        usual: ``[many, *moving]`` random codes.
+    """
+
+    codes: Tensor
+    metrics: Tensor
+    basis: Tensor
+    coordinates: Coordinates
+    usual: Tensor
+
+
+def local_metrics(
     generator: Generator,
     space: str | None = None,
     k: int = 20,
@@ -90,38 +110,14 @@ def joint_paths(
     chunk: int = 32,
     seed: int = 0,
     progress: Watch = None,
-) -> LinearPaths:
-    """Return straight paths along the axes that the pictures' own changes agree on; ``t = 1`` is three standard deviations.
-
-    At every code the metric ``J^T J`` of the picture tells which small changes look unlike each other. Where a generator keeps
-    its factors apart, that metric is nearly diagonal in them at every code (for decoders of variational autoencoders see Rolinek
-    et al. 2019, arXiv:1812.06775), although their order and strength vary from one to the next. So the axes are those that
-    diagonalise the logarithms of the metrics of many codes together (Cardoso & Souloumiac 1996). One metric, or the mean of
-    them, tells axes apart only by their strength; many also tell apart axes that are equally strong on average.
-
-    In ``w`` and ``w+`` (all chosen layers moving alike) the space is whitened first, so that axes are uncorrelated among random
-    codes; in ``s`` as well, but channels may part by :data:`INDEPENDENCE` (see
-    :func:`~semanifold.generators.coordinates.coordinates_of`). Spaces of more than 32 (or k) dimensions are first cut to those
-    in which pictures change most on average.
-
-    Args:
-        generator: any.
-        space: of the paths; ``w`` if there is one, else the first, when None.
-        k: number of paths, those that change the picture most first.
-        layers: layers ``(first, last + 1)`` of ``w+`` that move.
-        samples: codes whose metrics are taken; each costs two pictures for every direction.
-        size: height of the pictures, about; their own if it is smaller.
-        chunk: pictures at a time.
-        seed: of the codes.
-        progress: called with ``step`` and ``steps`` after every code, before which come the batches that cut the space.
-            A bar when None, nothing when False.
+) -> LocalMetrics:
+    """Return the metrics of the pictures at many codes, over the directions that change pictures most; see :func:`joint_paths`.
 
     Raises:
-        SemanifoldError: if the generator has no such space or layers, fewer than k directions, or pictures that do not change.
+        SemanifoldError: if the generator has no such space or layers, or pictures that do not change.
     """
-    shape, info = info_for(generator, space, layers, method="joint diagonalisation", cite=CARDOSO)
     # 1. The displacements u that paths move along, whitened: axes of u that are orthonormal are uncorrelated among random codes.
-    check_count(k, direction_size(info, shape), generator)
+    shape, info = info_for(generator, space, layers)
     usual = moving_codes(generator, info, SAMPLES)  # [n, *shape]
     layered, home = is_extended(info.space), generator.path_space
     flat = usual[:, 0] if layered else usual.flatten(1)  # [n, d]
@@ -168,16 +164,66 @@ def joint_paths(
     local = torch.stack(metrics)
     if not (torch.isfinite(local).all() and (local.diagonal(dim1=1, dim2=2).sum(1) > 0).all()):
         raise SemanifoldError(f"Pictures of {generator.name} do not change, or by infinite amounts; no directions can be found.")
+    moving = codes.values[:, slice(*layers)] if layers else codes.values
+    return LocalMetrics(moving, local, basis, coordinates, usual)
+
+
+def joint_paths(
+    generator: Generator,
+    space: str | None = None,
+    k: int = 20,
+    layers: tuple[int, int] | None = None,
+    *,
+    samples: int = 128,
+    size: int = 64,
+    chunk: int = 32,
+    seed: int = 0,
+    progress: Watch = None,
+) -> LinearPaths:
+    """Return straight paths along the axes that the pictures' own changes agree on; ``t = 1`` is three standard deviations.
+
+    At every code the metric ``J^T J`` of the picture tells which small changes look unlike each other. Where a generator keeps
+    its factors apart, that metric is nearly diagonal in them at every code (for decoders of variational autoencoders see Rolinek
+    et al. 2019, arXiv:1812.06775), although their order and strength vary from one to the next. So the axes are those that
+    diagonalise the logarithms of the metrics of many codes together (Cardoso & Souloumiac 1996). One metric, or the mean of
+    them, tells axes apart only by their strength; many also tell apart axes that are equally strong on average.
+
+    In ``w`` and ``w+`` (all chosen layers moving alike) the space is whitened first, so that axes are uncorrelated among random
+    codes; in ``s`` as well, but channels may part by :data:`INDEPENDENCE` (see
+    :func:`~semanifold.generators.coordinates.coordinates_of`). Spaces of more than 32 (or k) dimensions are first cut to those
+    in which pictures change most on average.
+
+    Args:
+        generator: any.
+        space: of the paths; ``w`` if there is one, else the first, when None.
+        k: number of paths, those that change the picture most first.
+        layers: layers ``(first, last + 1)`` of ``w+`` that move.
+        samples: codes whose metrics are taken; each costs two pictures for every direction.
+        size: height of the pictures, about; their own if it is smaller.
+        chunk: pictures at a time.
+        seed: of the codes.
+        progress: called with ``step`` and ``steps`` after every code, before which come the batches that cut the space.
+            A bar when None, nothing when False.
+
+    Raises:
+        SemanifoldError: if the generator has no such space or layers, fewer than k directions, or pictures that do not change.
+    """
+    shape, info = info_for(generator, space, layers, method="joint diagonalisation", cite=CARDOSO)
+    check_count(k, direction_size(info, shape), generator)
+    # 1. to 4. The metrics of many codes, over the directions that change pictures most.
+    local = local_metrics(
+        generator, info.space, k, info.layers, samples=samples, size=size, chunk=chunk, seed=seed, progress=progress
+    )
     # 5. Diagonalise the logarithms: the strength of an axis varies by orders of magnitude from one code to the next, and without
     # the logarithm the few codes at which pictures change most would decide alone.
-    frame = joint_diagonal(logarithms(local))
+    frame = joint_diagonal(logarithms(local.metrics))
     # 6. Strongest first; the largest entry of each axis is made positive, since eigenvectors have no sign of their own.
-    strength = torch.einsum("ki,nij,kj->k", frame, local, frame)  # [kept]
+    strength = torch.einsum("ki,nij,kj->k", frame, local.metrics, frame)  # [kept]
     frame = frame[strength.argsort(descending=True)[:k]]
     frame = frame * frame.gather(1, frame.abs().argmax(1, keepdim=True)).sign()
     # 7. Back from the basis and the whitened coordinates to displacements of codes.
-    directions = coordinates.displacements(frame.to(zero) @ basis)
-    return sized(directions if layered else directions.reshape(k, *shape), usual, info)
+    directions = local.coordinates.displacements(frame.to(local.basis) @ local.basis)
+    return sized(directions if is_extended(info.space) else directions.reshape(k, *shape), local.usual, info)
 
 
 def logarithms(metrics: Tensor) -> Tensor:
