@@ -67,7 +67,8 @@ def ways() -> dict[str, Callable[[Inlay, torch.Tensor], Picture]]:
 
     def with_change(inlay: Inlay, edited: torch.Tensor) -> Picture:
         size = smoothed((edited - inlay.unedited).square().mean(1, keepdim=True), 0.015)
-        kept = inlay.own - inlay.sampled(size / (size + 0.05**2)).clamp(0, 1) * inlay.details
+        details = inlay.own - inlay.sampled(inlay.unedited + inlay.tones)
+        kept = inlay.own - inlay.sampled(size / (size + 0.05**2)).clamp(0, 1) * details
         return with_weight(inlay, kept + inlay.sampled(edited - inlay.unedited))
 
     return {

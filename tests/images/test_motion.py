@@ -28,7 +28,8 @@ def test_what_moved_is_found_with_its_way(height: int, width: int) -> None:
     scale = 64 / min(height, width)
     u, v = (2 + torch.sin(y * scale / 20)) / scale, (-1.5 + x * scale / 50) / scale
     before, after = bumps(x * scale, y * scale), bumps((x + u) * scale, (y + v) * scale)
-    shift, trust = motion_between(before, after)
+    motion = motion_between(before, after)
+    shift, trust = motion.shift * motion.moves, motion.trust
     assert min(shift.shape[2:]) == SIDE
     true = torch.nn.functional.interpolate(torch.stack([u / width, v / height])[None], shift.shape[2:], mode="bilinear")
     error = ((shift - true) * torch.tensor([width, height]).reshape(1, 2, 1, 1) * scale).square().sum(1).sqrt()
@@ -36,15 +37,32 @@ def test_what_moved_is_found_with_its_way(height: int, width: int) -> None:
     assert float(inside.mean()) < 0.15, "pixels of 64, of shifts of two to four"
     assert float(trust[..., 16:-16, 16:-16].mean()) > 0.9
     # light and colour are no motion
-    lighter, _ = motion_between(before, after + 0.2 + 0.3 * y / height)
-    torch.testing.assert_close(lighter[..., 16:-16, 16:-16], shift[..., 16:-16, 16:-16], atol=0.006, rtol=0)
+    lighter = motion_between(before, after + 0.2 + 0.3 * y / height)
+    torch.testing.assert_close(
+        (lighter.shift * lighter.moves)[..., 16:-16, 16:-16], shift[..., 16:-16, 16:-16], atol=0.006, rtol=0
+    )
 
 
 def test_nothing_moves_between_equal_pictures() -> None:
     picture = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    shift, trust = motion_between(picture, picture)
-    assert not shift.any()
-    assert (trust == 1).all()
+    motion = motion_between(picture, picture)
+    assert not motion.moves.any()
+    assert (motion.trust == 1).all()
+
+
+def test_what_lies_still_is_not_drawn_along() -> None:
+    """A pattern moves by three pixels below a frame that stays, as an iris does below its lids."""
+    x, y = grid(64, 64)
+    frame = ((x - 32).abs() > 12) | ((y - 32).abs() > 12)
+    before, after = (torch.where(frame, bumps(x, y + 40), bumps(x + u, y)) for u in (0, 3))
+    motion = motion_between(before, after)
+    assert float(motion.moves[..., 48:80, 48:80].mean()) > 0.8
+    shift = (64 * motion.shift)[..., 48:80, 48:80].mean((2, 3)).flatten()
+    torch.testing.assert_close(shift, torch.tensor([3.0, 0.0]), atol=0.3, rtol=0)
+    near = frame & ((x - 32).abs() < 18) & ((y - 32).abs() < 18)
+    along = (64 * motion.shift * motion.moves).norm(dim=1, keepdim=True)
+    dragged = torch.nn.functional.interpolate(along, (64, 64), mode="area")[0, 0][near]
+    assert float(dragged.mean()) < 0.22, "of three pixels; without telling them apart, .31"
 
 
 def test_what_appears_is_not_trusted() -> None:
@@ -52,7 +70,7 @@ def test_what_appears_is_not_trusted() -> None:
     before = bumps(x, y)
     after = before.clone()
     after[..., 24:40, 24:40] = torch.where((x[24:40, 24:40] // 3) % 2 == 0, 1.0, -1.0)
-    _, trust = motion_between(before, after)
+    trust = motion_between(before, after).trust
     assert float(trust[..., 52:76, 52:76].mean()) < 0.2
     assert float(trust[..., :30, :].mean()) > 0.95
 

@@ -134,6 +134,26 @@ def test_what_appears_is_seen_in_the_tones_of_the_photograph_and_without_its_det
     assert (plain[0, :, 112:144, 112:144] - wanted).abs().mean() > 2 * (patch - wanted).abs().mean(), "the difference keeps it"
 
 
+def test_what_appears_is_as_sharp_as_sharpening_brings_the_picture_to_the_photograph() -> None:
+    """The photograph has sharp edges where the picture has soft ones; in the other one it is as soft as that."""
+    places = (torch.arange(256) // 32 % 2 * 1.2 - 0.6)[None, None, None].expand(1, 3, 256, 256)
+    small = torch.nn.functional.interpolate(places, (64, 64), mode="bicubic", antialias=True)
+    small = torch.nn.functional.avg_pool2d(torch.nn.functional.pad(small, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    soft = torch.nn.functional.interpolate(small, (256, 256), mode="bicubic")
+    edited = small.transpose(2, 3)
+    slopes, plain = {}, 0.0
+    for name, picture in {"sharp": places, "soft": soft}.items():
+        photograph = ((picture[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+        inlay = Inlay(photograph, Placement.box(0, 0, 256, 256), small)
+        sharp = inlay.sharpened(edited)
+        assert float(sharp.min()) > -0.8
+        assert float(sharp.max()) < 0.8, "no overshoot"
+        slopes[name] = float(sharp.diff(dim=2).abs().amax(2).mean())
+        plain = float(inlay.sampled(edited).diff(dim=2).abs().amax(2).mean())
+    assert slopes["sharp"] > 1.3 * slopes["soft"]
+    assert slopes["soft"] < 1.1 * plain
+
+
 @pytest.mark.parametrize("degrees", [0, 90, 30])
 def test_details_go_where_the_edit_moves_what_they_lie_on(degrees: float) -> None:
     """The photograph has a thin dark line that the generator cannot make, on a blob that the edit moves."""

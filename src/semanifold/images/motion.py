@@ -1,8 +1,9 @@
-"""What moves from one picture to another, and how surely: dense optical flow, coarse to fine."""
+"""What moves from one picture to another, and how surely: dense optical flow, coarse to fine, before what lies still."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,65 +17,84 @@ LEVELS = 4
 """Sizes, each half of the one before."""
 ROUNDS = 4
 """Steps at each of them."""
-WINDOW = 2.0
+WINDOW = 2.5
 """Standard deviation of the Gaussian over which pixels move together."""
 EVEN = 1.0
 """The same of the one by which a shift is drawn to those around it."""
+NEAR = 1.0
+"""The same of the one over which it is seen whether something moved or lies still."""
 PLAIN = 3e-3
 """Square of the slope, in picture units a pixel, below which nothing says where a pixel goes."""
 FARTHEST = 2.0
 """Pixels of one step."""
-NEAR = 0.03
-"""Standard deviation of the Gaussian by which a change is noticed around it, as a share of the picture's side."""
-CHANGED = 0.01
-"""Change of the pictures, in their units, at which half of a shift is meant."""
+SAME = 0.01
+"""Difference of the pictures, in their units, below which nothing has changed."""
 TONE = 0.06
 """Standard deviation of the Gaussian that tells tones from details, as a share of the picture's side."""
+ODD = 0.15
+"""Difference of the details, in picture units, at which a pixel counts half in its window: it has appeared, or is hidden now."""
 UNLIKE = 0.1
-"""Difference of the details, in picture units, at which a shift counts half."""
-ASTRAY = 3.0
-"""Pixels by which the way there and back misses its beginning, at which a shift counts half."""
+"""The same at which what was found counts half."""
+DOUBT = 0.5
+"""Standard deviation of the Gaussian by which such a difference is smoothed."""
 
 
-def motion_between(before: Pictures, after: Pictures) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """Where each point of a picture was in another one; the shorter side is of ``SIDE`` pixels.
+
+    Attributes:
+        shift: ``[1, 2, y, x]``, to the right and down, as shares of width and height: the later picture at a point that moved is
+            the earlier one at the point plus the shift.
+        moves: ``[1, 1, y, x]``: 1 where a point moved so, 0 where it lies still, in front of what moves or behind it.
+        trust: ``[1, 1, y, x]``: how much of the later picture is explained by that, from 0 to 1.
+    """
+
+    shift: Tensor
+    moves: Tensor
+    trust: Tensor
+
+
+def motion_between(before: Pictures, after: Pictures) -> Motion:
     """Return where each point of a picture was in another one, and how surely.
 
     Lucas and Kanade's equations (1981, "An iterative image registration technique") in a Gaussian window, from coarse to fine,
-    on what is left of the pictures without their tones, so that light and colour may change. A shift is trusted as far as it
-    explains the picture, and as the shift of the opposite way leads back. What does not change has not moved.
+    on what is left of the pictures without their tones, so that light and colour may change. An iris moves below lids that do
+    not: what lies still explains better than what moves, or what neither explains, counts little in the window and is told apart
+    afterwards. Between equal pictures nothing moves and all is trusted.
 
     Args:
         before: ``[1, c, h, w]`` in [-1, 1].
         after: of the same shape.
-
-    Returns:
-        Shifts ``[1, 2, y, x]``, to the right and down, as shares of width and height: ``after`` at a point is ``before`` at the
-        point plus the shift; and weights ``[1, 1, y, x]`` from 0 to 1. The shorter side is of ``SIDE`` pixels. Between equal
-        pictures they are 0 and 1.
     """
     scale = SIDE / min(before.shape[2:])
     size = (round(before.shape[2] * scale), round(before.shape[3] * scale))
     both = interpolate(torch.cat([before, after]), size, mode="bicubic", antialias=True)
-    change = smoothed((both[1:] - both[:1]).square().mean(1, keepdim=True), NEAR)
+    change = differs(*both.split(1))
     both = both - smoothed(both, TONE)
-    # both ways at once: the first of each pair is where things come from
-    pairs = [(both, both.flip(0))]
+    pairs = [both]
     for _ in range(LEVELS - 1):
-        half = interpolate(pairs[-1][0], scale_factor=0.5, mode="bicubic", antialias=True)
-        pairs.append((half, half.flip(0)))
-    shift = torch.zeros(2, 2, *pairs[-1][0].shape[2:])
-    for source, target in reversed(pairs):
-        if shift.shape[2:] != source.shape[2:]:
-            shift = 2 * interpolate(shift, source.shape[2:], mode="bilinear")
+        pairs.append(interpolate(pairs[-1], scale_factor=0.5, mode="bicubic", antialias=True))
+    shift = torch.zeros(1, 2, *pairs[-1].shape[2:])
+    for pair in reversed(pairs):
+        if shift.shape[2:] != pair.shape[2:]:
+            shift = 2 * interpolate(shift, pair.shape[2:], mode="bilinear")
         for _ in range(ROUNDS):
-            shift = nearer(source, target, shift)
-    there, back = shift[:1], shift[1:]
-    difference = (both[1:] - moved(both[:1], there)).square().mean(1, keepdim=True) / UNLIKE**2
-    missed = (there + moved(back, there)).square().sum(1, keepdim=True) / ASTRAY**2
-    doubt = gaussian(difference + missed, 1.0)
-    # windows are wide: what does not change at all has not moved
-    share = change / (change + CHANGED**2)
-    return share * there / torch.tensor([size[1], size[0]]).reshape(1, 2, 1, 1), 1 - share * doubt / (1 + doubt)
+            shift = nearer(pair[:1], pair[1:], shift)
+    source, target = both.split(1)
+    there = moved(source, shift)
+    still, gone = differs(source, target).square(), differs(there, target).square()
+    moves = still / (still + gone + SAME**4)
+    missed = (target - moves * there - (1 - moves) * source).square().mean(1, keepdim=True)
+    doubt = gaussian(missed / UNLIKE**2, DOUBT)
+    # what does not change at all is where it was
+    share = change / (change + SAME**2)
+    return Motion(shift / torch.tensor([size[1], size[0]]).reshape(1, 2, 1, 1), moves, 1 - share * doubt / (1 + doubt))
+
+
+def differs(one: Pictures, other: Pictures) -> Tensor:
+    """Return how far two pictures differ around each pixel, ``[n, 1, h, w]``, in squares of their units."""
+    return gaussian((one - other).square().mean(1, keepdim=True), NEAR)
 
 
 def nearer(source: Pictures, target: Pictures, shift: Tensor) -> Tensor:
@@ -85,9 +105,13 @@ def nearer(source: Pictures, target: Pictures, shift: Tensor) -> Tensor:
     even = gaussian(shift, EVEN)
     back = even - shift
     missing = target - here - right * back[:, :1] - down * back[:, 1:]
-    # 2. The normal equations of each pixel's window; where there is no slope the shift of the neighbours stays.
+    # 2. How much each pixel says: less if it lies still, or is found in neither way.
+    still, gone = differs(source, target) + SAME**2, differs(here, target)
+    weight = (still / (still + gone + SAME**2)).square() / (1 + gone / ODD**2)
+    # 3. The normal equations of each pixel's window; where there is no slope the shift of the neighbours stays.
     products = [right * right, right * down, down * down, right * missing, down * missing]
-    xx, xy, yy, xd, yd = gaussian(torch.stack([product.sum(1) for product in products], dim=1), WINDOW).split(1, 1)
+    sums = gaussian(torch.stack([product.sum(1) for product in products], dim=1) * weight, WINDOW)
+    xx, xy, yy, xd, yd = sums.split(1, 1)
     xx, yy = xx + PLAIN, yy + PLAIN
     step = torch.cat([yy * xd - xy * yd, xx * yd - xy * xd], dim=1) / (xx * yy - xy.square())
     return even + step.clamp(-FARTHEST, FARTHEST)

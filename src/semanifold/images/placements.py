@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import grid_sample, interpolate
+from torch.nn.functional import grid_sample, interpolate, max_pool2d
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.shapes import Mask1, Pictures
 from semanifold.images.media import from_uint8
-from semanifold.images.motion import TONE, motion_between, moved, smoothed
+from semanifold.images.motion import TONE, Motion, gaussian, motion_between, moved, smoothed
 
 Corner = tuple[float, float]
 
@@ -24,6 +24,12 @@ EDGE = 0.04
 """Share of the picture's side over which an edited part fades out towards an edge that lies inside of the photograph."""
 REACH = 0.1
 """How far outside of the mask details may come from, as a share of the picture's side."""
+LEFT = 0.7
+"""Standard deviation, in the generator's pixels, of the Gaussian that smooths what an edit changes beside moving it."""
+SHARPENED = 0.8
+"""How far around it a pixel's lightest and darkest neighbours are looked for when it is sharpened, in pixels of the same."""
+LEVEL = 2 / 255
+"""A step of 8 bits, in picture units."""
 NOTHING = 1 / 512
 """A mask below this moves no level of 8 bits by half a step."""
 
@@ -155,11 +161,12 @@ def cut_out(photograph: Image.Image, place: Placement, width: int, height: int) 
 class Inlay:
     """A photograph in which a part can be replaced by edited pictures of a generator.
 
-    Inside of the mask a pixel becomes ``photograph + (edited - unedited) + trust * moved(details) - details``. ``details`` are
-    what the photograph has more than the unedited picture with the photograph's tones (their difference, smoothed). They go where
-    the edit moves what they lie on (:func:`~semanifold.images.motion.motion_between`), so that the edited part is sharper than
-    the generator's picture. What appears, and was nowhere before, is that picture in the tones of the photograph. At ``edited =
-    unedited`` nothing changes, and neither does what lies outside of the mask, bit for bit.
+    Inside of the mask a pixel becomes ``trust * (moved(photograph) + smoothed(edited - moved(unedited))) + (1 - trust) *
+    sharpened(edited + tones)``. The photograph goes where the edit moves what it shows
+    (:func:`~semanifold.images.motion.motion_between`), so that the edited part is sharper than the generator's picture, and
+    becomes as light as the edit makes it. What appears, and was nowhere before, is the generator's picture in the tones of the
+    photograph, as sharp as the same sharpening brings its unedited picture nearest to the photograph. At ``edited = unedited``
+    nothing changes, and neither does what lies outside of the mask, bit for bit.
 
     Attributes:
         photograph: ``[height, width, 3]``, 8 bits.
@@ -220,16 +227,31 @@ class Inlay:
         return weight if self.mask is None else weight * self.sampled(self.mask.float().cpu()).clamp(0, 1)
 
     @cached_property
-    def details(self) -> Tensor:
-        """What the photograph has there more than the unedited picture in its tones, ``[1, 3, y, x]``."""
-        return self.own - self.sampled(self.unedited.float().cpu() + self.tones)
-
-    @cached_property
     def tones(self) -> Tensor:
         """What the photograph is lighter than the unedited picture, smoothed, ``[1, 3, h, w]`` of the generator's picture."""
         height, width = self.unedited.shape[2:]
         there = Image.fromarray(self.photograph)
         return smoothed(from_uint8(cut_out(there, self.place, width, height)) - self.unedited.float().cpu(), TONE)
+
+    @property
+    def enlarged(self) -> float:
+        """Pixels of the photograph per pixel of the generator's picture."""
+        return math.sqrt(self.place.size[0] / self.unedited.shape[3] * self.place.size[1] / self.unedited.shape[2])
+
+    @cached_property
+    def sharpening(self) -> float:
+        """How much of a sharpening brings the unedited picture, in the tones of the photograph, nearest to it; from 0 to 1."""
+        plain = self.sampled(self.unedited.float().cpu() + self.tones)
+        gain = stepped(plain, SHARPENED * self.enlarged) - plain
+        share = (gain * (self.own - plain)).mean() / (gain.square().mean() + LEVEL**2)  # a smooth picture says nothing
+        return float(share.clamp(0, 1))
+
+    def sharpened(self, pictures: Tensor) -> Tensor:
+        """Return pictures of the generator's part as they lie in the photograph, about as sharp as that is."""
+        plain = self.sampled(pictures)
+        if self.enlarged <= 1 or self.sharpening == 0:
+            return plain
+        return plain + self.sharpening * (stepped(plain, SHARPENED * self.enlarged) - plain)
 
     def sampled(self, pictures: Tensor, mode: str = "bicubic") -> Tensor:
         """Return pictures ``[1, c, h, w]`` of the generator's part as they lie in the photograph, ``[1, c, y, x]``."""
@@ -243,7 +265,7 @@ class Inlay:
         return grid_sample(pictures, grid, mode=mode, padding_mode="border", align_corners=False)
 
     def onto(
-        self, edited: Pictures, photograph: NDArray[np.uint8] | None = None, motion: tuple[Tensor, Tensor] | None = None
+        self, edited: Pictures, photograph: NDArray[np.uint8] | None = None, motion: Motion | None = None
     ) -> NDArray[np.uint8]:
         """Return the photograph with one edited picture in it, ``[height, width, 3]``, 8 bits.
 
@@ -252,16 +274,21 @@ class Inlay:
             photograph: the one to change in place of our own, such as one with another part edited; of the same size.
             motion: :func:`~semanifold.images.motion.motion_between` the unedited picture and this one, where it is known already.
         """
-        # 1. What the edit changes, and where it takes each point from.
+        # 1. Where the edit takes each point from, and what it changes beside that.
         before, after = (picture.float().cpu().clamp(-1, 1) for picture in (self.unedited, edited))
-        shift, trust = motion_between(before, after) if motion is None else motion
-        # 2. The same in the photograph, whose details go along.
+        motion = motion or motion_between(before, after)
+        height, width = before.shape[2:]
+        pixels = motion.shift * torch.tensor([width, height]).reshape(1, 2, 1, 1)
+        small = interpolate(torch.cat([pixels, motion.moves], dim=1), (height, width), mode="bilinear", antialias=True)
+        beside = gaussian(after - followed(before, small[:, :2], small[:, 2:]), LEFT)
+        # 2. The same in the photograph.
         origin, down, _, across = torch.tensor(self.place.quad, dtype=torch.float32)
         sides = torch.stack([across - origin, down - origin], dim=1)
-        both = self.sampled(torch.cat([torch.einsum("ij,njyx->niyx", sides, shift), trust], dim=1), "bilinear")
-        details = both[:, 2:] * moved(self.details, both[:, :2], "bicubic")
-        weight = self.weight
-        difference = weight * (self.sampled(after - before) + details - self.details)
+        shift = torch.einsum("ij,njyx->niyx", sides, motion.shift)
+        large = self.sampled(torch.cat([shift, motion.moves, motion.trust], dim=1), "bilinear")
+        moving = followed(self.own, large[:, :2], large[:, 2:3]) + self.sampled(beside)
+        trust, weight = large[:, 3:], self.weight
+        difference = weight * (trust * moving + (1 - trust) * self.sharpened(after + self.tones) - self.own)
         # 3. Only pixels that the mask holds are touched.
         left, top, right, bottom = self.box
         whole = (self.photograph if photograph is None else photograph).copy()
@@ -269,6 +296,36 @@ class Inlay:
         levels = torch.from_numpy(part.astype(np.float32)) + 127.5 * difference[0].permute(1, 2, 0)
         part[...] = np.where(weight[0, 0, ..., None].numpy() < NOTHING, part, levels.round().clamp(0, 255).byte().numpy())
         return whole
+
+
+def followed(picture: Tensor, shift: Tensor, moves: Tensor) -> Tensor:
+    """Return a picture ``[1, c, h, w]`` of which what moves comes from each pixel plus a shift in pixels, and the rest stays."""
+    return moves * moved(picture, shift, "bicubic") + (1 - moves) * picture
+
+
+def stepped(picture: Tensor, reach: float) -> Tensor:
+    """Return a picture ``[1, c, h, w]`` with steeper edges: drawn to the lightest or darkest value around, whichever is nearer.
+
+    A soft kind of Kramer and Bruckner's transformation (1975, "Iterations of a non-linear transformation for enhancement of
+    digital images"), which makes no value that was not there.
+
+    Args:
+        picture: any values.
+        reach: how far to look around, in pixels.
+    """
+    side = max(1, round(reach))
+    high, low = (sign * _largest(sign * picture, side) for sign in (1, -1))
+    high, low = (gaussian(ends, max(0.5, reach / 2)) for ends in (high, low))
+    part = ((picture - low) / (high - low + 1e-3)).clamp(0, 1)
+    for _ in range(2):
+        part = part * part * (3 - 2 * part)
+    return low + (high - low) * part
+
+
+def _largest(picture: Tensor, side: int) -> Tensor:
+    """Return the largest value of the square around each pixel."""
+    picture = max_pool2d(picture, (2 * side + 1, 1), 1, (side, 0))
+    return max_pool2d(picture, (1, 2 * side + 1), 1, (0, side))
 
 
 def _around(mask: Tensor) -> tuple[float, float, float, float]:

@@ -29,7 +29,7 @@ from semanifold.edits.films import EditedPicture
 from semanifold.edits.tracing import on_code
 from semanifold.generators.base import Generator
 from semanifold.images import media
-from semanifold.images.motion import motion_between
+from semanifold.images.motion import Motion, motion_between
 from semanifold.images.photographs import read_photograph
 from semanifold.images.placements import Inlay, Placement
 from semanifold.storage.marks import CODES, COMPOSITE
@@ -39,7 +39,7 @@ PARTS = "parts.png"
 LARGEST_FILM = 1080
 """Longer side of a film in pixels, if nobody says it."""
 REMEMBERED = 256
-"""Motions that are kept of a part, .2 MB each."""
+"""Motions that are kept of a part, .3 MB each."""
 CLOSE = 1.3
 """A close-up shows so many times the edited part."""
 
@@ -72,7 +72,7 @@ class Part:
         return media.from_uint8(media.to_uint8(self.subject.picture)[0])
 
     @cached_property
-    def motion(self) -> Callable[[int], tuple[torch.Tensor, torch.Tensor]]:
+    def motion(self) -> Callable[[int], Motion]:
         """What moves up to a frame; remembered, for films show each frame several times."""
         return lru_cache(REMEMBERED)(lambda index: motion_between(self.plain, media.from_uint8(self.frames[index])))
 
