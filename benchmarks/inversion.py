@@ -2,7 +2,7 @@
 
 Targets are held-out pictures of the bundled generator, and fresh renders of the same world, which it has not seen.
 Every method lowers the same sum of pixels and perceptual distance (the bundled network's, since LPIPS has to be downloaded);
-``--distance lpips-vgg`` takes LPIPS where it can be had.
+``--distance lpips-vgg`` takes LPIPS where it can be had, and ``--lpips FOLDER`` reads it from all results.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import argparse
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from torch import Tensor
 from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
+from semanifold.images.distances import Distance, distance_by_name, lpips_distance
 from semanifold.inversion import Encoder, InversionSettings, TuningSettings, inversion_steps, load_encoder, tune
 from semanifold.inversion.measures import edit_consistency, style_distance
 from semanifold.inversion.objective import Likeness
@@ -29,18 +31,24 @@ from semanifold.worlds.faces.attribute_network import attribute_network
 
 EVERY = 20
 """Steps of the projector between two looks at how near it is."""
+PUBLISHED_STEPS = 350
+"""Steps of the authors of pivotal tuning."""
+PIVOT = {"steps": 450, "rate": 0.01}
+"""Their projector."""
+STOP = 0.06
+"""The LPIPS at which they end."""
 
 
-def projector(generator: Generator, likeness: Likeness, steps: int) -> Iterator[tuple[int, Latents]]:
+def projector(generator: Generator, likeness: Likeness, steps: int, rate: float = 0.1) -> Iterator[tuple[int, Latents]]:
     """The projector of StyleGAN2 (Karras et al. 2020, arXiv:1912.04958, appendix D) as published: Adam in w from the mean.
 
-    Rate 0.1, which rises over the first 5 % and falls over the last 25 % as a cosine; noise of 5 % of the spread of w, which is
+    The rate rises over the first 5 % and falls over the last 25 % as a cosine; noise of 5 % of the spread of w, which is
     gone after three quarters. There are no noise maps to optimise in this generator's pictures that count.
     """
     own = generator.sample(range(2048), "w").values
     mean = own.mean(0, keepdim=True)
     spread = float((own - mean).square().sum(1).mean().sqrt())
-    yield from _adam(generator, likeness, Latents(mean, "w"), steps, 0.1, noise=0.05 * spread)
+    yield from _adam(generator, likeness, Latents(mean, "w"), steps, rate, noise=0.05 * spread)
 
 
 def w_plus(generator: Generator, likeness: Likeness, steps: int) -> Iterator[tuple[int, Latents]]:
@@ -69,28 +77,38 @@ def _adam(
 
 
 def published_tuning(
-    generator: Generator, pivot: Latents, likeness: Likeness, steps: int = 350, rate: float = 3e-4
+    generator: Generator,
+    pivot: Latents,
+    likeness: Likeness,
+    lpips: Distance | None,
+    steps: int = PUBLISHED_STEPS,
+    rate: float = 3e-4,
 ) -> tuple[Generator, int]:
     """Pivotal tuning with the numbers of its authors' program (Roich et al. 2021, arXiv:2106.05744): Adam on every weight.
 
     Its regularisation holds the picture of one code a step, that lies 30 from the pivot towards a random one (or at that one, if
-    it is nearer), with a tenth of the weight. It is not ended early, since the threshold of the authors is one of LPIPS.
+    it is nearer), with a tenth of the weight. It ends early where LPIPS is at hand and says that the picture is near enough.
 
     Returns:
         The tuned generator, and how many of its pictures were differentiated.
     """
     tuned = copy.deepcopy(generator).requires_grad_(True)
     adam = torch.optim.Adam(tuned.parameters(), lr=rate)
-    for step in range(steps):
+    taken = 0
+    for step in range(PUBLISHED_STEPS):
+        picture = tuned.images(pivot)
+        if lpips is not None and float(lpips(picture.detach(), likeness.target)) <= STOP:
+            break
         way = generator.sample([500_000 + step], pivot.space).values - pivot.values
         near = pivot.moved(way * min(1.0, 30 / float(way.norm())))
         with torch.no_grad():
             before = generator.images(near)
-        value = likeness(tuned.images(pivot)).sum() + 0.1 * replace(likeness, target=before)(tuned.images(near)).sum()
+        value = likeness(picture).sum() + 0.1 * replace(likeness, target=before)(tuned.images(near)).sum()
         adam.zero_grad()
         value.backward()
         adam.step()
-    return tuned.requires_grad_(False), 2 * steps
+        taken += 1
+    return tuned.requires_grad_(False), 2 * taken
 
 
 def ours(
@@ -116,7 +134,7 @@ def value_of(generator: Generator, likeness: Likeness, code: Latents) -> float:
 
 
 def row(
-    name: str, generator: Generator, likeness: Likeness, picture: Tensor, evaluations: int, seconds: float
+    name: str, likeness: Likeness, lpips: Distance | None, picture: Tensor, evaluations: int, seconds: float
 ) -> dict[str, float]:
     """Return the numbers of one result, and print them."""
     pixels, perceptual = (float(term) for term in likeness.terms(picture))
@@ -124,12 +142,14 @@ def row(
     with torch.no_grad():
         factors = float((network(picture.clamp(-1, 1)) - network(likeness.target)).abs().mean())
     numbers = {"PSNR": decibels(pixels), "distance": perceptual, "factors": factors, "pictures": evaluations, "seconds": seconds}
+    if lpips is not None:
+        numbers["LPIPS"] = float(lpips(picture.clamp(-1, 1), likeness.target))
     print(f"  {name:22}" + "".join(f"{key} {value:8.4g}  " for key, value in numbers.items()), flush=True)
     return numbers
 
 
 def compare(
-    generator: Generator, target: Tensor, distance: Callable[..., Tensor], steps: int, *, brief: bool
+    generator: Generator, target: Tensor, distance: Distance, lpips: Distance | None, steps: int, *, brief: bool
 ) -> dict[str, dict[str, float]]:
     """Run all methods on one picture."""
     likeness = Likeness(target, torch.ones_like(target[:, :1]), distance, 1.0, 1.0)
@@ -151,7 +171,7 @@ def compare(
     }
     methods = {name: method for name, method in methods.items() if not brief or not name.startswith(("Adam", "ours (w)"))}
     results: dict[str, dict[str, float]] = {}
-    code = pivot = Latents(torch.zeros(1), "w")
+    code = Latents(torch.zeros(1), "w")
     final = math.inf
     way: list[tuple[int, float]] = []  # of the projector: pictures made, and how near it was
     for name, method in methods.items():
@@ -162,12 +182,12 @@ def compare(
         seconds = time.process_time() - began
         with torch.no_grad():
             picture = generator.images(code)
-        results[name] = row(name, generator, likeness, picture, evaluations, seconds)
+        results[name] = row(name, likeness, lpips, picture, evaluations, seconds)
         if name.startswith("projector"):
-            final, pivot = value_of(generator, likeness, code), code
+            final = value_of(generator, likeness, code)
         if name.startswith("ours"):
             chosen, encoder = settings[name]
-            for words, naturalness in (("", chosen.naturalness), (", free", 0.0)):
+            for words, naturalness in (("", chosen.naturalness), (", free", 0.0))[: 1 if brief else 2]:
                 endless = replace(chosen, tolerance=0, enough=200, steps=120, naturalness=naturalness)
                 reached = first_below(generator, likeness, ours(generator, likeness, endless, encoder), final)
                 results[name][f"to the projector's loss{words}"] = math.nan if reached is None else reached
@@ -179,30 +199,31 @@ def compare(
             results[name] |= {"SNCD / usual": styles[0] / styles[1], "consistency": kept.psnr, "edited": kept.edited}
             more = list(results[name].items())[5:]
             print(" " * 24 + "".join(f"{key} {value:.4g}  " for key, value in more), flush=True)
-    return results | tunings(generator, likeness, code, pivot)
+    return results | tunings(generator, likeness, lpips, code)
 
 
-def tunings(generator: Generator, likeness: Likeness, code: Latents, pivot: Latents) -> dict[str, dict[str, float]]:
-    """Tune the weights in our way at our code, and in the published way at the projector's."""
-    results = {}
-    began = time.process_time()
-    tuned = tune(generator, code, likeness.target, TuningSettings(), progress=False)
-    with torch.no_grad():
-        picture = tuned.value.images(generator, code, 1.0)
-    seconds = time.process_time() - began
-    results["ours (w+), tuned"] = row("ours (w+), tuned", generator, likeness, picture, 2 * tuned.stats["steps"], seconds)
-    results["ours (w+), tuned"]["others"] = tuned.stats["others"]
-    print(" " * 24 + f"other pictures {tuned.stats['others']:.1f} dB from what they were", flush=True)
-    began = time.process_time()
-    network, evaluations = published_tuning(generator, pivot, likeness)
-    seconds = time.process_time() - began
+def tunings(generator: Generator, likeness: Likeness, lpips: Distance | None, code: Latents) -> dict[str, dict[str, float]]:
+    """Tune the weights in our way at our code, and in the published way at its own."""
+    results: dict[str, dict[str, float]] = {}
     others = generator.sample(range(OTHERS))
-    with torch.no_grad():
-        picture = network.images(pivot)
-        left = decibels(float((network.images(others) - generator.images(others)).square().mean()))
-    results["published tuning"] = row("published tuning", generator, likeness, picture, evaluations, seconds)
-    results["published tuning"]["others"] = left
-    print(" " * 24 + f"other pictures {left:.1f} dB from what they were", flush=True)
+
+    def told(name: str, network: Generator, at: Latents, evaluations: int, began: float) -> None:
+        seconds = time.process_time() - began
+        with torch.no_grad():
+            left = decibels(float((network.images(others) - generator.images(others)).square().mean()))
+            results[name] = row(name, likeness, lpips, network.images(at), evaluations, seconds) | {"others": left}
+        print(" " * 24 + f"other pictures {left:.1f} dB from what they were", flush=True)
+
+    for steps in (TuningSettings.steps, PUBLISHED_STEPS):
+        began = time.process_time()
+        tuned = tune(generator, code, likeness.target, TuningSettings(steps=steps), progress=False)
+        told(f"ours, tuned {steps}", tuned.value.baked(generator), code, 2 * tuned.stats["steps"], began)
+    began = time.process_time()
+    *_, (_, pivot) = projector(generator, likeness, **PIVOT)
+    told("published pivot", generator, pivot, PIVOT["steps"], began)
+    began = time.process_time()
+    network, evaluations = published_tuning(generator, pivot, likeness, lpips)
+    told("published tuning", network, pivot, evaluations, began)
     return results
 
 
@@ -212,19 +233,20 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=3, help="targets of each of the two kinds")
     parser.add_argument("--steps", type=int, default=1000, help="of the published projector and of Adam")
     parser.add_argument("--distance", default="faces")
-    parser.add_argument("--brief", action="store_true", help="leave out Adam in w+, and our searches in w")
+    parser.add_argument("--lpips", type=Path, metavar="FOLDER", help="reads LPIPS; holds torchvision's file of AlexNet")
+    parser.add_argument("--kinds", nargs="+", choices=("faces", "analytic"), default=("faces", "analytic"))
+    parser.add_argument("--brief", action="store_true", help="leave out Adam in w+, and our searches in w or without naturalness")
     options = parser.parse_args()
-    from semanifold.images.distances import distance_by_name  # noqa: PLC0415  (after --help)
-
-    faces, analytic = load_generator("faces"), load_generator("analytic")
+    lpips = None if options.lpips is None else lpips_distance("alex", next(options.lpips.glob("alexnet*.pth")))
     distance = distance_by_name(options.distance)
-    for source in (faces, analytic):
+    faces = load_generator("faces")
+    for source in map(load_generator, options.kinds):
         every = []
         for seed in range(100_000, 100_000 + options.pictures):
             print(f"{source.name}, seed {seed}")
             with torch.no_grad():
                 target = source.images(source.sample([seed])).clamp(-1, 1)
-            every.append(compare(faces, target, distance, options.steps, brief=options.brief))
+            every.append(compare(faces, target, distance, lpips, options.steps, brief=options.brief))
         print(f"\nmeans over {len(every)} pictures of {source.name}")
         for name in every[0]:
             columns = {key: [one[name][key] for one in every if not math.isnan(one[name][key])] for key in every[0][name]}

@@ -18,11 +18,11 @@ def faces():
 def test_the_tuned_picture_is_nearer_the_edit_is_a_file_like_any_and_other_pictures_stay(faces, tmp_path):
     code, target = faces.sample([7], "w+"), faces.images(faces.sample([7])) * 0.9
     before = faces.fingerprint
-    solution = tune(faces, code, target, TuningSettings(steps=12, rate=2e-3), progress=False)
+    solution = tune(faces, code, target, TuningSettings(steps=12), progress=False)
     edit, stats = solution.value, solution.stats
     assert solution.result is Result.STEPS
-    assert stats["psnr"] > stats["before"] + 3
-    assert stats["others"] > 33
+    assert stats["psnr"] > stats["before"] + 8, "the pictures that are held do not hold this one back"
+    assert stats["others"] > 32
     assert faces.fingerprint == before
     save_edit(edit, tmp_path / "edit.safetensors")
     again = load_edit(tmp_path / "edit.safetensors")

@@ -85,8 +85,8 @@ class TuningSettings:
     """
 
     steps: int = 100
-    rate: float = 2e-3
-    locality: float = 1.0
+    rate: float = 1e-3
+    locality: float = 0.15
     enough: float = 45.0
     seed: int = 0
 
