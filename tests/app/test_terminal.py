@@ -17,6 +17,8 @@ from semanifold.app.terminal import Speech, as_options
         ("say which with latents_space=.", "say which with --latents-space."),
         ("Use it with generator=/a/b.pt", "Use it with --generator /a/b.pt"),
         ("give inputs=FOLDER.", "give --inputs FOLDER."),
+        ("leave seeds= and label= out, or use gifs=False.", "leave --seeds and --class out, or use --no-gifs."),
+        ("face=2 is the next, crop=left,top,right,bottom a part.", "--face 2 is the next, --crop left,top,right,bottom a part."),
         ("give pixel_range=(0, 255), classes=3 or my_space=4.", "give pixel_range=(0, 255), classes=3 or my_space=4."),
     ],
 )

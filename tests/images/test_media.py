@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from semanifold.core.errors import SemanifoldError
-from semanifold.images import media, plots
+from semanifold.images import films, media, plots
 from semanifold.storage.marks import CODES, GENERATED, SWITCH
 
 WIDE = (30, 47)  # odd sides, not square
@@ -80,7 +80,7 @@ def test_webm_keeps_the_opacity_of_a_film(tmp_path, monkeypatch):
         images[i, 3, :8] = 0  # and is half there above
     media.save_frames(media.to_pixels(images), tmp_path / "frames")
     clear = media.FrameFolder(tmp_path / "frames", clear=True)
-    path = media.save_webm(clear, tmp_path / "film.webm", fps=10, size=48)
+    path = films.save_film(clear, tmp_path / "film.webm", fps=10, size=48)
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-c:v", "libvpx-vp9", "-i", str(path)]
     raw = subprocess.run([*command, "-f", "rawvideo", "-pix_fmt", "rgba", "-"], capture_output=True, check=True).stdout
     seen, meant = np.frombuffer(raw, np.uint8).reshape(5, 32, 48, 4).astype(int), np.stack([clear[i] for i in range(5)])
@@ -90,7 +90,7 @@ def test_webm_keeps_the_opacity_of_a_film(tmp_path, monkeypatch):
     assert np.abs(seen - meant)[there][:, :3].mean() < 4
     assert f"{CODES}{GENERATED}".encode() in path.read_bytes()
     monkeypatch.setenv(SWITCH, "0")
-    opaque = media.save_webm(media.FrameFolder(tmp_path / "frames"), tmp_path / "plain.webm", ping_pong=True)
+    opaque = films.save_film(media.FrameFolder(tmp_path / "frames"), tmp_path / "plain.webm", ping_pong=True)
     assert decode(opaque).shape == (8, 340, 512, 3)
     assert CODES.encode() not in opaque.read_bytes()
 
@@ -108,7 +108,7 @@ def test_frames_come_back_exactly(tmp_path, channels):
 @pytest.mark.parametrize(("shape", "expected"), [((16, 16), (512, 512)), (WIDE, (326, 512)), ((601, 20), (600, 20))])
 def test_mp4_is_viewable_and_keeps_its_colours(tmp_path, shape, expected):
     frames = media.to_uint8(film(5, shape))
-    shown = decode(media.save_mp4(frames, tmp_path / "a.mp4", fps=10))
+    shown = decode(films.save_film(frames, tmp_path / "a.mp4", fps=10))
     assert shown.shape == (5, *expected, 3)
     last = np.asarray(media.enlarge(frames[4], max(expected)).resize(expected[::-1])).astype(int)
     assert np.abs(shown[4] - last).mean() < 4
@@ -116,7 +116,7 @@ def test_mp4_is_viewable_and_keeps_its_colours(tmp_path, shape, expected):
 
 
 def test_mp4_has_the_promised_format(tmp_path):
-    path = media.save_mp4(media.to_uint8(film()), tmp_path / "a.mp4", fps=12, size=100)
+    path = films.save_film(media.to_uint8(film()), tmp_path / "a.mp4", fps=12, size=100)
     words = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-i", path], capture_output=True, text=True, check=False).stderr
     assert "h264" in words
     assert "yuv420p" in words
@@ -124,9 +124,9 @@ def test_mp4_has_the_promised_format(tmp_path):
     assert "12 fps" in words
 
 
-@pytest.mark.parametrize("save", [media.save_mp4, media.save_gif])
-def test_ping_pong_runs_back_without_showing_an_end_twice(tmp_path, save):
-    path = save(media.to_uint8(film(4)), tmp_path / "film.bin", size=64, ping_pong=True)
+@pytest.mark.parametrize("name", ["film.mp4", "film.gif"])
+def test_ping_pong_runs_back_without_showing_an_end_twice(tmp_path, name):
+    path = films.save_film(media.to_uint8(film(4)), tmp_path / name, size=64, ping_pong=True)
     shown = decode(path).astype(int)
     assert len(shown) == 6
     for there, back in ((1, 5), (2, 4)):
@@ -135,7 +135,7 @@ def test_ping_pong_runs_back_without_showing_an_end_twice(tmp_path, save):
 
 
 def test_gif_loops_and_stands_still_where_the_film_does(tmp_path):
-    path = media.save_gif(media.to_uint8(film(6, (64, 64))), tmp_path / "a.gif")
+    path = films.save_film(media.to_uint8(film(6, (64, 64))), tmp_path / "a.gif")
     with Image.open(path) as gif:
         assert gif.info["loop"] == 0
         assert gif.size == (256, 256)
@@ -148,7 +148,7 @@ def test_gif_loops_and_stands_still_where_the_film_does(tmp_path):
 @pytest.mark.parametrize("settings", [{"fps": 0}, {"fps": -3}, {"fps": float("nan")}, {"size": 0}, {"size": 100_000}])
 def test_film_settings_are_checked_before_anything_is_written(tmp_path, settings):
     with pytest.raises(SemanifoldError, match="but it is"):
-        media.save_mp4(media.to_uint8(film()), tmp_path / "a.mp4", **settings)
+        films.save_film(media.to_uint8(film()), tmp_path / "a.mp4", **settings)
     assert not list(tmp_path.iterdir())
 
 
@@ -157,11 +157,11 @@ def test_a_film_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
         "semanifold.storage.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
     )
     with pytest.raises(OSError, match="No space"):
-        media.save_gif(media.to_uint8(film()), tmp_path / "a.gif")
+        films.save_film(media.to_uint8(film()), tmp_path / "a.gif")
     assert not list(tmp_path.iterdir())
     monkeypatch.setattr("imageio_ffmpeg.get_ffmpeg_exe", lambda: "false")
     with pytest.raises(OSError, match=r"ffmpeg could not write a\.mp4: no reason given"):
-        media.save_mp4(media.to_uint8(film()), tmp_path / "a.mp4")
+        films.save_film(media.to_uint8(film()), tmp_path / "a.mp4")
     assert not list(tmp_path.iterdir())
 
 
@@ -175,7 +175,7 @@ def test_half_a_film_is_not_kept_and_the_first_reason_is_told(tmp_path, monkeypa
     monkeypatch.setattr("imageio_ffmpeg.get_ffmpeg_exe", lambda: str(tmp_path / "ffmpeg"))
     (tmp_path / "films").mkdir()
     with pytest.raises(OSError, match="No space left"):
-        media.save_mp4(media.to_uint8(film()), tmp_path / "films" / "a.mp4")
+        films.save_film(media.to_uint8(film()), tmp_path / "films" / "a.mp4")
     assert not list((tmp_path / "films").iterdir())
 
 

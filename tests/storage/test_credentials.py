@@ -15,7 +15,8 @@ from PIL import Image
 
 from semanifold.app import cli
 from semanifold.core.errors import SemanifoldError
-from semanifold.images.media import save_gif, save_mp4, save_png
+from semanifold.images.films import save_film
+from semanifold.images.media import save_png
 from semanifold.storage.credentials import CERTIFICATE, KEY, check_certificate
 from semanifold.storage.marks import CODES, COMPOSITE, GENERATED, SWITCH, Source
 from semanifold.storage.pictures import write_picture
@@ -79,8 +80,8 @@ def test_every_format_is_signed_and_keeps_its_pixels(
     write_picture(Image.fromarray(FRAMES[0]), tmp_path / "a.jpg", jpeg=90, source=source)
     kinds = {"png": "image/png", "jpg": "image/jpeg"}
     if kind == "curve":  # films take their time
-        save_mp4(FRAMES[:2, :16, :16], tmp_path / "a.mp4", size=16, source=source)
-        save_gif(FRAMES[:2, :16, :16], tmp_path / "a.gif", size=16, source=source)
+        save_film(FRAMES[:2, :16, :16], tmp_path / "a.mp4", size=16, source=source)
+        save_film(FRAMES[:2, :16, :16], tmp_path / "a.gif", size=16, source=source)
         kinds |= {"mp4": "video/mp4", "gif": "image/gif"}
     expected = ["c2pa.created", "c2pa.edited"] if source == COMPOSITE else ["c2pa.created"]
     for name, media in kinds.items():

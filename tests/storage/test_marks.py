@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from semanifold.images.media import save_gif, save_mp4, save_png
+from semanifold.images.films import save_film
+from semanifold.images.media import save_png
 from semanifold.storage.marks import CODES, COMPOSITE, GENERATED, SWITCH, mark_gif, packet
 from semanifold.storage.pictures import write_picture
 
@@ -61,11 +62,11 @@ def test_every_format_says_it_and_keeps_its_pixels(source: str, tmp_path: Path) 
         (segment,) = [data for kind, data in picture.applist if kind == "APP1"]  # type: ignore[attr-defined]
     assert segment.startswith(b"http://ns.adobe.com/xap/1.0/\0")
     assert stated(segment.partition(b"\0")[2]) == source
-    save_mp4(FRAMES, tmp_path / "a.mp4", source=source)  # type: ignore[arg-type]
+    save_film(FRAMES, tmp_path / "a.mp4", source=source)  # type: ignore[arg-type]
     (found,) = xmp_of_mp4((tmp_path / "a.mp4").read_bytes())
     assert stated(found) == source
     assert imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "a.mp4"))[0] == 5, "players take the box for nothing"
-    save_gif(FRAMES, tmp_path / "a.gif", source=source)  # type: ignore[arg-type]
+    save_film(FRAMES, tmp_path / "a.gif", source=source)  # type: ignore[arg-type]
     assert stated(xmp_of_gif((tmp_path / "a.gif").read_bytes())) == source
     with Image.open(tmp_path / "a.gif") as film:
         assert getattr(film, "n_frames", 1) == 5
@@ -78,8 +79,8 @@ def test_nothing_is_said_where_nobody_wants_it(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv(SWITCH, "0")
     save_png(FRAMES[0], tmp_path / "off.png")
     write_picture(Image.fromarray(FRAMES[0]), tmp_path / "off.jpg", jpeg=90)
-    save_mp4(FRAMES, tmp_path / "off.mp4")
-    save_gif(FRAMES, tmp_path / "off.gif")
+    save_film(FRAMES, tmp_path / "off.mp4")
+    save_film(FRAMES, tmp_path / "off.gif")
     for file in tmp_path.iterdir():
         assert b"DigitalSourceType" not in file.read_bytes(), file.name
     assert xmp_of_mp4((tmp_path / "off.mp4").read_bytes()) == []

@@ -42,7 +42,7 @@ class Answer:
 
 def already(folder: Path) -> Answer:
     """Return the answer if a run was finished before."""
-    return Answer(folder=folder, said=(f"{folder} is finished already; --overwrite does it again.",), fresh=False)
+    return Answer(folder=folder, said=(f"{folder} is finished already; overwrite=True does it again.",), fresh=False)
 
 
 def typed(*words: object) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from semanifold.edits.films import CHUNK, EditedPicture, times_of_film
 from semanifold.edits.tracing import on_code
 from semanifold.generators.base import Generator, as_latents
 from semanifold.generators.seeds import seed_numbers
-from semanifold.images import media
+from semanifold.images import films, media
 from semanifold.images.masks import Mask, as_mask
 from semanifold.paths.base import PathSet
 from semanifold.paths.files import save_paths
@@ -70,7 +70,7 @@ class Film:
         """Show a notebook the film, moving."""
         try:
             with TemporaryDirectory() as folder:
-                data = read_bytes(media.save_mp4(self, Path(folder) / "film.mp4", fps=self.fps, size=PREVIEW))
+                data = read_bytes(films.save_film(self, Path(folder) / "film.mp4", fps=self.fps, size=PREVIEW))
         except Exception:  # a notebook shows whatever a cell ends with: that must not fail
             return None
         source = f"data:video/mp4;base64,{base64.b64encode(data).decode()}"
@@ -147,7 +147,7 @@ def _filmed(
         for part in subject.pictures(t):
             frames.extend(pixels(part))
             tell({"step": len(frames), "steps": len(t)})
-    return [frames[i] for i in media.order(len(frames), ping_pong=not loops)]
+    return [frames[i] for i in films.order(len(frames), ping_pong=not loops)]
 
 
 def subject_of(edit: Edit | Solution[Any, Any], generator: Generator | None, code: Latents | int | None) -> EditedPicture:
@@ -338,8 +338,7 @@ def _save_film(thing: Any, path: Path, fps: float | None) -> None:
     else:
         frames = frames_of(thing, clear=clear)
     fps = fps or (thing.fps if isinstance(thing, Film) else 30)
-    writer = media.save_webm if clear else media.save_gif if path.suffix.lower() == ".gif" else media.save_mp4
-    writer(frames, path, fps=fps)
+    films.save_film(frames, path, fps=fps)
 
 
 def _save_tensors(thing: Any, path: Path, fps: float | None) -> None:

@@ -18,10 +18,15 @@ from semanifold.core.progress import ProgressBar
 
 LONGEST_LINE = 20_000
 ARGUMENTS = (
-    *("generator", "inputs", "latents_space", "layer", "layout", "mask", "method", "objective", "pictures"),
-    *("out", "overwrite", "seeds", "space", "z_truncation"),
+    *("all_faces", "attributes", "basis", "crop", "direction", "encoder", "face", "force", "generator", "gifs", "inputs"),
+    *("inversion", "iterations", "k", "label", "lambda_mask", "latents_space", "layer", "layout", "mask", "method", "mix"),
+    *("mix_layers", "name", "objective", "out", "overwrite", "pictures", "pool", "preset", "quick", "reconstructor", "seed"),
+    *("seeds", "space", "start_from", "strength", "truncation", "z_truncation"),
 )
-"""What messages of the rooms below name as Python does, such as ``space="w"``, and the command line as ``--space w``."""
+"""What messages of the actions and of the rooms below name as Python does, such as ``space="w"``, and the command line as
+``--space w``."""
+CALLED = {"label": "class"}
+"""Those whose option has another name."""
 
 
 @dataclass
@@ -89,14 +94,14 @@ def speaking(*, quiet: bool = False, as_json: bool = False) -> Iterator[Speech]:
 
 
 def as_options(text: str) -> str:
-    """Return a sentence with ``--space w`` for ``space="w"``, and ``--overwrite`` for ``overwrite=True``."""
+    """Return a sentence with ``--space w`` for ``space="w"``, ``--all-faces`` for ``all_faces=True``, and so on."""
 
     def option(argument: re.Match[str]) -> str:
         name, value, more = argument.groups()
-        said = "" if value == "True" else f" {value[1:-1]}" if value else " " if more else ""
-        return f"--{name.replace('_', '-')}{said}"
+        said = "" if value in ("True", "False") else f" {value[1:-1]}" if value else " " if more else ""
+        return f"--{'no-' if value == 'False' else ''}{CALLED.get(name, name).replace('_', '-')}{said}"
 
-    return re.sub(rf"\b({'|'.join(ARGUMENTS)})=(True\b|\"[^\"]+\"|'[^']+')?(?=([\w/])?)", option, text)
+    return re.sub(rf"\b({'|'.join(ARGUMENTS)})=((?:True|False)\b|\"[^\"]+\"|'[^']+')?(?=([\w/])?)", option, text)
 
 
 def harmless(text: str) -> str:

@@ -1,16 +1,14 @@
-"""What people look at: pictures, video, gif, filmstrips and sheets of pictures.
+"""What people look at: pictures, filmstrips and sheets of pictures; video and gif are in :mod:`semanifold.images.films`.
 
 Everything here works on *frames*: 8-bit RGB pictures ``[h, w, 3]`` in a sequence, as :func:`to_uint8` makes them from a
-generator's output or :class:`FrameFolder` reads them from disk one at a time; :func:`save_webm` takes RGBA ``[h, w, 4]`` too.
-Each file is written under a temporary name first.
+generator's output or :class:`FrameFolder` reads them from disk one at a time. Each file is written under a temporary name first.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -21,8 +19,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.shapes import Frames8, Pictures
-from semanifold.storage.files import replacing
-from semanifold.storage.marks import CODES, GENERATED, Source, mark_gif, mark_mp4, marking
+from semanifold.storage.marks import GENERATED, Source
 from semanifold.storage.pictures import open_picture, write_picture
 
 Frame = NDArray[np.uint8]
@@ -44,13 +41,8 @@ WHITE = (255, 255, 255)
 GAP = 4
 VIEWABLE = 512
 CAPTION = 22
-GIF_RATE = 20
 CHECKERS, CHECKER_GREYS = 16, (153, 204)
 """Squares of a checkerboard along the shorter side of a picture, and their two greys."""
-COLOURS = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709", "-color_primaries", "bt709"]
-COLOURS += ["-color_trc", "bt709"]
-PALETTE_FRAMES = 12
-"""Frames, evenly over a gif, that decide its palette, about."""
 
 
 def to_uint8(images: Pictures) -> Frames8:
@@ -145,153 +137,6 @@ def enlarge(frame: Frame | Image.Image, size: int) -> Image.Image:
     scale = size / max(image.size)
     target = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return image if target == image.size else image.resize(target, Image.Resampling.LANCZOS)
-
-
-def save_mp4(
-    frames: Frames,
-    path: str | os.PathLike[str],
-    *,
-    fps: float = 24,
-    size: int | None = None,
-    ping_pong: bool = False,
-    loops: int = 1,
-    source: Source | None = GENERATED,
-) -> Path:
-    """Write H.264 video that every player shows (yuv420p, even sides, BT.709).
-
-    Args:
-        frames: the pictures.
-        path: the file.
-        fps: frames a second.
-        size: longer side in pixels; when None, small pictures are enlarged to 512 and others stay.
-        ping_pong: whether the film runs back to its start.
-        loops: how often the film runs through.
-        source: how it was made.
-    """
-    codec = ["-c:v", "libx264", "-crf", "14", "-preset", "medium", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
-    size = max(VIEWABLE, *frames[0].shape[:2]) if size is None else size
-    shown = order(len(frames), ping_pong=ping_pong) * loops
-    return _ffmpeg(frames, path, fps, size, [*COLOURS, *codec, "-f", "mp4"], shown, lambda film: mark_mp4(film, source))
-
-
-def save_gif(
-    frames: Frames,
-    path: str | os.PathLike[str],
-    *,
-    fps: float = 20,
-    size: int | None = None,
-    ping_pong: bool = False,
-    source: Source | None = GENERATED,
-) -> Path:
-    """Write an endless gif with one palette for the whole clip and ordered dither, so that static parts do not flicker.
-
-    Of more than :data:`GIF_RATE` frames per second every second one is written: gifs are large, and few players show more.
-
-    Args:
-        frames: the pictures.
-        path: the file.
-        fps: frames per second; gif players keep time to a hundredth of a second and slow anything beyond 50 down.
-        size: longer side in pixels; 256 when None, or the pictures' own if that is larger, up to 512.
-        ping_pong: whether the film runs back to its start.
-        source: how it was made.
-    """
-    size = int(min(max(*frames[0].shape[:2], 256), VIEWABLE)) if size is None else size
-    halved = 2 if fps > GIF_RATE and len(frames) > 3 else 1
-    chosen = order(len(frames), ping_pong=ping_pong)[::halved]
-    # A palette of every frame takes as long as all the rest.
-    graph = f"split[a][b];[a]select=not(mod(n\\,{len(chosen) // PALETTE_FRAMES + 1})),palettegen=stats_mode=full[p];"
-    graph += "[b][p]paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
-    output = ["-filter_complex", graph, "-loop", "0", "-f", "gif"]
-    return _ffmpeg(frames, path, fps / halved, size, output, chosen, lambda film: mark_gif(film, source))
-
-
-def save_webm(
-    frames: Frames,
-    path: str | os.PathLike[str],
-    *,
-    fps: float = 24,
-    size: int | None = None,
-    ping_pong: bool = False,
-    loops: int = 1,
-    source: Source | None = GENERATED,
-) -> Path:
-    """Write VP9 video in WebM, which keeps the transparency of RGBA frames (yuva420p, even sides, BT.709).
-
-    No standard says where WebM has its XMP: how it was made is a tag of its own, ``DIGITALSOURCETYPE``.
-
-    Args:
-        frames: the pictures, RGB or RGBA.
-        path: the file.
-        fps: frames a second.
-        size: longer side in pixels; when None, small pictures are enlarged to 512 and others stay.
-        ping_pong: whether the film runs back to its start.
-        loops: how often the film runs through.
-        source: how it was made.
-    """
-    form = "yuva420p" if frames[0].shape[-1] == 4 else "yuv420p"
-    # frames that are not shown, which VP9 makes otherwise, lose their transparency
-    codec = ["-c:v", "libvpx-vp9", "-crf", "18", "-b:v", "0", "-auto-alt-ref", "0", "-cpu-used", "4", "-pix_fmt", form]
-    tag = [] if marking(source) is None else ["-metadata", f"DIGITALSOURCETYPE={CODES}{source}"]
-    size = max(VIEWABLE, *frames[0].shape[:2]) if size is None else size
-    shown = order(len(frames), ping_pong=ping_pong) * loops
-    return _ffmpeg(frames, path, fps, size, [*COLOURS, *codec, *tag, "-f", "webm"], shown, lambda film: None)
-
-
-def order(n: int, *, ping_pong: bool) -> list[int]:
-    """Return the order in which n frames are shown; back and forth, the ends are shown once."""
-    return [*range(n), *(range(n - 2, 0, -1) if ping_pong else ())]
-
-
-def _ffmpeg(
-    frames: Frames,
-    path: str | os.PathLike[str],
-    fps: float,
-    size: int,
-    output: list[str],
-    shown: list[int],
-    mark: Callable[[Path], None],
-) -> Path:
-    """Feed enlarged frames in an order to the bundled ffmpeg, and mark the film; both sides are made even.
-
-    Our own: ``imageio_ffmpeg.write_frames`` does not ask how ffmpeg ended, so that half a film on a full disk passes for a whole.
-    """
-    if not 0.1 <= fps <= 240:
-        raise SemanifoldError(f"fps is the number of frames per second, between 0.1 and 240, but it is {fps}.")
-    if not 2 <= size <= 8192:
-        raise SemanifoldError(f"size is the longer side of the film in pixels, between 2 and 8192, but it is {size}.")
-    import imageio_ffmpeg  # noqa: PLC0415  (slow to import)
-
-    first = enlarge(frames[0], size)
-    sides = (first.width // 2 * 2 or 2, first.height // 2 * 2 or 2)
-    form = "rgba" if first.mode == "RGBA" else "rgb24"
-    source = ["-f", "rawvideo", "-pix_fmt", form, "-s", f"{sides[0]}x{sides[1]}", "-r", f"{fps:g}", "-i", "-"]
-    with replacing(path) as part:
-        command = [
-            imageio_ffmpeg.get_ffmpeg_exe(),
-            "-v",
-            "error",
-            "-y",
-            *source,
-            *output,
-            f"file:{part}",
-        ]  # a name with a colon is no protocol
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
-            assert process.stdin is not None
-            assert process.stderr is not None
-            try:
-                for index in shown:
-                    process.stdin.write(enlarge(frames[index], size).resize(sides, Image.Resampling.LANCZOS).tobytes())
-                process.stdin.close()
-            except BrokenPipeError:
-                pass  # ffmpeg gave up; its own words say why
-            except BaseException:
-                process.kill()
-                raise
-            words = process.stderr.read().decode(errors="replace").strip()
-        if process.returncode != 0:
-            raise OSError(f"ffmpeg could not write {Path(path).name}: {(words or 'no reason given').splitlines()[0]}")
-        mark(Path(part))
-    return Path(path)
 
 
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

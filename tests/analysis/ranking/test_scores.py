@@ -218,7 +218,7 @@ def test_own_groups_and_near_names():
     with pytest.raises(SemanifoldError, match=r"'smiel', which was not measured: did you mean 'smile'"):
         find_group("mouth=smiel", names)
     for wrong in ("pose=", "=yaw", "pose=yaw,yaw"):
-        with pytest.raises(SemanifoldError, match="name=attribute,attribute"):
+        with pytest.raises(SemanifoldError, match="GROUP=ATTRIBUTE,ATTRIBUTE"):
             find_group(wrong, names)
 
 

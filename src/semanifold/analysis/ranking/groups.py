@@ -50,7 +50,7 @@ def find_group(word: str, measured: Sequence[str]) -> tuple[str, tuple[str, ...]
     if equals:
         attributes = tuple(part.strip() for part in members.split(",") if part.strip())
         if not name or not attributes or len(set(attributes)) < len(attributes):
-            raise SemanifoldError(f"A group is given as name=attribute,attribute with each attribute once, but got {word!r}.")
+            raise SemanifoldError(f"A group is given as GROUP=ATTRIBUTE,ATTRIBUTE with each attribute once, but got {word!r}.")
     elif name == "all":
         attributes = tuple(measured)
     elif name in ATTRIBUTE_GROUPS:

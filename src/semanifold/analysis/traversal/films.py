@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from semanifold.images import media
+from semanifold.images.films import save_film
 
 FILMS, SUMMARIES = "paths_films", "paths_gifs"
 """Folders of one film a path: plain, and beside still frames."""
@@ -89,11 +90,11 @@ def write_films(
     side = max(cell * 2 // 3, 1)  # the summary has as many pictures in a row as there are stills, and one more
     summary = FilmGrid([shrunk(row, side, range(len(row))) for row in rows], cell=side, stills=stills)
     if not targets[0].is_file():
-        media.save_mp4(grid, targets[0], fps=fps, size=max(grid.size), ping_pong=True)
+        save_film(grid, targets[0], fps=fps, size=max(grid.size), ping_pong=True)
     if not targets[1].is_file():
-        media.save_gif(grid, targets[1], fps=fps, size=max(grid.size), ping_pong=True)
+        save_film(grid, targets[1], fps=fps, size=max(grid.size), ping_pong=True)
     if not targets[2].is_file():
-        media.save_gif(summary, targets[2], fps=fps, size=max(summary.size), ping_pong=True)
+        save_film(summary, targets[2], fps=fps, size=max(summary.size), ping_pong=True)
 
 
 def shrunk(film: media.Frames, cell: int, places: Sequence[int]) -> list[media.Frame]:
@@ -112,4 +113,4 @@ def small_film(films: Sequence[media.Frames], path: Path, *, most: int = 11) -> 
     places = media.evenly(len(films[0]), most)
     rows = [shrunk(film, 80, places) for film in films[:4]]
     strip = FilmGrid(rows, cell=80, columns=len(rows))
-    media.save_gif(strip, path, fps=10, size=max(strip.size), ping_pong=True)
+    save_film(strip, path, fps=10, size=max(strip.size), ping_pong=True)

@@ -80,7 +80,7 @@ def _fitting(generator: Generator, edit: Edit, caller: Caller, *, force: bool) -
     except SemanifoldError as error:
         raise SemanifoldError(f"{name} was found on {both}, which it does not fit: {error}") from error
     if not force:
-        raise SemanifoldError(f"{name} was found on {both}; --force takes it all the same, and says what it does there.")
+        raise SemanifoldError(f"{name} was found on {both}; force=True takes it all the same, and says what it does there.")
     caller.remark(f"{name} was found on {both}: {carried(edit, generator).words}.")
     return edit.with_info(generator=generator.name, fingerprint=generator.fingerprint)
 
@@ -156,7 +156,7 @@ def sample(
 ) -> Latents:
     """Return one code per seed; several classes take turns."""
     if not seeds:
-        raise SemanifoldError("There is no seed; give at least one number after --seeds.")
+        raise SemanifoldError("There is no seed; give at least one number after seeds=.")
     classes = (label,) if isinstance(label, int) else label or ()
     labels = [classes[i % len(classes)] for i in range(len(seeds))] if classes else None
     return truncated(generator, generator.sample(seeds, labels=labels), truncation)

@@ -67,7 +67,7 @@ def find(command: Directions, generator: Generator, code: Latents, drawn: Latent
         natural = natural_coordinates(generator, code, moving, INDEPENDENCE)
         local = local_directions(generator, code, mask, command.k, layers=command.layers, coordinates=natural)
         if len(local) < command.k:
-            raise SemanifoldError(f"There are {len(local)} local directions here, but k is {command.k}; give a smaller --k.")
+            raise SemanifoldError(f"There are {len(local)} local directions here, but k is {command.k}; give a smaller k=.")
         return local_paths(generator, local.vectors, code.space, command.layers)
     if command.method == "channels":
         with caller.watching("channels at one picture after the other") as line:

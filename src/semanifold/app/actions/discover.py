@@ -235,7 +235,7 @@ def summary_of(
     facts = {"change": dict(scores), "result": main.result.name, "seconds": stats["seconds"]}
     mask = work.command.output.short(work.command.mask)
     if not scores:
-        words = f"nothing changes ({took}); try a larger --strength, or another --direction."
+        words = f"nothing changes ({took}); try a larger strength=, or another direction=."
         return Answer(said=(f"{mask} on {subject.generator.name}: {words}",), facts=facts)
     ratio = scores["mse_ratio"]
     local = f"outside changes {ratio:.2g} times as much as inside (mean squares)"
@@ -243,7 +243,7 @@ def summary_of(
     if leak(ratio):
         work.caller.remark(
             f"The change leaks out of the mask: this generator hardly changes {mask} alone; try a larger mask, another "
-            "--direction, or a smaller --strength."
+            "direction=, or a smaller strength=."
         )
     words = f"{seen + '; ' if seen else ''}{local}; {took}. {main.result.value}"
     return Answer(said=(f"{mask} on {subject.generator.name}: {words}",), facts=facts)

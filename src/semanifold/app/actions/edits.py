@@ -37,7 +37,7 @@ from semanifold.app.actions.results import (
     film_moments,
     find_edit,
     measure,
-    save_film,
+    save_films,
     write_all,
     write_exports,
     write_plot,
@@ -56,6 +56,7 @@ from semanifold.edits.tracing import on_code
 from semanifold.generators.base import Generator
 from semanifold.generators.exchange import read_codes
 from semanifold.images import media
+from semanifold.images.films import save_film
 from semanifold.images.masks import Mask
 from semanifold.images.masks.grammar import in_folder
 from semanifold.images.plots import heat_picture, mean_change
@@ -143,7 +144,7 @@ def write_transfer(
     grid = media.grid_film([film[:-1] if loops else film for film in films])
     media.save_frames(grid, run.path(FRAMES))
     film = replace(command.film, size=command.film.size or max(grid.shape[1:3]))
-    save_film(run, grid, film, ping_pong=not loops)
+    save_films(run, grid, film, ping_pong=not loops)
     write_json(run.path(METRICS), {"change": scores}, 2)
     save_edit(subjects[0].edit.with_info(locality=scores[names[0]]), run.path(EDIT))
     plains = [media.to_uint8(subject.picture)[0] for subject in subjects]
@@ -229,7 +230,7 @@ def check_faces(command: Combine, edits: Sequence[Edit]) -> None:
     for place, other in starts[1:]:
         if other.shape != starts[0][1].shape or not torch.equal(other, starts[0][1]):
             raise SemanifoldError(
-                f"{starts[0][0]} and {place} were found on different pictures; say with --seed on which one to play them."
+                f"{starts[0][0]} and {place} were found on different pictures; say with seed= on which one to play them."
             )
 
 
@@ -277,7 +278,7 @@ def write_amplitudes(run: Run, command: Render, subject: EditedPicture, t: torch
     grid = media.grid_film(films)
     size = command.film.size or max(grid.shape[1:3])
     loops = subject.edit.loops
-    media.save_mp4(grid, run.path(AMPLITUDES[0]), fps=command.film.fps, size=size, ping_pong=not loops, loops=command.film.loops)
+    save_film(grid, run.path(AMPLITUDES[0]), fps=command.film.fps, size=size, ping_pong=not loops, loops=command.film.loops)
     plain = media.to_uint8(subject.picture)[0]
     rows = [media.filmstrip(film, plain, subject.mask_picture(), size=128) for film in films]
     media.save_png(media.stack_rows(rows, [f"{far:g} x" for far in command.amplitudes]), run.path(AMPLITUDES[1]))

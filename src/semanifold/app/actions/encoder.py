@@ -44,7 +44,7 @@ def train(command: TrainEncoder, caller: Caller) -> Answer:
             )
             return Answer(said=(said,), facts=numbers, interrupted=True)
         (run.folder / CHECKPOINT).unlink(missing_ok=True)
-        return Answer(said=(said, f"Begin inversions with it: --encoder {run.folder / FILE}"), facts=numbers)
+        return Answer(said=(said, f"Begin inversions with it: encoder={run.folder / FILE}"), facts=numbers)
 
     answer = worked(command, caller, "encoder", command.folder, facts_of(generator), work)
     return replace(answer, files=existing(command.folder, SHEET, FILE))

@@ -27,7 +27,7 @@ SHEET = "contact.png"
 def show_samples(command: Sample, caller: Caller) -> Answer:
     """Write the pictures, a contact sheet and the codes."""
     if not command.seeds:
-        raise SemanifoldError("There is no seed; give at least one number after --seeds.")
+        raise SemanifoldError("There is no seed; give at least one number after seeds=.")
     generator = load(command.model, caller)
     codes = sampled_codes(command, generator)
     generator = generator.with_noise(command.noise, command.noise_seed)
@@ -53,9 +53,9 @@ def show_samples(command: Sample, caller: Caller) -> Answer:
 def sampled_codes(command: Sample, generator: Generator) -> Latents:
     """Return the codes, truncated and mixed."""
     if (command.mix is None) != (command.mix_layers is None):
-        raise SemanifoldError("Style mixing takes the number of a picture and layers: give --mix and --mix-layers together.")
+        raise SemanifoldError("Style mixing takes the number of a picture and layers: give mix= and mix_layers= together.")
     if command.cutoff is not None and (command.truncation == 1 or command.cutoff < 1):
-        raise SemanifoldError("cutoff is how many layers are truncated, at least 1; give --truncation below 1 with it.")
+        raise SemanifoldError("cutoff is how many layers are truncated, at least 1; give truncation= below 1 with it.")
     codes = sample(generator, command.seeds, label=command.label)
     codes = truncated(generator, codes, command.truncation, command.cutoff)
     if command.mix is not None and command.mix_layers is not None:

@@ -111,9 +111,7 @@ def traverse(command: Traverse, caller: Caller) -> Answer:
     answer = worked(command, caller, "traverse", folder, decisive, work, watched=command.watched)
     faces = shows_faces(generator)
     if not faces:
-        caller.remark(
-            f"To name the paths, read attributes: semanifold measure {folder} --attributes NAME|FILE.onnx|FILE.py:NAME."
-        )
+        caller.remark(f"To name the paths, read attributes: measure {folder} with attributes=NAME|FILE.onnx|FILE.py:NAME.")
     return replace(answer, files=existing(folder, SUMMARIES, FILMS) or (folder,), next=typed(*asked.then(faces=faces)))
 
 
@@ -121,10 +119,10 @@ def read_codes_of(codes: Codes, generator: Generator, caller: Caller) -> Pool:
     """Return the pool to begin at."""
     if codes.pool is not None:
         if codes.seeds != USUAL or codes.truncation != 1 or codes.label:
-            raise SemanifoldError("A --pool brings its own codes; leave --seeds, --truncation and --class out.")
+            raise SemanifoldError("A pool= brings its own codes; leave seeds=, truncation= and label= out.")
         return read_given(read_pool, codes.pool, generator, codes.latents_space, caller.remark)
     if not codes.seeds:
-        raise SemanifoldError("There is no seed; give at least one number after --seeds, or a --pool.")
+        raise SemanifoldError("There is no seed; give at least one number after seeds=, or a pool=.")
     return pool_of(sample(generator, codes.seeds, codes.truncation, codes.label), generator, codes.seeds)
 
 
@@ -272,7 +270,7 @@ def attributes_for(command: Measure, traversal: Traversal) -> str:
     if named if traversal.facts.faces is None else traversal.facts.faces:
         return BUNDLED_READER
     raise SemanifoldError(
-        f"The pictures of {traversal.facts.generator} are no bundled faces, so say what to read with --attributes: published "
+        f"The pictures of {traversal.facts.generator} are no bundled faces, so say what to read with attributes=: published "
         "(six face networks) or one of them such as pose, FILE.onnx, clip:PROMPT|AGAINST, or FILE.py:NAME."
     )
 
@@ -285,7 +283,7 @@ def masks_of(command: Measure, traversal: Traversal, caller: Caller) -> dict[str
     if named is None and (made_with := recorded_model(traversal.folder)):
         named = made_with.generator
     if named is None:
-        raise SemanifoldError(f"{traversal.folder} does not say which generator it shows; name it with --generator.")
+        raise SemanifoldError(f"{traversal.folder} does not say which generator it shows; name it with generator=.")
     generator = load(Model(generator=named, inputs=inputs, device=command.device), caller)
     if generator.fingerprint != traversal.facts.fingerprint:
         raise SemanifoldError(

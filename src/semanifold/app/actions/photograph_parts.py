@@ -96,7 +96,7 @@ def places_in(
         faces = find_faces(photograph)
     numbers = tuple(range(1, max(len(faces), 1) + 1)) if command.all_faces else command.face
     if largest and len(faces) > 1:
-        caller.remark(f"{name} shows {len(faces)} faces; the largest is edited. --face 2 takes the next, --all-faces takes all.")
+        caller.remark(f"{name} shows {len(faces)} faces; the largest is edited. face=2 takes the next, all_faces=True takes all.")
     return [place_of(photograph, faces, number, usual, generator, name) for number in numbers]
 
 

@@ -14,7 +14,7 @@ from semanifold.app.actions.base import beyond, code_for, existing, facts_of, fi
 from semanifold.app.actions.discover import blank, search
 from semanifold.app.actions.edits import mask_of
 from semanifold.app.actions.photograph_parts import Inverted, inverted, numbered, of_face, places_in
-from semanifold.app.actions.results import EDIT, FRAMES, film_moments, find_edit, save_film, write_frames
+from semanifold.app.actions.results import EDIT, FRAMES, film_moments, find_edit, save_films, write_frames
 from semanifold.app.actions.seen import remark_nothing, what_changed
 from semanifold.app.answers import Answer, Caller, ignored, typed
 from semanifold.app.commands.base import FilmOptions, Output, StartOptions
@@ -151,7 +151,7 @@ def check_space(edit: Edit, generator: Generator, part: Inverted | None) -> None
         space = shown(edit.space(generator), 20)
         raise SemanifoldError(
             f"The edit moves codes of {space}, which one of {code.space} cannot become; invert the photograph with "
-            f"semanifold invert --space {space}, and give that by --inversion."
+            f'semanifold invert and space="{space}", and give that by inversion=.'
         ) from error
 
 
@@ -214,7 +214,7 @@ def write(command: PhotoEdit, photograph: Image.Image, parts: Sequence[Part], ru
     film = replace(command.film, size=command.film.size or max(size))
     with caller.watching("the photograph's film") as line:
         frames = Photographs(small, parts, size[0] / photograph.width, line)
-        save_film(run, frames, film, ping_pong=not loops, source=COMPOSITE)
+        save_films(run, frames, film, ping_pong=not loops, source=COMPOSITE)
     whole = Photographs(photograph, parts, 1.0)
     farthest = [farthest_frame(part, film_moments(part.subject.edit, command.film)) for part in parts]
     still = whole.at(farthest)

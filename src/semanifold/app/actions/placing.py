@@ -73,7 +73,7 @@ def place_in(
             )
         return None
     if not faces and face is None:
-        caller.remark(f"No face was found in {name}; its middle is taken, or name a part by --crop.")
+        caller.remark(f"No face was found in {name}; its middle is taken, or name a part by crop=.")
         return None
     placed = place_of(photograph, faces, face or 1, usual, generator, name)
     if placed is None:
@@ -103,8 +103,8 @@ def place_of(
     if not 1 <= number <= len(faces):
         many = f"There is no face {number} in {name}: {counted(len(faces), 'face')} {'was' if len(faces) == 1 else 'were'} found"
         raise SemanifoldError(
-            f"{many if faces else f'No face was found in {name}'}; name a part by --crop left,top,right,bottom, or take its "
-            "middle by --face 0."
+            f"{many if faces else f'No face was found in {name}'}; name a part by crop=left,top,right,bottom, or take its "
+            "middle by face=0."
         )
     quad = quad_like(faces[number - 1], usual)
     middle = torch.tensor(middle_of(photograph, generator.picture_shape).quad, dtype=quad.dtype)

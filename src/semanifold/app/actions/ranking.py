@@ -104,9 +104,9 @@ def named_paths(command: Rank, measures: Measures, deserved: dict[int, str]) -> 
         raise SemanifoldError(f"The paths in {source} are not those that were walked; walk and measure them again first.")
     assert command.name is not None
     if command.name.suffix != ".safetensors" or command.name.is_dir() or not command.name.parent.is_dir():
-        raise SemanifoldError(f"{command.name} cannot be written; give a .safetensors file in a folder that exists after --name.")
+        raise SemanifoldError(f"{command.name} cannot be written; give a .safetensors file in a folder that exists after name=.")
     if command.name.exists() and fingerprint_of(load_paths(command.name)) != fingerprint_of(paths):
-        raise SemanifoldError(f"{command.name} holds other paths than those that were walked; give a new file after --name.")
+        raise SemanifoldError(f"{command.name} holds other paths than those that were walked; give a new file after name=.")
     return paths.with_info(names=merged_names(paths.info.names, deserved))
 
 
@@ -119,7 +119,9 @@ def films_of(
     decisive = ("path_set_fingerprint", "step", "count", "leap")
     same = [getattr(traversal.facts, key) == getattr(measures.facts, key) for key in decisive]
     if not all(same) or traversal.codes != measures.codes or traversal.paths != measures.paths:
-        raise SemanifoldError(f"{traversal.folder} shows other paths by now than those measured; measure them, or use --no-gifs.")
+        raise SemanifoldError(
+            f"{traversal.folder} shows other paths by now than those measured; measure them, or use gifs=False."
+        )
     wanted = list(deserved)
     for rank in range(command.top):
         for group in groups:

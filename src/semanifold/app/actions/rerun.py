@@ -39,7 +39,7 @@ def rerun(command: Rerun, caller: Caller) -> Answer:
     if command.out is None and not command.run_folder.is_absolute():
         out = Path(command.run_folder.parent, out.name)
     if os.path.realpath(out) == os.path.realpath(command.run_folder):
-        raise SemanifoldError(f"{out} is the run itself; give another --out.")
+        raise SemanifoldError(f"{out} is the run itself; give another out=.")
     kind = command_class(record.command).recorded_as()
     if "output" not in {field.name for field in fields(cast(Any, kind))}:
         raise SemanifoldError(f"semanifold {shown(record.command, 40)} writes no run folder, so its record is not genuine.")

@@ -20,7 +20,7 @@ from semanifold.edits.films import EditedPicture, Play, times_of_film
 from semanifold.edits.poses import pose_edit
 from semanifold.generators.base import Generator
 from semanifold.generators.exchange import export_codes
-from semanifold.images import media
+from semanifold.images import films, media
 from semanifold.images.metrics import inside_change, mse_ratio, outside_change, roir, ssim_outside
 from semanifold.storage.files import is_folder
 from semanifold.storage.marks import GENERATED, Source
@@ -88,10 +88,10 @@ def write_film(
     filmed = t[:-1] if loops and len(t) > 2 else t  # the last frame of a loop is the first one again
     frames = write_frames(run.path(FRAMES), subject, filmed, caller)
     back = (not loops) if play == "auto" else play == "ping-pong"
-    save_film(run, frames, film, ping_pong=back)
+    save_films(run, frames, film, ping_pong=back)
     if subject.generator.picture_shape[0] == 4:
         clear = media.FrameFolder(run.path(FRAMES), clear=True)
-        media.save_webm(clear, run.path(WEBM), fps=film.fps, size=film.size, ping_pong=back, loops=film.loops)
+        films.save_film(clear, run.path(WEBM), fps=film.fps, size=film.size, ping_pong=back, loops=film.loops)
     return frames
 
 
@@ -108,10 +108,10 @@ def write_frames(folder: Path, subject: EditedPicture, t: EditTimes, caller: Cal
     return media.FrameFolder(folder)
 
 
-def save_film(run: Run, frames: media.Frames, film: FilmOptions, *, ping_pong: bool, source: Source | None = GENERATED) -> None:
+def save_films(run: Run, frames: media.Frames, film: FilmOptions, *, ping_pong: bool, source: Source | None = GENERATED) -> None:
     """Write frames as video and gif."""
-    media.save_mp4(frames, run.path(MP4), fps=film.fps, size=film.size, ping_pong=ping_pong, loops=film.loops, source=source)
-    media.save_gif(frames, run.path(GIF), fps=film.fps, size=film.size, ping_pong=ping_pong, source=source)
+    films.save_film(frames, run.path(MP4), fps=film.fps, size=film.size, ping_pong=ping_pong, loops=film.loops, source=source)
+    films.save_film(frames, run.path(GIF), fps=film.fps, size=film.size, ping_pong=ping_pong, source=source)
 
 
 def write_all(

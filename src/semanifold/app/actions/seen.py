@@ -53,7 +53,7 @@ def remark_nothing(subject: EditedPicture, caller: Caller) -> None:
     if torch.equal(edit.images(generator, subject.start, end), subject.picture):
         caller.remark(
             f"{edit.info.name or 'The edit'} changes nothing here: it moves {edit.what_moves}, which make no picture of a code "
-            f"of {subject.start.space}; it needs codes of {generator.first_space}, such as those of --seeds."
+            f"of {subject.start.space}; it needs codes of {generator.first_space}, such as those of seeds=."
         )
 
 

@@ -77,7 +77,7 @@ def train(command: Train, caller: Caller) -> Answer:
         answer = worked(command, caller, "train", folder, work.facts, do, inputs=command.inputs, growing=GROWING)
         if not answer.fresh:
             shared(accelerator, finished=True)
-            words = "--overwrite does it again, and more --iterations make it longer."
+            words = "overwrite=True does it again, and more iterations= make it longer."
             answer = replace(answer, said=(f"{folder} is finished already; {words}",))
         if not answer.interrupted:
             files = existing(folder, SHEET, PATHS, METRICS, records.BOARD)  # what to open first
@@ -100,7 +100,7 @@ def shared(accelerator: Accelerator, *, finished: bool = False) -> bool:
 def chosen_preset(command: Train) -> Preset:
     """Return the settings to begin from."""
     if command.quick and (command.preset is not None or command.model.generator != FACES):
-        raise SemanifoldError("--quick is the preset faces-quick of the bundled faces; leave --preset and --generator out.")
+        raise SemanifoldError("quick=True is the preset faces-quick of the bundled faces; leave preset= and generator= out.")
     if command.quick:
         preset = find_preset("faces-quick")
     elif command.preset is None:
@@ -110,7 +110,7 @@ def chosen_preset(command: Train) -> Preset:
     if command.mask is not None and preset.init in CLOSED:
         preset = replace(preset, init="spread")  # axes of the whole picture would have to leave all that they know
     if command.preset is not None and not preset.generator and command.model.generator == FACES:
-        raise SemanifoldError(f"The preset {command.preset} is for {preset.about}; give its file with --generator.")
+        raise SemanifoldError(f"The preset {command.preset} is for {preset.about}; give its file with generator=.")
     return preset
 
 
@@ -129,14 +129,14 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
         earlier = open_experiment(command.start_from, space=command.kind.space, reconstructor_size=size)
         if command.kind != Kind(space=command.kind.space):
             raise SemanifoldError(
-                f"The paths of {command.start_from} are what they are; of the options of the kind of paths only --space goes "
-                "with --start-from."
+                f"The paths of {command.start_from} are what they are; of the options of the kind of paths only space= goes "
+                "with start_from=."
             )
         paths, reconstructor, begin, history = earlier.paths, earlier.reconstructor, earlier.iteration, earlier.history
         wanted = command.training.reconstructor
         if reconstructor is not None and wanted not in (None, reconstructor.kind):
             raise SemanifoldError(
-                f"The reconstructor of {command.start_from} is a {reconstructor.kind}; leave --reconstructor {wanted} out."
+                f"The reconstructor of {command.start_from} is a {reconstructor.kind}; leave reconstructor={wanted} out."
             )
         if command.preset is None:
             preset = preset_of(earlier.arguments, preset)
@@ -158,7 +158,7 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
         )
     check_fits(reconstructor, k, generator.picture_shape)
     if command.lambda_mask is not None and command.mask is None:
-        raise SemanifoldError("lambda-mask needs a --mask.")
+        raise SemanifoldError("lambda_mask= needs a mask=.")
     mask = (
         None if command.mask is None else read_mask(command.mask, generator, generator.sample([0], labels=first_label(generator)))
     )
@@ -167,7 +167,7 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
     in_weights = (paths or kind_named(making.kind_of(command.kind, preset))).moves_weights
     settings = making.settings_of(command.training, generator, preset, space, weight, along=along, in_weights=in_weights)
     if begin >= settings.iterations:
-        raise SemanifoldError(f"{command.start_from} has done {begin} iterations already; give --iterations above that.")
+        raise SemanifoldError(f"{command.start_from} has done {begin} iterations already; give iterations= above that.")
     mask = mask if weight else None
     directions = None
     if paths is None:  # last, since directions may take a minute

@@ -86,7 +86,7 @@ def make_paths(
     """Return a new set; ``along`` is what :func:`directions_of` gives."""
     kind, (space, k) = kind_of(asked, preset), place_of(asked, generator, preset)
     if asked.basis is not None and asked.layer:
-        raise SemanifoldError("The layers of a --basis are its own; leave --layer out.")
+        raise SemanifoldError("The layers of a basis= are its own; leave layer= out.")
     new = NewPaths(
         kind=kind,
         space=space,
