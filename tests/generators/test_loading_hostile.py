@@ -285,7 +285,6 @@ def test_unreadable_places(tmp_path: Path) -> None:
     [
         ("blocks.0.0.conv4.weight", "BigGAN-deep.*not load yet"),
         ("4x4/Dense/StyleMod/weight", "StyleGAN1.*not load yet"),
-        ("Model.AggregationLayer.Layer.weight", "R3GAN generator.*not load yet"),
         ("synthesis.b8.convs1.0.affine.proj.weight", "StyleGAN-T generator.*not load yet"),
         ("mapping.embed_proj.weight", "StyleGAN-XL generator.*not load yet"),
     ],
@@ -297,7 +296,9 @@ def test_other_networks(key: str, words: str, tmp_path: Path) -> None:
     save_file(state, tmp_path / "x.safetensors")
     write_nvidia(tmp_path / "x.pkl", state)
     for file in ("x.pt", "x.safetensors", "x.pkl"):
-        assert "StyleGAN2, StyleGAN3, BigGAN, Progressive GAN, SN-GAN, pix2pixHD are expected" in refused(tmp_path / file, words)
+        assert "StyleGAN2, StyleGAN3, BigGAN, Progressive GAN, SN-GAN, pix2pixHD, R3GAN are expected" in refused(
+            tmp_path / file, words
+        )
 
 
 def test_a_discriminator(tmp_path: Path) -> None:

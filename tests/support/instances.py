@@ -17,6 +17,7 @@ from semanifold.generators.biggan.network import BigGAN, BigGANConfig
 from semanifold.generators.inputs import one_hot
 from semanifold.generators.pix2pixhd import Pix2PixHD, Pix2PixHDConfig
 from semanifold.generators.proggan import ProgGAN, ProgGANConfig
+from semanifold.generators.r3gan import R3GAN, R3GANConfig
 from semanifold.generators.sngan import SNGAN, SNGANConfig
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.stylegan3.network import StyleGAN3, StyleGAN3Config
@@ -100,6 +101,7 @@ MAKERS: dict[str, Callable[[], Generator]] = {
     "stylegan3-r of classes": lambda: stylegan3(kernel=1, radial=True, classes=3),
     "sngan": lambda: SNGAN(SNGANConfig(6, (5, 4, 4))),
     "biggan": lambda: BigGAN(BigGANConfig(6, 3, 4, (8, 8), attention=(8,))),
+    "r3gan of classes": lambda: R3GAN(R3GANConfig(6, (6, 4), (8, 4), (2, 4), (1, 2), classes=3, embedding=2)),
     "proggan": lambda: ProgGAN(ProgGANConfig(6, (5, 4))),
     "pix2pixhd": lambda: Pix2PixHD(
         Pix2PixHDConfig(4, edges=False, features=4, downsamplings=1, blocks=1, enhancers=1, height=16, width=24), seed=1

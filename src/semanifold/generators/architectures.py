@@ -18,6 +18,7 @@ from semanifold.generators.base import Generator
 from semanifold.generators.biggan.layout import BIGGAN
 from semanifold.generators.pix2pixhd import PIX2PIXHD
 from semanifold.generators.proggan import PROGGAN
+from semanifold.generators.r3gan import R3GANS
 from semanifold.generators.sngan import SNGANS
 from semanifold.generators.states import Say, assembled
 from semanifold.generators.stylegan2.architecture import STYLEGAN2
@@ -31,7 +32,7 @@ OWN = "semanifold"
 
 Config = TypeVar("Config")
 
-ARCHITECTURES: tuple[Architecture, ...] = (STYLEGAN2, STYLEGAN3, BIGGAN, PROGGAN, SNGANS, PIX2PIXHD)
+ARCHITECTURES: tuple[Architecture, ...] = (STYLEGAN2, STYLEGAN3, BIGGAN, PROGGAN, SNGANS, PIX2PIXHD, R3GANS)
 """Every network that can be loaded; a new one is one more name here."""
 
 
@@ -45,7 +46,6 @@ OTHERS = [
     ("a StyleGAN1 generator", r"(.*/)?\d+x\d+/(\w+/)?StyleMod/weight"),
     ("a StyleGAN-XL generator", r"mapping\.embed_proj\.weight"),
     ("a StyleGAN-T generator", r"synthesis\.b\d+\.convs1\.\d+\.affine\.proj\.weight"),
-    ("an R3GAN generator", r"(Model\.)?AggregationLayer\.Layer\.weight"),
     ("an R3GAN discriminator", r"(Model\.)?ExtractionLayer\.Layer\.weight"),
     ("a StyleGAN2 discriminator", r"b4\.out\.weight|final_linear\.\d+\.weight|.*4x4/MinibatchStddev.*|Output/weight"),
     ("a BigGAN discriminator", r"embed\.u0"),

@@ -23,6 +23,9 @@ from semanifold.storage.fetching import cache_folder, download, file_name
 from semanifold.storage.files import PART, is_file, is_folder
 from semanifold.storage.records import read_json, write_json
 
+SNAPSHOT = "network-snapshot"
+"""What training calls the files of every network."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -112,7 +115,7 @@ def entry(name: str) -> Entry:
 def licence_of(file: str | os.PathLike[str], sha256: str) -> str | None:
     """Return the licence of a file that the table knows, by its contents or else by its name; None if it knows neither.
 
-    Names of files that do not load are passed over: many programs call theirs ``network-snapshot-final.pkl``.
+    Names of files that do not load are passed over, and those that training gives to every network.
 
     Args:
         file: its path.
@@ -126,7 +129,7 @@ def licence_of(file: str | os.PathLike[str], sha256: str) -> str | None:
             return row.licence
     name = Path(file).name
     names = {row.by_hand or PurePosixPath(row.address.partition("?")[0]).name: row for row in reversed(singles) if row.loads}
-    row = names.get(name)
+    row = None if name.startswith(SNAPSHOT) else names.get(name)
     return None if row is None else f"{row.licence} (by the name of the file)"
 
 
