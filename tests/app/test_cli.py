@@ -27,6 +27,7 @@ from semanifold.app.actions import results
 from semanifold.app.answers import Answer, Caller
 from semanifold.app.commands.arguments import from_arguments, seed_numbers, to_arguments
 from semanifold.app.commands.base import Command, slug
+from semanifold.app.commands.files import Sample
 from semanifold.app.commands.table import COMMANDS, command_class
 from semanifold.edits import Lattice, load_edit, save_edit
 from semanifold.generators.loading import save_generator
@@ -569,6 +570,11 @@ def test_bad_input_gives_one_sentence_and_writes_nothing(nonsense, capfd, words)
         (["sample", "--seeds", "0-99999999"], "at most 10000 seeds"),
         (["sample", "--seeds", "9223372036854775808"], "seeds are whole numbers of 64 bits"),
         (["mask", "--seed", "-9223372036854775809"], "--seed: '-9223372036854775809' is not a whole number of 64 bits"),
+        (["train", "--draw-seed", "4800000000000000000"], "semanifold: draw-seed must be at least -4,611"),
+        (["inspect", "junk.bin"], "junk.bin is a text file, not a file of weights."),
+        (["convert", "faces", "nowhere/f.safetensors"], "There is no folder nowhere to write"),
+        (["bake", "no-edit-yet", "nowhere/f.safetensors"], "There is no folder nowhere to write"),
+        (["rank", "no-run-yet", "--name", "nowhere/f.safetensors"], "nowhere/f.safetensors cannot be written;"),
         (["encoder", "--iterations", "0"], "semanifold: iterations is a whole number from 1 to"),
         (["invert", "toy.py", "--iterations", "0"], "semanifold: iterations is a whole number from 1 to"),
         (discover("--iterations", "0"), "semanifold: iterations must be at least 1"),
@@ -585,9 +591,17 @@ def test_bad_input_gives_one_sentence_and_writes_nothing(nonsense, capfd, words)
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_the_sentence_names_what_was_meant(capsys, monkeypatch, words, near, encoding):
+    Path("junk.bin").write_text("junk")
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))  # boxes need Unicode
     assert cli.main(words) == 2
     assert near in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("3", "-3,4"), ("3", "-3-4"), ("-3,4", "-1"), ("0", "-3", "-2,1")])
+def test_seeds_below_zero_come_after_others(words: tuple[str, ...]) -> None:
+    request = cli.parse(["sample", "--seeds", *words, "--truncation", "0.5"])
+    assert isinstance(request, Sample)
+    assert request.seeds == seed_numbers(words)
 
 
 def test_a_full_disk_in_the_middle_of_a_run(tmp_path, monkeypatch, capsys):

@@ -236,7 +236,6 @@ def test_ctrl_c_keeps_the_best_and_the_same_command_goes_on() -> None:
     ("words", "says"),
     [
         (["ann.png", "--mask", "at:0.5,0.5"], "say whose"),
-        (["ann.png", "--mask", "sam:0.5,0.5"], "say whose"),
         (["grey.png", "--mask", "mouth"], "no face is found in grey.png"),
     ],
 )
@@ -245,8 +244,26 @@ def test_a_mask_that_needs_a_picture_or_a_face_is_refused_without(
 ) -> None:
     Image.new("RGB", (64, 64), "grey").save("grey.png")
     assert cli.main(["invert", *words, *QUICK]) == 2
-    assert says in capsys.readouterr().err
+    heard = capsys.readouterr().err
+    assert says in heard
+    assert "is taken" not in heard
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("command", [["invert"], ["edit", "--edit", "faces:smile"]])
+def test_a_certificate_that_cannot_sign_is_said_before_a_face_is_looked_for(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEMANIFOLD_C2PA_CERTIFICATE", "nowhere.pem")
+    monkeypatch.setattr("semanifold.app.actions.placing.find_faces", lambda *_: pytest.fail("it looks for faces"))
+    monkeypatch.setattr("semanifold.app.actions.photograph_parts.find_faces", lambda *_: pytest.fail("it looks for faces"))
+    Image.new("RGB", (90, 80), "grey").save("wide.png")
+    assert cli.main([command[0], "wide.png", *command[1:], "--device", "cpu"]) == 2
+    assert "C2PA" in capsys.readouterr().err
+    if command == ["invert"]:
+        monkeypatch.delenv("SEMANIFOLD_C2PA_CERTIFICATE")
+        assert cli.main(["invert", "wide.png", "--attributes", "identity", "--weights", "sub", *QUICK]) == 2
+        assert "There is no folder sub" in capsys.readouterr().err
 
 
 def test_regions_are_those_of_the_photographs_own_face_and_all_else_is_free(capsys: pytest.CaptureFixture[str]) -> None:

@@ -178,6 +178,8 @@ def test_a_part_that_is_no_face(capsys: pytest.CaptureFixture[str]) -> None:
         (["--mask", "mouth", "--all-faces", "--face", "2"], "Give --face or --all-faces"),
         (["--mask", "mouth", "--inversion", "nowhere"], "nowhere holds no code.safetensors"),
         (["--mask", "mouth", "--inversion", "nowhere", "--tune", "3"], "its own part of the photograph"),
+        (["--mask", "mouth", "--inversion", "nowhere", "--tune-noise", "3"], "its own part of the photograph"),
+        (["--mask", "mouth", "--tune-noise", "-1"], "tune-noise, the number of steps, is a whole number from 0"),
         (["--edit", "faces:smiel"], "smiel"),
         (["--edit", "nowhere"], "nowhere"),
     ],
@@ -218,7 +220,12 @@ def test_weights_for_non_commercial_use_are_flagged(capsys: pytest.CaptureFixtur
 def test_noise_maps_that_were_fitted_to_a_photograph_belong_to_its_code(capsys: pytest.CaptureFixture[str]) -> None:
     drawn(7, 64).save("face.png")
     assert cli.main(["invert", "face.png", *QUICK, "--tune-noise", "1", "--out", "me"]) == 0
+    assert (
+        cli.main(["edit", "face.png", "--edit", "faces:smile", "--face", "0", "--tune-noise", "1", "--out", "now", *SHORT]) == 0
+    )
+    assert read_record("now/inversion").others["inversion"]["noise"]["steps"] == 1  # type: ignore[index]
     Path("me/edit.safetensors").unlink()
+    capsys.readouterr()
     assert cli.main(["edit", "face.png", "--edit", "faces:smile", "--inversion", "me", *SHORT]) == 2
     assert "There is no edit me/edit.safetensors" in capsys.readouterr().err
 

@@ -37,6 +37,20 @@ def network() -> nn.Module:
     )
 
 
+class Transposed(nn.Module):
+    """Uses its weights as people write it by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.one, self.two, self.three = nn.Linear(6, 5), nn.Linear(5, 7), nn.Linear(7, 48)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = torch.tanh(z @ self.one.weight.T)
+        x = torch.tanh(torch.matmul(x, self.two.weight.t()))
+        return torch.tanh(torch.mm(x, self.three.weight.mT)).reshape(-1, 3, 4, 4)
+
+
 GENERATORS = {
     "skip": small,
     "resnet": lambda: small("resnet"),
@@ -45,6 +59,7 @@ GENERATORS = {
     "sngan": lambda: SNGAN(SNGANConfig(6, (5, 4, 4))),
     "biggan": lambda: BigGAN(BigGANConfig(6, 3, 4, (8, 8), attention=(8,))),
     "wrapped": lambda: sm.wrap(network(), 6, name="net"),
+    "transposed": lambda: sm.wrap(Transposed(), 6, name="transposed"),
 }
 
 

@@ -11,6 +11,7 @@ from PIL import Image, ImageCms
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.images.photographs import fitted, read_photograph
+from semanifold.images.placements import Placement
 from semanifold.storage import pictures
 from semanifold.storage.pictures import FORMATS
 
@@ -183,3 +184,12 @@ def test_a_channel_of_transparency_that_hides_nothing_is_not_remarked(tmp_path: 
     Image.new("RGBA", (9, 9), (10, 20, 30, 255)).save(tmp_path / "opaque.png")
     assert read_photograph(tmp_path / "opaque.png", remark=said.append).getpixel((4, 4)) == (10, 20, 30)
     assert said == []
+
+
+@pytest.mark.parametrize(("left", "words"), [(-0.1, []), (-4, ["fills the 20% that are missing"])])
+def test_a_part_that_reaches_over_the_border_is_said(left: float, words: list[str], said: list[str]) -> None:
+    place = Placement.box(left, 0, left + 20, 20)
+    picture, _ = fitted(Image.new("RGB", (30, 20)), (3, 16, 16), place, name="me.png", remark=said.append)
+    assert picture.shape == (1, 3, 16, 16)
+    assert len(said) == len(words)
+    assert all(word in sentence for word, sentence in zip(words, said, strict=True))

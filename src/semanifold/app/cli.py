@@ -157,15 +157,23 @@ def parse(words: Sequence[str]) -> Command | None:
 
 
 def joined(words: Sequence[str]) -> list[str]:
-    """Return words with ``--crop=-1,0,1,1`` for ``--crop -1,0,1,1``, whose value the parser would take for an option."""
+    """Return words with ``--crop=-1,0,1,1`` for ``--crop -1,0,1,1``, whose value the parser would take for an option.
+
+    ``--seeds 3 -3,4`` becomes ``--seeds 3,-3,4`` for the same reason.
+    """
     whole: list[str] = []
+    option = ""
     end = words.index("--") if "--" in words else len(words)
     for word in words[:end]:
-        negative = re.match(r"-[\d.]", word) and not re.fullmatch(r"-[\d.]+(e[+-]?\d+)?", word, re.IGNORECASE)
+        number = re.fullmatch(r"-[\d.]+(e[+-]?\d+)?", word, re.IGNORECASE)
+        negative = re.match(r"-[\d.]", word) and (option == "--seeds" or not number)
         if negative and whole and re.fullmatch(r"--[a-z-]+", whole[-1]):
             whole[-1] += f"={word}"
+        elif negative and option == "--seeds":
+            whole[-1] += f",{word}"
         else:
             whole.append(word)
+        option = word.partition("=")[0] if word.startswith("--") else option
     return [*whole, *words[end:]]
 
 

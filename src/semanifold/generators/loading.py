@@ -25,7 +25,7 @@ from semanifold.storage.arrays import write_torch
 from semanifold.storage.checkpoints import Networks, networks_in, read_header
 from semanifold.storage.containers import Contents, read
 from semanifold.storage.fetching import fetch, is_url
-from semanifold.storage.files import is_folder
+from semanifold.storage.files import check_new_file
 from semanifold.storage.inert import UnreadableError
 from semanifold.storage.own_files import from_own_file
 from semanifold.storage.tensors import write_tensors
@@ -358,10 +358,5 @@ def _check_target(path: Path, overwrite: bool, layout: Layout | None) -> Layout:
     if chosen == ("rosinality" if path.suffix == ".safetensors" else "semanifold"):
         end = ".pt" if chosen == "rosinality" else ".safetensors"
         raise SemanifoldError(f"The layout {chosen} is written to files that end in {end}, but the target is {name}.")
-    if not is_folder(path.parent):
-        raise SemanifoldError(f"There is no folder {shown(str(path.parent), 200)} to write {shown(path.name)} to; make it first.")
-    if is_folder(path):
-        raise SemanifoldError(f"{name} is a folder; give the name of a new file.")
-    if os.path.lexists(path) and not overwrite:
-        raise SemanifoldError(f"{name} exists already; choose another name, or let it be overwritten: overwrite=True.")
+    check_new_file(path, overwrite=overwrite)
     return chosen

@@ -14,6 +14,8 @@ from semanifold.core.errors import SemanifoldError
 
 LINEAR = (
     torch.Tensor.transpose,
+    torch.Tensor.t,
+    torch.t,
     torch.Tensor.permute,
     torch.Tensor.flatten,
     torch.Tensor.reshape,
@@ -27,6 +29,8 @@ LINEAR = (
 """Functions of a weight that are linear in it, and so can be taken of every kernel."""
 SCALING = (torch.Tensor.mul, torch.Tensor.__mul__, torch.Tensor.__rmul__, torch.mul)
 DIVIDING = (torch.Tensor.div, torch.Tensor.__truediv__, torch.div)
+MATRICES = (torch.Tensor.matmul, torch.Tensor.__matmul__, torch.Tensor.mm, torch.matmul, torch.mm)
+"""Products of features, the rows of a matrix, and a weight."""
 PRODUCTS: tuple[Callable[..., Tensor], ...] = (F.conv2d, F.conv_transpose2d, F.linear)
 
 
@@ -173,6 +177,16 @@ class MixedWeight:
         """Where the numbers lie."""
         return self.kernels[0].device
 
+    @property
+    def T(self) -> MixedWeight:
+        """See :attr:`torch.Tensor.T`."""
+        return self.mapped(lambda kernel: kernel.T)
+
+    @property
+    def mT(self) -> MixedWeight:
+        """See :attr:`torch.Tensor.mT`."""
+        return self.mapped(lambda kernel: kernel.mT)
+
     def size(self, *dim: int) -> Any:
         """See :meth:`torch.Tensor.size`."""
         return self.kernels[0].size(*dim)
@@ -191,6 +205,9 @@ class MixedWeight:
 
     def __truediv__(self, divisor: Tensor | float) -> MixedWeight:
         return self.mapped(lambda kernel: kernel / divisor)
+
+    def __rmatmul__(self, x: Tensor) -> Tensor:
+        return self.product(torch.matmul, x)
 
     def __add__(self, other: MixedWeight) -> MixedWeight:
         """Add two linear functions of the same weights."""
@@ -212,6 +229,8 @@ class MixedWeight:
             more = {key: value for key, value in options.items() if key != "bias"}
             y = weight.product(lambda x, kernel: function(x, kernel, None, *rest, **more), x)
             return y if bias is None else y + (bias if function is F.linear else bias[:, None, None])
+        if function in MATRICES and isinstance(args[1], MixedWeight):
+            return args[1].product(torch.matmul, args[0])
         if function in LINEAR and isinstance(args[0], MixedWeight):
             return args[0].mapped(lambda kernel: function(kernel, *args[1:], **options))
         if function in SCALING:

@@ -19,6 +19,8 @@ from semanifold.storage.readings import Remark, silent
 
 SMALLEST = 8
 """Pixels that a side has to have to be a picture of something."""
+SEEN = 0.02
+"""A share of the part that lies outside of the photograph is said from here on."""
 WHITE = (255, 255, 255)
 SIXTEEN = 65535
 
@@ -112,6 +114,8 @@ def fitted(
         raise SemanifoldError(f"A photograph becomes a picture of 1 or 3 channels, not of {channels}.")
     if isinstance(crop, Placement):
         place = crop
+        if (share := outside(photograph, place)) > SEEN:
+            remark(f"{name} ends inside of the part that is taken; its mirror image fills the {share:.0%} that are missing.")
     elif crop is None:
         place = middle_of(photograph, shape)
         w, h = place.size
@@ -128,6 +132,15 @@ def fitted(
     resized = cut_out(photograph.convert("L" if channels == 1 else "RGB"), place, width, height)
     values = torch.from_numpy(np.array(resized, dtype=np.float32)).reshape(height, width, channels).permute(2, 0, 1)
     return (values / 127.5 - 1)[None].contiguous(), place
+
+
+def outside(photograph: Image.Image, place: Placement) -> float:
+    """Return which share of a part lies outside of the photograph."""
+    steps = (torch.arange(64) + 0.5) / 64
+    origin, down, _, across = torch.tensor(place.quad)
+    points = origin + steps[:, None, None] * (across - origin) + steps[None, :, None] * (down - origin)
+    inside = (points >= 0) & (points < torch.tensor(photograph.size))
+    return 1 - float(inside.all(-1).float().mean())
 
 
 def middle_of(photograph: Image.Image, shape: Sequence[int]) -> Placement:

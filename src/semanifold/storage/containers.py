@@ -77,6 +77,8 @@ def read(path: str | os.PathLike[str]) -> Contents:
 
 Reader = Callable[[bytes], tuple[Any, dict[str, str]]]
 
+UNKNOWN = ("a text file, not a file of weights", "of no format that semanifold knows")
+"""How formats that nothing here knows begin to be called."""
 JUNK = [
     (rb"$(?!.)", "an empty file; get a fresh copy"),
     (rb".{257}ustar", "a tar archive; unpack it and give the file of weights inside"),
@@ -107,8 +109,8 @@ def _recognise(data: bytes) -> tuple[str, Reader | None]:
         return "safetensors", _read_safetensors
     name = next((name for magic, name in JUNK if re.match(magic, head, re.DOTALL)), None)
     if name is None and re.sub(r"[\n\r\t]", "", head.decode("utf-8", "ignore")).isprintable():
-        name = "a text file, not a file of weights"
-    return name or f"of no format that semanifold knows (it begins with the bytes {head[:4].hex(' ')})", None
+        name = UNKNOWN[0]
+    return name or f"{UNKNOWN[1]} (it begins with the bytes {head[:4].hex(' ')})", None
 
 
 def _is_old_pickle(data: bytes) -> bool:

@@ -65,7 +65,23 @@ def making_folder(path: Path) -> Iterator[Path]:
         raise
 
 
-def check_writable(folder: Path) -> None:
+def check_new_file(path: Path, *, overwrite: bool) -> None:
+    """Refuse the name of a file that cannot be written there, before the work for it.
+
+    Raises:
+        SemanifoldError: if the folder is missing or cannot be written to, or the file is there and is to stay.
+    """
+    name = shown(str(path), 200)
+    if not is_folder(path.parent):
+        raise SemanifoldError(f"There is no folder {shown(str(path.parent), 200)} to write {shown(path.name)} to; make it first.")
+    if is_folder(path):
+        raise SemanifoldError(f"{name} is a folder; give the name of a new file.")
+    if os.path.lexists(path) and not overwrite:
+        raise SemanifoldError(f"{name} exists already; choose another name, or let it be overwritten: overwrite=True.")
+    check_writable(path.parent, "choose another name or folder")
+
+
+def check_writable(folder: Path, instead: str = "give another out=") -> None:
     """Refuse a folder that results cannot be written to, before the work for them: one may be made where it would begin.
 
     Raises:
@@ -80,7 +96,7 @@ def check_writable(folder: Path) -> None:
         trial.rmdir()
     except OSError as error:
         raise SemanifoldError(
-            f"{shown(str(folder), 200)} could not be written ({error.strerror or error}); give another out=."
+            f"{shown(str(folder), 200)} could not be written ({error.strerror or error}); {instead}."
         ) from error
 
 

@@ -208,19 +208,20 @@ class Described:
         """Name of the argument of the command; empty if it is none."""
         return self.name if self.setting.option is None else self.setting.option
 
-    def check(self, value: Any) -> None:
-        """Refuse a number out of its range, or a word that is none of a choice; see :func:`check`."""
+    def check(self, value: Any, name: str = "") -> None:
+        """Refuse a number out of its range, or a word that is none of a choice, by the field's name or another."""
+        name = name or self.name
         least, most = self.setting.least, self.setting.most
         choices = get_args(self.type) if get_origin(self.type) is Literal else ()
         if choices and value not in choices:
-            raise SemanifoldError(f"{self.name} is {' or '.join(choices)}, not {shown(repr(value), 40)}.")
+            raise SemanifoldError(f"{name} is {' or '.join(choices)}, not {shown(repr(value), 40)}.")
         if value is None or (least is None and most is None):
             return
         # written so that NaN is refused as well
         if not ((least is None or value >= least) and (most is None or value <= most)):
             bounds = [f"at {end} {bound:,}" for end, bound in (("least", least), ("most", most)) if bound is not None]
             number = f"{value:g}" if isinstance(value, float) else str(value)
-            meant = f"{self.name} must be {' and '.join(bounds)} ({self.help.rstrip('.')})"
+            meant = f"{name} must be {' and '.join(bounds)} ({self.help.rstrip('.')})"
             raise SemanifoldError(f"{meant}, but got {shown(number, 40)}.")
 
 

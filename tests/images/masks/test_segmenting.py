@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from support.toy import Toy
 from torch.nn.functional import interpolate
 
@@ -86,6 +87,26 @@ def test_a_click_is_a_mask_like_any_other_of_one_picture_of_any_generator() -> N
         net.clicked(0.5, 0.5, 3, by="eye")  # type: ignore[arg-type]
 
 
+def test_a_picture_is_looked_at_once_for_all_its_clicks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.Tensor] = []
+    looked = transformers.Sam2Model.get_image_features
+    monkeypatch.setattr(
+        transformers.Sam2Model, "get_image_features", lambda self, x, **more: seen.append(x) or looked(self, x, **more)
+    )
+    net = Toy()
+    first = sm.parse_mask("sam:0.2,0.2|sam:0.8,0.1", net, 3).at(16, 16)
+    assert len(seen) == 1
+    other = sm.parse_mask("sam:0.2,0.2|sam:0.8,0.1", net, 4).at(16, 16)
+    assert len(seen) == 2
+    assert not torch.equal(first, other)
+    # of a picture that is no generator's as well, in pixels and in shares
+    picture = net.images(net.sample(3))
+    for text in ("sam:0.2,0.2|sam:0.8,0.1", "sam:3.2,3.2px|sam:12.8,1.6px"):
+        mine = sm.parse_mask(text, lambda token: segmenting.clicked_on(picture, token), size=(16, 16))
+        assert torch.equal(mine.at(16, 16), first)
+    assert len(seen) == 3
+
+
 def changed(folder: Path, place: Path, **parts: object) -> Path:
     shutil.copytree(folder, place)
     config = json.loads((place / "config.json").read_text())
@@ -132,6 +153,14 @@ def test_only_safetensors_are_read(folder: Path, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("SEMANIFOLD_SAM", str(place))
     with pytest.raises(SemanifoldError, match="download it once"):
         sm.parse_mask("sam:0.2,0.2", Toy(), 3)
+
+
+def test_a_photograph_needs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(to_uint8(Toy().images(Toy().sample(3)))[0]).save("me.png")
+    words = ["--generator", "analytic", "--crop", "0,0,1,1", "--iterations", "1", "--starts", "1", "--tries", "1"]
+    assert cli.main(["invert", "me.png", "--mask", "sam:0.2,0.2", *words, "--no-consistency", "--out", "me"]) == 0
+    assert "inside of the mask" in capsys.readouterr().out
 
 
 def test_the_command_draws_it_and_says_what_is_missing(

@@ -11,7 +11,7 @@ from semanifold.app.actions.results import FRAMES
 from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands.files import Convert, Inspect, Sample
 from semanifold.app.inspecting import inspect
-from semanifold.core.errors import SemanifoldError, counted
+from semanifold.core.errors import SemanifoldError, counted, shown
 from semanifold.core.latents import Latents
 from semanifold.edits.films import CHUNK
 from semanifold.generators.base import Generator
@@ -19,6 +19,7 @@ from semanifold.generators.exchange import export_codes
 from semanifold.generators.loading import convert
 from semanifold.generators.pools import POOL, pool_of, save_pool
 from semanifold.images import media
+from semanifold.storage.containers import UNKNOWN
 from semanifold.storage.runs import Run
 
 SHEET = "contact.png"
@@ -65,8 +66,14 @@ def sampled_codes(command: Sample, generator: Generator) -> Latents:
 
 
 def inspect_files(command: Inspect, caller: Caller) -> Answer:
-    """Return what files and folders are."""
+    """Return what files and folders are.
+
+    Raises:
+        SemanifoldError: if a file is of no kind that is known.
+    """
     reports = [inspect(path) for path in command.files]
+    if strange := next((report for report in reports if report.format.startswith(UNKNOWN)), None):
+        raise SemanifoldError(f"{shown(strange.path, 200)} is {strange.format}.")
     said = "\n\n".join(str(report) for report in reports)
     return Answer(said=(said,), facts={"reports": [asdict(report) for report in reports]})
 

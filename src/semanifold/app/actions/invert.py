@@ -33,7 +33,8 @@ from semanifold.generators.exchange import export_codes, join_projections, proje
 from semanifold.generators.pools import pool_of, save_pool
 from semanifold.images import media
 from semanifold.images.masks import Mask, parse_mask
-from semanifold.images.masks.grammar import POINTS, regions_in
+from semanifold.images.masks.grammar import FEATURES, SAM, regions_in
+from semanifold.images.masks.segmenting import clicked_on
 from semanifold.images.photographs import fitted, read_photograph
 from semanifold.images.placements import Placement
 from semanifold.inversion import Encoder, InversionSettings, NoiseSettings, TuningSettings, fit_noise, invert, load_encoder, tune
@@ -45,6 +46,7 @@ from semanifold.inversion.placing import refined_placement
 from semanifold.inversion.tuning import TuningNumbers
 from semanifold.landmarks.regions import face_regions
 from semanifold.storage.arrays import write_torch
+from semanifold.storage.credentials import check_certificate
 from semanifold.storage.files import is_file
 from semanifold.storage.marks import COMPOSITE
 from semanifold.storage.run_records import plain
@@ -89,19 +91,23 @@ def invert_on(
     command: Inversion, generator: Generator, caller: Caller, place: Sequence[float] | Placement | None = None
 ) -> Answer:
     """Invert one photograph, or the part at a place of it, with a loaded generator, and write everything."""
+    # what is missing is said before anything is searched for
+    check_certificate()
     settings = replace(command.search.settings(), space=working_space(generator, command.search.space))
-    name = shown(command.photo.name, 80)
-    photograph = read_photograph(command.photo, remark=caller.remark)
-    place = place or place_in(photograph, generator, command.crop, command.face, name, caller)
-    is_face = isinstance(place, Placement)
-    target, place = fitted(photograph, generator.picture_shape, place, name=name, remark=caller.remark)
-    start = begin_code(command, generator, caller)
-    mask = mask_on(command, generator, target, start)
-    # before the search, so that what is missing is said at once
     if command.tune_noise:
         used_maps(generator, generator.example(0, settings.space))
     named = command.attributes
     reader = None if named is None else attribute_reader(named, command.weights, generator.device)
+    name = shown(command.photo.name, 80)
+    photograph = read_photograph(command.photo, remark=caller.remark)
+    said: list[str] = []  # of the part that is taken, which the mask may refuse
+    place = place or place_in(photograph, generator, command.crop, command.face, name, replace(caller, remark=said.append))
+    is_face = isinstance(place, Placement)
+    target, place = fitted(photograph, generator.picture_shape, place, name=name, remark=said.append)
+    start = begin_code(command, generator, caller)
+    mask = mask_on(command, generator, target, start)
+    for sentence in said:
+        caller.remark(sentence)
 
     def work(run: Run) -> Answer:
         began = time.monotonic()
@@ -139,10 +145,14 @@ def mask_on(command: Inversion, generator: Generator, picture: Tensor, start: La
     """
     if command.mask is None:
         return None
-    if start is not None or any(kind in command.mask for kind in POINTS):
+    if start is not None or FEATURES in command.mask:
         return read_mask(command.mask, generator, start)
     height, width = picture.shape[2:]
-    regions = face_regions(lambda: picture[0], shown(command.photo.name, 80))
+    named = face_regions(lambda: picture[0], shown(command.photo.name, 80))
+
+    def regions(name: str) -> Mask:
+        return clicked_on(picture, name) if name.startswith(SAM) else named(name)
+
     mask = parse_mask(command.mask, regions, size=(height, width))
     mask.check(height, width)
     return mask

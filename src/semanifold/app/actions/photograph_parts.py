@@ -165,6 +165,7 @@ def inverted(
             mask=mask,
             crop=command.crop,
             face=None if place is None and face == 1 else face,  # the middle, also where there is no face at all
+            tune_noise=command.tune_noise,
             tune=command.tune,
             consistency=False,
             model=command.model,

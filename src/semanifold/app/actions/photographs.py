@@ -32,6 +32,8 @@ from semanifold.images import media
 from semanifold.images.motion import Motion, motion_between
 from semanifold.images.photographs import read_photograph
 from semanifold.images.placements import Inlay, Placement
+from semanifold.inversion.noise import used_maps
+from semanifold.storage.credentials import check_certificate
 from semanifold.storage.marks import CODES, COMPOSITE
 from semanifold.storage.runs import Run
 
@@ -40,6 +42,8 @@ LARGEST_FILM = 1080
 """Longer side of a film in pixels, if nobody says it."""
 REMEMBERED = 256
 """Motions that are kept of a part, .3 MB each."""
+FINER = 4
+"""Outlines are drawn so many times as large, so that their edges are smooth."""
 CLOSE = 1.3
 """A close-up shows so many times the edited part."""
 
@@ -108,7 +112,10 @@ class Photographs:
 
 def edit_photo(command: PhotoEdit, caller: Caller) -> Answer:
     """Find the faces, their codes and the edit, and write the photograph with it."""
+    check_certificate()  # what is missing is said before a face is looked for
     generator = load(command.model, caller)
+    if command.tune_noise:
+        used_maps(generator, generator.example(0, working_space(generator, None)))
     edit = None
     if command.edit is not None:
         edit = find_edit(command.edit, command.path, generator=generator, remark=caller.remark)
@@ -262,13 +269,17 @@ def near(place: Placement, photograph: Image.Image) -> tuple[int, int, int, int]
 
 def outlined(photograph: Image.Image, places: Sequence[Placement]) -> Image.Image:
     """Return the photograph with the parts outlined and numbered."""
-    picture = photograph.copy()
-    draw = ImageDraw.Draw(picture)
-    line = max(1, round(max(photograph.size) / 300))
+    picture = photograph.copy() if max(photograph.size) <= LARGEST_FILM else media.enlarge(photograph, LARGEST_FILM)
+    fine = [FINER * side for side in picture.size]
+    drawn = Image.new("L", fine)
+    draw = ImageDraw.Draw(drawn)
+    line = FINER * max(1, round(max(picture.size) / 300))
     for number, place in enumerate(places, 1):
-        draw.line([*place.quad, place.quad[0]], fill=media.ACCENT, width=line)
-        draw.text(place.quad[0], str(number), fill=media.ACCENT, font=media.font(12 * line))
-    return picture if max(picture.size) <= LARGEST_FILM else media.enlarge(picture, LARGEST_FILM)
+        corners = place.scaled(fine[0] / photograph.width).quad
+        draw.line([*corners, *corners[:2]], fill=255, width=line, joint="curve")
+        draw.text(corners[0], str(number), fill=255, font=media.font(12 * line))
+    picture.paste(media.ACCENT, mask=drawn.resize(picture.size, Image.Resampling.BOX))
+    return picture
 
 
 def sentences(parts: Sequence[Part], facts: Mapping[str, Json]) -> list[str]:

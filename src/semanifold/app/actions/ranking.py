@@ -103,8 +103,6 @@ def named_paths(command: Rank, measures: Measures, deserved: dict[int, str]) -> 
     if fingerprint_of(paths) != measures.facts.path_set_fingerprint:
         raise SemanifoldError(f"The paths in {source} are not those that were walked; walk and measure them again first.")
     assert command.name is not None
-    if command.name.suffix != ".safetensors" or command.name.is_dir() or not command.name.parent.is_dir():
-        raise SemanifoldError(f"{command.name} cannot be written; give a .safetensors file in a folder that exists after name=.")
     if command.name.exists() and fingerprint_of(load_paths(command.name)) != fingerprint_of(paths):
         raise SemanifoldError(f"{command.name} holds other paths than those that were walked; give a new file after name=.")
     return paths.with_info(names=merged_names(paths.info.names, deserved))

@@ -10,6 +10,7 @@ from semanifold.app.answers import Answer
 from semanifold.app.commands import early
 from semanifold.app.commands.arguments import GENERATOR, LAYERS, MAIN, PLACE, flat, option, seed_numbers_option
 from semanifold.app.commands.base import Command, Model, Output
+from semanifold.storage.files import check_new_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,4 +102,5 @@ class Convert(Command):
     def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         early.check_generator(self.source)
+        check_new_file(self.target, overwrite=self.overwrite)
         return None

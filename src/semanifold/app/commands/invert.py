@@ -164,7 +164,7 @@ class Inversions(Command):
     Attributes:
         photos: picture files.
         mask: what counts, as for discover; the rest of the picture is free. Named regions are those of the photograph's face;
-            where --seed or --latents names a code, they and points (at:) are those of its picture.
+            where --seed or --latents names a code, they are those of its picture. Points at: need such a code, sam: needs none.
         crop: left,top,right,bottom of the part of the photograph to take, as fractions of it.
         face: take this face, 1 for the largest; 0 looks for none and takes the middle.
         tune_noise: then find the noise maps of the layers, for generators that have any, in so many steps (100 is usual); the

@@ -37,6 +37,7 @@ class PhotoEdit(Command):
         face: which faces, 1 for the largest; 0 looks for none and takes the middle.
         all_faces: edit all faces of the photograph.
         crop: left,top,right,bottom of the part of the photograph to take, as fractions of it.
+        tune_noise: also find the noise maps of the layers, for generators that have any, in so many steps (100 is usual).
         tune: also change the weights of the generator a little, in so many steps (100 is usual), until its picture is nearer.
         inversion: folder of a finished invert of this photograph; its code, part and tuned weights are used.
         model: Which generator makes the pictures.
@@ -55,6 +56,7 @@ class PhotoEdit(Command):
     crop: Annotated[tuple[float, float, float, float] | None, option("L,T,R,B", group=MAIN, read=corners, write=corners_text)] = (
         None
     )
+    tune_noise: Annotated[int, option("STEPS", group=START)] = 0
     tune: Annotated[int, option("STEPS", group=START)] = 0
     inversion: Annotated[Path | None, option("RUN", group=START)] = None
     model: Annotated[Model, flat(GENERATOR)] = field(default_factory=Model)
@@ -94,7 +96,8 @@ class PhotoEdit(Command):
             raise SemanifoldError("--path names a path of a set of paths; name the set by --edit.")
         if not 0 < abs(self.strength) <= 10 or (self.edit is None and self.strength < 0):
             raise SemanifoldError(f"strength is above 0 and at most 10, or below 0 for an edit, but it is {self.strength:g}.")
-        whole_number(self.tune, 0, MOST_STEPS, "tune, the number of steps,")
+        for name in ("tune_noise", "tune"):
+            whole_number(getattr(self, name), 0, MOST_STEPS, f"{name.replace('_', '-')}, the number of steps,")
         if not self.face:
             raise SemanifoldError("--face takes the number of a face, 1 for the largest; or give --all-faces.")
         if self.all_faces and self.face != (1,):
@@ -103,7 +106,7 @@ class PhotoEdit(Command):
         if len(set(self.face)) < len(self.face) or (0 in self.face and len(self.face) > 1):
             raise SemanifoldError("Each face is named once, and 0, for none, alone.")
         if self.inversion is not None:
-            if self.crop is not None or self.tune or self.all_faces or self.face != (1,):
+            if self.crop is not None or self.tune or self.tune_noise or self.all_faces or self.face != (1,):
                 raise SemanifoldError("An inversion has its own part of the photograph and its own weights; leave those options.")
             if not is_file(self.inversion / CODE):
                 inner = self.inversion / INVERSION

@@ -11,7 +11,7 @@ from semanifold.app.commands.arguments import PLACE, flat, option
 from semanifold.app.commands.base import Command, Output
 from semanifold.app.commands.paths import MEASURE
 from semanifold.core.errors import SemanifoldError
-from semanifold.storage.files import is_folder
+from semanifold.storage.files import check_writable, is_folder
 from semanifold.storage.runs import read_record
 
 
@@ -62,6 +62,10 @@ class Rank(Command):
 
     def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
+        if (name := self.name) is not None:
+            if name.suffix != ".safetensors" or name.is_dir() or not name.parent.is_dir():
+                raise SemanifoldError(f"{name} cannot be written; give a .safetensors file in a folder that exists after name=.")
+            check_writable(name.parent, "give another file after name=")
         folder = self.measured / MEASURE
         read_record(folder if is_folder(folder) else self.measured)  # refuses what is none
         return None

@@ -145,7 +145,7 @@ class Train(Command):
         if self.kind.paths is not None:
             kind_named(self.kind.paths)  # refuses what is none
         for setting in chain.from_iterable(map(options_in, RECORDS)):
-            setting.check(getattr(self.training, setting.option))
+            setting.check(getattr(self.training, setting.option), setting.option.replace("_", "-"))
         main = ("paths.png", "paths.safetensors", "metrics.json")
         return early.finished(self, "train", self.folder, self.inputs, main, self.then, growing=GROWING)
 

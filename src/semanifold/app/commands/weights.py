@@ -11,6 +11,7 @@ from semanifold.app.commands import early
 from semanifold.app.commands.arguments import GENERATOR, MAIN, PLACE, START, flat, option
 from semanifold.app.commands.base import Command, EditModel, Model, Output, StartOptions, code_words
 from semanifold.core.errors import SemanifoldError
+from semanifold.storage.files import check_new_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,3 +116,8 @@ class Bake(Command):
     layout: Annotated[Literal["semanifold", "rosinality", "nvidia"] | None, option(group=MAIN)] = None
     overwrite: bool = False
     model: Annotated[EditModel, flat(GENERATOR)] = field(default_factory=EditModel)
+
+    def settled(self) -> Answer | None:
+        """See :meth:`Command.settled`."""
+        check_new_file(self.target, overwrite=self.overwrite)
+        return None

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from semanifold.core.latents import Latents
     from semanifold.generators.base import Generator
 
-POINTS = {"at:": "features", "sam:": "sam"}
+FEATURES, SAM = "at:", "sam:"
+POINTS = {FEATURES: "features", SAM: "sam"}
 """Beginnings of the texts of clicks, and what answers them."""
 
 LONGEST = 10_000
@@ -64,8 +65,8 @@ def parse_mask(
 
     Args:
         text: such as ``"mouth|~box:0.1,0.1,0.9,0.9"``.
-        regions: finds the masks of names, and of ``at:`` and ``sam:`` by their text: a function, or a generator, whose regions
-            belong to one picture; None for neither.
+        regions: finds the masks of names, and of ``at:`` and ``sam:`` by their text, with x and y from 0 to 1: a function, or a
+            generator, whose regions belong to one picture; None for neither.
         code: the code, or the seed, of that picture; needed by names of a generator's regions, by ``at:`` and by ``sam:`` only.
         size: ``(height, width)`` of the picture, which ``px`` coordinates need; that of the generator's when None.
 
@@ -267,7 +268,7 @@ class _Parser:
             return self.clicked(x, y, by=POINTS[kind])
         if self.regions is None:
             raise self.wrong("what belongs together at a point is found by the generator of the picture, and none was given")
-        return self.regions(token)
+        return self.regions(f"{kind}{x:.9g},{y:.9g}")
 
     def region(self, regions: Regions, name: str) -> Mask:
         try:

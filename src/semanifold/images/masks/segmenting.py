@@ -10,6 +10,7 @@ import os
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -48,12 +49,10 @@ def segmented(picture: Tensor, x: float, y: float, text: str) -> Mask:
     name = os.environ.get(FOLDER) or MODEL
     network = _load(name, picture.device)
     size = int(network.config.prompt_encoder_config.image_size)
-    shown_picture = from_uint8(to_uint8(picture)).to(picture.device)
-    seen = interpolate((shown_picture + 1) / 2, size=(size, size), mode="bilinear", antialias=True)
-    middle, scale = (seen.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, SPREAD))
-    point = seen.new_tensor([x * size, y * size]).view(1, 1, 1, 2)
+    point = picture.new_tensor([x * size, y * size], dtype=torch.float32).view(1, 1, 1, 2)
     try:
-        answer = network(pixel_values=(seen - middle) / scale, input_points=point, multimask_output=True)
+        seen = _seen(network, to_uint8(picture)[0].tobytes(), tuple(picture.shape[2:]), size)
+        answer = network(image_embeddings=list(seen), input_points=point, multimask_output=True)
         levels = answer.pred_masks[0, 0, answer.iou_scores[0, 0].argmax()].float().cpu()
     except (RuntimeError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
         raise _no_model(name, first_line(error)) from error
@@ -65,6 +64,30 @@ def segmented(picture: Tensor, x: float, y: float, text: str) -> Mask:
         return interpolate(inside.float(), size=(height, width), mode="bilinear", antialias=True)[0, 0]
 
     return Mask(text, paint)
+
+
+def clicked_on(picture: Tensor, text: str) -> Mask:
+    """Return the mask of the thing at the point that a text names (``"sam:0.5,0.7"``) of a picture that is no generator's.
+
+    Args:
+        picture: ``[1, c, h, w]`` in [-1, 1].
+        text: of the mask, with x and y from 0 to 1, as :func:`~semanifold.images.masks.parse_mask` gives it to functions.
+
+    Raises:
+        SemanifoldError: see :func:`segmented`.
+    """
+    x, y = map(float, text.partition(":")[2].split(","))
+    return segmented(picture, x, y, text)
+
+
+@lru_cache(maxsize=1)
+def _seen(network: Any, levels: bytes, shape: tuple[int, int], size: int) -> tuple[Tensor, ...]:
+    """Return what the network sees in a picture of 8 bits; the last one is kept, for several clicks lie on the same picture."""
+    device = next(network.parameters()).device
+    picture = from_uint8(np.frombuffer(levels, dtype=np.uint8).reshape(*shape, -1)).to(device)
+    seen = interpolate((picture + 1) / 2, size=(size, size), mode="bilinear", antialias=True)
+    middle, scale = (seen.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, SPREAD))
+    return tuple(network.get_image_embeddings((seen - middle) / scale))
 
 
 @lru_cache(maxsize=1)
