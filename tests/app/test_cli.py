@@ -207,6 +207,44 @@ def test_what_transfer_writes_belongs_to_the_new_faces(found, monkeypatch):
     assert (found / "two" / results.PLOT).exists()
 
 
+def test_where_a_carried_path_leaks_it_is_adapted(found, monkeypatch, capsys):
+    monkeypatch.chdir(found)
+    mouth, eyes = (load_edit(found / name / results.EDIT) for name in ("mouth", "eyes"))
+    both = Lattice(mouth.displacements + eyes.displacements, mouth.knots, mouth.info, start=mouth.start)
+    save_edit(both.with_info(locality={"mse_ratio": 1e-4}), found / "leaky.safetensors")
+    assert run("transfer", "leaky.safetensors", "--seeds", "1-2", "--no-adapt", "--out", "carried") == 0
+    assert "--adapt bends it there" in capsys.readouterr().err
+    assert not (found / "carried" / "adapted.png").exists()
+    assert run("transfer", "leaky.safetensors", "--seeds", "1-2", "--out", "bent") == 0
+    said = capsys.readouterr().out
+    assert "Adapted to 2 of 2 pictures, carried -> adapted: seed 1 " in said
+    assert "Next: semanifold render bent" in said
+    record = read_record(found / "bent").others["adapted"]
+    before, after = (json.loads((found / name / results.METRICS).read_text())["change"] for name in ("carried", "bent"))
+    assert list(record) == list(before) == ["seed 1", "seed 2"]
+    for name, row in record.items():
+        assert row["ratio"] < 0.1 * row["carried"]
+        assert after[name]["mse_ratio"] < 0.1 * before[name]["mse_ratio"]
+        edit = load_edit(found / "bent" / f"edit-{name.replace(' ', '-')}.safetensors")
+        assert edit.info.method == "masked manifold, adapted"
+    with Image.open(found / "bent" / "adapted.png") as sheet:
+        assert sheet.height == 4 * 128 + 3 * media.GAP
+
+
+def test_a_carried_path_that_stays_inside_is_adapted_on_request_only(found, monkeypatch):
+    monkeypatch.chdir(found)
+    assert run("transfer", "mouth", "--seeds", "1", "--out", "as-it-is") == 0
+    assert "adapted" not in read_record(found / "as-it-is").others
+    assert run("transfer", "mouth", "--seeds", "1", "--adapt", "--out", "anyway") == 0
+    assert list(read_record(found / "anyway").others["adapted"]) == ["seed 1"]
+
+
+def test_what_has_no_mask_or_moves_no_codes_is_not_adapted(capsys):
+    assert run("transfer", "faces:smile", "--adapt", "--generator", "faces") == 2
+    assert "has no mask" in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
 def test_transfer_to_codes_of_a_file(found, monkeypatch):
     monkeypatch.chdir(found)
     assert run("transfer", "mouth", "--latents", "mouth/latents.npy", "--out", "codes") == 0

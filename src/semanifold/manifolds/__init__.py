@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from semanifold.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from semanifold.manifolds.adapting import adapt as adapt
     from semanifold.manifolds.directions import LocalDirections as LocalDirections
     from semanifold.manifolds.directions import local_directions as local_directions
     from semanifold.manifolds.settings import ManifoldSettings as ManifoldSettings
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from semanifold.manifolds.solve import search as search
 
 _HOMES = {
+    "adapting": ("adapt",),
     "directions": ("LocalDirections", "local_directions"),
     "settings": ("ManifoldSettings", "paper_settings"),
     "solve": ("SearchStep", "discover_manifold", "discover_manifolds", "search"),

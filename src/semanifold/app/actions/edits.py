@@ -43,13 +43,14 @@ from semanifold.app.actions.results import (
     write_plot,
 )
 from semanifold.app.actions.seen import leak, remark_nothing, what_changed
-from semanifold.app.answers import Answer, Caller, typed
+from semanifold.app.answers import Answer, Caller, never, typed
 from semanifold.app.commands import early
-from semanifold.app.commands.base import EditModel, Model, onto_others
+from semanifold.app.commands.base import EditModel, Model, onto_others, slug
 from semanifold.app.commands.edits import Combine, Render, Transfer
 from semanifold.app.commands.places import check_one_generator, model_for, word_of
 from semanifold.core.errors import SemanifoldError, counted
 from semanifold.core.latents import Latents
+from semanifold.core.solutions import Result
 from semanifold.edits import Edit, in_one_space, save_edit
 from semanifold.edits.operations import combine, extrapolate, out_and_back, retime, reverse, trim
 from semanifold.edits.tracing import on_code
@@ -60,15 +61,21 @@ from semanifold.images.films import save_film
 from semanifold.images.masks import Mask
 from semanifold.images.masks.grammar import in_folder
 from semanifold.images.plots import heat_picture, mean_change
+from semanifold.manifolds.adapting import AdaptationNumbers, adapt
 from semanifold.storage.records import write_json
+from semanifold.storage.run_records import plain
 from semanifold.storage.runs import Run
 
+ADAPTED = "adapted.png"
+MOST_SEEN, MORE = 0.01, 3.0
+"""A carried path is adapted by itself where it changes the outside by more than this share of the inside (mean squares), and by
+more than so many times the share at its own picture."""
 AMPLITUDES = ("amplitudes.mp4", "amplitudes.png")
 
 
 def with_mask(edit: Edit, mask: str | None) -> Edit:
-    """Return the edit with another mask to be measured in; none leaves it its own."""
-    return edit if mask is None else edit.with_info(mask=mask)
+    """Return the edit with another mask to be measured in, for which nothing is known yet; none leaves it its own."""
+    return edit if mask in (None, edit.info.mask) else edit.with_info(mask=mask, locality={})
 
 
 def mask_of(edit: Edit, generator: Generator, code: Latents, caller: Caller, *, strict: bool = False) -> Mask | None:
@@ -116,15 +123,73 @@ def transfer_edit(command: Transfer, caller: Caller) -> Answer:
     ]
     if subjects:
         remark_nothing(subjects[0], caller)
+    if command.adapt:
+        check_adaptable(edit)
     folder = command.output.folder("transfer", model.word, word_of(command.edit, command.path, edit.info.name), *command.others)
     inputs = early.inputs(masks=[command.mask] if command.mask else [], codes=command.latents, edits=[command.edit])
 
     def work(run: Run) -> Answer:
-        scores = write_transfer(run, command, subjects, names, t, caller)
-        return summary_of_transfer(edit, subjects[0], t, scores, caller)
+        shown_on, numbers, interrupted = adapt_where_it_leaks(run, command, edit, subjects, names, t, caller)
+        hears = replace(caller, stop=never) if interrupted else caller  # what there is is written all the same
+        scores = write_transfer(run, command, shown_on, names, t, hears)
+        answer = summary_of_transfer(edit, shown_on[0], t, scores, numbers, caller)
+        return replace(answer, interrupted=interrupted)
 
     answer = worked(command, caller, "transfer", folder, facts_of(generator), work, inputs=inputs)
-    return replace(answer, files=existing(folder, MP4, STRIP, HEAT), next=typed(*command.then))
+    then = ("render", folder) if (folder / ADAPTED).exists() else command.then
+    return replace(answer, files=existing(folder, MP4, STRIP, HEAT, ADAPTED), next=typed(*then))
+
+
+def check_adaptable(edit: Edit) -> None:
+    """Refuse an edit that cannot be adapted to a face.
+
+    Raises:
+        SemanifoldError: saying why, and what to do.
+    """
+    name = edit.info.name or "The edit"
+    if not edit.moves_codes:
+        raise SemanifoldError(f"{name} changes weights, the same on every picture; leave --adapt out.")
+    if edit.dimensions != 1:
+        raise SemanifoldError(f"{name} is a pad of two dimensions, and only a path is adapted; leave --adapt out.")
+    if not edit.info.mask:
+        raise SemanifoldError(f"{name} has no mask, so nothing says what is to stay as it is; give --mask as well.")
+
+
+def adapt_where_it_leaks(
+    run: Run, command: Transfer, edit: Edit, subjects: list[EditedPicture], names: list[str], t: torch.Tensor, caller: Caller
+) -> tuple[list[EditedPicture], dict[str, AdaptationNumbers], bool]:
+    """Return the pictures with paths of their own where the carried one leaks, the numbers of these, and whether it was stopped.
+
+    Every adapted path gets a file, and a row of its own below that of the carried one in a still picture.
+    """
+    own, mine, interrupted = edit.info.locality.get("mse_ratio"), list(subjects), False
+    numbers: dict[str, AdaptationNumbers] = {}
+    rows: dict[str, EditedPicture] = {}
+    possible = edit.moves_codes and edit.dimensions == 1 and command.adapt is not False
+    if not possible or (not command.adapt and own is None):
+        return mine, {}, False
+    mask = edit.info.mask if caller.folder is None else in_folder(edit.info.mask, caller.folder)
+    for index, (name, subject) in enumerate(zip(names, subjects, strict=True)):
+        ratio = measure(subject, t).get("mse_ratio")
+        if ratio is None or not (command.adapt or (own is not None and ratio > max(MOST_SEEN, MORE * own))):
+            continue
+        with caller.watching(f"adapting to {name}") as line:
+            solution = adapt(subject.generator, edit, subject.start, mask, progress=line, throw=False)
+        if not solution.result.good:
+            caller.remark(f"The path could not be adapted to {name}, and stays as it was: {solution.result.value}")
+            continue
+        mine[index] = replace(subject, edit=solution.value)
+        numbers[name] = solution.stats
+        save_edit(solution.value, run.path(f"edit-{slug(name)}.safetensors"))
+        rows |= {f"{name}, carried": subject, f"{name}, adapted": mine[index]}
+        interrupted = solution.result is Result.INTERRUPTED
+        if interrupted:
+            caller.remark("semanifold: interrupted; the best so far is kept, and later pictures have the path as it was carried.")
+            break
+    if rows:
+        media.save_png(media.stack_rows([one.strip(size=128) for one in rows.values()], list(rows)), run.path(ADAPTED))
+        run.note(adapted={name: plain(row) for name, row in numbers.items()})
+    return mine, numbers, interrupted
 
 
 def write_transfer(
@@ -157,10 +222,15 @@ def write_transfer(
 
 
 def summary_of_transfer(
-    edit: Edit, first: EditedPicture, t: torch.Tensor, scores: dict[str, dict[str, float]], caller: Caller
+    edit: Edit,
+    first: EditedPicture,
+    t: torch.Tensor,
+    scores: dict[str, dict[str, float]],
+    numbers: dict[str, AdaptationNumbers],
+    caller: Caller,
 ) -> Answer:
     """Return in words what changes in the first picture, how local the edit is on every one, and where it leaks."""
-    said, facts = [], {"change": scores}
+    said, facts = [], {"change": scores, "adapted": {name: plain(row) for name, row in numbers.items()}}
     if seen := what_changed(first, t):
         pictures = f"{'the first of ' if len(scores) > 1 else ''}{counted(len(scores), 'picture')}"
         said.append(f"{edit.info.name or 'The edit'} on {pictures}: {seen}.")
@@ -173,10 +243,16 @@ def summary_of_transfer(
     listed = ", ".join(f"{name} {ratio:.2g}" for name, ratio in ratios.items())
     here = f"; {own:.2g} at its own picture" if own else ""
     said.append(f"Outside of the mask, pictures change so many times as much as inside (mean squares): {listed}{here}.")
+    if numbers:
+        listed = ", ".join(f"{name} {row['carried']:.2g} -> {row['ratio']:.2g}" for name, row in numbers.items())
+        took = sum(row["evaluations"] for row in numbers.values())
+        those = f"{len(numbers)} of {counted(len(scores), 'picture')}"
+        said.append(f"Adapted to {those}, carried -> adapted: {listed} ({took} pictures made).")
     worst = max(ratios.values())
-    if leak(worst) and (own is None or worst > 3 * own):
+    if leak(worst) and (own is None or worst > MORE * own):
+        other = "--adapt bends it there, and" if len(numbers) < len(scores) else ""
         caller.remark(
-            "The edit leaks out of its mask on some of these pictures; run semanifold discover on those for an edit of their own."
+            f"The edit leaks out of its mask on some of these pictures; {other} semanifold discover finds an edit of their own."
         )
     return Answer(said=tuple(said), facts=facts)
 

@@ -27,7 +27,7 @@ from semanifold.core.world import bundled
 MOST_AMPLITUDES = 16
 USUAL = (1, 2, 3, 4, 5, 6)
 """Seeds of the pictures that an edit is put on if nobody says it."""
-FIRST = ("film.mp4", "filmstrip.png", "heatmap.png")
+FIRST = ("film.mp4", "filmstrip.png", "heatmap.png", "adapted.png")
 """What is to be looked at first."""
 
 
@@ -41,6 +41,7 @@ class Transfer(Command):
         space: latent space of the paths, if their file leaves it open.
         layers: first and last layer of w+ that directions of a file move, if it leaves that open.
         mask: measure how local the edit is in this mask, written as for discover; if left out the edit's own.
+        adapt: bend the path on every picture until only the inside of the mask changes there; if left out, where it leaks.
         seeds: numbers, and ranges such as 1-6, of the pictures to put it on.
         latents: put it on the codes of this .npy, .npz, .pt or .safetensors file instead.
         latents_space: space of the codes in the file, if their shape leaves it open.
@@ -57,6 +58,7 @@ class Transfer(Command):
     path: Annotated[str | None, option("N|NAME", group=MAIN)] = None
     seeds: Annotated[tuple[int, ...], seed_numbers_option(MAIN)] = USUAL
     mask: Annotated[str | None, option("MASK", group=MAIN)] = None
+    adapt: Annotated[bool | None, option(off="--no-adapt", group=MAIN)] = None
     space: Annotated[str | None, option("NAME", group=START)] = None
     layers: Annotated[tuple[int, int] | None, LAYERS, option(group=START)] = None
     latents: Annotated[Path | None, option("FILE", group=START)] = None

@@ -1,0 +1,174 @@
+"""Adapting a carried path to another face: it keeps its change inside, loses that outside, and takes less than a new search."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from support.small_world import SmallWorld
+
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.minimise import Evaluation
+from semanifold.core.solutions import Result, Solution
+from semanifold.edits import EditInfo, Lattice
+from semanifold.edits.operations import transfer
+from semanifold.images.masks import Mask, box
+from semanifold.manifolds import ManifoldSettings, adapt, discover_manifold
+from semanifold.manifolds.adapting import Adaptation, SameChange, changes, moving_part, projected
+from semanifold.manifolds.directions import local_directions
+
+WORLD = SmallWorld()
+LOWER = box(0, 0.5, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def own() -> Solution:
+    return discover_manifold(WORLD, WORLD.sample([4]), LOWER, ManifoldSettings(space="z", frames=9, steps=30))
+
+
+def leaky(edit: Lattice, amount: float = 0.5) -> Lattice:
+    """The same path with something added that changes the upper half."""
+    added = edit.knots[0].sin()[:, None] * amount * WORLD.get_buffer("turn")[:, 4]
+    displacements = edit.displacements + added * (edit.displacements.abs().amax(1, keepdim=True) > 0)
+    return Lattice(displacements, edit.knots, replace(edit.info, mask="box:0,0.5,1,1"), start=edit.start)
+
+
+def test_a_leaking_path_keeps_its_change_and_loses_the_leak(own: Solution) -> None:
+    path = leaky(own.unwrap())
+    for seed in (5, 6):
+        code = WORLD.sample([seed])
+        solution = adapt(WORLD, path, code, progress=False)
+        carried, edit = transfer(path, code), solution.unwrap()
+        inside, outside = changes(WORLD, edit, edit.knots[0], LOWER)
+        assert solution.stats["ratio"] == pytest.approx(outside / inside)
+        before = changes(WORLD, carried, edit.knots[0], LOWER)
+        assert solution.stats["carried"] == pytest.approx(before[1] / before[0])
+        assert solution.stats["ratio"] < 0.25 * solution.stats["carried"]
+        # as much as at its own face, and in the same way as the carried path
+        wanted = changes(WORLD, path, edit.knots[0], LOWER)[0]
+        assert inside == pytest.approx(wanted, rel=0.25)
+        pictures = [(one.images(WORLD, code, 0.5) - WORLD.images(code))[..., 8:, :].flatten() for one in (carried, edit)]
+        assert torch.cosine_similarity(*pictures, dim=0) > 0.9
+        assert (edit.knots[0] == path.knots[0]).all()
+        assert edit.displacement(0.0).abs().max() == 0
+        assert edit.start == code
+        assert edit.info.method == "masked manifold, adapted"
+
+
+def test_it_takes_fewer_pictures_than_a_new_search(own: Solution) -> None:
+    solution = adapt(WORLD, own.unwrap(), 5, LOWER, progress=False)
+    assert solution.stats["evaluations"] < 0.6 * own.stats["evaluations"]
+    assert solution.stats["steps"] <= 16
+
+
+def test_a_path_without_a_face_of_its_own_changes_as_much_as_it_is_carried(own: Solution) -> None:
+    path = leaky(own.unwrap())
+    path.start = None
+    solution = adapt(WORLD, path, 5, progress=False)
+    assert solution.stats["inside"] == pytest.approx(solution.stats["carried_inside"], rel=0.15)
+    assert solution.stats["ratio"] < 0.25 * solution.stats["carried"]
+
+
+def test_a_path_is_never_sent_more_than_twice_as_far(own: Solution) -> None:
+    edit = own.unwrap()
+    still = Lattice(0.02 * edit.displacements, edit.knots, edit.info, start=None)
+    still_there = Lattice(edit.displacements, edit.knots, edit.info, start=edit.start)
+    prepared = Adaptation.prepare(WORLD, still_there, WORLD.sample([5]), LOWER)
+    ratio = prepared.farther.displacements[4] / edit.displacements[4]
+    assert 0.5 <= float(ratio[0]) <= 2
+    assert Adaptation.prepare(WORLD, still, WORLD.sample([5]), LOWER).farther.displacements.equal(still.displacements)
+
+
+@pytest.mark.parametrize("schedule", ["out", "through"])
+def test_paths_of_every_shape_keep_their_knots(schedule: str) -> None:
+    settings = ManifoldSettings(space="z", frames=9, steps=10, schedule=schedule)  # pyright: ignore[reportArgumentType]
+    path = leaky(discover_manifold(WORLD, WORLD.sample([4]), LOWER, settings, progress=False).unwrap())
+    solution = adapt(WORLD, path, 6, progress=False)
+    assert solution.value.knots[0].equal(path.knots[0])
+    assert solution.stats["ratio"] < 0.25 * solution.stats["carried"]
+
+
+def test_layers_that_do_not_move_stay() -> None:
+    settings = ManifoldSettings(space="w+", layers=(0, 2), frames=5, steps=10)
+    path = discover_manifold(WORLD, WORLD.sample([4]), LOWER, settings, progress=False).unwrap()
+    edit = adapt(WORLD, path, WORLD.convert(WORLD.sample([5]), "w+"), LOWER, progress=False).unwrap()
+    assert edit.displacements.shape == (5, 3, 2)
+    assert edit.displacements[:, 2].abs().max() == 0
+    assert edit.displacements[:, :2].abs().max() > 0
+    assert moving_part(edit).shape == (5, 2, 2)
+
+
+def test_stopped_it_keeps_the_best_so_far(own: Solution) -> None:
+    path, steps = leaky(own.unwrap()), []
+
+    def stop(report: dict) -> None:
+        steps.append(report)
+        if report["step"] == 3:
+            raise KeyboardInterrupt
+
+    solution = adapt(WORLD, path, 5, progress=stop)
+    assert solution.result is Result.INTERRUPTED
+    assert solution.stats["steps"] == 3
+    assert solution.stats["ratio"] < solution.stats["carried"]
+    assert steps[0]["part"] == f"adapting {path.info.name}"
+    assert steps[-1]["outside/inside"] < steps[0]["outside/inside"]
+    assert {report["steps"] for report in steps} == {16}
+
+
+def test_a_search_that_breaks_says_so(own: Solution, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain: Callable[[SameChange, torch.Tensor], Evaluation] = SameChange.__call__
+    calls: list[int] = []
+
+    def broken(self: SameChange, free: torch.Tensor) -> Evaluation:
+        calls.append(1)
+        at = plain(self, free)
+        return at if len(calls) == 1 else at._replace(value=float("-inf"))
+
+    monkeypatch.setattr(SameChange, "__call__", broken)
+    solution = adapt(WORLD, leaky(own.unwrap()), 5, progress=False, throw=False)
+    assert solution.result is Result.DIVERGED
+    with pytest.raises(SemanifoldError, match="infinite"):
+        adapt(WORLD, leaky(own.unwrap()), 5, progress=False)
+
+
+def test_the_start_of_the_descent_moves_the_outside_less(own: Solution) -> None:
+    code = WORLD.sample([5])
+    local = local_directions(WORLD, code, LOWER, 1)
+    x = leaky(own.unwrap()).displacements[4:5]
+    inside, outside = local.grams.double()
+    rows = [(row.flatten(1) @ local.basis.T).double() for row in (x, projected(local, x, 100.0))]
+    assert float(rows[1] @ outside @ rows[1].T) < 0.3 * float(rows[0] @ outside @ rows[0].T)
+    assert float(rows[1] @ inside @ rows[0].T) == pytest.approx(float(rows[0] @ inside @ rows[0].T), rel=1e-4)
+
+
+def test_the_terms_are_those_of_the_formula(own: Solution) -> None:
+    prepared = Adaptation.prepare(WORLD, leaky(own.unwrap()), WORLD.sample([5]), LOWER)
+    carried = prepared.coordinates.inverse(moving_part(prepared.farther, prepared.places))
+    same = prepared.same_change(None, 7.0, carried)
+    moved = 0.8 * carried
+    change = WORLD.images(WORLD.sample([5]).moved(moved)) - WORLD.images(WORLD.sample([5]))
+    low, high = change[..., 8:, :].flatten(1), change[..., :8, :].flatten(1)
+    wanted = same.wanted[..., 8:, :].flatten(1) / 2**0.5
+    share = (low * wanted).mean(1) / wanted.square().mean(1)
+    missing, other = (1 - share).square() * wanted.square().mean(1), (low - share[:, None] * wanted).square().mean(1)
+    at = same(moved)
+    pictures = (5 * missing + other + 7 * high.square().mean(1)).sum() / wanted.square().mean(1).max()
+    bends = torch.cat([torch.zeros(1, 6), moved - carried, torch.zeros(1, 6)]).diff(dim=0).square().sum()
+    springs = 0.02 * len(carried) * bends / carried.norm(dim=1).max() ** 2
+    assert at.value == pytest.approx(float(pictures + springs), rel=1e-4)
+    step = torch.randn(moved.shape, generator=torch.Generator().manual_seed(0))
+    slope = (same(moved + 1e-3 * step).value - same(moved - 1e-3 * step).value) / 2e-3
+    assert float((at.gradient * step).sum()) == pytest.approx(slope, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("edit", "mask", "words"),
+    [
+        (Lattice(torch.zeros(2, 6), [torch.tensor([0.0, 1.0])], EditInfo(space="z")), LOWER, "goes nowhere"),
+        (Lattice(torch.eye(6)[:2] * 0, [torch.tensor([0.0, 1.0])], EditInfo(space="z")), None, "has no mask"),
+        (Lattice(torch.zeros(3, 3, 6), [torch.linspace(-1, 1, 3)] * 2, EditInfo(space="z")), LOWER, "pad of two"),
+    ],
+)
+def test_what_cannot_be_adapted_is_refused(edit: Lattice, mask: Mask | None, words: str) -> None:
+    with pytest.raises(SemanifoldError, match=words):
+        adapt(WORLD, edit, 5, mask, progress=False)
