@@ -32,7 +32,7 @@ demo: $(INSTALLED)
 	$(BIN)/semanifold demo --out out/demo --overwrite
 
 test: $(TOOLS)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 fuzz: $(TOOLS)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py

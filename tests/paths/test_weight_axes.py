@@ -296,13 +296,7 @@ def test_a_blurred_picture_is_not_the_generators_own():
 
 def test_a_path_ends_where_its_change_is_seen_at_once():
     generator = sm.load_generator("faces")
-    paths = calibrated(
-        hessian_paths(generator, ["convs.5"], 2, samples=2, tolerance=0.5, progress=False),
-        generator,
-        "mouth",
-        samples=2,
-        progress=False,
-    )
+    paths = calibrated(svd_paths(generator, "convs.5", 2), generator, "mouth", samples=2, progress=False)
     codes = generator.sample([50, 51, 52])
     plain, strangers = generator.images(codes), generator.images(generator.sample(range(60, 76)))
     for k in range(2):

@@ -26,7 +26,8 @@ SHORTER = {
     "play": "--size 32 --fps 4",
     "directions": "--k 2",
     "weights": "--k 1 --samples 2",
-    "train": "--k 2 --iterations 2 --batch 2 --save-every 2 --log-every 1 --test-draws 8 --reconstructor lenet",
+    "encoder": "--iterations 2 --batch 2",
+    "train": "--k 2 --iterations 2 --batch 2 --save-every 2 --log-every 1 --test-draws 4 --reconstructor lenet",
     "traverse": "--seeds 0-1 --steps 2 --size 32 --seconds 0.2",
     "bench": "--seeds 0 --methods random --top 1",
 }

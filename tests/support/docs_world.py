@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 import torch
 
-from semanifold.app.actions import placing, weights
+from semanifold.app.actions import placing, seen, train, weights
 from semanifold.app.actions.directions import closed_paths
 from semanifold.app.commands.discover import Search
 from semanifold.app.commands.invert import InversionOptions
@@ -19,6 +19,7 @@ from semanifold.generators.biggan.network import BigGAN, BigGANConfig
 from semanifold.generators.stylegan2.layouts import from_ada
 from semanifold.generators.stylegan2.network import StyleGAN2
 from semanifold.inversion import InversionSettings, TuningSettings
+from semanifold.landmarks import faces
 from semanifold.manifolds import ManifoldSettings, stages, start
 from semanifold.paths import channels, weight_ranges, weight_trained
 from semanifold.paths.files import save_paths
@@ -29,6 +30,7 @@ from semanifold.paths.weight_hessian import hessian_paths
 from semanifold.paths.weight_masked import masked_weight_paths
 from semanifold.paths.weight_methods import weight_paths
 from semanifold.training.presets import PRESETS, Preset
+from semanifold.worlds.faces import regions
 
 NAMES = ("smile", "yaw", "age", "pitch")
 """Names of paths that the docs use."""
@@ -67,8 +69,8 @@ def path_set(path: Path) -> None:
 
 def less_work(patch: pytest.MonkeyPatch) -> None:
     """Let snippets and commands, which mostly leave the amount of work open, do little."""
-    usually(patch, joint_paths, samples=4, size=8)
-    usually(patch, closed_paths, codes=4)
+    usually(patch, joint_paths, samples=2, size=8)
+    usually(patch, closed_paths, codes=2)
     for settings in (ManifoldSettings, Search):
         usually(patch, settings.__init__, frames=7, steps=2)
     for name, less in (("PROBES", 2), ("TRIALS", 2), ("STRANGERS", 2)):
@@ -89,12 +91,16 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(weight_trained, "TERMS", 4)
     patch.setattr(weights, "SAMPLES", 2)
     patch.setattr(weight_trained, "SAMPLES", 2)
-    patch.setattr(placing, "LOOKED_AT", 4)
+    patch.setattr(placing, "LOOKED_AT", 2)
+    patch.setattr(faces, "FINEST", 2)  # the faces of the photograph are large
+    patch.setattr(regions, "_SAMPLES", 4)
+    patch.setattr(seen, "LOOKED_AT", 2)
+    patch.setattr(train, "BEND_CODES", 2)
     for settings in (InversionSettings, InversionOptions):
         usually(patch, settings.__init__, starts=2, tries=1, steps=2)
     usually(patch, TuningSettings.__init__, steps=1)
     for name, preset in PRESETS.items():
-        patch.setitem(cast("dict[str, Preset]", PRESETS), name, replace(preset, init_codes=4))
+        patch.setitem(cast("dict[str, Preset]", PRESETS), name, replace(preset, init_codes=2))
 
 
 def usually(patch: pytest.MonkeyPatch, function: Any, **values: object) -> None:
