@@ -148,11 +148,11 @@ def check_adaptable(edit: Edit) -> None:
     """
     name = edit.info.name or "The edit"
     if not edit.moves_codes:
-        raise SemanifoldError(f"{name} changes weights, the same on every picture; leave --adapt out.")
+        raise SemanifoldError(f"{name} changes weights, the same on every picture; leave adapt=True out.")
     if edit.dimensions != 1:
-        raise SemanifoldError(f"{name} is a pad of two dimensions, and only a path is adapted; leave --adapt out.")
+        raise SemanifoldError(f"{name} is a pad of two dimensions, and only a path is adapted; leave adapt=True out.")
     if not edit.info.mask:
-        raise SemanifoldError(f"{name} has no mask, so nothing says what is to stay as it is; give --mask as well.")
+        raise SemanifoldError(f"{name} has no mask, so nothing says what is to stay as it is; give mask= as well.")
 
 
 def adapt_where_it_leaks(
@@ -250,7 +250,7 @@ def summary_of_transfer(
         said.append(f"Adapted to {those}, carried -> adapted: {listed} ({took} pictures made).")
     worst = max(ratios.values())
     if leak(worst) and (own is None or worst > MORE * own):
-        other = "--adapt bends it there, and" if len(numbers) < len(scores) else ""
+        other = "adapt=True bends it there, and" if len(numbers) < len(scores) else ""
         caller.remark(
             f"The edit leaks out of its mask on some of these pictures; {other} semanifold discover finds an edit of their own."
         )
