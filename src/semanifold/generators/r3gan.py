@@ -225,7 +225,7 @@ def from_published(state: Mapping[str, Tensor], *, say: Say = silent) -> tuple[R
     colours = take("AggregationLayer.Layer.weight", None, channels[-1], 1, 1)
     out["colours.weight"] = colours
     take.finish(say)
-    sizes = map(tuple, (channels, inner, groups, blocks))
+    sizes = tuple(channels), tuple(inner), tuple(groups), tuple(blocks)
     return R3GANConfig(weight.shape[1] - embedding, *sizes, classes, embedding, colours.shape[0]), out
 
 
