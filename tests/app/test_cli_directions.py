@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,30 @@ def test_a_set_is_written_shown_and_can_be_walked(words: list[str], method: str,
     assert cli.main(["traverse", *walk]) == 0
     assert directions(*words, "--out", "d") == 0
     assert "finished already" in capsys.readouterr().out
+
+
+def test_joint_axes_say_how_certain_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert directions("joint", "--k", "3", "--out", "d") == 0
+    assert "Sure, as far as pictures decide: 3 of 3 axes (axes.json)." in capsys.readouterr().out
+    told = json.loads(Path("d/axes.json").read_text())
+    assert (told["sure"], told["planes"], told["dead"]) == ([0, 1, 2], [], [])
+    assert len(told["contrast"]) == len(told["spread"]) == 3
+    with Image.open("d/axes.png") as picture:
+        assert picture.width > picture.height
+    assert {"axes.json", "axes.png"} <= set(json.loads(Path("d/run.json").read_text())["files"])
+
+
+def test_a_plane_is_said_with_a_pad_of_it_that_can_be_made(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("toy.py").write_text(
+        TOY.replace("return (upper", "return (0 * upper")
+        .replace("+ lower", "+ 0 * lower")
+        .replace("0.3 * a[2] * (x > 0.8)", "0.3 * z[:, 0, None, None] * (x > 0.8) + 0.3 * z[:, 1, None, None] * (x < -0.8)")
+    )
+    assert directions("joint", "--k", "3", "--out", "d") == 0
+    said = capsys.readouterr().out
+    assert "Axes 0 and 1 cannot be told apart" in said
+    assert "Dead, pictures do not change: 2." in said
+    assert cli.main(["combine", "d:0", "d:1", "--pad", "--out", "pad", "--generator", "toy.py:toy", "--device", "cpu"]) == 0
 
 
 def test_local_directions_move_what_lies_in_the_mask() -> None:

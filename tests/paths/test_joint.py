@@ -13,7 +13,7 @@ from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.wrapped import wrap
 from semanifold.paths.base import PathSetInfo, moving_codes
 from semanifold.paths.closed_form import SAMPLES, principal_paths
-from semanifold.paths.joint import DAMPING, INDEPENDENCE, joint_diagonal, joint_paths, logarithms
+from semanifold.paths.joint import DAMPING, INDEPENDENCE, joint_axes, joint_diagonal, joint_paths, logarithms
 from semanifold.paths.linear import LinearPaths
 
 SMALL = StyleGAN2Config(size=16, z_dim=8, w_dim=8, channels=(6, 5, 4))
@@ -63,6 +63,28 @@ def test_axes_of_equal_strength_come_back_from_behind_a_rotation() -> None:
     # no second-order statistic of the first layer can tell these apart
     principal = directions(principal_paths(generator, k=6)) @ turn
     assert principal.abs().amax(0).min() < 0.9
+
+
+def test_what_is_said_of_the_axes_goes_with_them_in_their_order() -> None:
+    """Four rows of pixels, of factors of known strength; a fifth number does nothing, and the waves of two are one circle."""
+    strengths = torch.tensor([1.0, 4.0, 2.0])
+
+    def rows(z: Tensor) -> Tensor:
+        apart = torch.sin(strengths * z[:, :3])
+        disc = z[:, 3:5] * 0.5
+        return torch.cat([apart, disc, 0 * z[:, 5:]], 1)[:, None, :, None].expand(-1, 3, -1, 6)
+
+    paths, certainty = joint_axes(wrap(rows, (6,)), k=6, samples=60)
+    found = directions(paths)
+    flat = {k for k in range(6) if found[k, 3:5].norm() > 0.9}
+    dead = {k for k in range(6) if found[k, 5].abs() > 0.9}
+    assert certainty.planes == [tuple(sorted(flat))]
+    assert set(certainty.dead) == dead
+    assert set(certainty.sure) == set(range(6)) - flat - dead
+    assert torch.equal(directions(joint_paths(wrap(rows, (6,)), k=6, samples=60)), found)
+    few, of_two = joint_axes(wrap(rows, (6,)), k=2, samples=60)
+    assert (len(few), of_two.contrast.shape) == (2, (2, 2))
+    torch.testing.assert_close(of_two.spread, certainty.spread[:2])
 
 
 def test_wide_spaces_are_cut_to_what_pictures_show() -> None:

@@ -23,7 +23,7 @@ from semanifold.landmarks import faces
 from semanifold.manifolds import ManifoldSettings, stages, start
 from semanifold.paths import channels, weight_ranges, weight_trained
 from semanifold.paths.files import save_paths
-from semanifold.paths.joint import joint_paths
+from semanifold.paths.joint import joint_axes, joint_paths
 from semanifold.paths.warped import warped_paths
 from semanifold.paths.weight_axes import joint_weight_paths
 from semanifold.paths.weight_hessian import hessian_paths
@@ -70,6 +70,7 @@ def path_set(path: Path) -> None:
 def less_work(patch: pytest.MonkeyPatch) -> None:
     """Let snippets and commands, which mostly leave the amount of work open, do little."""
     usually(patch, joint_paths, samples=2, size=8)
+    usually(patch, joint_axes, samples=2, size=8)
     usually(patch, closed_paths, codes=2)
     for settings in (ManifoldSettings, Search):
         usually(patch, settings.__init__, frames=7, steps=2)

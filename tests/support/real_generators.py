@@ -36,11 +36,11 @@ def celeba32_layers() -> nn.Sequential:
     )
 
 
-def celeba64_layers() -> nn.Sequential:
+def celeba64_layers(channels: int = 3) -> nn.Sequential:
     """Decoder of a beta-TCVAE, z [n, 10] to faces [n, 3, 64, 64] in [0, 1]."""
     dense = [nn.Linear(10, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 512), nn.ReLU()]
     convs = [layer for _ in range(3) for layer in (nn.ConvTranspose2d(32, 32, 4, 2, 1), nn.ReLU())]
-    return nn.Sequential(*dense, nn.Unflatten(1, (32, 4, 4)), *convs, nn.ConvTranspose2d(32, 3, 4, 2, 1), nn.Sigmoid())
+    return nn.Sequential(*dense, nn.Unflatten(1, (32, 4, 4)), *convs, nn.ConvTranspose2d(32, channels, 4, 2, 1), nn.Sigmoid())
 
 
 def mnist28_layers() -> nn.Sequential:
@@ -73,6 +73,23 @@ def celeba64() -> Generator:
     """Decoder of a beta-TCVAE of CelebA faces, 64 pixels."""
     layers = _filled(celeba64_layers(), "btcvae_celeba64.pt", "decoder.")
     return wrap(layers, (10,), pixel_range=(0, 1), name="celeba64", licence="MIT", source="YannDubs/disentangling-vae")
+
+
+def turned_decoder(file: str, rotation: Tensor, channels: int = 3) -> Generator:
+    """Decoder of a variational autoencoder behind a rotation ``[10, 10]`` of its z: z = code @ rotation.
+
+    Args:
+        file: in the folder ``generators``, or of a folder beside it.
+        rotation: the rotation.
+        channels: of its pictures.
+    """
+    layers = _filled(celeba64_layers(channels), file, "decoder.")
+    first = nn.Linear(10, 10, bias=False)
+    with torch.no_grad():
+        first.weight.copy_(rotation.T)
+    return wrap(
+        nn.Sequential(first, layers), (10,), pixel_range=(0, 1), name=file.rsplit("/", maxsplit=1)[-1].removesuffix(".pt")
+    )
 
 
 def mnist28() -> Generator:

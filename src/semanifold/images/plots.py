@@ -90,6 +90,45 @@ def _colour_bar(figure: Figure, mappable: ScalarMappable, axes: Axes, label: str
     bar.outline.set_visible(False)  # type: ignore[operator]  # its type names no class
 
 
+def pair_map(
+    contrast: NDArray[np.floating],
+    spread: NDArray[np.floating],
+    planes: Sequence[tuple[int, int]],
+    path: str | os.PathLike[str],
+) -> Path:
+    """Draw how well each pair of axes is told apart, beside how far each axis varies; pairs that are not are marked.
+
+    Args:
+        contrast: ``[k, k]`` from 0 (not at all) to 1.
+        spread: ``[k]`` degrees.
+        planes: the pairs to mark.
+        path: the PNG file.
+    """
+    with drawing(), replacing(path) as part:
+        _pair_figure(contrast, spread, planes).savefig(part, format="png")
+    return Path(path)
+
+
+def _pair_figure(contrast: NDArray[np.floating], spread: NDArray[np.floating], planes: Sequence[tuple[int, int]]) -> Figure:
+    from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
+
+    k = len(spread)
+    figure = Figure(figsize=(9.6, 4.8), dpi=120, layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.4, 1))
+    shown = np.where(np.eye(k, dtype=bool), np.nan, contrast)
+    image = left.imshow(shown, cmap="viridis", vmin=0, vmax=1)
+    for p, q in planes:
+        left.scatter([p, q], [q, p], s=60, facecolors="none", edgecolors=ORANGE, linewidths=1.6)
+    left.set_title("pairs of axes", fontsize=11, color=INK)
+    _colour_bar(figure, image, left, "told apart: 0 not at all, 1 well")
+    right.barh(np.arange(k), spread, color="#7a8fb8")
+    right.invert_yaxis()
+    right.set_ylabel("axis", color=INK)
+    right.set_xlabel("degrees over draws of codes", color=INK)
+    right.set_title("how far each axis varies", fontsize=11, color=INK)
+    return figure
+
+
 def plane(codes: NDArray[np.floating]) -> tuple[NDArray[np.floating], str] | None:
     """Return codes ``[n, d]`` laid out on a plane ``[n, 2]`` by UMAP, and its name; None if n < 8.
 

@@ -17,6 +17,7 @@ from semanifold.core.spaces import is_extended, single
 from semanifold.generators.base import Generator
 from semanifold.generators.coordinates import Coordinates, coordinates_of
 from semanifold.paths.base import APART, PathSetInfo, info_for, moving_codes
+from semanifold.paths.certainty import Certainty, certainty_of
 from semanifold.paths.closed_form import SAMPLES, check_count, direction_size, leading_rows, sized
 from semanifold.paths.linear import LinearPaths
 
@@ -111,7 +112,7 @@ def local_metrics(
     seed: int = 0,
     progress: Watch = None,
 ) -> LocalMetrics:
-    """Return the metrics of the pictures at many codes, over the directions that change pictures most; see :func:`joint_paths`.
+    """Return the metrics of the pictures at many codes, over the directions that change pictures most; see :func:`joint_axes`.
 
     Raises:
         SemanifoldError: if the generator has no such space or layers, or pictures that do not change.
@@ -168,7 +169,7 @@ def local_metrics(
     return LocalMetrics(moving, local, basis, coordinates, usual)
 
 
-def joint_paths(
+def joint_axes(
     generator: Generator,
     space: str | None = None,
     k: int = 20,
@@ -179,8 +180,8 @@ def joint_paths(
     chunk: int = 32,
     seed: int = 0,
     progress: Watch = None,
-) -> LinearPaths:
-    """Return straight paths along the axes that the pictures' own changes agree on; ``t = 1`` is three standard deviations.
+) -> tuple[LinearPaths, Certainty]:
+    """Return straight paths along the axes that the pictures' own changes agree on, and how certain each of these axes is.
 
     At every code the metric ``J^T J`` of the picture tells which small changes look unlike each other. Where a generator keeps
     its factors apart, that metric is nearly diagonal in them at every code (for decoders of variational autoencoders see Rolinek
@@ -191,7 +192,7 @@ def joint_paths(
     In ``w`` and ``w+`` (all chosen layers moving alike) the space is whitened first, so that axes are uncorrelated among random
     codes; in ``s`` as well, but channels may part by :data:`INDEPENDENCE` (see
     :func:`~semanifold.generators.coordinates.coordinates_of`). Spaces of more than 32 (or k) dimensions are first cut to those
-    in which pictures change most on average.
+    in which pictures change most on average. ``t = 1`` is three standard deviations.
 
     Args:
         generator: any.
@@ -216,14 +217,34 @@ def joint_paths(
     )
     # 5. Diagonalise the logarithms: the strength of an axis varies by orders of magnitude from one code to the next, and without
     # the logarithm the few codes at which pictures change most would decide alone.
-    frame = joint_diagonal(logarithms(local.metrics))
+    logs = logarithms(local.metrics)
+    frame = joint_diagonal(logs)
     # 6. Strongest first; the largest entry of each axis is made positive, since eigenvectors have no sign of their own.
     strength = torch.einsum("ki,nij,kj->k", frame, local.metrics, frame)  # [kept]
-    frame = frame[strength.argsort(descending=True)[:k]]
+    order = strength.argsort(descending=True)
+    certainty = certainty_of(frame[order] @ logs @ frame[order].T, strength[order], k)
+    frame = frame[order[:k]]
     frame = frame * frame.gather(1, frame.abs().argmax(1, keepdim=True)).sign()
     # 7. Back from the basis and the whitened coordinates to displacements of codes.
     directions = local.coordinates.displacements(frame.to(local.basis) @ local.basis)
-    return sized(directions if is_extended(info.space) else directions.reshape(k, *shape), local.usual, info)
+    paths = sized(directions if is_extended(info.space) else directions.reshape(k, *shape), local.usual, info)
+    return paths, certainty
+
+
+def joint_paths(
+    generator: Generator,
+    space: str | None = None,
+    k: int = 20,
+    layers: tuple[int, int] | None = None,
+    *,
+    samples: int = 128,
+    size: int = 64,
+    chunk: int = 32,
+    seed: int = 0,
+    progress: Watch = None,
+) -> LinearPaths:
+    """Return the paths of :func:`joint_axes`, whose arguments these are."""
+    return joint_axes(generator, space, k, layers, samples=samples, size=size, chunk=chunk, seed=seed, progress=progress)[0]
 
 
 def logarithms(metrics: Tensor) -> Tensor:

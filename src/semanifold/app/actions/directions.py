@@ -16,16 +16,21 @@ from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
 from semanifold.generators.coordinates import natural_coordinates
 from semanifold.images import media
+from semanifold.images.plots import pair_map
 from semanifold.manifolds.directions import local_directions, moving_shape
 from semanifold.paths.base import PathSet
+from semanifold.paths.certainty import Certainty
 from semanifold.paths.channels import channel_paths
 from semanifold.paths.closed_form import local_paths, principal_paths, sefa_paths
 from semanifold.paths.files import PATHS, save_paths
-from semanifold.paths.joint import joint_paths
+from semanifold.paths.joint import joint_axes, joint_paths
 from semanifold.paths.linear import LinearPaths
+from semanifold.storage.records import write_json
 from semanifold.storage.runs import Run
 
 SHEET = "paths.png"
+CERTAINTY, PAIRS = "axes.json", "axes.png"
+"""How certain joint axes are: their record, and the picture of all pairs."""
 FRAMES, CELL = 7, 96
 INDEPENDENCE = 0.2
 """How freely layers of w+ may part in local directions, as in a search for a masked manifold."""
@@ -46,20 +51,43 @@ def find_directions(command: Directions, caller: Caller) -> Answer:
     folder = command.folder
 
     def work(run: Run) -> Answer:
-        paths = find(command, generator, code, drawn, caller)
+        if command.method == "joint":
+            with caller.watching("directions at one code after the other") as line:
+                paths, certainty = joint_axes(generator, code.space, command.k, command.layers, progress=line)
+            write_json(run.path(CERTAINTY), certainty.json())
+            pair_map(certainty.contrast.cpu().numpy(), certainty.spread.cpu().numpy(), certainty.planes, run.path(PAIRS))
+            sentences, more = words_of(certainty, folder), (folder / PAIRS,)
+        else:
+            paths, sentences, more = find(command, generator, code, drawn, caller), (), ()
         save_paths(paths, run.path(PATHS))
         shown = draw(generator, paths, code, run.path(SHEET), caller)
         faint = len(paths) - len(shown)
         left_out = f"; {faint} that hardly change the picture are not on the sheet" if faint else ""
         many = counted(len(paths), "path").capitalize()
-        return Answer(said=(f"{many} in {space} of {generator.name}, by {paths.info.method}{left_out}.",))
+        said = f"{many} in {space} of {generator.name}, by {paths.info.method}{left_out}."
+        return Answer(said=(said, *sentences), files=more)
 
     answer = worked(command, caller, "directions", folder, facts_of(generator), work, inputs=command.inputs)
-    return replace(answer, files=(folder / SHEET,), next=typed(*command.then))
+    return replace(answer, files=(folder / SHEET, *answer.files), next=typed(*command.then))
+
+
+def words_of(certainty: Certainty, folder: Path) -> tuple[str, ...]:
+    """Return what is to be said of joint axes: how many are sure, which planes have no axes of their own, which are dead."""
+    said = [f"Sure, as far as pictures decide: {len(certainty.sure)} of {len(certainty.spread)} axes ({CERTAINTY})."]
+    if certainty.planes:
+        p, q = certainty.planes[0]
+        pairs = counted(len(certainty.planes), "pair")
+        said.append(
+            f"Axes {p} and {q} cannot be told apart, any two directions of their plane would do ({pairs} in all): "
+            f"combine {folder}:{p} and {folder}:{q} as a pad."
+        )
+    if certainty.dead:
+        said.append(f"Dead, pictures do not change: {', '.join(map(str, certainty.dead))}.")
+    return tuple(said)
 
 
 def find(command: Directions, generator: Generator, code: Latents, drawn: Latents, caller: Caller) -> PathSet:
-    """Return the set; ``code`` is the picture's code in the space, ``drawn`` the one that it comes from."""
+    """Return the set of any method but joint; ``code`` is the picture's code in the space, ``drawn`` what it comes from."""
     if command.method == "local":
         assert command.mask is not None
         mask = read_mask(command.mask, generator, drawn)
