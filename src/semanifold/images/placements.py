@@ -28,8 +28,10 @@ LEFT = 0.7
 """Standard deviation, in the generator's pixels, of the Gaussian that smooths what an edit changes beside moving it."""
 SHARPENED = 0.8
 """How far around it a pixel's lightest and darkest neighbours are looked for when it is sharpened, in pixels of the same."""
-LEVEL = 2 / 255
-"""A step of 8 bits, in picture units."""
+GRAIN = 0.3
+"""Standard deviation, in the same, of the Gaussian that takes the grain out of a photograph before its edges are measured."""
+LEAST = 0.03
+"""Steps between neighbours, in picture units, that differ by less say nothing of edges."""
 NOTHING = 1 / 512
 """A mask below this moves no level of 8 bits by half a step."""
 
@@ -165,7 +167,7 @@ class Inlay:
     sharpened(edited + tones)``. The photograph goes where the edit moves what it shows
     (:func:`~semanifold.images.motion.motion_between`), so that the edited part is sharper than the generator's picture, and
     becomes as light as the edit makes it. What appears, and was nowhere before, is the generator's picture in the tones of the
-    photograph, as sharp as the same sharpening brings its unedited picture nearest to the photograph. At ``edited = unedited``
+    photograph, sharpened as far as makes edges of its unedited picture as steep as the photograph's. At ``edited = unedited``
     nothing changes, and neither does what lies outside of the mask, bit for bit.
 
     Attributes:
@@ -240,11 +242,14 @@ class Inlay:
 
     @cached_property
     def sharpening(self) -> float:
-        """How much of a sharpening brings the unedited picture, in the tones of the photograph, nearest to it; from 0 to 1."""
+        """How much of a sharpening makes the edges of the unedited picture as steep as those of the photograph, from 0 to 1.
+
+        Edges are compared by their steepness and not pixel by pixel, for those of an inversion lie beside the photograph's.
+        """
         plain = self.sampled(self.unedited.float().cpu() + self.tones)
-        gain = stepped(plain, SHARPENED * self.enlarged) - plain
-        share = (gain * (self.own - plain)).mean() / (gain.square().mean() + LEVEL**2)  # a smooth picture says nothing
-        return float(share.clamp(0, 1))
+        pictures = (plain, stepped(plain, SHARPENED * self.enlarged), self.own)
+        before, after, wanted = (steepness(gaussian(picture, GRAIN * self.enlarged)) for picture in pictures)
+        return min(1.0, max(0.0, (wanted - before) / max(after - before, LEAST)))
 
     def sharpened(self, pictures: Tensor) -> Tensor:
         """Return pictures of the generator's part as they lie in the photograph, about as sharp as that is."""
@@ -320,6 +325,13 @@ def stepped(picture: Tensor, reach: float) -> Tensor:
     for _ in range(2):
         part = part * part * (3 - 2 * part)
     return low + (high - low) * part
+
+
+def steepness(picture: Tensor) -> float:
+    """Return how large a step between neighbours is that one in fifty exceeds."""
+    down, right = (picture.diff(dim=axis).square().sum(1).flatten().sqrt() for axis in (2, 3))
+    steps = torch.cat([down, right])
+    return float(steps.kthvalue(max(1, round(0.98 * len(steps)))).values) if len(steps) else 0.0
 
 
 def _largest(picture: Tensor, side: int) -> Tensor:
