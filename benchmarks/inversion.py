@@ -35,7 +35,7 @@ PUBLISHED_STEPS = 350
 """Steps of the authors of pivotal tuning."""
 PIVOT = {"steps": 450, "rate": 0.01}
 """Their projector."""
-STOP = 0.06
+STOP = 0.07
 """The LPIPS at which they end."""
 
 
