@@ -25,10 +25,11 @@ import semanifold
 from semanifold.app import cli
 from semanifold.app.actions import results
 from semanifold.app.answers import Answer, Caller
-from semanifold.app.commands.arguments import from_arguments, seed_numbers, to_arguments
+from semanifold.app.commands.arguments import from_arguments, to_arguments
 from semanifold.app.commands.base import Command, slug
 from semanifold.app.commands.files import Sample
 from semanifold.app.commands.table import COMMANDS, command_class
+from semanifold.app.commands.values import seed_numbers
 from semanifold.edits import Lattice, load_edit, save_edit
 from semanifold.generators.loading import save_generator
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config

@@ -523,7 +523,7 @@ def test_slips_of_a_first_hour(words, says, capsys):
 
 
 def test_words_behind_two_dashes_are_left_alone():
-    from semanifold.app.commands.arguments import inputs_for_seeds
+    from semanifold.app.commands.values import inputs_for_seeds
 
     Path("maps").mkdir()
     words = ["mask", "--seed", "7", "--", "--seed", "maps"]

@@ -26,12 +26,13 @@ from semanifold.analysis.attributes.onnx_descriptions import read_description
 from semanifold.analysis.ranking.measures import read_measures
 from semanifold.analysis.traversal import read_traversal
 from semanifold.app import cli
-from semanifold.app.commands.arguments import from_arguments, numbers_text, seed_numbers, to_arguments
+from semanifold.app.commands.arguments import from_arguments, to_arguments
 from semanifold.app.commands.discover import Discover
 from semanifold.app.commands.paths import Measure, Traverse
 from semanifold.app.commands.play import Play
 from semanifold.app.commands.timeline import timeline_of, track_of
 from semanifold.app.commands.train import Train
+from semanifold.app.commands.values import numbers_text, seed_numbers
 from semanifold.app.inspecting import inspect
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.edits import load_edit

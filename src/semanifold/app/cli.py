@@ -147,10 +147,10 @@ def parse(words: Sequence[str]) -> Command | None:
     Raises:
         SemanifoldError: for an unknown command or argument, or a value that makes no sense.
     """
-    from semanifold.app.commands import arguments  # noqa: PLC0415  (not needed for the overview)
+    from semanifold.app.commands import arguments, values  # noqa: PLC0415  (not needed for the overview)
 
     name, *rest = words or ["help"]
-    rest = arguments.inputs_for_seeds(joined(rest))
+    rest = values.inputs_for_seeds(joined(rest))
     kind = command_class(name).parsed_as(rest)
     with as_typed(kind):
         return arguments.parse(kind, name, rest)

@@ -18,7 +18,20 @@ from semanifold.core.progress import ProgressBar
 
 LONGEST_LINE = 20_000
 ARGUMENTS = (
-    *("all_faces", "attributes", "basis", "crop", "direction", "encoder", "face", "force", "generator", "gifs", "inputs"),
+    *(
+        "adapt",
+        "all_faces",
+        "attributes",
+        "basis",
+        "crop",
+        "direction",
+        "encoder",
+        "face",
+        "force",
+        "generator",
+        "gifs",
+        "inputs",
+    ),
     *("inversion", "iterations", "k", "label", "lambda_mask", "latents_space", "layer", "layout", "mask", "method", "mix"),
     *("mix_layers", "name", "objective", "out", "overwrite", "pictures", "pool", "preset", "quick", "reconstructor", "seed"),
     *("adapt", "seeds", "space", "start_from", "strength", "truncation", "z_truncation"),

@@ -8,8 +8,9 @@ from typing import Annotated, ClassVar, Literal
 
 from semanifold.app.answers import Answer
 from semanifold.app.commands import early
-from semanifold.app.commands.arguments import GENERATOR, HIDDEN, MAIN, PLACE, Group, flat, numbers_text, option, seed_numbers
+from semanifold.app.commands.arguments import GENERATOR, HIDDEN, MAIN, PLACE, Group, flat, option
 from semanifold.app.commands.base import Command, Model, Output
+from semanifold.app.commands.values import numbers_text, seed_numbers
 from semanifold.locality.settings import LocalitySettings
 from semanifold.manifolds.settings import ManifoldSettings
 

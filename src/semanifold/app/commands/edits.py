@@ -16,11 +16,11 @@ from semanifold.app.commands.arguments import (
     PLACE,
     START,
     flat,
-    numbers_text,
     option,
     seed_numbers_option,
 )
 from semanifold.app.commands.base import Command, EditModel, FilmOptions, Model, Output, PictureOptions, code_words, onto_others
+from semanifold.app.commands.values import numbers_text
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.world import bundled
 
