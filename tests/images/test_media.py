@@ -81,6 +81,8 @@ def test_webm_keeps_the_opacity_of_a_film(tmp_path, monkeypatch):
     media.save_frames(media.to_pixels(images), tmp_path / "frames")
     clear = media.FrameFolder(tmp_path / "frames", clear=True)
     path = films.save_film(clear, tmp_path / "film.webm", fps=10, size=48)
+    assert b"DIGITALSOURCETYPE" in path.read_bytes(), "it says what it is"
+    assert b"trainedAlgorithmicMedia" in path.read_bytes()
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-c:v", "libvpx-vp9", "-i", str(path)]
     raw = subprocess.run([*command, "-f", "rawvideo", "-pix_fmt", "rgba", "-"], capture_output=True, check=True).stdout
     seen, meant = np.frombuffer(raw, np.uint8).reshape(5, 32, 48, 4).astype(int), np.stack([clear[i] for i in range(5)])
