@@ -83,6 +83,20 @@ def test_other_numbers_of_frames_lie_on_straight_lines_between() -> None:
     torch.testing.assert_close(ring[7], torch.tensor([0.5, -0.5]), rtol=0, atol=1e-6)
 
 
+def test_a_spline_goes_through_its_knots_and_gives_a_cubic_back() -> None:
+    for old, order in ((3, 2), (4, 3), (9, 3)):
+        few, many = (torch.linspace(0, 1, n)[:, None] ** order for n in (old, 24))
+        torch.testing.assert_close(refine(few, (old,), (24,), smooth=True), many)
+    line = torch.randn(9, 2, 2)
+    assert torch.equal(refine(refine(line, (9,), (17,), smooth=True), (17,), (9,), smooth=True), line)
+    x, y = torch.meshgrid(torch.arange(9.0) / 2, torch.arange(9.0) / 2, indexing="ij")
+    fine = torch.stack([x**3 + 10 * y, x * y], -1)
+    sheet = refine(fine[::2, ::2].reshape(25, 2), (5, 5), (9, 9), smooth=True)
+    torch.testing.assert_close(sheet.reshape(9, 9, 2), fine)
+    few, many = (torch.stack([a.cos(), a.sin()], 1) for a in (2 * math.pi * torch.arange(n) / n for n in (8, 24)))
+    torch.testing.assert_close(refine(few, (8,), (24,), closed=True, smooth=True), many, rtol=0, atol=2e-3)
+
+
 def test_an_edit_begins_at_the_seed_and_closes() -> None:
     offsets = torch.arange(1.0, 5)[:, None]
     grid, knots = layout(4, schedule="constant", ends="free").lattice(offsets, closed=False)

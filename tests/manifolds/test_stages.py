@@ -83,6 +83,30 @@ def test_the_first_stage_has_a_third_of_the_frames_one_of_them_in_the_middle(fra
     assert (whole.frames, whole.size) == (frames, None)
 
 
+def test_knots_are_searched_and_all_frames_lie_on_a_spline_through_them() -> None:
+    assert [stage.frames for stage in prepared(knots=9, frames=24).stages()] == [4, 9, 17, 24]
+    assert [stage.frames for stage in prepared(knots=5, frames=9, dims=2).stages()] == [3, 5, 9]
+    made = prepared(knots=5, frames=33, steps=60)
+    counted = CountedWorld()
+    made = replace(made, generator=counted)
+    last, result = list(made.run(None))[-1]
+    assert result is Result.CONVERGED
+    assert last.stage == 1, "the pictures between are as good"
+    solution = made.solution(last, result)
+    assert len(solution.value.knots[0]) == 33
+    whole = discover_manifold(counted, counted.sample([4]), LOWER, replace(QUICK, frames=33, steps=60))
+    assert solution.stats["ratio"] < 1.1 * whole.stats["ratio"]
+    assert solution.stats["evaluations"] < 0.5 * whole.stats["evaluations"]
+
+
+def test_more_knots_are_taken_where_the_pictures_between_are_worse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("semanifold.manifolds.stages.BETWEEN", (0.0, 0.0))
+    states = [state for state, _ in prepared(knots=5, frames=9, steps=60).run(None)]
+    assert [len(state.best) for state in states if state.within == 0 and state.step][-1] == 7
+    short = [state for state, _ in prepared(knots=5, frames=9, steps=5, tolerance=0.0).run(None)]
+    assert (short[-1].stage, short[-1].step) == (1, 5), "no steps are left for them"
+
+
 def test_stages_of_the_papers_objective_share_the_steps_that_are_left() -> None:
     stages = prepared(objective="paper", steps=100, frames=9).stages()
     assert [stage.steps for stage in stages] == [40, 30, 30]

@@ -89,7 +89,10 @@ class SearchNumbers(TypedDict):
 
 def search_key(generator: Generator, start: Latents, mask: Mask, settings: ManifoldSettings, distance: str) -> str:
     """Return a digest of everything that decides a search; a checkpoint of another one is refused."""
-    texts = json.dumps(asdict(settings), sort_keys=True), f"{generator.fingerprint}{start.space}{mask}{distance}"
+    said = asdict(settings)
+    if not settings.knots:
+        del said["knots"]  # as it was before there were knots
+    texts = json.dumps(said, sort_keys=True), f"{generator.fingerprint}{start.space}{mask}{distance}"
     return digest(
         *texts,
         start.values,

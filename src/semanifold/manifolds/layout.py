@@ -128,12 +128,17 @@ def springs_of(shape: tuple[int, ...], weights: Mapping[int, float], *, closed: 
     return Springs(torch.cat(pairs), torch.cat(orders), torch.cat(strengths))
 
 
-def refine(path: Tensor, old: tuple[int, ...], new: tuple[int, ...], *, closed: bool = False) -> Tensor:
-    """Carry a path ``[n, *code]`` over to another number of frames by straight lines between the old ones."""
+def refine(path: Tensor, old: tuple[int, ...], new: tuple[int, ...], *, closed: bool = False, smooth: bool = False) -> Tensor:
+    """Carry a path ``[n, *code]`` over to another number of frames by straight lines, or smoothly by cubic splines."""
     if old == new:
         return path
     code = path.shape[1:]
     grid = path.reshape(*old, -1)
+    if smooth:
+        for axis, (coarse, many) in enumerate(zip(old, new)):
+            weights = spline(coarse, many, closed=closed).to(path)
+            grid = torch.einsum("mn,n...->m...", weights, grid.movedim(axis, 0)).movedim(0, axis)
+        return grid.reshape(-1, *code)
     # on a ring the first frame follows the last, and goes again after the resampling
     if closed:
         grid = torch.cat([grid, grid[:1]])
@@ -146,3 +151,34 @@ def refine(path: Tensor, old: tuple[int, ...], new: tuple[int, ...], *, closed: 
 def _resample(grid: Tensor, n: int) -> Tensor:
     flat = grid.reshape(len(grid), -1).T[None]
     return interpolate(flat, n, mode="linear", align_corners=True)[0].T.reshape(n, *grid.shape[1:])
+
+
+def spline(old: int, new: int, *, closed: bool = False) -> Tensor:
+    """Return the weights ``[new, old]``, in double precision, of evenly spaced knots in the values of their cubic spline.
+
+    The second and the last knot but one of a line are "not a knot" (de Boor, A Practical Guide to Splines, 1978, chapter IV): a
+    cubic is given back as it is. Three knots of a line have their parabola.
+
+    Args:
+        old: number of knots, three or more.
+        new: number of values, from the first knot to the last; around the ring if it is closed.
+        closed: whether the first knot follows the last.
+    """
+    # 1. Second derivatives from values, knots one apart: M[i - 1] + 4 M[i] + M[i + 1] = 6 (y[i - 1] - 2 y[i] + y[i + 1]).
+    unit = torch.eye(old, dtype=torch.float64)
+    left, right = unit.roll(-1, 0).T, unit.roll(1, 0).T  # rows that pick the neighbours around a ring
+    system, sides = left + 4 * unit + right, 6 * (left - 2 * unit + right)
+    # 2. Ends of a line: the third derivative goes on through the knot beside them; with three knots it is none.
+    if not closed:
+        ends = torch.tensor([1.0, -1.0, 0.0] if old == 3 else [1.0, -2.0, 1.0], dtype=torch.float64)
+        system[[0, -1]], sides[[0, -1]] = 0, 0
+        system[0, :3], system[-1, -3:] = ends, ends.flip(0)
+    bend = torch.linalg.solve(system, sides)
+    # 3. Every value lies between two knots, or exactly at one.
+    cells, steps = (old, new) if closed else (old - 1, new - 1)
+    place = torch.arange(new) * cells
+    low = (place // steps).clamp(max=cells - 1)
+    high = (low + 1) % old
+    u = (place - low * steps).double()[:, None] / steps
+    straight = (1 - u) * unit[low] + u * unit[high]
+    return straight + (((1 - u) ** 3 - (1 - u)) * bend[low] + (u**3 - u) * bend[high]) / 6

@@ -170,16 +170,24 @@ class Objective:
         terms = {"inside": inside.mean().item(), "outside": outside.mean().item(), "spring": spring, "objective": value}
         return Evaluation(value, gradient, terms)
 
+    @property
+    def goals(self) -> Tensor:
+        """Distances ``[f]`` wanted inside."""
+        return self.layout.targets[self.layout.free] * self.offset
+
+    def costs(self, inside: Tensor, outside: Tensor, goals: Tensor) -> Tensor:
+        """Return image terms ``[n]`` of distances and of those wanted inside."""
+        return self.alpha * (self.valley(inside, goals, self.width) + self.outside * outside) / self.image_unit
+
     def images(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return image terms ``[f]``, their gradient, and the distances inside and outside ``[f]``."""
-        targets = (self.layout.targets[self.layout.free] * self.offset).to(free)
         terms, gradients, insides, outsides = [], [], [], []
-        for codes, goals in zip(free.split(self.chunk), targets.split(self.chunk)):
+        for codes, goals in zip(free.split(self.chunk), self.goals.to(free).split(self.chunk)):
             # one graph per chunk, freed as soon as its gradient is known
             leaf = codes.detach().requires_grad_()
             pictures = self.generator.images(self.start.moved(self.coordinates.displacements(leaf), self.layers), size=self.size)
             inside, outside = self.parts(pictures)
-            term = self.alpha * (self.valley(inside, goals, self.width) + self.outside * outside) / self.image_unit
+            term = self.costs(inside, outside, goals)
             gradients.append(torch.autograd.grad(term.sum(), leaf)[0])
             terms.append(term.detach())
             insides.append(inside.detach())

@@ -28,7 +28,7 @@ TYPES: tuple[tuple[str, type, str], ...] = (
         (name, Real, "a number")
         for name in ("offset", "strength", "sigma", "alpha", "outside", "independence", "damping", "tolerance")
     ),
-    *((name, int, "a whole number") for name in ("dims", "direction", "seed")),
+    *((name, int, "a whole number") for name in ("dims", "direction", "seed", "knots")),
     *((name, bool, "True or False") for name in ("closed", "flip", "coarse")),
     ("springs", Mapping, "given as {order: weight}"),
 )
@@ -69,6 +69,8 @@ class ManifoldSettings:
         steps: most steps of the search in all; a first stage that is repeated with a smaller c comes on top.
         tolerance: the search ends when five steps lower the objective by less than this many times c per frame.
         coarse: begin with fewer frames and smaller pictures.
+        knots: search this many frames along each axis (9 is enough for most paths, 5 for pads), with the others on a cubic spline
+            through them, and about twice as many where the pictures between are worse; 0 searches all frames.
         chunk: number of pictures held in memory at a time.
         seed: number of the random draws (the paper's first path; the codes that c is scaled by).
     """
@@ -98,6 +100,7 @@ class ManifoldSettings:
     coarse: bool = True
     chunk: int = 8
     seed: int = 0
+    knots: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.
@@ -171,6 +174,10 @@ class ManifoldSettings:
                 raise SemanifoldError(f"{name} must be at least {bound} and finite, but got {value}.")
             if value > most:
                 raise SemanifoldError(f"{name} must be at most {most:,.0f}, but got {value}.")
+        if self.knots and not (3 <= self.knots <= MOST_FRAMES and (self.knots % 2 or not self.centred)):
+            raise SemanifoldError(
+                f"knots must be 0 or at least 3, and odd for a path or pad with the start in its middle, but got {self.knots}."
+            )
         for order, weight in self.springs.items():
             if not (1 <= order < self.frames) or not 0 <= weight <= MOST:
                 raise SemanifoldError(

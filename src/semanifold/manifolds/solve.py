@@ -50,8 +50,10 @@ class SearchStep:
 
     @property
     def edit(self) -> Lattice:
-        """The best path so far with as many frames as this stage has: a preview, for which no pictures are made."""
-        return self.search.edit(self.state.best, self.search.stages()[self.state.stage].frames)
+        """The best path so far, with the frames of this stage, or all on a spline: a preview, for which no pictures are made."""
+        search = self.search
+        frames = search.stages()[self.state.stage].frames
+        return search.edit(self.state.best, frames, search.settings.frames if search.splined else None)
 
     def solution(self) -> Solution[Lattice, SearchNumbers]:
         """Return the best path so far with all its frames; their pictures are made once, to measure them."""

@@ -33,6 +33,16 @@ WIDTHS = {"smooth": (0.1, 0.1), "paper": (0.2, 0.05, 0.01)}
 """Width of the valley's floor at each stage, as a share of c: the paper's kink is approached, our floor stays round."""
 COARSE_STEPS = 0.4
 """Share of the steps that the first stage may take."""
+FEWEST = 4
+"""Knots of the first stage, where knots are searched: a way out and a way back, not the same.
+With the start in the middle, one less."""
+SEEN = 9
+"""Frames of a path of few knots among which a jump is looked for."""
+BETWEEN = 2.0, 0.05
+"""Most that pictures with those between knots cost on average, as a multiple of those at knots, and in units of c on top, the
+cost of an inside that is off by a tenth of c. Else the next stage has twice as many knots."""
+ROUGH = 3.0
+"""The first stage ends when five steps gain less than this many times the tolerance."""
 LEAK, JUMP = 0.1, 2.5
 """Where c is chosen: most change outside for the change inside, and longest step between pictures over the mean one."""
 MOST_LEAK = 0.5
@@ -58,13 +68,15 @@ class Stage:
         frames: number of frames along each axis.
         size: height and width of the pictures, or None for the native ones.
         width: of the valley's floor, as a share of c.
-        steps: most steps.
+        steps: most steps; 0 for those that the stages before left over.
+        rough: factor of the tolerance.
     """
 
     frames: int
     size: int | None
     width: float
     steps: int
+    rough: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +144,23 @@ class Search:
             first = replace(first, frames=s.frames, size=None)
         left = max(1, s.steps - first.steps)
         fine = [Stage(s.frames, None, width, max(1, left // len(widths[1:]))) for width in widths[1:]]
-        return [first, *fine]
+        return [first, *fine] if not self.splined else self._knotted(small)
+
+    def _knotted(self, small: int | None) -> list[Stage]:
+        """Return stages of ever more knots: a smooth path has few degrees of freedom, and a spline has the other frames on it."""
+        s, width = self.settings, WIDTHS["smooth"][1]
+        first = Stage(min(s.frames, FEWEST - s.centred), small, width, max(1, round(COARSE_STEPS * s.steps)), ROUGH)
+        knots = min(s.frames, max(s.knots, first.frames))
+        stages = [first, Stage(knots, None, width, max(1, s.steps - first.steps))]
+        while knots < s.frames:
+            knots = min(s.frames, 2 * knots - 1)
+            stages.append(Stage(knots, None, width, 0))
+        return stages
+
+    @property
+    def splined(self) -> bool:
+        """Whether knots are searched, and the frames lie on a spline through them."""
+        return bool(self.settings.knots) and self.settings.objective == "smooth" and self.settings.coarse
 
     def objective(self, stage: Stage, offset: float, sigma: float, outside: float) -> Objective:
         """Return a stage's objective; the paper's has no units, ours is free of those of the distance and the latent space."""
@@ -149,10 +177,12 @@ class Search:
             coordinates=self.coordinates,
         )  # fmt: skip
 
-    def edit(self, free: Tensor, frames: int) -> Lattice:
-        """Return the edit of the free frames' coordinates ``[f, *moving]``."""
-        s, layout = self.settings, layout_of(self.settings, frames)
-        path = layout.spread(free)
+    def edit(self, free: Tensor, frames: int, to: int | None = None) -> Lattice:
+        """Return the edit of some free frames' coordinates ``[f, *moving]``, with ``to`` frames; as many when None."""
+        s = self.settings
+        to = to or frames
+        layout = layout_of(s, to)
+        path = layout.spread(self.carry(free, frames, to))
         full = torch.zeros(len(path), *self.start.values.shape[1:]).to(path)  # [n, *code]: 0 in layers that do not move
         full[:, slice(*s.layers) if s.layers else slice(None)] = self.coordinates.displacements(path)
         grid, knots = layout.lattice(full, s.closed)
@@ -250,16 +280,19 @@ class Search:
             objective = self.objective(stage, state.offset, state.sigma, state.outside)
             settled = self.settled(state, objective)
             # 1. Descend until the stage has nothing more to gain or its steps are used up.
-            while state.within < stage.steps and not settled:
+            while state.within < self.room(state) and not settled:
                 state = self.step(state, objective)
                 settled = self.settled(state, objective)
                 if not math.isfinite(state.descent.at.value):
                     yield state, Result.DIVERGED
                     return
-                if state.within < stage.steps and not settled:
+                if state.within < self.room(state) and not settled:
+                    if self.tightens(state):
+                        state = replace(self.enter(state, state.stage, state.best), within=state.within)
+                        objective = self.objective(stage, state.offset, state.sigma, state.outside)
                     yield state, None
-            # 2. The last stage ends the search.
-            if state.stage + 1 == len(stages):
+            # 2. The last stage ends the search, or one between whose knots nothing is missing.
+            if state.stage + 1 == len(stages) or not self.goes_on(state):
                 yield state, Result.CONVERGED if settled else Result.STEPS
                 return
             # 3. The first stage may show that c is too much to ask.
@@ -324,7 +357,8 @@ class Search:
         # slow: the last PATIENCE steps together gained less than the tolerance, per frame and in units of the image terms
         recent = state.recent
         scale = len(state.best) * objective.alpha * objective.offset / objective.image_unit
-        slow = len(recent) > PATIENCE and recent[0] - recent[-1] < self.settings.tolerance * scale
+        least = self.settings.tolerance * self.stages()[state.stage].rough * scale
+        slow = len(recent) > PATIENCE and recent[0] - recent[-1] < least
         return slow or state.descent.stalled
 
     def overreaches(self, state: SearchState) -> bool:
@@ -337,18 +371,62 @@ class Search:
         if terms["outside"] > LEAK * terms["inside"]:
             return True
         # 2. It jumps: one step between pictures is much longer than the mean one, so the path leaps from one picture to another.
-        edit = self.edit(state.best, self.stages()[0].frames)
-        return s.dims == 1 and jump(self.generator, edit, size=self.stages()[0].size, chunk=s.chunk) > JUMP
+        first = self.stages()[0]
+        edit = self.edit(state.best, first.frames, max(first.frames, min(s.frames, SEEN)) if self.splined else None)
+        return s.dims == 1 and jump(self.generator, edit, size=first.size, chunk=s.chunk) > JUMP
+
+    def goes_on(self, state: SearchState) -> bool:
+        """Whether the stage that follows has something to do: pictures between knots are not as good as those at knots."""
+        stages = self.stages()
+        stage, following = stages[state.stage], stages[state.stage + 1]
+        # the first stage is only a beginning, and stages of as many frames differ in the paper's kink
+        if state.stage == 0 or following.frames == stage.frames:
+            return True
+        if not self.room(replace(state, stage=state.stage + 1, within=0)):
+            return False
+        objectives = (self.objective(one, state.offset, state.sigma, state.outside) for one in (stage, following))
+        paths = state.best, self.carry(state.best, stage.frames, following.frames)
+        at, with_those_between = (
+            float(objective.costs(*self.distances(free, following.size), objective.goals.to(free)).mean())
+            for objective, free in zip(objectives, paths)
+        )
+        most, floor = BETWEEN
+        return with_those_between > most * at + floor * self.settings.alpha
+
+    def room(self, state: SearchState) -> int:
+        """Return how many steps the stage may take."""
+        stage = self.stages()[state.stage]
+        return stage.steps or max(0, self.most_steps(state) - (state.step - state.within))
+
+    def tightens(self, state: SearchState) -> bool:
+        """Whether the outside can have the weight that was asked for by now."""
+        terms = state.descent.at.terms
+        return (
+            self.splined
+            and state.outside < self.settings.outside
+            and self.settings.outside * terms["outside"] <= MOST_LEAK * terms["inside"]
+        )
 
     def carry(self, free: Tensor, old: int, new: int) -> Tensor:
         """Return the free frames' coordinates at another number of frames."""
         before, after = (layout_of(self.settings, n) for n in (old, new))
-        return refine(before.spread(free), before.shape, after.shape, closed=self.settings.closed)[after.free].contiguous()
+        return refine(before.spread(free), before.shape, after.shape, closed=self.settings.closed, smooth=self.splined)[
+            after.free
+        ].contiguous()
 
     def most_steps(self, state: SearchState) -> int:
         """Return how many steps the search may take in all; the first stage counts again each time that it begins anew."""
         stages = self.stages()
         return sum(stage.steps for stage in stages) + state.shrunk * stages[0].steps
+
+    def distances(self, free: Tensor, size: int | None) -> tuple[Tensor, Tensor]:
+        """Return the distances inside and outside ``[f]`` of pictures of free frames."""
+        parts, s = self.parts(size), self.settings
+        with torch.no_grad():
+            codes = [self.start.moved(self.coordinates.displacements(part), s.layers) for part in free.split(s.chunk)]
+            pairs = [parts(self.generator.images(part, size=size)) for part in codes]
+        inside, outside = (torch.cat(column) for column in zip(*pairs))
+        return inside, outside
 
     def solution(self, state: SearchState, result: Result) -> Solution[Lattice, SearchNumbers]:
         """Return the best path at the full number of frames, with the distances of every frame at full size."""
@@ -356,11 +434,7 @@ class Search:
         s, frames = self.settings, self.stages()[state.stage].frames
         free = self.carry(state.best, frames, s.frames)
         edit = self.edit(free, s.frames)
-        parts = self.parts(None)
-        with torch.no_grad():
-            codes = [self.start.moved(self.coordinates.displacements(part), s.layers) for part in free.split(s.chunk)]
-            pairs = [parts(self.generator.images(part)) for part in codes]
-        inside, outside = (torch.cat(column) for column in zip(*pairs))
+        inside, outside = self.distances(free, None)
         layout = layout_of(s, s.frames)
         stats: SearchNumbers = {
             "steps": state.step,
