@@ -90,6 +90,7 @@ class TrainingSettings:
         lambda_cls: weight of naming the path.
         lambda_reg: weight of measuring the magnitude.
         lambda_mask: weight of change outside the mask, as a share of all squared change.
+        lambda_pure: weight of what paths share with one another, at codes whose pictures are looked at before the training.
         precision: float32, or bf16 for the networks.
         prior: where codes are drawn from.
         log_every: iterations that one entry of the log is averaged over.
@@ -108,6 +109,7 @@ class TrainingSettings:
     lambda_cls: Annotated[float, Setting("X", 0, MOST_WEIGHT, published="lambda_cls")] = 1.0
     lambda_reg: Annotated[float, Setting("X", 0, MOST_WEIGHT, published="lambda_reg", preset=True)] = 0.25
     lambda_mask: Annotated[float, Setting("X", 0, MOST_WEIGHT, option="")] = 0.0
+    lambda_pure: Annotated[float, Setting("X", 0, MOST_WEIGHT)] = 0.0
     precision: Annotated[Literal["float32", "bf16"], Setting()] = "float32"
     prior: Prior = field(default_factory=Prior)
     log_every: Annotated[int, Setting("N", 1, published="log_freq")] = 10

@@ -26,6 +26,7 @@ from semanifold.training.checkpoints import (
     training_key,
 )
 from semanifold.training.draws import draw_step
+from semanifold.training.purity import CODES, Purity
 from semanifold.training.reconstructor import Reconstructor
 from semanifold.training.settings import TrainingSettings
 from semanifold.training.step import STATS, TrainingStep, run_step
@@ -61,12 +62,14 @@ class TrainingState:
         reconstructor: Reconstructor,
         settings: TrainingSettings,
         mask: Mask | None,
+        purity: Purity | None,
         accelerator: Accelerator,
     ) -> None:
         """Stand before the first iteration; arguments as of :func:`~semanifold.training.trainer.train_paths`."""
         self.generator, self.paths, self.reconstructor = generator, paths, reconstructor
         self.settings, self.accelerator = settings, accelerator
-        plain = TrainingStep(generator, paths, reconstructor, settings, mask)
+        self.purity = purity
+        plain = TrainingStep(generator, paths, reconstructor, settings, mask, purity)
         self.step: nn.Module = accelerator.prepare_model(plain, device_placement=False)
         self.optimisers = {
             "paths": adam(paths, settings.paths_lr),
@@ -78,6 +81,8 @@ class TrainingState:
         self.rows: list[list[float]] = []
         self.torn = False  # whether Ctrl-C has left it between two states
         facts = {key: value for key, value in asdict(settings).items() if key not in ("iterations", "save_every", "accumulate")}
+        if not settings.lambda_pure:
+            del facts["lambda_pure"]  # younger than the checkpoints of trainings that know nothing of it
         described = {"kind": paths.kind, "space": paths.info.space, "layers": paths.info.layers, **paths.options()}
         self.key = training_key(
             {
@@ -118,11 +123,12 @@ class TrainingState:
             settings.batch,
             self.draw,
         )
+        rows = None if self.purity is None else torch.randint(len(self.purity), (CODES,), generator=self.draw)
         parts = [whole.part(number, settings.accumulate) for number in range(settings.accumulate)]
         for number, part in enumerate(parts):
             mine = part.part(here.process_index, here.num_processes)
             with here.no_sync(self.step) if number + 1 < len(parts) else nullcontext():
-                loss, row = run_step(self.step, mine)
+                loss, row = run_step(self.step, mine, rows)
                 here.backward(loss / settings.accumulate)
             self.sums[:-1] += row / settings.accumulate
         self.sums[-1] += 1

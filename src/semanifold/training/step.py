@@ -12,8 +12,9 @@ from semanifold.core.latents import Latents
 from semanifold.core.shapes import Codes, EachCode, Masks, Paths, Pictures
 from semanifold.generators.base import Generator
 from semanifold.images.masks import Mask
-from semanifold.paths.base import PathSet
+from semanifold.paths.base import LatentPaths, PathSet
 from semanifold.training.draws import Draw
+from semanifold.training.purity import Purity
 from semanifold.training.reconstructor import Reconstructor
 from semanifold.training.settings import TrainingSettings
 
@@ -35,6 +36,7 @@ class TrainingStep(nn.Module):
         reconstructor: Reconstructor,
         settings: TrainingSettings,
         mask: Mask | None = None,
+        purity: Purity | None = None,
     ) -> None:
         """Join the parts.
 
@@ -44,14 +46,16 @@ class TrainingStep(nn.Module):
             reconstructor: what is trained with it.
             settings: weights of the terms, and the precision.
             mask: where change is welcome; None for everywhere.
+            purity: what it is measured by how mixed paths are; None if that does not matter.
         """
         super().__init__()
         self.paths, self.reconstructor, self.settings = paths, reconstructor, settings
         self.frozen = (generator,)  # in a tuple, so that it does not become a part
+        self.purity = purity
         self.outside = None if mask is None else 1 - mask.at(*generator.picture_shape[1:])
 
     def forward(
-        self, values: Codes, conditions: Mapping[str, Tensor], index: Paths, magnitude: EachCode
+        self, values: Codes, conditions: Mapping[str, Tensor], index: Paths, magnitude: EachCode, rows: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return the total loss, and the row of :data:`STATS` ``[5]`` without a graph.
 
@@ -60,6 +64,7 @@ class TrainingStep(nn.Module):
             conditions: of the codes, such as ``labels``, ``[n, classes]`` class weights.
             index: ``[n]`` which path each takes.
             magnitude: ``[n]`` how far.
+            rows: ``[r]`` numbers of the codes that purity is measured at, if it is.
         """
         (generator,) = self.frozen
         latents = Latents(values, self.paths.space(generator), conditions)
@@ -79,6 +84,9 @@ class TrainingStep(nn.Module):
             straying = change_outside(unshifted.float(), shifted.float(), self.outside.to(shifted.device))
         weights = self.settings
         total = weights.lambda_cls * naming + weights.lambda_reg * measuring + weights.lambda_mask * straying
+        # 4. Paths that are mixed cost something, at codes whose pictures were looked at before.
+        if self.purity is not None and rows is not None and isinstance(self.paths, LatentPaths):
+            total = total + weights.lambda_pure * self.purity.mixing(self.paths, rows)
         accuracy = (scores.argmax(-1) == index).float().mean()
         return total, torch.stack([accuracy, naming, measuring, straying, total]).detach()
 
@@ -97,6 +105,6 @@ def change_outside(unshifted: Pictures, shifted: Pictures, outside: Masks) -> Te
     return ((squares * outside).mean((1, 2, 3)) / (inside_and_out + 1e-12)).mean()
 
 
-def run_step(step: nn.Module, draw: Draw) -> tuple[Tensor, Tensor]:
+def run_step(step: nn.Module, draw: Draw, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return what a :class:`TrainingStep`, or a wrapper of one, says of a draw."""
-    return step(draw.latents.values, draw.latents.conditions, draw.index, draw.magnitude)
+    return step(draw.latents.values, draw.latents.conditions, draw.index, draw.magnitude, rows)

@@ -18,6 +18,7 @@ from semanifold.images.masks import Mask
 from semanifold.paths.base import PathSet
 from semanifold.training.batchnorm import global_statistics
 from semanifold.training.draws import check_prior, draw_step
+from semanifold.training.purity import Purity
 from semanifold.training.reconstructor import Reconstructor, check_fits
 from semanifold.training.settings import TrainingSettings
 from semanifold.training.state import TrainingReport, TrainingState
@@ -145,6 +146,7 @@ def train_steps(
     settings: TrainingSettings,
     *,
     mask: Mask | None = None,
+    purity: Purity | None = None,
     folder: Path | None = None,
     remark: Callable[[str], None] = lambda text: None,
     stop: Callable[[], bool] = never,
@@ -167,6 +169,8 @@ def train_steps(
     check_fits(reconstructor, len(paths), generator.picture_shape)
     if (settings.lambda_mask > 0) != (mask is not None):
         raise SemanifoldError("A mask and lambda-mask belong together: give both, or neither.")
+    if (settings.lambda_pure > 0) != (purity is not None):
+        raise SemanifoldError("A purity and lambda-pure belong together: give both, or neither.")
     if paths.space(generator) != settings.prior.space:
         raise SemanifoldError(f"The paths live in space {paths.space(generator)}, but codes are drawn in {settings.prior.space}.")
     check_learnable(generator, paths)
@@ -177,7 +181,7 @@ def train_steps(
 
     def iterations() -> Iterator[Iteration]:
         with global_statistics([reconstructor, paths], accelerator.num_processes):
-            state = TrainingState(generator, paths, reconstructor, settings, mask, accelerator)
+            state = TrainingState(generator, paths, reconstructor, settings, mask, purity, accelerator)
             state.iteration = begin
             state.rows = [] if history is None else history.tolist()
             if folder is not None:
@@ -210,6 +214,7 @@ def train_paths(
     settings: TrainingSettings,
     *,
     mask: Mask | None = None,
+    purity: Purity | None = None,
     folder: Path | None = None,
     watch: Callable[[TrainingReport], None] | None = None,
     progress: Watch = None,
@@ -231,6 +236,7 @@ def train_paths(
         reconstructor: trained with them.
         settings: how.
         mask: where change is welcome, for ``settings.lambda_mask``.
+        purity: from :func:`~semanifold.training.purity.purity_of`, for ``settings.lambda_pure``.
         folder: where checkpoints are kept; training goes on from the newest good one. Nothing is kept when None.
         watch: called in the main process with every :class:`TrainingReport`.
         progress: called in the main process at the start and after every iteration with ``step``, ``steps``, and from the first
@@ -251,7 +257,7 @@ def train_paths(
     accelerator = accelerator or make_accelerator(generator.device.type)
     main = accelerator.is_main_process
     steps = train_steps(
-        generator, paths, reconstructor, settings, mask=mask, folder=folder, remark=remark, stop=stop, begin=begin,
+        generator, paths, reconstructor, settings, mask=mask, purity=purity, folder=folder, remark=remark, stop=stop, begin=begin,
         history=history, accelerator=accelerator,
     )  # fmt: skip
 

@@ -36,6 +36,7 @@ from semanifold.storage.runs import Run, earlier_run
 from semanifold.training import records
 from semanifold.training.experiments import RECONSTRUCTOR, open_experiment, preset_of
 from semanifold.training.presets import Preset, find_preset, preset_for
+from semanifold.training.purity import Purity, purity_of
 from semanifold.training.reconstructor import Reconstructor, check_fits, make_reconstructor, save_reconstructor
 from semanifold.training.settings import ReportSettings, TrainingSettings, published_values, with_options
 from semanifold.training.trainer import check_learnable, end_together, held_out_scores, make_accelerator, train_paths
@@ -175,9 +176,19 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
         directions = directions or making.directions_of(command.kind, generator, preset, caller)
         paths = making.make_paths(command.kind, generator, preset, settings.seed, directions, caller)
     check_learnable(generator, paths)
+    purity = purity_for(settings, generator, paths, preset, caller)
     described = {"kind": paths.kind, **paths.options()}
     facts |= {"settings": asdict(settings), "set": described, "network": [reconstructor.kind, reconstructor.size]}
-    return Work(generator, paths, reconstructor, settings, reports, mask, begin, history, facts, command.start_from, directions)
+    start = command.start_from
+    return Work(generator, paths, reconstructor, settings, reports, mask, begin, history, facts, start, directions, purity)
+
+
+def purity_for(settings: TrainingSettings, generator: Generator, paths: PathSet, preset: Preset, caller: Caller) -> Purity | None:
+    """Return what the paths' purity is measured by, if it counts; this may take a minute."""
+    if not settings.lambda_pure:
+        return None
+    with caller.watching(f"looking at how pictures of {generator.name} change") as line:
+        return purity_of(generator, paths, samples=preset.init_codes, progress=line)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,11 +206,13 @@ class Work:
     facts: JsonObject
     start_from: Path | None
     directions: PathSet | None
+    purity: Purity | None
 
     def do(self, folder: Path, run: Run | None, accelerator: Accelerator, caller: Caller) -> Answer:
         """Train, test, write; ``run`` is None in all processes but the main one."""
         models = folder / records.MODELS
         bends = {"start": self.bends()} if run is not None else {}
+        mixing = {} if self.purity is None else {"start": self.purity.of(self.paths)}
         keeper = self.begin_records(run, caller) if run is not None else None
         accelerator.wait_for_everyone()
         bar = caller.watching(f"training {counted(len(self.paths), 'path')} on {self.generator.name}")
@@ -211,6 +224,7 @@ class Work:
                 self.reconstructor,
                 self.settings,
                 mask=self.mask,
+                purity=self.purity,
                 folder=models,
                 watch=keeper,
                 progress=line or False,
@@ -233,6 +247,8 @@ class Work:
             scores = held_out_scores(*parts, draws=self.reports.test_draws, progress=test)
         bends["end"] = self.bends()
         metrics = {"held_out": asdict(scores), "iterations": done.iteration, "bending": bends}
+        if self.purity is not None:
+            metrics["mixing"] = mixing | {"end": self.purity.of(self.paths)}
         write_json(run.path(METRICS), metrics, 2)
         said = [
             f"{counted(len(self.paths), 'path').capitalize()} on {self.generator.name}: of {scores.draws} unseen steps the "
