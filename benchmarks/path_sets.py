@@ -46,6 +46,7 @@ from semanifold.paths.weight_methods import weight_paths
 from semanifold.paths.weight_trained import weight_paths_to_train
 from semanifold.paths.weights import WeightPaths
 from semanifold.training.presets import ALONG_RATE, ALONG_REACH, PRESETS, Preset
+from semanifold.training.purity import purity_of
 from semanifold.training.reconstructor import make_reconstructor
 from semanifold.training.settings import Prior, ReconstructorSettings, TrainingSettings, with_options
 from semanifold.training.trainer import held_out_scores, train_paths
@@ -53,8 +54,10 @@ from semanifold.worlds.faces.reading import face_regions
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 ATTRIBUTES = Path(__file__).resolve().parents[1] / ".." / "shared" / "real" / "attributes"
-METHODS = ("warped", "linear", "joint", "pca", "sefa", "random", "warped-joint", "linear-joint")
-"""The last two are learned ones that start along the joint axes."""
+METHODS = ("warped", "linear", "joint", "pca", "sefa", "random", "warped-joint", "linear-joint", "warped-pure", "linear-pure")
+"""The last ones are learned ones that start along the joint axes, or anywhere while their purity counts."""
+PURE_RATE = 0.01
+"""Learning rate of paths whose purity counts: from a random start every one has far to go."""
 IN_WEIGHTS = ("weights-svd", "weights-hessian", "weights-joint", "weights-svd-trained", "weights-hessian-trained")
 """The four published ways to find directions in the weights of a layer, and joint axes there."""
 LAYER = "convs.4"
@@ -121,9 +124,9 @@ def new_paths(generator: Generator, method: str, preset: Preset, layer: str = LA
         return new_weights(generator, method, layer, preset.k)
     space, way = preset.space, {"step": preset.step, "steps": preset.steps}
     along = joint_paths(generator, space, preset.k) if method.endswith("-joint") else None
-    if method in ("warped", "warped-joint"):
+    if method in ("warped", "warped-joint", "warped-pure"):
         return warped_paths(generator, space, preset.k, preset.dipoles, init="spread", along=along, **way)
-    if method == "linear-joint":
+    if method in ("linear-joint", "linear-pure"):
         return linear_paths(generator, space, preset.k, "projective", along=along, **way)
     if method in ("linear", "random"):
         return linear_paths(generator, space, preset.k, "ortho" if method == "linear" else "random", **way)
@@ -153,12 +156,14 @@ def trained(
         size=network.reconstructor_size,
         differences=network.differences,
     )
-    reach = 1 if method in ("warped", "linear", "random", *IN_WEIGHTS) else ALONG_REACH
+    pure = method.endswith("-pure")
+    reach = 1 if pure or method in ("warped", "linear", "random", *IN_WEIGHTS) else ALONG_REACH
     settings = replace(
         given,
         min_magnitude=reach * given.min_magnitude,
         max_magnitude=reach * given.max_magnitude,
-        paths_lr=given.paths_lr * (ALONG_RATE if method.endswith("-joint") else 1),
+        paths_lr=PURE_RATE if pure else given.paths_lr * (ALONG_RATE if method.endswith("-joint") else 1),
+        lambda_pure=float(pure),
         prior=Prior(paths.space(generator)),
         log_every=100,
         save_every=200,
@@ -168,6 +173,7 @@ def trained(
     kept.mkdir(parents=True, exist_ok=True)
     train_paths(
         generator, paths, reconstructor, settings, folder=kept,
+        purity=purity_of(generator, paths) if pure else None,
         watch=lambda r: print(f"{method}: {r.iteration} of {r.iterations}, accuracy {r.stats['accuracy']:.3f}", flush=True),
     )  # fmt: skip
     found = asdict(held_out_scores(generator, paths, reconstructor, settings)) | {"seconds": round(time.process_time() - began)}

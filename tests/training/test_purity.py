@@ -37,10 +37,10 @@ def moved_by(paths: LatentPaths, code: Tensor) -> Tensor:
 def test_mixing_is_the_plain_formula() -> None:
     draw = torch.Generator().manual_seed(0)
     root = torch.randn(3, 2, 2, generator=draw)
-    metrics = root @ root.mT
+    strengths = root + root.mT
     basis = torch.linalg.qr(torch.randn(4, 2, generator=draw))[0].T  # two of four dimensions are visible
     natural = torch.randn(4, 4, generator=draw)
-    purity = Purity(torch.randn(3, 4, generator=draw), metrics, natural, basis)
+    purity = Purity(torch.randn(3, 4, generator=draw), strengths, natural, basis)
     paths = warped(3).requires_grad_(False)
     expected = 0.0
     for n in (0, 2):
@@ -49,8 +49,7 @@ def test_mixing_is_the_plain_formula() -> None:
         for i in range(3):
             for j in range(3):
                 if i != j:
-                    product = seen[i] @ metrics[n] @ seen[j]
-                    expected += product**2 / ((seen[i] @ metrics[n] @ seen[i]) * (seen[j] @ metrics[n] @ seen[j])) / 6
+                    expected += 3 * (seen[i] @ strengths[n] @ seen[j]) ** 2 / 6
                     expected += (moved[i] @ moved[j]) ** 2 / 6
             expected += 2 * (1 - seen[i].square().sum()) / 6
     assert float(purity.mixing(paths, torch.tensor([0, 2]))) == pytest.approx(float(expected), rel=1e-4)

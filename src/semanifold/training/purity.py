@@ -12,13 +12,13 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.core.progress import Watch
 from semanifold.generators.base import Generator
 from semanifold.paths.base import LatentPaths, PathSet
-from semanifold.paths.joint import local_metrics
+from semanifold.paths.joint import local_metrics, logarithms
 
 CODES = 8
 """Codes that one iteration looks at."""
 
-SMALL = 1e-12
-"""Added to the strengths of two paths before their product is divided by it: a path that changes nothing shares nothing."""
+TOGETHER, IN_THE_DARK = 3.0, 2.0
+"""Weights of what pictures say of two paths, and of what pictures do not show of one; the rest has the weight 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +27,14 @@ class Purity:
 
     Attributes:
         codes: ``[n, *moving]`` the part of codes that moves.
-        metrics: ``[n, m, m]`` how alike the changes of their pictures are along m displacements; each has the trace 1.
+        strengths: ``[n, m, m]`` logarithms of the metrics of their pictures over m displacements, each of trace 0,
+            their eigenvalues 1 in the root mean square.
         natural: ``[d, e]`` from displacements of a code to natural coordinates, in which random codes are standard normal.
         visible: ``[m, e]`` these m displacements in natural coordinates, orthonormal: those that change pictures most.
     """
 
     codes: Tensor
-    metrics: Tensor
+    strengths: Tensor
     natural: Tensor
     visible: Tensor
 
@@ -43,11 +44,11 @@ class Purity:
     def mixing(self, paths: LatentPaths, rows: Tensor) -> Tensor:
         """Return how mixed the paths are at some codes: 0 if every one changes pictures, and codes, in a way of its own.
 
-        The sum of three: the squared cosines between the changes of the picture along a path and along all others, those between
-        their displacements in natural coordinates, and the share of a displacement that pictures do not show; means over codes
-        and paths. The first is the criterion of joint diagonalisation (Cardoso & Souloumiac 1996, section 2) with every path
-        measured in its own strength; without the second two paths may lean on each other, and without the third a path may lie
-        where nothing is seen.
+        The sum of three: the squared products of a path with all others in the logarithm of the picture's metric, three times;
+        the squared cosines between them in natural coordinates; and the share of a displacement that pictures do not show,
+        twice; means over codes and paths. The first is the criterion of joint diagonalisation (Cardoso & Souloumiac 1996,
+        section 2) and of :func:`~semanifold.paths.joint.joint_paths`, where the frame is the same at all codes and orthonormal;
+        here without the second two paths may lean on each other, and without the third a path may lie where nothing is seen.
 
         Args:
             paths: K paths of codes.
@@ -61,9 +62,9 @@ class Purity:
         moved = F.normalize((steps.flatten(1) @ self.natural).unflatten(0, (len(codes), count)), dim=-1)
         # 2. The part of it that pictures show, and what pictures say of it.
         seen = moved @ self.visible.T  # [r, K, m]
-        alike = shared(seen @ self.metrics[rows] @ seen.mT) + shared(moved @ moved.mT)
-        # twice, so that a path in the dark costs more than one that is half like another
-        return alike + 2 * (1 - seen.square().sum(-1)).mean()
+        together = off_diagonal(seen @ self.strengths[rows] @ seen.mT)
+        dark = (1 - seen.square().sum(-1)).mean()
+        return TOGETHER * together + off_diagonal(moved @ moved.mT) + IN_THE_DARK * dark
 
     @torch.no_grad()
     def of(self, paths: PathSet) -> float:
@@ -73,11 +74,10 @@ class Purity:
         return sum(float(self.mixing(paths, rows)) * len(rows) for rows in parts) / len(self)
 
 
-def shared(products: Tensor) -> Tensor:
-    """Return the mean over rows of the sum of the squared cosines with all other rows, from their products ``[..., k, k]``."""
-    squares = products.diagonal(dim1=-2, dim2=-1)
-    cosines = products.square() / (squares[..., :, None] * squares[..., None, :] + SMALL)
-    return cosines.sum((-2, -1)).mean() / products.shape[-1] - 1
+def off_diagonal(products: Tensor) -> Tensor:
+    """Return the mean over matrices ``[..., k, k]`` and rows of the sum of the squares that are not on the diagonal."""
+    squares = products.square()
+    return (squares.sum((-2, -1)) - squares.diagonal(dim1=-2, dim2=-1).sum(-1)).mean() / products.shape[-1]
 
 
 def purity_of(generator: Generator, paths: PathSet, *, samples: int = 128, seed: int = 0, progress: Watch = None) -> Purity:
@@ -97,7 +97,10 @@ def purity_of(generator: Generator, paths: PathSet, *, samples: int = 128, seed:
         spaces = " and ".join(dict.fromkeys((generator.first_space, generator.path_space)))
         raise SemanifoldError(f"How pure paths are is measured for paths of {spaces} only; leave lambda_pure=0.")
     local = local_metrics(generator, paths.info.space, len(paths), samples=samples, seed=seed, progress=progress)
-    metrics = local.metrics / local.metrics.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
-    size = local.basis.shape[1]
-    natural = local.coordinates.inverse(torch.eye(size).to(local.basis))
-    return Purity(local.codes, metrics.to(local.basis), natural, local.basis)
+    # logarithms, as there; what all directions have in common says nothing, and the scale would be that of lambda_pure
+    strengths = logarithms(local.metrics)
+    size = strengths.shape[-1]
+    strengths = strengths - strengths.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * torch.eye(size).to(strengths)
+    strengths = strengths / (strengths.square().sum((1, 2)).mean() / size).sqrt().clamp(min=torch.finfo(strengths.dtype).tiny)
+    natural = local.coordinates.inverse(torch.eye(local.basis.shape[1]).to(local.basis))
+    return Purity(local.codes, strengths.to(local.basis), natural, local.basis)
