@@ -412,7 +412,7 @@ def test_the_preset_of_the_faces_is_the_one_of_that_kind_of_paths(kind, preset):
         (["--kind", "pca", "--init", "joint"], "--init means nothing to pca"),
         (["--kind", "ortho", "--gamma", "2", "--learn-alphas"], "--gamma, --learn-alphas means nothing to ortho"),
         (["--lambda-mask", "0.5"], "needs a --mask"),
-        (["--lambda-pure", "-1"], "lambda_pure must be at least 0"),
+        (["--lambda-pure", "-1"], "lambda-pure must be at least 0"),
         (["--mask", "box:0,0,1"], "box"),
         (["--class", "3"], "not class-conditional"),
         (["--batch", "1"], "cannot be divided"),

@@ -142,7 +142,7 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     pretended = type(sys)("pretended")
     for name in ("c2pa", "cryptography", "cryptography.x509"):
         monkeypatch.setitem(sys.modules, name, pretended)
-    with pytest.raises(SemanifoldError, match=r"There is no certificate .*chain\.pem"):
+    with pytest.raises(SemanifoldError, match=r"There is no C2PA certificate .*chain\.pem"):
         check_certificate()
     (tmp_path / "chain.pem").write_text("")
     with pytest.raises(SemanifoldError, match=f"needs both {CERTIFICATE} and {KEY}, but {KEY} is not set"):

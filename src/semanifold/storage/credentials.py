@@ -94,7 +94,7 @@ def _signed(plain: BinaryIO, whole: BinaryIO, kind: str, source: str) -> None:
 def _read(name: str, what: str) -> bytes:
     if not os.environ.get(name):
         raise SemanifoldError(f"Signing by C2PA needs both {CERTIFICATE} and {KEY}, but {name} is not set.")
-    return read_bytes(os.environ[name], what, MOST_BYTES)
+    return read_bytes(os.environ[name], f"C2PA {what}", MOST_BYTES)
 
 
 def _algorithm(key: Any) -> str:
