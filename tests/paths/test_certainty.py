@@ -71,3 +71,15 @@ def test_one_code_says_nothing() -> None:
     found = certainty_of(turned(metrics(1)), torch.ones(4), 4)
     assert found.sure == []
     assert float(found.error[0, 1]) == MOST_DEGREES
+
+
+def test_an_axis_that_a_cut_off_one_could_replace_is_not_sure() -> None:
+    draw = torch.Generator().manual_seed(0)
+    apart = torch.randn(40, 3, generator=draw, dtype=torch.float64)
+    matrices = torch.diag_embed(torch.cat([apart, apart[:, 2:]], 1))  # axes 2 and 3 are equally strong at every code
+    matrices += 1e-7 * torch.randn(40, 4, 4, generator=draw, dtype=torch.float64)
+    strength = torch.tensor([4.0, 3.0, 2.0, 2.0], dtype=torch.float64)
+    all_four, three = certainty_of(matrices, strength, 4), certainty_of(matrices, strength, 3)
+    assert (all_four.sure, all_four.planes, all_four.loose) == ([0, 1], [(2, 3)], [])
+    assert (three.sure, three.planes, three.loose) == ([0, 1], [], [2])
+    assert (all_four.spread[2:] >= 45).all()

@@ -123,6 +123,8 @@ def _pair_figure(contrast: NDArray[np.floating], spread: NDArray[np.floating], p
     _colour_bar(figure, image, left, "told apart: 0 not at all, 1 well")
     right.barh(np.arange(k), spread, color="#7a8fb8")
     right.invert_yaxis()
+    for axis in (left.xaxis, left.yaxis, right.yaxis):
+        axis.get_major_locator().set_params(integer=True)
     right.set_ylabel("axis", color=INK)
     right.set_xlabel("degrees over draws of codes", color=INK)
     right.set_title("how far each axis varies", fontsize=11, color=INK)

@@ -62,10 +62,16 @@ class Certainty:
         ]
 
     @property
+    def loose(self) -> list[int]:
+        """Living axes in no such plane that vary by more than :data:`FIRM` degrees, in planes with weaker ones among them."""
+        out = {*self.dead, *(axis for plane in self.planes for axis in plane)}
+        return [k for k, spread in enumerate(self.spread.tolist()) if k not in out and spread > FIRM]
+
+    @property
     def sure(self) -> list[int]:
         """Axes that are alive, in no such plane, and vary by at most :data:`FIRM` degrees over draws of codes."""
-        out = {*self.dead, *(axis for plane in self.planes for axis in plane)}
-        return [k for k, spread in enumerate(self.spread.tolist()) if k not in out and spread <= FIRM]
+        out = {*self.dead, *self.loose, *(axis for plane in self.planes for axis in plane)}
+        return [k for k in range(len(self.spread)) if k not in out]
 
     def json(self) -> JsonObject:
         """Return all of it, ready for JSON."""
@@ -105,6 +111,8 @@ def certainty_of(turned: Tensor, strength: Tensor, k: int) -> Certainty:
         errors.append(degrees.nan_to_num(MOST_DEGREES).clamp(max=MOST_DEGREES))
     contrast, error = torch.stack(contrasts), torch.stack(errors)
     itself = torch.eye(*contrast.shape, dtype=torch.bool, device=contrast.device)
+    # in a flat plane every angle is as good, whatever the noise of single precision says of it
+    error = torch.where(contrast < TELLING, MOST_DEGREES, error)
     contrast, error = contrast.masked_fill(itself, 1), error.masked_fill(itself, 0)
     # what happens in the plane with a dead axis cannot be seen
     spread = error[:, shares >= DEAD].square().sum(1).sqrt().clamp(max=2 * MOST_DEGREES)

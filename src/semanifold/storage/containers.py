@@ -77,10 +77,11 @@ def read(path: str | os.PathLike[str]) -> Contents:
 
 Reader = Callable[[bytes], tuple[Any, dict[str, str]]]
 
+EMPTY, DAMAGED = "an empty file", "damaged or cut short"
 UNKNOWN = ("a text file, not a file of weights", "of no format that semanifold knows")
 """How formats that nothing here knows begin to be called."""
 JUNK = [
-    (rb"$(?!.)", "an empty file; get a fresh copy"),
+    (rb"$(?!.)", f"{EMPTY}; get a fresh copy"),
     (rb".{257}ustar", "a tar archive; unpack it and give the file of weights inside"),
     (rb"\x1f\x8b|7z\xbc\xaf|Rar!|\xfd7zXZ", "a compressed archive; unpack it and give the file of weights inside"),
     (
@@ -261,4 +262,4 @@ def _read_safetensors(data: bytes) -> tuple[Any, dict[str, str]]:
     try:
         return safetensors.torch.load(data), metadata
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
-        raise UnreadableError(f"is damaged or cut short ({shown(str(error))})") from error
+        raise UnreadableError(f"is {DAMAGED} ({shown(str(error))})") from error

@@ -79,9 +79,9 @@ def _kind(part: str) -> str:
         return "file"
     every = [*NAMES, FACES, *(f"{FACES}:{name}" for name in factor_names())]
     near = [f"{FACES}:{part}"] if part in factor_names() else difflib.get_close_matches(part[:200], every, n=3, cutoff=0.6)
-    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    hint = f"did you mean {' or '.join(map(repr, near))}? There" if near else "there"
     raise SemanifoldError(
-        f"There is no attribute {shown(part)!r}: {hint}There are: {FACES}, {FACES}:FACTOR, published, {', '.join(MEASURES)}, any "
+        f"There is no attribute {shown(part)!r}: {hint} are: {FACES}, {FACES}:FACTOR, published, {', '.join(MEASURES)}, any "
         "single attribute of these, FILE.onnx, clip:PROMPT|AGAINST, FILE.py:NAME."
     )
 

@@ -19,7 +19,7 @@ from semanifold.images import media
 from semanifold.images.plots import pair_map
 from semanifold.manifolds.directions import local_directions, moving_shape
 from semanifold.paths.base import PathSet
-from semanifold.paths.certainty import Certainty
+from semanifold.paths.certainty import FIRM, Certainty
 from semanifold.paths.channels import channel_paths
 from semanifold.paths.closed_form import local_paths, principal_paths, sefa_paths
 from semanifold.paths.files import PATHS, save_paths
@@ -80,6 +80,11 @@ def words_of(certainty: Certainty, folder: Path) -> tuple[str, ...]:
         said.append(
             f"Axes {p} and {q} cannot be told apart, any two directions of their plane would do ({pairs} in all): "
             f"combine {folder}:{p} and {folder}:{q} as a pad."
+        )
+    if certainty.loose:
+        axes = ", ".join(map(str, certainty.loose))
+        said.append(
+            f"Not sure, for other codes would turn them by more than {FIRM:g} degrees, or mix them with weaker ones: {axes}."
         )
     if certainty.dead:
         said.append(f"Dead, pictures do not change: {', '.join(map(str, certainty.dead))}.")

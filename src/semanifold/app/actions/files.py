@@ -19,7 +19,7 @@ from semanifold.generators.exchange import export_codes
 from semanifold.generators.loading import convert
 from semanifold.generators.pools import POOL, pool_of, save_pool
 from semanifold.images import media
-from semanifold.storage.containers import UNKNOWN
+from semanifold.storage.containers import DAMAGED, EMPTY, UNKNOWN
 from semanifold.storage.runs import Run
 
 SHEET = "contact.png"
@@ -69,11 +69,14 @@ def inspect_files(command: Inspect, caller: Caller) -> Answer:
     """Return what files and folders are.
 
     Raises:
-        SemanifoldError: if a file is of no kind that is known.
+        SemanifoldError: if a file is of no kind that is known, or so damaged that nothing in it can be named.
     """
     reports = [inspect(path) for path in command.files]
-    if strange := next((report for report in reports if report.format.startswith(UNKNOWN)), None):
-        raise SemanifoldError(f"{shown(strange.path, 200)} is {strange.format}.")
+    for report in reports:
+        if report.format.startswith((*UNKNOWN, EMPTY)):
+            raise SemanifoldError(f"{shown(report.path, 200)} is {report.format}.")
+        if not report.usable and not report.tensors and DAMAGED in report.advice:
+            raise SemanifoldError(f"{shown(report.path, 200)}: {report.advice}")
     said = "\n\n".join(str(report) for report in reports)
     return Answer(said=(said,), facts={"reports": [asdict(report) for report in reports]})
 

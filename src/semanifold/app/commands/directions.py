@@ -81,4 +81,4 @@ class Directions(Command):
     def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         early.check_masks([self.mask] if self.mask else [], self.model.generator)
-        return early.finished(self, "directions", self.folder, self.inputs, ("paths.png",), self.then)
+        return early.finished(self, "directions", self.folder, self.inputs, ("paths.png", "axes.png"), self.then)
