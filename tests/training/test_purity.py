@@ -102,7 +102,7 @@ def test_codes_are_drawn_with_the_rest_so_that_a_training_goes_on_bit_for_bit(tm
 def test_what_cannot_be_measured_is_refused() -> None:
     small = StyleGAN2(StyleGAN2Config(size=16, z_dim=8, w_dim=8, channels=(6, 5, 4)))
     for paths in (weight_paths(small, "svd", layers="convs.0", k=2), linear_paths(small, "w+", 2, "random")):
-        with pytest.raises(SemanifoldError, match="for paths of z and w only; leave lambda_pure=0"):
+        with pytest.raises(SemanifoldError, match="for paths of z and w only; leave lambda_pure= out"):
             purity_of(small, paths)
     for settings, purity in (
         (quick(lambda_pure=1.0), None),

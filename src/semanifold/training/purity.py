@@ -95,7 +95,7 @@ def purity_of(generator: Generator, paths: PathSet, *, samples: int = 128, seed:
     """
     if not isinstance(paths, LatentPaths) or paths.info.space not in (generator.first_space, generator.path_space):
         spaces = " and ".join(dict.fromkeys((generator.first_space, generator.path_space)))
-        raise SemanifoldError(f"How pure paths are is measured for paths of {spaces} only; leave lambda_pure=0.")
+        raise SemanifoldError(f"How pure paths are is measured for paths of {spaces} only; leave lambda_pure= out.")
     local = local_metrics(generator, paths.info.space, len(paths), samples=samples, seed=seed, progress=progress)
     # logarithms, as there; what all directions have in common says nothing, and the scale would be that of lambda_pure
     strengths = logarithms(local.metrics)

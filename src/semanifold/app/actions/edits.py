@@ -250,9 +250,9 @@ def summary_of_transfer(
         said.append(f"Adapted to {those}, carried -> adapted: {listed} ({took} pictures made).")
     worst = max(ratios.values())
     if leak(worst) and (own is None or worst > MORE * own):
-        other = "adapt=True bends it there, and" if len(numbers) < len(scores) else ""
+        other = "adapt=True bends it there, and " if len(numbers) < len(scores) else ""
         caller.remark(
-            f"The edit leaks out of its mask on some of these pictures; {other} semanifold discover finds an edit of their own."
+            f"The edit leaks out of its mask on some of these pictures; {other}semanifold discover finds an edit of their own."
         )
     return Answer(said=tuple(said), facts=facts)
 
