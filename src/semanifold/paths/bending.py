@@ -66,7 +66,8 @@ def _of_one(paths: LatentPaths, index: int, latents: Latents, t: Tensor) -> tupl
     """Return the three numbers of one path; ``t`` are the moments of its steps."""
     edit = paths[index]
     assert isinstance(edit, LatentEdit)
-    ways = torch.stack([edit.latents(latents[i], t.to(latents.values)).values.flatten(1) for i in range(len(latents))])
+    rows = torch.arange(len(latents)).repeat_interleave(len(t))  # all codes at all moments in one walk
+    ways = edit.latents(latents[rows], t.to(latents.values).repeat(len(latents))).values.flatten(1).unflatten(0, (-1, len(t)))
     steps = ways[:, 1:] - ways[:, :-1]
     lengths = steps.norm(dim=-1)
     first = normalize(steps[:, len(t) // 2], dim=-1)

@@ -128,7 +128,7 @@ def write_picture(
     path: str | os.PathLike[str],
     *,
     jpeg: int | None = None,
-    level: int = -1,
+    level: int = 4,
     source: Source | None = GENERATED,
 ) -> None:
     """Write a picture, whole or not at all; it says how it was made.
@@ -137,7 +137,7 @@ def write_picture(
         picture: the picture.
         path: the file, whatever its name ends in.
         jpeg: quality of a JPEG file, 1 to 95; PNG, without loss, when None.
-        level: how much a PNG file is compressed, 0 to 9; the usual way when -1.
+        level: how much a PNG file is compressed, 0 to 9: 4 takes half the time of the usual 6 for 5 % more.
         source: how it was made, see :mod:`semanifold.storage.marks`; None says nothing.
     """
     with replacing(path) as part:

@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -108,8 +109,8 @@ def parse(kind: type[T], name: str, words: Sequence[str]) -> T | None:
     Raises:
         SemanifoldError: for an unknown argument, or a value that makes no sense.
     """
+    refuse_unknown(kind, name, words)
     app = parser(kind, name)
-    refuse_unknown(app, words)
     if any(word in ("--help", "-h") for word in words):
         print_help(app)
         return None
@@ -136,17 +137,22 @@ FORMER = {
 """What options of version 0.1.0 are called now, in commands that have them."""
 
 
-def refuse_unknown(app: App, words: Sequence[str]) -> None:
+@cache
+def known_options(kind: type[Any], name: str) -> tuple[str, ...]:
+    """Return what the options of a command may be called."""
+    return tuple(word for argument in parser(kind, name).assemble_argument_collection() for word in argument.names)
+
+
+def refuse_unknown(kind: type[Any], name: str, words: Sequence[str]) -> None:
     """Refuse options that a command does not have, before anything else that may be wrong with its words."""
-    known = [name for argument in app.assemble_argument_collection() for name in argument.names]
+    known = known_options(kind, name)
     for word in itertools.takewhile(lambda word: word != "--", words):
         called = word.partition("=")[0]
         if re.match(r"--[A-Za-z]", called) and called not in (*known, "--help"):
-            near = [name for name in FORMER.get(called, ()) if name in known]
+            near = [now for now in FORMER.get(called, ()) if now in known]
             near = near or difflib.get_close_matches(called[:100], known, n=2, cutoff=0.6)
             meant = f"; did you mean {' or '.join(near)}? See" if near else "; see"
-            command = app.name[0].removeprefix("semanifold ")
-            raise SemanifoldError(f"{command} has no option {shown(called, 40)}{meant} {app.name[0]} --help.")
+            raise SemanifoldError(f"{name} has no option {shown(called, 40)}{meant} semanifold {name} --help.")
 
 
 def parser(kind: type[Any], name: str) -> App:
