@@ -1,6 +1,7 @@
 """How long until somebody sees the mouth move, and how much memory many frames take.
 
     python benchmarks/manifold_speed.py            24 frames of the mouth on the bundled generator: first preview, finished
+    python benchmarks/manifold_speed.py knots      all frames against knots: masks and seeds, with truth share and smoothness
     python benchmarks/manifold_speed.py memory     peak memory of a search with 256 frames against one with 16
 
 Seconds are wall time with all cores; processor seconds stand beside them, for machines that are busy with other things.
@@ -9,17 +10,29 @@ Seconds are wall time with all cores; processor seconds stand beside them, for m
 from __future__ import annotations
 
 import argparse
+import math
 import resource
+import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
+import semanifold as sm
 from semanifold.edits.steps import jump
 from semanifold.generators.loading import load_generator
 from semanifold.images.masks import box
+from semanifold.locality.baselines import typical_distance
+from semanifold.locality.benchmark import make_problem, measure
+from semanifold.locality.matching import Candidate, match
+from semanifold.locality.methods import Problem, out_and_back
+from semanifold.locality.rows import Row
+from semanifold.locality.settings import LocalitySettings
+from semanifold.locality.worlds import world_of
 from semanifold.manifolds import ManifoldSettings, discover_manifold
 
+ROW = ("mask", "seed", "knots")
 MOUTH = box(0.3, 0.62, 0.7, 0.85)
 
 
@@ -42,6 +55,51 @@ def speed(name: str, seed: int) -> None:
     )
 
 
+def knots(name: str, masks: list[str], seeds: list[int], choices: list[int], out: Path | None) -> None:
+    """Print a row for every mask, seed and number of knots, and the means of every mask.
+
+    The truth share is that of the locality benchmark, at its level, the mean of the way out and the way back.
+    """
+    settings = LocalitySettings(masks=tuple(masks))
+    world = world_of(load_generator(name), LocalitySettings().masks)
+    reach, rows = typical_distance(world.generator, world.space), []
+    for mask in masks:
+        for seed in seeds:
+            problem = make_problem(world, settings, mask, seed, reach)
+            for count in choices:
+                row = {"mask": mask, "seed": seed, "knots": count, **searched(problem, ManifoldSettings(knots=count), out)}
+                rows.append(row)
+                print(", ".join(f"{key} {value:.5g}" if key not in ROW else f"{value}" for key, value in row.items()), flush=True)
+    for mask in masks:
+        for count in choices:
+            those = [row for row in rows if (row["mask"], row["knots"]) == (mask, count)]
+            means = {key: statistics.mean(row[key] for row in those) for key in those[0] if key not in ROW}
+            print(f"mean of {mask}, knots {count}: " + ", ".join(f"{key} {value:.5g}" for key, value in means.items()))
+
+
+def searched(problem: Problem, settings: ManifoldSettings, out: Path | None) -> dict[str, float]:
+    """Return what one search costs and reaches; its film goes into a folder, if any."""
+    generator, start = problem.world.generator, problem.start
+    busy = time.process_time()
+    solution = discover_manifold(generator, start, problem.shape, settings, progress=False)
+    seconds = time.process_time() - busy
+    candidate = Candidate("ours", out_and_back(solution.value))
+    t = match(generator, start, candidate.sides, problem.picture, problem.level)
+    nothing = Row(key="", mask=problem.mask, seed=0, method="", candidates=1, sides=2, misses=0, mse_ratio=None, seconds=0.0)
+    level = measure(problem.world, problem, candidate, t, nothing)
+    if out:
+        sm.save(solution, out / f"{problem.mask.replace('~', 'not-')}-{problem.number}-knots-{settings.knots}.png")
+    return {
+        "seconds": seconds,
+        "pictures": solution.stats["evaluations"],
+        "offset": solution.stats["offset"],
+        "ratio": solution.stats["ratio"],
+        "jump": jump(generator, solution.value),
+        "truth": math.nan if level.truth is None else level.truth,
+        "ratio_at_level": math.nan if level.mse_ratio is None else level.mse_ratio,
+    }
+
+
 def peak(name: str, frames: int) -> float:
     """Return the peak memory in MB of a short search in a process of its own."""
     done = subprocess.run(
@@ -55,13 +113,19 @@ def peak(name: str, frames: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", default="speed", choices=["speed", "memory", "peak"])
+    parser.add_argument("what", nargs="?", default="speed", choices=["speed", "knots", "memory", "peak"])
     parser.add_argument("--generator", default="faces")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument("--masks", nargs="+", default=["mouth", "eyes", "hair"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--knots", type=int, nargs="+", default=[0, 9])
+    parser.add_argument("--out", type=Path, help="a folder for the films of knots, as strips of pictures")
     given = parser.parse_args()
     if given.what == "speed":
         speed(given.generator, given.seed)
+    elif given.what == "knots":
+        knots(given.generator, given.masks, given.seeds, given.knots, given.out)
     elif given.what == "memory":
         few, many = peak(given.generator, 16), peak(given.generator, 256)
         print(f"{given.generator}: peak {few:.0f} MB with 16 frames, {many:.0f} MB with 256: {many / few:.2f} times")

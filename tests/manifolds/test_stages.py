@@ -14,12 +14,13 @@ from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.wrapped import wrap
 from semanifold.images.masks import box
 from semanifold.manifolds import ManifoldSettings, discover_manifold, paper_settings, search
+from semanifold.manifolds.checkpoints import search_key
 from semanifold.manifolds.layout import layout_of
 from semanifold.manifolds.metric import preconditioner
 from semanifold.manifolds.stages import CAUTIOUS, COARSE_STEPS, MOST_LEAK, MOST_SHRINKS, SHRINK, Search
 
 LOWER = box(0, 0.5, 1, 1)
-QUICK = ManifoldSettings(space="z", frames=9, steps=30)
+QUICK = ManifoldSettings(space="z", frames=9, steps=30, knots=0)
 
 
 class CountedWorld(SmallWorld):
@@ -85,7 +86,10 @@ def test_the_first_stage_has_a_third_of_the_frames_one_of_them_in_the_middle(fra
 
 def test_knots_are_searched_and_all_frames_lie_on_a_spline_through_them() -> None:
     assert [stage.frames for stage in prepared(knots=9, frames=24).stages()] == [4, 9, 17, 24]
-    assert [stage.frames for stage in prepared(knots=5, frames=9, dims=2).stages()] == [3, 5, 9]
+    assert [stage.frames for stage in prepared(knots=None, frames=24).stages()] == [4, 9, 17, 24]
+    assert [stage.frames for stage in prepared(knots=None, frames=9, dims=2).stages()] == [3, 5, 9]
+    assert not prepared(knots=None, coarse=False).splined
+    assert not prepared(knots=None, objective="paper").splined
     made = prepared(knots=5, frames=33, steps=60)
     counted = CountedWorld()
     made = replace(made, generator=counted)
@@ -105,6 +109,32 @@ def test_more_knots_are_taken_where_the_pictures_between_are_worse(monkeypatch: 
     assert [len(state.best) for state in states if state.within == 0 and state.step][-1] == 7
     short = [state for state, _ in prepared(knots=5, frames=9, steps=5, tolerance=0.0).run(None)]
     assert (short[-1].stage, short[-1].step) == (1, 5), "no steps are left for them"
+
+
+def test_a_path_that_leaps_from_its_way_out_to_another_way_back_comes_back_as_it_went() -> None:
+    made = prepared(knots=5, frames=24, steps=60)
+    state = replace(made.enter(made.first_state(), 1, torch.zeros(3, 6)), outside=1.0)
+    line = torch.eye(6)[:1]
+    leaps = torch.cat([0.3 * line, 0.6 * line, -6 * line])
+    for path in (leaps, leaps.flip(0)):
+        torch.testing.assert_close(made.folded(replace(state, best=path)), torch.cat([0.3 * line, 0.6 * line, 0.3 * line]))
+    assert made.folded(replace(state, best=torch.cat([0.3 * line, 0.6 * line, 0.3 * line]))) is None, "an even path stays"
+    assert made.folded(replace(state, best=leaps, folded=True)) is None, "once is enough"
+    assert made.folded(replace(state, best=leaps, stage=0)) is None, "the first stage may take a smaller c"
+    assert made.most_steps(replace(state, folded=True)) == made.most_steps(state) + made.stages()[1].steps
+    ring = prepared(knots=5, frames=24, closed=True)
+    assert ring.folded(replace(state, best=torch.cat([leaps, leaps[:1]]))) is None, "a ring has no way back"
+
+
+def test_a_search_of_all_frames_has_the_key_that_it_had_before_there_were_knots() -> None:
+    world = SmallWorld()
+    code = world.sample([4])
+
+    def key(**changes: object) -> str:
+        return search_key(world, code, LOWER, replace(QUICK, **changes), "l2")  # type: ignore[arg-type]
+
+    assert key(knots=None) == key(knots=9) != key()
+    assert key(knots=None, coarse=False) == key(coarse=False), "without a coarse stage there are no knots"
 
 
 def test_stages_of_the_papers_objective_share_the_steps_that_are_left() -> None:

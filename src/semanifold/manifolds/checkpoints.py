@@ -46,6 +46,7 @@ class SearchState:
         best_value: the objective there.
         metric: stiffness of the pictures at the start; None for the paper's method.
         shrunk: how often c was made smaller.
+        folded: whether the way back was replaced by the way out, or the other way round.
     """
 
     stage: int
@@ -61,6 +62,7 @@ class SearchState:
     best_value: float
     metric: Metric | None
     shrunk: int
+    folded: bool = False
 
 
 class SearchNumbers(TypedDict):
@@ -89,8 +91,8 @@ class SearchNumbers(TypedDict):
 
 def search_key(generator: Generator, start: Latents, mask: Mask, settings: ManifoldSettings, distance: str) -> str:
     """Return a digest of everything that decides a search; a checkpoint of another one is refused."""
-    said = asdict(settings)
-    if not settings.knots:
+    said = asdict(settings) | {"knots": settings.searched}
+    if not settings.searched:
         del said["knots"]  # as it was before there were knots
     texts = json.dumps(said, sort_keys=True), f"{generator.fingerprint}{start.space}{mask}{distance}"
     return digest(
@@ -108,7 +110,7 @@ def save_state(state: SearchState, path: str, key: str) -> None:
     tensors = {"best": state.best}
     if state.metric is not None:
         tensors |= {"axes": state.metric.axes, "stiffness": state.metric.stiffness, "barred": state.metric.barred}
-    names = ("stage", "within", "step", "evaluations", "offset", "sigma", "outside", "recent", "best_value", "shrunk")
+    names = ("stage", "within", "step", "evaluations", "offset", "sigma", "outside", "recent", "best_value", "shrunk", "folded")
     header = {name: getattr(state, name) for name in names}
     write_descent(path, state.descent, tensors, header | {"format": FORMAT, "key": key})
 
@@ -123,6 +125,7 @@ class Header(DescentHeader, frozen=True, kw_only=True):
     sigma: float
     outside: float
     best_value: float
+    folded: bool = False
 
 
 def load_state(path: str, key: str, device: torch.device) -> SearchState | None:
@@ -152,6 +155,7 @@ def load_state(path: str, key: str, device: torch.device) -> SearchState | None:
         best_value=header.best_value,
         metric=metric,
         shrunk=header.shrunk,
+        folded=header.folded,
     )
 
 

@@ -14,6 +14,8 @@ Schedule = Literal["out", "through", "out-and-back", "constant"]
 MOST_STRENGTH = 10.0
 MOST_FRAMES = 10_000
 """Pictures of a manifold."""
+KNOTS = {1: 9, 2: 5}
+"""How many are searched along each axis of a path and of a pad."""
 MOST_COUNT = 1_000_000
 """Steps of a search, pictures held at a time, and local directions: more is a typo."""
 LEAST, MOST = 1e-9, 1e9
@@ -33,7 +35,7 @@ TYPES: tuple[tuple[str, type, str], ...] = (
     ("springs", Mapping, "given as {order: weight}"),
 )
 """Types of fields, and what they are in words."""
-OPEN = ("space", "offset", "sigma")
+OPEN = ("space", "offset", "sigma", "knots")
 """Fields that may be left open by None."""
 
 
@@ -69,8 +71,8 @@ class ManifoldSettings:
         steps: most steps of the search in all; a first stage that is repeated with a smaller c comes on top.
         tolerance: the search ends when five steps lower the objective by less than this many times c per frame.
         coarse: begin with fewer frames and smaller pictures.
-        knots: search this many frames along each axis (9 is enough for most paths, 5 for pads), with the others on a cubic spline
-            through them, and about twice as many where the pictures between are worse; 0 searches all frames.
+        knots: search this many frames along each axis, with the others on a cubic spline through them, and about twice as many
+            where the pictures between are worse; 9 of a path and 5 of a pad if left out (None); 0 searches all frames.
         chunk: number of pictures held in memory at a time.
         seed: number of the random draws (the paper's first path; the codes that c is scaled by).
     """
@@ -100,7 +102,7 @@ class ManifoldSettings:
     coarse: bool = True
     chunk: int = 8
     seed: int = 0
-    knots: int = 0
+    knots: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.
@@ -176,7 +178,8 @@ class ManifoldSettings:
                 raise SemanifoldError(f"{name} must be at most {most:,.0f}, but got {value}.")
         if self.knots and not (3 <= self.knots <= MOST_FRAMES and (self.knots % 2 or not self.centred)):
             raise SemanifoldError(
-                f"knots must be 0 or at least 3, and odd for a path or pad with the start in its middle, but got {self.knots}."
+                f"knots must be 0, or at least 3 and at most {MOST_FRAMES:,}, and odd for a path or pad with the start in its "
+                f"middle, but got {self.knots}."
             )
         for order, weight in self.springs.items():
             if not (1 <= order < self.frames) or not 0 <= weight <= MOST:
@@ -184,6 +187,13 @@ class ManifoldSettings:
                     f"Springs are given as order: weight with orders 1..{self.frames - 1} and weights of 0 or more, "
                     f"but got {order}: {weight}."
                 )
+
+    @property
+    def searched(self) -> int:
+        """How many knots along each axis are searched before there are more; 0 for all frames."""
+        if self.objective != "smooth" or not self.coarse:
+            return 0
+        return KNOTS[self.dims] if self.knots is None else self.knots
 
     @property
     def centred(self) -> bool:

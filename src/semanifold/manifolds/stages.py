@@ -15,7 +15,7 @@ from semanifold.core.minimise import Descent, Evaluation, begin, lbfgs_step
 from semanifold.core.solutions import Result, Solution
 from semanifold.edits import EditInfo, Lattice
 from semanifold.edits.films import EditedPicture
-from semanifold.edits.steps import jump
+from semanifold.edits.steps import jump, picture_steps
 from semanifold.generators.base import Generator
 from semanifold.generators.coordinates import PLAIN, Coordinates, natural_coordinates
 from semanifold.images.distances import Distance, distance_by_name
@@ -38,6 +38,8 @@ FEWEST = 4
 With the start in the middle, one less."""
 SEEN = 9
 """Frames of a path of few knots among which a jump is looked for."""
+SEEN_LATER = 24
+"""Frames among which it is looked for later."""
 BETWEEN = 2.0, 0.05
 """Most that pictures with those between knots cost on average, as a multiple of those at knots, and in units of c on top, the
 cost of an inside that is off by a tenth of c. Else the next stage has twice as many knots."""
@@ -150,7 +152,7 @@ class Search:
         """Return stages of ever more knots: a smooth path has few degrees of freedom, and a spline has the other frames on it."""
         s, width = self.settings, WIDTHS["smooth"][1]
         first = Stage(min(s.frames, FEWEST - s.centred), small, width, max(1, round(COARSE_STEPS * s.steps)), ROUGH)
-        knots = min(s.frames, max(s.knots, first.frames))
+        knots = min(s.frames, max(s.searched, first.frames))
         stages = [first, Stage(knots, None, width, max(1, s.steps - first.steps))]
         while knots < s.frames:
             knots = min(s.frames, 2 * knots - 1)
@@ -160,7 +162,7 @@ class Search:
     @property
     def splined(self) -> bool:
         """Whether knots are searched, and the frames lie on a spline through them."""
-        return bool(self.settings.knots) and self.settings.objective == "smooth" and self.settings.coarse
+        return bool(self.settings.searched)
 
     def objective(self, stage: Stage, offset: float, sigma: float, outside: float) -> Objective:
         """Return a stage's objective; the paper's has no units, ours is free of those of the distance and the latent space."""
@@ -291,11 +293,16 @@ class Search:
                         state = replace(self.enter(state, state.stage, state.best), within=state.within)
                         objective = self.objective(stage, state.offset, state.sigma, state.outside)
                     yield state, None
-            # 2. The last stage ends the search, or one between whose knots nothing is missing.
+            # 2. A path that leaps from its way out to another way back comes back as it went.
+            if (folded := self.folded(state)) is not None:
+                state = replace(self.enter(state, state.stage, folded), folded=True)
+                yield state, None
+                continue
+            # 3. The last stage ends the search, or one between whose knots nothing is missing.
             if state.stage + 1 == len(stages) or not self.goes_on(state):
                 yield state, Result.CONVERGED if settled else Result.STEPS
                 return
-            # 3. The first stage may show that c is too much to ask.
+            # 4. The first stage may show that c is too much to ask.
             if self.overreaches(state):
                 # from the first path again, with less strength; the steps and pictures taken so far still count
                 if state.shrunk < self.restarts:
@@ -311,7 +318,7 @@ class Search:
                 state = self.enter(smaller, 0, share * state.best)
                 yield state, None
                 continue
-            # 4. Carry the best path over to the frames of the next stage.
+            # 5. Carry the best path over to the frames of the next stage.
             following = stages[state.stage + 1]
             free = self.carry(state.best, stage.frames, following.frames)
             state = self.enter(state, state.stage + 1, free)
@@ -375,6 +382,27 @@ class Search:
         edit = self.edit(state.best, first.frames, max(first.frames, min(s.frames, SEEN)) if self.splined else None)
         return s.dims == 1 and jump(self.generator, edit, size=first.size, chunk=s.chunk) > JUMP
 
+    def folded(self, state: SearchState) -> Tensor | None:
+        """Return the knots of the smoother half, there and back, where a path between knots jumps; None where it does not.
+
+        A way out and a way back that lead to different pictures meet in the middle, where the path leaps from one to the other.
+        """
+        s = self.settings
+        if not self.splined or state.folded or not state.stage or s.centred or s.closed or s.schedule != "out-and-back":
+            return None
+        frames = self.stages()[state.stage].frames
+        edit = self.edit(state.best, frames, min(s.frames, SEEN_LATER))
+        steps = picture_steps(self.generator, edit, edit.knots[0], chunk=s.chunk)
+        if not steps.max() > JUMP * steps.mean():
+            return None
+        layout, half = layout_of(s, frames), len(steps) // 2
+        path = layout.spread(state.best)
+        if steps[:half].max() > steps[-half:].max():
+            path = path.flip(0)
+        # the first half with the middle, and again backwards
+        count = (frames + 1) // 2
+        return torch.cat([path[:count], path[: frames - count].flip(0)])[layout.free].contiguous()
+
     def goes_on(self, state: SearchState) -> bool:
         """Whether the stage that follows has something to do: pictures between knots are not as good as those at knots."""
         stages = self.stages()
@@ -415,9 +443,10 @@ class Search:
         ].contiguous()
 
     def most_steps(self, state: SearchState) -> int:
-        """Return how many steps the search may take in all; the first stage counts again each time that it begins anew."""
+        """Return how many steps the search may take in all; a stage counts again each time that it begins anew."""
         stages = self.stages()
-        return sum(stage.steps for stage in stages) + state.shrunk * stages[0].steps
+        again = state.shrunk * stages[0].steps + (stages[1].steps if state.folded else 0)
+        return sum(stage.steps for stage in stages) + again
 
     def distances(self, free: Tensor, size: int | None) -> tuple[Tensor, Tensor]:
         """Return the distances inside and outside ``[f]`` of pictures of free frames."""
