@@ -94,10 +94,21 @@ def test_local_directions_move_what_lies_in_the_mask() -> None:
     assert change[..., :16, :].mean() < 0.01 * change[..., 16:, :].mean()
 
 
+def test_directions_inside_a_mask_are_shown_on_several_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert directions("mask", "--mask", "box:0,0.5,0.75,1", "--k", "2", "--out", "d") == 0
+    assert "4 pictures that did not decide change" in capsys.readouterr().out
+    paths = load_paths("d")
+    assert (len(paths), paths.info.mask) == (2, "box:0,0.5,0.75,1")
+    with Image.open("d/pictures.png") as picture:
+        assert picture.width >= 12 * 96
+    assert picture.height >= 2 * 96
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["local"], "need a --mask"),
+        (["local"], "needs a --mask"),
+        (["mask"], "needs a --mask"),
         (["joint", "--mask", "box:0,0,1,0.5"], "leave --mask out"),
         (["joint", "--k", "4"], "1 to 3 such directions, not 4"),
         (["joint", "--k", "0"], "1 to 3 such directions, not 0"),
@@ -106,7 +117,7 @@ def test_local_directions_move_what_lies_in_the_mask() -> None:
         (["joint", "--layers", "0-1"], "w+"),
         (["local", "--mask", "mouth"], "no face is found in the picture of toy"),
         (["jiont"], "'jiont'"),
-        ([], "directions needs joint|pca|sefa|local"),
+        ([], "directions needs joint|pca|sefa|local|mask"),
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

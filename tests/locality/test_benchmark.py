@@ -157,8 +157,8 @@ def test_all_methods_run_in_the_w_plus_of_a_stylegan2(tmp_path: Path) -> None:
     world = replace(left_world(generator), space="w+")
     rows = {row.method: row for row in run_benchmark(world, chosen, METHODS).rows}
     assert {name: row.candidates for name, row in rows.items()} == {
-        "random": 1, "ganspace": 12, "sefa": 12, "weights-plain": 3, "eigen-other": 10, "weights": 1, "eigen": 10, "paper": 1,
-        "ours": 1,
+        "random": 1, "ganspace": 12, "sefa": 12, "weights-plain": 3, "eigen-other": 10, "mask": 1, "weights": 1, "eigen": 10,
+        "paper": 1, "ours": 1,
     }  # fmt: skip
     assert rows["ours"].misses == 0
     assert rows["ours"].mse_ratio < rows["random"].mse_ratio

@@ -31,6 +31,7 @@ from semanifold.locality.worlds import World
 from semanifold.manifolds.directions import local_directions
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.solve import discover_manifold
+from semanifold.paths.masked import masked_paths
 from semanifold.paths.weight_axes import WeightSpace, joint_weight_paths
 from semanifold.paths.weight_masked import masked_weight_paths
 from semanifold.paths.weight_methods import SAMPLES as WEIGHT_SAMPLES
@@ -150,6 +151,18 @@ def _local_lines(problem: Problem, number: int, code: Latents, mask: Mask) -> li
     return lines
 
 
+def codes(problem: Problem) -> list[Candidate]:
+    """The direction of codes that stays inside the mask best, found once for all faces, on others; without an oracle."""
+    world = problem.world
+    direction = _masked_codes(world, problem.mask)
+    return [line(direction, problem.reach, world.space, "codes")]
+
+
+@lru_cache(maxsize=8)
+def _masked_codes(world: World, mask: str) -> Tensor:
+    return masked_paths(world.generator, world.masks.get(mask, mask), 1, world.space, progress=False).directions()[0]
+
+
 def weights(problem: Problem) -> list[Candidate]:
     """The direction in weights that stays inside the mask best, found once for all faces, on others; without an oracle.
 
@@ -257,6 +270,7 @@ METHODS: dict[str, Method] = {
     "sefa": sefa,
     "weights-plain": weights_plain,
     "eigen-other": eigen_other,
+    "mask": codes,
     "weights": weights,
     "eigen": eigen,
     "paper": paper,
@@ -273,6 +287,7 @@ TITLES = {
     "sefa": "SeFa (best of {top})",
     "weights-plain": "weights of a layer, joint axes (best of {top})",
     "eigen-other": "generalised eigenproblem of another face (best of 5)",
+    "mask": "codes, guided by the mask on all faces",
     "weights": "weights of a layer, guided by the mask",
     "eigen": "generalised eigenproblem, ReSeFa (best of 5)",
     "paper": "masked manifold, published algorithm",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -24,6 +25,37 @@ from semanifold.paths.weights import CITE, WeightPaths, info_of
 PROBES, CHUNK = 6, 16
 
 
+class Moves(Protocol):
+    """What can be changed in a generator, as one vector of numbers: weights of layers, or codes of a space."""
+
+    @property
+    def generator(self) -> Generator:
+        """Whose pictures change."""
+        ...
+
+    @property
+    def what(self) -> str:
+        """What changes, in words."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many numbers."""
+        ...
+
+    def zero(self) -> Tensor:
+        """Return ``[1, N]`` no change."""
+        ...
+
+    def pictures_of(self, code: Latents, size: int | None) -> PictureFunction:
+        """Return the function from changes ``[n, N]`` to the pictures of one code."""
+        ...
+
+    def pictures_along(self, change: Tensor, codes: Latents, far: Tensor, size: int | None = None) -> Tensor:
+        """Return the pictures of n codes, moved ``far`` times ``[n]`` along one change ``[N]``; differentiable in the change."""
+        ...
+
+
 @dataclass(frozen=True)
 class WeightSpace:
     """The weights of some layers as one vector, whose unit is the norm of the weights themselves.
@@ -41,6 +73,11 @@ class WeightSpace:
         if not self.layers:
             raise SemanifoldError(f"At least one layer of {self.generator.name} has to be named whose weights may move.")
         check_layers(self.generator, self.layers)
+
+    @property
+    def what(self) -> str:
+        """What changes, in words."""
+        return f"the weights of {', '.join(self.layers)}"
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -110,29 +147,31 @@ class Changes:
 
 
 def changes_of(
-    space: WeightSpace,
+    space: Moves,
     codes: Latents,
     masks: Sequence[Mask] | None,
     kept: int,
     *,
     size: int | None = None,
+    both: bool = False,
     probes: int = PROBES,
     chunk: int = CHUNK,
     seed: int = 0,
     tell: Progress,
 ) -> Changes:
-    """Find the changes of weights that move pictures most (inside their masks, if any), and how they move each picture.
+    """Find the changes that move pictures most (inside their masks, if any), and how they move each picture.
 
-    Random pictures are pulled back from every code to the weights (vjp; Halko et al. 2011, arXiv:0909.4061); the leading
+    Random pictures are pulled back from every code to the changes (vjp; Halko et al. 2011, arXiv:0909.4061); the leading
     singular vectors of these rows span the subspace. Each of them is then pushed forward (jvp, by central differences) at every
     code.
 
     Args:
-        space: which weights.
+        space: what may change.
         codes: n codes.
         masks: one per code; None for the whole picture.
         kept: s, dimensions of the subspace.
         size: height and width of the pictures; their own when None.
+        both: look at what moves pictures outside of their masks as well, where there are masks.
         probes: random pictures per code; more where ``kept`` asks for them.
         chunk: pictures at a time.
         seed: of the random pictures.
@@ -152,14 +191,15 @@ def changes_of(
         done += 1
         tell({"step": done, "steps": steps})
     for i in range(n):
-        rows.append(pull_back(space.pictures_of(codes[i], size), zero, roots[i][0], probes, chunk, seed + i))
+        sides = roots[i] if both else roots[i][:1]
+        rows += [pull_back(space.pictures_of(codes[i], size), zero, root, probes, chunk, seed + i) for root in sides]
         done += 1
         tell({"step": done, "steps": steps})
     pulled = torch.cat(rows)  # [n probes, N]
     if not (torch.isfinite(pulled).all() and pulled.any()):
         raise SemanifoldError(
-            f"Pictures of {space.generator.name} do not change with the weights of {', '.join(space.layers)}, or by infinite "
-            "amounts; choose another layer or mask, or larger pictures."
+            f"Pictures of {space.generator.name} do not change with {space.what}, or by infinite amounts; choose another "
+            "layer or mask, or larger pictures."
         )
     # 3. The subspace in which weights move pictures most, on average over the codes.
     basis = _leading_rows(pulled, min(kept, n * probes))

@@ -13,7 +13,7 @@ from semanifold.core.latents import Latents
 from semanifold.core.progress import Progress, Watch, watching
 from semanifold.generators.base import Generator
 from semanifold.images.masks import Mask, as_mask
-from semanifold.paths.weight_axes import WeightSpace, changes_of, codes_for, made, roots_of
+from semanifold.paths.weight_axes import Moves, WeightSpace, changes_of, codes_for, made, roots_of
 from semanifold.paths.weight_ranges import FARTHEST, usual_changes
 from semanifold.paths.weights import CITE, WeightPaths
 
@@ -69,27 +69,63 @@ def masked_weight_paths(
         SemanifoldError: for layers that are not there, a mask that cannot be drawn, or pictures that do not change.
     """
     space = WeightSpace(generator, tuple(layers))
-    # 1. How the pictures change in a subspace of weights, inside and outside of their own masks.
     codes = codes_for(generator, samples, seed, seeds)
-    masks = [as_mask(mask, generator, codes[i]) for i in range(len(codes))]
-    with watching(progress, f"finding changes of weights inside {mask}") as tell:
-        changes = changes_of(space, codes, masks, max(kept, k), size=size, seed=seed, tell=tell)
+    facts = {"size": size, "damping": damping, "seed": seed, "refine": refine, "progress": progress}
+    rows, ratios = masked_rows(space, mask, k, codes, max(kept, k), **facts)
+    paths = made(space, torch.eye(len(rows)).to(rows), rows, f"changes of weights inside {mask}", CITE)
+    return paths.with_info(mask=mask if isinstance(mask, str) else "", measured={"outside_inside": ratios})
+
+
+def masked_rows(
+    space: Moves,
+    mask: str | Mask,
+    k: int,
+    codes: Latents,
+    kept: int,
+    *,
+    size: int | None,
+    damping: float,
+    seed: int,
+    refine: int,
+    both: bool = False,
+    farthest: float = FARTHEST,
+    progress: Watch = None,
+) -> tuple[Tensor, tuple[float, ...]]:
+    """Return unit rows ``[k, N]`` of what may change, and the mean outside/inside of each; see :func:`masked_weight_paths`.
+
+    Args:
+        space: what may change.
+        mask: where change is welcome.
+        k: number of rows.
+        codes: of the pictures that decide.
+        kept: dimensions of the subspace.
+        size: height and width of the pictures; their own when None.
+        damping: mu as a share of the strongest change inside.
+        seed: of random pictures, and of the order in which pictures refine.
+        refine: steps per row.
+        both: whether the subspace holds what changes pictures outside as well.
+        farthest: how far a picture may be moved along a row.
+        progress: called with ``step`` and ``steps``; a bar when None, nothing when False.
+    """
+    # 1. How the pictures change in a subspace, inside and outside of their own masks.
+    masks = [as_mask(mask, space.generator, codes[i]) for i in range(len(codes))]
+    with watching(progress, f"finding changes of {space.what} inside {mask}") as tell:
+        changes = changes_of(space, codes, masks, kept, size=size, both=both, seed=seed, tell=tell)
     inside, outside = changes.inside.mean(0), changes.outside.mean(0)  # [s, s] each
     top = float(torch.linalg.eigvalsh(inside)[-1])
     # 2. Most change inside per change outside, on average over pictures. The damping keeps out directions that change nothing.
     _, small = generalised_eigenvectors(inside, outside + damping * top * torch.eye(len(inside)).to(inside))
     small = small[:k] / small[:k].norm(dim=1, keepdim=True)
     strength = torch.einsum("ki,nij,kj->kn", small, changes.inside, small).sqrt()  # [k, n], per picture
-    with watching(progress, f"refining changes of weights inside {mask}") as tell:
-        # 3. Refine each direction by itself: over all numbers of the weights, and at changes that are seen, not small ones.
-        view = View.of(space, codes, masks, size, seed)
+    with watching(progress, f"refining changes of {space.what} inside {mask}") as tell:
+        # 3. Refine each direction by itself: over all numbers, and at changes that are seen, not small ones.
+        view = View.of(space, codes, masks, size, seed, farthest)
         rows, ratios = [], []
         for j, row in enumerate(small.to(changes.basis) @ changes.basis):
             better, ratio = refined(view, row, strength[j], refine, seed=seed + j, tell=_part(tell, j, len(small)))
             rows.append(better)
             ratios.append(ratio)
-    paths = made(space, torch.eye(len(rows)), torch.stack(rows), f"changes of weights inside {mask}", CITE)
-    return paths.with_info(mask=mask if isinstance(mask, str) else "", measured={"outside_inside": tuple(ratios)})
+    return torch.stack(rows), tuple(ratios)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,33 +133,37 @@ class View:
     """What directions are refined on.
 
     Attributes:
-        space: which weights move.
+        space: what moves.
         codes: n codes.
         size: height of the pictures; their own when None.
         plain: ``[n, c, h, w]`` their pictures.
         inside: ``[n, 1, h, w]`` weights of pixels inside the masks, of mean 1.
         outside: ``[n, 1, h, w]`` the same outside.
         level: ``[n]`` root mean square change inside at which directions are compared.
+        farthest: how far a picture may be moved.
     """
 
-    space: WeightSpace
+    space: Moves
     codes: Latents
     size: int | None
     plain: Tensor
     inside: Tensor
     outside: Tensor
     level: Tensor
+    farthest: float = FARTHEST
 
     @classmethod
     @torch.no_grad()
-    def of(cls, space: WeightSpace, codes: Latents, masks: Sequence[Mask], size: int | None, seed: int) -> View:
+    def of(
+        cls, space: Moves, codes: Latents, masks: Sequence[Mask], size: int | None, seed: int, farthest: float = FARTHEST
+    ) -> View:
         """Look at codes with their masks."""
         roots = [roots_of(space.generator, codes[i], mask, size) for i, mask in enumerate(masks)]
         inside, outside = (torch.cat(side).square() for side in zip(*roots, strict=True))
         plain = torch.cat([space.generator.images(codes[i], size=size) for i in range(len(codes))])
         # a share of how much two pictures differ inside the mask: a change that is seen, but still of the same face
         level = LEVEL * usual_changes(space.generator, plain, inside.sqrt(), seed, size)
-        return cls(space, codes, size, plain, inside, outside, level)
+        return cls(space, codes, size, plain, inside, outside, level, farthest)
 
     def changes(self, row: Tensor, numbers: list[int], far: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean squared changes inside and outside ``[m]`` of some pictures, each moved ``far`` times along a row."""
@@ -149,7 +189,7 @@ def refined(view: View, row: Tensor, strength: Tensor, steps: int, *, seed: int,
         tell: gets ``step`` and ``steps``.
     """
     # 1. How far to go for the wanted change, to first order; both ways, since large changes are not symmetric.
-    far = (view.level / strength.to(view.level).clamp(min=1e-12)).clamp(max=FARTHEST)
+    far = (view.level / strength.to(view.level).clamp(min=1e-12)).clamp(max=view.farthest)
     far = torch.stack([far, -far], 1)  # [n, 2]
     start, start_far = row, far.clone()
     # 2. Adam on all numbers of the direction. The objective only depends on its course, hence the division by the norm.
@@ -175,7 +215,8 @@ def refined(view: View, row: Tensor, strength: Tensor, steps: int, *, seed: int,
     with torch.no_grad():
         better = change / change.norm()
         # 3. Keep the better one of start and end, compared on all pictures.
-        before, after = (_mean_ratio(view, direction, at, together) for direction, at in ((start, start_far), (better, far)))
+        ends = ((start, start_far), (better, far))
+        before, after = (float(ratios_at_level(view, direction, at, together).mean()) for direction, at in ends)
     return (better, after) if after < before else (start, before)
 
 
@@ -185,17 +226,17 @@ def _ratios(view: View, row: Tensor, numbers: list[int], ways: list[int], far: T
     # A Newton step on a logarithmic scale, where change grows about in proportion: 0.8 of it and at most a factor of 1.75, since
     # far out the relation is anything but a straight line.
     missing = (view.level[numbers] / inside.detach().sqrt().clamp(min=1e-12)).log().clamp(-0.7, 0.7)
-    far[numbers, ways] = (far[numbers, ways] * (0.8 * missing).exp()).clamp(-FARTHEST, FARTHEST)
+    far[numbers, ways] = (far[numbers, ways] * (0.8 * missing).exp()).clamp(-view.farthest, view.farthest)
     return outside / inside.clamp(min=1e-12)
 
 
-def _mean_ratio(view: View, row: Tensor, far: Tensor, together: int) -> float:
-    """Return the mean outside/inside on all pictures both ways, once each has been moved as far as it has to."""
+def ratios_at_level(view: View, row: Tensor, far: Tensor, together: int = 2 * PAIRS) -> Tensor:
+    """Return outside/inside ``[n, 2]`` of all pictures both ways, as far as each has to be moved, which is put into ``far``."""
     chunks = _chunks(list(range(len(far))), together)
     # two corrections bring the change close enough to the level to compare
     for numbers, ways in 2 * chunks:
         _ratios(view, row, numbers, ways, far)
-    return float(torch.cat([_ratios(view, row, numbers, ways, far) for numbers, ways in chunks]).mean())
+    return torch.cat([_ratios(view, row, numbers, ways, far) for numbers, ways in chunks]).reshape(-1, 2)
 
 
 def _chunks(numbers: list[int], together: int) -> list[tuple[list[int], list[int]]]:

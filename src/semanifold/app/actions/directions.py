@@ -25,12 +25,17 @@ from semanifold.paths.closed_form import local_paths, principal_paths, sefa_path
 from semanifold.paths.files import PATHS, save_paths
 from semanifold.paths.joint import joint_axes, joint_paths
 from semanifold.paths.linear import LinearPaths
+from semanifold.paths.masked import leaks, masked_paths
 from semanifold.storage.records import write_json
 from semanifold.storage.runs import Run
 
 SHEET = "paths.png"
 CERTAINTY, PAIRS = "axes.json", "axes.png"
 """How certain joint axes are: their record, and the picture of all pairs."""
+ELSEWHERE = "pictures.png"
+"""Directions inside a mask on several pictures."""
+FACES = 4
+"""How many."""
 FRAMES, CELL = 7, 96
 INDEPENDENCE = 0.2
 """How freely layers of w+ may part in local directions, as in a search for a masked manifold."""
@@ -57,6 +62,14 @@ def find_directions(command: Directions, caller: Caller) -> Answer:
             write_json(run.path(CERTAINTY), certainty.json())
             pair_map(certainty.contrast.cpu().numpy(), certainty.spread.cpu().numpy(), certainty.planes, run.path(PAIRS))
             sentences, more = words_of(certainty, folder), (folder / PAIRS,)
+        elif command.method == "mask":
+            assert command.mask is not None
+            with caller.watching("directions on all pictures") as line:
+                paths = masked_paths(generator, command.mask, command.k, code.space, command.layers, progress=line)
+            first = command.start.seed
+            others = generator.convert(generator.example(range(first, first + FACES), drawn.space), code.space)
+            sentences = (compare(generator, paths, command.mask, others, run.path(ELSEWHERE)),)
+            more = (folder / ELSEWHERE,)
         else:
             paths, sentences, more = find(command, generator, code, drawn, caller), (), ()
         save_paths(paths, run.path(PATHS))
@@ -69,6 +82,22 @@ def find_directions(command: Directions, caller: Caller) -> Answer:
 
     answer = worked(command, caller, "directions", folder, facts_of(generator), work, inputs=command.inputs)
     return replace(answer, files=(folder / SHEET, *answer.files), next=typed(*command.then))
+
+
+def compare(generator: Generator, paths: LinearPaths, mask: str, codes: Latents, path: Path) -> str:
+    """Draw every path both ways on several pictures, and return how much they change outside of their masks."""
+    leaking = leaks(generator, paths, mask, codes)
+    mean = leaking.ratios.mean((1, 2))
+    sheets = [
+        media.contact_sheet(media.to_uint8(rows.flatten(0, 1).cpu()), columns=3 * len(codes), size=CELL)
+        for rows in leaking.pictures
+    ]
+    titles = [f"{k}  outside/inside {', '.join(f'{x:.2g}' for x in ratio.mean(1))}" for k, ratio in enumerate(leaking.ratios)]
+    media.save_png(media.stack_rows(sheets, titles), path)
+    return (
+        f"Outside of their masks {counted(len(codes), 'picture')} that did not decide change {float(mean.min()):.2g} to "
+        f"{float(mean.max()):.2g} times as much as inside (mean squares; {path.name})."
+    )
 
 
 def words_of(certainty: Certainty, folder: Path) -> tuple[str, ...]:

@@ -19,12 +19,12 @@ class Directions(Command):
 
     Attributes:
         method: joint (axes along which the picture changes in ways of its own, at many codes at once), pca (GANSpace), sefa,
-            local (most change inside a mask for the least outside, at one picture), or channels (single channels of the styles,
-            StyleSpace).
+            local (most change inside a mask for the least outside, at one picture), mask (the same on all pictures, each with its
+            own mask), or channels (single channels of the styles, StyleSpace).
         k: number of paths.
         space: latent space in which the paths live; w if the generator has it.
         layers: first and last layer of w+ that move.
-        mask: where change is wanted, for local directions and channels; written as for semanifold discover.
+        mask: where change is wanted, for the methods local, mask and channels; written as for semanifold discover.
         channels: which ones, for the method channels: layer and number, such as 6_12; those that change pictures most if left
             out.
         start: Which picture the sheet shows, and the local directions belong to.
@@ -33,9 +33,9 @@ class Directions(Command):
     """
 
     does: ClassVar[str] = "semanifold.app.actions.directions:find_directions"
-    method: Annotated[Literal["joint", "pca", "sefa", "local", "channels"], option("joint|pca|sefa|local|channels")] = field(
-        kw_only=False
-    )
+    method: Annotated[
+        Literal["joint", "pca", "sefa", "local", "mask", "channels"], option("joint|pca|sefa|local|mask|channels")
+    ] = field(kw_only=False)
     k: Annotated[int, option("K")] = 20
     space: Annotated[str | None, option("NAME")] = None
     layers: Annotated[tuple[int, int] | None, LAYERS] = None
@@ -55,11 +55,11 @@ class Directions(Command):
             return
         if self.channels:
             raise SemanifoldError(f"Channels mean nothing to {self.method} directions; leave --channels out, or take channels.")
-        if (self.mask is None) == (self.method == "local"):
+        if (self.mask is None) == (self.method in ("local", "mask")):
             raise SemanifoldError(
-                "Local directions need a --mask, such as --mask box:0.3,0.6,0.7,0.9."
+                f"The method {self.method} needs a --mask, such as --mask box:0.3,0.6,0.7,0.9."
                 if self.mask is None
-                else f"A mask means nothing to {self.method} directions; leave --mask out, or take local ones."
+                else f"A mask means nothing to {self.method} directions; leave --mask out, or take the method mask."
             )
 
     @property
@@ -81,4 +81,4 @@ class Directions(Command):
     def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         early.check_masks([self.mask] if self.mask else [], self.model.generator)
-        return early.finished(self, "directions", self.folder, self.inputs, ("paths.png", "axes.png"), self.then)
+        return early.finished(self, "directions", self.folder, self.inputs, ("paths.png", "axes.png", "pictures.png"), self.then)
