@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError
+from semanifold.core.jacobians import push_forward
 from semanifold.core.latents import root_of_covariance
 from semanifold.generators.coordinates import Coordinates, coordinates_of
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
@@ -97,7 +100,41 @@ def test_wide_spaces_are_cut_to_what_pictures_show() -> None:
     paths = joint_paths(generator, k=6, samples=60, chunk=32, progress=seen.append)
     found = directions(paths)
     assert (found[:, 34:] @ turn).abs().amax(0).min() > 0.99
-    assert seen[-1]["steps"] == 4 * 40 / 32 + 60, "four random pictures for each number of a code"
+    assert seen[0]["steps"] == 2 * 40 // 32 + 1 + 32, "two random pictures for each number of a code, and two blocks of codes"
+    assert [(s["step"], s["steps"]) for s in seen[-1:]] == [(35, 35)], "every axis that is alive is sure after them"
+
+
+def test_codes_are_taken_until_axes_are_sure_or_all_are_used() -> None:
+    """Two waves that are one circle have no axes of their own, however many codes are asked; without them fewer do."""
+
+    def rows(z: Tensor) -> Tensor:
+        return torch.cat([torch.sin(2 * z[:, :2]), 0.5 * z[:, 2:]], 1)[:, None, :, None].expand(-1, 3, -1, 6)
+
+    def steps(latents: int, samples: int) -> list[tuple[int, int]]:
+        seen: list[dict[str, int]] = []
+        joint_axes(wrap(rows, (latents,)), k=latents, samples=samples, progress=seen.append)
+        return [(s["step"], s["steps"]) for s in seen]
+
+    assert steps(2, 60) == [(n + 1, 32) for n in range(32)]
+    flat = steps(4, 60)
+    assert [b for _, b in flat] == [32] * 31 + [48] * 16 + [60] * 13, "the end is only said to be near when it is"
+    assert [a for a, _ in flat] == list(range(1, 61))
+    assert steps(4, 20)[-1] == (20, 20), "no more than are asked for"
+
+
+def test_forward_differences_are_those_of_the_plain_formula() -> None:
+    pictures = lambda u: torch.stack([u[:, 0].sin(), u[:, 1] ** 2 + u[:, 0]], 1)[:, :, None, None]  # noqa: E731
+    zero, basis = torch.tensor([[0.5, -1.0, 2.0]]), torch.eye(3)[[2, 0, 1, 0, 1]]
+    slopes = torch.tensor([[0.0, 0.0], [math.cos(0.5), 1.0], [0.0, -2.0], [math.cos(0.5), 1.0], [0.0, -2.0]])
+    batches: list[int] = []
+
+    def counted(u: Tensor) -> Tensor:
+        batches.append(len(u))
+        return pictures(u)
+
+    found = push_forward(counted, zero, basis, 3, central=False)[:, :, 0, 0]
+    torch.testing.assert_close(found, slopes, rtol=0, atol=3e-3)
+    assert batches == [4, 2], "one picture for each row, and the one that they are compared with"
 
 
 def test_layers_of_a_style_generator_move_alike_and_repeat() -> None:

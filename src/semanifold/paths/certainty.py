@@ -68,6 +68,11 @@ class Certainty:
         return [k for k, spread in enumerate(self.spread.tolist()) if k not in out and spread > FIRM]
 
     @property
+    def settled(self) -> bool:
+        """Whether every axis that is alive is sure, so that more codes would tell nothing new."""
+        return not self.loose and not self.planes
+
+    @property
     def sure(self) -> list[int]:
         """Axes that are alive, in no such plane, and vary by at most :data:`FIRM` degrees over draws of codes."""
         out = {*self.dead, *self.loose, *(axis for plane in self.planes for axis in plane)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +28,14 @@ LEAST = 32
 INDEPENDENCE = 0.2
 """How freely channels of s may part: at 1, each by itself, axes are less pure (``docs/measured-paths.md``)."""
 
+ROWS_EACH = 2
+"""Random pictures pulled back for each dimension of a space that is cut."""
+
 MOST_ROWS = 2048
 """Random pictures pulled back, at most, that tell the directions in which pictures change most."""
+
+BLOCK = 16
+"""Codes after which it is asked whether axes are sure; of two blocks first, for the spread of fewer codes says little."""
 
 DAMPING = 1e-3
 """Added to a local metric before its logarithm, as a share of its largest eigenvalue."""
@@ -110,9 +117,13 @@ def local_metrics(
     size: int = 64,
     chunk: int = 32,
     seed: int = 0,
+    enough: Callable[[Tensor], bool] = lambda _: False,
     progress: Watch = None,
 ) -> LocalMetrics:
     """Return the metrics of the pictures at many codes, over the directions that change pictures most; see :func:`joint_axes`.
+
+    After two blocks of :data:`BLOCK` codes, and every further one, ``enough`` is asked whether the metrics so far ``[n, m, m]``
+    will do.
 
     Raises:
         SemanifoldError: if the generator has no such space or layers, or pictures that do not change.
@@ -146,27 +157,36 @@ def local_metrics(
     # codes at once (row i of the batch at code i) are rows of their Jacobians.
     zero = flat.new_zeros(1, flat.shape[1])
     kept = min(flat.shape[1], max(k, LEAST))
-    # four random pictures per dimension are enough to find the leading ones, up to MOST_ROWS for the time it takes
-    batches = 0 if kept == flat.shape[1] else math.ceil(min(4 * flat.shape[1], MOST_ROWS) / chunk)
+    # so many random pictures per dimension are enough to find the leading ones, up to MOST_ROWS for the time it takes
+    batches = 0 if kept == flat.shape[1] else math.ceil(min(ROWS_EACH * flat.shape[1], MOST_ROWS) / chunk)
     basis, rows, metrics = torch.eye(kept, flat.shape[1]).to(zero), [], []
+    until = min(2 * BLOCK, samples)  # the codes that are known to be needed
     with watching(progress, f"finding axes of {generator.name}") as tell:
-        for step in range(batches + samples):
-            if step < batches:
-                start = step * chunk % len(codes)
-                part = codes[start : start + chunk]
-                rows.append(pull_back(pictures_of(part), zero, zero.new_ones(()), len(part), len(part), seed + step))
-            else:
-                if step == batches and rows:
-                    basis = leading_rows(torch.cat(rows), kept).to(zero)
-                code = codes[step - batches : step - batches + 1]
-                # 4. The metric of each code in the basis: [kept, kept] products of the pictures that its rows are pushed to.
-                metrics.append(mean_products(push_forward(pictures_of(code), zero, basis, chunk)))
-            tell({"step": step + 1, "steps": batches + samples})
-    local = torch.stack(metrics)
-    if not (torch.isfinite(local).all() and (local.diagonal(dim1=1, dim2=2).sum(1) > 0).all()):
+        for step in range(batches):
+            start = step * chunk % len(codes)
+            part = codes[start : start + chunk]
+            rows.append(pull_back(pictures_of(part), zero, zero.new_ones(()), len(part), len(part), seed + step))
+            tell({"step": step + 1, "steps": batches + until})
+        if rows:
+            basis = leading_rows(torch.cat(rows), kept).to(zero)
+        # 4. The metric of each code in the basis: [kept, kept] products of the pictures that its rows are pushed to. Where
+        # nothing was cut an axis may be dead, askew to the basis: curvature, which forward differences hold, would pass for life.
+        while len(metrics) < until:
+            number = len(metrics)
+            pushed = push_forward(pictures_of(codes[number : number + 1]), zero, basis, chunk, central=batches == 0)
+            metrics.append(mean_products(pushed))
+            if len(metrics) == until < samples and not enough(changing(torch.stack(metrics), generator)):
+                until = min(until + BLOCK, samples)
+            tell({"step": batches + len(metrics), "steps": batches + until})
+    moving = codes.values[:until, slice(*layers)] if layers else codes.values[:until]
+    return LocalMetrics(moving, changing(torch.stack(metrics), generator), basis, coordinates, usual)
+
+
+def changing(metrics: Tensor, generator: Generator) -> Tensor:
+    """Return the metrics ``[n, m, m]`` if pictures change at every code, by finite amounts; else refuse."""
+    if not (torch.isfinite(metrics).all() and (metrics.diagonal(dim1=1, dim2=2).sum(1) > 0).all()):
         raise SemanifoldError(f"Pictures of {generator.name} do not change, or by infinite amounts; no directions can be found.")
-    moving = codes.values[:, slice(*layers)] if layers else codes.values
-    return LocalMetrics(moving, local, basis, coordinates, usual)
+    return metrics
 
 
 def joint_axes(
@@ -199,12 +219,13 @@ def joint_axes(
         space: of the paths; ``w`` if there is one, else the first, when None.
         k: number of paths, those that change the picture most first.
         layers: layers ``(first, last + 1)`` of ``w+`` that move.
-        samples: codes whose metrics are taken; each costs two pictures for every direction.
+        samples: codes whose metrics are taken, at most; each costs a picture for every direction. They are taken in blocks of
+            :data:`BLOCK`, until every axis that is alive is sure.
         size: height of the pictures, about; their own if it is smaller.
         chunk: pictures at a time.
         seed: of the codes.
-        progress: called with ``step`` and ``steps`` after every code, before which come the batches that cut the space.
-            A bar when None, nothing when False.
+        progress: called with ``step`` and ``steps`` after every code, before which come the batches that cut the space;
+            ``steps`` grows by a block where axes are not sure yet. A bar when None, nothing when False.
 
     Raises:
         SemanifoldError: if the generator has no such space or layers, fewer than k directions, or pictures that do not change.
@@ -213,22 +234,28 @@ def joint_axes(
     check_count(k, direction_size(info, shape), generator)
     # 1. to 4. The metrics of many codes, over the directions that change pictures most.
     local = local_metrics(
-        generator, info.space, k, info.layers, samples=samples, size=size, chunk=chunk, seed=seed, progress=progress
-    )
-    # 5. Diagonalise the logarithms: the strength of an axis varies by orders of magnitude from one code to the next, and without
-    # the logarithm the few codes at which pictures change most would decide alone.
-    logs = logarithms(local.metrics)
-    frame = joint_diagonal(logs)
-    # 6. Strongest first; the largest entry of each axis is made positive, since eigenvectors have no sign of their own.
-    strength = torch.einsum("ki,nij,kj->k", frame, local.metrics, frame)  # [kept]
-    order = strength.argsort(descending=True)
-    certainty = certainty_of(frame[order] @ logs @ frame[order].T, strength[order], k)
-    frame = frame[order[:k]]
-    frame = frame * frame.gather(1, frame.abs().argmax(1, keepdim=True)).sign()
+        generator, info.space, k, info.layers, samples=samples, size=size, chunk=chunk, seed=seed, progress=progress,
+        enough=lambda metrics: axes_of(metrics, k)[1].settled,
+    )  # fmt: skip
+    frame, certainty = axes_of(local.metrics, k)
     # 7. Back from the basis and the whitened coordinates to displacements of codes.
     directions = local.coordinates.displacements(frame.to(local.basis) @ local.basis)
     paths = sized(directions if is_extended(info.space) else directions.reshape(k, *shape), local.usual, info)
     return paths, certainty
+
+
+def axes_of(metrics: Tensor, k: int) -> tuple[Tensor, Certainty]:
+    """Return the k axes ``[k, m]`` along which metrics ``[n, m, m]`` are most diagonal together, and how certain each is."""
+    # 5. Diagonalise the logarithms: the strength of an axis varies by orders of magnitude from one code to the next, and without
+    # the logarithm the few codes at which pictures change most would decide alone.
+    logs = logarithms(metrics)
+    frame = joint_diagonal(logs)
+    # 6. Strongest first; the largest entry of each axis is made positive, since eigenvectors have no sign of their own.
+    strength = torch.einsum("ki,nij,kj->k", frame, metrics, frame)  # [m]
+    order = strength.argsort(descending=True)
+    certainty = certainty_of(frame[order] @ logs @ frame[order].T, strength[order], k)
+    frame = frame[order[:k]]
+    return frame * frame.gather(1, frame.abs().argmax(1, keepdim=True)).sign(), certainty
 
 
 def joint_paths(
