@@ -107,7 +107,12 @@ def test_several_photographs_have_a_folder_each(capsys: pytest.CaptureFixture[st
 
 
 def test_weights_are_tuned_and_baked(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["invert", "ann.png", *QUICK, "--no-consistency", "--tune", "3", "--attributes", "faces:smile"]) == 0
+    assert (
+        cli.main(
+            ["invert", "ann.png", *QUICK, "--iterations", "2", "--no-consistency", "--tune", "3", "--attributes", "faces:smile"]
+        )
+        == 0
+    )
     said = capsys.readouterr().out
     assert "Tuned weights" in said
     read = read_record("out/invert-faces-ann").others["inversion"]["attributes"]

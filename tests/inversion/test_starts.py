@@ -13,14 +13,14 @@ def likeness(target):
 
 def test_the_most_alike_of_random_codes_comes_first():
     world = SmallWorld()
-    starts = best_starts(world, "z", likeness(world.images(world.sample([12]))), world.sample, 20, seed=5)
+    starts, _ = best_starts(world, "z", likeness(world.images(world.sample([12]))), world.sample, 20, seed=5)
     assert starts[0].name == "random code 12"
     assert starts[0].value == 0
     assert torch.equal(starts[0].code.values, world.sample([12]).values)
     assert len(starts) == 21
     assert {start.name for start in starts} == {"the mean", *(f"random code {i}" for i in range(5, 25))}
     assert [start.value for start in starts] == sorted(start.value for start in starts)
-    only = best_starts(world, "w+", likeness(world.images(world.sample([12]))), world.sample, 0)
+    only, _ = best_starts(world, "w+", likeness(world.images(world.sample([12]))), world.sample, 0)
     assert [start.name for start in only] == ["the mean"]
     assert only[0].code.space == "w+"
 

@@ -51,6 +51,12 @@ def feature_distance(features: Features) -> Distance:
     return distance
 
 
+def unit_features(features: Features, images: Pictures) -> Tensor:
+    """Return the numbers ``[n, m]`` whose squared differences add up to the :func:`feature_distance` of pictures."""
+    maps = [_unit(maps) for maps in features(images)]
+    return torch.cat([part.flatten(1) / (part[0, 0].numel() * len(maps)) ** 0.5 for part in maps], 1)
+
+
 def lpips_distance(net: str = "alex", weights: str | os.PathLike[str] | None = None) -> Distance:
     """Return LPIPS (Zhang et al. 2018, arXiv:1801.03924), version 0.1, by the authors' ``lpips`` package.
 

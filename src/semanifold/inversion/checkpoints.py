@@ -14,6 +14,7 @@ from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents, condition_tensors, conditions_in
 from semanifold.core.minimise import Descent
 from semanifold.generators.base import Generator
+from semanifold.inversion.curvature import Curvature
 from semanifold.inversion.objective import Likeness, Objective
 from semanifold.inversion.settings import InversionSettings
 from semanifold.storage.descents import DescentHeader, SearchKind, read_descent, write_descent
@@ -23,6 +24,7 @@ FORMAT = "semanifold-inversion-1"
 KIND = SearchKind("an inversion", "generator, picture or settings")
 TERMS = {"pixels", "perceptual", "nature"}
 MOST_STARTS = 1000
+MOST_DRAWS = 1 << 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,7 @@ class InversionState:
     Attributes:
         objective: what falls; it knows the start.
         descent: the minimiser's state; its point is ``[1, *code]``, natural coordinates.
+        curvature: in natural coordinates; None for a descent without.
         start_name: what it began from.
         starts: the objective of every start after a few steps, by its name.
         recent: latest values of the objective, oldest first.
@@ -41,6 +44,7 @@ class InversionState:
 
     objective: Objective
     descent: Descent
+    curvature: Curvature | None
     start_name: str
     starts: tuple[tuple[str, float], ...]
     recent: tuple[float, ...]
@@ -89,7 +93,10 @@ def save_state(state: InversionState, path: str, key: str) -> None:
     start = state.objective.start
     names = ("start_name", "starts", "recent", "step", "evaluations")
     header = {name: getattr(state, name) for name in names} | {"space": start.space, "format": FORMAT, "key": key}
-    write_descent(path, state.descent, {"start": start.values} | condition_tensors(start), header)
+    tensors = {"start": start.values}
+    if state.curvature is not None:
+        tensors["rows"], header["draws"] = state.curvature.rows, state.curvature.draws
+    write_descent(path, state.descent, tensors | condition_tensors(start), header)
 
 
 class Header(DescentHeader, frozen=True, kw_only=True):
@@ -98,6 +105,7 @@ class Header(DescentHeader, frozen=True, kw_only=True):
     start_name: Annotated[str, msgspec.Meta(max_length=200)]
     starts: Annotated[tuple[tuple[str, float], ...], msgspec.Meta(max_length=MOST_STARTS)]
     space: str
+    draws: Annotated[int, msgspec.Meta(ge=1, le=MOST_DRAWS)] = 1
 
 
 def load_state(path: str, key: str, objective: Callable[[Latents], Objective], generator: Generator) -> InversionState | None:
@@ -118,15 +126,19 @@ def load_state(path: str, key: str, objective: Callable[[Latents], Objective], g
     header, descent, tensors = read
     shape = (1, *generator.spaces[header.space].shape) if header.space in generator.spaces else ()
     points = [descent.x, descent.at.gradient, tensors.get("start"), *descent.moves, *descent.turns]
+    rows = tensors.pop("rows", None)
     fits = (
         all(t is not None and tuple(t.shape) == shape and t.dtype == generator.dtype for t in points)
         and all(bool(torch.isfinite(t).all()) for t in points if t is not None)
+        and (rows is None or (tuple(rows.shape[1:]) == shape[1:] and rows.dtype == generator.dtype and len(rows) > 0))
+        and (rows is None or bool(torch.isfinite(rows).all()))
         and header.terms.keys() == TERMS
         and bool(header.recent)
     )
     if not fits:
         raise SemanifoldError(f"The checkpoint {shown(path, 200)} does not fit this inversion; delete it to begin anew.")
     start = Latents(tensors["start"], header.space, conditions_in(tensors, 1))
+    curvature = None if rows is None else Curvature(rows, header.draws)
     return InversionState(
-        objective(start), descent, header.start_name, header.starts, header.recent, header.step, header.evaluations
+        objective(start), descent, curvature, header.start_name, header.starts, header.recent, header.step, header.evaluations
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal, TypedDict
 
 import msgspec
@@ -22,11 +22,13 @@ from semanifold.core.latents import Latents
 from semanifold.core.progress import Report, Watch, followed, watching
 from semanifold.core.shapes import Pictures
 from semanifold.core.solutions import Result, Solution
+from semanifold.core.spaces import single
 from semanifold.generators.base import Generator, origin
 from semanifold.generators.coordinates import Coordinates
 from semanifold.images.motion import smoothed
-from semanifold.inversion.settings import EncoderSettings
-from semanifold.inversion.starts import metric_of
+from semanifold.inversion.curvature import CODES, KEPT, Curvature, mean_curvature
+from semanifold.inversion.settings import EncoderSettings, InversionSettings
+from semanifold.inversion.starts import COARSE, metric_of
 from semanifold.storage.descents import adam_tensors, restore_adam
 from semanifold.storage.digests import digest
 from semanifold.storage.tensors import read_format, write_tensors
@@ -43,6 +45,10 @@ SEEN_AT = 64
 PICTURES_FROM = 0.5
 """Share of the training after which pictures count as well as codes; before, they would say little."""
 CHECKPOINT_EVERY = 50
+CURVED_FROM = 4_100_000
+"""First seed of the codes that the curvature is taken at."""
+ROWS = "curvature.rows"
+MOST_DRAWS = 1 << 32
 MOST_CODE = 1 << 16
 
 Whole = Annotated[int, msgspec.Meta(ge=1, le=MOST_CODE)]
@@ -57,6 +63,7 @@ class Header(msgspec.Struct, frozen=True):
     space: str
     channels: Annotated[int, msgspec.Meta(ge=1, le=4)]
     code: Annotated[list[Whole], msgspec.Meta(min_length=1, max_length=3)]
+    draws: Annotated[int, msgspec.Meta(ge=1, le=MOST_DRAWS)] = 1
 
 
 class Network(nn.Module):
@@ -98,6 +105,8 @@ class Encoder:
         shape: of one code.
         generator: name of the generator.
         fingerprint: of its weights.
+        curvature: mean one of the generator's pictures, in the units of its :attr:`Generator.search_space`; None in files of
+            earlier versions.
     """
 
     network: Network = field(repr=False)
@@ -105,6 +114,7 @@ class Encoder:
     shape: tuple[int, ...]
     generator: str
     fingerprint: str
+    curvature: Curvature | None = field(default=None, repr=False)
 
     @torch.no_grad()
     def codes(self, pictures: Pictures, generator: Generator) -> Latents:
@@ -119,6 +129,15 @@ class Encoder:
         u = self.network(pictures.to(weight)).reshape(-1, *self.shape).to(mean.values)
         values = mean.values + coordinates.displacements(u)
         return generator.example(range(len(values)), self.space).with_values(values)
+
+    def curvature_in(self, space: str, generator: Generator) -> Curvature | None:
+        """Return the curvature in the units of codes of a space; None where it is not told by that of the searched one."""
+        searched, known = generator.search_space, self.curvature
+        if known is None or space == searched:
+            return known
+        if not generator.spaces[searched].layers or single(searched) != space:
+            return None
+        return Curvature(known.rows.sum(1), known.draws)  # all layers have one code
 
     def check(self, generator: Generator) -> None:
         """Refuse a generator that the encoder was not trained for.
@@ -247,6 +266,8 @@ def _steps(generator: Generator, settings: EncoderSettings, checkpoint: str | No
                 result = Result.DIVERGED  # a gradient of NaN, which the loss does not show
             elif checkpoint is not None:
                 save_training(checkpoint, key, step, network, adam, draws)
+        if result is Result.STEPS:
+            encoder = replace(encoder, curvature=curvature_of(generator, settings))
         yield EncoderStep(step, settings.steps, error, encoder, result)
         if result is not None:
             return
@@ -271,6 +292,17 @@ def _steps(generator: Generator, settings: EncoderSettings, checkpoint: str | No
         adam.zero_grad()
         loss.backward()
         adam.step()
+
+
+def curvature_of(generator: Generator, settings: EncoderSettings) -> Curvature | None:
+    """Return the mean curvature that an encoder keeps; None of pictures that cannot be differentiated."""
+    codes = generator.example(range(CURVED_FROM, CURVED_FROM + min(CODES, settings.steps)), generator.search_space, in_turn=True)
+    try:
+        generator.check_differentiable(codes[0])
+    except SemanifoldError:
+        return None
+    coordinates, _, _ = metric_of(generator, codes[0], InversionSettings().independence)
+    return mean_curvature(generator, codes, coordinates, generator.coarse_size(COARSE), settings.seed & ((1 << 63) - 1))
 
 
 @torch.no_grad()
@@ -311,7 +343,10 @@ def save_encoder(encoder: Encoder, path: str | os.PathLike[str]) -> None:
         "channels": network.stages[0].in_channels,
         "code": list(encoder.shape),
     }
-    write_tensors(path, {name: tensor.half() for name, tensor in network.state_dict().items()}, header)
+    rows = {}
+    if encoder.curvature is not None:
+        rows, header["draws"] = {ROWS: encoder.curvature.rows}, encoder.curvature.draws
+    write_tensors(path, {name: tensor.half() for name, tensor in (network.state_dict() | rows).items()}, header)
 
 
 def load_encoder(path: str | os.PathLike[str], generator: Generator) -> Encoder:
@@ -328,11 +363,22 @@ def load_encoder(path: str | os.PathLike[str], generator: Generator) -> Encoder:
     encoder = Encoder(network, header.space, tuple(header.code), header.generator, header.fingerprint)
     encoder.check(generator)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != expected:
+    rows = tensors.pop(ROWS, None)
+    if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != expected or not _fit(rows, generator):
         raise SemanifoldError(f"{shown(os.fspath(path), 200)} is damaged: its tensors are not those of an encoder.")
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     network.to(generator.device).requires_grad_(False)
-    return encoder
+    if rows is None:
+        return encoder
+    return replace(encoder, curvature=Curvature(rows.to(generator.device, generator.dtype), header.draws))
+
+
+def _fit(rows: Tensor | None, generator: Generator) -> bool:
+    """Whether a file's rows, if it has some, are of the generator's codes."""
+    if rows is None:
+        return True
+    shape = generator.spaces[generator.search_space].shape
+    return rows.shape[1:] == shape and 1 <= len(rows) <= KEPT and rows.is_floating_point() and bool(torch.isfinite(rows).all())
 
 
 def encoder_of(generator: Generator, encoder: Encoder | Literal["own"] | None) -> Encoder | None:

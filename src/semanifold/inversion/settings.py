@@ -41,7 +41,7 @@ class InversionSettings:
     perceptual: float = 1.0
     naturalness: float = 2e-3
     independence: float = 0.25
-    starts: int = 64
+    starts: int = 32
     tries: int = 2
     steps: int = 100
     tolerance: float = 0.03

@@ -21,12 +21,13 @@ from semanifold.generators.base import Generator, as_latents
 from semanifold.images.distances import Distance, distance_by_name, feature_distance
 from semanifold.images.masks import Mask, as_mask
 from semanifold.inversion.checkpoints import InversionNumbers, InversionState, inversion_key, load_state, save_state
+from semanifold.inversion.curvature import Curvature
 from semanifold.inversion.encoder import OWN, Encoder, encoder_of
 from semanifold.inversion.objective import Likeness, Objective, likeness_of
 from semanifold.inversion.settings import InversionSettings
 from semanifold.inversion.starts import MEAN, Start, best_starts, metric_of
 
-TRIAL = 8
+TRIAL = 4
 """Steps that each start is followed for before the best is chosen."""
 CLASSES = 4
 """Classes that are tried where none is named."""
@@ -97,6 +98,8 @@ class Inversion:
     distance_name: str
     begin: Latents | None
     encoder: Encoder | None
+    curvature: Curvature | None
+    """That of the encoder, in the units of codes in :attr:`space`; None where it is to be found, or there is none."""
     draw: Callable[[range], Latents]
 
     @staticmethod
@@ -118,10 +121,13 @@ class Inversion:
                 f"{generator.name} makes pictures of label maps or photos, which are its codes; there is nothing to invert."
             )
         target = check_target(generator, image)
-        # it reads whole pictures, so that inside of a mask it is used only when it is named
-        if encoder == OWN and (start is not None or mask is not None):
-            encoder = None
         reader = encoder_of(generator, encoder)
+        # it reads whole pictures, so that inside of a mask it is used only when it is named
+        if encoder == OWN and mask is not None:
+            reader = None
+        curvature = None if reader is None else reader.curvature_in(space, generator)
+        if encoder == OWN and start is not None:
+            reader = None
         if encoder == OWN and reader is not None and space == generator.first_space != reader.space:
             reader = None  # no way leads back from what it reads
         begun = None if start is None else as_latents(start, generator)
@@ -144,27 +150,29 @@ class Inversion:
             region = as_mask(mask, generator, begun)
             region.check(*target.shape[2:])
             painted = region.at(*target.shape[2:]).to(target)
-        return Inversion(generator, space, settings, likeness_of(settings, target, painted, function), name, begun, reader, draw)
+        likeness = likeness_of(settings, target, painted, function)
+        return Inversion(generator, space, settings, likeness, name, begun, reader, curvature, draw)
 
-    def starts(self, tell: Progress) -> tuple[list[Start], int]:
-        """Return the codes to begin from, the best first, and how many pictures it took to compare them."""
+    def starts(self, tell: Progress) -> tuple[list[Start], Curvature | None, int]:
+        """Return the codes to begin from, the best first, the curvature, and how many pictures it took to compare them."""
         s = self.settings
         if self.begin is not None:
             with torch.no_grad():
                 value = float(self.likeness(self.generator.images(self.begin)))
-            return [Start("the given code", self.begin, value)], 1
+            return [Start("the given code", self.begin, value)], self.curvature, 1
         if self.encoder is not None:
-            return self.starts_read(self.encoder)
+            starts = self.starts_read(self.encoder)
+            return starts, self.curvature, len(starts)
 
         def compared(done: int, code: Latents, pixels: float, value: float) -> None:
             counts = {"step": 0, "steps": s.steps, "evaluations": done, "starts": f"{done} of {s.starts + 1} starts compared"}
             tell({**counts, "PSNR": decibels(pixels), "code": code, "objective": value})
 
-        starts = best_starts(self.generator, self.space, self.likeness, self.draw, s.starts, seed=s.seed, tell=compared)
-        return starts, s.starts + 1
+        starts, mean = best_starts(self.generator, self.space, self.likeness, self.draw, s.starts, seed=s.seed, tell=compared)
+        return starts, mean, len(starts)
 
-    def starts_read(self, encoder: Encoder) -> tuple[list[Start], int]:
-        """Return the code that an encoder reads and the mean code, the better first, and that it took two pictures.
+    def starts_read(self, encoder: Encoder) -> list[Start]:
+        """Return the code that an encoder reads and the mean code, the better first.
 
         Where classes are open the encoder's code is tried with several, for it does not tell them.
         """
@@ -178,7 +186,7 @@ class Inversion:
         with torch.no_grad():
             values = self.likeness(self.generator.images(every)).tolist()
         order = sorted(range(len(values)), key=values.__getitem__)
-        return [Start([*names, MEAN][i], every[i], values[i]) for i in order], len(values)
+        return [Start([*names, MEAN][i], every[i], values[i]) for i in order]
 
     def objective(self, start: Latents) -> Objective:
         """Return what falls, from a start."""
@@ -189,7 +197,7 @@ class Inversion:
     def first_state(self, tell: Progress) -> InversionState:
         """Follow the best starts for a few steps each, and return the state of the best."""
         s = self.settings
-        starts, evaluations = self.starts(tell)
+        starts, curvature, evaluations = self.starts(tell)
         tries = starts[: s.tries]
         # the mean is where published projectors begin: it is always among those that are tried, unless there is but one
         mean = [start for start in starts if start.name == MEAN]
@@ -207,7 +215,8 @@ class Inversion:
         for start in tries:
             objective = self.objective(start.code)
             descent = begin(objective, objective.origin)
-            state = InversionState(objective, descent, start.name, (), (descent.at.value,), 0, 1)
+            natural = None if curvature is None else curvature.natural(objective.coordinates).fitted(descent.at)
+            state = InversionState(objective, descent, natural, start.name, (), (descent.at.value,), 0, 1)
             for _ in range(min(TRIAL, s.steps) if len(tries) > 1 else 0):
                 state = self.step(state)
                 words = f"start {len(states) + 1} of {len(tries)} followed for {state.step} steps"
@@ -228,7 +237,8 @@ class Inversion:
             count += 1
             return state.objective(u)
 
-        descent = lbfgs_step(counted, state.descent, history=HISTORY)
+        precondition = None if state.curvature is None else state.curvature.inverse()
+        descent = lbfgs_step(counted, state.descent, history=HISTORY, precondition=precondition)
         recent = (*state.recent, descent.at.value)[-PATIENCE - 1 :]
         return replace(state, descent=descent, recent=recent, step=state.step + 1, evaluations=state.evaluations + count)
 

@@ -11,11 +11,10 @@ from torch.nn.functional import interpolate
 from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
 from semanifold.generators.coordinates import PLAIN, SAMPLES, Coordinates, coordinates_of, is_plain
+from semanifold.inversion.curvature import CHUNK, Curvature, rows_at
 from semanifold.inversion.objective import Likeness
 
 MEAN = "the mean"
-CHUNK = 16
-"""Pictures made at a time."""
 MEASURED = 256
 """Own codes whose mean square is taken."""
 COARSE = 64
@@ -58,7 +57,6 @@ def metric_of(generator: Generator, code: Latents, independence: float) -> tuple
     return coordinates, mean, float(coordinates.inverse(offsets).square().mean())
 
 
-@torch.no_grad()
 def best_starts(
     generator: Generator,
     space: str,
@@ -68,8 +66,8 @@ def best_starts(
     *,
     seed: int = 0,
     tell: Callable[[int, Latents, float, float], None] | None = None,
-) -> list[Start]:
-    """Compare the mean and random codes by their pictures.
+) -> tuple[list[Start], Curvature]:
+    """Compare the mean and random codes by their pictures, and take from the same pictures how they change with the code.
 
     Args:
         generator: the generator.
@@ -82,8 +80,8 @@ def best_starts(
             difference of its pixels, and how far it is in all.
 
     Returns:
-        The mean and the random codes, the most alike first. Pictures are compared at a smaller size where the generator makes
-        such for less.
+        The mean and the random codes, the most alike first, and the mean curvature of the pixels inside of the mask, in
+        the units of codes. Pictures are compared at a smaller size where the generator makes such for less.
     """
     size = generator.coarse_size(COARSE)
     likeness = likeness if size is None else coarse(likeness, generator, size)
@@ -91,17 +89,22 @@ def best_starts(
     _, mean, _ = metric_of(generator, codes[0], 0.0)
     names = [MEAN, *(f"random code {seed + i}" for i in range(count))]
     every = Latents.cat([mean, codes]) if count else mean
-    values, pixels = [], []
+    values, pixels, rows = [], [], []
+    draws = torch.Generator().manual_seed(seed & ((1 << 63) - 1))
+    share = (likeness.mask / (likeness.mask.mean() * likeness.target[0].numel())).sqrt()
     for first in range(0, len(every), CHUNK):
         part = every[first : first + CHUNK]
-        terms = likeness.terms(generator.images(part, size=size))
+        changes, pictures = rows_at(generator, part, lambda made: (share * made).flatten(1), draws, size=size)
+        rows.append(changes * (len(part) / len(every)) ** 0.5)
+        with torch.no_grad():
+            terms = likeness.terms(pictures)
         pixels += terms[0].tolist()
         values += likeness.weighted(*terms).tolist()
         if tell is not None:
             best = min(range(len(values)), key=values.__getitem__)
             tell(len(values), every[best], pixels[best], values[best])
     order = sorted(range(len(values)), key=values.__getitem__)
-    return [Start(names[i], every[i], values[i]) for i in order]
+    return [Start(names[i], every[i], values[i]) for i in order], Curvature(torch.cat(rows), len(every))
 
 
 def coarse(likeness: Likeness, generator: Generator, size: int) -> Likeness:

@@ -1,0 +1,105 @@
+import pytest
+import torch
+
+from semanifold import SemanifoldError, wrap
+from semanifold.core.minimise import Evaluation
+from semanifold.generators.coordinates import PLAIN, Coordinates
+from semanifold.generators.loading import load_generator
+from semanifold.images.distances import feature_distance, unit_features
+from semanifold.inversion import InversionSettings, invert, load_encoder, save_encoder
+from semanifold.inversion.curvature import Curvature, mean_curvature, rows_at
+from semanifold.storage.tensors import read_tensors, write_tensors
+
+ROWS = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0))
+
+
+def test_rows_are_those_of_the_derivatives_product():
+    matrix = torch.randn(12, 4, generator=torch.Generator().manual_seed(1)) * torch.tensor([3.0, 1.0, 0.3, 0.1])
+    linear = wrap(lambda z: (z @ matrix.T).reshape(-1, 3, 2, 2), 4)
+    codes = linear.sample(range(400))
+    rows, pictures = rows_at(linear, codes, lambda made: made.flatten(1), torch.Generator().manual_seed(2), signs=2)
+    assert rows.shape == (800, 4)
+    assert torch.equal(pictures, linear.images(codes))
+    wanted = 2 * matrix.T @ matrix  # the second derivative of the squared difference
+    torch.testing.assert_close(rows.T @ rows, wanted, atol=0.15 * float(wanted.max()), rtol=0)
+    kept = mean_curvature(linear, codes[:50], PLAIN, None, seed=3)
+    assert kept.draws == 400
+    assert kept.rows.shape == (4, 4)
+    torch.testing.assert_close(12 * kept.rows.T @ kept.rows, wanted, atol=0.2 * float(wanted.max()), rtol=0)
+
+
+def test_the_inverse_is_that_of_the_matrix_and_its_damping():
+    flat = ROWS.flatten(1).double()
+    damping = torch.linalg.matrix_norm(flat, 2) ** 2 / 20
+    wanted = torch.linalg.inv(flat.T @ flat + damping * torch.eye(6))
+    x = torch.randn(1, 2, 3)
+    torch.testing.assert_close(Curvature(ROWS, 20).inverse()(x).flatten(), (wanted @ x.flatten().double()).float())
+
+
+def test_natural_rows_give_the_same_gradients():
+    lower = torch.randn(3, 3)
+    coordinates = Coordinates(within=lower @ lower.T, across=torch.tensor([[2.0, 0.5], [0.5, 1.0]]))
+    u = torch.randn(4, 2, 3)
+    torch.testing.assert_close(
+        torch.einsum("rld,nld->rn", Curvature(ROWS, 5).natural(coordinates).rows, u),
+        torch.einsum("rld,nld->rn", ROWS, coordinates.displacements(u)),
+    )
+
+
+def test_what_is_lowered_cannot_fall_below_nothing():
+    at = Evaluation(0.5, torch.randn(1, 2, 3), {})
+    strong = Curvature(1e-3 * ROWS, 20).fitted(at)
+    assert strong is not None
+    assert float((at.gradient * strong.inverse()(at.gradient)).sum()) == pytest.approx(1.0, rel=1e-3)
+    assert torch.equal(Curvature(1e3 * ROWS, 20).fitted(at).rows, 1e3 * ROWS)
+    assert Curvature(0 * ROWS, 20).fitted(at) is None
+    assert Curvature(ROWS / 0, 20).fitted(at) is None
+
+
+def test_squared_differences_of_unit_features_are_their_distance():
+    features = load_generator("faces").world.features
+    a, b = torch.rand(2, 2, 3, 64, 64)
+    made = (unit_features(features, a) - unit_features(features, b)).square().sum(1)
+    torch.testing.assert_close(made, feature_distance(features)(a, b), rtol=1e-4, atol=1e-6)
+
+
+def test_pictures_of_the_faces_are_found_in_a_few_steps():
+    faces, analytic = load_generator("faces"), load_generator("analytic")
+    for source, most, least in ((faces, 12, 44.0), (analytic, 35, 34.0)):
+        found = invert(faces, source.images(source.sample([200001])).clamp(-1, 1), progress=False).stats
+        assert found["evaluations"] <= most
+        assert found["psnr"] > least
+
+
+def test_without_an_encoder_the_starts_tell_it(monkeypatch):
+    faces, analytic = load_generator("faces"), load_generator("analytic")
+    target = analytic.images(analytic.sample([200001])).clamp(-1, 1)
+    few = InversionSettings(starts=16, tries=1, steps=12, tolerance=0)
+
+    def lowered():
+        return invert(faces, target, few, encoder=None, progress=False).stats["objective"]
+
+    known = lowered()
+    monkeypatch.setattr(Curvature, "fitted", lambda self, at: None)
+    assert known < 0.9 * lowered()
+
+
+def test_an_encoders_file_keeps_it_and_older_files_do_without(tmp_path):
+    faces = load_generator("faces")
+    shipped = faces.world.encoders[faces.fingerprint]
+    encoder = load_encoder(shipped, faces)
+    assert encoder.curvature.rows.shape == (64, *faces.spaces["w+"].shape)
+    assert encoder.curvature_in("w+", faces) is encoder.curvature
+    torch.testing.assert_close(encoder.curvature_in("w", faces).rows, encoder.curvature.rows.sum(1))
+    assert encoder.curvature_in("s", faces) is None
+    save_encoder(encoder, tmp_path / "again.safetensors")
+    assert torch.equal(load_encoder(tmp_path / "again.safetensors", faces).curvature.rows, encoder.curvature.rows)
+
+    read = read_tensors(shipped)
+    older = {name: tensor for name, tensor in read.tensors.items() if "curvature" not in name}
+    write_tensors(tmp_path / "older.safetensors", older, read.header)
+    assert load_encoder(tmp_path / "older.safetensors", faces).curvature is None
+    for rows in (torch.ones(2, 3), torch.ones(65, 10, 128), torch.full((2, 10, 128), torch.nan), torch.ones(0, 10, 128)):
+        write_tensors(tmp_path / "odd.safetensors", older | {"curvature.rows": rows.half()}, read.header)
+        with pytest.raises(SemanifoldError, match="damaged"):
+            load_encoder(tmp_path / "odd.safetensors", faces)
