@@ -157,8 +157,8 @@ def test_all_methods_run_in_the_w_plus_of_a_stylegan2(tmp_path: Path) -> None:
     world = replace(left_world(generator), space="w+")
     rows = {row.method: row for row in run_benchmark(world, chosen, METHODS).rows}
     assert {name: row.candidates for name, row in rows.items()} == {
-        "random": 1, "ganspace": 12, "sefa": 12, "weights-plain": 3, "eigen-other": 10, "mask": 1, "weights": 1, "eigen": 10,
-        "paper": 1, "ours": 1,
+        "random": 1, "ganspace": 12, "sefa": 12, "weights-plain": 3, "eigen-other": 10, "mask": 1, "weights": 1, "rbe": 25,
+        "localdiff": 25, "eigen": 10, "paper": 1, "ours": 1,
     }  # fmt: skip
     assert rows["ours"].misses == 0
     assert rows["ours"].mse_ratio < rows["random"].mse_ratio
@@ -233,7 +233,7 @@ def test_quick_benchmark_on_the_analytic_faces(tmp_path: Path) -> None:
     told: list[dict[str, Any]] = []
     fewer_steps = replace(QUICK.manifold, steps=12)
     report = locality_benchmark(replace(QUICK, manifold=fewer_steps, paper_steps=5, out=tmp_path), told.append)
-    assert report.methods == ["random", "ganspace", "eigen-other", "eigen", "paper", "ours"]
+    assert report.methods == ["random", "ganspace", "eigen-other", "rbe", "localdiff", "eigen", "paper", "ours"]
     assert told[-1]["step"] == told[-1]["steps"] == len(METHODS)
     ours, random = (report.mean("mouth", m, "mse_ratio") for m in ("ours", "random"))
     assert ours is not None

@@ -104,6 +104,22 @@ def test_a_way_that_never_reaches_c_loses_against_one_that_leaks() -> None:
     assert float(far.axes[0].norm()) == pytest.approx(REACH * apart), "what is out of reach is walked to the end"
 
 
+@pytest.mark.parametrize(("dirtier", "sign"), [(1.0, -1), (1.05, -1), (1.15, 1)])
+def test_of_ways_about_as_clean_the_one_to_the_likelier_code_is_taken(dirtier: float, sign: int) -> None:
+    """The code lies above the mean, so the way down leads to likelier ones; it leaks by this factor more than the way up."""
+    place = torch.tensor([[1.5, 0.0, 0.0]])
+
+    def towards(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        away = z[:, 0] - place[0, 0]
+        return 0.05 * away * torch.where(away < 0, dirtier, 1.0), z[:, 0], z[:, 1] / 2
+
+    generator = world(towards)
+    seed = Latents(place, "z")
+    parts = pasted_parts(LOWER.at(4, 4), generator.images(seed), l2)
+    found = find_axes(generator, seed, LOWER, parts, PLAN, layout_of(PLAN, 9), None, PLAIN)
+    assert found.axes[0, 0].sign() == sign
+
+
 def test_c_and_sigma_are_chosen_from_the_generator() -> None:
     generator = world(leaking)
     seed, parts = seed_of(generator)

@@ -27,8 +27,9 @@ from semanifold.locality.baselines import (
 )
 from semanifold.locality.matching import Candidate, both_signs, line, moved_norm, ray
 from semanifold.locality.published import published_manifold
+from semanifold.locality.subspaces import individual_directions, projected_directions
 from semanifold.locality.worlds import World
-from semanifold.manifolds.directions import local_directions
+from semanifold.manifolds.directions import LocalDirections, local_directions
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.solve import discover_manifold
 from semanifold.paths.masked import masked_paths
@@ -47,6 +48,9 @@ RANDOM = 8
 
 LOCAL = 5
 """Generalised eigenvectors that the oracle may choose from, in each space."""
+
+SHARES = (1 / 8, 1 / 2, 7 / 8)
+"""Share of the dimensions that LocalDiff calls joint, and that RBE projects off, which the oracle may choose from."""
 
 OTHER = 20_000
 """The face whose local directions are tried on another one has a seed higher by this."""
@@ -128,26 +132,64 @@ def eigen(problem: Problem) -> list[Candidate]:
 
     In w+ it is solved there and, one direction for all layers as in the source, in w.
     """
-    return _local_lines(problem, problem.number, problem.start, problem.shape)
+    return _local_lines(problem, problem.number, problem.start, problem.shape, _of_eigenproblem)
 
 
 def eigen_other(problem: Problem) -> list[Candidate]:
     """The directions of :func:`eigen` that were found at another face, under its own mask, tried on this one."""
     world, number = problem.world, problem.number + OTHER
     other = world.generator.sample([number], world.space)
-    return _local_lines(problem, number, other, world.mask(other, problem.mask))
+    return _local_lines(problem, number, other, world.mask(other, problem.mask), _of_eigenproblem)
 
 
-def _local_lines(problem: Problem, number: int, code: Latents, mask: Mask) -> list[Candidate]:
-    world, shape = problem.world, tuple(problem.start.values.shape[1:])
-    vectors = local_directions(world.generator, code, mask, LOCAL, damping=problem.manifold.damping).vectors
-    lines = [line(d, problem.reach, world.space, f"{world.space} {i + 1}") for i, d in enumerate(vectors)]
+def localdiff(problem: Problem) -> list[Candidate]:
+    """LocalDiff's individual directions at the start, with an oracle over them and the joint part's size; see :func:`eigen`."""
+    return _local_lines(problem, problem.number, problem.start, problem.shape, _individual)
+
+
+def rbe(problem: Problem) -> list[Candidate]:
+    """RBE's projected directions at the start, with an oracle over them and how many are projected off; see :func:`eigen`."""
+    return _local_lines(problem, problem.number, problem.start, problem.shape, _projected)
+
+
+Named = dict[str, Tensor]
+"""Directions ``[d]`` in the coordinates of a code, by name."""
+
+
+def _of_eigenproblem(local: LocalDirections) -> Named:
+    return {f"{i + 1}": step for i, step in enumerate(local.vectors.flatten(1))}
+
+
+def _individual(local: LocalDirections) -> Named:
+    return _by_ranks(local, individual_directions, "joint")
+
+
+def _projected(local: LocalDirections) -> Named:
+    return _by_ranks(local, projected_directions, "without")
+
+
+def _by_ranks(local: LocalDirections, directions: Callable[[Tensor, Tensor, int, int], Tensor], word: str) -> Named:
+    inside, outside = local.grams
+    size, named = len(local.basis), {}
+    for rank in {round(share * size): None for share in SHARES}:
+        rows = directions(inside, outside, rank, min(LOCAL, size - rank)).to(local.basis) @ local.basis
+        named |= {f"{i + 1}, {word} {rank}": row for i, row in enumerate(rows)}
+    return named
+
+
+def _local_lines(
+    problem: Problem, number: int, code: Latents, mask: Mask, directions: Callable[[LocalDirections], Named]
+) -> list[Candidate]:
+    world, shape, damping = problem.world, tuple(problem.start.values.shape[1:]), problem.manifold.damping
+    local = local_directions(world.generator, code, mask, LOCAL, damping=damping)
+    named = directions(local)
+    lines = [line(d.reshape(shape), problem.reach, world.space, f"{world.space} {name}") for name, d in named.items()]
     if is_extended(world.space):
         # the same face in w, where one direction moves all layers
         code = world.generator.sample([number], single(world.space))
-        vectors = local_directions(world.generator, code, mask, LOCAL, damping=problem.manifold.damping).vectors
-        wide = [on_layers(d, (0, shape[0]), shape[0]) for d in vectors]
-        lines += [line(d, problem.reach, world.space, f"{code.space} {i + 1}") for i, d in enumerate(wide)]
+        named = directions(local_directions(world.generator, code, mask, LOCAL, damping=damping))
+        wide = {name: on_layers(d, (0, shape[0]), shape[0]) for name, d in named.items()}
+        lines += [line(d, problem.reach, world.space, f"{code.space} {name}") for name, d in wide.items()]
     return lines
 
 
@@ -272,6 +314,8 @@ METHODS: dict[str, Method] = {
     "eigen-other": eigen_other,
     "mask": codes,
     "weights": weights,
+    "rbe": rbe,
+    "localdiff": localdiff,
     "eigen": eigen,
     "paper": paper,
     "ours": ours,
@@ -289,6 +333,8 @@ TITLES = {
     "eigen-other": "generalised eigenproblem of another face (best of 5)",
     "mask": "codes, guided by the mask on all faces",
     "weights": "weights of a layer, guided by the mask",
+    "rbe": "region-based editing, RBE (best of 5 at each of 3 ranks)",
+    "localdiff": "joint and individual components, LocalDiff (best of 5 at each of 3 ranks)",
     "eigen": "generalised eigenproblem, ReSeFa (best of 5)",
     "paper": "masked manifold, published algorithm",
     "ours": "masked manifold, ours",

@@ -9,7 +9,9 @@ from pathlib import Path
 from semanifold.core.errors import SemanifoldError, near_names
 from semanifold.manifolds.settings import ManifoldSettings
 
-METHOD_NAMES = ("random", "ganspace", "sefa", "weights-plain", "eigen-other", "mask", "weights", "eigen", "paper", "ours")
+METHOD_NAMES = (
+    "random", "ganspace", "sefa", "weights-plain", "eigen-other", "mask", "weights", "rbe", "localdiff", "eigen", "paper", "ours",
+)  # fmt: skip
 """The methods of :mod:`semanifold.locality.methods`, which brings torch."""
 MOST_SEEDS = 10_000
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
-from semanifold.generators.coordinates import Coordinates
+from semanifold.generators.coordinates import PLAIN, Coordinates
 from semanifold.images.masks import Mask
 from semanifold.manifolds.directions import local_directions
 from semanifold.manifolds.layout import Layout
@@ -32,6 +32,10 @@ TRIALS = 12
 TURN = 30.0
 """Degrees that a start for the published springs turns by from one frame to the next, about: springs of the second order are then
 within 7 % of their length."""
+SAMPLES = 512
+"""Codes that the mean is taken of."""
+LIKELY = 0.2
+"""Of two ways, the one to a code whose probability is e times higher may leak more by e to this power."""
 PROBES = 32
 """Random pictures inside, and as many outside, that the local directions are made of."""
 
@@ -68,9 +72,9 @@ def find_axes(
     """Choose directions, c and sigma.
 
     The first direction is the ``settings.direction``-th local one, the second the next one. Both ways along the first are walked,
-    and the one that stays cleaner outside at equal change inside is taken. Without a given c it is
-    ``strength`` times :data:`SHARE` times the usual distance inside between this picture and others. Without a given sigma it is
-    the mean spacing of the starting path, so that the path is as long as it must be to reach c.
+    and the one that stays cleaner outside at equal change inside is taken, or, of two about as clean, the one to the likelier
+    code. Without a given c it is ``strength`` times :data:`SHARE` times the usual distance inside between this picture and
+    others. Without a given sigma it is the mean spacing of the starting path, so that the path is as long as c takes.
 
     Args:
         generator: the generator.
@@ -100,13 +104,19 @@ def find_axes(
     walks = [_walk(generator, start, parts, way, lengths, settings, size, coordinates) for way in ways]
     offset = settings.offset or settings.strength * SHARE * usual
     # 4. At the place where a walk reaches c inside, the outside is what the way costs. A walk that never reaches c is charged for
-    # it by a power of 4 in the shortfall, so that it loses against any that does.
-    cost = [float(_at(inside, outside, offset, short=4.0)) for inside, outside in walks]
+    # it by a power of 4 in the shortfall, so that it loses against any that does. Of ways that are about as clean, that to the
+    # more likely code costs less.
+    ends = [float(_at(inside, lengths, offset)) for inside, _ in walks]
+    odds = _log_odds(generator, start, torch.stack([end * way for end, way in zip(ends, ways)]), settings, coordinates)
+    cost = [
+        math.log(max(float(_at(inside, outside, offset, short=4.0)), 1e-30)) - LIKELY * float(likely)
+        for (inside, outside), likely in zip(walks, odds)
+    ]
     # "flip" asks for the dirtier way, so it turns the comparison round
     backwards = (cost[1] < cost[0]) != settings.flip
     second_backwards = cost[3] < cost[2]
     # 5. How far c is along the chosen ways; an axis of one unit then leads to distance c.
-    reach = [float(_at(walks[i][0], lengths, offset)) for i in (int(backwards), 2 + int(second_backwards))]
+    reach = [ends[i] for i in (int(backwards), 2 + int(second_backwards))]
     axes = torch.stack([first * (-reach[0] if backwards else reach[0]), second * (-reach[1] if second_backwards else reach[1])])
     sigma = settings.sigma or mean_spacing(starting_path(layout, axes, settings), layout)
     # 6. The pictures that this took: four walks, the strangers, two per row of the basis (central differences), and one pullback
@@ -283,6 +293,22 @@ def strangers(
     apart = coordinates.inverse((others.values - start.values)[:, layers]).flatten(1).norm(dim=1)
     inside = torch.cat([parts(_pictures(generator, others[i : i + 1], size))[0] for i in range(len(others))])  # [strangers]
     return float(apart.median()), float(inside.median())
+
+
+def _log_odds(
+    generator: Generator, start: Latents, steps: Tensor, settings: ManifoldSettings, coordinates: Coordinates
+) -> Tensor:
+    """Return the logarithm of how much more likely codes are than the start ``[n]``, after steps ``[n, *moving]`` from it.
+
+    Codes are about standard normal in the coordinates, so it is half of what the square of their distance from the mean falls by.
+    Zero where nothing is known of how codes are distributed.
+    """
+    if settings.objective == "paper" or (coordinates is PLAIN and start.space != generator.first_space):
+        return steps.new_zeros(len(steps))
+    layers = slice(*settings.layers) if settings.layers else slice(None)
+    mean = generator.sample_like(start, range(SAMPLES), start.space).values.mean(dim=0, keepdim=True)
+    place = coordinates.inverse((start.values - mean)[:, layers])
+    return (place.square().flatten(1).sum(1) - (place + steps).square().flatten(1).sum(1)) / 2
 
 
 def _walk(
