@@ -2,6 +2,7 @@
 
     python benchmarks/path_sets.py faces       # the bundled faces: 29 known factors
     python benchmarks/path_sets.py celeba64    # a real decoder behind a hidden rotation: which of its axes come back?
+    python benchmarks/path_sets.py purity      # the same decoder: what --lambda-pure alone finds from eight random starts
     python benchmarks/path_sets.py sheets      # the steadiest warped paths and joint axes of two real generators, as pictures
     python benchmarks/path_sets.py runs out/a out/b   # finished trainings on the bundled faces: bending, and locality in --mask
 
@@ -46,7 +47,7 @@ from semanifold.paths.weight_methods import weight_paths
 from semanifold.paths.weight_trained import weight_paths_to_train
 from semanifold.paths.weights import WeightPaths
 from semanifold.training.presets import ALONG_RATE, ALONG_REACH, PRESETS, Preset
-from semanifold.training.purity import purity_of
+from semanifold.training.purity import CODES, purity_of
 from semanifold.training.reconstructor import make_reconstructor
 from semanifold.training.settings import Prior, ReconstructorSettings, TrainingSettings, with_options
 from semanifold.training.trainer import held_out_scores, train_paths
@@ -163,7 +164,7 @@ def trained(
         min_magnitude=reach * given.min_magnitude,
         max_magnitude=reach * given.max_magnitude,
         paths_lr=PURE_RATE if pure else given.paths_lr * (ALONG_RATE if method.endswith("-joint") else 1),
-        lambda_pure=float(pure),
+        lambda_pure=(given.lambda_pure or 1.0) if pure else 0.0,
         prior=Prior(paths.space(generator)),
         log_every=100,
         save_every=200,
@@ -272,7 +273,7 @@ def bend(generator: Generator, paths: PathSet, codes: int = 8) -> float:
 
 def faces(given: argparse.Namespace) -> None:
     generator, preset = load_generator("faces"), PRESETS["faces"]
-    preset = with_options(preset, {"iterations": given.iterations or None})
+    preset = with_options(preset, {"iterations": given.iterations or None, "lambda_pure": given.lambda_pure})
     with torch.no_grad():
         random = torch.cat([generator.images(generator.sample(range(i, i + 100))) for i in range(0, 1000, 100)])
         spread = FacesAttributes().read(random, random[:1]).std(0).double().numpy()
@@ -328,7 +329,7 @@ def head_pose(folder: Path) -> Any:
 def celeba64(given: argparse.Namespace) -> None:
     """Print which hidden axes each set holds, and the strongest correlation of a path with each angle of the head."""
     generator, rotation = rotated()
-    preset = with_options(CELEBA, {"iterations": given.iterations or None})
+    preset = with_options(CELEBA, {"iterations": given.iterations or None, "lambda_pure": given.lambda_pure})
     folder = given.out / "celeba64"
     folder.mkdir(parents=True, exist_ok=True)
     start = generator.sample(range(FIRST_CODE, FIRST_CODE + 64))
@@ -351,6 +352,39 @@ def celeba64(given: argparse.Namespace) -> None:
         axes = f"{int((best >= STRONG).sum()):2d} of 10"
         print(f"{method:8s} {scores['accuracy']:.3f}  {axes}                     {turns}  {words}", flush=True)
         picture_of_axes(generator, paths, original, given.out / f"celeba64-{method}.png")
+
+
+def axes_found(generator: Generator, paths: LatentPaths, rotation: Tensor) -> int:
+    """Return how many hidden axes have a path with a |cosine| of at least 0.9, by where the paths lead from 64 codes."""
+    start = generator.sample(range(FIRST_CODE, FIRST_CODE + 64))
+    chords = [(paths[k].latents(start, 1.0).values - paths[k].latents(start, -1.0).values).mean(0) for k in range(len(paths))]
+    original = torch.nn.functional.normalize(torch.stack(chords), dim=1) @ rotation
+    return int((original.abs().amax(0) >= STRONG).sum())
+
+
+def purity(given: argparse.Namespace) -> None:
+    """Print which hidden axes the term of ``--lambda-pure`` finds by itself, without a reconstructor or a picture in the loop."""
+    generator, rotation = rotated()
+    steps = given.iterations or 1000
+    for kind in ("warped", "linear"):
+        found, seconds = [], 0.0
+        for seed in range(8):
+            if kind == "warped":
+                paths: LatentPaths = warped_paths(generator, "z", 10, CELEBA.dipoles, init="spread", seed=seed)
+            else:
+                paths = linear_paths(generator, "z", 10, "projective", seed=seed)
+            measured = purity_of(generator, paths, progress=False)
+            optimiser = torch.optim.Adam(paths.parameters(), PURE_RATE)
+            draws, began = torch.Generator().manual_seed(seed), time.process_time()
+            for _ in range(steps):
+                optimiser.zero_grad()
+                measured.mixing(paths, torch.randperm(len(measured), generator=draws)[:CODES]).backward()
+                optimiser.step()
+            seconds += time.process_time() - began
+            with torch.no_grad():
+                found.append(axes_found(generator, paths, rotation))
+        words = ", ".join(map(str, found))
+        print(f"{kind}: {words} of 10 axes from 8 random starts, {seconds / 8:.1f} CPU s for {steps} steps", flush=True)
 
 
 def picture_of_axes(generator: Generator, paths: LatentPaths, chords: Tensor, path: Path) -> None:
@@ -427,17 +461,20 @@ def runs(given: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["faces", "celeba64", "sheets", "runs"])
+    parser.add_argument("what", choices=["faces", "celeba64", "purity", "sheets", "runs"])
     parser.add_argument("folders", nargs="*", type=Path, help="of runs: finished run folders of semanifold train")
     parser.add_argument("--mask", default="mouth", choices=MASKS, help="of runs: where change is welcome")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=(*METHODS, *IN_WEIGHTS))
     parser.add_argument("--layer", default=LAYER, help="of faces: whose weights are moved")
     parser.add_argument("--codes", type=int, default=16, help="codes that every path is measured on")
     parser.add_argument("--iterations", type=int, help="of every training; the preset's own when left out")
+    parser.add_argument(
+        "--lambda-pure", type=float, help="of the sets whose purity counts; 1 when left out; give an --out for each"
+    )
     parser.add_argument("--out", type=Path, default=Path("out/path-sets"))
     given = parser.parse_args()
     try:
-        {"faces": faces, "celeba64": celeba64, "sheets": sheets, "runs": runs}[given.what](given)
+        {"faces": faces, "celeba64": celeba64, "purity": purity, "sheets": sheets, "runs": runs}[given.what](given)
     except SemanifoldError as error:
         sys.exit(f"path_sets: {error}")
 
