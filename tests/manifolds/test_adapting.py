@@ -23,7 +23,7 @@ LOWER = box(0, 0.5, 1, 1)
 
 @pytest.fixture(scope="module")
 def own() -> Solution:
-    return discover_manifold(WORLD, WORLD.sample([4]), LOWER, ManifoldSettings(space="z", frames=9, steps=30))
+    return discover_manifold(WORLD, WORLD.sample([4]), LOWER, ManifoldSettings(space="z", frames=9, steps=30, knots=0))
 
 
 def leaky(edit: Lattice, amount: float = 0.5) -> Lattice:

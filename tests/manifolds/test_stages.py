@@ -86,9 +86,13 @@ def test_the_first_stage_has_a_third_of_the_frames_one_of_them_in_the_middle(fra
 
 def test_knots_are_searched_and_all_frames_lie_on_a_spline_through_them() -> None:
     assert [stage.frames for stage in prepared(knots=9, frames=24).stages()] == [4, 9, 17, 24]
-    assert [stage.frames for stage in prepared(knots=None, frames=24).stages()] == [4, 9, 17, 24]
+    assert [stage.frames for stage in prepared(knots=None, frames=24).stages()] == [4, 7, 13, 24]
+    assert [stage.frames for stage in prepared(knots=None, frames=24, closed=True).stages()] == [4, 9, 17, 24]
+    assert [stage.frames for stage in prepared(knots=None, frames=25, schedule="through").stages()] == [3, 9, 17, 25]
     assert [stage.frames for stage in prepared(knots=None, frames=9, dims=2).stages()] == [3, 5, 9]
     assert not prepared(knots=None, coarse=False).splined
+    assert not prepared(knots=None, schedule="constant").splined
+    assert prepared(knots=9, schedule="constant").splined
     assert not prepared(knots=None, objective="paper").splined
     made = prepared(knots=5, frames=33, steps=60)
     counted = CountedWorld()
@@ -133,7 +137,7 @@ def test_a_search_of_all_frames_has_the_key_that_it_had_before_there_were_knots(
     def key(**changes: object) -> str:
         return search_key(world, code, LOWER, replace(QUICK, **changes), "l2")  # type: ignore[arg-type]
 
-    assert key(knots=None) == key(knots=9) != key()
+    assert key(knots=None) == key(knots=7) != key()
     assert key(knots=None, coarse=False) == key(coarse=False), "without a coarse stage there are no knots"
 
 

@@ -36,7 +36,7 @@ from semanifold.manifolds.start import (
 )
 
 LOWER = box(0, 0.5, 1, 1)
-PLAN = ManifoldSettings(space="z", frames=9, offset=0.02, damping=10.0)
+PLAN = ManifoldSettings(space="z", frames=9, offset=0.02, damping=10.0, knots=0)
 FIRST, SECOND = torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 1.0, 0.0])
 
 
@@ -140,7 +140,20 @@ def test_c_and_sigma_are_chosen_from_the_generator() -> None:
     assert start_of(generator, sigma=0.7).sigma == 0.7
 
 
-def test_the_pictures_of_a_start_are_counted() -> None:
+def test_a_start_with_knots_bends_along_the_second_direction_as_far_as_the_first_goes() -> None:
+    found, whole = start_of(world(leaking), knots=None), start_of(world(leaking))
+    torch.testing.assert_close(found.axes[0], whole.axes[0], rtol=0.03, atol=2e-3)
+    assert found.axes[1, 1].abs() == pytest.approx(math.sqrt(8 * 0.02), rel=0.05)
+    around = {name: start_of(world(leaking), schedule="constant", knots=count) for name, count in (("few", 9), ("all", 0))}
+    torch.testing.assert_close(around["few"].axes[1], around["all"].axes[1], rtol=0.03, atol=4e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "walked", "pushed"),
+    [({}, 4, 2 * 3), ({"knots": 7}, 2, 1 + 3), ({"knots": 7, "direction": 1}, 2, 2 * 3), ({"knots": 5, "dims": 2}, 4, 2 * 3)],
+)
+def test_the_pictures_of_a_start_are_counted(changes: dict, walked: int, pushed: int) -> None:
+    plan = replace(PLAN, **changes)
     generator = world(leaking)
     seed, parts = seed_of(generator)
     images, made = generator.images, []
@@ -150,8 +163,8 @@ def test_the_pictures_of_a_start_are_counted() -> None:
         return images(latents, size=size)
 
     generator.images = counted  # type: ignore[method-assign]
-    found = find_axes(generator, seed, LOWER, parts, PLAN, layout_of(PLAN, 9), None, PLAIN)
-    assert found.pictures == evaluations(4 * TRIALS + STRANGERS + 2 * 3, 0)
+    found = find_axes(generator, seed, LOWER, parts, plan, layout_of(plan, 9), None, PLAIN)
+    assert found.pictures == evaluations(walked * TRIALS + STRANGERS + pushed, 0)
     assert 0 <= sum(made) - 2 * found.pictures <= 1  # one picture more says how large they are
     assert (evaluations(5, 2), evaluations(4, 0)) == (5, 2)
 

@@ -15,14 +15,17 @@ def pull_back(pictures: PictureFunction, zero: Tensor, root: Tensor, probes: int
     """Return ``[probes, d]`` rows ``(root omega)^T J`` for random pictures omega, one backward pass for each chunk of them."""
     draws = torch.Generator().manual_seed(seed)
     rows = []
+    leaf, images = zero, zero[:0]
     for count in _chunks(probes, chunk):
-        leaf = zero.expand(count, -1).detach().requires_grad_()
-        images = pictures(leaf)
+        # all are pulled back from the same picture, which is made anew only where the last chunk is shorter
+        if len(images) != count:
+            leaf = zero.expand(count, -1).detach().requires_grad_()
+            images = pictures(leaf)
         if not images.requires_grad:  # small pictures do not depend on late layers
             rows.append(torch.zeros_like(leaf))
             continue
         omega = torch.randn(images.shape, generator=draws).to(images)
-        rows.append(torch.autograd.grad((images * (root * omega)).sum(), leaf)[0])
+        rows.append(torch.autograd.grad(images, leaf, root * omega, retain_graph=True)[0])
     return torch.cat(rows)
 
 

@@ -51,17 +51,18 @@ def local_directions(
     layers: tuple[int, int] | None = None,
     size: int | None = None,
     damping: float = 0.01,
-    probes: int = 64,
+    probes: int | tuple[int, int] = 64,
     chunk: int = 16,
     seed: int = 0,
     coordinates: Coordinates = PLAIN,
+    central: bool = True,
 ) -> LocalDirections:
     """Solve ``J_in^T J_in v = lambda (J_out^T J_out + mu I) v`` without ever forming the Jacobian.
 
     The eigenproblem of ReSeFa (Zhu et al. 2022, arXiv:2202.02649). ``J_in`` and ``J_out`` are the Jacobians of the picture times
     the square roots of ``M / area`` and ``(1 - M) / area``. The problem is solved in the span of the rows of both: random
-    pictures pulled back (vjp; Halko et al. 2011, arXiv:0909.4061), then pushed forward (jvp). In spaces of at most
-    ``2 probes`` dimensions the span is everything and the answer exact.
+    pictures pulled back (vjp; Halko et al. 2011, arXiv:0909.4061), then pushed forward (jvp). In spaces of no more
+    dimensions than random pictures the span is everything and the answer exact.
 
     Args:
         generator: the generator.
@@ -71,10 +72,11 @@ def local_directions(
         layers: layers of ``w+`` that may move.
         size: height and width of the pictures.
         damping: mu as a share of the strongest change inside; larger prefers short ways to clean ones.
-        probes: random pictures inside, and as many outside.
+        probes: random pictures inside, and as many outside; or one number of each.
         chunk: pictures at a time.
         seed: of the random pictures.
         coordinates: I is the unit of these.
+        central: push forward by central differences, not by those of one side, which take half the pictures.
 
     Raises:
         SemanifoldError: if more than one code is given, or the mask or the code has no influence on the picture.
@@ -95,13 +97,15 @@ def local_directions(
     # the root of a pixel's weight: squares of weighted changes are then weighted means of squares
     roots = [(part / part.mean()).sqrt() for part in (weight, 1 - weight)]
     # 1. A basis of the search: everything if that is small, else what random pictures pull back to: rows of J_in and J_out.
-    if dims <= 2 * probes:
+    counts = (probes, probes) if isinstance(probes, int) else probes
+    if dims <= sum(counts):
         basis = torch.eye(dims).to(zero)
     else:
-        basis = torch.cat([pull_back(pictures, zero, root, probes, chunk, seed + i) for i, root in enumerate(roots)])
+        pairs = enumerate(zip(roots, counts, strict=True))
+        basis = torch.cat([pull_back(pictures, zero, root, count, chunk, seed + i) for i, (root, count) in pairs])
         basis = torch.linalg.qr(basis.T)[0].T
     # 2. Push the basis forward: the Gram matrices of the pictures are J^T J in the span of the basis.
-    pushed = push_forward(pictures, zero, basis, chunk)
+    pushed = push_forward(pictures, zero, basis, chunk, central=central)
     inside, outside = (mean_products(pushed * root) for root in roots)  # [s, s]
     if not (torch.isfinite(inside).all() and torch.isfinite(outside).all()):
         raise SemanifoldError(f"Pictures of {generator.name} around this code change by NaN or infinite amounts; check the code.")

@@ -14,8 +14,8 @@ Schedule = Literal["out", "through", "out-and-back", "constant"]
 MOST_STRENGTH = 10.0
 MOST_FRAMES = 10_000
 """Pictures of a manifold."""
-KNOTS = {1: 9, 2: 5}
-"""How many are searched along each axis of a path and of a pad."""
+KNOTS, KNOTS_THERE_AND_BACK, KNOTS_OF_A_PAD = 9, 7, 5
+"""How many are searched along each axis of a path, of one that comes back, and of a pad."""
 MOST_COUNT = 1_000_000
 """Steps of a search, pictures held at a time, and local directions: more is a typo."""
 LEAST, MOST = 1e-9, 1e9
@@ -72,7 +72,8 @@ class ManifoldSettings:
         tolerance: the search ends when five steps lower the objective by less than this many times c per frame.
         coarse: begin with fewer frames and smaller pictures.
         knots: search this many frames along each axis, with the others on a cubic spline through them, and about twice as many
-            where the pictures between are worse; 9 of a path and 5 of a pad if left out (None); 0 searches all frames.
+            where the pictures between are worse; 0 searches all frames. If left out (None): 7 of out-and-back, 9 if closed, of
+            out and of through, 5 of a pad, 0 of constant, whose frames part too far for a spline.
         chunk: number of pictures held in memory at a time.
         seed: number of the random draws (the paper's first path; the codes that c is scaled by).
     """
@@ -193,7 +194,13 @@ class ManifoldSettings:
         """How many knots along each axis are searched before there are more; 0 for all frames."""
         if self.objective != "smooth" or not self.coarse:
             return 0
-        return KNOTS[self.dims] if self.knots is None else self.knots
+        if self.knots is not None:
+            return self.knots
+        if self.dims == 2:
+            return KNOTS_OF_A_PAD
+        if self.schedule == "constant":
+            return 0
+        return KNOTS_THERE_AND_BACK if self.schedule == "out-and-back" and not self.closed else KNOTS
 
     @property
     def centred(self) -> bool:

@@ -40,6 +40,8 @@ SEEN = 9
 """Frames of a path of few knots among which a jump is looked for."""
 SEEN_LATER = 24
 """Frames among which it is looked for later."""
+FOLD = 2.0
+"""Longest step between pictures over the mean one at which a path of knots comes back as it went."""
 BETWEEN = 2.0, 0.05
 """Most that pictures with those between knots cost on average, as a multiple of those at knots, and in units of c on top, the
 cost of an inside that is off by a tenth of c. Else the next stage has twice as many knots."""
@@ -393,7 +395,7 @@ class Search:
         frames = self.stages()[state.stage].frames
         edit = self.edit(state.best, frames, min(s.frames, SEEN_LATER))
         steps = picture_steps(self.generator, edit, edit.knots[0], chunk=s.chunk)
-        if not steps.max() > JUMP * steps.mean():
+        if not steps.max() > FOLD * steps.mean():
             return None
         layout, half = layout_of(s, frames), len(steps) // 2
         path = layout.spread(state.best)

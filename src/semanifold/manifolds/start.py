@@ -36,8 +36,8 @@ SAMPLES = 512
 """Codes that the mean is taken of."""
 LIKELY = 0.2
 """Of two ways, the one to a code whose probability is e times higher may leak more by e to this power."""
-PROBES = 32
-"""Random pictures inside, and as many outside, that the local directions are made of."""
+PROBES, FEWER = (32, 32), (8, 40)
+"""Random pictures inside and outside that the local directions are made of; fewer for paths of knots."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +86,14 @@ def find_axes(
         size: height and width of the pictures.
         coordinates: what directions and frames are given in.
     """
-    # 1. The directions: the first moves the most inside the mask for the least outside, the second is the next best.
+    # 1. The directions: the first moves the most inside the mask for the least outside, the second is the next best. What a later
+    # direction may not change has to be known well.
+    bends = settings.searched > 0 and settings.dims == 1 and settings.schedule != "constant"
+    central = not bends or settings.direction > 0
     local = local_directions(
         generator, start, mask, settings.direction + 2, layers=settings.layers, size=size, damping=settings.damping,
-        probes=PROBES, chunk=settings.chunk, seed=settings.seed, coordinates=coordinates,
+        probes=FEWER if bends else PROBES, chunk=settings.chunk, seed=settings.seed, coordinates=coordinates,
+        central=central,
     )  # fmt: skip
     pair = local.steps[settings.direction :]
     if not len(pair):
@@ -99,30 +103,37 @@ def find_axes(
     # 2. The scales: how far apart codes are (how far to walk) and how far apart pictures are (what a visible change is).
     apart, usual = strangers(generator, start, parts, settings, size, coordinates)
     lengths = torch.linspace(0, REACH * apart, TRIALS + 1)[1:].to(start.values)  # [trials], without 0
-    # 3. Walk both ways along both directions. Eigenvectors have no sign, but pictures do not change alike both ways.
-    ways = [sign * v for v in (first, second) for sign in (1, -1)]
-    walks = [_walk(generator, start, parts, way, lengths, settings, size, coordinates) for way in ways]
+    # 3. Walk both ways along a direction. Eigenvectors have no sign, but pictures do not change alike both ways.
     offset = settings.offset or settings.strength * SHARE * usual
-    # 4. At the place where a walk reaches c inside, the outside is what the way costs. A walk that never reaches c is charged for
-    # it by a power of 4 in the shortfall, so that it loses against any that does. Of ways that are about as clean, that to the
-    # more likely code costs less.
-    ends = [float(_at(inside, lengths, offset)) for inside, _ in walks]
-    odds = _log_odds(generator, start, torch.stack([end * way for end, way in zip(ends, ways)]), settings, coordinates)
-    cost = [
-        math.log(max(float(_at(inside, outside, offset, short=4.0)), 1e-30)) - LIKELY * float(likely)
-        for (inside, outside), likely in zip(walks, odds)
-    ]
-    # "flip" asks for the dirtier way, so it turns the comparison round
-    backwards = (cost[1] < cost[0]) != settings.flip
-    second_backwards = cost[3] < cost[2]
-    # 5. How far c is along the chosen ways; an axis of one unit then leads to distance c.
-    reach = [ends[i] for i in (int(backwards), 2 + int(second_backwards))]
-    axes = torch.stack([first * (-reach[0] if backwards else reach[0]), second * (-reach[1] if second_backwards else reach[1])])
+
+    def chosen(direction: Tensor, flip: bool) -> tuple[Tensor, float]:
+        ways = [sign * direction for sign in (1, -1)]
+        walks = [_walk(generator, start, parts, way, lengths, settings, size, coordinates) for way in ways]
+        # 4. At the place where a walk reaches c inside, the outside is what the way costs. A walk that never reaches c is charged
+        # for it by a power of 4 in the shortfall, so that it loses against any that does. Of ways that are about as clean, that
+        # to the more likely code costs less.
+        ends = [float(_at(inside, lengths, offset)) for inside, _ in walks]
+        odds = _log_odds(generator, start, torch.stack([end * way for end, way in zip(ends, ways)]), settings, coordinates)
+        cost = [
+            math.log(max(float(_at(inside, outside, offset, short=4.0)), 1e-30)) - LIKELY * float(likely)
+            for (inside, outside), likely in zip(walks, odds)
+        ]
+        # "flip" asks for the dirtier way, so it turns the comparison round
+        backwards = (cost[1] < cost[0]) != flip
+        # 5. How far c is along the chosen way; an axis of one unit then leads to distance c.
+        return direction * (-ends[1] if backwards else ends[0]), ends[backwards]
+
+    axis, reach = chosen(first, settings.flip)
+    # the second direction only bends a path of knots, whose start may be rough: as far as its share of the change inside says
+    rates = local.inside[settings.direction], local.inside[settings.direction + min(1, len(pair) - 1)]
+    length = min(REACH * apart, reach * float((rates[0] / rates[1].clamp(min=1e-30)).sqrt()))
+    axes = torch.stack([axis, second * length if bends else chosen(second, False)[0]])
     sigma = settings.sigma or mean_spacing(starting_path(layout, axes, settings), layout)
-    # 6. The pictures that this took: four walks, the strangers, two per row of the basis (central differences), and one pullback
-    # per row of a random basis; a basis that spans the whole space needs none.
+    # 6. The pictures that this took: the walks, the strangers, two per row of the basis (one, and that of the start, where
+    # differences are not central), and one pullback per row of a random basis; a basis that spans the whole space needs none.
     rows = len(local.basis)
-    made, differentiated = 4 * TRIALS + STRANGERS + 2 * rows, rows if rows < local.basis.shape[1] else 0
+    pushed = 2 * rows if central else 1 + rows
+    made, differentiated = (2 if bends else 4) * TRIALS + STRANGERS + pushed, rows if rows < local.basis.shape[1] else 0
     # 7. The metric that preconditions the search. It bars the directions before the one asked for, since the descent would
     # otherwise slide back to the best one.
     earlier = local.steps[: settings.direction].flatten(1)
