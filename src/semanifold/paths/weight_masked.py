@@ -117,7 +117,7 @@ def masked_rows(
     _, small = generalised_eigenvectors(inside, outside + damping * top * torch.eye(len(inside)).to(inside))
     small = small[:k] / small[:k].norm(dim=1, keepdim=True)
     strength = torch.einsum("ki,nij,kj->kn", small, changes.inside, small).sqrt()  # [k, n], per picture
-    with watching(progress, f"refining changes of {space.what} inside {mask}") as tell:
+    with watching(progress, f"{'refining' if refine else 'measuring'} changes of {space.what} inside {mask}") as tell:
         # 3. Refine each direction by itself: over all numbers, and at changes that are seen, not small ones.
         view = View.of(space, codes, masks, size, seed, farthest)
         rows, ratios = [], []
