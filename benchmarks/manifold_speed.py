@@ -2,6 +2,7 @@
 
     python benchmarks/manifold_speed.py            24 frames of the mouth on the bundled generator: first preview, finished
     python benchmarks/manifold_speed.py knots      all frames against knots: masks and seeds, with truth share and smoothness
+    python benchmarks/manifold_speed.py cost       how the cost grows with frames, layers, dimensions and pixels
     python benchmarks/manifold_speed.py memory     peak memory of a search with 256 frames against one with 16
 
 Seconds are wall time with all cores; processor seconds stand beside them, for machines that are busy with other things.
@@ -16,12 +17,19 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from stylegan2_speed import convolution_peak
+from torch.utils.flop_counter import FlopCounterMode
+
 import semanifold as sm
 from semanifold.edits.steps import jump
+from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.images.masks import box
 from semanifold.locality.baselines import typical_distance
 from semanifold.locality.benchmark import make_problem, measure
@@ -100,6 +108,40 @@ def searched(problem: Problem, settings: ManifoldSettings, out: Path | None) -> 
     }
 
 
+def cost(name: str, seed: int) -> None:
+    """Print what searches at the mouth cost, with the share of the machine's convolution peak that their pictures reach.
+
+    The work of a picture is that of its convolutions and matrix products, twice for one that is differentiated.
+    """
+    generator, size = load_generator(name), 128
+    larger = StyleGAN2(StyleGAN2Config(size, 128, 128, (128, 128, 128, 64, 32, 16))).eval().requires_grad_(False)
+    plain, pad = ManifoldSettings(), {"dims": 2, "frames": 9}
+    rows: list[tuple[str, Generator, ManifoldSettings]] = [
+        *((f"{n} frames", generator, replace(plain, frames=n)) for n in (12, 24, 48, 96, 192)),
+        *((f"24 frames, layers 0 to {n - 1}", generator, replace(plain, layers=(0, n))) for n in (2, 5)),
+        ("pad of 9 x 9", generator, replace(plain, **pad)),
+        (f"24 frames, random StyleGAN2 of {size} px", larger, plain),
+    ]
+    now = time.process_time
+    best = max(convolution_peak(torch.device("cpu"), 4, now) for _ in range(3))
+    print(f"convolution peak of {torch.get_num_threads()} threads: {best / 1e9:.0f} Gflop/s of processor time\n")
+    print("| search | first path, CPU s | end, CPU s | pictures | outside/inside | share of the peak |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for title, made_by, settings in rows:
+        code = made_by.sample([seed])
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            made_by.images(code)
+        begun, first = now(), []
+        watch = lambda _, begun=begun, first=first: first or first.append(now() - begun)  # noqa: E731
+        stats = discover_manifold(made_by, code, MOUTH, settings, progress=watch).stats
+        seconds = now() - begun
+        share = 2 * counter.get_total_flops() * stats["evaluations"] / seconds / best
+        print(
+            f"| {title} | {first[0]:.1f} | {seconds:.1f} | {stats['evaluations']} | {stats['ratio']:.5f} | {share:.0%} |",
+            flush=True,
+        )
+
+
 def peak(name: str, frames: int) -> float:
     """Return the peak memory in MB of a short search in a process of its own."""
     done = subprocess.run(
@@ -113,7 +155,7 @@ def peak(name: str, frames: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", default="speed", choices=["speed", "knots", "memory", "peak"])
+    parser.add_argument("what", nargs="?", default="speed", choices=["speed", "knots", "cost", "memory", "peak"])
     parser.add_argument("--generator", default="faces")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--frames", type=int, default=24)
@@ -126,6 +168,8 @@ def main() -> None:
         speed(given.generator, given.seed)
     elif given.what == "knots":
         knots(given.generator, given.masks, given.seeds, given.knots, given.out)
+    elif given.what == "cost":
+        cost(given.generator, given.seed)
     elif given.what == "memory":
         few, many = peak(given.generator, 16), peak(given.generator, 256)
         print(f"{given.generator}: peak {few:.0f} MB with 16 frames, {many:.0f} MB with 256: {many / few:.2f} times")
