@@ -22,7 +22,8 @@ from semanifold.inversion import (
     save_encoder,
     train_encoder,
 )
-from semanifold.inversion.encoder import Encoder, disturbed, encoder_of
+from semanifold.inversion.encoder import Encoder, encoder_of
+from semanifold.inversion.encoder_training import disturbed
 from semanifold.inversion.measures import edit_consistency
 from semanifold.storage.tensors import read_header, read_tensors, write_tensors
 

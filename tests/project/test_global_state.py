@@ -62,7 +62,7 @@ ALLOWED = {
     "changes the number of PyTorch's threads, which stays as it was",
     "storage/own_files.py": "a person's own file finds its neighbours only as Python's scripts do: by sys.path",
     "generators/wrapped.py": "a module of somebody else may draw from the global generator, which stays as it was",
-    "inversion/encoder.py": "PyTorch's layers draw from the global generator, which stays as it was",
+    "inversion/encoder_training.py": "PyTorch's layers draw from the global generator, which stays as it was",
     "training/reconstructor.py": "PyTorch's and torchvision's layers draw from the global generator, which stays as it was",
 }
 

@@ -8,11 +8,11 @@ from semanifold.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from semanifold.inversion.encoder import Encoder as Encoder
-    from semanifold.inversion.encoder import EncoderStep as EncoderStep
-    from semanifold.inversion.encoder import encoder_steps as encoder_steps
     from semanifold.inversion.encoder import load_encoder as load_encoder
     from semanifold.inversion.encoder import save_encoder as save_encoder
-    from semanifold.inversion.encoder import train_encoder as train_encoder
+    from semanifold.inversion.encoder_training import EncoderStep as EncoderStep
+    from semanifold.inversion.encoder_training import encoder_steps as encoder_steps
+    from semanifold.inversion.encoder_training import train_encoder as train_encoder
     from semanifold.inversion.fitting import FittingStep as FittingStep
     from semanifold.inversion.noise import fit_noise as fit_noise
     from semanifold.inversion.noise import noise_steps as noise_steps
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from semanifold.inversion.tuning import tuning_steps as tuning_steps
 
 _HOMES = {
-    "encoder": ("Encoder", "EncoderStep", "encoder_steps", "load_encoder", "save_encoder", "train_encoder"),
+    "encoder": ("Encoder", "load_encoder", "save_encoder"),
+    "encoder_training": ("EncoderStep", "encoder_steps", "train_encoder"),
     "noise": ("fit_noise", "noise_steps"),
     "settings": ("EncoderSettings", "InversionSettings", "NoiseSettings", "TuningSettings"),
     "solve": ("InversionStep", "inversion_steps", "invert"),

@@ -14,7 +14,7 @@ from semanifold.core.solutions import Result, Solution
 from semanifold.generators.base import Generator
 from semanifold.images import media
 from semanifold.inversion import Encoder, save_encoder, train_encoder
-from semanifold.inversion.encoder import EncoderNumbers
+from semanifold.inversion.encoder_training import EncoderNumbers
 from semanifold.inversion.solve import decibels
 from semanifold.storage.runs import CHECKPOINT, Run
 
