@@ -233,7 +233,7 @@ def test_quick_benchmark_on_the_analytic_faces(tmp_path: Path) -> None:
     told: list[dict[str, Any]] = []
     fewer_steps = replace(QUICK.manifold, steps=12)
     report = locality_benchmark(replace(QUICK, manifold=fewer_steps, paper_steps=5, out=tmp_path), told.append)
-    assert report.methods == ["random", "ganspace", "eigen-other", "rbe", "localdiff", "eigen", "paper", "ours"]
+    assert report.methods == ["random", "ganspace", "eigen-other", "mask", "rbe", "localdiff", "eigen", "paper", "ours"]
     assert told[-1]["step"] == told[-1]["steps"] == len(METHODS)
     ours, random = (report.mean("mouth", m, "mse_ratio") for m in ("ours", "random"))
     assert ours is not None
