@@ -10,7 +10,7 @@ import torch
 from support.instances import check_derivatives, drawn, nothing_random
 from torch import Tensor
 
-from semanifold.images.distances import Distance, distance_by_name, feature_distance, l2
+from semanifold.images.distances import Distance, FeatureDistance, distance_by_name, l2
 
 
 def bands(images: Tensor) -> Sequence[Tensor]:
@@ -19,7 +19,7 @@ def bands(images: Tensor) -> Sequence[Tensor]:
     return [images, torch.cat([low.sin(), low.cos()], 1)]
 
 
-DISTANCES: dict[str, Distance] = {"l2": l2, "features": feature_distance(bands), "faces": distance_by_name("faces")}
+DISTANCES: dict[str, Distance] = {"l2": l2, "features": FeatureDistance(bands), "faces": distance_by_name("faces")}
 
 every = pytest.mark.parametrize("distance", DISTANCES.values(), ids=DISTANCES)
 

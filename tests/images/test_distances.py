@@ -9,7 +9,7 @@ from support.reference import GRADIENTS, agree, described, numbers
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
-from semanifold.images.distances import distance_by_name, feature_distance, l2, lpips_distance, lpips_from
+from semanifold.images.distances import FeatureDistance, distance_by_name, l2, lpips_distance, lpips_from
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def test_l2_is_the_mean_square_and_broadcasts() -> None:
 def test_feature_distance_is_the_plain_formula_and_blind_to_scale() -> None:
     a, b = torch.rand(2, 4, 3, 3), torch.rand(1, 4, 3, 3)
     features = lambda images: [images, images[:, :, :2, :2]]  # noqa: E731
-    distance = feature_distance(features)
+    distance = FeatureDistance(features)
     expected = []
     for image in a:
         layers = []
@@ -42,7 +42,7 @@ def test_feature_distance_is_the_plain_formula_and_blind_to_scale() -> None:
 
 def test_feature_distance_has_a_finite_gradient_where_all_features_vanish() -> None:
     images = torch.zeros(1, 3, 2, 2, requires_grad=True)
-    feature_distance(lambda x: [x])(images, torch.rand(1, 3, 2, 2)).sum().backward()
+    FeatureDistance(lambda x: [x])(images, torch.rand(1, 3, 2, 2)).sum().backward()
     assert images.grad is not None
     assert torch.isfinite(images.grad).all()
 

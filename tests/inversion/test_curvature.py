@@ -5,7 +5,7 @@ from semanifold import SemanifoldError, wrap
 from semanifold.core.minimise import Evaluation
 from semanifold.generators.coordinates import PLAIN, Coordinates
 from semanifold.generators.loading import load_generator
-from semanifold.images.distances import feature_distance, unit_features
+from semanifold.images.distances import FeatureDistance
 from semanifold.inversion import InversionSettings, invert, load_encoder, save_encoder
 from semanifold.inversion.curvature import Curvature, mean_curvature, rows_at
 from semanifold.storage.tensors import read_tensors, write_tensors
@@ -57,10 +57,10 @@ def test_what_is_lowered_cannot_fall_below_nothing():
 
 
 def test_squared_differences_of_unit_features_are_their_distance():
-    features = load_generator("faces").world.features
+    distance = FeatureDistance(load_generator("faces").world.features)
     a, b = torch.rand(2, 2, 3, 64, 64)
-    made = (unit_features(features, a) - unit_features(features, b)).square().sum(1)
-    torch.testing.assert_close(made, feature_distance(features)(a, b), rtol=1e-4, atol=1e-6)
+    made = (distance.numbers(a) - distance.numbers(b)).square().sum(1)
+    torch.testing.assert_close(made, distance(a, b), rtol=1e-4, atol=1e-6)
 
 
 def test_pictures_of_the_faces_are_found_in_a_few_steps():

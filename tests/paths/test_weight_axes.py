@@ -12,7 +12,7 @@ import semanifold as sm
 from semanifold.core.eigenpairs import Eigenpairs
 from semanifold.core.errors import SemanifoldError
 from semanifold.generators.editing import weight_of
-from semanifold.images.distances import BACKBONES, feature_distance, l2, lpips_from
+from semanifold.images.distances import BACKBONES, FeatureDistance, l2, lpips_from
 from semanifold.images.masks import as_mask
 from semanifold.images.metrics import mse_ratio
 from semanifold.paths.navigan import layer_name
@@ -80,7 +80,7 @@ def test_the_leading_eigenvectors_are_those_of_the_dense_hessian(generator, code
 
 def test_any_distance_has_its_own_hessian_and_resizing_is_the_published_one(generator, codes):
     """Of features: the second derivative along a line, by differences."""
-    distance = feature_distance(lambda x: [F.avg_pool2d(x, 8), F.max_pool2d(x, 4).tanh()])
+    distance = FeatureDistance(lambda x: [F.avg_pool2d(x, 8), F.max_pool2d(x, 4).tanh()])
     vector = torch.randn(1, weight_of(generator, LAYER).numel(), generator=torch.Generator().manual_seed(1)).double()
     few = codes[[0, 1]]
     curve = float((hessian_product(generator, [LAYER], few, distance)(vector) * vector).sum())

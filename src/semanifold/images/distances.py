@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ Features = Callable[[Tensor], Sequence[Tensor]]
 BACKBONES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
 NAMES = ("l2", *worlds(), *(f"lpips-{net}" for net in BACKBONES))
 SMALLEST_LPIPS_SIDE = 64
+TINY = 1e-10
+"""Keeps the gradient of a length finite where all channels are 0."""
 
 
 def l2(images: Pictures, reference: Reference) -> EachPicture:
@@ -34,27 +37,36 @@ def l2(images: Pictures, reference: Reference) -> EachPicture:
     return (images - reference).square().flatten(1).mean(1)
 
 
-def feature_distance(features: Features) -> Distance:
-    """Return the distance between feature maps whose channels have unit length at every place.
+@dataclass(frozen=True)
+class FeatureDistance:
+    """The distance between feature maps whose channels have unit length at every place.
 
     ``d(x, y) = mean over layers of mean over places of || f(x)/|f(x)| - f(y)/|f(y)| ||^2``: the distance of LPIPS (Zhang et
     al. 2018, arXiv:1801.03924, Eq. 1) with equal weights.
 
-    Args:
+    Attributes:
         features: any frozen function from pictures to feature maps.
     """
 
-    def distance(images: Pictures, reference: Reference) -> EachPicture:
-        pairs = zip(features(images), features(reference), strict=True)
-        return torch.stack([(_unit(a) - _unit(b)).square().sum(1).flatten(1).mean(1) for a, b in pairs]).mean(0)
+    features: Features
 
-    return distance
+    def __call__(self, images: Pictures, reference: Reference) -> EachPicture:
+        """Return the distances ``[n]``."""
+        return self.between(images, self.units(reference))
 
+    def units(self, images: Pictures) -> list[Tensor]:
+        """Return the maps of pictures, of unit length."""
+        return [features / (features.square().sum(1, keepdim=True) + TINY).sqrt() for features in self.features(images)]
 
-def unit_features(features: Features, images: Pictures) -> Tensor:
-    """Return the numbers ``[n, m]`` whose squared differences add up to the :func:`feature_distance` of pictures."""
-    maps = [_unit(maps) for maps in features(images)]
-    return torch.cat([part.flatten(1) / (part[0, 0].numel() * len(maps)) ** 0.5 for part in maps], 1)
+    def between(self, images: Pictures, reference: Sequence[Tensor]) -> EachPicture:
+        """Return the distances ``[n]`` from a reference whose :meth:`units` are known."""
+        pairs = zip(self.units(images), reference, strict=True)
+        return torch.stack([(a - b).square().sum(1).flatten(1).mean(1) for a, b in pairs]).mean(0)
+
+    def numbers(self, images: Pictures) -> Tensor:
+        """Return the numbers ``[n, m]`` whose squared differences add up to the distance."""
+        maps = self.units(images)
+        return torch.cat([part.flatten(1) / (part[0, 0].numel() * len(maps)) ** 0.5 for part in maps], 1)
 
 
 def lpips_distance(net: str = "alex", weights: str | os.PathLike[str] | None = None) -> Distance:
@@ -95,15 +107,10 @@ def distance_by_name(name: str) -> Distance:
     if name == "l2":
         return l2
     if name in worlds():
-        return feature_distance(worlds()[name].features)
+        return FeatureDistance(worlds()[name].features)
     if name.startswith("lpips-") and name in NAMES:
         return lpips_distance(name.removeprefix("lpips-"))
     raise SemanifoldError(f"There is no distance {name!r}: {near_names(name, NAMES)}")
-
-
-def _unit(features: Tensor) -> Tensor:
-    """Scale to unit length over the channels; 1e-10 keeps the gradient finite where all channels are 0."""
-    return features / (features.square().sum(1, keepdim=True) + 1e-10).sqrt()
 
 
 def _three_channels(images: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from semanifold.core.minimise import Evaluation, Precondition
 from semanifold.core.shapes import Pictures
 from semanifold.generators.base import Generator
 from semanifold.generators.coordinates import Coordinates
-from semanifold.images.distances import unit_features
+from semanifold.images.distances import FeatureDistance
 
 CODES, SIGNS, KEPT = 64, 8, 64
 """Own codes that an encoder's rows are taken at, draws of signs at each, and how many rows are kept."""
@@ -110,11 +110,11 @@ def mean_curvature(generator: Generator, codes: Latents, coordinates: Coordinate
         seed: of the signs.
     """
     draws = torch.Generator().manual_seed(seed)
-    features = None if generator.world is None else generator.world.features
+    distance = None if generator.world is None else FeatureDistance(generator.world.features)
 
     def compared(pictures: Pictures) -> Tensor:
         pixels = pictures.flatten(1) / pictures[0].numel() ** 0.5
-        return pixels if features is None else torch.cat([pixels, unit_features(features, pictures)], 1)
+        return pixels if distance is None else torch.cat([pixels, distance.numbers(pictures)], 1)
 
     parts = [codes[i : i + CHUNK] for i in range(0, len(codes), CHUNK)]
     rows = torch.cat([rows_at(generator, part, compared, draws, size=size, signs=SIGNS)[0] for part in parts])

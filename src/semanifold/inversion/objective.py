@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from semanifold.core.minimise import Evaluation
 from semanifold.core.shapes import Codes, EachPicture, Mask1, Pictures
 from semanifold.generators.base import Generator
 from semanifold.generators.coordinates import Coordinates
-from semanifold.images.distances import Distance
+from semanifold.images.distances import Distance, FeatureDistance
 from semanifold.inversion.settings import InversionSettings
 
 
@@ -42,7 +43,16 @@ class Likeness:
         pixels = (self.mask * (images - self.target).square()).flatten(1).mean(1) / area
         if self.distance is None:
             return pixels, torch.zeros_like(pixels)
+        if isinstance(self.distance, FeatureDistance):
+            return pixels, self.distance.between(pasted, self._units) / area
         return pixels, self.distance(pasted, self.target) / area
+
+    @cached_property
+    def _units(self) -> list[Tensor]:
+        """The target's own maps, which every picture is compared with."""
+        assert isinstance(self.distance, FeatureDistance)
+        with torch.no_grad():
+            return self.distance.units(self.target)
 
     def __call__(self, images: Pictures) -> EachPicture:
         """Return the weighted sum of both terms."""

@@ -18,7 +18,7 @@ from semanifold.core.progress import Progress, Report, Watch, followed, watching
 from semanifold.core.shapes import Pictures
 from semanifold.core.solutions import Result, Solution
 from semanifold.generators.base import Generator, as_latents
-from semanifold.images.distances import Distance, distance_by_name, feature_distance
+from semanifold.images.distances import Distance, FeatureDistance, distance_by_name
 from semanifold.images.masks import Mask, as_mask
 from semanifold.inversion.checkpoints import InversionNumbers, InversionState, inversion_key, load_state, save_state
 from semanifold.inversion.curvature import Curvature
@@ -380,7 +380,7 @@ def perceptual_distance(
         return repr(getattr(distance, "__qualname__", "distance")), distance
     if settings.distance is None:
         world = generator.world
-        return (world.name, feature_distance(world.features)) if world is not None else ("l2", None)
+        return (world.name, FeatureDistance(world.features)) if world is not None else ("l2", None)
     return settings.distance, None if settings.distance == "l2" else distance_by_name(settings.distance)
 
 
