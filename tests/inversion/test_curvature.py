@@ -8,6 +8,7 @@ from semanifold.generators.loading import load_generator
 from semanifold.images.distances import FeatureDistance
 from semanifold.inversion import InversionSettings, invert, load_encoder, save_encoder
 from semanifold.inversion.curvature import Curvature, mean_curvature, rows_at
+from semanifold.inversion.solve import decibels
 from semanifold.storage.tensors import read_tensors, write_tensors
 
 ROWS = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0))
@@ -53,7 +54,9 @@ def test_what_is_lowered_cannot_fall_below_nothing():
     assert float((at.gradient * strong.inverse()(at.gradient)).sum()) == pytest.approx(0.6, rel=1e-3)
     assert torch.equal(Curvature(1e3 * ROWS, 20).fitted(at).rows, 1e3 * ROWS)
     assert Curvature(0 * ROWS, 20).fitted(at) is None
-    assert Curvature(ROWS / 0, 20).fitted(at) is None
+    for odd in (ROWS / 0, 1e-170 * ROWS.double(), 1e200 * ROWS.double()):
+        assert Curvature(odd, 20).fitted(at) is None
+    assert decibels(float("inf")) == -float("inf")
 
 
 def test_squared_differences_of_unit_features_are_their_distance():

@@ -45,6 +45,15 @@ def test_the_contrast_is_how_much_the_criterion_rises() -> None:
     torch.testing.assert_close(found, found.T)
 
 
+def test_the_error_is_the_scatter_of_what_each_code_would_turn() -> None:
+    matrices, strength = metrics(3), torch.tensor([2.0, 1.0, 1.0, 0.5])  # in no frame of their own, so that turns have a mean
+    found = certainty_of(matrices, strength, 4)
+    h, o = matrices[:, 0, 0] - matrices[:, 1, 1], 2 * matrices[:, 0, 1]
+    turns = h * o / (2 * (h.square().sum() - o.square().sum()))
+    assert float(found.error[0, 1]) == pytest.approx(float(torch.rad2deg(turns.std() * 3**0.5)), rel=1e-6)
+    assert found.strength.tolist() == [1.0, 0.5, 0.5, 0.25]
+
+
 def test_a_plane_without_axes_is_a_plane_and_its_axes_are_not_sure() -> None:
     matrices = metrics(200)
     noise = torch.randn(200, generator=torch.Generator().manual_seed(5), dtype=torch.float64)

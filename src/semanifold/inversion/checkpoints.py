@@ -14,7 +14,7 @@ from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents, condition_tensors, conditions_in
 from semanifold.core.minimise import Descent
 from semanifold.generators.base import Generator
-from semanifold.inversion.curvature import Curvature
+from semanifold.inversion.curvature import MOST_ROWS, Curvature
 from semanifold.inversion.objective import Likeness, Objective
 from semanifold.inversion.settings import InversionSettings
 from semanifold.storage.descents import DescentHeader, SearchKind, read_descent, write_descent
@@ -131,7 +131,7 @@ def load_state(path: str, key: str, objective: Callable[[Latents], Objective], g
         all(t is not None and tuple(t.shape) == shape and t.dtype == generator.dtype for t in points)
         and all(bool(torch.isfinite(t).all()) for t in points if t is not None)
         and (rows is None or (tuple(rows.shape[1:]) == shape[1:] and rows.dtype == generator.dtype and len(rows) > 0))
-        and (rows is None or bool(torch.isfinite(rows).all()))
+        and (rows is None or (len(rows) <= MOST_ROWS and Curvature(rows, header.draws).inverts))
         and header.terms.keys() == TERMS
         and bool(header.recent)
     )

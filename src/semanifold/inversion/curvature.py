@@ -22,6 +22,8 @@ from semanifold.images.distances import FeatureDistance
 
 CODES, SIGNS, KEPT = 64, 8, 64
 """Own codes that an encoder's rows are taken at, draws of signs at each, and how many rows are kept."""
+MOST_ROWS = 256
+"""More starts than these are compared without a row of their own."""
 CHUNK = 16
 """Pictures made at a time."""
 
@@ -56,13 +58,21 @@ class Curvature:
 
         return solved
 
+    @property
+    def inverts(self) -> bool:
+        """Whether numbers are finite, and neither too small nor too large for the inverse."""
+        try:
+            return bool(torch.isfinite(self.rows).all()) and bool(torch.isfinite(self.inverse()(self.rows[:1])).all())
+        except torch.linalg.LinAlgError:
+            return False
+
     def fitted(self, at: Evaluation) -> Curvature | None:
         """Return the same for a descent from a point; None if it says nothing.
 
         A quadratic of this curvature would fall by half of ``g (R^T R)^-1 g``, but what falls cannot fall below 0: where that
         promises more, pictures change more strongly than the rows say.
         """
-        if not (bool(torch.isfinite(self.rows).all()) and float(self.rows.abs().max()) > 0):
+        if not self.inverts:
             return None
         gain = float((at.gradient * self.inverse()(at.gradient)).sum())
         return Curvature(self.rows * max(1.0, gain / max(2 * at.value, 1e-30)) ** 0.5, self.draws)

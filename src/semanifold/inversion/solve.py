@@ -386,4 +386,4 @@ def perceptual_distance(
 
 def decibels(mean_square: float) -> float:
     """Return the peak signal-to-noise ratio of pictures in [-1, 1] whose difference has this mean square."""
-    return 10 * math.log10(4 / max(mean_square, 1e-12))
+    return 10 * (math.log10(4) - math.log10(max(mean_square, 1e-12)))

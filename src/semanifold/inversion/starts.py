@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 from semanifold.core.latents import Latents
 from semanifold.generators.base import Generator
 from semanifold.generators.coordinates import PLAIN, SAMPLES, Coordinates, coordinates_of, is_plain
-from semanifold.inversion.curvature import CHUNK, Curvature, rows_at
+from semanifold.inversion.curvature import CHUNK, MOST_ROWS, Curvature, rows_at
 from semanifold.inversion.objective import Likeness
 
 MEAN = "the mean"
@@ -94,8 +94,12 @@ def best_starts(
     share = (likeness.mask / (likeness.mask.mean() * likeness.target[0].numel())).sqrt()
     for first in range(0, len(every), CHUNK):
         part = every[first : first + CHUNK]
-        changes, pictures = rows_at(generator, part, lambda made: (share * made).flatten(1), draws, size=size)
-        rows.append(changes * (len(part) / len(every)) ** 0.5)
+        if first + CHUNK <= MOST_ROWS:
+            changes, pictures = rows_at(generator, part, lambda made: (share * made).flatten(1), draws, size=size)
+            rows.append(changes * len(part) ** 0.5)
+        else:
+            with torch.no_grad():
+                pictures = generator.images(part, size=size)
         with torch.no_grad():
             terms = likeness.terms(pictures)
         pixels += terms[0].tolist()
@@ -104,7 +108,9 @@ def best_starts(
             best = min(range(len(values)), key=values.__getitem__)
             tell(len(values), every[best], pixels[best], values[best])
     order = sorted(range(len(values)), key=values.__getitem__)
-    return [Start(names[i], every[i], values[i]) for i in order], Curvature(torch.cat(rows), len(every))
+    return [Start(names[i], every[i], values[i]) for i in order], Curvature(
+        torch.cat(rows) / sum(map(len, rows)) ** 0.5, sum(map(len, rows))
+    )
 
 
 def coarse(likeness: Likeness, generator: Generator, size: int) -> Likeness:
