@@ -43,7 +43,7 @@ class Likeness:
         pixels = (self.mask * (images - self.target).square()).flatten(1).mean(1) / area
         if self.distance is None:
             return pixels, torch.zeros_like(pixels)
-        if isinstance(self.distance, FeatureDistance):
+        if isinstance(self.distance, FeatureDistance) and not self.target.requires_grad:  # a target may move (placing)
             return pixels, self.distance.between(pasted, self._units) / area
         return pixels, self.distance(pasted, self.target) / area
 
