@@ -29,7 +29,7 @@ from semanifold.inversion.checkpoints import InversionNumbers
 from semanifold.inversion.solve import decibels
 from semanifold.storage.run_records import read_record
 
-QUICK = ("--starts", "4", "--tries", "1", "--iterations", "12", "--device", "cpu")
+QUICK = ("--starts", "4", "--tries", "1", "--iterations", "4", "--device", "cpu")
 
 
 @pytest.fixture(autouse=True)

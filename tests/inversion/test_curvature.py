@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -6,8 +8,8 @@ from semanifold.core.minimise import Evaluation
 from semanifold.generators.coordinates import PLAIN, Coordinates
 from semanifold.generators.loading import load_generator
 from semanifold.images.distances import FeatureDistance
-from semanifold.inversion import InversionSettings, invert, load_encoder, save_encoder
-from semanifold.inversion.curvature import Curvature, mean_curvature, rows_at
+from semanifold.inversion import InversionSettings, curvature, invert, load_encoder, save_encoder
+from semanifold.inversion.curvature import Curvature, chunk_of, mean_curvature, rows_at
 from semanifold.inversion.solve import decibels
 from semanifold.storage.tensors import read_tensors, write_tensors
 
@@ -18,13 +20,13 @@ def test_rows_are_those_of_the_derivatives_product():
     matrix = torch.randn(12, 4, generator=torch.Generator().manual_seed(1)) * torch.tensor([3.0, 1.0, 0.3, 0.1])
     linear = wrap(lambda z: (z @ matrix.T).reshape(-1, 3, 2, 2), 4)
     codes = linear.sample(range(400))
-    rows, pictures = rows_at(linear, codes, lambda made: made.flatten(1), torch.Generator().manual_seed(2), signs=2)
-    assert rows.shape == (800, 4)
-    assert torch.equal(pictures, linear.images(codes))
+    found = Curvature.of(rows_at(linear, codes, lambda made: made.flatten(1), 2, draws=2))
+    assert found.rows.shape == (800, 4)
+    assert found.damping == 1 / 800
     wanted = 2 * matrix.T @ matrix  # the second derivative of the squared difference
-    torch.testing.assert_close(rows.T @ rows, wanted, atol=0.15 * float(wanted.max()), rtol=0)
+    torch.testing.assert_close(found.rows.T @ found.rows, wanted, atol=0.15 * float(wanted.max()), rtol=0)
     kept = mean_curvature(linear, codes[:50], PLAIN, None, seed=3)
-    assert kept.draws == 400
+    assert kept.damping == 1 / 400
     assert kept.rows.shape == (4, 4)
     torch.testing.assert_close(12 * kept.rows.T @ kept.rows, wanted, atol=0.2 * float(wanted.max()), rtol=0)
 
@@ -34,7 +36,7 @@ def test_the_inverse_is_that_of_the_matrix_and_its_damping():
     damping = torch.linalg.matrix_norm(flat, 2) ** 2 / 20
     wanted = torch.linalg.inv(flat.T @ flat + damping * torch.eye(6))
     x = torch.randn(1, 2, 3)
-    torch.testing.assert_close(Curvature(ROWS, 20).inverse()(x).flatten(), (wanted @ x.flatten().double()).float())
+    torch.testing.assert_close(Curvature(ROWS, 0.05).inverse()(x).flatten(), (wanted @ x.flatten().double()).float())
 
 
 def test_natural_rows_give_the_same_gradients():
@@ -42,20 +44,37 @@ def test_natural_rows_give_the_same_gradients():
     coordinates = Coordinates(within=lower @ lower.T, across=torch.tensor([[2.0, 0.5], [0.5, 1.0]]))
     u = torch.randn(4, 2, 3)
     torch.testing.assert_close(
-        torch.einsum("rld,nld->rn", Curvature(ROWS, 5).natural(coordinates).rows, u),
+        torch.einsum("rld,nld->rn", Curvature(ROWS, 0.2).natural(coordinates).rows, u),
         torch.einsum("rld,nld->rn", ROWS, coordinates.displacements(u)),
     )
 
 
+def test_rows_that_are_kept_leave_what_they_do_not_tell_unknown(monkeypatch):
+    steep = wrap(lambda z: (z * torch.tensor([4.0, 2.0, 1.0, 0.5])).reshape(-1, 1, 2, 2), 4)
+    monkeypatch.setattr(curvature, "KEPT", 2)
+    kept = mean_curvature(steep, steep.sample(range(200)), PLAIN, None, seed=3)
+    assert kept.rows.shape == (2, 4)
+    assert kept.damping == pytest.approx(1 / 16, rel=0.1)
+
+
+def test_large_pictures_are_differentiated_one_at_a_time():
+    def blank(side):
+        return wrap(lambda z: z[:, :1, None, None].expand(-1, 3, side, side), 4)
+
+    sizes = {side: chunk_of(blank(side), None) for side in (16, 128, 256, 1024)}
+    assert sizes == {16: 16, 128: 16, 256: 4, 1024: 1}
+    assert chunk_of(load_generator("faces"), 32) == 16
+
+
 def test_what_is_lowered_cannot_fall_below_nothing():
     at = Evaluation(0.3, torch.randn(1, 2, 3), {})
-    strong = Curvature(1e-3 * ROWS, 20).fitted(at)
+    strong = Curvature(1e-3 * ROWS, 0.05).fitted(at)
     assert strong is not None
     assert float((at.gradient * strong.inverse()(at.gradient)).sum()) == pytest.approx(0.6, rel=1e-3)
-    assert torch.equal(Curvature(1e3 * ROWS, 20).fitted(at).rows, 1e3 * ROWS)
-    assert Curvature(0 * ROWS, 20).fitted(at) is None
+    assert torch.equal(Curvature(1e3 * ROWS, 0.05).fitted(at).rows, 1e3 * ROWS)
+    assert Curvature(0 * ROWS, 0.05).fitted(at) is None
     for odd in (ROWS / 0, 1e-170 * ROWS.double(), 1e200 * ROWS.double()):
-        assert Curvature(odd, 20).fitted(at) is None
+        assert Curvature(odd, 0.05).fitted(at) is None
     assert decibels(float("inf")) == -float("inf")
 
 
@@ -101,18 +120,26 @@ def test_an_encoders_file_keeps_it_and_older_files_do_without(tmp_path):
     faces = load_generator("faces")
     shipped = faces.world.encoders[faces.fingerprint]
     encoder = load_encoder(shipped, faces)
-    assert encoder.curvature.rows.shape == (64, *faces.spaces["w+"].shape)
+    assert encoder.curvature.rows.shape == (48, *faces.spaces["w+"].shape)
     assert encoder.curvature_in("w+", faces) is encoder.curvature
     torch.testing.assert_close(encoder.curvature_in("w", faces).rows, encoder.curvature.rows.sum(1))
     assert encoder.curvature_in("s", faces) is None
+    rows = encoder.curvature.rows + 1e-3
+    save_encoder(replace(encoder, curvature=Curvature(rows, 0.25)), tmp_path / "near.safetensors")
+    near = load_encoder(tmp_path / "near.safetensors", faces).curvature
+    assert near.damping == 0.25
+    assert float((near.rows - rows).abs().flatten(1).amax(1).div(rows.abs().flatten(1).amax(1)).max()) < 0.5 / 127 + 1e-5
     save_encoder(encoder, tmp_path / "again.safetensors")
-    assert torch.equal(load_encoder(tmp_path / "again.safetensors", faces).curvature.rows, encoder.curvature.rows)
+    torch.testing.assert_close(load_encoder(tmp_path / "again.safetensors", faces).curvature.rows, encoder.curvature.rows)
 
     read = read_tensors(shipped)
     older = {name: tensor for name, tensor in read.tensors.items() if "curvature" not in name}
     write_tensors(tmp_path / "older.safetensors", older, read.header)
     assert load_encoder(tmp_path / "older.safetensors", faces).curvature is None
-    for rows in (torch.ones(2, 3), torch.ones(65, 10, 128), torch.full((2, 10, 128), torch.nan), torch.ones(0, 10, 128)):
-        write_tensors(tmp_path / "odd.safetensors", older | {"curvature.rows": rows.half()}, read.header)
+    odd = [(torch.ones(shape), torch.ones(shape[0])) for shape in ((2, 3), (257, 10, 128), (0, 10, 128))]
+    odd += [(torch.ones(2, 10, 128), largest) for largest in (torch.full((2,), torch.nan), torch.ones(3))]
+    for rows, largest in odd:
+        forged = {"curvature.rows": rows.to(torch.int8), "curvature.largest": largest}
+        write_tensors(tmp_path / "odd.safetensors", older | forged, read.header)
         with pytest.raises(SemanifoldError, match="damaged"):
             load_encoder(tmp_path / "odd.safetensors", faces)

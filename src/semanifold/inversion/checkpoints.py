@@ -24,7 +24,6 @@ FORMAT = "semanifold-inversion-1"
 KIND = SearchKind("an inversion", "generator, picture or settings")
 TERMS = {"pixels", "perceptual", "nature"}
 MOST_STARTS = 1000
-MOST_DRAWS = 1 << 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +94,7 @@ def save_state(state: InversionState, path: str, key: str) -> None:
     header = {name: getattr(state, name) for name in names} | {"space": start.space, "format": FORMAT, "key": key}
     tensors = {"start": start.values}
     if state.curvature is not None:
-        tensors["rows"], header["draws"] = state.curvature.rows, state.curvature.draws
+        tensors["rows"], header["damping"] = state.curvature.rows, state.curvature.damping
     write_descent(path, state.descent, tensors | condition_tensors(start), header)
 
 
@@ -105,7 +104,7 @@ class Header(DescentHeader, frozen=True, kw_only=True):
     start_name: Annotated[str, msgspec.Meta(max_length=200)]
     starts: Annotated[tuple[tuple[str, float], ...], msgspec.Meta(max_length=MOST_STARTS)]
     space: str
-    draws: Annotated[int, msgspec.Meta(ge=1, le=MOST_DRAWS)] = 1
+    damping: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1
 
 
 def load_state(path: str, key: str, objective: Callable[[Latents], Objective], generator: Generator) -> InversionState | None:
@@ -131,14 +130,14 @@ def load_state(path: str, key: str, objective: Callable[[Latents], Objective], g
         all(t is not None and tuple(t.shape) == shape and t.dtype == generator.dtype for t in points)
         and all(bool(torch.isfinite(t).all()) for t in points if t is not None)
         and (rows is None or (tuple(rows.shape[1:]) == shape[1:] and rows.dtype == generator.dtype and len(rows) > 0))
-        and (rows is None or (len(rows) <= MOST_ROWS and Curvature(rows, header.draws).inverts))
+        and (rows is None or (len(rows) <= MOST_ROWS and Curvature(rows, header.damping).inverts))
         and header.terms.keys() == TERMS
         and bool(header.recent)
     )
     if not fits:
         raise SemanifoldError(f"The checkpoint {shown(path, 200)} does not fit this inversion; delete it to begin anew.")
     start = Latents(tensors["start"], header.space, conditions_in(tensors, 1))
-    curvature = None if rows is None else Curvature(rows, header.draws)
+    curvature = None if rows is None else Curvature(rows, header.damping)
     return InversionState(
         objective(start), descent, curvature, header.start_name, header.starts, header.recent, header.step, header.evaluations
     )

@@ -1,8 +1,8 @@
 """How strongly pictures change with a code, as a preconditioner of the descent: most directions of a code change hardly anything.
 
-Rows R stand for the matrix ``R^T R``, about the mean of ``J^T J`` over the generator's own codes, J the derivative of what is
-compared by the code (the Gauss-Newton matrix of the likeness, Nocedal and Wright 2006, Sec. 10.3). A row is ``J^T e`` with random
-signs e, the price of one backward pass: the mean of its square is ``J^T J`` (Hutchinson's estimate).
+Rows R stand for the matrix ``R^T R``, about the mean of ``2 J^T J`` over the generator's own codes, J the derivative of what is
+compared by the code (the Gauss-Newton matrix of the likeness, Nocedal and Wright 2006, Sec. 10.3). A row is ``J^T omega`` with a
+random omega, the price of one backward pass.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from semanifold.core.jacobians import pull_back
 from semanifold.core.latents import Latents
 from semanifold.core.minimise import Evaluation, Precondition
 from semanifold.core.shapes import Pictures
@@ -20,36 +21,41 @@ from semanifold.generators.base import Generator
 from semanifold.generators.coordinates import Coordinates
 from semanifold.images.distances import FeatureDistance
 
-CODES, SIGNS, KEPT = 64, 8, 64
-"""Own codes that an encoder's rows are taken at, draws of signs at each, and how many rows are kept."""
+CODES, DRAWS, KEPT = 64, 8, 48
+"""Own codes that an encoder's rows are taken at, draws at each, and how many rows are kept."""
 MOST_ROWS = 256
 """More starts than these are compared without a row of their own."""
-CHUNK = 16
-"""Pictures made at a time."""
+CHUNK, PIXELS = 16, 1 << 18
+"""Pictures made at a time, and pixels that they have together: they are differentiated, which takes memory."""
 
 
 @dataclass(frozen=True, eq=False)
 class Curvature:
-    """About the mean of ``J^T J``.
+    """About the mean of ``2 J^T J``.
 
     Attributes:
         rows: R ``[r, *code]``.
-        draws: of which they were made; as a share of the largest, eigenvalues below one over it are not known.
+        damping: eigenvalues below this share of the largest are not known.
     """
 
     rows: Tensor
-    draws: int
+    damping: float
+
+    @staticmethod
+    def of(rows: Tensor) -> Curvature:
+        """Return that of draws ``J^T omega`` ``[r, *code]``: what so many do not tell apart from nothing is not known."""
+        return Curvature(rows * (2 / len(rows)) ** 0.5, 1 / len(rows))
 
     def natural(self, coordinates: Coordinates) -> Curvature:
         """Return the same for natural coordinates: the transpose of their displacements."""
         move = coordinates.displacements
-        return Curvature(torch.func.vjp(move, torch.zeros_like(self.rows))[1](self.rows)[0], self.draws)
+        return Curvature(torch.func.vjp(move, torch.zeros_like(self.rows))[1](self.rows)[0], self.damping)
 
     def inverse(self) -> Precondition:
         """Return ``(R^T R + damping I)^-1`` as a function of ``[1, *code]`` (by the Woodbury identity)."""
         flat = self.rows.flatten(1).double()
         gram = flat @ flat.T
-        damping = float(torch.linalg.eigvalsh(gram)[-1]) / self.draws
+        damping = self.damping * float(torch.linalg.eigvalsh(gram)[-1])
         inner = torch.linalg.inv(gram + damping * torch.eye(len(gram), dtype=gram.dtype, device=gram.device))
 
         def solved(x: Tensor) -> Tensor:
@@ -75,60 +81,71 @@ class Curvature:
         if not self.inverts:
             return None
         gain = float((at.gradient * self.inverse()(at.gradient)).sum())
-        return Curvature(self.rows * max(1.0, gain / max(2 * at.value, 1e-30)) ** 0.5, self.draws)
+        return Curvature(self.rows * max(1.0, gain / max(2 * at.value, 1e-30)) ** 0.5, self.damping)
+
+
+def chunk_of(generator: Generator, size: int | None) -> int:
+    """Return how many pictures of a size are differentiated at a time."""
+    height, width = generator.picture_shape[1:]
+    scale = 1 if size is None else size / height
+    return max(1, min(CHUNK, int(PIXELS / (scale * height * scale * width))))
 
 
 def rows_at(
     generator: Generator,
     codes: Latents,
     compared: Callable[[Pictures], Tensor],
-    draws: torch.Generator,
+    seed: int,
     *,
     size: int | None = None,
-    signs: int = 1,
-) -> tuple[Tensor, Pictures]:
-    """Return rows ``[signs n, *code]`` at codes, in the code's own units, and the codes' pictures.
+    draws: int = 1,
+    coordinates: Coordinates | None = None,
+) -> Tensor:
+    """Return ``J^T omega`` for random omega, ``[draws n, *code]``, from one picture of each code, which are made all at once.
 
     Args:
         generator: the generator.
-        codes: n codes; their pictures are made all at once.
+        codes: n codes.
         compared: pictures ``[n, c, h, w]`` to the numbers ``[n, m]`` whose squared differences are their distance.
-        draws: random numbers, on the CPU.
+        seed: of the draws.
         size: of the pictures.
-        signs: draws of signs for each code.
+        draws: for each code.
+        coordinates: natural ones that rows are wanted in; in the code's own units when None.
     """
+    move = (lambda u: u) if coordinates is None else coordinates.displacements
+    shape = codes.values.shape[1:]
+
+    def numbers(flat: Tensor) -> Tensor:
+        return compared(generator.images(codes.moved(move(flat.reshape(-1, *shape))), size=size))
+
+    zero = torch.zeros(1, shape.numel()).to(codes.values)
     with torch.enable_grad():
-        values = codes.values.detach().clone().requires_grad_()
-        pictures = generator.images(codes.with_values(values), size=size)
-        numbers = compared(pictures)
-        rows = []
-        for _ in range(signs):
-            random = torch.randint(0, 2, numbers.shape, generator=draws).to(numbers) * 2 - 1
-            rows.append(torch.autograd.grad(numbers, values, random, retain_graph=True)[0])
-    # one over the root of two: a squared difference has twice its gradients' products as its second derivative
-    return torch.cat(rows) * (2 / (signs * len(codes))) ** 0.5, pictures.detach()
+        rows = pull_back(numbers, zero, zero.new_ones(()), draws * len(codes), len(codes), seed & ((1 << 63) - 1))
+    return rows.reshape(-1, *shape)
 
 
 def mean_curvature(generator: Generator, codes: Latents, coordinates: Coordinates, size: int | None, seed: int) -> Curvature:
-    """Return the ``KEPT`` rows that say most of how pictures change, in the code's own units.
+    """Return the :data:`KEPT` rows that say most of how pictures change, in the code's own units.
 
     Args:
         generator: whose pictures are compared by their pixels, and by the features of its world if it has one.
-        codes: its own, n of them.
+        codes: its own.
         coordinates: natural ones of their space; what counts is weighed in them.
         size: of the pictures.
-        seed: of the signs.
+        seed: of the draws.
     """
-    draws = torch.Generator().manual_seed(seed)
     distance = None if generator.world is None else FeatureDistance(generator.world.features)
 
     def compared(pictures: Pictures) -> Tensor:
         pixels = pictures.flatten(1) / pictures[0].numel() ** 0.5
         return pixels if distance is None else torch.cat([pixels, distance.numbers(pictures)], 1)
 
-    parts = [codes[i : i + CHUNK] for i in range(0, len(codes), CHUNK)]
-    rows = torch.cat([rows_at(generator, part, compared, draws, size=size, signs=SIGNS)[0] for part in parts])
-    natural = Curvature(rows / len(parts) ** 0.5, len(rows)).natural(coordinates)
-    _, stretch, axes = torch.linalg.svd(natural.rows.flatten(1).double(), full_matrices=False)
+    chunk, facts = chunk_of(generator, size), {"size": size, "draws": DRAWS, "coordinates": coordinates}
+    starts = range(0, len(codes), chunk)
+    rows = torch.cat([rows_at(generator, codes[i : i + chunk], compared, seed + i, **facts) for i in starts])
+    every = Curvature.of(rows)
+    # the leading singular vectors are about the matrix; all that is below what is left out is not known any more
+    _, stretch, axes = torch.linalg.svd(every.rows.flatten(1).double(), full_matrices=False)
     kept = (stretch[:KEPT, None] * axes[:KEPT]).to(rows).reshape(-1, *rows.shape[1:])
-    return Curvature(coordinates.inverse(kept), len(rows))  # its matrices are symmetric
+    unknown = float((stretch[KEPT:] / stretch[0]).square().max()) if len(stretch) > KEPT else 0.0
+    return Curvature(coordinates.inverse(kept), max(every.damping, unknown))  # its matrices are symmetric

@@ -18,7 +18,7 @@ from semanifold.core.shapes import Pictures
 from semanifold.core.spaces import single
 from semanifold.generators.base import Generator, origin
 from semanifold.generators.coordinates import Coordinates
-from semanifold.inversion.curvature import KEPT, Curvature
+from semanifold.inversion.curvature import MOST_ROWS, Curvature
 from semanifold.inversion.starts import metric_of
 from semanifold.storage.tensors import read_format, write_tensors
 
@@ -30,8 +30,8 @@ HIDDEN = 96
 GROUPS = 8
 SEEN_AT = 64
 """Height and width of the pictures that the network sees."""
-ROWS = "curvature.rows"
-MOST_DRAWS = 1 << 32
+ROWS, LARGEST, LEVELS = "curvature.rows", "curvature.largest", 127
+TINY = 1e-30
 MOST_CODE = 1 << 16
 
 Whole = Annotated[int, msgspec.Meta(ge=1, le=MOST_CODE)]
@@ -46,7 +46,7 @@ class Header(msgspec.Struct, frozen=True):
     space: str
     channels: Annotated[int, msgspec.Meta(ge=1, le=4)]
     code: Annotated[list[Whole], msgspec.Meta(min_length=1, max_length=3)]
-    draws: Annotated[int, msgspec.Meta(ge=1, le=MOST_DRAWS)] = 1
+    damping: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1
 
 
 class Network(nn.Module):
@@ -120,7 +120,7 @@ class Encoder:
             return known
         if not generator.spaces[searched].layers or single(searched) != space:
             return None
-        return Curvature(known.rows.sum(1), known.draws)  # all layers have one code
+        return Curvature(known.rows.sum(1), known.damping)  # all layers have one code
 
     def check(self, generator: Generator) -> None:
         """Refuse a generator that the encoder was not trained for.
@@ -142,7 +142,7 @@ def frame_of(generator: Generator) -> tuple[Coordinates, Latents, float]:
 
 
 def save_encoder(encoder: Encoder, path: str | os.PathLike[str]) -> None:
-    """Write an encoder as safetensors, in half precision, with a header that says whose codes it reads."""
+    """Write an encoder as safetensors, in half precision and less, with a header that says whose codes it reads."""
     network = encoder.network
     header = {
         "format": FORMAT,
@@ -154,8 +154,8 @@ def save_encoder(encoder: Encoder, path: str | os.PathLike[str]) -> None:
     }
     rows = {}
     if encoder.curvature is not None:
-        rows, header["draws"] = {ROWS: encoder.curvature.rows}, encoder.curvature.draws
-    write_tensors(path, {name: tensor.half() for name, tensor in (network.state_dict() | rows).items()}, header)
+        rows, header["damping"] = packed(encoder.curvature.rows), encoder.curvature.damping
+    write_tensors(path, {name: tensor.half() for name, tensor in network.state_dict().items()} | rows, header)
 
 
 def load_encoder(path: str | os.PathLike[str], generator: Generator) -> Encoder:
@@ -172,22 +172,37 @@ def load_encoder(path: str | os.PathLike[str], generator: Generator) -> Encoder:
     encoder = Encoder(network, header.space, tuple(header.code), header.generator, header.fingerprint)
     encoder.check(generator)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    rows = tensors.pop(ROWS, None)
-    if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != expected or not _fit(rows, generator):
+    curved = ROWS in tensors
+    rows = unpacked(tensors, generator)
+    if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != expected or curved != (rows is not None):
         raise SemanifoldError(f"{shown(os.fspath(path), 200)} is damaged: its tensors are not those of an encoder.")
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     network.to(generator.device).requires_grad_(False)
-    if rows is None:
-        return encoder
-    return replace(encoder, curvature=Curvature(rows.to(generator.device, generator.dtype), header.draws))
+    return encoder if rows is None else replace(encoder, curvature=Curvature(rows, header.damping))
 
 
-def _fit(rows: Tensor | None, generator: Generator) -> bool:
-    """Whether a file's rows, if it has some, are of the generator's codes."""
-    if rows is None:
-        return True
+def packed(rows: Tensor) -> dict[str, Tensor]:
+    """Return rows as a file keeps them, a byte a number: what is rounded off is far less than what so few draws are off by."""
+    largest = rows.flatten(1).abs().amax(1).float()
+    whole = (rows.float() / expanded(largest, rows).clamp(min=TINY) * LEVELS).round().to(torch.int8)
+    return {ROWS: whole, LARGEST: largest}
+
+
+def unpacked(tensors: dict[str, Tensor], generator: Generator) -> Tensor | None:
+    """Take the rows ``[r, *code]`` out of the tensors of a file; None if there are none that fit the generator's codes."""
+    whole, largest = tensors.pop(ROWS, None), tensors.pop(LARGEST, None)
     shape = generator.spaces[generator.search_space].shape
-    return rows.shape[1:] == shape and 1 <= len(rows) <= KEPT and rows.is_floating_point() and bool(torch.isfinite(rows).all())
+    if whole is None or largest is None or whole.dtype != torch.int8 or whole.shape[1:] != shape:
+        return None
+    if not 1 <= len(whole) <= MOST_ROWS or largest.shape != whole.shape[:1] or not torch.isfinite(largest).all():
+        return None
+    rows = whole.float() * expanded(largest, whole) / LEVELS
+    return rows.to(generator.device, generator.dtype)
+
+
+def expanded(largest: Tensor, rows: Tensor) -> Tensor:
+    """Return one number a row ``[r]`` as ``[r, 1, ...]``."""
+    return largest.reshape(-1, *[1] * (rows.ndim - 1))
 
 
 def encoder_of(generator: Generator, encoder: Encoder | Literal["own"] | None) -> Encoder | None:

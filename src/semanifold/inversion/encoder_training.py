@@ -182,7 +182,7 @@ def curvature_of(generator: Generator, settings: EncoderSettings) -> Curvature |
     except SemanifoldError:
         return None
     coordinates, _, _ = metric_of(generator, codes[0], InversionSettings().independence)
-    return mean_curvature(generator, codes, coordinates, generator.coarse_size(COARSE), settings.seed & ((1 << 63) - 1))
+    return mean_curvature(generator, codes, coordinates, generator.coarse_size(COARSE), settings.seed)
 
 
 @torch.no_grad()

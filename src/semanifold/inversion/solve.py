@@ -27,7 +27,7 @@ from semanifold.inversion.objective import Likeness, Objective, likeness_of
 from semanifold.inversion.settings import InversionSettings
 from semanifold.inversion.starts import MEAN, Start, best_starts, metric_of
 
-TRIAL = 4
+TRIAL = 6
 """Steps that each start is followed for before the best is chosen."""
 CLASSES = 4
 """Classes that are tried where none is named."""

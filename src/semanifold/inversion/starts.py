@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 from torch.nn.functional import interpolate
 
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import Pictures
 from semanifold.generators.base import Generator
 from semanifold.generators.coordinates import PLAIN, SAMPLES, Coordinates, coordinates_of, is_plain
-from semanifold.inversion.curvature import CHUNK, MOST_ROWS, Curvature, rows_at
+from semanifold.inversion.curvature import MOST_ROWS, Curvature, chunk_of, rows_at
 from semanifold.inversion.objective import Likeness
 
 MEAN = "the mean"
@@ -90,27 +92,27 @@ def best_starts(
     names = [MEAN, *(f"random code {seed + i}" for i in range(count))]
     every = Latents.cat([mean, codes]) if count else mean
     values, pixels, rows = [], [], []
-    draws = torch.Generator().manual_seed(seed & ((1 << 63) - 1))
     share = (likeness.mask / (likeness.mask.mean() * likeness.target[0].numel())).sqrt()
-    for first in range(0, len(every), CHUNK):
-        part = every[first : first + CHUNK]
-        if first + CHUNK <= MOST_ROWS:
-            changes, pictures = rows_at(generator, part, lambda made: (share * made).flatten(1), draws, size=size)
-            rows.append(changes * len(part) ** 0.5)
-        else:
-            with torch.no_grad():
-                pictures = generator.images(part, size=size)
+    made: list[Tensor] = []
+
+    def compared(pictures: Pictures) -> Tensor:
+        made.append(pictures.detach())
+        return (share * pictures).flatten(1)
+
+    chunk = chunk_of(generator, size)
+    for first in range(0, len(every), chunk):
+        part = every[first : first + chunk]
+        if first + len(part) <= MOST_ROWS:
+            rows.append(rows_at(generator, part, compared, seed + first, size=size))
         with torch.no_grad():
-            terms = likeness.terms(pictures)
+            terms = likeness.terms(made.pop() if made else generator.images(part, size=size))
         pixels += terms[0].tolist()
         values += likeness.weighted(*terms).tolist()
         if tell is not None:
             best = min(range(len(values)), key=values.__getitem__)
             tell(len(values), every[best], pixels[best], values[best])
     order = sorted(range(len(values)), key=values.__getitem__)
-    return [Start(names[i], every[i], values[i]) for i in order], Curvature(
-        torch.cat(rows) / sum(map(len, rows)) ** 0.5, sum(map(len, rows))
-    )
+    return [Start(names[i], every[i], values[i]) for i in order], Curvature.of(torch.cat(rows))
 
 
 def coarse(likeness: Likeness, generator: Generator, size: int) -> Likeness:
