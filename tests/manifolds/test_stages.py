@@ -1,6 +1,7 @@
 """A search that is asked for one step after the other."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,8 @@ from semanifold.manifolds import ManifoldSettings, discover_manifold, paper_sett
 from semanifold.manifolds.checkpoints import search_key
 from semanifold.manifolds.layout import layout_of
 from semanifold.manifolds.metric import preconditioner
-from semanifold.manifolds.stages import CAUTIOUS, COARSE_STEPS, MOST_LEAK, MOST_SHRINKS, SHRINK, Search
+from semanifold.manifolds.plan import COARSE_STEPS
+from semanifold.manifolds.stages import CAUTIOUS, MOST_LEAK, MOST_SHRINKS, SHRINK, Search
 
 LOWER = box(0, 0.5, 1, 1)
 QUICK = ManifoldSettings(space="z", frames=9, steps=30, knots=0)
@@ -134,8 +136,8 @@ def test_a_search_of_all_frames_has_the_key_that_it_had_before_there_were_knots(
     world = SmallWorld()
     code = world.sample([4])
 
-    def key(**changes: object) -> str:
-        return search_key(world, code, LOWER, replace(QUICK, **changes), "l2")  # type: ignore[arg-type]
+    def key(**changes: Any) -> str:
+        return search_key(world, code, LOWER, replace(QUICK, **changes), "l2")
 
     assert key(knots=None) == key(knots=7) != key()
     assert key(knots=None, coarse=False) == key(coarse=False), "without a coarse stage there are no knots"

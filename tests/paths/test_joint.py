@@ -123,7 +123,9 @@ def test_codes_are_taken_until_axes_are_sure_or_all_are_used() -> None:
 
 
 def test_forward_differences_are_those_of_the_plain_formula() -> None:
-    pictures = lambda u: torch.stack([u[:, 0].sin(), u[:, 1] ** 2 + u[:, 0]], 1)[:, :, None, None]  # noqa: E731
+    def pictures(u: Tensor) -> Tensor:
+        return torch.stack([u[:, 0].sin(), u[:, 1] ** 2 + u[:, 0]], 1)[:, :, None, None]
+
     zero, basis = torch.tensor([[0.5, -1.0, 2.0]]), torch.eye(3)[[2, 0, 1, 0, 1]]
     slopes = torch.tensor([[0.0, 0.0], [math.cos(0.5), 1.0], [0.0, -2.0], [math.cos(0.5), 1.0], [0.0, -2.0]])
     batches: list[int] = []

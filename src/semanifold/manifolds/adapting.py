@@ -27,8 +27,9 @@ from semanifold.manifolds.directions import LocalDirections, local_directions
 from semanifold.manifolds.layout import Layout, springs_of
 from semanifold.manifolds.metric import metric_of, preconditioner
 from semanifold.manifolds.objective import spring_energy
+from semanifold.manifolds.plan import SMALLEST_SIZE
 from semanifold.manifolds.settings import ManifoldSettings
-from semanifold.manifolds.stages import HISTORY, MOST_LEAK, SMALLEST_SIZE
+from semanifold.manifolds.stages import HISTORY, MOST_LEAK
 from semanifold.manifolds.start import PROBES, evaluations
 
 KEYS = 5

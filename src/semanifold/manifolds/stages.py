@@ -25,17 +25,11 @@ from semanifold.manifolds.directions import moving_shape
 from semanifold.manifolds.layout import layout_of, refine
 from semanifold.manifolds.metric import Metric, preconditioner
 from semanifold.manifolds.objective import Objective, Parts, cropped_parts, kinked_valley, pasted_parts, round_valley
+from semanifold.manifolds.plan import Stage, stages_of
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.start import StartAxes, find_axes, fitted_path, paper_path, starting_path
 
 CITE = "Yang, Rokeby, Snelgrove 2020, Mask-Guided Discovery of Semantic Manifolds in Generative Models, arXiv:2105.07273"
-WIDTHS = {"smooth": (0.1, 0.1), "paper": (0.2, 0.05, 0.01)}
-"""Width of the valley's floor at each stage, as a share of c: the paper's kink is approached, our floor stays round."""
-COARSE_STEPS = 0.4
-"""Share of the steps that the first stage may take."""
-FEWEST = 4
-"""Knots of the first stage, where knots are searched: a way out and a way back, not the same.
-With the start in the middle, one less."""
 SEEN = 9
 """Frames of a path of few knots among which a jump is looked for."""
 SEEN_LATER = 24
@@ -45,8 +39,6 @@ FOLD = 2.0
 BETWEEN = 2.0, 0.05
 """Most that pictures with those between knots cost on average, as a multiple of those at knots, and in units of c on top, the
 cost of an inside that is off by a tenth of c. Else the next stage has twice as many knots."""
-ROUGH = 3.0
-"""The first stage ends when five steps gain less than this many times the tolerance."""
 LEAK, JUMP = 0.1, 2.5
 """Where c is chosen: most change outside for the change inside, and longest step between pictures over the mean one."""
 MOST_LEAK = 0.5
@@ -59,28 +51,8 @@ SHRINK, MOST_SHRINKS = 0.7, 2
 """By what and how often c becomes smaller after that."""
 PATIENCE = 5
 CHECKPOINT_EVERY = 5
-SMALLEST_SIZE = 64
 HISTORY = 20
 TINY_GRADIENT = 1e-7
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One part of the search.
-
-    Attributes:
-        frames: number of frames along each axis.
-        size: height and width of the pictures, or None for the native ones.
-        width: of the valley's floor, as a share of c.
-        steps: most steps; 0 for those that the stages before left over.
-        rough: factor of the tolerance.
-    """
-
-    frames: int
-    size: int | None
-    width: float
-    steps: int
-    rough: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,33 +105,8 @@ class Search:
         return pasted_parts(self.mask.at(height, width), reference, self.distance)
 
     def stages(self) -> list[Stage]:
-        """Return the stages: few frames (ours) and small pictures first, then all; the paper's kink is tightened on the way."""
-        s = self.settings
-        if s.method == "paper":
-            return [Stage(s.frames, None, 0.0, s.steps)]
-        # Coarse first: a quarter of the height and a third of the frames show where the path goes, at a fiftieth of the pixels.
-        native = min(self.generator.picture_shape[1:])
-        small = self.generator.coarse_size(max(SMALLEST_SIZE, native // 4))
-        # an odd number, so that there is a frame in the middle of a path through the start
-        fewer_frames = min(s.frames, max(5, (s.frames + 2) // 3 | 1)) if s.objective == "smooth" else s.frames
-        widths = WIDTHS[s.objective]
-        first = Stage(fewer_frames, small, widths[0], max(1, round(COARSE_STEPS * s.steps)))
-        if not s.coarse:
-            first = replace(first, frames=s.frames, size=None)
-        left = max(1, s.steps - first.steps)
-        fine = [Stage(s.frames, None, width, max(1, left // len(widths[1:]))) for width in widths[1:]]
-        return [first, *fine] if not self.splined else self._knotted(small)
-
-    def _knotted(self, small: int | None) -> list[Stage]:
-        """Return stages of ever more knots: a smooth path has few degrees of freedom, and a spline has the other frames on it."""
-        s, width = self.settings, WIDTHS["smooth"][1]
-        first = Stage(min(s.frames, FEWEST - s.centred), small, width, max(1, round(COARSE_STEPS * s.steps)), ROUGH)
-        knots = min(s.frames, max(s.searched, first.frames))
-        stages = [first, Stage(knots, None, width, max(1, s.steps - first.steps))]
-        while knots < s.frames:
-            knots = min(s.frames, 2 * knots - 1)
-            stages.append(Stage(knots, None, width, 0))
-        return stages
+        """Return the stages, from coarse to fine."""
+        return stages_of(self.settings, self.generator)
 
     @property
     def splined(self) -> bool:
