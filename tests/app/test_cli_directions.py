@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,9 @@ def test_local_directions_move_what_lies_in_the_mask() -> None:
 
 def test_directions_inside_a_mask_are_shown_on_several_pictures(capsys: pytest.CaptureFixture[str]) -> None:
     assert directions("mask", "--mask", "box:0,0.5,0.75,1", "--k", "2", "--out", "d") == 0
-    assert "4 pictures that did not decide change" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "4 pictures that did not decide change" in said
+    assert re.search(r"(none|\d) of \d paths? so much that it is seen\.", said)
     paths = load_paths("d")
     assert (len(paths), paths.info.mask) == (2, "box:0,0.5,0.75,1")
     with Image.open("d/pictures.png") as picture:

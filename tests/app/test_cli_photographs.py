@@ -267,3 +267,11 @@ def test_a_damaged_inversion_is_refused_before_anything_is_written(capsys: pytes
     assert not Path("new").exists()
     assert cli.main(["edit", "nobody.png", "--edit", "faces:smile", "--out", "party.png"]) == 2
     assert "party.png is a file" in capsys.readouterr().err, "said before a face is looked for"
+
+
+def test_a_small_photograph_is_shown_enlarged_and_written_at_its_size() -> None:
+    Image.open("party.png").crop((30, 80, 250, 300)).resize((64, 64)).save("small.png")
+    assert cli.main(["edit", "small.png", "--edit", "faces:smile", "--crop", "0,0,1,1", "--out", "small", *SHORT]) == 0
+    folder = Path("small")
+    sizes = {name: Image.open(folder / name).size for name in ("film.gif", "parts.png", "edited.png")}
+    assert sizes == {"film.gif": (256, 256), "parts.png": (512, 512), "edited.png": (64, 64)}

@@ -21,7 +21,7 @@ class Result(Enum):
     """Why a search stopped; each value is a sentence for the user."""
 
     CONVERGED = "The objective stopped falling."
-    STEPS = "The given number of steps was used up."
+    STEPS = "All steps that it may take were used up."
     INTERRUPTED = "Interrupted; this is the best result so far."
     DIVERGED = (
         "The objective or its gradient became infinite or NaN; try a smaller offset, rest length or rate, and look at the "

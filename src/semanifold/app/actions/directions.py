@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from semanifold.app.actions.base import facts_of, load, read_mask, start_code, worked
-from semanifold.app.actions.seen import changes_between
+from semanifold.app.actions.seen import changes_between, leak
 from semanifold.app.answers import NOBODY, Answer, Caller, typed
 from semanifold.app.commands.directions import Directions
 from semanifold.core.errors import SemanifoldError, counted
@@ -96,7 +96,8 @@ def compare(generator: Generator, paths: LinearPaths, mask: str, codes: Latents,
     media.save_png(media.stack_rows(sheets, titles), path)
     return (
         f"Outside of their masks {counted(len(codes), 'picture')} that did not decide change {float(mean.min()):.2g} to "
-        f"{float(mean.max()):.2g} times as much as inside (mean squares; {path.name})."
+        f"{float(mean.max()):.2g} times as much as inside (mean squares; {path.name}); "
+        f"{sum(map(leak, mean.tolist())) or 'none'} of {counted(len(mean), 'path')} so much that it is seen."
     )
 
 

@@ -218,7 +218,8 @@ def write(command: PhotoEdit, photograph: Image.Image, parts: Sequence[Part], ru
     size = (max(1, round(photograph.width * scale)), max(1, round(photograph.height * scale)))
     small = photograph if size == photograph.size else photograph.resize(size, Image.Resampling.LANCZOS)
     loops = all(part.subject.edit.loops for part in parts)
-    film = replace(command.film, size=command.film.size or max(size))
+    # a small photograph is enlarged as any small picture is; a large one is shown at its size
+    film = command.film if max(size) <= media.VIEWABLE else replace(command.film, size=command.film.size or max(size))
     with caller.watching("the photograph's film") as line:
         frames = Photographs(small, parts, size[0] / photograph.width, line)
         save_films(run, frames, film, ping_pong=not loops, source=COMPOSITE)
@@ -269,7 +270,7 @@ def near(place: Placement, photograph: Image.Image) -> tuple[int, int, int, int]
 
 def outlined(photograph: Image.Image, places: Sequence[Placement]) -> Image.Image:
     """Return the photograph with the parts outlined and numbered."""
-    picture = photograph.copy() if max(photograph.size) <= LARGEST_FILM else media.enlarge(photograph, LARGEST_FILM)
+    picture = media.enlarge(photograph, min(max(*photograph.size, media.VIEWABLE), LARGEST_FILM)).copy()
     fine = [FINER * side for side in picture.size]
     drawn = Image.new("L", fine)
     draw = ImageDraw.Draw(drawn)

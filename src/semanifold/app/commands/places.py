@@ -147,7 +147,7 @@ def check_edit(place: Path) -> None:
     """
     name = shown(str(place), 200)
     if str(place) in NAMED_PATHS and not exists(place):
-        raise SemanifoldError(f"{name} is a set of paths; say which one, such as {name}:smile, or --path.")
+        raise SemanifoldError(f"{name} is a set of paths; say which one, such as {name}:smile.")
     try:
         check_there(place)
     except SemanifoldError as error:
@@ -156,13 +156,13 @@ def check_edit(place: Path) -> None:
         raise SemanifoldError(f"{name} is what an edit looks like, and no edit; give the run folder that it is in.")
     if is_folder(place) and not is_file(place / EDIT):
         if is_file(place / PATHS):
-            raise SemanifoldError(f"The folder {name} holds a set of paths; say which one: {name}:NAME, or --path.")
+            raise SemanifoldError(f"The folder {name} holds a set of paths; say which one: {name}:NAME.")
         inside = sorted(p.parent.name for p in itertools.islice(place.glob(f"*/{EDIT}"), 20))
         if inside:
             raise SemanifoldError(f"{name} is a folder of runs; give one of them, such as {shown(str(place / inside[0]), 200)}.")
         raise SemanifoldError(f"The folder {name} holds no {EDIT}; give the folder of a finished discover, combine or transfer.")
     if is_file(place) and holds_paths(place):
-        raise SemanifoldError(f"{name} is a set of paths; say which one: {name}:NAME, or --path.")
+        raise SemanifoldError(f"{name} is a set of paths; say which one: {name}:NAME.")
 
 
 def holds_paths(file: Path) -> bool:
