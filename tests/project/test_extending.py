@@ -9,13 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, cast
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import semanifold as sm
+from semanifold.analysis.attributes.base import Attribute
+from semanifold.analysis.attributes.published import MEASURES, PublishedNetwork, published_reader
 from semanifold.app import cli
 from semanifold.app.actions import train, train_arguments
 from semanifold.app.actions.train_arguments import ANY, settings_of
@@ -34,6 +36,7 @@ from semanifold.generators.loading import save_generator
 from semanifold.paths import files, kinds
 from semanifold.paths.base import LatentPaths, PathSetInfo, SetOptions, Size, info_for
 from semanifold.paths.kinds import NewPaths
+from semanifold.storage import zoo
 from semanifold.training.reconstructor import make_reconstructor
 from semanifold.training.settings import (
     ReconstructorSettings,
@@ -217,6 +220,49 @@ class Greet(Command):
 
 def greet(command: Greet, caller: Caller) -> Answer:
     return Answer(said=(f"Hello, {command.name}.",))
+
+
+class Glow(nn.Module):
+    """A network that says how bright a picture is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.scale * images.mean((1, 2, 3))[:, None]
+
+
+def test_a_published_attribute_takes_its_file_and_two_rows(here, monkeypatch, capsys):
+    glow = PublishedNetwork(
+        entry="glowing",
+        files=("glow.pth",),
+        make=lambda file: Glow(),
+        outputs=lambda network, views: network(views.square),
+        values=lambda outputs, reference, network: outputs,
+        columns=(Attribute("glow", 0, 3),),
+        needs_face=False,
+    )
+    weights = Path("weights/glow.pth")
+    weights.parent.mkdir()
+    torch.save({"scale": torch.full((1,), 3.0)}, weights)
+    row = zoo.Entry("glowing", "attribute network", "how bright", weights.absolute().as_uri(), None, "CC0", "nobody")
+    monkeypatch.setitem(MEASURES, "glows", glow)
+    monkeypatch.setitem(cast(dict, zoo.table()), "glowing", row)
+    run("zoo", "list")
+    assert re.search(r"how bright.*\n +glowing +attribute network", capsys.readouterr().out)
+    _, info = info_for(sm.load_generator("analytic"), "z", None, method="swings", cite=())
+    monkeypatch.setitem(files.KINDS, "swing", SwingPaths)
+    files.save_paths(SwingPaths(2, 32, info), "swings.safetensors")
+    run("traverse", "swings.safetensors", "--generator", "analytic", "--seeds", 0, "--steps", 4, "--no-films", "--out", "walk")
+    measure = ["measure", "walk", "--mask", "box:0.3,0.6,0.7,0.9", "--attributes"]
+    assert cli.main([*measure, "glow"]) == 2
+    assert "get it with 'semanifold zoo fetch glowing'" in capsys.readouterr().err
+    run(*measure, "glows,faces:smile", "--weights", "weights")
+    run("rank", "walk", "--group", "bright=glow,smile")
+    assert cli.main([*measure, "glo"]) == 2
+    assert "did you mean 'glow' or 'glows'?" in capsys.readouterr().err
+    assert published_reader("glow", "weights").read(torch.ones(1, 3, 8, 8), torch.ones(1, 3, 8, 8)).item() == 3
 
 
 def test_a_command_takes_its_file_and_one_row(monkeypatch, capsys):

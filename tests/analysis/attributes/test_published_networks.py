@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from semanifold.analysis.attributes.checkpoints import find_checkpoint, loaded
 from semanifold.analysis.attributes.fan_au import FanAU
 from semanifold.analysis.attributes.published import (
-    COLUMNS,
     MEASURES,
-    NAMES,
     PublishedAttributes,
     Views,
     fairface_of,
+    measure_of,
+    published_names,
     published_reader,
 )
 from semanifold.analysis.attributes.residual_readers import RACES, FairFace
@@ -137,8 +137,8 @@ def test_every_name_belongs_to_a_network() -> None:
         for races in RACES if name == "fairface" else (0,):
             with torch.device("meta"):
                 made = FairFace(races) if races else nn.Identity()
-            assert all(COLUMNS[attribute.name] == name for attribute in measure.attributes(made))
-    assert len(set(NAMES)) == len(NAMES)
+            assert all(measure_of()[attribute.name] == name for attribute in measure.attributes(made))
+    assert len(set(published_names())) == len(published_names())
 
 
 def test_four_and_seven_races_by_the_name_of_the_file() -> None:

@@ -17,7 +17,7 @@ from semanifold.analysis.attributes.faces import FacesAttributes
 from semanifold.analysis.attributes.functions import CombinedAttributes, user_reader
 from semanifold.analysis.attributes.onnx_descriptions import DESCRIPTIONS
 from semanifold.analysis.attributes.onnx_files import onnx_reader
-from semanifold.analysis.attributes.published import MEASURES, NAMES, published_reader
+from semanifold.analysis.attributes.published import MEASURES, published_names, published_reader
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.worlds.faces.factors import factor_names
 
@@ -71,13 +71,13 @@ def _kind(part: str) -> str:
     """Say which kind of reader a name belongs to."""
     if part == FACES or part.startswith(f"{FACES}:"):
         return FACES
-    if part in NAMES:
+    if part in published_names():
         return "published"
     if part.startswith(f"{CLIP}:"):
         return CLIP
     if Path(part).suffix in (".onnx", *DESCRIPTIONS) or _own(part):
         return "file"
-    every = [*NAMES, FACES, *(f"{FACES}:{name}" for name in factor_names())]
+    every = [*published_names(), FACES, *(f"{FACES}:{name}" for name in factor_names())]
     near = [f"{FACES}:{part}"] if part in factor_names() else difflib.get_close_matches(part[:200], every, n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(map(repr, near))}? There" if near else "there"
     raise SemanifoldError(

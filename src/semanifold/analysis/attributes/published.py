@@ -82,8 +82,9 @@ class PublishedNetwork:
         make: makes the network for a file of a given name.
         outputs: ``(network, views) -> [n, ...]`` what the network says.
         values: ``(outputs of n pictures, outputs of the reference [1, ...], network) -> [n, len(attributes)]``.
-        attributes: the columns for a network.
+        columns: every attribute that a network of this kind can have.
         needs_face: whether a picture without a face has no value.
+        having: which of the columns a network has, in the order of its values; all of them when None.
     """
 
     entry: str
@@ -91,8 +92,13 @@ class PublishedNetwork:
     make: Callable[[str], nn.Module]
     outputs: Callable[[nn.Module, Views], Tensor]
     values: Callable[[Tensor, Tensor, nn.Module], Tensor]
-    attributes: Callable[[nn.Module], tuple[Attribute, ...]]
+    columns: tuple[Attribute, ...]
     needs_face: bool = True
+    having: Callable[[nn.Module], tuple[Attribute, ...]] | None = None
+
+    def attributes(self, network: nn.Module) -> tuple[Attribute, ...]:
+        """Return the columns for a network."""
+        return self.columns if self.having is None else self.having(network)
 
 
 def fairface_values(outputs: Tensor, reference: Tensor, network: FairFace) -> Tensor:
@@ -114,14 +120,14 @@ def fairface_of(file: str) -> FairFace:
     return FairFace(4 if re.search(r"4_?race|multi_4", file) else 7)
 
 
-def fairface_attributes(network: FairFace) -> tuple[Attribute, ...]:
-    """Return the columns of :func:`fairface_values`."""
-    races = tuple(Attribute(f"race_{race}") for race in RACES[network.races])
-    return (Attribute("age"), Attribute("gender"), Attribute("race", relative=True), *races)
-
-
-def _fixed(*attributes: Attribute) -> Callable[[nn.Module], tuple[Attribute, ...]]:
-    return lambda network: attributes
+def fairface_attributes(races: Iterable[str]) -> tuple[Attribute, ...]:
+    """Return the columns of :func:`fairface_values` for a network of some races."""
+    return (
+        Attribute("age"),
+        Attribute("gender"),
+        Attribute("race", relative=True),
+        *(Attribute(f"race_{race}") for race in races),
+    )
 
 
 def _aligned(network: nn.Module, views: Views) -> Tensor:
@@ -136,7 +142,7 @@ MEASURES: dict[str, PublishedNetwork] = {
         make=lambda file: S3FD(),
         outputs=lambda network, views: views.faces,
         values=lambda faces, reference, network: (faces[:, 2:4] - faces[:, :2]) / SIDE,
-        attributes=_fixed(Attribute("face_width"), Attribute("face_height")),
+        columns=(Attribute("face_width"), Attribute("face_height")),
     ),
     "identity": PublishedNetwork(
         entry="arcface",
@@ -144,7 +150,7 @@ MEASURES: dict[str, PublishedNetwork] = {
         make=lambda file: ArcFace(),
         outputs=_aligned,
         values=lambda faces, reference, network: cosine_similarity(faces, reference)[:, None],
-        attributes=_fixed(Attribute("identity", relative=True)),
+        columns=(Attribute("identity", relative=True),),
         needs_face=False,
     ),
     "fairface": PublishedNetwork(
@@ -158,7 +164,8 @@ MEASURES: dict[str, PublishedNetwork] = {
         make=fairface_of,
         outputs=lambda network, views: network(normalised(views.crops(0.25, 224))),
         values=lambda outputs, reference, network: fairface_values(outputs, reference, cast(FairFace, network)),
-        attributes=lambda network: fairface_attributes(cast(FairFace, network)),
+        columns=fairface_attributes(dict.fromkeys(race for races in RACES.values() for race in races)),
+        having=lambda network: fairface_attributes(RACES[cast(FairFace, network).races]),
     ),
     "pose": PublishedNetwork(
         entry="hopenet",
@@ -166,7 +173,7 @@ MEASURES: dict[str, PublishedNetwork] = {
         make=lambda file: Hopenet(),
         outputs=lambda network, views: network(normalised(views.crops(0, 224))),
         values=lambda outputs, reference, network: degrees(outputs) * (math.pi / 180),
-        attributes=_fixed(
+        columns=(
             Attribute("yaw", -1.1, 1.1, "radians"),
             Attribute("pitch", -0.5, 0.5, "radians"),
             Attribute("roll", -0.3, 0.3, "radians"),
@@ -178,7 +185,7 @@ MEASURES: dict[str, PublishedNetwork] = {
         make=lambda file: FanAU(),
         outputs=lambda network, views: network(views.crops(0, SIDE)).amax((2, 3)),
         values=lambda outputs, reference, network: outputs,
-        attributes=_fixed(*(Attribute(name, 0, 5) for name in ACTION_UNITS)),
+        columns=tuple(Attribute(name, 0, 5) for name in ACTION_UNITS),
     ),
     "celeba": PublishedNetwork(
         entry="celeba-attributes",
@@ -186,7 +193,7 @@ MEASURES: dict[str, PublishedNetwork] = {
         make=lambda file: CelebA5(),
         outputs=lambda network, views: network(normalised(shorter_side(views.pictures, 224))),
         values=lambda outputs, reference, network: expected(outputs),
-        attributes=_fixed(*(Attribute(name) for name in GRADED)),
+        columns=tuple(Attribute(name) for name in GRADED),
         needs_face=False,
     ),
 }
@@ -196,20 +203,14 @@ ALL = "published"
 """Name of all of them together."""
 
 
-COLUMNS = {
-    "face_width": "face",
-    "face_height": "face",
-    "identity": "identity",
-    **dict.fromkeys(("age", "gender", "race"), "fairface"),
-    **{f"race_{race}": "fairface" for races in RACES.values() for race in races},
-    **dict.fromkeys(("yaw", "pitch", "roll"), "pose"),
-    **dict.fromkeys(ACTION_UNITS, "au"),
-    **dict.fromkeys(GRADED, "celeba"),
-}
-"""Every single attribute, and the measure that it belongs to."""
+def measure_of() -> dict[str, str]:
+    """Return every single attribute, and the measure that it belongs to."""
+    return {attribute.name: name for name, measure in MEASURES.items() for attribute in measure.columns}
 
-NAMES = (ALL, *MEASURES, *(name for name in COLUMNS if name not in MEASURES))
-"""All that :func:`published_reader` understands."""
+
+def published_names() -> tuple[str, ...]:
+    """Return all that :func:`published_reader` understands."""
+    return tuple(dict.fromkeys((ALL, *MEASURES, *measure_of())))
 
 
 class PublishedAttributes(AttributeReader):
@@ -292,13 +293,14 @@ def published_reader(
     """
     asked = [names] if isinstance(names, str) else list(names)
     for name in asked:
-        if name not in NAMES:
-            raise SemanifoldError(f"There is no published attribute {name!r}: {near_names(name, NAMES)}")
+        if name not in published_names():
+            raise SemanifoldError(f"There is no published attribute {name!r}: {near_names(name, published_names())}")
     asked = [part for name in asked for part in (MEASURES if name == ALL else [name])]
-    networks = {measure: _load(measure, folder) for measure in dict.fromkeys(COLUMNS.get(name, name) for name in asked)}
+    measures = measure_of()
+    networks = {measure: _load(measure, folder) for measure in dict.fromkeys(measures.get(name, name) for name in asked)}
     columns: list[str] = []
     for name in asked:
-        single = name in COLUMNS
+        single = name in measures
         columns += [name] if single else [attribute.name for attribute in MEASURES[name].attributes(networks[name])]
     detector = None
     if "face" not in networks and any(MEASURES[name].needs_face for name in networks):
