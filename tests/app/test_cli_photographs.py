@@ -14,7 +14,10 @@ from PIL import Image
 from support.docs_world import usually
 
 from semanifold.app import cli
+from semanifold.app.answers import typed
+from semanifold.app.commands.base import Output
 from semanifold.app.commands.invert import InversionOptions
+from semanifold.app.commands.photographs import PhotoEdit
 from semanifold.edits import Lattice, WeightEdit, load_edit, save_edit
 from semanifold.generators.loading import load_generator, save_generator
 from semanifold.images.media import from_uint8, to_uint8
@@ -113,7 +116,15 @@ def test_every_face_is_edited(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["edit", "party.png", "--edit", "faces:smile", "--all-faces", "--out", "all", *SHORT]) == 0
     said = capsys.readouterr().out
     assert "all is finished already" in said
-    assert "Next" not in said
+    again = "edit party.png --edit faces:smile --all-faces --strength 0.5 --out all-half"
+    assert said.count(f"Next: semanifold {again}") == 2
+
+
+def test_what_was_found_for_the_first_of_several_faces_can_be_used_again() -> None:
+    edit = PhotoEdit(Path("party.png"), mask="mouth", face=(2, 1), strength=0.5, output=Output(out=Path("both")))
+    assert typed(*edit.then) == typed(
+        *("edit", "party.png", "--edit", "both/search", "--inversion", "both/inversion", "--strength", "-1")
+    )
 
 
 def test_the_still_goes_the_way_that_was_asked_for() -> None:

@@ -19,7 +19,7 @@ from semanifold.app.actions.seen import remark_nothing, what_changed
 from semanifold.app.answers import Answer, Caller, ignored, typed
 from semanifold.app.commands.base import FilmOptions, Output, StartOptions
 from semanifold.app.commands.discover import Discover, Search
-from semanifold.app.commands.photographs import BOTH, FIRST, STILL, PhotoEdit
+from semanifold.app.commands.photographs import BOTH, FIRST, SEARCH, STILL, PhotoEdit
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.plain import Json, JsonObject
 from semanifold.core.progress import Progress
@@ -180,7 +180,7 @@ def edited(
         remark_nothing(subject, caller)
         return subject, Answer()
     assert command.mask is not None
-    folder = command.folder / numbered("search", order)
+    folder = command.folder / numbered(SEARCH, order)
     request = Discover(
         mask=command.mask,
         model=command.model,

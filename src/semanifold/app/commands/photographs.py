@@ -15,7 +15,7 @@ from semanifold.core.errors import SemanifoldError, whole_number
 from semanifold.inversion.settings import MOST_STEPS
 from semanifold.storage.files import is_file
 
-INVERSION = "inversion"
+INVERSION, SEARCH = "inversion", "search"
 STILL, BOTH, FILM_FILE = "edited.png", "before_after.png", "film.mp4"
 FIRST = (BOTH, FILM_FILE, STILL)
 """What to open first."""
@@ -80,12 +80,19 @@ class PhotoEdit(Command):
 
     @property
     def then(self) -> tuple[object, ...]:
-        """The words of the command to type next: the same edit, another strength, with no search; none for several parts."""
-        if self.all_faces or len(self.face) > 1:
-            return ()
-        inversion = self.inversion or self.folder / INVERSION
-        strength = "-1" if self.strength == 0.5 else "0.5"
-        return ("edit", self.photo, *self.model.words, "--edit", self.folder, "--inversion", inversion, "--strength", strength)
+        """The words of the command to type next: the same edit at another strength, with no search.
+
+        For several faces: the edit that was given, on all of them; or what was found for the first face, on that.
+        """
+        words = ("edit", self.photo, *self.model.words)
+        strength = ("--strength", "-1" if self.strength == 0.5 else "0.5")
+        again = f"{self.folder}-{'backwards' if self.strength == 0.5 else 'half'}"
+        several = ("--all-faces",) if self.all_faces else ("--face", *self.face) if len(self.face) > 1 else ()
+        if several and self.edit is not None:
+            path = () if self.path is None else ("--path", self.path)
+            return (*words, "--edit", self.edit, *path, *several, *strength, "--out", again)
+        found = self.folder / SEARCH if several else self.folder
+        return (*words, "--edit", found, "--inversion", self.inversion or self.folder / INVERSION, *strength)
 
     def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
