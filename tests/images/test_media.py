@@ -255,7 +255,7 @@ def test_path_plot_without_umap_shows_pca_alone(tmp_path, monkeypatch):
     with pytest.raises(SemanifoldError, match="umap-learn"):
         plots.plane(codes)
     layout, how = plots.principal_plane(codes)
-    assert how == "the codes by PCA: 100% of their variance across, 0% up"
+    assert how == "by PCA: 100% of the variance across, 0% up"
     steps = np.diff(layout[:, 0])
     assert np.allclose(steps, steps[0], rtol=0.05), "the first axis of a straight path is the path itself"
     plots.path_plot([codes], np.arange(12.0), tmp_path / "path.png")
@@ -267,6 +267,16 @@ def test_path_plot_without_umap_shows_pca_alone(tmp_path, monkeypatch):
 def test_path_plot_of_a_few_codes(tmp_path, n):
     plots.path_plot([np.eye(n, 3)], np.arange(float(n)), tmp_path / "path.png")
     assert (tmp_path / "path.png").stat().st_size > 5000
+
+
+def test_paths_from_several_codes_are_drawn_from_one_start(tmp_path, monkeypatch):
+    drawn, real = [], plots._path_figure
+    monkeypatch.setattr(plots, "_path_figure", lambda *given: (drawn.append(given), real(*given))[1])
+    way = np.outer(np.linspace(-1, 1, 5), [1.0, 2.0, 0.0])
+    plots.path_plot([way, np.add(way, [100.0, 0, 7.0])], np.linspace(-1, 1, 5), tmp_path / "path.png")
+    ((_, _, (layout,), (title,)),) = drawn
+    assert np.allclose(layout[:5], layout[5:])
+    assert title == "how each code moves, by PCA: 100% of the variance across, 0% up"
 
 
 def test_a_path_that_comes_back_is_drawn_so(tmp_path, monkeypatch):

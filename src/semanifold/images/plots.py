@@ -160,7 +160,7 @@ def principal_plane(codes: NDArray[np.floating]) -> tuple[NDArray[np.floating], 
     layout = np.zeros((len(codes), 2))
     layout[:, : min(2, len(spread))] = (left * spread)[:, :2]
     shares = (*(spread**2 / max(float((spread**2).sum()), 1e-30))[:2], 0.0)[:2]
-    return layout, f"the codes by PCA: {shares[0]:.0%} of their variance across, {shares[1]:.0%} up"
+    return layout, f"by PCA: {shares[0]:.0%} of the variance across, {shares[1]:.0%} up"
 
 
 def first_equals(codes: NDArray[np.floating]) -> list[int]:
@@ -175,9 +175,10 @@ def first_equals(codes: NDArray[np.floating]) -> list[int]:
 def path_plot(
     codes: Sequence[NDArray[np.floating]], t: NDArray[np.floating], path: str | os.PathLike[str], *, umap: bool = False
 ) -> Path:
-    """Plot the codes of a path on a plane by PCA and, if asked for, by UMAP, coloured by t, the seed (t = 0) marked.
+    """Plot the codes of a path on a plane by PCA and, if asked for, by UMAP, coloured by t, the start (t = 0) marked.
 
-    PCA shows how straight a path is; UMAP shows which codes are neighbours, and may bend a straight path.
+    PCA shows how straight a path is, and of paths from several codes how alike: all are drawn from one start, for codes lie much
+    farther from one another than paths are long. UMAP shows which codes are neighbours, and may bend a straight path.
 
     Args:
         codes: ``[n, d]`` for each picture that the path begins at.
@@ -188,16 +189,16 @@ def path_plot(
     Raises:
         SemanifoldError: if umap-learn is not installed.
     """
-    joined = np.concatenate(list(codes))
+    joined, start = np.concatenate(list(codes)), int(np.abs(t).argmin())
     first = first_equals(joined)
     once = sorted(set(first))
-    layouts = [principal_plane(joined[once])]
+    layout, how = principal_plane(joined if len(codes) == 1 else np.concatenate([each - each[start] for each in codes]))
+    layouts, titles = [layout], [("the codes " if len(codes) == 1 else "how each code moves, ") + how]
     if umap and (flat := plane(joined[once])) is not None:
-        layouts.append(flat)
+        layouts.append(flat[0][[once.index(i) for i in first]])
+        titles.append(flat[1])
     with drawing(), replacing(path) as part:
-        _path_figure(
-            codes, t, [layout[[once.index(i) for i in first]] for layout, _ in layouts], [how for _, how in layouts]
-        ).savefig(part, format="png")
+        _path_figure(codes, t, layouts, titles).savefig(part, format="png")
     return Path(path)
 
 
@@ -214,15 +215,24 @@ def _path_figure(
         for placed in np.split(layout, len(codes)):
             axes.plot(*placed.T, color="#c8c8d0", linewidth=1.2, zorder=1)
             points = axes.scatter(*placed.T, c=t, cmap="viridis", s=46, edgecolors="white", linewidths=0.8, zorder=2)
-            seed = placed[int(np.abs(t).argmin())]
-            axes.scatter(*seed, s=150, facecolors="none", edgecolors=ORANGE, linewidths=2, zorder=3)
-            axes.annotate("seed", seed, xytext=(10, 10), textcoords="offset points", color=ORANGE)
+            start = placed[int(np.abs(t).argmin())]
+            axes.scatter(*start, s=150, facecolors="none", edgecolors=ORANGE, linewidths=2, zorder=3)
+            right, up = np.where(start > layout.mean(0), 1, -1)  # off the path; several paths from one start say it at one place
+            axes.annotate(
+                "start",
+                start,
+                xytext=(10 * right, 10 * up),
+                textcoords="offset points",
+                color=ORANGE,
+                ha="left" if right > 0 else "right",
+                va="bottom" if up > 0 else "top",
+            )
         axes.set_title(title, fontsize=11, color=INK)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_aspect("equal", adjustable="datalim")
         axes.spines[:].set_color("#d0d0d6")
-        axes.margins(0.12)
+        axes.margins(0.16)
     assert points is not None
     _colour_bar(figure, points, panels[-1], "t")
     return figure
