@@ -2,10 +2,13 @@
 
     python benchmarks/joint_axes.py             # three decoders, three rotations and draws of codes each
     python benchmarks/joint_axes.py --draws 5
-    python benchmarks/joint_axes.py --gans      # generators without known axes: how alike two paths change pictures
-    python benchmarks/joint_axes.py --faces     # the same for the bundled faces, in w, by layers of w+ and in s; some minutes
+    python benchmarks/joint_axes.py --gans      # generators without known axes: how alike two paths change pictures, and how well
+                                                # a reconstructor tells them apart; ten minutes
+    python benchmarks/joint_axes.py --faces     # the bundled faces in w, by layers of w+, in s and in the weights of a layer:
+                                                # how alike, and how much else changes with each of 29 factors; 15 minutes
 
 An axis of the decoder is found if a path has a |cosine| of at least 0.9 with it. Dead axes (``paths/certainty.py``) do not count.
+The reconstructor is the same for every set, whose paths are frozen; each goes three standard deviations of the codes to t = 1.
 Baselines that need the pictures' Jacobians get the same metrics of 64 codes, those that need pictures the same 1,024 of them.
 """
 
@@ -14,21 +17,33 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from path_sets import SHEETS
 from torch import Tensor
+from weight_joint import purest
 
+from semanifold.analysis.attributes.faces import FacesAttributes
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.jacobians import push_forward
 from semanifold.core.latents import Latents
 from semanifold.core.spaces import is_extended
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
+from semanifold.paths.base import PathSet, info_for
 from semanifold.paths.certainty import Certainty
-from semanifold.paths.closed_form import leading_rows, principal_paths, sefa_paths
-from semanifold.paths.joint import LocalMetrics, joint_axes, joint_diagonal, local_metrics
+from semanifold.paths.closed_form import leading_rows, principal_paths, sefa_paths, sized
+from semanifold.paths.joint import LocalMetrics, axes_of, joint_axes, joint_diagonal, local_metrics
 from semanifold.paths.linear import LinearPaths
+from semanifold.paths.weight_axes import WeightSpace, changes_of, codes_for, made
+from semanifold.paths.weight_ranges import calibrated
+from semanifold.training.presets import ALONG_REACH
+from semanifold.training.reconstructor import make_reconstructor
+from semanifold.training.settings import Prior
+from semanifold.training.trainer import held_out_scores, train_paths
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 DECODERS = {
@@ -40,7 +55,15 @@ DECODERS = {
 FOUND = 0.9
 GANS = ("celeba32", "mnist28")
 FACES: tuple[tuple[str, tuple[int, int] | None], ...] = (("w", None), ("w+", (0, 4)), ("w+", (4, 10)), ("s", None))
+LAYER, SUBSPACE = "convs.4", 64
+"""Whose weights have axes, in a subspace of so many dimensions."""
 CODES, PICTURES = 64, 1024
+HELD = 16
+"""Codes at which changes of pictures are compared; a half of them for the faces, which take longer."""
+ITERATIONS = 300
+"""Of a reconstructor."""
+FRAMES = 6
+"""Steps of a path each way on which factors are read, of four codes."""
 HELD_OUT = 900_000
 """Seed of the first of the codes at which sets are compared; no set is made from them."""
 JOINT = "joint axes"
@@ -168,9 +191,11 @@ def rows_of(file: str, draws: int) -> list[str]:
     return [*rows, f"| {name} | {JOINT} | {', '.join(found[JOINT])} of {alive} | {', '.join(sure)} | {seconds / draws:.1f} CPU s"]
 
 
-def likeness(generator: Generator, directions: Tensor, local: LocalMetrics, space: str, layers: tuple[int, int] | None) -> float:
-    """Return the mean |cosine| between the changes of pictures along two of the directions ``[k, d]``, at 16 codes held out."""
-    codes, total = generator.sample(range(HELD_OUT, HELD_OUT + 16), space), 0.0
+def likeness(
+    generator: Generator, directions: Tensor, local: LocalMetrics, space: str, layers: tuple[int, int] | None, held: int
+) -> float:
+    """Return the mean |cosine| between the changes of pictures along two of the directions ``[k, d]``, at codes held out."""
+    codes, total = generator.sample(range(HELD_OUT, HELD_OUT + held), space), 0.0
     directions, shape = directions.float(), local.codes.shape[1:]
     for i in range(len(codes)):
 
@@ -181,38 +206,116 @@ def likeness(generator: Generator, directions: Tensor, local: LocalMetrics, spac
             return generator.images(start.moved(moved, layers), size=generator.coarse_size(64))
 
         pushed = push_forward(pictures, directions.new_zeros(1, directions.shape[1]), directions, 32).flatten(1)
-        unit = torch.nn.functional.normalize(pushed, dim=1)
-        k = len(unit)
-        total += float(((unit @ unit.T).abs().sum() - k) / (k * (k - 1)))
+        total += alike(pushed @ pushed.T)
     return total / len(codes)
+
+
+def alike(products: Tensor) -> float:
+    """Return the mean |cosine| of two changes of pictures from their products ``[k, k]``."""
+    lengths, k = products.diagonal().sqrt(), len(products)
+    return float(((products / lengths / lengths[:, None]).abs().sum() - k) / (k * (k - 1)))
 
 
 def words_of(certainty: Certainty) -> str:
     return f"{len(certainty.sure)} sure, {len(certainty.planes)} planes, {len(certainty.loose)} loose, {len(certainty.dead)} dead"
 
 
-def pure_rows(generator: Generator, space: str, layers: tuple[int, int] | None, k: int, samples: int) -> list[str]:
-    """Return the rows of one generator in one space: how alike two paths of each set change pictures."""
-    began = time.process_time()
-    paths, certainty = joint_axes(generator, space, k, layers, progress=False)
-    seconds = time.process_time() - began
-    local = local_metrics(generator, space, k, layers, samples=samples, progress=False)
+def sets_of(generator: Generator, space: str, layers: tuple[int, int] | None, k: int, local: LocalMetrics) -> dict[str, Tensor]:
+    """Return what others find in a space, as unit rows ``[k, d]`` of natural coordinates."""
     layered = is_extended(space)
-    sets = {
-        "PCA (GANSpace)": codes_of(principal_paths(generator, space, k, layers), local, layered),
-        "SeFa": codes_of(sefa_paths(generator, k, layers, space=space), local, layered),
-    }
+    sets = {"PCA (GANSpace)": codes_of(principal_paths(generator, space, k, layers), local, layered)}
+    if space != "s":  # which is what SeFa's maps lead to
+        sets["SeFa"] = codes_of(sefa_paths(generator, k, layers, space=space), local, layered)
     for name, frame in of_metrics(local, k).items():
         sets[name] = (frame[0] if frame.ndim == 3 else frame).to(local.basis) @ local.basis
     if space == generator.first_space:
         sets |= of_pictures(generator, k)
-    sets[JOINT] = codes_of(paths, local, layered)
+    d = local.basis.shape[1]
+    drawn = torch.randn(d, min(k, d), generator=torch.Generator().manual_seed(0))
+    return sets | {"random": torch.linalg.qr(drawn)[0].T.to(local.basis)}
+
+
+def told_apart(generator: Generator, paths: PathSet) -> float:
+    """Return how often a reconstructor names the path between two pictures it has not seen (RCA, arXiv:2002.03754)."""
+    preset = SHEETS[generator.name]
+    settings = replace(
+        preset.training,
+        iterations=ITERATIONS,
+        min_magnitude=ALONG_REACH * preset.training.min_magnitude,
+        max_magnitude=ALONG_REACH * preset.training.max_magnitude,
+        prior=Prior(paths.space(generator)),
+    )
+    network = preset.network
+    reconstructor = make_reconstructor(
+        network.reconstructor,
+        len(paths),
+        generator.picture_shape[0],
+        size=network.reconstructor_size,
+        differences=network.differences,
+    )
+    paths.requires_grad_(False)
+    train_paths(generator, paths, reconstructor, settings, progress=False)
+    return held_out_scores(generator, paths, reconstructor, settings, progress=False).accuracy
+
+
+def pure_rows(
+    generator: Generator, space: str, layers: tuple[int, int] | None, k: int, samples: int, spread: np.ndarray | None
+) -> list[str]:
+    """Return the rows of one generator in one space; factors are read where their standard deviations are known."""
+    began = time.process_time()
+    paths, certainty = joint_axes(generator, space, k, layers, progress=False)
+    seconds = time.process_time() - began
+    local = local_metrics(generator, space, k, layers, samples=samples, progress=False)
+    sets = sets_of(generator, space, layers, k, local) | {JOINT: codes_of(paths, local, is_extended(space))}
     where = space if layers is None else f"{space} {layers[0]} to {layers[1] - 1}"
     said = {JOINT: f"{words_of(certainty)} | {seconds:.0f}"}
-    rows = []
+    rows, (shape, info) = [], info_for(generator, space, layers)
     for name, directions in sets.items():
-        alike = likeness(generator, directions, local, space, layers)
-        rows.append(f"| {generator.name}, {where} | {name} | {alike:.3f} | {said.get(name, ' | ')} |")
+        value = likeness(generator, directions, local, space, layers, HELD if spread is None else HELD // 2)
+        moved = local.coordinates.displacements(directions.float())
+        of_set = sized(moved if is_extended(space) else moved.reshape(-1, *shape), local.usual, info)
+        more = f"{told_apart(generator, of_set):.3f}" if spread is None else reached(generator, of_set, spread)
+        rows.append(f"| {generator.name}, {where} | {name} | {value:.3f} | {more} | {said.get(name, ' | ')} |")
+        print(rows[-1], file=sys.stderr, flush=True)
+    return rows
+
+
+def reached(generator: Generator, paths: PathSet, spread: np.ndarray) -> str:
+    """Return the mean dependency of the factors on their purest paths, and how many factors one reaches."""
+    info = paths.info
+    costs = purest(generator, paths.with_info(step=info.step * info.count / FRAMES, count=FRAMES), spread)
+    return f"{np.nanmean(costs):.3f} ({int((~np.isnan(costs)).sum())})" if not np.isnan(costs).all() else "– (0)"
+
+
+def weight_rows(generator: Generator, k: int, spread: np.ndarray) -> list[str]:
+    """Return the rows of the weights of a layer, all sets in the subspace whose weights move pictures most."""
+    began, space = time.process_time(), WeightSpace(generator, (LAYER,))
+    size = generator.coarse_size(64)
+    found = changes_of(space, codes_for(generator, 48, 0, None), None, SUBSPACE, size=size, tell=lambda _: None)
+    axes, certainty = axes_of(found.inside, k)
+    seconds = time.process_time() - began
+    codes = generator.sample(range(HELD_OUT, HELD_OUT + HELD // 2))
+    pushed = [
+        push_forward(space.pictures_of(codes[i], size), space.zero(), found.basis, 32).flatten(1) for i in range(len(codes))
+    ]
+    mean = torch.linalg.eigh(found.inside.mean(0).double())[1].T.flip(0)
+    one = torch.linalg.eigh(found.inside[0].double())[1].T.flip(0)
+    random = torch.linalg.qr(torch.randn(SUBSPACE, SUBSPACE, generator=torch.Generator().manual_seed(0)).double())[0]
+    frames = {
+        "Jacobian of one code (Ramesh et al.)": one,
+        "eigenvectors of the mean metric (Hessian)": mean,
+        "random, in the same subspace": random,
+        JOINT: axes,
+    }
+    said = {JOINT: f"{words_of(certainty)} | {seconds:.0f}"}
+    rows = []
+    for name, frame in frames.items():
+        small = frame[:k].float()
+        value = sum(alike((small @ changes) @ (small @ changes).T) for changes in pushed) / len(pushed)
+        paths = calibrated(made(space, small, found.basis, name, ()), generator, samples=3, progress=False)
+        more = reached(generator, paths, spread)
+        rows.append(f"| {generator.name}, weights of {LAYER} | {name} | {value:.3f} | {more} | {said.get(name, ' | ')} |")
+        print(rows[-1], file=sys.stderr, flush=True)
     return rows
 
 
@@ -227,15 +330,21 @@ def main() -> None:
 
     if not available() and not given.faces:
         raise SemanifoldError("The real generators are not here; this study needs them.")
+    if given.gans:
+        print("| generator, space | method | mean cosine of two changes | RCA | axes | CPU s |\n|---|---|---:|---:|---|---:|")
+        for name in GANS:
+            print("\n".join(pure_rows(REAL[name](), "z", None, 16, CODES, None)), flush=True)
+    if given.faces:
+        generator, reader = load_generator("faces"), FacesAttributes()
+        with torch.no_grad():
+            pictures = generator.images(generator.sample(range(60_000, 60_256)))
+            spread = reader.read(pictures, pictures[:1]).std(0).double().numpy()
+        print("| generator, space | method | mean cosine of two changes | dependency (factors) | axes | CPU s |")
+        print("|---|---|---:|---|---|---:|")
+        for space, layers in FACES:
+            print("\n".join(pure_rows(generator, space, layers, 32, 48, spread)), flush=True)
+        print("\n".join(weight_rows(generator, 32, spread)), flush=True)
     if given.gans or given.faces:
-        print("| generator, space | method | mean cosine of two changes | axes | CPU s |")
-        print("|---|---|---:|---|---:|")
-        if given.gans:
-            for name in GANS:
-                print("\n".join(pure_rows(REAL[name](), "z", None, 16, CODES)), flush=True)
-        if given.faces:
-            for space, layers in FACES:
-                print("\n".join(pure_rows(load_generator("faces"), space, layers, 32, 16)), flush=True)
         return
     print("| decoder | method | axes found, by draw | of those called sure: right / all |")
     print("|---|---|---|---|")

@@ -11,8 +11,12 @@ import torch
 from PIL import Image
 
 from semanifold.app import cli
+from semanifold.app.actions.directions import FACES, OTHERS, draw
+from semanifold.app.answers import NOBODY
 from semanifold.generators.loading import load_generator
+from semanifold.paths.closed_form import principal_paths
 from semanifold.paths.files import load_paths
+from semanifold.worlds.faces.changes import describe_change, describe_usual_change
 
 TOY = """
 import torch
@@ -105,6 +109,18 @@ def test_directions_inside_a_mask_are_shown_on_several_pictures(capsys: pytest.C
     with Image.open("d/pictures.png") as picture:
         assert picture.width >= 12 * 96
     assert picture.height >= 2 * 96
+
+
+def test_a_path_is_told_by_its_mean_change_on_several_faces() -> None:
+    faces = load_generator("faces", device="cpu")
+    paths, start = principal_paths(faces, "w", 2), faces.sample([7], "w")
+    shown = draw(faces, paths, start, Path("sheet.png"), NOBODY)
+    k = 1
+    starts = [start, *(faces.sample([seed], "w") for seed in range(OTHERS, OTHERS + FACES - 1))]
+    low, high = paths.info.usable(k)
+    ends = torch.stack([paths[k].images(faces, each, torch.tensor([low, high])) for each in starts])
+    assert shown[k] == describe_usual_change(ends[:, 1], ends[:, 0], most=1)
+    assert draw(faces, paths, start, Path("sheet.png"), NOBODY, faces=1)[k] == describe_change(ends[0, 1:], ends[0, :1], most=1)
 
 
 @pytest.mark.parametrize(

@@ -54,17 +54,20 @@ class Purity:
             paths: K paths of codes.
             rows: ``[r]`` numbers of the codes.
         """
-        count, codes = len(paths), self.codes[rows]
-        # 1. Where every path leads from each of these codes, by small steps: [r, K, e] in natural coordinates.
-        starts = codes[:, None].expand(-1, count, *codes.shape[1:]).flatten(0, 1)
-        index = torch.arange(count, device=codes.device).repeat(len(codes))
-        steps = paths.shift(starts, index, torch.ones_like(index, dtype=codes.dtype))
-        moved = F.normalize((steps.flatten(1) @ self.natural).unflatten(0, (len(codes), count)), dim=-1)
-        # 2. The part of it that pictures show, and what pictures say of it.
+        moved = self.steps(paths, rows)
+        # what pictures show of them, and what pictures say of it
         seen = moved @ self.visible.T  # [r, K, m]
         together = off_diagonal(seen @ self.strengths[rows] @ seen.mT)
         dark = (1 - seen.square().sum(-1)).mean()
         return TOGETHER * together + off_diagonal(moved @ moved.mT) + IN_THE_DARK * dark
+
+    def steps(self, paths: LatentPaths, rows: Tensor) -> Tensor:
+        """Return where all K paths lead from some codes by small steps: ``[r, K, e]`` unit rows in natural coordinates."""
+        count, codes = len(paths), self.codes[rows]
+        starts = codes[:, None].expand(-1, count, *codes.shape[1:]).flatten(0, 1)
+        index = torch.arange(count, device=codes.device).repeat(len(codes))
+        steps = paths.shift(starts, index, torch.ones_like(index, dtype=codes.dtype))
+        return F.normalize((steps.flatten(1) @ self.natural).unflatten(0, (len(codes), count)), dim=-1)
 
     @torch.no_grad()
     def of(self, paths: PathSet) -> float:

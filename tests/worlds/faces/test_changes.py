@@ -11,7 +11,7 @@ from torch import Tensor
 import semanifold as sm
 from semanifold.core.errors import SemanifoldError
 from semanifold.worlds.faces import FACTORS, factor_index, factor_names, likeable_face, render
-from semanifold.worlds.faces.changes import CHANGES, describe_change
+from semanifold.worlds.faces.changes import CHANGES, describe_change, describe_usual_change
 
 
 def face(**factors: float) -> Tensor:
@@ -106,3 +106,13 @@ def test_words_can_be_those_of_one_region() -> None:
     assert "head" not in describe_change(pictures[1:], pictures[:1], region="mouth")
     whole = describe_change(pictures[1:], pictures[:1])
     assert describe_change(pictures[1:], pictures[:1], region="box:0,0,1,1") == whole
+
+
+def test_what_changes_on_most_faces_is_said_though_one_changes_otherwise() -> None:
+    """Three mouths open, and one head turns, which is read better."""
+    before = torch.cat([render(face(mouth_opening=0.1, yaw=0.5))] * 4)
+    opened, turned = render(face(mouth_opening=0.8, yaw=0.5)), render(face(mouth_opening=0.1, yaw=0.9))
+    assert describe_change(turned, before[:1]).startswith("the head turns right")
+    assert describe_usual_change(torch.cat([turned, opened, opened, opened]), before, most=1).startswith("the mouth opens")
+    with pytest.raises(SemanifoldError, match="As many pictures"):
+        describe_usual_change(opened, before)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from semanifold.app.actions.base import facts_of, load, read_mask, start_code, worked
-from semanifold.app.actions.seen import changes_between, leak
+from semanifold.app.actions.seen import changes_between, leak, shows_faces
 from semanifold.app.answers import NOBODY, Answer, Caller, typed
 from semanifold.app.commands.directions import Directions
 from semanifold.core.errors import SemanifoldError, counted
@@ -35,7 +35,9 @@ CERTAINTY, PAIRS = "axes.json", "axes.png"
 ELSEWHERE = "pictures.png"
 """Directions inside a mask on several pictures."""
 FACES = 4
-"""How many."""
+"""How many, and on how many the change is told in words."""
+OTHERS = 1000
+"""Seed of the first of those that are not shown, but count for the words."""
 FRAMES, CELL = 7, 96
 INDEPENDENCE = 0.2
 """How freely layers of w+ may part in local directions, as in a search for a masked manifold."""
@@ -73,7 +75,8 @@ def find_directions(command: Directions, caller: Caller) -> Answer:
         else:
             paths, sentences, more = find(command, generator, code, drawn, caller), (), ()
         save_paths(paths, run.path(PATHS))
-        shown = draw(generator, paths, code, run.path(SHEET), caller)
+        faces = 1 if command.method == "local" else FACES  # local directions are those of one picture
+        shown = draw(generator, paths, code, run.path(SHEET), caller, faces=faces)
         faint = len(paths) - len(shown)
         left_out = f"; {faint} that hardly change the picture are not on the sheet" if faint else ""
         many = counted(len(paths), "path").capitalize()
@@ -157,24 +160,30 @@ def closed_paths(
 
 
 @torch.no_grad()
-def draw(generator: Generator, paths: PathSet, code: Latents, path: Path, caller: Caller, region: str = "") -> dict[int, str]:
+def draw(
+    generator: Generator, paths: PathSet, code: Latents, path: Path, caller: Caller, region: str = "", faces: int = FACES
+) -> dict[int, str]:
     """Draw a row of pictures for every path, from one end through the unedited picture to the other, without faint paths.
 
-    Paths that move nothing outside of a named region of the face are told in words of that region alone.
+    Words for a path are those of its mean change on so many faces, the one that is drawn among them, as ``semanifold rank`` names
+    it by several codes. Paths that move nothing outside of a named region of the face are told in words of that region alone.
 
     Returns the paths that are shown, each with what changes from one end to the other in words, which are also the titles of the
     rows; empty if that cannot be read from the pictures.
     """
-    t = torch.linspace(-1, 1, FRAMES)
-    pictures = []
+    t, pictures, words = torch.linspace(-1, 1, FRAMES), [], {}
+    others = [generator.example(seed, code.space) for seed in range(OTHERS, OTHERS + faces - 1)]
     with caller.watching("drawing the paths") as line:
         for k in range(len(paths)):
             low, high = paths.info.usable(k)
             pictures.append(paths[k].images(generator, code, torch.where(t < 0, -low * t, high * t)).cpu())
+            if shows_faces(generator):
+                ends = [paths[k].images(generator, other, torch.tensor([low, high])).cpu() for other in others]
+                before, after = torch.stack([pictures[k][[0, -1]], *ends]).unbind(1)
+                words[k] = changes_between(generator, after, before, most=1, region=region)
             line({"step": k + 1, "steps": len(paths)})
     change = [float((p[-1] - p[0]).square().mean()) for p in pictures]
-    words = {k: changes_between(generator, p[-1:], p[:1], most=1, region=region) for k, p in enumerate(pictures)}
-    shown = {k: words[k] for k in words if words[k] or change[k] >= FAINT * max(change)}
+    shown = {k: words.get(k, "") for k in range(len(paths)) if words.get(k) or change[k] >= FAINT * max(change)}
     sheets = [media.contact_sheet(media.to_uint8(pictures[k]), columns=FRAMES, size=CELL) for k in shown]
     media.save_png(media.stack_rows(sheets, [f"{k}  {text}".rstrip() for k, text in shown.items()]), path)
     return shown

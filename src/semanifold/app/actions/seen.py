@@ -6,10 +6,10 @@ import torch
 
 from semanifold.app.actions.results import EditedPicture
 from semanifold.app.answers import Caller
-from semanifold.core.shapes import EditTimes, Frames, Reference
+from semanifold.core.shapes import EditTimes, Frames
 from semanifold.generators.base import Generator
 from semanifold.images.media import evenly
-from semanifold.worlds.faces.changes import describe_change
+from semanifold.worlds.faces.changes import describe_change, describe_usual_change
 from semanifold.worlds.faces.world import FACES
 
 MOST_LEAK = 0.1
@@ -57,6 +57,6 @@ def remark_nothing(subject: EditedPicture, caller: Caller) -> None:
         )
 
 
-def changes_between(generator: Generator, after: Frames, before: Reference, most: int = 3, region: str = "") -> str:
-    """Return what is different in one picture ``[1, c, h, w]`` from another, in words; empty if it cannot be read."""
-    return describe_change(after, before, most=most, region=region) if shows_faces(generator) else ""
+def changes_between(generator: Generator, after: Frames, before: Frames, most: int = 3, region: str = "") -> str:
+    """Return what is different on average in pictures ``[n, c, h, w]`` from others, in words; empty if it cannot be read."""
+    return describe_usual_change(after, before, most=most, region=region) if shows_faces(generator) else ""

@@ -12,7 +12,7 @@ from semanifold.core.shapes import Frames, Reference
 from semanifold.worlds.faces.attribute_network import attribute_network
 from semanifold.worlds.faces.factors import FACTORS, REGIONS, factor_index
 
-__all__ = ["CHANGES", "Change", "describe_change"]
+__all__ = ["CHANGES", "Change", "describe_change", "describe_usual_change"]
 
 CERTAIN = 2.0
 """A change counts from this many times the reader's error on: 1 in 100 readings of a factor that stayed is wrong by that much."""
@@ -108,10 +108,33 @@ def describe_change(frames: Frames, reference: Reference, most: int = 3, region:
             f"Pictures [n, 3, h, w] and one reference [1, 3, h, w] are expected, but these are {list(frames.shape)} and "
             f"{list(reference.shape)}."
         )
+    return _words(_changes(frames, reference), most, region)
+
+
+def describe_usual_change(after: Frames, before: Frames, most: int = 3, region: str = "") -> str:
+    """Say what changes on average from some pictures ``before`` to as many ``after`` them; as :func:`describe_change`.
+
+    One face may be read differently from all others: its hair may hide what an edit does to it.
+    """
+    if after.shape != before.shape or after.shape[1:2] != (3,) or not len(after):
+        raise SemanifoldError(
+            f"As many pictures [n, 3, h, w] after a change as before are expected, but these are {list(after.shape)} and "
+            f"{list(before.shape)}."
+        )
+    return _words(_changes(after, before).mean(0, keepdim=True), most, region)
+
+
+def _changes(frames: Tensor, reference: Tensor) -> Tensor:
+    """Return the changes of all factors ``[n, F]``."""
     read, usual = _read(frames), _read(reference)
     change = read - usual
     shut = (torch.minimum(read, usual)[:, _LIDS] < _SHUT).nonzero()
     change[shut, _BEHIND_LIDS] = 0
+    return change
+
+
+def _words(change: Tensor, most: int, region: str) -> str:
+    """Return changes ``[n, F]`` in words."""
     errors = torch.tensor([CHANGES[factor.name].error for factor in FACTORS])
     least = (CERTAIN * errors).clamp(min=LEAST)
     rise, fall = change.amax(0).clamp(min=0), change.amin(0).clamp(max=0)
