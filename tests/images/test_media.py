@@ -330,3 +330,8 @@ def test_umap_leaves_torch_its_threads(monkeypatch):
     finally:
         torch.set_num_threads(threads)
     assert layout.shape == (8, 2)
+
+
+def test_rows_of_pictures_come_out_even_where_they_can():
+    counts = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4, 9: 3, 10: 5, 12: 4, 16: 4}
+    assert {count: media.even_columns(count) for count in counts} == counts

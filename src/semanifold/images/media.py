@@ -243,17 +243,22 @@ def offsets_sheet(
     return stack_rows(rows, [f"c = {offset:g}" for offset, _ in ordered])
 
 
+def even_columns(count: int) -> int:
+    """Return how many of some pictures to put in a row: as many as there are rows, or one more if that leaves fewer gaps."""
+    square = math.ceil(math.sqrt(count))
+    return min(range(square, square + 2), key=lambda columns: -count % columns)
+
+
 def contact_sheet(frames: Frames, labels: Sequence[str] = (), *, columns: int | None = None, size: int = 128) -> Image.Image:
     """Return a grid of pictures, each with a short label below.
 
     Args:
         frames: the pictures.
         labels: one per picture, or none at all.
-        columns: pictures a row; about as many as rows when None, a few more where it does not come out even.
+        columns: pictures a row; :func:`even_columns` when None.
         size: longer side of each picture.
     """
-    columns = columns or math.ceil(math.sqrt(len(frames) * 1.3))
-    columns = min(columns, len(frames))
+    columns = min(columns or even_columns(len(frames)), len(frames))
     tiles = [enlarge(frames[i], size) for i in range(len(frames))]
     below = 20 if labels else GAP
     cell = (tiles[0].width + GAP, tiles[0].height + below)
@@ -272,10 +277,10 @@ def grid_film(films: Sequence[Frames], *, columns: int | None = None, size: int 
 
     Args:
         films: the films.
-        columns: films a row; as square as it can be when None.
+        columns: films a row; :func:`even_columns` when None.
         size: longer side of each film.
     """
-    columns = columns or math.ceil(math.sqrt(len(films)))
+    columns = columns or even_columns(len(films))
     grid = []
     for moment in range(len(films[0])):
         cells = [np.asarray(enlarge(film[moment], size)) for film in films]

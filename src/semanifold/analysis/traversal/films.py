@@ -86,7 +86,7 @@ def write_films(
         file.parent.mkdir(exist_ok=True)
     cell = cell or int(min(max(*films[0][0].shape[:2], 192), 256))
     rows = [shrunk(film, cell, range(len(film))) for film in films[:ROWS]]
-    grid = FilmGrid(rows, cell=cell, columns=math.ceil(math.sqrt(len(rows) * 1.3)))
+    grid = FilmGrid(rows, cell=cell, columns=media.even_columns(len(rows)))
     side = max(cell * 2 // 3, 1)  # the summary has as many pictures in a row as there are stills, and one more
     summary = FilmGrid([shrunk(row, side, range(len(row))) for row in rows], cell=side, stills=stills)
     if not targets[0].is_file():
