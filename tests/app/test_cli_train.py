@@ -379,6 +379,14 @@ def test_what_cannot_be_is_refused_before_directions_are_found(words, says, monk
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("paths", [["--kind", "weights-svd"], ["--space", "w+"]])
+def test_paths_whose_purity_is_not_measured_are_refused_before_they_are_made(paths, monkeypatch, capsys):
+    monkeypatch.setattr(making, "directions_of", lambda *_: pytest.fail("found in vain"))
+    monkeypatch.setattr(making, "make_paths", lambda *_: pytest.fail("made in vain"))
+    assert cli.main(["train", *paths, "--lambda-pure", "1", "--device", "cpu"]) == 2
+    assert "for paths of z and w only; leave --lambda-pure out" in capsys.readouterr().err
+
+
 def test_with_a_mask_paths_do_not_start_along_axes_of_the_whole_picture():
     for words, start in (([], "joint"), (["--mask", "mouth"], "spread")):
         given = Train(mask=words[1] if words else None)

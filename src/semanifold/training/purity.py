@@ -83,6 +83,21 @@ def off_diagonal(products: Tensor) -> Tensor:
     return (squares.sum((-2, -1)) - squares.diagonal(dim1=-2, dim2=-1).sum(-1)).mean() / products.shape[-1]
 
 
+def check_purity(generator: Generator, space: str | None) -> None:
+    """Refuse paths whose purity is not measured, before they are made.
+
+    Args:
+        generator: makes the pictures.
+        space: of the paths; None if they are of weights.
+
+    Raises:
+        SemanifoldError: for paths in weights or in spaces of several layers.
+    """
+    known = dict.fromkeys((generator.first_space, generator.path_space))
+    if space not in known:
+        raise SemanifoldError(f"How pure paths are is measured for paths of {' and '.join(known)} only; leave lambda_pure= out.")
+
+
 def purity_of(generator: Generator, paths: PathSet, *, samples: int = 128, seed: int = 0, progress: Watch = None) -> Purity:
     """Return what the paths' purity is measured by: the metrics that ``directions joint`` diagonalises.
 
@@ -94,11 +109,10 @@ def purity_of(generator: Generator, paths: PathSet, *, samples: int = 128, seed:
         progress: called with ``step`` and ``steps``. A bar when None, nothing when False.
 
     Raises:
-        SemanifoldError: for paths in weights or in other spaces.
+        SemanifoldError: see :func:`check_purity`.
     """
-    if not isinstance(paths, LatentPaths) or paths.info.space not in (generator.first_space, generator.path_space):
-        spaces = " and ".join(dict.fromkeys((generator.first_space, generator.path_space)))
-        raise SemanifoldError(f"How pure paths are is measured for paths of {spaces} only; leave lambda_pure= out.")
+    check_purity(generator, paths.info.space if isinstance(paths, LatentPaths) else None)
+    assert isinstance(paths, LatentPaths)
     local = local_metrics(generator, paths.info.space, len(paths), samples=samples, seed=seed, progress=progress)
     # logarithms, as there; what all directions have in common says nothing, and the scale would be that of lambda_pure
     strengths = logarithms(local.metrics)

@@ -36,7 +36,7 @@ from semanifold.storage.runs import Run, earlier_run
 from semanifold.training import records
 from semanifold.training.experiments import RECONSTRUCTOR, open_experiment, preset_of
 from semanifold.training.presets import Preset, find_preset, preset_for
-from semanifold.training.purity import Purity, purity_of
+from semanifold.training.purity import Purity, check_purity, purity_of
 from semanifold.training.reconstructor import Reconstructor, check_fits, make_reconstructor, save_reconstructor
 from semanifold.training.settings import ReportSettings, TrainingSettings, published_values, with_options
 from semanifold.training.trainer import check_learnable, end_together, held_out_scores, make_accelerator, train_paths
@@ -169,6 +169,8 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
     settings = making.settings_of(command.training, generator, preset, space, weight, along=along, in_weights=in_weights)
     if begin >= settings.iterations:
         raise SemanifoldError(f"{command.start_from} has done {begin} iterations already; give iterations= above that.")
+    if settings.lambda_pure:
+        check_purity(generator, None if in_weights else space)
     mask = mask if weight else None
     directions = None
     if paths is None:  # last, since directions may take a minute
