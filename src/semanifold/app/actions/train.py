@@ -158,24 +158,18 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
             differences=network.differences,
         )
     check_fits(reconstructor, k, generator.picture_shape)
-    if command.lambda_mask is not None and command.mask is None:
-        raise SemanifoldError("lambda_mask= needs a mask=.")
-    mask = (
-        None if command.mask is None else read_mask(command.mask, generator, generator.sample([0], labels=first_label(generator)))
-    )
-    weight = 0.0 if mask is None else 1.0 if command.lambda_mask is None else command.lambda_mask
+    mask, weight = mask_for(command, generator)
     along = paths is None and making.form_of(command.kind, preset) is not None
     in_weights = (paths or kind_named(making.kind_of(command.kind, preset))).moves_weights
     settings = making.settings_of(command.training, generator, preset, space, weight, along=along, in_weights=in_weights)
-    if begin >= settings.iterations:
-        raise SemanifoldError(f"{command.start_from} has done {begin} iterations already; give iterations= above that.")
     if settings.lambda_pure:
         check_purity(generator, None if in_weights else space)
-    mask = mask if weight else None
+    if begin >= settings.iterations:
+        raise SemanifoldError(f"{command.start_from} has done {begin} iterations already; give iterations= above that.")
     directions = None
     if paths is None:  # last, since directions may take a minute
-        directions = None if resumed is None else directions_before(resumed / records.MODELS / DIRECTIONS, generator)
-        directions = directions or making.directions_of(command.kind, generator, preset, caller)
+        known = None if resumed is None else directions_before(resumed / records.MODELS / DIRECTIONS, generator)
+        directions = known or making.directions_of(command.kind, generator, preset, caller)
         paths = making.make_paths(command.kind, generator, preset, settings.seed, directions, caller)
     check_learnable(generator, paths)
     purity = purity_for(settings, generator, paths, preset, caller)
@@ -183,6 +177,17 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
     facts |= {"settings": asdict(settings), "set": described, "network": [reconstructor.kind, reconstructor.size]}
     start = command.start_from
     return Work(generator, paths, reconstructor, settings, reports, mask, begin, history, facts, start, directions, purity)
+
+
+def mask_for(command: Train, generator: Generator) -> tuple[Mask | None, float]:
+    """Return the mask that the paths shall keep to, and how much that counts."""
+    if command.mask is None:
+        if command.lambda_mask is not None:
+            raise SemanifoldError("lambda_mask= needs a mask=.")
+        return None, 0.0
+    weight = 1.0 if command.lambda_mask is None else command.lambda_mask
+    mask = read_mask(command.mask, generator, generator.sample([0], labels=first_label(generator)))
+    return mask if weight else None, weight
 
 
 def purity_for(settings: TrainingSettings, generator: Generator, paths: PathSet, preset: Preset, caller: Caller) -> Purity | None:
