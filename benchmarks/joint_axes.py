@@ -62,8 +62,8 @@ HELD = 16
 """Codes at which changes of pictures are compared; a half of them for the faces, which take longer."""
 ITERATIONS = 300
 """Of a reconstructor."""
-FRAMES = 6
-"""Steps of a path each way on which factors are read, of four codes."""
+READ_AT, STEPS = 2, 6
+"""Codes on which factors are read, and steps of a path each way."""
 HELD_OUT = 900_000
 """Seed of the first of the codes at which sets are compared; no set is made from them."""
 JOINT = "joint axes"
@@ -282,8 +282,7 @@ def pure_rows(
 
 def reached(generator: Generator, paths: PathSet, spread: np.ndarray) -> str:
     """Return the mean dependency of the factors on their purest paths, and how many factors one reaches."""
-    info = paths.info
-    costs = purest(generator, paths.with_info(step=info.step * info.count / FRAMES, count=FRAMES), spread)
+    costs = purest(generator, paths, spread, READ_AT, STEPS)
     return f"{np.nanmean(costs):.3f} ({int((~np.isnan(costs)).sum())})" if not np.isnan(costs).all() else "– (0)"
 
 

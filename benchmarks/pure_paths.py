@@ -38,10 +38,10 @@ from semanifold.training.purity import CODES, IN_THE_DARK, Purity, off_diagonal,
 
 LOOKED_AT = 64
 """Codes whose pictures are looked at."""
-CELL = 8
-"""Pixels on the side of a cell."""
-FRAMES = 6
-"""Steps of a path each way on which factors are read."""
+SIZE, CELLS = 32, 8
+"""Height of the pictures whose changes are rewarded, and cells of them, each way."""
+READ_AT, STEPS = 2, 6
+"""Codes on which factors are read, and steps of a path each way."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def few_pixels(look: Look) -> Tensor:
 
 def few_cells(look: Look) -> Tensor:
     """Return the entropy of the squared change over cells, as a share of the largest."""
-    cells = F.avg_pool2d(look.changed.square().mean(2), CELL).flatten(2)
+    cells = F.adaptive_avg_pool2d(look.changed.square().mean(2), CELLS).flatten(2)
     share = cells / cells.sum(-1, keepdim=True)
     return -(share * (share + 1e-12).log()).sum(-1).mean() / math.log(share.shape[-1])
 
@@ -124,7 +124,7 @@ def commuting(look: Look) -> Tensor:
 REWARDS: dict[str, tuple[float, Reward | None]] = {
     "nothing but paths that differ and are seen": (0, None),
     "few pixels": (3, few_pixels),
-    f"few cells of {CELL} x {CELL} pixels": (3, few_cells),
+    f"few of {CELLS} x {CELLS} cells": (3, few_cells),
     "change inside a mask, the middle quarter": (3, inside_mask),
     "the order of two paths does not matter": (3, commuting),
     "changes of pictures that are orthogonal": (3, unlike),
@@ -149,7 +149,7 @@ def study_of(generator: Generator, paths: LatentPaths) -> Study:
             return generator.images(generator.example(0, space).with_values(values))
 
         eye = torch.eye(len(basis))
-        found.append(push_forward(pictures, torch.zeros(1, len(basis)), eye, 32, central=False))
+        found.append(F.adaptive_avg_pool2d(push_forward(pictures, torch.zeros(1, len(basis)), eye, 32, central=False), SIZE))
     return Study(generator, purity, torch.stack(found))
 
 
@@ -210,8 +210,7 @@ def faces(given: argparse.Namespace) -> None:
     for name, (weight, reward) in REWARDS.items():
         paths = new_paths(generator, "warped", 0)
         seconds = learned(study, paths, weight, reward, steps, 0)
-        info = paths.info
-        costs = purest(generator, paths.with_info(step=info.step * info.count / FRAMES, count=FRAMES), spread)
+        costs = purest(generator, paths, spread, READ_AT, STEPS)
         reached = int((~np.isnan(costs)).sum())
         print(f"| {name} | {np.nanmean(costs):.3f} | {np.nanmedian(costs):.3f} | {reached} of 29 | {seconds:.0f} |", flush=True)
 

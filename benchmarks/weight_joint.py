@@ -40,10 +40,16 @@ ROWS = (
 """Layers, pictures that decide, and dimensions of the subspace."""
 
 
-def purest(generator: Generator, paths: PathSet, spread: np.ndarray) -> np.ndarray:
-    """Return the dependency of every factor ``[29]`` on its purest path; NaN where no path reaches it."""
-    reader = FacesAttributes()
-    measured = walked(generator, paths, CODES, reader, ("mouth",))["mouth"]
+def purest(
+    generator: Generator, paths: PathSet, spread: np.ndarray, codes: int | None = None, steps: int | None = None
+) -> np.ndarray:
+    """Return the dependency of every factor ``[29]`` on its purest path; NaN where no path reaches it.
+
+    Measured on so many codes, and so many steps of each path either way; its own when None.
+    """
+    reader, steps = FacesAttributes(), steps or paths.info.count
+    coarse = paths.with_info(step=paths.info.step * paths.info.count / steps, count=steps)
+    measured = walked(generator, coarse, codes or CODES, reader, ("mouth",))["mouth"]
     costs = dependencies(measured.values, measured.t, spread, TARGET)
     reached = ~np.isnan(costs).all(0)
     found = np.full(costs.shape[1], np.nan)
