@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from semanifold.manifolds.layout import Layout, layout_of
-from semanifold.manifolds.metric import FLOOR, Metric, metric_of, preconditioner
+from semanifold.manifolds.metric import FLOOR, MOST_SECANTS, Metric, Secants, metric_of, preconditioner
 from semanifold.manifolds.settings import ManifoldSettings
 
 D, S = 7, 4
@@ -90,3 +90,27 @@ def test_the_preconditioner_is_the_inverse_of_the_dense_hessian_between_projecti
     torch.testing.assert_close(apply(metric.allowed(gradient)), found, msg="what is barred does not count in the gradient")
     if with_barred:
         assert (inner - wanted).abs().max() > 1e-3
+
+
+def test_secants_of_single_frames_correct_the_preconditioner_of_all_by_bfgs() -> None:
+    """Against the dense update ``(I - s y^T / s y) H (I - y s^T / s y) + s s^T / s y``, one pair after the other."""
+    moves, hessian = drawn(3, D, seed=6), positive(D, 7)
+    turns = moves @ hessian
+    none = moves[:0]
+    learned = Secants(none, none).after(moves[:2].reshape(2, 1, D), turns[:2].reshape(2, 1, D)).after(moves[2:], turns[2:])
+    torch.testing.assert_close(torch.stack([learned.moves, learned.turns]), torch.stack([moves, turns]))
+    dense = 0.5 * torch.eye(D).double()
+    for move, turn in zip(moves, turns):
+        side = torch.eye(D) - torch.outer(move, turn) / (move @ turn)
+        dense = side @ dense @ side.T + torch.outer(move, move) / (move @ turn)
+    gradient = drawn(4, 1, D, seed=8)
+    apply = learned.corrected(lambda rows: 0.5 * rows)
+    torch.testing.assert_close(apply(gradient), gradient @ dense)
+    torch.testing.assert_close(apply(turns[2:].reshape(1, 1, D)), moves[2:].reshape(1, 1, D), msg="the latest pair is exact")
+
+
+def test_pairs_that_do_not_curve_upwards_are_left_out_and_the_oldest_forgotten() -> None:
+    moves = drawn(MOST_SECANTS + 3, D, seed=9)
+    turns = torch.cat([-moves[:1], torch.zeros(1, D), moves[2:]])
+    learned = Secants(moves[:0], moves[:0]).after(moves, turns)
+    torch.testing.assert_close(learned.moves, moves[3:])

@@ -235,13 +235,13 @@ def test_the_preconditioner_has_the_scales_of_the_objective() -> None:
     search = prepared(alpha=0.7)
     state, _ = next(search.run(None))
     objective = search.objective(search.stages()[0], 0.02, 0.3, state.outside)
-    apply = search.precondition(state.metric, objective)
+    apply = search.precondition(state, objective)
     assert apply is not None
     assert state.metric is not None
     wanted = preconditioner(state.metric, objective.layout, 0.7 / 0.02, 1 / objective.sigma**2)
     gradient = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(apply(gradient), wanted(gradient))
-    assert search.precondition(None, objective) is None
+    assert search.precondition(replace(state, metric=None), objective) is None
 
 
 def test_the_papers_box_is_cut_out_of_pictures_of_any_form() -> None:

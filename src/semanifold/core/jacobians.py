@@ -25,7 +25,8 @@ def pull_back(pictures: PictureFunction, zero: Tensor, root: Tensor, probes: int
             rows.append(torch.zeros_like(leaf))
             continue
         omega = torch.randn(images.shape, generator=draws).to(images)
-        rows.append(torch.autograd.grad(images, leaf, root * omega, retain_graph=True)[0])
+        # of a sum: a gradient that is handed in makes torch import its symbolic shapes first, a third of a second
+        rows.append(torch.autograd.grad((images * (root * omega)).sum(), leaf, retain_graph=True)[0])
     return torch.cat(rows)
 
 

@@ -16,7 +16,8 @@ from semanifold.core.latents import Latents
 from semanifold.core.minimise import Descent
 from semanifold.generators.base import Generator
 from semanifold.images.masks import Mask
-from semanifold.manifolds.metric import Metric
+from semanifold.manifolds.metric import Metric, Secants
+from semanifold.manifolds.seen import Seen
 from semanifold.manifolds.settings import LEAST, MOST, ManifoldSettings
 from semanifold.storage.descents import Count, DescentHeader, SearchKind, read_descent, write_descent
 from semanifold.storage.digests import digest
@@ -47,6 +48,8 @@ class SearchState:
         metric: stiffness of the pictures at the start; None for the paper's method.
         shrunk: how often c was made smaller.
         folded: whether the way back was replaced by the way out, or the other way round.
+        secants: what the steps taught of the metric; None where all frames are searched.
+        seen: the frames between the knots, at the end of a stage; not in files, since they can be made again.
     """
 
     stage: int
@@ -63,6 +66,8 @@ class SearchState:
     metric: Metric | None
     shrunk: int
     folded: bool = False
+    secants: Secants | None = None
+    seen: Seen | None = None
 
 
 class SearchNumbers(TypedDict):
@@ -110,6 +115,8 @@ def save_state(state: SearchState, path: str, key: str) -> None:
     tensors = {"best": state.best}
     if state.metric is not None:
         tensors |= {"axes": state.metric.axes, "stiffness": state.metric.stiffness, "barred": state.metric.barred}
+    if state.secants is not None:
+        tensors |= {"secant_moves": state.secants.moves, "secant_turns": state.secants.turns}
     names = ("stage", "within", "step", "evaluations", "offset", "sigma", "outside", "recent", "best_value", "shrunk", "folded")
     header = {name: getattr(state, name) for name in names}
     write_descent(path, state.descent, tensors, header | {"format": FORMAT, "key": key})
@@ -156,6 +163,7 @@ def load_state(path: str, key: str, device: torch.device) -> SearchState | None:
         metric=metric,
         shrunk=header.shrunk,
         folded=header.folded,
+        secants=Secants(tensors["secant_moves"], tensors["secant_turns"]) if "secant_moves" in tensors else None,
     )
 
 
@@ -174,6 +182,7 @@ def check_state(state: SearchState, path: str, points: Sequence[tuple[int, ...]]
     best, metric = state.best, state.metric
     tensors = [best, state.descent.x, state.descent.at.gradient, *state.descent.moves, *state.descent.turns]
     measured = [] if metric is None else [metric.axes, metric.stiffness, metric.barred]
+    measured += [] if state.secants is None else [state.secants.moves, state.secants.turns]
     tensors += measured
     sizes = (state.offset, state.sigma)
     fits = (
@@ -204,6 +213,9 @@ def _fit(x: Tensor, tensors: Mapping[str, Tensor]) -> bool:
     if len(metric) not in (0, 3) or not all(t.is_floating_point() for t in (x, *tensors.values())):
         return False
     width = x[0].numel()
+    secants = [tensors[name].shape for name in ("secant_moves", "secant_turns") if name in tensors]
+    if secants and (len(secants) != 2 or secants[0] != secants[1] or len(secants[0]) != 2 or secants[0][1] != width):
+        return False
     if not metric:
         return True
     axes, stiffness, barred = metric

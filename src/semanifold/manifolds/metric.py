@@ -1,4 +1,7 @@
-"""The local metric: how stiff the objective is along each latent direction, and its inverse as a preconditioner."""
+"""The local metric: how stiff the objective is along each latent direction, and its inverse as a preconditioner.
+
+What the pictures at the start say of it, the steps of the search correct, see :class:`Secants`.
+"""
 
 from __future__ import annotations
 
@@ -97,3 +100,50 @@ def preconditioner(metric: Metric, layout: Layout, image_scale: float, spring_sc
 
 FLOOR = 1e-3
 """Least stiffness, as a share of the greatest: keeps directions that hardly change the picture from running away."""
+
+MOST_SECANTS = 64
+"""How many are remembered."""
+
+
+@dataclass(frozen=True, eq=False)
+class Secants:
+    """How the objective's gradient turned along moves of single frames.
+
+    A descent moves all frames at once, and has one pair of a move and a turn from a step. But the Hessian hardly joins different
+    frames, and is much the same at all: every frame's own pair holds for all of them, and for those of the stages that follow.
+
+    Attributes:
+        moves: ``[m, d]`` oldest first.
+        turns: ``[m, d]`` the gradient's changes along them, with products above zero.
+    """
+
+    moves: Tensor
+    turns: Tensor
+
+    def after(self, move: Tensor, turn: Tensor) -> Secants:
+        """Return these and those of a step, ``[f, *moving]`` each."""
+        move, turn = move.flatten(1), turn.flatten(1)
+        good = (move * turn).sum(1) > CURVED * move.norm(dim=1) * turn.norm(dim=1)
+        moves, turns = torch.cat([self.moves, move[good]]), torch.cat([self.turns, turn[good]])
+        return Secants(moves[-MOST_SECANTS:], turns[-MOST_SECANTS:])
+
+    def corrected(self, precondition: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """Return the estimate of the inverse Hessian after a BFGS update by every pair, in every frame alike (Nocedal 1980)."""
+        products = (self.moves * self.turns).sum(1).tolist()
+        pairs = list(zip(self.moves, self.turns, products, strict=True))
+
+        def apply(gradient: Tensor) -> Tensor:
+            rows, shares = gradient.flatten(1), []
+            for move, turn, product in reversed(pairs):
+                shares.append(rows @ move / product)  # [f]
+                rows = torch.addr(rows, shares[-1], turn, alpha=-1)
+            rows = precondition(rows.reshape(gradient.shape)).flatten(1)
+            for (move, turn, product), share in zip(pairs, reversed(shares), strict=True):
+                rows = torch.addr(rows, share - rows @ turn / product, move)
+            return rows.reshape(gradient.shape)
+
+        return apply
+
+
+CURVED = 1e-8
+"""Least cosine between a move and its turn."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from semanifold.core.minimise import Descent, Evaluation, begin, lbfgs_step
 from semanifold.core.solutions import Result, Solution
 from semanifold.edits import EditInfo, Lattice
 from semanifold.edits.films import EditedPicture
-from semanifold.edits.steps import jump, picture_steps
+from semanifold.edits.steps import jump
 from semanifold.generators.base import Generator
 from semanifold.generators.coordinates import PLAIN, Coordinates, natural_coordinates
 from semanifold.images.distances import Distance, distance_by_name
@@ -23,9 +24,10 @@ from semanifold.images.masks import Mask
 from semanifold.manifolds.checkpoints import SearchNumbers, SearchState, check_state, load_state, save_state, search_key
 from semanifold.manifolds.directions import moving_shape
 from semanifold.manifolds.layout import layout_of, refine
-from semanifold.manifolds.metric import Metric, preconditioner
+from semanifold.manifolds.metric import Secants, preconditioner
 from semanifold.manifolds.objective import Objective, Parts, cropped_parts, kinked_valley, pasted_parts, round_valley
 from semanifold.manifolds.plan import Stage, stages_of
+from semanifold.manifolds.seen import Seen, look, smoother_half
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.start import StartAxes, find_axes, fitted_path, paper_path, starting_path
 
@@ -95,10 +97,16 @@ class Search:
         function = distance or distance_by_name(settings.distance)
         return Search(generator, start, mask, settings, function, name, moving, coordinates)
 
+    @cached_property
+    def references(self) -> dict[int | None, Tensor]:
+        """The start's picture at the size of each stage, and at full size."""
+        with torch.no_grad():
+            sizes = {None, *(stage.size for stage in self.stages())}
+            return {size: self.generator.images(self.start, size=size) for size in sizes}
+
     def parts(self, size: int | None) -> Parts:
         """Return the distances inside and outside of the start's picture at a size."""
-        with torch.no_grad():
-            reference = self.generator.images(self.start, size=size)
+        reference = self.references[size]
         height, width = reference.shape[2:]
         if self.settings.objective == "paper":
             return cropped_parts(self.mask.rectangle(height, width), reference, self.distance)
@@ -193,16 +201,18 @@ class Search:
         axes, path = self.first_path(share)
         free = path[layout_of(self.settings, self.stages()[0].frames).free].contiguous()
         descent, outside, count = self.begin(0, axes.offset, axes.sigma, free)
-        value = descent.at.value
+        value, none = descent.at.value, free.new_zeros(0, free[0].numel())
+        secants = Secants(none, none) if self.splined and axes.metric is not None else None
         return SearchState(
-            0, 0, 0, axes.pictures + count, axes.offset, axes.sigma, outside, descent, (value,), free, value, axes.metric, 0
+            0, 0, 0, axes.pictures + count, axes.offset, axes.sigma, outside, descent, (value,), free, value, axes.metric, 0,
+            secants=secants,
         )  # fmt: skip
 
     def enter(self, state: SearchState, stage: int, free: Tensor) -> SearchState:
         """Return the state at the beginning of another stage."""
         descent, outside, count = self.begin(stage, state.offset, state.sigma, free)
         value = descent.at.value
-        fresh = {"outside": outside, "descent": descent, "recent": (value,), "best": free, "best_value": value}
+        fresh = {"outside": outside, "descent": descent, "recent": (value,), "best": free, "best_value": value, "seen": None}
         return replace(state, stage=stage, within=0, evaluations=state.evaluations + count, **fresh)
 
     def begin(self, stage: int, offset: float, sigma: float, free: Tensor) -> tuple[Descent, float, int]:
@@ -242,7 +252,9 @@ class Search:
                         state = replace(self.enter(state, state.stage, state.best), within=state.within)
                         objective = self.objective(stage, state.offset, state.sigma, state.outside)
                     yield state, None
-            # 2. A path that leaps from its way out to another way back comes back as it went.
+            # 2. Look at the frames between knots. A path that leaps from its way out to another way back comes back as it went.
+            if self.splined and state.stage:
+                state = replace(state, seen=self.seen(state, self.looked_at(state)))
             if (folded := self.folded(state)) is not None:
                 state = replace(self.enter(state, state.stage, folded), folded=True)
                 yield state, None
@@ -284,8 +296,11 @@ class Search:
 
         descent = lbfgs_step(
             counted, state.descent, history=HISTORY, line_search=self.settings.method != "paper",
-            precondition=self.precondition(state.metric, objective),
+            precondition=self.precondition(state, objective),
         )  # fmt: skip
+        secants = state.secants
+        if secants is not None:
+            secants = secants.after(descent.x - state.descent.x, descent.at.gradient - state.descent.at.gradient)
         # without a line search a step may rise, so the best point is kept apart
         lower = descent.at.value < state.best_value
         return replace(
@@ -297,14 +312,18 @@ class Search:
             recent=(*state.recent, descent.at.value)[-PATIENCE - 1 :],
             best=descent.x if lower else state.best,
             best_value=descent.at.value if lower else state.best_value,
+            secants=secants,
+            seen=None,
         )
 
-    def precondition(self, metric: Metric | None, objective: Objective) -> Callable[[Tensor], Tensor] | None:
+    def precondition(self, state: SearchState, objective: Objective) -> Callable[[Tensor], Tensor] | None:
         """Return the inverse of the Hessian's estimate."""
-        if metric is None:
+        if state.metric is None:
             return None
         # the scales of the terms as they are in the objective: alpha over c for pictures, 1 over sigma^2 for springs
-        return preconditioner(metric, objective.layout, objective.alpha / objective.image_unit, 1 / objective.spring_unit)
+        scales = objective.alpha / objective.image_unit, 1 / objective.spring_unit
+        apply = preconditioner(state.metric, objective.layout, *scales)
+        return apply if state.secants is None else state.secants.corrected(apply)
 
     def settled(self, state: SearchState, objective: Objective) -> bool:
         """Whether this stage has nothing more to gain."""
@@ -339,18 +358,11 @@ class Search:
         s = self.settings
         if not self.splined or state.folded or not state.stage or s.centred or s.closed or s.schedule != "out-and-back":
             return None
-        frames = self.stages()[state.stage].frames
-        edit = self.edit(state.best, frames, min(s.frames, SEEN_LATER))
-        steps = picture_steps(self.generator, edit, edit.knots[0], chunk=s.chunk)
+        steps = self.seen(state, self.looked_at(state)).steps
         if not steps.max() > FOLD * steps.mean():
             return None
-        layout, half = layout_of(s, frames), len(steps) // 2
-        path = layout.spread(state.best)
-        if steps[:half].max() > steps[-half:].max():
-            path = path.flip(0)
-        # the first half with the middle, and again backwards
-        count = (frames + 1) // 2
-        return torch.cat([path[:count], path[: frames - count].flip(0)])[layout.free].contiguous()
+        layout = layout_of(s, self.stages()[state.stage].frames)
+        return smoother_half(layout.spread(state.best), steps)[layout.free].contiguous()
 
     def goes_on(self, state: SearchState) -> bool:
         """Whether the stage that follows has something to do: pictures between knots are not as good as those at knots."""
@@ -361,14 +373,12 @@ class Search:
             return True
         if not self.room(replace(state, stage=state.stage + 1, within=0)):
             return False
-        objectives = (self.objective(one, state.offset, state.sigma, state.outside) for one in (stage, following))
-        paths = state.best, self.carry(state.best, stage.frames, following.frames)
-        at, with_those_between = (
-            float(objective.costs(*self.distances(free, following.size), objective.goals.to(free)).mean())
-            for objective, free in zip(objectives, paths)
-        )
+        at = (state.descent.at.value - state.descent.at.terms["spring"]) / len(state.best)
+        objective = self.objective(replace(stage, frames=self.looked_at(state)), state.offset, state.sigma, state.outside)
+        seen, free = self.seen(state, self.looked_at(state)), objective.layout.free
+        costs = objective.costs(seen.inside[free], seen.outside[free], objective.goals.to(seen.inside))
         most, floor = BETWEEN
-        return with_those_between > most * at + floor * self.settings.alpha
+        return float(costs.mean()) > most * at + floor * self.settings.alpha
 
     def room(self, state: SearchState) -> int:
         """Return how many steps the stage may take."""
@@ -397,14 +407,18 @@ class Search:
         again = state.shrunk * stages[0].steps + (stages[1].steps if state.folded else 0)
         return sum(stage.steps for stage in stages) + again
 
-    def distances(self, free: Tensor, size: int | None) -> tuple[Tensor, Tensor]:
-        """Return the distances inside and outside ``[f]`` of pictures of free frames."""
-        parts, s = self.parts(size), self.settings
-        with torch.no_grad():
-            codes = [self.start.moved(self.coordinates.displacements(part), s.layers) for part in free.split(s.chunk)]
-            pairs = [parts(self.generator.images(part, size=size)) for part in codes]
-        inside, outside = (torch.cat(column) for column in zip(*pairs))
-        return inside, outside
+    def looked_at(self, state: SearchState) -> int:
+        """Return how many frames along each axis are looked at between two stages."""
+        following = self.stages()[min(state.stage + 1, len(self.stages()) - 1)]
+        return following.frames if self.settings.dims == 2 else min(self.settings.frames, SEEN_LATER)
+
+    def seen(self, state: SearchState, frames: int) -> Seen:
+        """Return what so many frames of the best path look like."""
+        if state.seen is not None and len(state.seen.inside) == frames**self.settings.dims:
+            return state.seen
+        s = self.settings
+        path = layout_of(s, frames).spread(self.carry(state.best, self.stages()[state.stage].frames, frames))
+        return look(self.generator, self.start, path, s.layers, self.coordinates, self.parts(None), s.chunk)
 
     def solution(self, state: SearchState, result: Result) -> Solution[Lattice, SearchNumbers]:
         """Return the best path at the full number of frames, with the distances of every frame at full size."""
@@ -412,16 +426,16 @@ class Search:
         s, frames = self.settings, self.stages()[state.stage].frames
         free = self.carry(state.best, frames, s.frames)
         edit = self.edit(free, s.frames)
-        inside, outside = self.distances(free, None)
-        layout = layout_of(s, s.frames)
+        seen, layout = self.seen(state, s.frames), layout_of(s, s.frames)
+        inside, outside = (layout.spread(x[layout.free]) for x in (seen.inside, seen.outside))
         stats: SearchNumbers = {
             "steps": state.step,
             "evaluations": state.evaluations,
             "objective": state.best_value,
             "offset": state.offset,
             "sigma": state.sigma,
-            "inside": layout.spread(inside).tolist(),
-            "outside": layout.spread(outside).tolist(),
+            "inside": inside.tolist(),
+            "outside": outside.tolist(),
             "ratio": float(outside.sum() / inside.sum()),
         }
         return Solution(edit, result, stats, EditedPicture(self.generator, self.start, edit, self.mask))

@@ -302,7 +302,8 @@ def strangers(
     layers = slice(*settings.layers) if settings.layers else slice(None)
     # measured in the coordinates, in which lengths of directions are given
     apart = coordinates.inverse((others.values - start.values)[:, layers]).flatten(1).norm(dim=1)
-    inside = torch.cat([parts(_pictures(generator, others[i : i + 1], size))[0] for i in range(len(others))])  # [strangers]
+    chunks = [others[i : i + settings.chunk] for i in range(0, len(others), settings.chunk)]
+    inside = torch.cat([parts(_pictures(generator, codes, size))[0] for codes in chunks])  # [strangers]
     return float(apart.median()), float(inside.median())
 
 
