@@ -152,7 +152,7 @@ def test_layers_are_scored_where_there_are_any(tmp_path: Path) -> None:
 
 def test_all_methods_run_in_the_w_plus_of_a_stylegan2(tmp_path: Path) -> None:
     generator = StyleGAN2(StyleGAN2Config(size=16, z_dim=8, w_dim=8, channels=(6, 5, 4)))
-    small = ManifoldSettings(frames=5, steps=9)
+    small = ManifoldSettings(frames=5, steps=14)
     chosen = settings(tmp_path, methods=tuple(METHODS), seeds=1, top=3, manifold=small, paper_steps=5)
     world = replace(left_world(generator), space="w+")
     rows = {row.method: row for row in run_benchmark(world, chosen, METHODS).rows}

@@ -16,6 +16,7 @@ from semanifold.core.minimise import begin, lbfgs_step
 from semanifold.generators.loading import load_generator
 from semanifold.images.distances import l2, lpips_from
 from semanifold.images.masks import box
+from semanifold.images.metrics import inside_change, outside_change
 from semanifold.manifolds import ManifoldSettings, paper_settings
 from semanifold.manifolds.layout import layout_of, springs_of
 from semanifold.manifolds.objective import Objective, cropped_parts, kinked_valley, pasted_parts, round_valley, spring_energy
@@ -93,6 +94,14 @@ def test_pasting_splits_the_mean_square_of_a_hard_mask() -> None:
     area = float(mask.mean())
     torch.testing.assert_close(area * inside + (1 - area) * outside, l2(images, reference))
     torch.testing.assert_close(inside, (images - reference)[..., 4:, 2:6].square().mean((1, 2, 3)))
+
+
+def test_a_soft_pixel_counts_on_both_sides_by_its_share() -> None:
+    reference, images = torch.rand(1, 3, 8, 8), torch.rand(4, 3, 8, 8)
+    mask = torch.linspace(0, 1, 64).reshape(1, 1, 8, 8)
+    inside, outside = pasted_parts(mask, reference, l2)(images)
+    torch.testing.assert_close(inside.sqrt(), inside_change(images, reference, mask))
+    torch.testing.assert_close(outside.sqrt(), outside_change(images, reference, mask))
 
 
 def test_what_is_pasted_is_the_picture_and_not_its_mirror_image() -> None:

@@ -59,7 +59,8 @@ def round_valley(distance: Tensor, offset: Tensor | float, width: float) -> Tens
 def pasted_parts(mask: Tensor, reference: Tensor, distance: Distance) -> Parts:
     """Compare inside and outside of any mask by pasting, each averaged over its area.
 
-    ``inside = d(M x + (1 - M) x*, x*) / area(M)``, ``outside = d((1 - M) x + M x*, x*) / area(1 - M)``.
+    ``inside = d(x* + sqrt(M) (x - x*), x*) / area(M)``, ``outside = d(x* + sqrt(1 - M) (x - x*), x*) / area(1 - M)``: where a
+    mask is soft, the square of a change counts on either side by that side's share of the pixel, as in all measures.
 
     Args:
         mask: ``[1, 1, h, w]`` in [0, 1].
@@ -67,11 +68,12 @@ def pasted_parts(mask: Tensor, reference: Tensor, distance: Distance) -> Parts:
         distance: between whole pictures.
     """
     mask, area = mask.to(reference), float(mask.mean())
+    within, without = (part.clamp(min=0).sqrt() for part in (mask, 1 - mask))
 
     def parts(images: Tensor) -> tuple[Tensor, Tensor]:
         # paste one part into the other picture, so that the rest cannot count; over the area, so that all sizes are alike
-        inside = distance(reference + mask * (images - reference), reference) / area
-        outside = distance(images + mask * (reference - images), reference) / (1 - area)
+        inside = distance(reference + within * (images - reference), reference) / area
+        outside = distance(reference + without * (images - reference), reference) / (1 - area)
         return inside, outside
 
     return parts

@@ -91,7 +91,7 @@ class ManifoldSettings:
     sigma: float | None = None
     springs: Mapping[int, float] = field(default_factory=lambda: {1: 0.02, 2: 0.02})
     alpha: float = 1.0
-    outside: float = 400.0
+    outside: float = 1600.0
     independence: float = 0.2
     objective: Literal["smooth", "paper"] = "smooth"
     method: Literal["staged", "paper"] = "staged"
@@ -99,7 +99,7 @@ class ManifoldSettings:
     flip: bool = False
     damping: float = 1e-4
     steps: int = 80
-    tolerance: float = 0.003
+    tolerance: float = 0.006
     coarse: bool = True
     chunk: int = 8
     seed: int = 0
