@@ -296,7 +296,7 @@ def test_other_networks(key: str, words: str, tmp_path: Path) -> None:
     save_file(state, tmp_path / "x.safetensors")
     write_nvidia(tmp_path / "x.pkl", state)
     for file in ("x.pt", "x.safetensors", "x.pkl"):
-        assert "StyleGAN2, StyleGAN3, BigGAN, Progressive GAN, SN-GAN, pix2pixHD, R3GAN are expected" in refused(
+        assert "StyleGAN2, StyleGAN3, BigGAN, Progressive GAN, SN-GAN, pix2pixHD, R3GAN, DCGAN are expected" in refused(
             tmp_path / file, words
         )
 

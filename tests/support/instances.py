@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import semanifold as sm
 from semanifold.generators.base import Generator
 from semanifold.generators.biggan.network import BigGAN, BigGANConfig
+from semanifold.generators.dcgan import DCGAN, DCGANConfig
 from semanifold.generators.inputs import one_hot
 from semanifold.generators.pix2pixhd import Pix2PixHD, Pix2PixHDConfig
 from semanifold.generators.proggan import ProgGAN, ProgGANConfig
@@ -100,6 +101,7 @@ MAKERS: dict[str, Callable[[], Generator]] = {
     "stylegan3-t": stylegan3,
     "stylegan3-r of classes": lambda: stylegan3(kernel=1, radial=True, classes=3),
     "sngan": lambda: SNGAN(SNGANConfig(6, (5, 4, 4))),
+    "dcgan": lambda: DCGAN(DCGANConfig(6, (5, 4))),
     "biggan": lambda: BigGAN(BigGANConfig(6, 3, 4, (8, 8), attention=(8,))),
     "r3gan of classes": lambda: R3GAN(R3GANConfig(6, (6, 4), (8, 4), (2, 4), (1, 2), classes=3, embedding=2)),
     "proggan": lambda: ProgGAN(ProgGANConfig(6, (5, 4))),

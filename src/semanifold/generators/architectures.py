@@ -16,6 +16,7 @@ from semanifold.core.plain import Json
 from semanifold.generators.architecture import Architecture, ForeignState, State
 from semanifold.generators.base import Generator
 from semanifold.generators.biggan.layout import BIGGAN
+from semanifold.generators.dcgan import DCGANS
 from semanifold.generators.pix2pixhd import PIX2PIXHD
 from semanifold.generators.proggan import PROGGAN
 from semanifold.generators.r3gan import R3GANS
@@ -32,7 +33,7 @@ OWN = "semanifold"
 
 Config = TypeVar("Config")
 
-ARCHITECTURES: tuple[Architecture, ...] = (STYLEGAN2, STYLEGAN3, BIGGAN, PROGGAN, SNGANS, PIX2PIXHD, R3GANS)
+ARCHITECTURES: tuple[Architecture, ...] = (STYLEGAN2, STYLEGAN3, BIGGAN, PROGGAN, SNGANS, PIX2PIXHD, R3GANS, DCGANS)
 """Every network that can be loaded; a new one is one more name here."""
 
 

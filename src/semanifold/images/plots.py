@@ -192,7 +192,7 @@ def path_plot(
     joined, start = np.concatenate(list(codes)), int(np.abs(t).argmin())
     first = first_equals(joined)
     once = sorted(set(first))
-    layout, how = principal_plane(joined if len(codes) == 1 else np.concatenate([each - each[start] for each in codes]))
+    layout, how = principal_plane(joined if len(codes) == 1 else np.concatenate([way - way[start] for way in codes]))
     layouts, titles = [layout], [("the codes " if len(codes) == 1 else "how each code moves, ") + how]
     if umap and (flat := plane(joined[once])) is not None:
         layouts.append(flat[0][[once.index(i) for i in first]])

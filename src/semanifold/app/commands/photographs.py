@@ -91,8 +91,8 @@ class PhotoEdit(Command):
         if several and self.edit is not None:
             path = () if self.path is None else ("--path", self.path)
             return (*words, "--edit", self.edit, *path, *several, *strength, "--out", again)
-        found = self.folder / SEARCH if several else self.folder
-        return (*words, "--edit", found, "--inversion", self.inversion or self.folder / INVERSION, *strength)
+        edit = self.folder / SEARCH if several else self.folder
+        return (*words, "--edit", edit, "--inversion", self.inversion or self.folder / INVERSION, *strength)
 
     def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
