@@ -107,7 +107,7 @@ class DCGAN(Generator):
 
 
 class Up(nn.Module):
-    """A transposed convolution: ``[n, in, h, h]`` to ``[n, out, 2h, 2h]``, or the first from 1 x 1 to 4 x 4."""
+    """A transposed convolution of stride 2, or the first, of stride 1."""
 
     bias: Tensor | None
 
@@ -118,6 +118,7 @@ class Up(nn.Module):
         self.stride, self.padding = (1, 0) if first else (2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """``[n, in, h, h]`` to ``[n, out, 2h, 2h]``; the first 1 x 1 to 4 x 4."""
         return F.conv_transpose2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)
 
 

@@ -221,7 +221,8 @@ class Described:
             return
         # written so that NaN is refused as well
         if not ((least is None or value >= least) and (most is None or value <= most)):
-            bounds = [f"at {end} {bound:,}".removesuffix(".0") for end, bound in (("least", least), ("most", most)) if bound is not None]
+            limits = (("least", least), ("most", most))
+            bounds = [f"at {end} {limit:,}".removesuffix(".0") for end, limit in limits if limit is not None]
             number = f"{value:g}" if isinstance(value, float) else str(value)
             meant = f"{name} must be {' and '.join(bounds)} ({self.help.rstrip('.')})"
             raise SemanifoldError(f"{meant}, but got {shown(number, 40)}.")
