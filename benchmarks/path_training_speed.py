@@ -8,8 +8,10 @@ are chosen by the product of a one-hot matrix with the table of all sets, the on
 over the samples, the generator's weights take gradients, the unshifted picture keeps its graph, and Adam is PyTorch's plain one.
 Generator, reconstructor and sizes are the same on both sides. "published" evaluates the generator as the published code does,
 with a kernel per sample in grouped convolutions (benchmarks/stylegan2_speed.py); "published, our generator" takes our operators,
-so that only the step itself differs. Every measurement is a process of its own; memory is the peak of its resident set, and what
-it has beyond a process that has only imported everything. Seconds are processor time, for busy machines.
+so that only the step itself differs; "ours, a code a pair" is our step at ``pairs_per_code=0``, "ours" at that of the preset. The
+share of the peak is that of the machine's best plain convolution, counted by the direct convolutions of the generator in all the
+pictures and gradients that a formulation makes. Every measurement is a process of its own; memory is the peak of its resident
+set, and what it has beyond a process that has only imported everything. Seconds are processor time, for busy machines.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from stylegan2_speed import textbook_pictures
+from stylegan2_speed import convolution_peak, operations, textbook_pictures
 from torch import Tensor, nn
 
 from semanifold.core.latents import Latents
@@ -40,7 +42,9 @@ from semanifold.training.state import adam
 from semanifold.training.step import TrainingStep, run_step
 
 Step = Callable[[], None]
-WAYS = ("published", "published, our generator", "ours")
+WAYS = ("published", "published, our generator", "ours, a code a pair", "ours")
+FEWER = {"large": 4}
+"""Pairs that share a code in the settings that have no preset."""
 
 
 def sizes(setting: str, given: argparse.Namespace) -> tuple[Generator, int, int, str, int]:
@@ -53,16 +57,32 @@ def sizes(setting: str, given: argparse.Namespace) -> tuple[Generator, int, int,
     return StyleGAN2(StyleGAN2Config(given.size, 512, 512, channels)), 200, 512, "resnet", given.batch
 
 
-def ours(setting: str, given: argparse.Namespace) -> Step:
+def sharing(how: str, setting: str) -> int:
+    """Return how many pairs share a code."""
+    each = PRESETS[setting].training.sharing if setting in PRESETS else FEWER[setting]
+    return each if how == "ours" else 1
+
+
+def work(how: str, setting: str, given: argparse.Namespace) -> float:
+    """Return the multiplications and additions of the generator's convolutions in one step."""
+    generator, _, _, _, batch = sizes(setting, given)
+    assert isinstance(generator, StyleGAN2)
+    first = batch // sharing(how, setting)
+    # pictures before; pictures after; and backward, by way of the pictures after alone or (published) of both and of all weights
+    passes = first + batch + (4 * batch if how.startswith("published") else first)
+    return passes * operations(generator.config)
+
+
+def ours(setting: str, given: argparse.Namespace, each: int) -> Step:
     generator, k, dipoles, kind, batch = sizes(setting, given)
     paths = warped_paths(generator, "w", k, dipoles)
     reconstructor = make_reconstructor(kind, k, 3)
-    step = TrainingStep(generator, paths, reconstructor, TrainingSettings())
+    step = TrainingStep(generator, paths, reconstructor, TrainingSettings(pairs_per_code=each))
     optimisers = [adam(module, 1e-4) for module in (paths, reconstructor)]
     draw = torch.Generator().manual_seed(0)
 
     def run() -> None:
-        loss, row = run_step(step, draw_step(generator, Prior("w"), k, (0.1, 0.2), batch, draw))
+        loss, row = run_step(step, draw_step(generator, Prior("w"), k, (0.1, 0.2), batch, draw, each))
         loss.backward()
         for optimiser in optimisers:
             assert optimiser is not None
@@ -127,14 +147,18 @@ def published(setting: str, given: argparse.Namespace, *, textbook: bool) -> Ste
 def measure(how: str, setting: str, given: argparse.Namespace) -> dict[str, float]:
     """Return processor seconds per step and peak memory of one formulation in this process."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    step = ours(setting, given) if how == "ours" else published(setting, given, textbook=how == "published")
+    if how.startswith("ours"):
+        step = ours(setting, given, sharing(how, setting))
+    else:
+        step = published(setting, given, textbook=how == "published")
     step()
     began = time.process_time()
     for _ in range(given.steps):
         step()
     seconds = (time.process_time() - began) / given.steps
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": seconds, "peak": peak, "beyond": peak - before}
+    most = max(convolution_peak(torch.device("cpu"), 4, time.process_time) for _ in range(2))
+    return {"seconds": seconds, "peak": peak, "beyond": peak - before, "share": work(how, setting, given) / seconds / most}
 
 
 def main() -> None:
@@ -150,8 +174,8 @@ def main() -> None:
 
         print(json.dumps(measure(given.how, given.only, given)))
         return
-    print("| setting | step | processor s | peak MB | beyond imports MB |")
-    print("|---|---|---:|---:|---:|")
+    print("| setting | step | processor s | steps a second | share of the peak | peak MB | beyond imports MB |")
+    print("|---|---|---:|---:|---:|---:|---:|")
     for setting in [given.only] if given.only else ["large", "faces"]:
         found = {}
         for how in WAYS:
@@ -160,13 +184,12 @@ def main() -> None:
                 [sys.executable, __file__, *words, "--batch", str(given.batch)], check=True, capture_output=True, text=True
             )
             found[how] = json.loads(done.stdout)
-            print(
-                f"| {setting} | {how} | {found[how]['seconds']:.2f} | {found[how]['peak']:.0f} | {found[how]['beyond']:.0f} |",
-                flush=True,
-            )
-        for how in WAYS[:2]:
+            row = found[how]
+            numbers = f"{row['seconds']:.2f} | {1 / row['seconds']:.2f} | {row['share']:.0%}"
+            print(f"| {setting} | {how} | {numbers} | {row['peak']:.0f} | {row['beyond']:.0f} |", flush=True)
+        for how in WAYS[:-1]:
             times, peaks, beyond = (found[how][key] / found["ours"][key] for key in ("seconds", "peak", "beyond"))
-            print(f"| {setting} | {how} / ours | {times:.2f} | {peaks:.2f} | {beyond:.2f} |", flush=True)
+            print(f"| {setting} | {how} / ours | {times:.2f} | | | {peaks:.2f} | {beyond:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

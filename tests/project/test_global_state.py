@@ -1,8 +1,10 @@
 """Nothing below the command line changes or asks what belongs to the whole process, but for a short list with reasons."""
 
 import ast
+import platform
 import random
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -54,7 +56,7 @@ READ = ("sys.argv",)
 HARMLESS = {"get", "items", "keys", "isatty", "fileno", "write", "flush", "copy", "is_available", "is_built"}
 
 ALLOWED = {
-    "app/process.py": "the command line's: the threads beside films, and Ctrl-C",
+    "app/process.py": "the command line's: the threads beside films, freed memory, and Ctrl-C",
     "app/cli.py": "the command line itself: its words, its folder, its output, and torch's warnings about torch",
     "app/terminal.py": "the command line's words and folder, for the record; and a closed stderr must not end its work",
     "core/extras.py": "matplotlib and numba read settings of a stranger's folder as they are imported, if any lie there, and "
@@ -182,3 +184,25 @@ def test_the_first_interrupt_is_kept_and_the_second_is_as_usual() -> None:
     thread.start()
     thread.join()
     assert inside == [False]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such setting")
+def test_the_command_line_keeps_freed_memory() -> None:
+    """In a process of its own: the second tensor of 64 MB finds pages that need not be cleared again."""
+    code = """
+import resource, sys
+from semanifold.app.process import keep_memory
+if sys.argv[1] == "kept":
+    keep_memory()
+for _ in range(2):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    some = bytearray(b"x" * (1 << 26))
+    del some
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(faults)
+"""
+    ran = [
+        subprocess.run([sys.executable, "-c", code, how], capture_output=True, text=True, check=True) for how in ("kept", "not")
+    ]
+    kept, cleared = (int(each.stdout) for each in ran)
+    assert kept < 1000 < cleared

@@ -110,6 +110,41 @@ def test_the_unshifted_picture_keeps_no_graph_and_the_generator_no_gradient() ->
     assert not any("frozen" in name or "network" in name for name, _ in step.named_parameters())
 
 
+def test_pairs_that_share_a_code_have_its_picture_once_and_one_graph() -> None:
+    generator = wrap(Counting(), (4,))
+    network = generator.network  # type: ignore[attr-defined]
+    draw = draw_step(generator, Prior(), 4, (0.3, 0.9), 8, torch.Generator().manual_seed(0), 4)
+    assert len(draw.latents.values.unique(dim=0)) == 2
+    assert all(torch.equal(draw.latents.values[i], draw.latents.values[i // 4 * 4]) for i in range(8))
+    assert len(draw.magnitude.unique()) == 8
+    parts = warped(), make_reconstructor("lenet", 4, 1)
+    _, each = run_step(TrainingStep(generator, *parts, quick()), draw)
+    network.calls.clear()
+    _, row = run_step(TrainingStep(generator, *parts, quick(pairs_per_code=4)), draw)
+    assert network.calls == [False, True, False]
+    assert torch.allclose(row, each, atol=1e-5)
+
+
+def test_one_picture_of_a_code_stands_for_all_of_them() -> None:
+    """The mean of the paths' gradients, each of the pairs being the first in turn, is that of all; the reconstructor has all."""
+    generator, paths, reconstructor = world(), warped(), make_reconstructor("lenet", 4, 1)
+    draw = draw_step(generator, Prior(), 4, (0.3, 0.9), 12, torch.Generator().manual_seed(0), 3)
+
+    def gradients(each: int, turn: int) -> tuple[Tensor, Tensor]:
+        paths.zero_grad()
+        reconstructor.zero_grad()
+        order = torch.arange(12).reshape(-1, 3).roll(turn, 1).flatten()
+        turned = Draw(draw.latents[order], draw.index[order], draw.magnitude[order])
+        run_step(TrainingStep(generator, paths, reconstructor, quick(pairs_per_code=each)), turned)[0].backward()
+        return grad(paths.support).clone(), grad(reconstructor.stem.weight).clone()
+
+    whole, parts = gradients(0, 0), [gradients(3, turn) for turn in range(3)]
+    agree(torch.stack([support for support, _ in parts]).mean(0), whole[0], GRADIENTS)
+    assert not torch.allclose(parts[0][0], whole[0], rtol=0.1)
+    for _, stem in parts:
+        agree(stem, whole[1], GRADIENTS)
+
+
 # ------------------------------------------------------------------------------------------------- the mask
 
 
@@ -259,6 +294,8 @@ def test_a_batch_is_divided_evenly_or_not_at_all() -> None:
     for settings, processes in ((quick(batch=10), 4), (quick(batch=6, accumulate=4), 1), (quick(batch=1), 1)):
         with pytest.raises(SemanifoldError, match="cannot be divided"):
             settings.share(processes)
+    with pytest.raises(SemanifoldError, match="4 pairs share a code, but 6 of a batch are worked on at a time"):
+        quick(batch=24, accumulate=2, pairs_per_code=4).share(2)
 
 
 def test_the_rates_fall_at_the_end_only() -> None:

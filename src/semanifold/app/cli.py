@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(words: Sequence[str], speech: Speech) -> int:
     """Run the command that words ask for, and say in a sentence what is wrong with them."""
+    from semanifold.app.process import keep_memory  # noqa: PLC0415  (the overview needs none of it)
     from semanifold.app.terminal import as_options, aside, at_terminal  # noqa: PLC0415  (the overview needs none of it)
 
     speech.facts["command"] = words[0]
@@ -60,6 +61,7 @@ def run(words: Sequence[str], speech: Speech) -> int:
         if command is None:
             return 0
         check_current_folder()
+        keep_memory()
         with as_typed(type(command)):
             answer = command.perform(at_terminal(speech))
         speech.tell(answer)

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 from semanifold.app.answers import Answer, Caller
+from semanifold.app.process import one_interrupt, threads_left
 from semanifold.core.errors import shown
 from semanifold.core.plain import JsonObject
 from semanifold.core.progress import ProgressBar
@@ -133,14 +134,10 @@ class Person(Caller):
 
     def stopping(self) -> AbstractContextManager[Callable[[], bool]]:
         """See :meth:`Caller.stopping`: the first Ctrl-C asks to stop."""
-        from semanifold.app.process import one_interrupt  # noqa: PLC0415  (brings torch)
-
         return one_interrupt()
 
     def sparing(self, cores: int) -> AbstractContextManager[None]:
         """See :meth:`Caller.sparing`."""
-        from semanifold.app.process import threads_left  # noqa: PLC0415  (brings torch)
-
         return threads_left(cores)
 
 

@@ -94,7 +94,13 @@ def cut_normal(shape: tuple[int, ...], cut: float, draw: torch.Generator) -> Ten
 
 
 def draw_step(
-    generator: Generator, prior: Prior, paths: int, magnitudes: tuple[float, float], n: int, draw: torch.Generator
+    generator: Generator,
+    prior: Prior,
+    paths: int,
+    magnitudes: tuple[float, float],
+    n: int,
+    draw: torch.Generator,
+    sharing: int = 1,
 ) -> Draw:
     """Draw n samples: the path uniform, the length of the step uniform in a range, its sign fair.
 
@@ -108,8 +114,11 @@ def draw_step(
         magnitudes: least and greatest length of a step.
         n: number of samples.
         draw: source of all the randomness, on the CPU, so that devices and processes agree.
+        sharing: samples in a row that have the same code.
     """
-    latents = prior_codes(prior, generator, n, draw)
+    latents = prior_codes(prior, generator, n // sharing, draw)
+    if sharing > 1:
+        latents = latents[torch.arange(n // sharing, device=latents.values.device).repeat_interleave(sharing)]
     index = torch.randint(paths, (n,), generator=draw)
     low, high = magnitudes
     length = low + (high - low) * torch.rand(n, generator=draw)

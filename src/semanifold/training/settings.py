@@ -82,6 +82,8 @@ class TrainingSettings:
         iterations: steps of the optimisers.
         batch: samples per iteration, of all processes together.
         accumulate: parts that a batch is worked through in, to save memory.
+        pairs_per_code: pairs in a row that share a code; its picture is made once, and the paths learn from the first of them. 0
+            for a code a pair.
         min_magnitude: smallest length of a step, in units of the latent space; of sets with scales twice the preset's.
         max_magnitude: greatest length of a step, in the same units; of sets with scales twice the preset's.
         paths_lr: learning rate of the paths; of those that start along directions 0.15 times the preset's.
@@ -101,6 +103,7 @@ class TrainingSettings:
     iterations: Annotated[int, Setting("N", 1, MOST_ITERATIONS, published="max_iter", preset=True, main=True)] = 100_000
     batch: Annotated[int, Setting("N", 1, MOST_SAMPLES, published="batch_size", preset=True)] = 32
     accumulate: Annotated[int, Setting("N", 1)] = 1
+    pairs_per_code: Annotated[int, Setting("N", 0, MOST_SAMPLES, preset=True)] = 0
     min_magnitude: Annotated[float, Setting("LENGTH", published="min_shift_magnitude", preset=True)] = 0.25
     max_magnitude: Annotated[float, Setting("LENGTH", published="max_shift_magnitude", preset=True)] = 0.45
     paths_lr: Annotated[float, Setting("RATE", 0, MOST_RATE, published="support_set_lr", preset=True)] = 1e-4
@@ -130,6 +133,11 @@ class TrainingSettings:
                 f"{self.min_magnitude:g} to {self.max_magnitude:g}."
             )
 
+    @property
+    def sharing(self) -> int:
+        """Number of pairs in a row that have the same code, at least 1."""
+        return max(self.pairs_per_code, 1)
+
     def share(self, processes: int) -> int:
         """Return how many samples one process works on at a time.
 
@@ -137,6 +145,11 @@ class TrainingSettings:
             SemanifoldError: if the batch cannot be divided evenly, or a part is too small for batch normalisation.
         """
         size, rest = divmod(self.batch, processes * self.accumulate)
+        if not rest and size % self.sharing:
+            raise SemanifoldError(
+                f"{self.sharing} pairs share a code, but {size} of a batch are worked on at a time, not a multiple of it; choose "
+                "another pairs_per_code, or another batch."
+            )
         # batch normalisation has no variance with one sample
         if rest or size * processes < 2:
             raise SemanifoldError(

@@ -81,8 +81,9 @@ class TrainingState:
         self.rows: list[list[float]] = []
         self.torn = False  # whether Ctrl-C has left it between two states
         facts = {key: value for key, value in asdict(settings).items() if key not in ("iterations", "save_every", "accumulate")}
-        if not settings.lambda_pure:
-            del facts["lambda_pure"]  # younger than the checkpoints of trainings that know nothing of it
+        for younger in ("lambda_pure", "pairs_per_code"):
+            if not facts[younger]:
+                del facts[younger]  # younger than the checkpoints of trainings that know nothing of it
         described = {"kind": paths.kind, "space": paths.info.space, "layers": paths.info.layers, **paths.options()}
         self.key = training_key(
             {
@@ -122,6 +123,7 @@ class TrainingState:
             (settings.min_magnitude, settings.max_magnitude),
             settings.batch,
             self.draw,
+            settings.sharing,
         )
         rows = None if self.purity is None else torch.randint(len(self.purity), (CODES,), generator=self.draw)
         parts = [whole.part(number, settings.accumulate) for number in range(settings.accumulate)]

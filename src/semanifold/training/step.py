@@ -70,9 +70,7 @@ class TrainingStep(nn.Module):
         latents = Latents(values, self.paths.space(generator), conditions)
         # 1. Pictures before and after, and what the reconstructor says of both.
         with torch.autocast(values.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
-            with torch.no_grad():
-                unshifted = generator.images(latents)
-            shifted = self.paths.shifted_images(generator, latents, index, magnitude)
+            unshifted, shifted = self.pictures(generator, latents, index, magnitude)
             scores, measured = self.reconstructor(unshifted, shifted)
         # 2. Losses in single precision: bf16 has three digits.
         scores, measured = scores.float(), measured.float()
@@ -89,6 +87,24 @@ class TrainingStep(nn.Module):
             total = total + weights.lambda_pure * self.purity.mixing(self.paths, rows)
         accuracy = (scores.argmax(-1) == index).float().mean()
         return total, torch.stack([accuracy, naming, measuring, straying, total]).detach()
+
+    def pictures(self, generator: Generator, latents: Latents, index: Paths, magnitude: EachCode) -> tuple[Pictures, Pictures]:
+        """Return the pictures before and after; of pairs that share a code, only the first keeps a graph."""
+        sharing = self.settings.sharing
+        with torch.no_grad():
+            unshifted = generator.images(latents[::sharing])
+        if sharing == 1:
+            return unshifted, self.paths.shifted_images(generator, latents, index, magnitude)
+        # 1. Where most of the time goes, and paths have few numbers to learn: so they learn from one of each code's pictures.
+        first = self.paths.shifted_images(generator, latents[::sharing], index[::sharing], magnitude[::sharing])
+        if first.requires_grad:
+            first.register_hook(lambda gradient: sharing * gradient)  # which stand for all of them
+        # 2. The reconstructor, which has many, learns from all.
+        others = torch.arange(len(index), device=index.device) % sharing > 0
+        with torch.no_grad():
+            rest = self.paths.shifted_images(generator, latents[others], index[others], magnitude[others])
+        shifted = torch.cat([first[:, None], rest.unflatten(0, (-1, sharing - 1))], 1)
+        return unshifted.repeat_interleave(sharing, 0), shifted.flatten(0, 1)
 
 
 def change_outside(unshifted: Pictures, shifted: Pictures, outside: Masks) -> Tensor:

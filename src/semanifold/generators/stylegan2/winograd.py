@@ -41,15 +41,22 @@ def convolve(x: Tensor, weight: Tensor, *, adjoint: bool = False) -> Tensor:
     kernels = _kernels(weight, mirrored=adjoint)
     kernels = kernels.permute(1, 0, 2) if adjoint else kernels.permute(1, 2, 0)
     n, c, h, w = x.shape
-    padded = x.new_zeros(n, h + 2, w + 2, c)
-    padded[:, 1:-1, 1:-1] = x.permute(0, 2, 3, 1)
-    out = x.new_empty(n, h, w, kernels.shape[2])
+    rows, out = x.permute(0, 2, 3, 1), x.new_empty(n, h, w, kernels.shape[2])
     sample = 36 * (h // 4) * (w // 4) * max(c, kernels.shape[2])
     samples = max(1, min(n, ROOM // sample))
     tiles = max(1, min(h // 4, ROOM * (h // 4) // sample))
+    padded = x.new_zeros(samples, 4 * tiles + 2, w + 2, c)  # of a strip alone, so that it is read again from the cache
     for i in range(0, n, samples):
         for top in range(0, h, 4 * tiles):
-            _strip(padded[i : i + samples, top : top + 4 * tiles + 2], kernels, out[i : i + samples, top : top + 4 * tiles])
+            made = out[i : i + samples, top : top + 4 * tiles]
+            strip = padded[: made.shape[0], : made.shape[1] + 2]
+            # a row of neighbours above and below, which beyond the picture is zero
+            first, end = max(top - 1, 0), min(top + made.shape[1] + 1, h)
+            place = first - top + 1
+            strip[:, :place] = 0
+            strip[:, place : place + end - first, 1:-1] = rows[i : i + samples, first:end]
+            strip[:, place + end - first :] = 0
+            _strip(strip, kernels, made)
     return out.permute(0, 3, 1, 2)
 
 
