@@ -31,7 +31,7 @@ from semanifold.worlds.faces.analytic import AnalyticFaces, factors_from_latents
 from semanifold.worlds.faces.factors import FACTORS
 
 LOWER = box(0, 0.5, 1, 1)
-QUICK = ManifoldSettings(space="z", frames=9, steps=30, tolerance=0.003)
+QUICK = ManifoldSettings(space="z", frames=9, steps=30)
 
 
 def found(**changes):

@@ -99,7 +99,7 @@ class ManifoldSettings:
     flip: bool = False
     damping: float = 1e-4
     steps: int = 80
-    tolerance: float = 0.006
+    tolerance: float = 0.003
     coarse: bool = True
     chunk: int = 8
     seed: int = 0

@@ -51,6 +51,8 @@ CAUTIOUS = 0.4
 strength is above it: a path that has leaked stays in a valley that leaks."""
 SHRINK, MOST_SHRINKS = 0.7, 2
 """By what and how often c becomes smaller after that."""
+HEAVY = 400.0
+"""Weight of the outside from which the tolerance grows, by its root."""
 PATIENCE = 5
 CHECKPOINT_EVERY = 5
 HISTORY = 20
@@ -332,7 +334,9 @@ class Search:
         # slow: the last PATIENCE steps together gained less than the tolerance, per frame and in units of the image terms
         recent = state.recent
         scale = len(state.best) * objective.alpha * objective.offset / objective.image_unit
-        least = self.settings.tolerance * self.stages()[state.stage].rough * scale
+        # a heavy outside raises what is gained by its last thousandths
+        heavy = max(1.0, state.outside / HEAVY) ** 0.5
+        least = self.settings.tolerance * self.stages()[state.stage].rough * scale * heavy
         slow = len(recent) > PATIENCE and recent[0] - recent[-1] < least
         return slow or state.descent.stalled
 

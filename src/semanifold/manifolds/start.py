@@ -40,6 +40,10 @@ PROBES, FEWER = (32, 32), (8, 56)
 """Random pictures inside and outside that the local directions are made of; fewer for paths of knots."""
 
 
+STIFF = 400.0
+"""Most weight of the outside in that metric: where a path leaks, the search itself cannot give it more."""
+
+
 @dataclass(frozen=True, eq=False)
 class StartAxes:
     """What a search begins with.
@@ -137,7 +141,7 @@ def find_axes(
     # 7. The metric that preconditions the search. It bars the directions before the one asked for, since the descent would
     # otherwise slide back to the best one.
     earlier = local.steps[: settings.direction].flatten(1)
-    metric = metric_of(local.basis, local.grams[0], local.grams[1], settings.outside, earlier)
+    metric = metric_of(local.basis, local.grams[0], local.grams[1], min(settings.outside, STIFF), earlier)
     return StartAxes(axes, offset, sigma, evaluations(made, differentiated), metric)
 
 
