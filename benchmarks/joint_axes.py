@@ -5,7 +5,7 @@
     python benchmarks/joint_axes.py --gans      # generators without known axes: how alike two paths change pictures, and how well
                                                 # a reconstructor tells them apart; ten minutes
     python benchmarks/joint_axes.py --faces     # the bundled faces in w, by layers of w+, in s and in the weights of a layer:
-                                                # how alike, and how much else changes with each of 29 factors; 15 minutes
+                                                # how alike, and how much else changes with each of 29 factors; 10 minutes
 
 An axis of the decoder is found if a path has a |cosine| of at least 0.9 with it. Dead axes (``paths/certainty.py``) do not count.
 The reconstructor is the same for every set, whose paths are frozen; each goes three standard deviations of the codes to t = 1.
@@ -62,6 +62,8 @@ HELD = 16
 """Codes at which changes of pictures are compared; a half of them for the faces, which take longer."""
 ITERATIONS = 300
 """Of a reconstructor."""
+LONG = ("PCA (GANSpace)", "SeFa", "Jacobians of all codes")
+"""What joint axes of the faces are compared with in other spaces than w; every row takes a quarter of a minute."""
 READ_AT, STEPS = 2, 6
 """Codes on which factors are read, and steps of a path each way."""
 HELD_OUT = 900_000
@@ -269,6 +271,8 @@ def pure_rows(
     sets = sets_of(generator, space, layers, k, local) | {JOINT: codes_of(paths, local, is_extended(space))}
     where = space if layers is None else f"{space} {layers[0]} to {layers[1] - 1}"
     said = {JOINT: f"{words_of(certainty)} | {seconds:.0f}"}
+    if spread is not None and space != generator.path_space:
+        sets = {name: sets[name] for name in (*LONG, JOINT) if name in sets}
     rows, (shape, info) = [], info_for(generator, space, layers)
     for name, directions in sets.items():
         value = likeness(generator, directions, local, space, layers, HELD if spread is None else HELD // 2)
@@ -324,6 +328,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--gans", action="store_true", help="GANs without known axes")
     parser.add_argument("--faces", action="store_true", help="the bundled faces")
+    parser.add_argument("--spaces", nargs="+", default=["w", "w+", "s", "weights"], help="of the faces")
     given = parser.parse_args()
     from support.real_generators import REAL, available  # noqa: PLC0415  (beside the tests; the files may be absent)
 
@@ -340,9 +345,10 @@ def main() -> None:
             spread = reader.read(pictures, pictures[:1]).std(0).double().numpy()
         print("| generator, space | method | mean cosine of two changes | dependency (factors) | axes | CPU s |")
         print("|---|---|---:|---|---|---:|")
-        for space, layers in FACES:
+        for space, layers in (row for row in FACES if row[0] in given.spaces):
             print("\n".join(pure_rows(generator, space, layers, 32, 48, spread)), flush=True)
-        print("\n".join(weight_rows(generator, 32, spread)), flush=True)
+        if "weights" in given.spaces:
+            print("\n".join(weight_rows(generator, 32, spread)), flush=True)
     if given.gans or given.faces:
         return
     print("| decoder | method | axes found, by draw | of those called sure: right / all |")
