@@ -172,12 +172,13 @@ def draw(
     rows; empty if that cannot be read from the pictures.
     """
     t, pictures, words = torch.linspace(-1, 1, FRAMES), [], {}
-    others = [generator.example(seed, code.space) for seed in range(OTHERS, OTHERS + faces - 1)]
+    readable = shows_faces(generator)
+    others = [generator.example(seed, code.space) for seed in range(OTHERS, OTHERS + faces - 1)] if readable else []
     with caller.watching("drawing the paths") as line:
         for k in range(len(paths)):
             low, high = paths.info.usable(k)
             pictures.append(paths[k].images(generator, code, torch.where(t < 0, -low * t, high * t)).cpu())
-            if shows_faces(generator):
+            if readable:
                 ends = [paths[k].images(generator, other, torch.tensor([low, high])).cpu() for other in others]
                 before, after = torch.stack([pictures[k][[0, -1]], *ends]).unbind(1)
                 words[k] = changes_between(generator, after, before, most=1, region=region)
