@@ -77,6 +77,14 @@ def test_other_chains_are_not_taken_for_one():
     assert recognise({"main.1.running_mean": torch.ones(3)}) is None
 
 
+def test_a_small_file_cannot_ask_for_pictures_without_end(tmp_path):
+    torch.save(under("main", chain((1,) * 11)), tmp_path / "deep.pt")
+    with pytest.raises(SemanifoldError, match="would make pictures of 8,192 x 8,192 pixels"):
+        load_generator(tmp_path / "deep.pt")
+    torch.save(under("main", chain((1,) * 10)), tmp_path / "less.pt")
+    assert load_generator(tmp_path / "less.pt").picture_shape == (3, 4096, 4096)
+
+
 def test_a_network_of_sizes_that_make_none_is_refused():
     for channels in ((), (4, 0), (4, 2.5)):
         with pytest.raises(SemanifoldError, match="needs channel counts"):

@@ -151,8 +151,18 @@ def generator_of(network: Network, contents: Contents, folder: Path, words: Mapp
         every: Any = state | weights.odd
         foreign = ForeignState(network.layout, every, average, weights.settings, folder, say)
         config, state = architecture.translate(foreign)
-    return assembled(lambda: architecture.make(config, **words), state, architecture.kind)
+    made = assembled(lambda: architecture.make(config, **words), state, architecture.kind)
+    height, width = made.picture_shape[1:]
+    if max(height, width) > LARGEST:
+        raise SemanifoldError(
+            f"Its layers would make pictures of {width:,} x {height:,} pixels, where at most {LARGEST:,} a side are read; the file "
+            "is damaged, get a fresh copy."
+        )
+    return made
 
+
+LARGEST = 4096
+"""Pixels a side of the pictures of a file's generator; known ones have 2,048. A small layer more may double them."""
 
 MOST = 1 << 20
 """No size in a configuration is larger; real ones stay below 10,000."""
