@@ -155,8 +155,8 @@ def generator_of(network: Network, contents: Contents, folder: Path, words: Mapp
     height, width = made.picture_shape[1:]
     if max(height, width) > LARGEST:
         raise SemanifoldError(
-            f"Its layers would make pictures of {width:,} x {height:,} pixels, where at most {LARGEST:,} a side are read; the file "
-            "is damaged, get a fresh copy."
+            f"Its layers would make pictures of {width:,} x {height:,} pixels, where at most {LARGEST:,} a side are read; the "
+            "file is damaged, get a fresh copy."
         )
     return made
 
