@@ -35,9 +35,9 @@ from semanifold.generators.loading import load_generator
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.paths.warped import warped_paths
 from semanifold.training.draws import draw_step
-from semanifold.training.presets import PRESETS
+from semanifold.training.presets import PRESETS, RESNET
 from semanifold.training.reconstructor import make_reconstructor
-from semanifold.training.settings import Prior, TrainingSettings
+from semanifold.training.settings import Prior, ReconstructorSettings, TrainingSettings
 from semanifold.training.state import adam
 from semanifold.training.step import TrainingStep, run_step
 
@@ -47,14 +47,14 @@ FEWER = {"large": 4}
 """Pairs that share a code in the settings that have no preset."""
 
 
-def sizes(setting: str, given: argparse.Namespace) -> tuple[Generator, int, int, str, int]:
+def sizes(setting: str, given: argparse.Namespace) -> tuple[Generator, int, int, ReconstructorSettings, int]:
     """Return generator, K, N, reconstructor and batch of a setting."""
     if setting == "faces":
         preset = PRESETS["faces"]
-        return load_generator("faces"), preset.k, preset.dipoles, preset.network.reconstructor, preset.training.batch
+        return load_generator("faces"), preset.k, preset.dipoles, preset.network, preset.training.batch
     widths = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
     channels = tuple(width for size, width in widths.items() if size <= given.size)
-    return StyleGAN2(StyleGAN2Config(given.size, 512, 512, channels)), 200, 512, "resnet", given.batch
+    return StyleGAN2(StyleGAN2Config(given.size, 512, 512, channels)), 200, 512, RESNET, given.batch
 
 
 def sharing(how: str, setting: str) -> int:
@@ -74,9 +74,9 @@ def work(how: str, setting: str, given: argparse.Namespace) -> float:
 
 
 def ours(setting: str, given: argparse.Namespace, each: int) -> Step:
-    generator, k, dipoles, kind, batch = sizes(setting, given)
+    generator, k, dipoles, network, batch = sizes(setting, given)
     paths = warped_paths(generator, "w", k, dipoles)
-    reconstructor = make_reconstructor(kind, k, 3)
+    reconstructor = make_reconstructor(network.reconstructor, k, 3, size=network.reconstructor_size)
     step = TrainingStep(generator, paths, reconstructor, TrainingSettings(pairs_per_code=each))
     optimisers = [adam(module, 1e-4) for module in (paths, reconstructor)]
     draw = torch.Generator().manual_seed(0)
@@ -94,7 +94,7 @@ def ours(setting: str, given: argparse.Namespace, each: int) -> Step:
 
 
 def published(setting: str, given: argparse.Namespace, *, textbook: bool) -> Step:
-    generator, k, dipoles, kind, batch = sizes(setting, given)
+    generator, k, dipoles, network, batch = sizes(setting, given)
     generator.requires_grad_(True)
     assert isinstance(generator, StyleGAN2)
     weights = dict(generator.named_parameters()) | dict(generator.named_buffers())
@@ -110,7 +110,7 @@ def published(setting: str, given: argparse.Namespace, *, textbook: bool) -> Ste
     support = nn.Parameter(table.support.detach().reshape(k, -1).clone())
     alphas, log_gamma = table.alphas.detach().clone(), nn.Parameter(table.log_gamma.detach().reshape(-1, 1).clone())
     del table
-    reconstructor = make_reconstructor(kind, k, 3)
+    reconstructor = make_reconstructor(network.reconstructor, k, 3, size=network.reconstructor_size)
     optimisers = [torch.optim.Adam([support, log_gamma], 1e-4), torch.optim.Adam(reconstructor.parameters(), 1e-4)]
     draw = torch.Generator().manual_seed(0)
 

@@ -408,6 +408,11 @@ def test_the_preset_of_the_faces_is_the_one_of_that_kind_of_paths(kind, preset):
     ("words", "says"),
     [
         (["--k", "0"], "at least 1 path, but k is 0"),
+        (
+            ["--pairs-per-code", "5"],
+            "5 pairs share a code, but 8 of a batch are worked on at a time, not a multiple of it; give "
+            "another --pairs-per-code or --batch.",
+        ),
         (["--dipoles", "0"], "at least 1 dipole"),
         (["--min-magnitude", "2", "--max-magnitude", "1"], "got 2 to 1"),
         (["--kind", "warpd"], "did you mean 'warped'"),

@@ -19,9 +19,22 @@ from semanifold.core.progress import ProgressBar
 
 LONGEST_LINE = 20_000
 ARGUMENTS = (
-    *("adapt", "all_faces", "attributes", "basis", "crop", "direction", "encoder", "face", "force", "generator", "gifs"),
+    *("adapt", "all_faces", "attributes", "basis", "batch", "crop", "direction", "encoder", "face", "force", "generator", "gifs"),
     *("inputs", "inversion", "iterations", "k", "label", "lambda_mask", "lambda_pure", "latents_space", "layer", "layout"),
-    *("mask", "method", "mix", "mix_layers", "name", "objective", "out", "overwrite", "pictures", "pool", "preset"),
+    *(
+        "mask",
+        "method",
+        "mix",
+        "mix_layers",
+        "name",
+        "objective",
+        "out",
+        "overwrite",
+        "pairs_per_code",
+        "pictures",
+        "pool",
+        "preset",
+    ),
     *("quick", "reconstructor", "seed", "seeds", "space", "start_from", "strength", "truncation", "z_truncation"),
 )
 """What messages of the actions and of the rooms below name as Python does, such as ``space="w"``, and the command line as

@@ -147,8 +147,8 @@ class TrainingSettings:
         size, rest = divmod(self.batch, processes * self.accumulate)
         if not rest and size % self.sharing:
             raise SemanifoldError(
-                f"{self.sharing} pairs share a code, but {size} of a batch are worked on at a time, not a multiple of it; choose "
-                "another pairs_per_code, or another batch."
+                f"{self.sharing} pairs share a code, but {size} of a batch are worked on at a time, not a multiple of it; give "
+                "another pairs_per_code= or batch=."
             )
         # batch normalisation has no variance with one sample
         if rest or size * processes < 2:

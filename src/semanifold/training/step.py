@@ -91,20 +91,23 @@ class TrainingStep(nn.Module):
     def pictures(self, generator: Generator, latents: Latents, index: Paths, magnitude: EachCode) -> tuple[Pictures, Pictures]:
         """Return the pictures before and after; of pairs that share a code, only the first keeps a graph."""
         sharing = self.settings.sharing
-        with torch.no_grad():
-            unshifted = generator.images(latents[::sharing])
+        before = latents[::sharing]
         if sharing == 1:
+            with torch.no_grad():
+                unshifted = generator.images(before)
             return unshifted, self.paths.shifted_images(generator, latents, index, magnitude)
         # 1. Where most of the time goes, and paths have few numbers to learn: so they learn from one of each code's pictures.
-        first = self.paths.shifted_images(generator, latents[::sharing], index[::sharing], magnitude[::sharing])
+        first = self.paths.shifted_images(generator, before, index[::sharing], magnitude[::sharing])
         if first.requires_grad:
             first.register_hook(lambda gradient: sharing * gradient)  # which stand for all of them
-        # 2. The reconstructor, which has many, learns from all.
+        # 2. The reconstructor, which has many, learns from all. One batch is faster than two: a step of length 0 moves nothing.
         others = torch.arange(len(index), device=index.device) % sharing > 0
+        every = torch.cat([index[::sharing], index[others]])
+        far = torch.cat([torch.zeros_like(magnitude[::sharing]), magnitude[others]])
         with torch.no_grad():
-            rest = self.paths.shifted_images(generator, latents[others], index[others], magnitude[others])
-        shifted = torch.cat([first[:, None], rest.unflatten(0, (-1, sharing - 1))], 1)
-        return unshifted.repeat_interleave(sharing, 0), shifted.flatten(0, 1)
+            made = self.paths.shifted_images(generator, Latents.cat([before, latents[others]]), every, far)
+        unshifted, rest = made[: len(before)], made[len(before) :].unflatten(0, (-1, sharing - 1))
+        return unshifted.repeat_interleave(sharing, 0), torch.cat([first[:, None], rest], 1).flatten(0, 1)
 
 
 def change_outside(unshifted: Pictures, shifted: Pictures, outside: Masks) -> Tensor:
