@@ -8,10 +8,10 @@ are chosen by the product of a one-hot matrix with the table of all sets, the on
 over the samples, the generator's weights take gradients, the unshifted picture keeps its graph, and Adam is PyTorch's plain one.
 Generator, reconstructor and sizes are the same on both sides. "published" evaluates the generator as the published code does,
 with a kernel per sample in grouped convolutions (benchmarks/stylegan2_speed.py); "published, our generator" takes our operators,
-so that only the step itself differs; "ours, a code a pair" is our step at ``pairs_per_code=0``, "ours" at that of the preset. The
-share of the peak is that of the machine's best plain convolution, counted by the direct convolutions of the generator in all the
-pictures and gradients that a formulation makes. Every measurement is a process of its own; memory is the peak of its resident
-set, and what it has beyond a process that has only imported everything. Seconds are processor time, for busy machines.
+so that only the step itself differs; "ours, 4 pairs a code" is our step at ``pairs_per_code=4``. The share of the peak is that
+of the machine's best plain convolution, counted by the direct convolutions of the generator in all the pictures and gradients
+that a formulation makes. Every measurement is a process of its own; memory is the peak of its resident set, and what it has
+beyond a process that has only imported everything. Seconds are processor time, for busy machines.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from semanifold.training.state import adam
 from semanifold.training.step import TrainingStep, run_step
 
 Step = Callable[[], None]
-WAYS = ("published", "published, our generator", "ours, a code a pair", "ours")
-FEWER = {"large": 4}
-"""Pairs that share a code in the settings that have no preset."""
+SHARED = 4
+"""Pairs that share a code in the last formulation."""
+WAYS = ("published", "published, our generator", "ours", "ours, 4 pairs a code")
 
 
 def sizes(setting: str, given: argparse.Namespace) -> tuple[Generator, int, int, ReconstructorSettings, int]:
@@ -57,17 +57,16 @@ def sizes(setting: str, given: argparse.Namespace) -> tuple[Generator, int, int,
     return StyleGAN2(StyleGAN2Config(given.size, 512, 512, channels)), 200, 512, RESNET, given.batch
 
 
-def sharing(how: str, setting: str) -> int:
+def sharing(how: str) -> int:
     """Return how many pairs share a code."""
-    each = PRESETS[setting].training.sharing if setting in PRESETS else FEWER[setting]
-    return each if how == "ours" else 1
+    return SHARED if how.endswith("a code") else 1
 
 
 def work(how: str, setting: str, given: argparse.Namespace) -> float:
     """Return the multiplications and additions of the generator's convolutions in one step."""
     generator, _, _, _, batch = sizes(setting, given)
     assert isinstance(generator, StyleGAN2)
-    first = batch // sharing(how, setting)
+    first = batch // sharing(how)
     # pictures before; pictures after; and backward, by way of the pictures after alone or (published) of both and of all weights
     passes = first + batch + (4 * batch if how.startswith("published") else first)
     return passes * operations(generator.config)
@@ -148,7 +147,7 @@ def measure(how: str, setting: str, given: argparse.Namespace) -> dict[str, floa
     """Return processor seconds per step and peak memory of one formulation in this process."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if how.startswith("ours"):
-        step = ours(setting, given, sharing(how, setting))
+        step = ours(setting, given, sharing(how))
     else:
         step = published(setting, given, textbook=how == "published")
     step()
