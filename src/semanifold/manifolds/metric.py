@@ -101,7 +101,7 @@ def preconditioner(metric: Metric, layout: Layout, image_scale: float, spring_sc
 FLOOR = 1e-3
 """Least stiffness, as a share of the greatest: keeps directions that hardly change the picture from running away."""
 
-MOST_SECANTS = 64
+MOST_SECANTS = 128
 """How many are remembered."""
 
 

@@ -36,7 +36,7 @@ SAMPLES = 512
 """Codes that the mean is taken of."""
 LIKELY = 0.2
 """Of two ways, the one to a code whose probability is e times higher may leak more by e to this power."""
-PROBES, FEWER = (32, 32), (8, 56)
+PROBES, FEWER = (32, 32), (8, 32)
 """Random pictures inside and outside that the local directions are made of; fewer for paths of knots."""
 
 
