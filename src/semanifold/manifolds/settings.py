@@ -91,7 +91,7 @@ class ManifoldSettings:
     sigma: float | None = None
     springs: Mapping[int, float] = field(default_factory=lambda: {1: 0.02, 2: 0.02})
     alpha: float = 1.0
-    outside: float = 1600.0
+    outside: float = 400.0
     independence: float = 0.2
     objective: Literal["smooth", "paper"] = "smooth"
     method: Literal["staged", "paper"] = "staged"
