@@ -36,8 +36,6 @@ from semanifold.paths.warped import warped_paths
 from semanifold.training.presets import PRESETS
 from semanifold.training.purity import CODES, IN_THE_DARK, Purity, off_diagonal, purity_of
 
-LOOKED_AT = 64
-"""Codes whose pictures are looked at."""
 SIZE, CELLS = 32, 8
 """Height of the pictures whose changes are rewarded, and cells of them, each way."""
 READ_AT, STEPS = 2, 6
@@ -135,11 +133,11 @@ REWARDS: dict[str, tuple[float, Reward | None]] = {
 """Weight of each reward, to be made least; without one, that of nothing."""
 
 
-def study_of(generator: Generator, paths: LatentPaths) -> Study:
+def study_of(generator: Generator, paths: LatentPaths, samples: int) -> Study:
     """Look at the pictures: their changes along the directions that the purity of paths is measured in."""
     space = paths.info.space
-    purity = purity_of(generator, paths, samples=LOOKED_AT, progress=False)
-    local = local_metrics(generator, space, len(paths), samples=LOOKED_AT, enough=lambda _: True, progress=False)
+    purity = purity_of(generator, paths, samples=samples, progress=False)
+    local = local_metrics(generator, space, len(paths), samples=samples, enough=lambda _: True, progress=False)
     basis, displacements = purity.visible, local.coordinates.displacements(purity.visible)
     found = []
     for code in purity.codes:
@@ -182,7 +180,7 @@ def new_paths(generator: Generator, kind: str, seed: int) -> LatentPaths:
 def celeba64(given: argparse.Namespace) -> None:
     """Print how many of ten hidden axes each reward finds, from several starts."""
     generator, rotation = rotated()
-    study = study_of(generator, new_paths(generator, "warped", 0))
+    study = study_of(generator, new_paths(generator, "warped", 0), given.codes)
     steps = given.steps or 600
     print(f"| rewarded | axes of 10, warped, {given.starts} starts | linear | CPU s a start |\n|---|---|---|---:|")
     for name, (weight, reward) in REWARDS.items():
@@ -204,7 +202,7 @@ def faces(given: argparse.Namespace) -> None:
     with torch.no_grad():
         pictures = generator.images(generator.sample(range(60_000, 60_256)))
         spread = reader.read(pictures, pictures[:1]).std(0).double().numpy()
-    study = study_of(generator, new_paths(generator, "warped", 0))
+    study = study_of(generator, new_paths(generator, "warped", 0), given.codes)
     steps = given.steps or 600
     print("| rewarded | dependency: mean | median | factors reached | CPU s |\n|---|---:|---:|---:|---:|")
     for name, (weight, reward) in REWARDS.items():
@@ -220,6 +218,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["celeba64", "faces"])
     parser.add_argument("--starts", type=int, default=4, help="of celeba64")
+    parser.add_argument("--codes", type=int, default=64, help="whose pictures are looked at")
     parser.add_argument("--steps", type=int, help="of the optimiser; 600 when left out")
     given = parser.parse_args()
     try:
