@@ -13,6 +13,7 @@ from semanifold.generators.wrapped import wrap
 from semanifold.images import metrics
 from semanifold.images.masks import box
 from semanifold.paths.masked import leaks, masked_paths
+from semanifold.paths.weight_ranges import usual_changes
 
 LEFT = box(0, 0, 0.5, 1)
 
@@ -47,6 +48,9 @@ def test_the_best_direction_changes_the_inside_alone_and_is_measured_on_other_pi
     assert torch.equal(found.pictures[0, :, 1], plain)
     changes = [metrics.inside_change(found.pictures[0, :, place], plain, inside) for place in (0, 2)]
     torch.testing.assert_close(changes[0], changes[1], rtol=0.05, atol=0)
+    # each way as far as 0.35 of what two faces usually differ by inside
+    roots = (inside / inside.mean()).sqrt().expand(len(codes), -1, -1, -1)
+    torch.testing.assert_close(changes[0], 0.35 * usual_changes(generator, plain, roots, 0, None), rtol=0.05, atol=0)
 
 
 def test_more_damping_prefers_what_is_strong() -> None:
