@@ -22,6 +22,7 @@ from semanifold.edits import Lattice, WeightEdit, load_edit, save_edit
 from semanifold.generators.loading import load_generator, save_generator
 from semanifold.images.media import from_uint8, to_uint8
 from semanifold.images.placements import Placement
+from semanifold.paths.files import load_paths
 from semanifold.storage.run_records import read_record
 from semanifold.worlds.faces.analytic import AnalyticFaces
 from semanifold.worlds.faces.attribute_network import attribute_network
@@ -118,6 +119,16 @@ def test_every_face_is_edited(capsys: pytest.CaptureFixture[str]) -> None:
     assert "all is finished already" in said
     again = "edit party.png --edit faces:smile --all-faces --strength 0.5 --out all-half"
     assert said.count(f"Next: semanifold {again}") == 2
+
+
+def test_an_edit_of_another_generator_is_refused_with_what_helps(capsys: pytest.CaptureFixture[str]) -> None:
+    smile = load_paths("faces")[0].with_info(fingerprint="0123456789abcdef", generator="others")
+    save_edit(smile, "theirs.safetensors")
+    assert cli.main(["edit", "party.png", "--edit", "theirs.safetensors", "--out", "theirs"]) == 2
+    said = capsys.readouterr().err
+    assert "was found on others" in said
+    assert "name that with --generator" in said
+    assert "--force" not in said
 
 
 def test_what_was_found_for_the_first_of_several_faces_can_be_used_again() -> None:

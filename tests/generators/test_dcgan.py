@@ -85,6 +85,15 @@ def test_a_small_file_cannot_ask_for_pictures_without_end(tmp_path):
     assert load_generator(tmp_path / "less.pt").picture_shape == (3, 4096, 4096)
 
 
+def test_a_small_file_cannot_ask_for_memory_without_end():
+    state = under("main", chain((1,) * 7 + (70_000,)))
+    with pytest.raises(SemanifoldError, match="70,000 channels at 512 pixels takes more memory"):
+        from_published(state)
+    state["main.1.running_var"] = -state["main.1.running_var"]
+    with pytest.raises(SemanifoldError, match="running_var holds a variance below 0"):
+        from_published(state)
+
+
 def test_a_network_of_sizes_that_make_none_is_refused():
     for channels in ((), (4, 0), (4, 2.5)):
         with pytest.raises(SemanifoldError, match="needs channel counts"):

@@ -254,6 +254,7 @@ def test_path_plot_without_umap_shows_pca_alone(tmp_path, monkeypatch):
     codes = np.outer(np.arange(12.0), rng.normal(size=20)) + 0.001 * rng.normal(size=(12, 20))
     with pytest.raises(SemanifoldError, match="umap-learn"):
         plots.plane(codes)
+    assert plots.plane(codes[:, :1]) is None, "a line needs no map"
     layout, how = plots.principal_plane(codes)
     assert how == "by PCA: 100% of the variance across, 0% up"
     steps = np.diff(layout[:, 0])

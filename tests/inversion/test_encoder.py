@@ -92,6 +92,9 @@ def test_a_file_reads_as_its_encoder(world: Generator, encoder: Encoder, tmp_pat
     write_tensors(file, {name: t for name, t in tensors.items() if not name.startswith("head.3")}, header)
     with pytest.raises(SemanifoldError, match="its tensors are not those of an encoder"):
         load_encoder(file, world)
+    write_tensors(file, tensors | {"head.3.bias": tensors["head.3.bias"] * float("nan")}, header)
+    with pytest.raises(SemanifoldError, match="it holds NaN or infinite values"):
+        load_encoder(file, world)
     write_tensors(file, tensors, header | {"code": [60000, 60000]})
     with pytest.raises(SemanifoldError, match=r"at most 65,536 are read"):
         load_encoder(file, world)

@@ -99,7 +99,19 @@ def averaged(pictures: Tensor, size: int | None, name: str) -> Tensor:
     return F.adaptive_avg_pool2d(pictures, (size, max(1, round(width * size / height))))
 
 
-def check_channels(channels: tuple[int, ...], architecture: str) -> None:
-    """Refuse channel counts that make no network: fewer than two sizes, or none at some size."""
-    if len(channels) < 2 or any(not isinstance(count, int) or count < 1 for count in channels):
-        raise SemanifoldError(f"{architecture} needs channel counts from 1 for 4, 8, ... pixels, two at least; got {channels}.")
+MOST_FEATURES = 1 << 28
+"""Numbers in the features of one picture at one size, a gigabyte; published networks have 2^25."""
+
+
+def check_channels(channels: tuple[int, ...], architecture: str, least: int = 2) -> None:
+    """Refuse channel counts that make no network: too few sizes, none at some size, or more than memory holds."""
+    if len(channels) < least or any(not isinstance(count, int) or count < 1 for count in channels):
+        raise SemanifoldError(
+            f"{architecture} needs channel counts from 1 for 4, 8, ... pixels, {least} at least; got {channels}."
+        )
+    for i, count in enumerate(channels):
+        if count << (2 * i + 4) > MOST_FEATURES:
+            raise SemanifoldError(
+                f"{architecture} with {count:,} channels at {4 << i:,} pixels takes more memory than is given to a file; get a "
+                "fresh copy."
+            )

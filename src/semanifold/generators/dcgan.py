@@ -11,13 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.core.shapes import Pictures
 from semanifold.core.spaces import Space, named
 from semanifold.generators.architecture import Architecture
 from semanifold.generators.base import Generator
-from semanifold.generators.convolutional import Norm, averaged
+from semanifold.generators.convolutional import Norm, averaged, check_channels
 from semanifold.generators.states import Say, Source, silent
 from semanifold.generators.stylegan2.layers import drawn
 
@@ -47,8 +46,7 @@ class DCGANConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
-        if not self.channels or any(not isinstance(count, int) or count < 1 for count in self.channels):
-            raise SemanifoldError(f"A DCGAN needs channel counts from 1 for 4, 8, ... pixels; got {self.channels}.")
+        check_channels(self.channels, "A DCGAN", 1)
 
     @property
     def size(self) -> int:

@@ -65,6 +65,8 @@ class Source:
         value = value.to(torch.promote_types(value.dtype, torch.float32))
         if not value.is_meta and not torch.isfinite(value).all():
             raise SemanifoldError(f"{key} holds NaN or infinite values; the file is damaged, take another copy.")
+        if key.endswith(("running_var", "stored_var")) and not value.is_meta and bool((value < 0).any()):
+            raise SemanifoldError(f"{key} holds a variance below 0; the file is damaged, take another copy.")
         return value
 
     def has(self, key: str) -> bool:

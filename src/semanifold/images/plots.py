@@ -132,11 +132,11 @@ def _pair_figure(contrast: NDArray[np.floating], spread: NDArray[np.floating], p
 
 
 def plane(codes: NDArray[np.floating]) -> tuple[NDArray[np.floating], str] | None:
-    """Return codes ``[n, d]`` laid out on a plane ``[n, 2]`` by UMAP, and its name; None if n < 8.
+    """Return codes ``[n, d]`` laid out on a plane ``[n, 2]`` by UMAP, and its name; None if n < 8 or d < 2.
 
     UMAP: McInnes, Healy, Melville 2018, arXiv:1802.03426.
     """
-    if len(codes) < 8:
+    if len(codes) < 8 or codes.shape[1] < 2:
         return None
     try:
         # numba takes settings from the current folder, among them where it finds code that it compiled before

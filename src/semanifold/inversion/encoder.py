@@ -176,6 +176,8 @@ def load_encoder(path: str | os.PathLike[str], generator: Generator) -> Encoder:
     rows = unpacked(tensors, generator)
     if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != expected or curved != (rows is not None):
         raise SemanifoldError(f"{shown(os.fspath(path), 200)} is damaged: its tensors are not those of an encoder.")
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise SemanifoldError(f"{shown(os.fspath(path), 200)} is damaged: it holds NaN or infinite values.")
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     network.to(generator.device).requires_grad_(False)
     return encoder if rows is None else replace(encoder, curvature=Curvature(rows, header.damping))

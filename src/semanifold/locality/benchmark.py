@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -125,7 +126,7 @@ def make_problem(world: World, settings: LocalitySettings, mask: str, number: in
         picture,
         reach,
         level,
-        settings.top,
+        min(settings.top, math.prod(generator.spaces[generator.first_space].shape)),
         settings.manifold,
         settings.paper_steps,
         settings.layer,

@@ -55,7 +55,7 @@ class LocalitySettings:
         if not self.faces or not self.masks or not self.methods:
             raise SemanifoldError("A benchmark needs at least one seed, one mask and one method.")
         if len(self.faces) > MOST_SEEDS or self.top < 1 or self.paper_steps < 1:
-            raise SemanifoldError("A benchmark needs at most 10,000 seeds, and top and paper-steps of at least 1.")
+            raise SemanifoldError("A benchmark needs at most 10,000 seeds, a direction and a step of the published search.")
         if not 0 < self.level < 2:
             raise SemanifoldError(
                 f"The level is a share of the usual change between faces, above 0 and below 2, not {self.level}."

@@ -215,7 +215,7 @@ def differences(before: RunRecord, after: RunRecord, growing: Sequence[str] = ()
         return
     for place, one, other in _changes(work(before.arguments), work(after.arguments)):
         if not (last(place) in growing and (one is None or other is None or _less(one, other))):  # None: the facts have its value
-            yield f"{shown(last(place))} {shown(str(one))} instead of {shown(str(other))}"
+            yield f"{shown(last(place)).replace('_', '-')} {shown(str(one))} instead of {shown(str(other))}"
     for place, one, other in _changes(before.facts, after.facts):
         if place.startswith("inputs."):
             yield f"{shown(place.removeprefix('inputs.'), 200)} has changed since"

@@ -59,8 +59,10 @@ def named_generator(asked: EditModel, caller: Caller) -> Generator | None:
     return load(Model(generator=asked.generator, inputs=asked.inputs, device=asked.device), caller)
 
 
-def fitting(generator: Generator, edits: Sequence[Edit], caller: Caller, *, force: bool = False) -> list[Edit]:
+def fitting(generator: Generator, edits: Sequence[Edit], caller: Caller, *, force: bool | None = None) -> list[Edit]:
     """Return edits as those of a generator; refuse what was found with other weights, or with ``force`` say what it does here.
+
+    ``force`` is None where nobody can give it.
 
     Raises:
         SemanifoldError: if an edit changes weights that are not there, or was found with other weights, naming both generators.
@@ -68,7 +70,7 @@ def fitting(generator: Generator, edits: Sequence[Edit], caller: Caller, *, forc
     return [_fitting(generator, edit, caller, force=force) for edit in edits]
 
 
-def _fitting(generator: Generator, edit: Edit, caller: Caller, *, force: bool) -> Edit:
+def _fitting(generator: Generator, edit: Edit, caller: Caller, *, force: bool | None) -> Edit:
     """See :func:`fitting`."""
     if edit.info.fingerprint in ("", "unknown", generator.fingerprint):
         edit.check(generator)
@@ -80,7 +82,8 @@ def _fitting(generator: Generator, edit: Edit, caller: Caller, *, force: bool) -
     except SemanifoldError as error:
         raise SemanifoldError(f"{name} was found on {both}, which it does not fit: {error}") from error
     if not force:
-        raise SemanifoldError(f"{name} was found on {both}; force=True takes it all the same, and says what it does there.")
+        way = "name that with generator=" if force is None else "force=True takes it all the same, and says what it does there"
+        raise SemanifoldError(f"{name} was found on {both}; {way}.")
     caller.remark(f"{name} was found on {both}: {carried(edit, generator).words}.")
     return edit.with_info(generator=generator.name, fingerprint=generator.fingerprint)
 

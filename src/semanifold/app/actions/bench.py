@@ -7,7 +7,7 @@ from dataclasses import replace
 from semanifold.app.actions.base import facts_of, load, worked
 from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands import early
-from semanifold.app.commands.base import FACES, code_words
+from semanifold.app.commands.base import FACES
 from semanifold.app.commands.bench import Bench
 from semanifold.locality.benchmark import run_benchmark
 from semanifold.locality.methods import METHODS
@@ -39,5 +39,5 @@ def bench(command: Bench, caller: Caller) -> Answer:
     inputs = early.inputs(masks=command.settings.masks)
     answer = worked(command, caller, "bench", folder, facts_of(generator), work, inputs=inputs)
     mask, face = command.settings.masks[0], command.settings.faces[0]
-    then = typed("discover", "--mask", mask, *code_words(command.model.generator), "--seeds", face)
+    then = typed("discover", "--mask", mask, *command.model.words, "--seeds", face)
     return replace(answer, files=(folder / FIGURE, folder / TABLE), next=then)
