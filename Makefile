@@ -18,13 +18,17 @@ help:
 
 $(INSTALLED): pyproject.toml constraints.txt scripts/install.sh
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "semanifold needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	@if [ -e $(INSTALLED)-before ]; then rm -rf $(VENV); fi
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade uv
 	$(INSTALL) .
 	@touch $@
 
+# This may replace what is installed by other versions; if it is broken off, all is installed anew.
 $(TOOLS): $(INSTALLED)
+	@mv $(INSTALLED) $(INSTALLED)-before
 	$(INSTALL) '.[dev]'
+	@mv $(INSTALLED)-before $(INSTALLED)
 	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # or every process that a test starts may compile PyTorch anew
 	@touch $@
 
