@@ -289,6 +289,6 @@ def sentences(parts: Sequence[Part], facts: Mapping[str, Json]) -> list[str]:
     if len(parts) > 1:
         seen = [f"part {number}: {word}" for number, word in enumerate(seen, 1) if word]
     words = "; ".join(word for word in seen if word)
-    return [
-        f"{words + '; ' if words else ''}{facts['changed']:.1%} of the photograph's pixels change, the others stay bit for bit."
-    ]
+    whole = all(part.subject.mask is None for part in parts)
+    how = "most by next to nothing; with a mask= all others stay bit for bit" if whole else "the others stay bit for bit"
+    return [f"{words + '; ' if words else ''}{facts['changed']:.1%} of the photograph's pixels change, {how}."]
