@@ -203,7 +203,9 @@ def test_the_same_commands_again_do_nothing(done, monkeypatch, capsys):
     assert run("traverse", "set.safetensors", "--seeds", "0-2", "--out", "walk") == 0
     assert run("measure", "walk", "--mask", "box:0,0,0.5,1") == 0
     assert run("rank", "walk", "--name", "named.safetensors", "--group", "all", "mine=left") == 0
-    assert capsys.readouterr().out.count("finished already") == 3
+    said = capsys.readouterr().out
+    assert said.count("finished already") == 3
+    assert re.search(r"named\.safetensors holds the paths, \d of them under these names", said)
     assert listing(done / "walk") == before
 
 

@@ -62,7 +62,8 @@ def rank(command: Rank, caller: Caller) -> Answer:
         from semanifold.paths.files import save_paths  # noqa: PLC0415  (only needed here)
 
         save_paths(named, command.name or "")
-    said = (*answer.said, *sentences(measures, deserved, unnamed, locality))
+    kept = [] if named is None else [f"{command.name} holds the paths, {len(deserved)} of them under these names."]
+    said = (*answer.said, *sentences(measures, deserved, unnamed, locality), *kept)
     facts = {
         "names": {str(k): name for k, name in sorted(deserved.items())},
         "unnamed": {str(k): why for k, why in unnamed.items()},
