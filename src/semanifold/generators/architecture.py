@@ -12,6 +12,9 @@ from torch import Tensor
 
 from semanifold.generators.states import Say
 
+LARGEST = 4096
+"""Pixels a side of the pictures of a file's generator; known ones have 2,048. A small layer more may double them."""
+
 State = dict[str, Tensor]
 Written = tuple[State, dict[str, object]]
 """The tensors of a network in the layout of another program, and what its files hold beside them."""

@@ -13,7 +13,7 @@ import torch
 
 from semanifold.core.errors import SemanifoldError, near_names, shown
 from semanifold.core.plain import Json
-from semanifold.generators.architecture import Architecture, ForeignState, State
+from semanifold.generators.architecture import LARGEST, Architecture, ForeignState, State
 from semanifold.generators.base import Generator
 from semanifold.generators.biggan.layout import BIGGAN
 from semanifold.generators.dcgan import DCGANS
@@ -160,9 +160,6 @@ def generator_of(network: Network, contents: Contents, folder: Path, words: Mapp
         )
     return made
 
-
-LARGEST = 4096
-"""Pixels a side of the pictures of a file's generator; known ones have 2,048. A small layer more may double them."""
 
 MOST = 1 << 20
 """No size in a configuration is larger; real ones stay below 10,000."""

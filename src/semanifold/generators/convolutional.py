@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError
+from semanifold.generators.states import Source
 from semanifold.generators.stylegan2.layers import drawn
 
 NORM_EPSILON = 1e-5
@@ -49,6 +50,12 @@ class Norm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[n, c, h, w]`` to the same."""
         return normalised(x, self.mean, self.variance, self.gain, self.bias, self.epsilon)
+
+
+def norm_state(take: Source, theirs: str, ours: str, channels: int | None = None) -> dict[str, Tensor]:
+    """Take a batch normalisation of PyTorch out of a foreign file, as the state of a :class:`Norm`."""
+    names = {"gain": "weight", "bias": "bias", "mean": "running_mean", "variance": "running_var"}
+    return {f"{ours}.{name}": take(f"{theirs}.{other}", channels) for name, other in names.items()}
 
 
 def normalised(x: Tensor, mean: Tensor, variance: Tensor, gain: Tensor, bias: Tensor, epsilon: float) -> Tensor:

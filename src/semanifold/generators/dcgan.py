@@ -16,7 +16,7 @@ from semanifold.core.shapes import Pictures
 from semanifold.core.spaces import Space, named
 from semanifold.generators.architecture import Architecture
 from semanifold.generators.base import Generator
-from semanifold.generators.convolutional import Norm, averaged, check_channels
+from semanifold.generators.convolutional import Norm, averaged, check_channels, norm_state
 from semanifold.generators.states import Say, Source, silent
 from semanifold.generators.stylegan2.layers import drawn
 
@@ -145,8 +145,7 @@ def from_published(state: Mapping[str, Tensor], *, say: Say = silent) -> tuple[D
         out["start.weight" if i == 0 else f"ups.{i - 1}.weight"] = weight
         width = weight.shape[1]
         channels.append(width)
-        names = {"gain": "weight", "bias": "bias", "mean": "running_mean", "variance": "running_var"}
-        out |= {f"norms.{i}.{ours}": take(f"{word}.{place + 1}.{theirs}", width) for ours, theirs in names.items()}
+        out |= norm_state(take, f"{word}.{place + 1}", f"norms.{i}", width)
         if take.has(f"{word}.{place}.bias"):
             out[f"norms.{i}.mean"] = out[f"norms.{i}.mean"] - take(f"{word}.{place}.bias", width)
     colours = take(f"{word}.{last}.weight", width, None, KERNEL, KERNEL)

@@ -17,7 +17,7 @@ from semanifold.core.shapes import Pictures
 from semanifold.core.spaces import Space, named
 from semanifold.generators.architecture import Architecture, by_key
 from semanifold.generators.base import Generator
-from semanifold.generators.convolutional import Conv, Norm, averaged, check_channels, doubled, doubled_conv
+from semanifold.generators.convolutional import Conv, Norm, averaged, check_channels, doubled, doubled_conv, norm_state
 from semanifold.generators.states import Say, Source, silent
 from semanifold.generators.stylegan2.layers import drawn
 
@@ -145,23 +145,18 @@ def from_published(state: Mapping[str, Tensor], *, say: Say = silent) -> tuple[S
     channels = [weight.shape[0] // 16]
     for i in range(2, last + 1):
         theirs, ours = f"model.{i}", f"blocks.{i - 2}"
-        out |= _norm(take, f"{theirs}.model.0", f"{ours}.norm1") | _conv(take, theirs, "conv1", "model.3", ours)
-        out |= _norm(take, f"{theirs}.model.4", f"{ours}.norm2") | _conv(take, theirs, "conv2", "model.6", ours)
+        out |= norm_state(take, f"{theirs}.model.0", f"{ours}.norm1") | _conv(take, theirs, "conv1", "model.3", ours)
+        out |= norm_state(take, f"{theirs}.model.4", f"{ours}.norm2") | _conv(take, theirs, "conv2", "model.6", ours)
         channels.append(out[f"{ours}.conv1.weight"].shape[0])
         if channels[-2] != channels[-1]:
             out[f"{ours}.bypass.weight"] = take(f"{theirs}.bypass.1.weight", channels[-1], channels[-2], 3, 3)
             out[f"{ours}.bypass.bias"] = take(f"{theirs}.bypass.1.bias", channels[-1])
-    out |= _norm(take, f"model.{last + 1}", "norm")
+    out |= norm_state(take, f"model.{last + 1}", "norm")
     colours = take(f"model.{last + 3}.weight", None, channels[-1], 3, 3)
     out |= {"colours.weight": colours, "colours.bias": take(f"model.{last + 3}.bias", colours.shape[0])}
     take.drop(".num_batches_tracked")
     take.finish(say)
     return SNGANConfig(weight.shape[1], tuple(channels), colours.shape[0]), out
-
-
-def _norm(take: Source, theirs: str, ours: str) -> dict[str, Tensor]:
-    names = {"gain": "weight", "bias": "bias", "mean": "running_mean", "variance": "running_var"}
-    return {f"{ours}.{name}": take(f"{theirs}.{other}", None) for name, other in names.items()}
 
 
 def _conv(take: Source, block: str, name: str, alias: str, ours: str) -> dict[str, Tensor]:

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
+from semanifold.generators.architecture import LARGEST
 from semanifold.generators.states import Say, Source, silent
 from semanifold.generators.stylegan2.network import StyleGAN2Config, average_w
 
 KIND = "StyleGAN2"
 
 Translated = tuple[StyleGAN2Config, dict[str, Tensor]]
-LARGEST = 4096
-"""Height and width of pictures; a small file may claim more."""
 AVERAGED_CODES = 10_000
 """Codes whose mean stands for a mean w that a file lacks; fewer if a layer is so wide that they would fill the memory."""
 NOISE_SEED = 0

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
+from semanifold.generators.architecture import LARGEST
 from semanifold.generators.stylegan3.filters import low_pass
 
 DENSER = 2
 """Samples of the signal that is rectified, per sample of the layer's result along an axis."""
-LARGEST = 4096
-"""Height of pictures and of features, at most."""
 WIDEST, STEEPEST = 256, 16
 """The margin, and the samples of a dense signal per sample that a layer takes, at most: a file may claim more."""
 
