@@ -47,7 +47,7 @@ from semanifold.paths.weight_methods import weight_paths
 from semanifold.paths.weight_trained import weight_paths_to_train
 from semanifold.paths.weights import WeightPaths
 from semanifold.training.presets import ALONG_RATE, ALONG_REACH, PRESETS, Preset
-from semanifold.training.purity import CODES, purity_of
+from semanifold.training.purity import STEPS, purity_of
 from semanifold.training.reconstructor import make_reconstructor
 from semanifold.training.settings import Prior, ReconstructorSettings, TrainingSettings, with_options
 from semanifold.training.trainer import held_out_scores, train_paths
@@ -57,8 +57,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 ATTRIBUTES = Path(__file__).resolve().parents[1] / ".." / "shared" / "real" / "attributes"
 METHODS = ("warped", "linear", "joint", "pca", "sefa", "random", "warped-joint", "linear-joint", "warped-pure", "linear-pure")
 """The last ones are learned ones that start along the joint axes, or anywhere while their purity counts."""
-PURE_RATE = 0.01
-"""Learning rate of paths whose purity counts: from a random start every one has far to go."""
 IN_WEIGHTS = ("weights-svd", "weights-hessian", "weights-joint", "weights-svd-trained", "weights-hessian-trained")
 """The four published ways to find directions in the weights of a layer, and joint axes there."""
 LAYER = "convs.4"
@@ -120,14 +118,17 @@ def new_weights(generator: Generator, method: str, layer: str, k: int) -> Weight
 
 
 def new_paths(generator: Generator, method: str, preset: Preset, layer: str = LAYER) -> PathSet:
-    """Return a set before training; that of a closed form is complete."""
+    """Return a set before training, of the preset's seed; that of a closed form is complete."""
     if method in IN_WEIGHTS:
         return new_weights(generator, method, layer, preset.k)
     space, way = preset.space, {"step": preset.step, "steps": preset.steps}
+    seed = preset.training.seed
     along = joint_paths(generator, space, preset.k) if method.endswith("-joint") else None
     if method in ("warped", "warped-joint", "warped-pure"):
-        return warped_paths(generator, space, preset.k, preset.dipoles, init="spread", along=along, **way)
-    if method in ("linear-joint", "linear-pure"):
+        return warped_paths(generator, space, preset.k, preset.dipoles, init="spread", along=along, seed=seed, **way)
+    if method == "linear-pure":
+        return linear_paths(generator, space, preset.k, "projective", random_init=True, seed=seed, **way)
+    if method == "linear-joint":
         return linear_paths(generator, space, preset.k, "projective", along=along, **way)
     if method in ("linear", "random"):
         return linear_paths(generator, space, preset.k, "ortho" if method == "linear" else "random", **way)
@@ -156,6 +157,7 @@ def trained(
         generator.picture_shape[0],
         size=network.reconstructor_size,
         differences=network.differences,
+        seed=given.seed,
     )
     pure = method.endswith("-pure")
     reach = 1 if pure or method in ("warped", "linear", "random", *IN_WEIGHTS) else ALONG_REACH
@@ -163,7 +165,7 @@ def trained(
         given,
         min_magnitude=reach * given.min_magnitude,
         max_magnitude=reach * given.max_magnitude,
-        paths_lr=PURE_RATE if pure else given.paths_lr * (ALONG_RATE if method.endswith("-joint") else 1),
+        paths_lr=given.paths_lr * (ALONG_RATE if method.endswith("-joint") else 1),
         lambda_pure=(given.lambda_pure or 1.0) if pure else 0.0,
         prior=Prior(paths.space(generator)),
         log_every=100,
@@ -172,9 +174,11 @@ def trained(
     began = time.process_time()
     kept = folder / method
     kept.mkdir(parents=True, exist_ok=True)
+    purity = purity_of(generator, paths) if pure else None
+    if purity is not None:
+        purity.unmix(paths)
     train_paths(
-        generator, paths, reconstructor, settings, folder=kept,
-        purity=purity_of(generator, paths) if pure else None,
+        generator, paths, reconstructor, settings, folder=kept, purity=purity,
         watch=lambda r: print(f"{method}: {r.iteration} of {r.iterations}, accuracy {r.stats['accuracy']:.3f}", flush=True),
     )  # fmt: skip
     found = asdict(held_out_scores(generator, paths, reconstructor, settings)) | {"seconds": round(time.process_time() - began)}
@@ -271,9 +275,14 @@ def bend(generator: Generator, paths: PathSet, codes: int = 8) -> float:
     return float(torch.rad2deg(torch.cat(ends).clamp(-1, 1).arccos()).mean())
 
 
+def options_of(given: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments that change a preset."""
+    return {"iterations": given.iterations or None, "lambda_pure": given.lambda_pure, "draw_seed": given.seed}
+
+
 def faces(given: argparse.Namespace) -> None:
     generator, preset = load_generator("faces"), PRESETS["faces"]
-    preset = with_options(preset, {"iterations": given.iterations or None, "lambda_pure": given.lambda_pure})
+    preset = with_options(preset, options_of(given))
     with torch.no_grad():
         random = torch.cat([generator.images(generator.sample(range(i, i + 100))) for i in range(0, 1000, 100)])
         spread = FacesAttributes().read(random, random[:1]).std(0).double().numpy()
@@ -329,7 +338,7 @@ def head_pose(folder: Path) -> Any:
 def celeba64(given: argparse.Namespace) -> None:
     """Print which hidden axes each set holds, and the strongest correlation of a path with each angle of the head."""
     generator, rotation = rotated()
-    preset = with_options(CELEBA, {"iterations": given.iterations or None, "lambda_pure": given.lambda_pure})
+    preset = with_options(CELEBA, options_of(given))
     folder = given.out / "celeba64"
     folder.mkdir(parents=True, exist_ok=True)
     start = generator.sample(range(FIRST_CODE, FIRST_CODE + 64))
@@ -365,21 +374,17 @@ def axes_found(generator: Generator, paths: LatentPaths, rotation: Tensor) -> in
 def purity(given: argparse.Namespace) -> None:
     """Print which hidden axes the term of ``--lambda-pure`` finds by itself, without a reconstructor or a picture in the loop."""
     generator, rotation = rotated()
-    steps = given.iterations or 1000
+    steps = given.iterations or STEPS
     for kind in ("warped", "linear"):
         found, seconds = [], 0.0
         for seed in range(8):
             if kind == "warped":
                 paths: LatentPaths = warped_paths(generator, "z", 10, CELEBA.dipoles, init="spread", seed=seed)
             else:
-                paths = linear_paths(generator, "z", 10, "projective", seed=seed)
+                paths = linear_paths(generator, "z", 10, "projective", random_init=True, seed=seed)
             measured = purity_of(generator, paths, progress=False)
-            optimiser = torch.optim.Adam(paths.parameters(), PURE_RATE)
-            draws, began = torch.Generator().manual_seed(seed), time.process_time()
-            for _ in range(steps):
-                optimiser.zero_grad()
-                measured.mixing(paths, torch.randperm(len(measured), generator=draws)[:CODES]).backward()
-                optimiser.step()
+            began = time.process_time()
+            measured.unmix(paths, steps=steps, progress=False)
             seconds += time.process_time() - began
             with torch.no_grad():
                 found.append(axes_found(generator, paths, rotation))
@@ -470,6 +475,9 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, help="of every training; the preset's own when left out")
     parser.add_argument(
         "--lambda-pure", type=float, help="of the sets whose purity counts; 1 when left out; give an --out for each"
+    )
+    parser.add_argument(
+        "--seed", type=int, help="of random starts, reconstructors and draws; 0 when left out; give an --out for each"
     )
     parser.add_argument("--out", type=Path, default=Path("out/path-sets"))
     given = parser.parse_args()

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from path_sets import CELEBA, PURE_RATE, axes_found, rotated
+from path_sets import CELEBA, axes_found, rotated
 from torch import Tensor
 from weight_joint import purest
 
@@ -34,10 +34,14 @@ from semanifold.paths.joint import local_metrics
 from semanifold.paths.linear import linear_paths
 from semanifold.paths.warped import warped_paths
 from semanifold.training.presets import PRESETS
-from semanifold.training.purity import CODES, IN_THE_DARK, Purity, off_diagonal, purity_of
+from semanifold.training.purity import RATE, Purity, off_diagonal, purity_of
 
 SIZE, CELLS = 32, 8
 """Height of the pictures whose changes are rewarded, and cells of them, each way."""
+CODES = 8
+"""Codes that one step looks at."""
+IN_THE_DARK = 2.0
+"""Weight of what pictures do not show."""
 READ_AT, STEPS = 2, 6
 """Codes on which factors are read, and steps of a path each way."""
 
@@ -153,11 +157,11 @@ def study_of(generator: Generator, paths: LatentPaths, samples: int) -> Study:
 
 def learned(study: Study, paths: LatentPaths, weight: float, reward: Reward | None, steps: int, seed: int) -> float:
     """Train the paths in place; return the CPU seconds."""
-    optimiser = torch.optim.Adam(paths.parameters(), PURE_RATE)
+    optimiser = torch.optim.Adam(paths.parameters(), RATE)
     draws, began = torch.Generator().manual_seed(seed), time.process_time()
     for _ in range(steps):
         rows = torch.randperm(len(study.purity), generator=draws)[:CODES]
-        look = Look(study, paths, rows, study.purity.steps(paths, rows))
+        look = Look(study, paths, rows, study.purity.steps(paths)[rows])
         dark = (1 - look.seen.square().sum(-1)).mean()
         loss = off_diagonal(look.moved @ look.moved.mT) + IN_THE_DARK * dark
         if reward is not None:

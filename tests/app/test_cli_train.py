@@ -23,6 +23,7 @@ from semanifold.generators.sngan import SNGAN, SNGANConfig
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.paths.files import load_paths
 from semanifold.storage.runs import read_record
+from semanifold.training import purity
 from semanifold.training import records as training_records
 from semanifold.training.experiments import open_experiment
 from semanifold.training.presets import ALONG_RATE, PRESETS
@@ -83,10 +84,12 @@ def board(folder: Path) -> "EventAccumulator":
     return EventAccumulator(str(folder / "tensorboard")).Reload()
 
 
-def test_purity_counts_if_it_is_asked_for_and_is_told(tmp_path):
-    assert train("--lambda-pure", "1", "--paths-lr", "0.05", "--out", "run") == 0
+def test_purity_counts_if_it_is_asked_for_and_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(purity, "STEPS", 40)
+    assert train("--lambda-pure", "1", "--out", "run") == 0
+    assert "unmixing the paths: 40 of 40" in capsys.readouterr().err
     mixing = json.loads((tmp_path / "run" / "metrics.json").read_text())["mixing"]
-    assert 0 < mixing["end"] < mixing["start"]
+    assert 0 < mixing["end"] < 0.9 * mixing["start"]
 
 
 # ------------------------------------------------------------------------------------------------- the run folder

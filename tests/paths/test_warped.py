@@ -14,7 +14,7 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.edits.flow import Flow, rbf_direction, rbf_potential
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
-from semanifold.paths.base import PathSetInfo
+from semanifold.paths.base import LatentPaths, PathSetInfo
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.linear import LinearPaths
 from semanifold.paths.warped import WarpedPaths, reference_support, spread_support, warped_paths
@@ -113,6 +113,19 @@ def test_a_step_depends_on_its_own_code_alone() -> None:
     alone = torch.cat([paths.shift(codes[i : i + 1], index[i : i + 1], magnitude[i : i + 1]) for i in range(8)])
     assert torch.allclose(together, alone, atol=1e-6)
     assert torch.allclose(together.norm(dim=1), magnitude.abs(), atol=1e-6)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_steps_along_all_paths_at_once_are_those_along_each(shared: bool) -> None:
+    info = PathSetInfo("w+") if shared else PathSetInfo()
+    paths = WarpedPaths.create(5, 3, (2, 7) if shared else (7,), info, init="spread", shared=shared)
+    paths.scale.copy_(torch.arange(1.0, 6))
+    codes = drawn(4, *paths.shape)
+    every = paths.shifts(codes)
+    assert every.shape == (4, 5, *paths.shape)
+    for k in range(5):
+        torch.testing.assert_close(every[:, k], paths.shift(codes, torch.full((4,), k), torch.ones(4)))
+    torch.testing.assert_close(every, LatentPaths.shifts(paths, codes))
 
 
 @pytest.mark.parametrize("far", [30.0, 1e3, 1e6])

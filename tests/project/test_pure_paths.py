@@ -35,7 +35,7 @@ def looks() -> tuple[study.Look, study.Look]:
     here = study.Study(generator, purity_of(generator, made[0], samples=4, progress=False), torch.empty(0))
     changes = (four(torch.eye(4)) - four(torch.zeros(1, 4))).expand(4, -1, -1, -1, -1)
     here, rows = study.Study(generator, here.purity, changes), torch.arange(4)
-    pure, mixed = (study.Look(here, paths, rows, here.purity.steps(paths, rows)) for paths in made)
+    pure, mixed = (study.Look(here, paths, rows, here.purity.steps(paths)[rows]) for paths in made)
     return pure, mixed
 
 
@@ -56,5 +56,5 @@ def test_straight_paths_commute_and_bent_ones_do_not() -> None:
     pure, mixed = looks()
     assert float(study.commuting(mixed)) < 1e-10
     bent = warped_paths(pure.study.generator, "z", 4, 3, init="spread")
-    look = study.Look(pure.study, bent, pure.rows, pure.study.purity.steps(bent, pure.rows))
+    look = study.Look(pure.study, bent, pure.rows, pure.study.purity.steps(bent)[pure.rows])
     assert float(study.commuting(look).detach()) > 1e-4

@@ -43,16 +43,16 @@ def test_mixing_is_the_plain_formula() -> None:
     purity = Purity(torch.randn(3, 4, generator=draw), strengths, natural, basis)
     paths = warped(3).requires_grad_(False)
     expected = 0.0
-    for n in (0, 2):
+    for n in range(3):
         moved = torch.nn.functional.normalize(moved_by(paths, purity.codes[n : n + 1]) @ natural, dim=1)
         seen = moved @ basis.T
         for i in range(3):
             for j in range(3):
                 if i != j:
-                    expected += 3 * (seen[i] @ strengths[n] @ seen[j]) ** 2 / 6
-                    expected += (moved[i] @ moved[j]) ** 2 / 6
-            expected += 2 * (1 - seen[i].square().sum()) / 6
-    assert float(purity.mixing(paths, torch.tensor([0, 2]))) == pytest.approx(float(expected), rel=1e-4)
+                    expected += 3 * (seen[i] @ strengths[n] @ seen[j]) ** 2 / 9
+                    expected += (moved[i] @ moved[j]) ** 2 / 9
+            expected += 4 * (1 - seen[i].square().sum()) / 9
+    assert purity.of(paths) == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_the_axes_are_not_mixed_and_a_rotation_of_them_is() -> None:
@@ -66,12 +66,9 @@ def test_the_axes_are_not_mixed_and_a_rotation_of_them_is() -> None:
     assert purity.of(paths) > 0.3
 
 
-@pytest.mark.parametrize("kind", ["warped", "projective"])
-def test_paths_from_random_starts_become_the_axes(kind: str) -> None:
+def test_paths_from_random_starts_become_the_axes() -> None:
     generator = wrap(turned_world, (4,))
-    made = (
-        warped_paths(generator, "z", 4, 4, init="spread") if kind == "warped" else linear_paths(generator, "z", 4, "projective")
-    )
+    made = linear_paths(generator, "z", 4, "projective")
     purity = purity_of(generator, made, samples=24, progress=False)
     before = purity.of(made)
     settings = quick(iterations=150, batch=2, paths_lr=0.02, decay=0.5, lambda_pure=1.0, lambda_cls=0.0, lambda_reg=0.0)
@@ -120,3 +117,25 @@ def test_the_space_is_that_of_the_paths() -> None:
     settings = quick(iterations=30, batch=2, paths_lr=0.02, lambda_pure=1.0, prior=Prior("w"))
     train_paths(small, paths, make_reconstructor("lenet", 3, 3), settings, purity=purity, progress=False)
     assert purity.of(paths) < 0.7 * before
+
+
+@pytest.mark.parametrize("kind", ["warped", "projective"])
+def test_paths_are_unmixed_before_a_training_without_a_picture(kind: str) -> None:
+    generator = wrap(turned_world, (4,))
+    made = (
+        warped_paths(generator, "z", 4, 4, init="spread") if kind == "warped" else linear_paths(generator, "z", 4, "projective")
+    )
+    purity, told = purity_of(generator, made, samples=24, progress=False), []
+    before = purity.of(made)
+    purity.unmix(made, steps=400, progress=told.append)
+    assert purity.of(made) < 0.03 * before
+    cosines = torch.stack([torch.nn.functional.normalize(moved_by(made, code[None]), dim=1) @ TURN for code in purity.codes])
+    assert (cosines.abs().amax(1).mean(0) > 0.95).all()  # every axis has its path
+    assert (told[0]["step"], told[-1]["step"], told[-1]["steps"]) == (1, 400, 400)
+    assert all(value.grad is None for value in made.parameters())  # nothing is left for the training's own first step
+
+
+def test_paths_that_do_not_learn_stay() -> None:
+    paths = linear_paths(world(), "z", 4, "random")
+    purity_of(world(), paths, samples=2, progress=False).unmix(paths, progress=False)
+    assert torch.equal(paths.directions(), linear_paths(world(), "z", 4, "random").directions())

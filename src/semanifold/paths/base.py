@@ -280,6 +280,13 @@ class LatentPaths(PathSet):
             ``[n, *shape]``.
         """
 
+    def shifts(self, moving: Codes) -> Tensor:
+        """Return what a step of magnitude 1 along all paths adds to moving parts ``[n, *shape]`` of codes: ``[n, K, *shape]``."""
+        count, n = len(self), len(moving)
+        index = torch.arange(count, device=moving.device).repeat(n)
+        steps = self.shift(moving.repeat_interleave(count, 0), index, moving.new_ones(n * count))
+        return steps.unflatten(0, (n, count))
+
     def shifted(self, latents: Latents, index: Paths, magnitude: EachCode) -> Latents:
         """Return codes moved by one step each; ``index`` and ``magnitude`` as for :meth:`shift`.
 

@@ -210,6 +210,15 @@ class WarpedPaths(LatentPaths):
         steps = lengths * rbf_direction(codes, support, alphas, gamma.exp() * self.unit**2).to(moving)
         return steps[:, None].expand_as(moving) if self.shared else steps.reshape(moving.shape)
 
+    def shifts(self, moving: Codes) -> Tensor:
+        """See :meth:`LatentPaths.shifts`; all codes meet a set of support vectors at once, so that none is gathered twice."""
+        codes = (moving.mean(1) if self.shared else moving.flatten(1)).to(self.support) / self.unit
+        every = torch.vmap(rbf_direction, in_dims=(None, 0, 0, 0))
+        steps = every(codes, self.support, self.alphas, self.log_gamma.exp() * self.unit**2).transpose(0, 1)  # [n, K, d]
+        steps = (self.scale[:, None] * steps).to(moving)
+        shape = (len(moving), len(self), *self.shape)
+        return steps[:, :, None].expand(shape) if self.shared else steps.reshape(shape)
+
     def edit(self, index: int, info: EditInfo) -> Flow:
         """See :meth:`PathSet.edit`."""
         support, alphas, gamma = (v[index].detach().clone() for v in (self.support, self.alphas, self.log_gamma.exp()))

@@ -9,15 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
-from semanifold.core.progress import Watch
+from semanifold.core.progress import Watch, watching
 from semanifold.generators.base import Generator
 from semanifold.paths.base import LatentPaths, PathSet
 from semanifold.paths.joint import local_metrics, logarithms
 
-CODES = 8
-"""Codes that one iteration looks at."""
+STEPS, RATE = 1500, 0.01
+"""Steps of Adam before a training, and their rate."""
 
-TOGETHER, IN_THE_DARK = 3.0, 2.0
+TOGETHER, IN_THE_DARK = 3.0, 4.0
 """Weights of what pictures say of two paths, and of what pictures do not show of one; the rest has the weight 1."""
 
 
@@ -41,40 +41,61 @@ class Purity:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def mixing(self, paths: LatentPaths, rows: Tensor) -> Tensor:
-        """Return how mixed the paths are at some codes: 0 if every one changes pictures, and codes, in a way of its own.
+    def mixing(self, paths: LatentPaths) -> Tensor:
+        """Return how mixed the paths are: 0 if every one changes pictures, and codes, in a way of its own.
 
         The sum of three: the squared products of a path with all others in the logarithm of the picture's metric, three times;
         the squared cosines between them in natural coordinates; and the share of a displacement that pictures do not show,
-        twice; means over codes and paths. The first is the criterion of joint diagonalisation (Cardoso & Souloumiac 1996,
+        four times; means over codes and paths. The first is the criterion of joint diagonalisation (Cardoso & Souloumiac 1996,
         section 2) and of :func:`~semanifold.paths.joint.joint_paths`, where the frame is the same at all codes and orthonormal;
         here without the second two paths may lean on each other, and without the third a path may lie where nothing is seen.
 
         Args:
             paths: K paths of codes.
-            rows: ``[r]`` numbers of the codes.
         """
-        moved = self.steps(paths, rows)
+        moved = self.steps(paths)
         # what pictures show of them, and what pictures say of it
-        seen = moved @ self.visible.T  # [r, K, m]
-        together = off_diagonal(seen @ self.strengths[rows] @ seen.mT)
+        seen = moved @ self.visible.T  # [n, K, m]
+        together = off_diagonal(seen @ self.strengths @ seen.mT)
         dark = (1 - seen.square().sum(-1)).mean()
         return TOGETHER * together + off_diagonal(moved @ moved.mT) + IN_THE_DARK * dark
 
-    def steps(self, paths: LatentPaths, rows: Tensor) -> Tensor:
-        """Return where all K paths lead from some codes by small steps: ``[r, K, e]`` unit rows in natural coordinates."""
-        count, codes = len(paths), self.codes[rows]
-        starts = codes[:, None].expand(-1, count, *codes.shape[1:]).flatten(0, 1)
-        index = torch.arange(count, device=codes.device).repeat(len(codes))
-        steps = paths.shift(starts, index, torch.ones_like(index, dtype=codes.dtype))
-        return F.normalize((steps.flatten(1) @ self.natural).unflatten(0, (len(codes), count)), dim=-1)
+    def steps(self, paths: LatentPaths) -> Tensor:
+        """Return where all K paths lead from the codes by small steps: ``[n, K, e]`` unit rows in natural coordinates."""
+        return F.normalize(paths.shifts(self.codes).flatten(2) @ self.natural, dim=-1)
 
     @torch.no_grad()
     def of(self, paths: PathSet) -> float:
-        """Return how mixed the paths are, over all codes."""
+        """Return how mixed the paths are, as a number."""
         assert isinstance(paths, LatentPaths)
-        parts = torch.arange(len(self), device=self.codes.device).split(CODES)
-        return sum(float(self.mixing(paths, rows)) * len(rows) for rows in parts) / len(self)
+        return float(self.mixing(paths))
+
+    def unmix(self, paths: PathSet, *, steps: int | None = None, progress: Watch = None) -> None:
+        """Lower :meth:`mixing` alone, in place, without a picture or a reconstructor; to be done before a training.
+
+        A reconstructor is content with the mixtures that it finds, and paths from random starts are far from pure ones: in a
+        training, which sees few codes for each of its pictures, they would not get there.
+
+        Args:
+            paths: of codes; those without parameters stay.
+            steps: of Adam; :data:`STEPS` when None.
+            progress: called with ``step`` and ``steps``. A bar when None, nothing when False.
+        """
+        assert isinstance(paths, LatentPaths)
+        steps = steps or STEPS
+        learning = [value for value in paths.parameters() if value.requires_grad]
+        if not learning:
+            return
+        optimiser = torch.optim.Adam(learning, RATE, fused=learning[0].device.type in ("cpu", "cuda"))
+        with watching(progress, f"unmixing {len(paths)} paths") as tell:
+            for step in range(steps):
+                # falling to 0 over the second half, or paths would tremble about where they belong
+                optimiser.param_groups[0]["lr"] = RATE * min(1, 2 * (1 - step / steps))
+                optimiser.zero_grad()
+                self.mixing(paths).backward()
+                optimiser.step()
+                tell({"step": step + 1, "steps": steps})
+        optimiser.zero_grad()
 
 
 def off_diagonal(products: Tensor) -> Tensor:

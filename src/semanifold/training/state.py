@@ -26,7 +26,7 @@ from semanifold.training.checkpoints import (
     training_key,
 )
 from semanifold.training.draws import draw_step
-from semanifold.training.purity import CODES, Purity
+from semanifold.training.purity import Purity
 from semanifold.training.reconstructor import Reconstructor
 from semanifold.training.settings import TrainingSettings
 from semanifold.training.step import STATS, TrainingStep, run_step
@@ -125,12 +125,11 @@ class TrainingState:
             self.draw,
             settings.sharing,
         )
-        rows = None if self.purity is None else torch.randint(len(self.purity), (CODES,), generator=self.draw)
         parts = [whole.part(number, settings.accumulate) for number in range(settings.accumulate)]
         for number, part in enumerate(parts):
             mine = part.part(here.process_index, here.num_processes)
             with here.no_sync(self.step) if number + 1 < len(parts) else nullcontext():
-                loss, row = run_step(self.step, mine, rows)
+                loss, row = run_step(self.step, mine)
                 here.backward(loss / settings.accumulate)
             self.sums[:-1] += row / settings.accumulate
         self.sums[-1] += 1

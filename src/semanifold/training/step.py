@@ -55,7 +55,7 @@ class TrainingStep(nn.Module):
         self.outside = None if mask is None else 1 - mask.at(*generator.picture_shape[1:])
 
     def forward(
-        self, values: Codes, conditions: Mapping[str, Tensor], index: Paths, magnitude: EachCode, rows: Tensor | None = None
+        self, values: Codes, conditions: Mapping[str, Tensor], index: Paths, magnitude: EachCode
     ) -> tuple[Tensor, Tensor]:
         """Return the total loss, and the row of :data:`STATS` ``[5]`` without a graph.
 
@@ -64,7 +64,6 @@ class TrainingStep(nn.Module):
             conditions: of the codes, such as ``labels``, ``[n, classes]`` class weights.
             index: ``[n]`` which path each takes.
             magnitude: ``[n]`` how far.
-            rows: ``[r]`` numbers of the codes that purity is measured at, if it is.
         """
         (generator,) = self.frozen
         latents = Latents(values, self.paths.space(generator), conditions)
@@ -83,8 +82,8 @@ class TrainingStep(nn.Module):
         weights = self.settings
         total = weights.lambda_cls * naming + weights.lambda_reg * measuring + weights.lambda_mask * straying
         # 4. Paths that are mixed cost something, at codes whose pictures were looked at before.
-        if self.purity is not None and rows is not None and isinstance(self.paths, LatentPaths):
-            total = total + weights.lambda_pure * self.purity.mixing(self.paths, rows)
+        if self.purity is not None and isinstance(self.paths, LatentPaths):
+            total = total + weights.lambda_pure * self.purity.mixing(self.paths)
         accuracy = (scores.argmax(-1) == index).float().mean()
         return total, torch.stack([accuracy, naming, measuring, straying, total]).detach()
 
@@ -124,6 +123,6 @@ def change_outside(unshifted: Pictures, shifted: Pictures, outside: Masks) -> Te
     return ((squares * outside).mean((1, 2, 3)) / (inside_and_out + 1e-12)).mean()
 
 
-def run_step(step: nn.Module, draw: Draw, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def run_step(step: nn.Module, draw: Draw) -> tuple[Tensor, Tensor]:
     """Return what a :class:`TrainingStep`, or a wrapper of one, says of a draw."""
-    return step(draw.latents.values, draw.latents.conditions, draw.index, draw.magnitude, rows)
+    return step(draw.latents.values, draw.latents.conditions, draw.index, draw.magnitude)

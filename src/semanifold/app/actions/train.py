@@ -221,6 +221,9 @@ class Work:
         bends = {"start": self.bends()} if run is not None else {}
         mixing = {} if self.purity is None else {"start": self.purity.of(self.paths)}
         keeper = self.begin_records(run, caller) if run is not None else None
+        if self.purity is not None and not self.begin:
+            with caller.watching("unmixing the paths") as line:
+                self.purity.unmix(self.paths, progress=line if run is not None else False)
         accelerator.wait_for_everyone()
         bar = caller.watching(f"training {counted(len(self.paths), 'path')} on {self.generator.name}")
         records_open, shown = (closing(keeper), bar) if keeper is not None else (nullcontext(), nullcontext())
