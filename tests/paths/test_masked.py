@@ -12,7 +12,11 @@ from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.wrapped import wrap
 from semanifold.images import metrics
 from semanifold.images.masks import box
+from semanifold.paths.base import info_for
+from semanifold.paths.closed_form import SAMPLES
+from semanifold.paths.linear import LinearPaths
 from semanifold.paths.masked import leaks, masked_paths
+from semanifold.paths.weight_axes import codes_for
 from semanifold.paths.weight_ranges import usual_changes
 
 LEFT = box(0, 0, 0.5, 1)
@@ -60,6 +64,43 @@ def test_more_damping_prefers_what_is_strong() -> None:
         for damping in (1e-4, 100.0)
     )
     assert clean < strong
+
+
+def barely() -> Generator:
+    """Pictures of 4 x 4: number 1 moves the left half as usual and the right one far more, number 0 the left one by next to nothing."""
+
+    def pictures(z: Tensor) -> Tensor:
+        left = (z[:, 1] + 1e-3 * z[:, 0]).reshape(-1, 1, 1, 1).expand(-1, 3, 4, 2)
+        right = (100 * z[:, 1] + 1e-2 * z[:, 0].square()).reshape(-1, 1, 1, 1).expand(-1, 3, 4, 2)
+        return torch.cat([left, right], 3)
+
+    return wrap(pictures, 3)
+
+
+def test_what_hardly_changes_the_inside_is_measured_no_further_out_than_codes_are() -> None:
+    generator = barely().double()
+    paths = masked_paths(generator, LEFT, 1, samples=8, progress=False)
+    # twice the usual length of a code of three numbers, both ways
+    row = paths.directions()[0].to(torch.float64)
+    codes = codes_for(generator, 8, 0, None)
+    moved = [generator.images(codes.moved(far * row / row.norm())) for far in (6**0.5, -(6**0.5))]
+    ratio = torch.stack([metrics.mse_ratio(pictures, generator.images(codes), LEFT.at(4, 4)) for pictures in moved]).mean()
+    assert paths.info.measured["outside_inside"][0] == pytest.approx(float(ratio), rel=0.05)
+    # no further than two codes that are twice as far apart as usual
+    codes = generator.sample(range(4))
+    pictures = leaks(generator, paths, LEFT, codes).pictures[0, :, :, 0, 0, 0]
+    spread = generator.sample(range(SAMPLES)).values.var(0).sum()
+    far = (pictures[:, 2] - pictures[:, 1]) / (row[1] + 1e-3 * row[0]) * row.norm()
+    torch.testing.assert_close(far, (2 * (2 * spread) ** 0.5).expand(4), rtol=0.02, atol=0)
+    torch.testing.assert_close(pictures[:, 0] - pictures[:, 1], pictures[:, 1] - pictures[:, 2])
+
+
+def test_a_path_that_changes_nothing_inside_is_measured_as_far_as_it_may_go() -> None:
+    generator = barely()
+    paths = LinearPaths.from_vectors(torch.eye(3)[2:], info_for(generator, None)[1])
+    found = leaks(generator, paths, LEFT, generator.sample(range(4)))
+    assert torch.equal(found.pictures[:, :, 0], found.pictures[:, :, 2])
+    assert not found.ratios.any()
 
 
 @pytest.mark.parametrize(("space", "layers"), [("w", None), ("w+", (1, 3)), ("s", None)])

@@ -159,8 +159,8 @@ def leaks(generator: Generator, paths: LinearPaths, mask: str | Mask, codes: Lat
     ratios, pictures = [], []
     for row in paths.directions().to(view.plain).flatten(1):
         step = view.plain.new_full((len(codes),), reach / 100)
-        inside = view.changes(row, list(range(len(codes))), step)[0].sqrt().clamp(min=1e-12)
-        far = (view.level / inside * step).clamp(max=reach)
+        inside = view.changes(row, list(range(len(codes))), step)[0].sqrt()
+        far = (view.level / inside * step).clamp(max=reach)  # where nothing changes inside as well
         far = torch.stack([-far, far], 1)
         ratios.append(ratios_at_level(view, row, far))
         ways = [moves.pictures_along(row, codes, way) for way in far.unbind(1)]
