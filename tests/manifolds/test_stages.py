@@ -13,7 +13,7 @@ from semanifold.core.solutions import Result
 from semanifold.generators.coordinates import PLAIN
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.wrapped import wrap
-from semanifold.images.masks import box
+from semanifold.images.masks import box, ellipse
 from semanifold.manifolds import ManifoldSettings, discover_manifold, paper_settings, search
 from semanifold.manifolds.checkpoints import search_key
 from semanifold.manifolds.layout import layout_of
@@ -113,6 +113,9 @@ def test_more_knots_are_taken_where_the_pictures_between_are_worse(monkeypatch: 
     monkeypatch.setattr("semanifold.manifolds.stages.BETWEEN", (0.0, 0.0))
     states = [state for state, _ in prepared(knots=5, frames=9, steps=60).run(None)]
     assert [len(state.best) for state in states if state.within == 0 and state.step][-1] == 7
+    monkeypatch.setattr("semanifold.manifolds.stages.BETWEEN", (0.0, 1e9))
+    assert {len(state.best) for state, _ in prepared(knots=5, frames=9, steps=60).run(None) if state.stage} == {3}, "good enough"
+    monkeypatch.setattr("semanifold.manifolds.stages.BETWEEN", (0.0, 0.0))
     short = [state for state, _ in prepared(knots=5, frames=9, steps=5, tolerance=0.0).run(None)]
     assert (short[-1].stage, short[-1].step) == (1, 5), "no steps are left for them"
 
@@ -192,17 +195,17 @@ def test_a_stage_begins_with_a_weight_at_which_the_leak_is_a_tenth_of_the_cost_o
 
 def test_what_asks_too_much_begins_anew_with_less_and_then_shrinks_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("semanifold.manifolds.stages.LEAK", 0.0)  # everything leaks too much
-    search = prepared(steps=10)
+    search = prepared(steps=10, strength=2.5)
     stages, last, seen = search.stages(), None, []
     for state, _ in search.run(None):
         if last is None or state.shrunk != last.shrunk:
             seen.append((state, last))
         last = state
     assert [state.shrunk for state, _ in seen] == list(range(1 + search.restarts + MOST_SHRINKS))
-    first, anew = seen[0][0], seen[1]
-    assert anew[0].offset == pytest.approx(CAUTIOUS * first.offset)
-    assert anew[0].evaluations > anew[1].evaluations >= first.evaluations, "all that was made counts"
-    for state, left in seen[2:]:
+    first, anew = seen[0][0], seen[1 : 1 + search.restarts]
+    assert [state.offset for state, _ in anew] == pytest.approx([CAUTIOUS * first.offset, CAUTIOUS**2 * first.offset])
+    assert anew[0][0].evaluations > anew[0][1].evaluations >= first.evaluations, "all that was made counts"
+    for state, left in seen[1 + search.restarts :]:
         before = left
         assert (state.offset, state.sigma) == pytest.approx((SHRINK * before.offset, SHRINK**0.5 * before.sigma))
         objective = search.objective(stages[0], before.offset, before.sigma, before.outside)
@@ -210,7 +213,7 @@ def test_what_asks_too_much_begins_anew_with_less_and_then_shrinks_where_it_is(m
             before = search.step(before, objective)
         torch.testing.assert_close(state.descent.x, SHRINK**0.5 * before.best)
         assert (state.stage, state.within, state.step) == (0, 0, before.step)
-    assert search.most_steps(last) == sum(stage.steps for stage in stages) + 3 * stages[0].steps
+    assert search.most_steps(last) == sum(stage.steps for stage in stages) + 4 * stages[0].steps
     given = prepared(offset=0.01, steps=10)
     assert {state.shrunk for state, _ in given.run(None)} == {0}, "a c that a person gave is kept"
 
@@ -251,10 +254,15 @@ def test_the_papers_box_is_cut_out_of_pictures_of_any_form() -> None:
     search = Search.prepare(
         generator, Latents(torch.zeros(1, 2), "z"), box(0.5, 0.25, 0.75, 0.75), replace(QUICK, objective="paper"), None
     )
-    inside, outside = search.parts(None)(generator.images(Latents(torch.ones(1, 2), "z")))
+    pictures = generator.images(Latents(torch.ones(1, 2), "z"))
+    inside, outside = search.parts(None)(pictures)
     assert float(inside) == pytest.approx(float(ramp[8:12].square().mean()))
     whole = float(ramp.square().mean()) * 16 * 8
     assert float(outside) == pytest.approx((whole - 16 * float(inside)) / (16 * 8 - 16))
+    round_one = replace(search, mask=ellipse(0.5, 0.25, 0.75, 0.75))
+    with pytest.raises(SemanifoldError, match="boxes only"):
+        round_one.parts(None)
+    assert replace(round_one, settings=QUICK).parts(None)(pictures)[0] != inside, "our masks have any form"
 
 
 def test_bounds_of_settings_belong_to_what_is_allowed() -> None:
