@@ -67,7 +67,7 @@ def test_more_damping_prefers_what_is_strong() -> None:
 
 
 def barely() -> Generator:
-    """Pictures of 4 x 4: number 1 moves the left half as usual and the right one far more, number 0 the left one by next to nothing."""
+    """Pictures of 4 x 4: number 1 moves the left half and far more the right one, number 0 the left one by next to nothing."""
 
     def pictures(z: Tensor) -> Tensor:
         left = (z[:, 1] + 1e-3 * z[:, 0]).reshape(-1, 1, 1, 1).expand(-1, 3, 4, 2)
