@@ -30,8 +30,8 @@ from semanifold.core.jacobians import push_forward
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
 from semanifold.paths.base import LatentPaths
-from semanifold.paths.joint import local_metrics
 from semanifold.paths.linear import linear_paths
+from semanifold.paths.local_metrics import local_metrics
 from semanifold.paths.warped import warped_paths
 from semanifold.training.presets import PRESETS
 from semanifold.training.purity import RATE, Purity, off_diagonal, purity_of

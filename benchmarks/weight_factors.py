@@ -44,7 +44,7 @@ from semanifold.locality.truth import pixel_effects, pixel_weights
 from semanifold.paths.base import PathSetInfo, moving_codes
 from semanifold.paths.closed_form import SAMPLES, leading_rows
 from semanifold.paths.files import save_paths
-from semanifold.paths.joint import INDEPENDENCE
+from semanifold.paths.local_metrics import INDEPENDENCE
 from semanifold.paths.weight_axes import WeightSpace, codes_for
 from semanifold.paths.weight_ranges import Look
 from semanifold.paths.weights import WeightPaths, info_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,8 +17,9 @@ from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.wrapped import wrap
 from semanifold.paths.base import PathSetInfo, moving_codes
 from semanifold.paths.closed_form import SAMPLES, principal_paths
-from semanifold.paths.joint import DAMPING, INDEPENDENCE, joint_axes, joint_diagonal, joint_paths, logarithms
+from semanifold.paths.joint import DAMPING, joint_axes, joint_diagonal, joint_paths, logarithms
 from semanifold.paths.linear import LinearPaths
+from semanifold.paths.local_metrics import INDEPENDENCE
 
 SMALL = StyleGAN2Config(size=16, z_dim=8, w_dim=8, channels=(6, 5, 4))
 
@@ -120,6 +122,35 @@ def test_codes_are_taken_until_axes_are_sure_or_all_are_used() -> None:
     assert [b for _, b in flat] == [32] * 31 + [48] * 16 + [60] * 13, "the end is only said to be near when it is"
     assert [a for a, _ in flat] == list(range(1, 61))
     assert steps(4, 20)[-1] == (20, 20), "no more than are asked for"
+
+
+@pytest.mark.parametrize(("space", "at"), [(None, 1), (None, 30), ("s", 1), ("s", 7)])
+def test_what_was_interrupted_goes_on_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, space: str | None, at: int
+) -> None:
+    monkeypatch.setattr("semanifold.paths.local_metrics.SAVE_EVERY", 0.0)
+    generator = wrap(Bumps(rotation(6).float()), (6,)) if space is None else StyleGAN2(SMALL)
+    checkpoint, samples = tmp_path / "checkpoint.safetensors", 45 if space is None else 4
+    how = {"space": space, "k": 2, "samples": samples, "chunk": 16}
+    seen: list[int] = []
+
+    def stop(now: dict[str, int]) -> None:
+        if now["step"] > at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        joint_axes(generator, **how, checkpoint=checkpoint, progress=stop)
+    resumed, _ = joint_axes(generator, **how, checkpoint=checkpoint, progress=lambda now: seen.append(now["step"]))
+    assert seen[0] == at + 2, "what was saved is not done again"
+    whole: list[int] = []
+    paths, _ = joint_axes(generator, **how, progress=lambda now: whole.append(now["step"]))
+    assert seen == whole[at + 1 :]
+    assert torch.equal(resumed.directions(), paths.directions())
+    with pytest.raises(SemanifoldError, match="of another search"):
+        joint_axes(generator, **(how | {"seed": 1}), checkpoint=checkpoint, progress=False)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-8] + bytes(8))
+    with pytest.raises(SemanifoldError, match=r"damaged.*remove the checkpoint"):
+        joint_axes(generator, **how, checkpoint=checkpoint, progress=False)
 
 
 def test_forward_differences_are_those_of_the_plain_formula() -> None:
@@ -258,7 +289,7 @@ def test_every_space_is_whitened_by_codes_of_w(space: str, monkeypatch: pytest.M
         taken.append((codes, *rest))
         return coordinates_of(generator, space, codes, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("semanifold.paths.joint.coordinates_of", noted)
+    monkeypatch.setattr("semanifold.paths.local_metrics.coordinates_of", noted)
     joint_paths(generator, space, 1, samples=2)
     ((codes, lead, independence),) = taken
     torch.testing.assert_close(codes, moving_codes(generator, PathSetInfo(space="w"), SAMPLES))

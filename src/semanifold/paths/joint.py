@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from semanifold.core.errors import SemanifoldError
-from semanifold.core.jacobians import PictureFunction, mean_products, pull_back, push_forward
-from semanifold.core.latents import Latents
-from semanifold.core.progress import Watch, watching
-from semanifold.core.spaces import is_extended, single
+from semanifold.core.progress import Watch
+from semanifold.core.spaces import is_extended
 from semanifold.generators.base import Generator
-from semanifold.generators.coordinates import Coordinates, coordinates_of
-from semanifold.paths.base import APART, PathSetInfo, info_for, moving_codes
+from semanifold.paths.base import info_for
 from semanifold.paths.certainty import Certainty, certainty_of
-from semanifold.paths.closed_form import SAMPLES, check_count, direction_size, leading_rows, sized
+from semanifold.paths.closed_form import check_count, direction_size, sized
 from semanifold.paths.linear import LinearPaths
-
-LEAST = 32
-"""Directions that are told apart at least, even where fewer paths are wanted."""
-
-INDEPENDENCE = 0.2
-"""How freely channels of s may part: at 1, each by itself, axes are less pure (``docs/measured-paths.md``)."""
-
-ROWS_EACH = 2
-"""Random pictures pulled back for each dimension of a space that is cut."""
-
-MOST_ROWS = 2048
-"""Random pictures pulled back, at most, that tell the directions in which pictures change most."""
-
-BLOCK = 16
-"""Codes after which it is asked whether axes are sure; of two blocks first, for the spread of fewer codes says little."""
+from semanifold.paths.local_metrics import local_metrics
 
 DAMPING = 1e-3
 """Added to a local metric before its logarithm, as a share of its largest eigenvalue."""
@@ -88,107 +69,6 @@ def joint_diagonal(matrices: Tensor, *, sweeps: int = 100, tolerance: float = 1e
     return torch.from_numpy(frame).to(matrices.device)
 
 
-@dataclass(frozen=True, eq=False)
-class LocalMetrics:
-    """How pictures change around some codes.
-
-    Attributes:
-        codes: ``[n, *moving]`` the moving parts of these codes.
-        metrics: ``[n, m, m]`` mean products of the changes of the picture along the rows of the basis, in double precision.
-        basis: ``[m, d]`` orthonormal rows in natural coordinates: those along which pictures change most.
-        coordinates: from natural coordinates to displacements.
-        usual: ``[many, *moving]`` random codes.
-    """
-
-    codes: Tensor
-    metrics: Tensor
-    basis: Tensor
-    coordinates: Coordinates
-    usual: Tensor
-
-
-def local_metrics(
-    generator: Generator,
-    space: str | None = None,
-    k: int = 20,
-    layers: tuple[int, int] | None = None,
-    *,
-    samples: int = 128,
-    size: int = 64,
-    chunk: int = 32,
-    seed: int = 0,
-    enough: Callable[[Tensor], bool] = lambda _: False,
-    progress: Watch = None,
-) -> LocalMetrics:
-    """Return the metrics of the pictures at many codes, over the directions that change pictures most; see :func:`joint_axes`.
-
-    After two blocks of :data:`BLOCK` codes, and every further one, ``enough`` is asked whether the metrics so far ``[n, m, m]``
-    will do.
-
-    Raises:
-        SemanifoldError: if the generator has no such space or layers, or pictures that do not change.
-    """
-    # 1. The displacements u that paths move along, whitened: axes of u that are orthonormal are uncorrelated among random codes.
-    shape, info = info_for(generator, space, layers)
-    usual = moving_codes(generator, info, SAMPLES)  # [n, *shape]
-    layered, home = is_extended(info.space), generator.path_space
-    flat = usual[:, 0] if layered else usual.flatten(1)  # [n, d]
-    # s has far more channels than w has dimensions, so its covariance is singular; its metric is made from codes of w
-    at_home = flat if single(info.space) == home else moving_codes(generator, PathSetInfo(space=home), SAMPLES)
-    coordinates = coordinates_of(generator, info.space, at_home, 0, INDEPENDENCE)
-
-    # 2. The codes, apart from those that people choose and from those of any other seed.
-    first = (APART + (1 + seed) * 2 * SAMPLES) % 2**32
-    codes = generator.example(range(first, first + samples), info.space)
-    pixels = generator.coarse_size(size)
-
-    def pictures_of(base: Latents) -> PictureFunction:
-        """Return pictures of one code, or one for each row, moved by rows ``[n, d]`` of whitened displacements."""
-
-        def pictures(u: Tensor) -> Tensor:
-            displacements = coordinates.displacements(u)  # [n, d]
-            displacements = displacements[:, None] if layered else displacements.reshape(-1, *shape)
-            code = base if len(base) > 1 else base.with_values(base.values.expand(len(u), *base.values.shape[1:]))
-            return generator.images(code.moved(displacements, layers), size=pixels)
-
-        return pictures
-
-    # 3. In wide spaces keep those dimensions in which pictures change most on average: random pictures pulled back from many
-    # codes at once (row i of the batch at code i) are rows of their Jacobians.
-    zero = flat.new_zeros(1, flat.shape[1])
-    kept = min(flat.shape[1], max(k, LEAST))
-    # so many random pictures per dimension are enough to find the leading ones, up to MOST_ROWS for the time it takes
-    batches = 0 if kept == flat.shape[1] else math.ceil(min(ROWS_EACH * flat.shape[1], MOST_ROWS) / chunk)
-    basis, rows, metrics = torch.eye(kept, flat.shape[1]).to(zero), [], []
-    until = min(2 * BLOCK, samples)  # the codes that are known to be needed
-    with watching(progress, f"finding axes of {generator.name}") as tell:
-        for step in range(batches):
-            start = step * chunk % len(codes)
-            part = codes[start : start + chunk]
-            rows.append(pull_back(pictures_of(part), zero, zero.new_ones(()), len(part), len(part), seed + step))
-            tell({"step": step + 1, "steps": batches + until})
-        if rows:
-            basis = leading_rows(torch.cat(rows), kept).to(zero)
-        # 4. The metric of each code in the basis: [kept, kept] products of the pictures that its rows are pushed to. Where
-        # nothing was cut an axis may be dead, askew to the basis: curvature, which forward differences hold, would pass for life.
-        while len(metrics) < until:
-            number = len(metrics)
-            pushed = push_forward(pictures_of(codes[number : number + 1]), zero, basis, chunk, central=batches == 0)
-            metrics.append(mean_products(pushed))
-            if len(metrics) == until < samples and not enough(changing(torch.stack(metrics), generator)):
-                until = min(until + BLOCK, samples)
-            tell({"step": batches + len(metrics), "steps": batches + until})
-    moving = codes.values[:until, slice(*layers)] if layers else codes.values[:until]
-    return LocalMetrics(moving, changing(torch.stack(metrics), generator), basis, coordinates, usual)
-
-
-def changing(metrics: Tensor, generator: Generator) -> Tensor:
-    """Return the metrics ``[n, m, m]`` if pictures change at every code, by finite amounts; else refuse."""
-    if not (torch.isfinite(metrics).all() and (metrics.diagonal(dim1=1, dim2=2).sum(1) > 0).all()):
-        raise SemanifoldError(f"Pictures of {generator.name} do not change, or by infinite amounts; no directions can be found.")
-    return metrics
-
-
 def joint_axes(
     generator: Generator,
     space: str | None = None,
@@ -199,6 +79,7 @@ def joint_axes(
     size: int = 64,
     chunk: int = 32,
     seed: int = 0,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: Watch = None,
 ) -> tuple[LinearPaths, Certainty]:
     """Return straight paths along the axes that the pictures' own changes agree on, and how certain each of these axes is.
@@ -210,7 +91,7 @@ def joint_axes(
     them, tells axes apart only by their strength; many also tell apart axes that are equally strong on average.
 
     In ``w`` and ``w+`` (all chosen layers moving alike) the space is whitened first, so that axes are uncorrelated among random
-    codes; in ``s`` as well, but channels may part by :data:`INDEPENDENCE` (see
+    codes; in ``s`` as well, but channels may part by :data:`~semanifold.paths.local_metrics.INDEPENDENCE` (see
     :func:`~semanifold.generators.coordinates.coordinates_of`). Spaces of more than 32 (or k) dimensions are first cut to those
     in which pictures change most on average. ``t = 1`` is three standard deviations.
 
@@ -220,22 +101,24 @@ def joint_axes(
         k: number of paths, those that change the picture most first.
         layers: layers ``(first, last + 1)`` of ``w+`` that move.
         samples: codes whose metrics are taken, at most; each costs a picture for every direction. They are taken in blocks of
-            :data:`BLOCK`, until every axis that is alive is sure.
+            :data:`~semanifold.paths.local_metrics.BLOCK`, until every axis that is alive is sure.
         size: height of the pictures, about; their own if it is smaller.
         chunk: pictures at a time.
         seed: of the codes.
+        checkpoint: file that keeps what was looked at, which goes on from there, bit for bit.
         progress: called with ``step`` and ``steps`` after every code, before which come the batches that cut the space;
             ``steps`` grows by a block where axes are not sure yet. A bar when None, nothing when False.
 
     Raises:
-        SemanifoldError: if the generator has no such space or layers, fewer than k directions, or pictures that do not change.
+        SemanifoldError: if the generator has no such space or layers, fewer than k directions, pictures that do not change,
+            or the checkpoint of another search.
     """
     shape, info = info_for(generator, space, layers, method="joint diagonalisation", cite=CARDOSO)
     check_count(k, direction_size(info, shape), generator)
     # 1. to 4. The metrics of many codes, over the directions that change pictures most.
     local = local_metrics(
-        generator, info.space, k, info.layers, samples=samples, size=size, chunk=chunk, seed=seed, progress=progress,
-        enough=lambda metrics: axes_of(metrics, k)[1].settled,
+        generator, info.space, k, info.layers, samples=samples, size=size, chunk=chunk, seed=seed,
+        checkpoint=checkpoint, progress=progress, enough=lambda metrics: axes_of(metrics, k)[1].settled,
     )  # fmt: skip
     frame, certainty = axes_of(local.metrics, k)
     # 7. Back from the basis and the whitened coordinates to displacements of codes.

@@ -12,7 +12,8 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.core.progress import Watch, watching
 from semanifold.generators.base import Generator
 from semanifold.paths.base import LatentPaths, PathSet
-from semanifold.paths.joint import local_metrics, logarithms
+from semanifold.paths.joint import logarithms
+from semanifold.paths.local_metrics import local_metrics
 
 STEPS, RATE = 1500, 0.01
 """Steps of Adam before a training, and their rate."""

@@ -27,7 +27,7 @@ from semanifold.paths.joint import joint_axes, joint_paths
 from semanifold.paths.linear import LinearPaths
 from semanifold.paths.masked import leaks, masked_paths
 from semanifold.storage.records import write_json
-from semanifold.storage.runs import Run
+from semanifold.storage.runs import CHECKPOINT, Run
 
 SHEET = "paths.png"
 CERTAINTY, PAIRS = "axes.json", "axes.png"
@@ -60,7 +60,9 @@ def find_directions(command: Directions, caller: Caller) -> Answer:
     def work(run: Run) -> Answer:
         if command.method == "joint":
             with caller.watching("directions at one code after the other") as line:
-                paths, certainty = joint_axes(generator, code.space, command.k, command.layers, progress=line)
+                paths, certainty = joint_axes(
+                    generator, code.space, command.k, command.layers, checkpoint=run.folder / CHECKPOINT, progress=line
+                )
             write_json(run.path(CERTAINTY), certainty.json())
             pair_map(certainty.contrast.cpu().numpy(), certainty.spread.cpu().numpy(), certainty.planes, run.path(PAIRS))
             sentences, more = words_of(certainty, folder), (folder / PAIRS,)

@@ -1,0 +1,238 @@
+"""How pictures change around many codes: what joint axes are found from, and what purity is measured by."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+import torch
+from torch import Tensor
+
+from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.jacobians import PictureFunction, mean_products, pull_back, push_forward
+from semanifold.core.latents import Latents
+from semanifold.core.progress import Watch, watching
+from semanifold.core.spaces import is_extended, single
+from semanifold.generators.base import Generator
+from semanifold.generators.coordinates import Coordinates, coordinates_of
+from semanifold.paths.base import APART, PathSetInfo, info_for, moving_codes
+from semanifold.paths.closed_form import SAMPLES, leading_rows
+from semanifold.storage.digests import digest
+from semanifold.storage.files import is_file
+from semanifold.storage.tensors import read_format, write_tensors
+
+FORMAT = "semanifold-local-metrics-1"
+SAVE_EVERY = 2.0
+"""Seconds between two writings of a checkpoint."""
+
+LEAST = 32
+"""Directions that are told apart at least, even where fewer paths are wanted."""
+
+INDEPENDENCE = 0.2
+"""How freely channels of s may part: at 1, each by itself, axes are less pure (``docs/measured-paths.md``)."""
+
+ROWS_EACH = 2
+"""Random pictures pulled back for each dimension of a space that is cut."""
+
+MOST_ROWS = 2048
+"""Random pictures pulled back, at most, that tell the directions in which pictures change most."""
+
+BLOCK = 16
+"""Codes after which it is asked whether axes are sure; of two blocks first, for the spread of fewer codes says little."""
+
+
+@dataclass(frozen=True, eq=False)
+class LocalMetrics:
+    """How pictures change around some codes.
+
+    Attributes:
+        codes: ``[n, *moving]`` the moving parts of these codes.
+        metrics: ``[n, m, m]`` mean products of the changes of the picture along the rows of the basis, in double precision.
+        basis: ``[m, d]`` orthonormal rows in natural coordinates: those along which pictures change most.
+        coordinates: from natural coordinates to displacements.
+        usual: ``[many, *moving]`` random codes.
+    """
+
+    codes: Tensor
+    metrics: Tensor
+    basis: Tensor
+    coordinates: Coordinates
+    usual: Tensor
+
+
+def local_metrics(
+    generator: Generator,
+    space: str | None = None,
+    k: int = 20,
+    layers: tuple[int, int] | None = None,
+    *,
+    samples: int = 128,
+    size: int = 64,
+    chunk: int = 32,
+    seed: int = 0,
+    enough: Callable[[Tensor], bool] = lambda _: False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: Watch = None,
+) -> LocalMetrics:
+    """Return the metrics of the pictures at many codes, over the directions that change pictures most.
+
+    See :func:`~semanifold.paths.joint.joint_axes`.
+
+    After two blocks of :data:`BLOCK` codes, and every further one, ``enough`` is asked whether the metrics so far ``[n, m, m]``
+    will do. A ``checkpoint`` keeps what was looked at, every :data:`SAVE_EVERY` seconds.
+
+    Raises:
+        SemanifoldError: if the generator has no such space or layers, for pictures that do not change, or the checkpoint of
+            another search.
+    """
+    # 1. The displacements u that paths move along, whitened: axes of u that are orthonormal are uncorrelated among random codes.
+    shape, info = info_for(generator, space, layers)
+    usual = moving_codes(generator, info, SAMPLES)  # [n, *shape]
+    layered, home = is_extended(info.space), generator.path_space
+    flat = usual[:, 0] if layered else usual.flatten(1)  # [n, d]
+    # s has far more channels than w has dimensions, so its covariance is singular; its metric is made from codes of w
+    at_home = flat if single(info.space) == home else moving_codes(generator, PathSetInfo(space=home), SAMPLES)
+    coordinates = coordinates_of(generator, info.space, at_home, 0, INDEPENDENCE)
+
+    # 2. The codes, apart from those that people choose and from those of any other seed.
+    first = (APART + (1 + seed) * 2 * SAMPLES) % 2**32
+    codes = generator.example(range(first, first + samples), info.space)
+    pixels = generator.coarse_size(size)
+
+    def pictures_of(base: Latents) -> PictureFunction:
+        """Return pictures of one code, or one for each row, moved by rows ``[n, d]`` of whitened displacements."""
+
+        def pictures(u: Tensor) -> Tensor:
+            displacements = coordinates.displacements(u)  # [n, d]
+            displacements = displacements[:, None] if layered else displacements.reshape(-1, *shape)
+            code = base if len(base) > 1 else base.with_values(base.values.expand(len(u), *base.values.shape[1:]))
+            return generator.images(code.moved(displacements, layers), size=pixels)
+
+        return pictures
+
+    # 3. In wide spaces keep those dimensions in which pictures change most on average: random pictures pulled back from many
+    # codes at once (row i of the batch at code i) are rows of their Jacobians.
+    zero = flat.new_zeros(1, flat.shape[1])
+    kept = min(flat.shape[1], max(k, LEAST))
+    # so many random pictures per dimension are enough to find the leading ones, up to MOST_ROWS for the time it takes
+    batches = 0 if kept == flat.shape[1] else math.ceil(min(ROWS_EACH * flat.shape[1], MOST_ROWS) / chunk)
+    basis = torch.eye(kept, flat.shape[1]).to(zero)
+    # everything that decides what is kept, but not how many codes: fewer are the first of more
+    key = digest(repr([generator.fingerprint, info.space, layers, kept, batches, pixels, chunk, seed, len(codes)]), digits=32)
+    looked = Looked.of(checkpoint, key, zero, kept)
+    rows, metrics = looked.rows, looked.metrics
+    until = min(2 * BLOCK, samples)  # the codes that are known to be needed
+
+    def widen() -> None:
+        """Take another block of codes where those so far do not do."""
+        nonlocal until
+        while len(metrics) >= until < samples and not enough(changing(torch.stack(metrics[:until]), generator)):
+            until = min(until + BLOCK, samples)
+
+    def done() -> None:
+        """Keep the result of a step, and tell that it was taken."""
+        looked.keep()
+        tell({"step": len(rows) + len(metrics), "steps": batches + until})
+
+    with watching(progress, f"finding axes of {generator.name}") as tell:
+        while len(rows) < batches:
+            step = len(rows)
+            start = step * chunk % len(codes)
+            part = codes[start : start + chunk]
+            rows.append(pull_back(pictures_of(part), zero, zero.new_ones(()), len(part), len(part), seed + step))
+            done()
+        if rows:
+            basis = leading_rows(torch.cat(rows), kept).to(zero)
+        # 4. The metric of each code in the basis: [kept, kept] products of the pictures that its rows are pushed to. Where
+        # nothing was cut an axis may be dead, askew to the basis: curvature, which forward differences hold, would pass for life.
+        widen()
+        while len(metrics) < until:
+            number = len(metrics)
+            pushed = push_forward(pictures_of(codes[number : number + 1]), zero, basis, chunk, central=batches == 0)
+            metrics.append(mean_products(pushed))
+            widen()
+            done()
+    moving = codes.values[:until, slice(*layers)] if layers else codes.values[:until]
+    return LocalMetrics(moving, changing(torch.stack(metrics[:until]), generator), basis, coordinates, usual)
+
+
+def changing(metrics: Tensor, generator: Generator) -> Tensor:
+    """Return the metrics ``[n, m, m]`` if pictures change at every code, by finite amounts; else refuse."""
+    if not (torch.isfinite(metrics).all() and (metrics.diagonal(dim1=1, dim2=2).sum(1) > 0).all()):
+        raise SemanifoldError(f"Pictures of {generator.name} do not change, or by infinite amounts; no directions can be found.")
+    return metrics
+
+
+class Header(msgspec.Struct, frozen=True):
+    """The header of a checkpoint: what it belongs to, how many rows each batch has, and the checksum of its tensors."""
+
+    key: str
+    batches: tuple[Annotated[int, msgspec.Meta(ge=1)], ...]
+    crc32: int
+
+
+@dataclass(eq=False)
+class Looked:
+    """What was looked at so far, and the file that keeps it.
+
+    Attributes:
+        path: the file, a safetensors; None keeps nothing.
+        key: digest of everything that decides it.
+        rows: ``[n, d]`` pictures pulled back, batch by batch.
+        metrics: ``[m, m]`` of each code.
+        saved: when it was kept.
+    """
+
+    path: str | os.PathLike[str] | None
+    key: str
+    rows: list[Tensor]
+    metrics: list[Tensor]
+    saved: float
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str] | None, key: str, like: Tensor, kept: int) -> Looked:
+        """Read what a file keeps, see :func:`read_state`; nothing if there is none."""
+        rows, metrics = ([], []) if path is None else read_state(path, key, like, kept)
+        return cls(path, key, rows, metrics, time.monotonic())
+
+    def keep(self) -> None:
+        """Write the file, whole or not at all, but not too often."""
+        if self.path is None or time.monotonic() - self.saved < SAVE_EVERY:
+            return
+        tensors = {"rows": torch.cat(self.rows)} if self.rows else {}
+        tensors |= {"metrics": torch.stack(self.metrics)} if self.metrics else {}
+        header = {"format": FORMAT, "key": self.key, "batches": [len(batch) for batch in self.rows]}
+        write_tensors(self.path, tensors, header, crc=True)
+        self.saved = time.monotonic()
+
+
+def read_state(path: str | os.PathLike[str], key: str, like: Tensor, kept: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the rows and metrics that a file of :class:`Looked` keeps; none if there is no such file.
+
+    Args:
+        path: the file.
+        key: digest of everything that decides it.
+        like: ``[1, d]``: size, device and precision of the rows.
+        kept: dimensions that are wanted.
+
+    Raises:
+        SemanifoldError: if the file is damaged, or belongs to another search.
+    """
+    if not is_file(path):
+        return [], []
+    advice = "remove the checkpoint to begin again"
+    header, tensors = read_format(path, FORMAT, Header, "checkpoint of local metrics", advice)
+    rows = tensors.get("rows", like[:0].cpu())
+    made = min(kept, len(rows) or kept)  # fewer rows span fewer dimensions
+    metrics = tensors.get("metrics", torch.zeros(0, made, made, dtype=torch.float64))
+    fits = rows.ndim == 2 and rows.shape[1] == like.shape[1] and rows.dtype == like.dtype and metrics.dtype == torch.float64
+    fits = fits and metrics.shape[1:] == (made, made) and sum(header.batches) == len(rows)
+    if not fits or header.key != key or not bool(torch.isfinite(rows).all()):
+        name = shown(os.fspath(path), 200)
+        raise SemanifoldError(f"The checkpoint {name} is damaged, or of another search; {advice}.")
+    return list(rows.to(like.device).split(list(header.batches))), list(metrics.to(like.device))
