@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -34,6 +35,18 @@ def _same_draws_in_every_order() -> None:
     torch.manual_seed(int(os.environ.get("SEMANIFOLD_TEST_SEED", "0")))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _small_films_and_plots(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let films and figures be small where nothing is said of their size: encoding and drawing them takes a second a command."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path not in SIZES:
+            patch.setattr("semanifold.images.films.VIEWABLE", 64)
+            patch.setattr("semanifold.images.plots.FINE", {"dpi": 20})
+        yield
+
+
+SIZES = {TESTS / "images/test_media.py", TESTS / "app/test_cli_odd_places.py"}
+"""Modules about films and figures as they are usually made."""
 LONGEST = (
     *("project/test_docs.py", "app/test_cli_train.py", "app/test_cli.py", "paths/test_weight_axes.py", "app/test_cli_weights.py"),
     *("app/test_cli_first_hour.py", "analysis/attributes/test_published_parity.py", "hostile/test_files.py"),

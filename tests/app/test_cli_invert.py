@@ -32,16 +32,24 @@ from semanifold.storage.run_records import read_record
 QUICK = ("--starts", "4", "--tries", "1", "--iterations", "4", "--device", "cpu")
 
 
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two photographs, of another size and shape than the generator's pictures, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two photographs, of another size and shape than the generator's pictures."""
+    folder = tmp_path_factory.mktemp("photographs")
     faces = load_generator("faces")
     for name, seed in (("ann", 7), ("bob", 9)):
         face = Image.fromarray(to_uint8(faces.images(faces.sample([seed])))[0]).resize((128, 128), Image.Resampling.LANCZOS)
         wide = Image.new("RGB", (200, 128), (90, 90, 90))
         wide.paste(face, (36, 0))
-        wide.save(f"{name}.png")
+        wide.save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the photographs lie here."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(photographs, tmp_path, dirs_exist_ok=True)
 
 
 def test_a_photograph_becomes_a_code_that_other_commands_take(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,16 +21,17 @@ from semanifold.app.commands.invert import InversionOptions
 from semanifold.app.commands.photographs import PhotoEdit
 from semanifold.edits import Lattice, WeightEdit, load_edit, save_edit
 from semanifold.generators.loading import load_generator, save_generator
-from semanifold.images.media import from_uint8, to_uint8
+from semanifold.images.media import VIEWABLE, from_uint8, to_uint8
 from semanifold.images.placements import Placement
+from semanifold.inversion import placing
 from semanifold.paths.files import load_paths
 from semanifold.storage.run_records import read_record
 from semanifold.worlds.faces.analytic import AnalyticFaces
 from semanifold.worlds.faces.attribute_network import attribute_network
 from semanifold.worlds.faces.factors import FACTORS
 
-SHORT = ("--seconds", "0.4", "--fps", "10", "--device", "cpu")
-QUICK = ("--starts", "4", "--tries", "1", "--iterations", "8", "--no-consistency", "--device", "cpu")
+SHORT = ("--seconds", "0.4", "--fps", "10", "--size", "64", "--device", "cpu")
+QUICK = ("--starts", "2", "--tries", "1", "--iterations", "4", "--no-consistency", "--device", "cpu")
 
 
 def drawn(seed: int, side: int) -> Image.Image:
@@ -38,17 +40,27 @@ def drawn(seed: int, side: int) -> Image.Image:
     return Image.fromarray(to_uint8(generator.images(generator.sample([seed])))[0])
 
 
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A photograph of two faces on a coloured ground, and one of none."""
-    monkeypatch.chdir(tmp_path)
-    usually(monkeypatch, InversionOptions.__init__, starts=4, tries=1, steps=8)  # how near a code comes is not the matter here
+    folder = tmp_path_factory.mktemp("photographs")
     ground = np.random.default_rng(0).integers(60, 200, (7, 10, 3), dtype=np.uint8)
     party = Image.fromarray(ground).resize((520, 340), Image.Resampling.BICUBIC)
-    party.save("nobody.png")
+    party.save(folder / "nobody.png")
     party.paste(drawn(7, 200), (40, 90))
     party.paste(drawn(3, 110), (370, 60))
-    party.save("party.png")
+    party.save(folder / "party.png")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the photographs lie here."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(photographs, tmp_path, dirs_exist_ok=True)
+    usually(monkeypatch, InversionOptions.__init__, starts=2, tries=1, steps=4)  # how near a code comes is not the matter here
+    monkeypatch.setattr(placing, "STEPS", 3)
+    monkeypatch.setattr("semanifold.landmarks.faces.FINEST", 4)  # the faces are large
 
 
 def pixels(file: str) -> np.ndarray:
@@ -291,9 +303,11 @@ def test_a_damaged_inversion_is_refused_before_anything_is_written(capsys: pytes
     assert "party.png is a file" in capsys.readouterr().err, "said before a face is looked for"
 
 
-def test_a_small_photograph_is_shown_enlarged_and_written_at_its_size() -> None:
+def test_a_small_photograph_is_shown_enlarged_and_written_at_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("semanifold.images.films.VIEWABLE", VIEWABLE)
     Image.open("party.png").crop((30, 80, 250, 300)).resize((64, 64)).save("small.png")
-    assert cli.main(["edit", "small.png", "--edit", "faces:smile", "--crop", "0,0,1,1", "--out", "small", *SHORT]) == 0
+    words = [*SHORT[: SHORT.index("--size")], "--crop", "0,0,1,1", "--out", "small"]
+    assert cli.main(["edit", "small.png", "--edit", "faces:smile", *words]) == 0
     folder = Path("small")
     sizes = {name: Image.open(folder / name).size for name in ("film.gif", "parts.png", "edited.png")}
     assert sizes == {"film.gif": (256, 256), "parts.png": (512, 512), "edited.png": (64, 64)}

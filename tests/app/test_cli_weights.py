@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from semanifold.generators.editing import weight_of
 from semanifold.generators.loading import load_generator, save_generator
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.images import media
-from semanifold.paths import weight_trained
+from semanifold.paths import weight_ranges, weight_trained
 from semanifold.paths.carried import carried
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.weight_axes import joint_weight_paths
@@ -38,6 +39,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         StyleGAN2(StyleGAN2Config(16, 6, 6, (5, 4, 4), mapping_layers=2), name="small", seed=3), place / "g.safetensors"
     )
     return place
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _rough_ranges() -> Iterator[None]:
+    """How far a path may go is asked of few pictures."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, less in (("OWN", 24), ("UNSEEN", 8), ("COMPONENTS", 12), ("NORMS", 6)):
+            patch.setattr(weight_ranges, name, less)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -192,7 +202,9 @@ def test_a_damaged_set_of_an_unfinished_run_is_found_again(damage, tmp_path, mon
 
 
 def test_the_paths_are_walked(found):
-    assert run("traverse", "svd", "--generator", "g.safetensors", "--seeds", "0-1", "--steps", 3, "--out", "walk") == 0
+    assert (
+        run("traverse", "svd", "--generator", "g.safetensors", "--seeds", "0-1", "--steps", 3, "--size", 32, "--out", "walk") == 0
+    )
     assert not list(Path("walk").glob("*/codes.safetensors")), "no codes move"
     assert len(list(Path("walk").glob("*/paths_images/path_002/*.png"))) == 14
 

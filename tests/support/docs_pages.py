@@ -28,7 +28,7 @@ SHORTER = {
     "weights": "--k 1 --samples 2",
     "encoder": "--iterations 2 --batch 2",
     "train": "--k 2 --iterations 2 --batch 2 --save-every 2 --log-every 1 --test-draws 4 --reconstructor lenet",
-    "traverse": "--seeds 0-1 --steps 2 --size 32 --seconds 0.2",
+    "traverse": "--seeds 0 --steps 1 --size 32 --seconds 0.2",
     "bench": "--seeds 0 --methods random --top 1",
 }
 """Options that a test adds to a command, so that it takes seconds; of an option given twice, the last holds."""

@@ -10,17 +10,20 @@ from typing import Any, cast
 import pytest
 import torch
 
+from semanifold.app import showing
 from semanifold.app.actions import placing, seen, train, weights
-from semanifold.app.actions.directions import closed_paths
+from semanifold.app.actions.directions import closed_paths, draw
 from semanifold.app.commands.discover import Search
 from semanifold.app.commands.invert import InversionOptions
+from semanifold.app.showing import film
+from semanifold.edits import operations
 from semanifold.generators import parts
 from semanifold.generators.biggan.network import BigGAN, BigGANConfig
 from semanifold.generators.stylegan2.layouts import from_ada
 from semanifold.generators.stylegan2.network import StyleGAN2
 from semanifold.inversion import InversionSettings, TuningSettings
 from semanifold.landmarks import faces
-from semanifold.manifolds import ManifoldSettings, stages, start
+from semanifold.manifolds import ManifoldSettings, adapting, stages, start
 from semanifold.paths import channels, weight_ranges, weight_trained
 from semanifold.paths.files import save_paths
 from semanifold.paths.joint import joint_axes, joint_paths
@@ -72,10 +75,15 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     usually(patch, joint_paths, samples=2, size=8)
     usually(patch, joint_axes, samples=2, size=8)
     usually(patch, closed_paths, codes=2)
+    usually(patch, draw, faces=2)
+    usually(patch, film, seconds=0.2)
+    patch.setattr(showing, "SECONDS", 0.2)
+    patch.setattr(operations, "SAMPLES", 2)
     for settings in (ManifoldSettings, Search):
-        usually(patch, settings.__init__, frames=7, steps=2)
-    for name, less in (("PROBES", 2), ("TRIALS", 2), ("STRANGERS", 2)):
+        usually(patch, settings.__init__, frames=5, steps=2)
+    for name, less in (("PROBES", 2), ("FEWER", 2), ("TRIALS", 2), ("STRANGERS", 2)):
         patch.setattr(start, name, less)
+    patch.setattr(adapting, "PROBES", 2)
     patch.setattr(stages.Search, "restarts", 0)  # so poor a start is no reason to begin anew
     patch.setattr(stages, "MOST_SHRINKS", 0)
     patch.setattr(parts, "SAMPLES", parts.FEWEST)

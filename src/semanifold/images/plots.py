@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, ORANGE = "#3c3c42", "#{:02x}{:02x}{:02x}".format(*ACCENT)
+FINE: dict[str, Any] = {"dpi": 120, "layout": "constrained"}
+"""How figures are made."""
 
 
 def mean_change(frames: Frames, plain: Frame) -> GreyPicture:
@@ -62,7 +64,7 @@ def _heat_picture(frames: Frames, plain: Frame, mask: GreyPicture | None, top: f
     change = mean_change(frames, plain) * 100
     height, width = change.shape
     scale = 4.4 / max(height, width)
-    figure = Figure(figsize=(2 * width * scale + 1.2, height * scale + 0.5), dpi=120, layout="constrained")
+    figure = Figure(figsize=(2 * width * scale + 1.2, height * scale + 0.5), **FINE)
     left, right = figure.subplots(1, 2)
     left.imshow(enlarge(plain, VIEWABLE) if mask is None else show_mask(plain, mask, VIEWABLE))
     most = max(float(change.max()) if top is None else 100 * top, 0.1)
@@ -113,7 +115,7 @@ def _pair_figure(contrast: NDArray[np.floating], spread: NDArray[np.floating], p
     from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
 
     k = len(spread)
-    figure = Figure(figsize=(9.6, 4.8), dpi=120, layout="constrained")
+    figure = Figure(figsize=(9.6, 4.8), **FINE)
     left, right = figure.subplots(1, 2, width_ratios=(1.4, 1))
     shown = np.where(np.eye(k, dtype=bool), np.nan, contrast)
     image = left.imshow(shown, cmap="viridis", vmin=0, vmax=1)
@@ -209,7 +211,7 @@ def _path_figure(
     from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
 
     points = None
-    figure = Figure(figsize=(5.2 * len(layouts) + 0.8, 5), dpi=120, layout="constrained")
+    figure = Figure(figsize=(5.2 * len(layouts) + 0.8, 5), **FINE)
     panels = figure.subplots(1, len(layouts), squeeze=False)[0]
     for axes, layout, title in zip(panels, layouts, how, strict=True):
         for placed in np.split(layout, len(codes)):

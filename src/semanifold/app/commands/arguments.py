@@ -155,6 +155,7 @@ def refuse_unknown(kind: type[Any], name: str, words: Sequence[str]) -> None:
             raise SemanifoldError(f"{name} has no option {shown(called, 40)}{meant} semanifold {name} --help.")
 
 
+@cache
 def parser(kind: type[Any], name: str) -> App:
     """Return the parser of a command."""
     resolve_hints(kind)
