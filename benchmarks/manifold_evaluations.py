@@ -54,7 +54,7 @@ def exact(generator: Generator, seed: Latents, mask: Mask, settings: ManifoldSet
     parts = cropped_parts(mask.rectangle(*reference.shape[2:]), reference, l2)
     layout = layout_of(settings, settings.frames)
     return Objective(
-        generator, seed, None, layout, parts, settings.offset, settings.sigma, settings.alpha, settings.outside,
+        generator, seed, None, layout, parts, settings.offset, settings.sigma, settings.alpha, settings.outside_of(0.0),
         valley=kinked_valley, width=0.0,
     )  # fmt: skip
 

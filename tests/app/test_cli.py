@@ -360,6 +360,8 @@ def test_the_benchmark_is_a_run_that_can_be_repeated(tmp_path, capsys):
     assert set(read_record(tmp_path / "b").files) == {f"locality.{end}" for end in ("jsonl", "md", "json", "png")}
     assert cli.main([*words, "--out", "b"]) == 0
     assert "finished already" in capsys.readouterr().out
+    assert cli.main([*words, "--inside", "0.3", "--out", "b"]) == 2
+    assert "(inside 0.35 instead of 0.3)" in capsys.readouterr().err, "called as the option is"
     assert run("rerun", "b") == 0
     before, after = (json.loads((tmp_path / name / "locality.json").read_text())["means"][MOUTH] for name in ("b", "b-again"))
     for method in ("eigen", "ganspace"):  # rounding may depend on where arrays lie in memory

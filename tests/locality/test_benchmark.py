@@ -82,6 +82,15 @@ def test_a_method_that_the_generator_does_not_allow_is_left_out(tmp_path: Path) 
     assert "random" not in report.markdown()
 
 
+def test_what_is_named_twice_is_measured_and_counted_once(tmp_path: Path) -> None:
+    once = run(tmp_path / "once", seeds=(0, 1))
+    twice = run(tmp_path / "twice", seeds=(0, 1, 0), methods=("random", "ours", "random", "ganspace"), masks=("left", "left"))
+    assert twice.misses("left", "random") == once.misses("left", "random") == (4, 4)
+    assert len(twice.rows) == len(once.rows) == 6
+    assert "`toy`, 2 seeds" in twice.markdown()
+    assert "best of 4)" in twice.markdown(), "the toy has no more directions"
+
+
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     whole = run(tmp_path / "whole")
     calls: list[int] = []

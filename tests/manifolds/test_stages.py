@@ -281,6 +281,16 @@ def test_our_objective_measures_lengths_in_natural_coordinates_and_the_papers_in
         assert (made.coordinates is PLAIN) == plain
 
 
+def test_the_outside_of_a_large_mask_weighs_more_unless_its_weight_is_given() -> None:
+    def weight(right: float, **changes: Any) -> float:
+        world = SmallWorld()
+        return Search.prepare(world, world.sample([4]), box(0, 0, right, 0.5), replace(QUICK, **changes), None).weight
+
+    assert [weight(right) for right in (0.125, 0.25, 0.5, 1.0)] == [400, 400, 800, 1600]
+    assert weight(1.0, objective="paper") == 400
+    assert (weight(1.0, outside=7.0), weight(1.0, outside=0.0)) == (7, 0)
+
+
 @pytest.mark.parametrize(("height", "width", "size"), [(400, 800, 100), (800, 320, 80), (160, 160, 64), (64, 64, None)])
 def test_the_first_stage_has_pictures_of_a_quarter_of_the_shorter_side(height: int, width: int, size: int | None) -> None:
     generator = wrap(lambda z: z[:, :1, None, None].expand(-1, 3, height, width), 2)

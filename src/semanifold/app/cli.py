@@ -181,11 +181,20 @@ def joined(words: Sequence[str]) -> list[str]:
 
 @contextmanager
 def as_typed(kind: type[Command]) -> Iterator[None]:
-    """Let sentences that begin with the name of a field, ``steps``, begin as its option is called, ``iterations``."""
+    """Let sentences call fields as their options are called: ``steps`` is ``iterations``.
+
+    So where a sentence begins with a field, or says what another run has in one that is no option, ``(steps 5 instead of 9)``.
+    """
     try:
         yield
     except SemanifoldError as error:
-        from semanifold.app.commands.arguments import option_names  # noqa: PLC0415  (not needed for the overview)
+        from semanifold.app.commands.arguments import known_options, option_names  # noqa: PLC0415  (not needed for the overview)
 
+        names = option_names(kind)
         name, space, rest = str(error).partition(" ")
-        raise SemanifoldError(f"{option_names(kind).get(name, name)}{space}{rest}") from error
+        if " instead of " in rest:
+            known = known_options(kind, "")
+            hidden = {field.replace("_", "-"): option for field, option in names.items()}
+            fields = "|".join(field for field in hidden if f"--{field}" not in known)
+            rest = re.sub(rf"(?:(?<=\()|(?<=, ))({fields or '(?!)'})(?= )", lambda field: hidden[field[0]], rest)
+        raise SemanifoldError(f"{names.get(name, name)}{space}{rest}") from error

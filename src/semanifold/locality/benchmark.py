@@ -82,7 +82,8 @@ def run_benchmark(
     settings.out.mkdir(parents=True, exist_ok=True)
     path, keys = settings.out / ROWS, {method: _key(world, settings, method) for method in settings.methods}
     rows = read_rows(path, keys)
-    tasks = [(m, s, n) for m in settings.masks for s in settings.faces for n in settings.methods]
+    # each once, however often it was named
+    tasks = list(dict.fromkeys((m, s, n) for m in settings.masks for s in settings.faces for n in settings.methods))
     reach = typical_distance(world.generator, world.space)
     problem: Problem | None = None
     for step, (mask, number, method) in enumerate(tasks):
@@ -101,6 +102,7 @@ def run_benchmark(
             reached = {"mse_ratio": row.mse_ratio, "misses": row.misses}
             progress({"step": step + 1, "steps": len(tasks), "mask": mask, "seed": number, "method": method, **reached})
     about = {**asdict(settings), "out": str(settings.out), "generator": world.generator.name}
+    about |= {"top": min(settings.top, _most_components(world.generator))}
     notes = {"perceptual": world.perceptual_name, "truth": world.truth.source if world.truth else "none"}
     return LocalityReport([rows[task] for task in tasks], about | notes)
 
@@ -126,11 +128,15 @@ def make_problem(world: World, settings: LocalitySettings, mask: str, number: in
         picture,
         reach,
         level,
-        min(settings.top, math.prod(generator.spaces[generator.first_space].shape)),
+        min(settings.top, _most_components(generator)),
         settings.manifold,
         settings.paper_steps,
         settings.layer,
     )
+
+
+def _most_components(generator: Generator) -> int:
+    return math.prod(generator.spaces[generator.first_space].shape)
 
 
 def measure_method(world: World, problem: Problem, method: Callable[[Problem], list[Candidate]], row: Row) -> Row:

@@ -70,7 +70,7 @@ def published_manifold(
         offset,
         sigma,
         settings.alpha,
-        settings.outside,
+        settings.outside_of(0.0),
         valley=kinked_valley,
         width=0.0,
         image_unit=offset / own_offset,

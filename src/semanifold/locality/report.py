@@ -116,8 +116,9 @@ class LocalityReport:
     def markdown(self) -> str:
         """Return one table a mask and a table of the goals."""
         about = self.about
+        seeds = len({row.seed for row in self.rows})
         lines = [
-            f"Generator `{about['generator']}`, {about['seeds']} seeds; every edit at the same inside change, "
+            f"Generator `{about['generator']}`, {seeds} seeds; every edit at the same inside change, "
             f"{about['level']:g} of the usual one between two faces, mean over both signs (or all ends) and all seeds. "
             f"Perceptual distance: {about['perceptual']}. Truth: {about['truth']}.",
         ]

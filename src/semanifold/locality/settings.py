@@ -63,5 +63,5 @@ class LocalitySettings:
 
     @property
     def faces(self) -> Sequence[int]:
-        """The seeds of the faces."""
-        return range(self.seeds) if isinstance(self.seeds, int) else self.seeds
+        """The seeds of the faces, each once."""
+        return range(self.seeds) if isinstance(self.seeds, int) else tuple(dict.fromkeys(self.seeds))

@@ -28,7 +28,7 @@ from semanifold.manifolds.layout import Layout, springs_of
 from semanifold.manifolds.metric import metric_of, preconditioner
 from semanifold.manifolds.objective import spring_energy
 from semanifold.manifolds.plan import SMALLEST_SIZE
-from semanifold.manifolds.settings import ManifoldSettings
+from semanifold.manifolds.settings import OUTSIDE, ManifoldSettings
 from semanifold.manifolds.stages import HISTORY, MOST_LEAK
 from semanifold.manifolds.start import PROBES, evaluations
 
@@ -274,7 +274,7 @@ class Adaptation:
         step, stage, ends = 0, 0, False
         while True:
             # the outside weighs as much as the path at hand can bear
-            weight = min(ManifoldSettings().outside, MOST_LEAK * float(same.wanted.square().mean()) / max(leak, 1e-12))
+            weight = min(OUTSIDE, MOST_LEAK * float(same.wanted.square().mean()) / max(leak, 1e-12))
             size = None if stage else same.size
             same = replace(same if size == same.size else self.same_change(size, weight, same.carried), outside=weight)
             metric = metric_of(local.basis, local.grams[0], local.grams[1], weight)

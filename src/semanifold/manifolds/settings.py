@@ -14,6 +14,9 @@ Schedule = Literal["out", "through", "out-and-back", "constant"]
 MOST_STRENGTH = 10.0
 MOST_FRAMES = 10_000
 """Pictures of a manifold."""
+OUTSIDE, OUTSIDE_OF_LARGE = 400.0, 3200.0
+"""Weight of the outside, and its least as a multiple of the mask's share of the picture: in a large mask there are more ways to
+change that leave the rest as it is, so that what a cleaner outside costs the codes in likelihood is less."""
 KNOTS, KNOTS_THERE_AND_BACK, KNOTS_OF_A_PAD = 9, 7, 5
 """How many are searched along each axis of a path, of one that comes back, and of a pad."""
 MOST_COUNT = 1_000_000
@@ -35,7 +38,7 @@ TYPES: tuple[tuple[str, type, str], ...] = (
     ("springs", Mapping, "given as {order: weight}"),
 )
 """Types of fields, and what they are in words."""
-OPEN = ("space", "offset", "sigma", "knots")
+OPEN = ("space", "offset", "sigma", "outside", "knots")
 """Fields that may be left open by None."""
 
 
@@ -60,7 +63,8 @@ class ManifoldSettings:
         sigma: rest length of the springs between neighbours, in units of the latent space; chosen if left out (None).
         springs: weight of the springs of each order k, which join frames k apart.
         alpha: weight of the pictures against the springs.
-        outside: weight of staying the same outside against changing inside.
+        outside: weight of staying the same outside against changing inside. If left out (None): 400, and for a mask that is more
+            than an eighth of the picture 3,200 times its share of it.
         independence: how freely layers of ``w+`` may part, from 0 (they move together, as in w) to 1 (each goes its own way).
         objective: ``smooth`` is ours, ``paper`` is Yang et al. 2020, Eqs. 1-3 as published (boxes only).
         method: ``staged`` is ours (local start, coarse to fine, kink tightened, line search); ``paper`` is the published one
@@ -91,7 +95,7 @@ class ManifoldSettings:
     sigma: float | None = None
     springs: Mapping[int, float] = field(default_factory=lambda: {1: 0.02, 2: 0.02})
     alpha: float = 1.0
-    outside: float = 400.0
+    outside: float | None = None
     independence: float = 0.2
     objective: Literal["smooth", "paper"] = "smooth"
     method: Literal["staged", "paper"] = "staged"
@@ -170,7 +174,7 @@ class ManifoldSettings:
             raise SemanifoldError(f"strength must be above 0 and at most {MOST_STRENGTH:g}, but it is {self.strength}.")
         if not 0 <= self.independence <= 1:
             raise SemanifoldError(f"independence must lie between 0 and 1, but got {self.independence}.")
-        least = {"outside": (self.outside, 0), "tolerance": (self.tolerance, 0), "direction": (self.direction, 0)}
+        least = {"outside": (self.outside or 0, 0), "tolerance": (self.tolerance, 0), "direction": (self.direction, 0)}
         for name, (value, bound) in (least | {"steps": (self.steps, 1), "chunk": (self.chunk, 1)}).items():
             most = MOST if name in ("outside", "tolerance") else MOST_COUNT
             if not bound <= value < math.inf:
@@ -188,6 +192,12 @@ class ManifoldSettings:
                     f"Springs are given as order: weight with orders 1..{self.frames - 1} and weights of 0 or more, "
                     f"but got {order}: {weight}."
                 )
+
+    def outside_of(self, share: float) -> float:
+        """Return the weight of the outside for a mask that is this share of the picture."""
+        if self.outside is not None:
+            return self.outside
+        return OUTSIDE if self.objective == "paper" else max(OUTSIDE, OUTSIDE_OF_LARGE * share)
 
     @property
     def searched(self) -> int:

@@ -123,6 +123,11 @@ class Search:
         """Whether knots are searched, and the frames lie on a spline through them."""
         return bool(self.settings.searched)
 
+    @cached_property
+    def weight(self) -> float:
+        """Weight of the outside that the search comes to."""
+        return self.settings.outside_of(float(self.mask.at(*self.generator.picture_shape[1:]).mean()))
+
     def objective(self, stage: Stage, offset: float, sigma: float, outside: float) -> Objective:
         """Return a stage's objective; the paper's has no units, ours is free of those of the distance and the latent space."""
         s = self.settings
@@ -187,7 +192,7 @@ class Search:
 
     def run(self, checkpoint: str | None) -> Iterator[tuple[SearchState, Result | None]]:
         """Go through all stages, from the checkpoint if there is one; items as of :meth:`steps`."""
-        key = search_key(self.generator, self.start, self.mask, self.settings, self.distance_name)
+        key = search_key(self.generator, self.start, self.mask, replace(self.settings, outside=self.weight), self.distance_name)
         state = load_state(checkpoint, key, self.start.values.device) if checkpoint else None
         if state is not None and checkpoint is not None:
             # shapes of the free frames at every stage: a checkpoint has to have one of them
@@ -225,11 +230,11 @@ class Search:
         """
         s = self.settings
         # 1. Evaluate with the weight that was asked for.
-        descent = begin(self.objective(self.stages()[stage], offset, sigma, s.outside), free)
+        descent = begin(self.objective(self.stages()[stage], offset, sigma, self.weight), free)
         inside, outside = descent.at.terms["inside"], descent.at.terms["outside"]
         # 2. Not to change costs 5 c per frame (c^2 / (2 width), width 0.1 c): a leak of a tenth of that does no harm.
-        if s.objective == "paper" or s.outside * outside <= MOST_LEAK * inside:
-            return descent, s.outside, len(free)
+        if s.objective == "paper" or self.weight * outside <= MOST_LEAK * inside:
+            return descent, self.weight, len(free)
         # 3. Else begin with a weight at which the leak costs just that, and evaluate again, since the value depends on it.
         lower = MOST_LEAK * inside / outside
         return begin(self.objective(self.stages()[stage], offset, sigma, lower), free), lower, 2 * len(free)
@@ -392,11 +397,7 @@ class Search:
     def tightens(self, state: SearchState) -> bool:
         """Whether the outside can have the weight that was asked for by now."""
         terms = state.descent.at.terms
-        return (
-            self.splined
-            and state.outside < self.settings.outside
-            and self.settings.outside * terms["outside"] <= MOST_LEAK * terms["inside"]
-        )
+        return self.splined and state.outside < self.weight and self.weight * terms["outside"] <= MOST_LEAK * terms["inside"]
 
     def carry(self, free: Tensor, old: int, new: int) -> Tensor:
         """Return the free frames' coordinates at another number of frames."""

@@ -141,7 +141,7 @@ def find_axes(
     # 7. The metric that preconditions the search. It bars the directions before the one asked for, since the descent would
     # otherwise slide back to the best one.
     earlier = local.steps[: settings.direction].flatten(1)
-    metric = metric_of(local.basis, local.grams[0], local.grams[1], min(settings.outside, STIFF), earlier)
+    metric = metric_of(local.basis, local.grams[0], local.grams[1], min(settings.outside_of(0.0), STIFF), earlier)
     return StartAxes(axes, offset, sigma, evaluations(made, differentiated), metric)
 
 
@@ -220,7 +220,7 @@ def fitted_path(
         codes = start.moved(line, settings.layers)
         pairs = [parts(_pictures(generator, codes[i : i + 1], size)) for i in range(len(codes))]
         inside, outside = (torch.cat(column) for column in zip(*pairs))  # [n] each
-        away = (kinked_valley(inside, distances, 0.0) + settings.outside * outside)[layout.free.to(inside.device)]
+        away = (kinked_valley(inside, distances, 0.0) + settings.outside_of(0.0) * outside)[layout.free.to(inside.device)]
         # sigma is for the full number of frames; fewer frames on the same path are farther apart
         springs = spring_energy(line, layout.springs, scales.sigma * (settings.frames - 1) / (len(line) - 1))
         tried.append((float(settings.alpha * away.sum() + springs.sum()), line))
