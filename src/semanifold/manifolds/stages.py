@@ -28,7 +28,7 @@ from semanifold.manifolds.metric import Secants, preconditioner
 from semanifold.manifolds.objective import Objective, Parts, cropped_parts, kinked_valley, pasted_parts, round_valley
 from semanifold.manifolds.plan import Stage, stages_of
 from semanifold.manifolds.seen import Seen, look, smoother_half
-from semanifold.manifolds.settings import ManifoldSettings
+from semanifold.manifolds.settings import OUTSIDE, ManifoldSettings
 from semanifold.manifolds.start import StartAxes, find_axes, fitted_path, paper_path, starting_path
 
 CITE = "Yang, Rokeby, Snelgrove 2020, Mask-Guided Discovery of Semantic Manifolds in Generative Models, arXiv:2105.07273"
@@ -254,11 +254,13 @@ class Search:
                 if not math.isfinite(state.descent.at.value):
                     yield state, Result.DIVERGED
                     return
-                if state.within < self.room(state) and not settled:
-                    if self.tightens(state):
+                if state.within < self.room(state):
+                    if self.tightens(state, settled):
                         state = replace(self.enter(state, state.stage, state.best), within=state.within)
                         objective = self.objective(stage, state.offset, state.sigma, state.outside)
-                    yield state, None
+                        settled = False
+                    if not settled:
+                        yield state, None
             # 2. Look at the frames between knots. A path that leaps from its way out to another way back comes back as it went.
             if self.splined and state.stage:
                 state = replace(state, seen=self.seen(state, self.looked_at(state)))
@@ -394,10 +396,12 @@ class Search:
         stage = self.stages()[state.stage]
         return stage.steps or max(0, self.most_steps(state) - (state.step - state.within))
 
-    def tightens(self, state: SearchState) -> bool:
-        """Whether the outside can have the weight that was asked for by now."""
+    def tightens(self, state: SearchState, settled: bool) -> bool:
+        """Whether the outside can have the weight that was asked for by now; or the usual one, where that remained too much."""
         terms = state.descent.at.terms
-        return self.splined and state.outside < self.weight and self.weight * terms["outside"] <= MOST_LEAK * terms["inside"]
+        weight = OUTSIDE if settled else self.weight
+        due = state.stage > 0 and self.weight > OUTSIDE if settled else True
+        return self.splined and due and state.outside < weight and weight * terms["outside"] <= MOST_LEAK * terms["inside"]
 
     def carry(self, free: Tensor, old: int, new: int) -> Tensor:
         """Return the free frames' coordinates at another number of frames."""
