@@ -110,7 +110,7 @@ def test_knots_are_searched_and_all_frames_lie_on_a_spline_through_them() -> Non
 
 
 def test_more_knots_are_taken_where_the_pictures_between_are_worse(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("semanifold.manifolds.stages.BETWEEN", (0.0, 0.0))
+    monkeypatch.setattr("semanifold.manifolds.stages.BETWEEN", (0.5, 0.0))
     states = [state for state, _ in prepared(knots=5, frames=9, steps=60).run(None)]
     assert [len(state.best) for state in states if state.within == 0 and state.step][-1] == 7
     monkeypatch.setattr("semanifold.manifolds.stages.BETWEEN", (0.0, 1e9))
@@ -267,7 +267,9 @@ def test_the_papers_box_is_cut_out_of_pictures_of_any_form() -> None:
 
 def test_bounds_of_settings_belong_to_what_is_allowed() -> None:
     assert ManifoldSettings(frames=99, dims=2).frames == 99
-    assert ManifoldSettings(sigma=1e-9, alpha=1e9, independence=0.0).independence == 0
+    assert ManifoldSettings(sigma=1e-9, alpha=1e9, independence=0.0, strength=1e-9, knots=3).independence == 0
+    with pytest.raises(SemanifoldError, match="above 0"):
+        ManifoldSettings(sigma=0.0)
     for wrong in ({"frames": 101, "dims": 2}, {"sigma": 0.9e-9}, {"alpha": 1.1e9}, {"independence": 1.1}, {"frames": True}):
         with pytest.raises(SemanifoldError):
             ManifoldSettings(**wrong)  # type: ignore[arg-type]

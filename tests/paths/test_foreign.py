@@ -195,6 +195,15 @@ def test_a_run_of_voynov_and_babenko(tmp_path: Path) -> None:
     assert torch.allclose(moved, torch.tensor([[0.0, 0.0, 6.0, 0.0]]))
 
 
+def test_an_orthogonal_deformator_is_the_exponential_of_its_half(tmp_path: Path) -> None:
+    half = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
+    torch.save({"log_mat_half": half}, tmp_path / "deformator_1.pt")
+    paths = load_paths(tmp_path / "deformator_1.pt", "z")
+    assert isinstance(paths, LinearPaths)
+    assert paths.form == "ortho"
+    torch.testing.assert_close(directions(paths), torch.linalg.matrix_exp(half - half.T).T)
+
+
 class Evil:
     def __reduce__(self) -> tuple:
         return (print, ("this ran",))
@@ -285,3 +294,7 @@ def test_layers_from_the_first_on_are_taken_and_weights_are_not_learned_unless_i
     found = load_paths(SETS / "fixed_alphas_fixed_gammas" / "models" / "support_sets.pt", "z")
     assert isinstance(found, WarpedPaths)
     assert not found.learn_alphas
+    alone = shutil.copy(SETS / "fixed_alphas_fixed_gammas" / "models" / "support_sets.pt", tmp_path / "support_sets.pt")
+    found = load_paths(alone, "z")
+    assert isinstance(found, WarpedPaths)
+    assert (found.learn_alphas, found.learn_gammas) == (False, True), "the published defaults"

@@ -256,7 +256,11 @@ def test_a_range_ends_where_pictures_stop_changing():
     sets = {}
     for squash in (False, True):
         sliders = sm.wrap(Slider(squash), (16,))
-        sets[squash] = calibrated(svd_paths(sliders, "network.conv", 1), sliders, samples=2, progress=False)
+        seen = []
+        sets[squash] = calibrated(svd_paths(sliders, "network.conv", 1), sliders, samples=2, progress=seen.append)
+        assert [(now["step"], now["steps"]) for now in seen] == [(1, 2), (2, 2)]
+        again = calibrated(sets[squash], sliders, samples=2, progress=False)
+        torch.testing.assert_close(again.scale, sets[squash].scale, msg="whatever scale it has before")
     even, squashed = (sets[squash].info.measured for squash in (False, True))
     assert even["evenness"][0] > 0.99, "a linear layer is an even slider"
     assert squashed["evenness"][0] < 0.9
@@ -275,6 +279,7 @@ def test_a_range_ends_where_pictures_are_no_longer_the_generators_own():
     low, high = paths[0].info.usable
     assert low < -0.05
     assert high > 0.05
+    assert low != -high, "each way ends by itself"
     assert min(-low, high) < 0.95
     assert max(-low, high) >= 1 - 1e-6, "t = 1 is no farther than the farther end"
     seen = paths.shifted_images(generator, 9, 0, high * paths.info.step * paths.info.count)
