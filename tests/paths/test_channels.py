@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from semanifold.edits.operations import combine
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.generators.wrapped import wrap
 from semanifold.images.masks import box
-from semanifold.paths.channels import channel_gains, channel_paths
+from semanifold.paths.channels import DAMPING, channel_gains, channel_paths
 from semanifold.paths.closed_form import principal_paths, sefa_paths
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.joint import joint_paths
@@ -183,9 +184,18 @@ def test_the_command_line_knows_channels(
 
 def test_gains_inside_of_a_mask_are_ratios_and_squares_without_one(network: StyleGAN2) -> None:
     spread = network.sample(range(50), "s").values.std(0)
-    for mask, times in ((None, 4), (box(0, 0, 1, 0.5), 1)):
-        once, twice = (channel_gains(network, scale * spread, mask, samples=2, progress=False) for scale in (1, 2))
-        torch.testing.assert_close(twice, times * once, rtol=1e-4, atol=0)
+    for mask, times in ((None, 1e-6), (box(0, 0, 1, 0.5), 1)):
+        seen: list[dict[str, int]] = []
+        once, less = (channel_gains(network, scale * spread, mask, samples=2, progress=seen.append) for scale in (1, 1e-3))
+        torch.testing.assert_close(less, times * once, rtol=1e-4, atol=0)
+        assert [(now["step"], now["steps"]) for now in seen] == 2 * [(1, 2), (2, 2)]
+        assert mask is None or once.max() < 0.9 / DAMPING, "what changes outside counts"
+    assert len(channel_paths(network, k=1, samples=2, progress=False)) == 1
+    grey = copy.deepcopy(network)
+    for name, weight in grey.named_parameters():
+        weight.data.mul_("colours" not in name)
+    with pytest.raises(SemanifoldError, match="changes anything there"):
+        channel_paths(grey, k=1, samples=2, progress=False)
 
 
 def test_a_generator_without_styles_has_no_channels() -> None:

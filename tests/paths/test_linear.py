@@ -180,6 +180,9 @@ def test_directions_leave_out_what_all_paths_share() -> None:
         paths.linear.bias.fill_(5.0)
     weight = paths.linear.weight.detach().T
     assert torch.allclose(paths.directions(), weight / weight.norm(dim=1, keepdim=True), atol=1e-5)
+    for training in (True, False):
+        paths.train(training).directions()
+        assert paths.training is training
 
 
 def test_starts_that_do_not_fit() -> None:
