@@ -368,6 +368,7 @@ WRONG = {
     "no length": ([*TRAVERSE, "--step", "nan"], "length above 0"),
     "leap beyond the end": ([*TRAVERSE, "--leap", "9"], "every 9th of 4"),
     "no batch": ([*TRAVERSE, "--batch", "0"], "at least 1"),
+    "maps of no films": ([*TRAVERSE, "--umap", "--no-films"], "--umap draws its maps beside the films; leave out --no-films"),
     "no quality": ([*TRAVERSE, "--jpeg", "101"], "1 to 95"),
     "another generator's codes": (["traverse", "set.safetensors", "--generator", "toy.py:wide", "--out", "r"], "shape"),
     "another space": (["traverse", "w.safetensors", "--generator", "toy.py:toy", "--out", "r"], "space w of toy"),

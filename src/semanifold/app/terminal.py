@@ -19,7 +19,21 @@ from semanifold.core.progress import ProgressBar
 
 LONGEST_LINE = 20_000
 ARGUMENTS = (
-    *("adapt", "all_faces", "attributes", "basis", "batch", "crop", "direction", "encoder", "face", "force", "generator", "gifs"),
+    *(
+        "adapt",
+        "all_faces",
+        "attributes",
+        "basis",
+        "batch",
+        "crop",
+        "direction",
+        "encoder",
+        "face",
+        "films",
+        "force",
+        "generator",
+        "gifs",
+    ),
     *("inputs", "inversion", "iterations", "k", "label", "lambda_mask", "lambda_pure", "latents_space", "layer", "layout"),
     *(
         "mask",
@@ -35,7 +49,7 @@ ARGUMENTS = (
         "pool",
         "preset",
     ),
-    *("quick", "reconstructor", "seed", "seeds", "space", "start_from", "strength", "truncation", "z_truncation"),
+    *("quick", "reconstructor", "seed", "seeds", "space", "start_from", "strength", "truncation", "umap", "z_truncation"),
 )
 """What messages of the actions and of the rooms below name as Python does, such as ``space="w"``, and the command line as
 ``--space w``."""

@@ -114,6 +114,8 @@ class Traverse(Command):
             raise SemanifoldError(
                 f"batch is the number of pictures made at a time, at least 1 and at most {MOST_PICTURES}, but it is {self.batch}."
             )
+        if self.film.umap and not self.films:
+            raise SemanifoldError("umap=True draws its maps beside the films; leave out films=False.")
 
     @property
     def folder(self) -> Path:
