@@ -32,6 +32,7 @@ from semanifold.paths.weight_axes import joint_weight_paths
 from semanifold.paths.weight_hessian import hessian_paths
 from semanifold.paths.weight_masked import masked_weight_paths
 from semanifold.paths.weight_methods import weight_paths
+from semanifold.training import purity
 from semanifold.training.presets import PRESETS, Preset
 from semanifold.worlds.faces import regions
 
@@ -105,6 +106,7 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(regions, "_SAMPLES", 4)
     patch.setattr(seen, "LOOKED_AT", 2)
     patch.setattr(train, "BEND_CODES", 2)
+    patch.setattr(purity, "STEPS", 4)
     for settings in (InversionSettings, InversionOptions):
         usually(patch, settings.__init__, starts=2, tries=1, steps=2)
     usually(patch, TuningSettings.__init__, steps=1)
