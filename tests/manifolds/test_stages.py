@@ -293,6 +293,23 @@ def test_the_outside_of_a_large_mask_weighs_more_unless_its_weight_is_given() ->
     assert (weight(1.0, outside=7.0), weight(1.0, outside=0.0)) == (7, 0)
 
 
+def test_a_search_ends_with_the_usual_weight_where_the_leak_cannot_bear_that_of_a_large_mask() -> None:
+    def tightens(leak: float, weight: float, *, settled: bool, stage: int = 1, **changes: Any) -> bool:
+        made = prepared(knots=5, **changes)
+        state = made.first_state()
+        at = state.descent.at._replace(terms={"inside": 1.0, "outside": leak, "spring": 0.0, "objective": 0.0})
+        state = replace(state, stage=stage, outside=weight, descent=replace(state.descent, at=at))
+        return made.tightens(state, settled)
+
+    assert tightens(1e-3, 100.0, settled=True), "400, of 1,600"
+    assert not tightens(1e-3, 100.0, settled=False), "as long as the leak falls, it waits for 1,600"
+    assert tightens(1e-4, 500.0, settled=False)
+    assert not tightens(1e-3, 500.0, settled=True), "more than 400 as it is"
+    assert not tightens(2e-3, 100.0, settled=True), "too much leaks for 400"
+    assert not tightens(1e-3, 100.0, settled=True, stage=0), "the next stage takes what its leak bears"
+    assert not tightens(1e-3, 100.0, settled=True, outside=400.0), "as before, where no more is asked for"
+
+
 @pytest.mark.parametrize(("height", "width", "size"), [(400, 800, 100), (800, 320, 80), (160, 160, 64), (64, 64, None)])
 def test_the_first_stage_has_pictures_of_a_quarter_of_the_shorter_side(height: int, width: int, size: int | None) -> None:
     generator = wrap(lambda z: z[:, :1, None, None].expand(-1, 3, height, width), 2)
