@@ -288,12 +288,12 @@ def test_the_outside_of_a_large_mask_weighs_more_unless_its_weight_is_given() ->
         world = SmallWorld()
         return Search.prepare(world, world.sample([4]), box(0, 0, right, 0.5), replace(QUICK, **changes), None).weight
 
-    assert [weight(right) for right in (0.125, 0.25, 0.5, 1.0)] == [400, 400, 800, 1600]
+    assert [weight(right) for right in (0.125, 0.25, 0.5, 1.0)] == [400, 500, 1000, 2000]
     assert weight(1.0, objective="paper") == 400
     assert (weight(1.0, outside=7.0), weight(1.0, outside=0.0)) == (7, 0)
 
 
-def test_a_search_ends_with_the_usual_weight_where_the_leak_cannot_bear_that_of_a_large_mask() -> None:
+def test_the_outside_weighs_more_by_and_by_where_the_leak_cannot_bear_what_a_large_mask_asks_for() -> None:
     def tightens(leak: float, weight: float, *, settled: bool, stage: int = 1, **changes: Any) -> bool:
         made = prepared(knots=5, **changes)
         state = made.first_state()
@@ -301,11 +301,12 @@ def test_a_search_ends_with_the_usual_weight_where_the_leak_cannot_bear_that_of_
         state = replace(state, stage=stage, outside=weight, descent=replace(state.descent, at=at))
         return made.tightens(state, settled)
 
-    assert tightens(1e-3, 100.0, settled=True), "400, of 1,600"
-    assert not tightens(1e-3, 100.0, settled=False), "as long as the leak falls, it waits for 1,600"
+    assert tightens(1e-3, 100.0, settled=True), "twice as much, of 2,000"
+    assert not tightens(1e-3, 100.0, settled=False), "as long as the leak falls, it waits for 2,000"
     assert tightens(1e-4, 500.0, settled=False)
     assert not tightens(1e-3, 500.0, settled=True), "more than 400 as it is"
-    assert not tightens(2e-3, 100.0, settled=True), "too much leaks for 400"
+    assert not tightens(3e-3, 100.0, settled=True), "too much leaks for 200"
+    assert tightens(1e-3, 300.0, settled=True), "400 is enough"
     assert not tightens(1e-3, 100.0, settled=True, stage=0), "the next stage takes what its leak bears"
     assert not tightens(1e-3, 100.0, settled=True, outside=400.0), "as before, where no more is asked for"
 

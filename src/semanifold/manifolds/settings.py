@@ -14,7 +14,7 @@ Schedule = Literal["out", "through", "out-and-back", "constant"]
 MOST_STRENGTH = 10.0
 MOST_FRAMES = 10_000
 """Pictures of a manifold."""
-OUTSIDE, OUTSIDE_OF_LARGE = 400.0, 3200.0
+OUTSIDE, OUTSIDE_OF_LARGE = 400.0, 4000.0
 """Weight of the outside, and its least as a multiple of the mask's share of the picture: in a large mask there are more ways to
 change that leave the rest as it is, so that what a cleaner outside costs the codes in likelihood is less."""
 KNOTS, KNOTS_THERE_AND_BACK, KNOTS_OF_A_PAD = 9, 7, 5
@@ -64,7 +64,7 @@ class ManifoldSettings:
         springs: weight of the springs of each order k, which join frames k apart.
         alpha: weight of the pictures against the springs.
         outside: weight of staying the same outside against changing inside. If left out (None): 400, and for a mask that is more
-            than an eighth of the picture 3,200 times its share of it.
+            than a tenth of the picture 4,000 times its share of it.
         independence: how freely layers of ``w+`` may part, from 0 (they move together, as in w) to 1 (each goes its own way).
         objective: ``smooth`` is ours, ``paper`` is Yang et al. 2020, Eqs. 1-3 as published (boxes only).
         method: ``staged`` is ours (local start, coarse to fine, kink tightened, line search); ``paper`` is the published one

@@ -397,9 +397,9 @@ class Search:
         return stage.steps or max(0, self.most_steps(state) - (state.step - state.within))
 
     def tightens(self, state: SearchState, settled: bool) -> bool:
-        """Whether the outside can have the weight that was asked for by now; or the usual one, where that remained too much."""
+        """Whether the outside can have the weight that was asked for by now; or twice what it has, if that was too much."""
         terms = state.descent.at.terms
-        weight = OUTSIDE if settled else self.weight
+        weight = min(OUTSIDE, 2 * state.outside) if settled else self.weight
         due = state.stage > 0 and self.weight > OUTSIDE if settled else True
         return self.splined and due and state.outside < weight and weight * terms["outside"] <= MOST_LEAK * terms["inside"]
 
