@@ -388,3 +388,13 @@ def test_one_iteration_of_training_equals_the_published_one(generator):
     optimiser.step()
     slope, apart = expected["grad_coefs"].abs(), (paths.coefficients.detach() - expected["coefs_after"]).abs()
     assert apart[slope > 1e-3 * slope.max()].max() <= 1e-6
+
+
+def test_fewer_singular_vectors_than_columns_are_a_set_and_others_are_refused(generator: StyleGAN2) -> None:
+    shape = tuple(weight_of(generator, LAYER).shape)
+    rows, columns = matrix_shape(shape)
+    paths = WeightPaths.from_svd(torch.eye(rows, 3), torch.eye(3, columns), {LAYER: shape}, info_of(generator))
+    assert len(paths) == 3
+    for u, vh in (((rows, 3), (2, columns)), ((rows + 1, 3), (3, columns)), ((rows, 3), (3, columns + 1))):
+        with pytest.raises(SemanifoldError, match="Singular vectors"):
+            WeightPaths.from_svd(torch.ones(u), torch.ones(vh), {LAYER: shape}, info_of(generator))
