@@ -75,13 +75,13 @@ NPY: dict[str, Callable[[], bytes]] = {
 
 
 def npz_bomb() -> bytes:
-    """An ``.npz`` of 6 GB of zeros."""
+    """An ``.npz`` of 2 GB of zeros, twice what a command may take."""
     if not _npz_bomb:
         buffer = io.BytesIO()
         packed = zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
         with packed, packed.open("w.npy", "w", force_zip64=True) as member:
-            member.write(claims(f"({6 << 28},)"))
-            for _ in range(6 << 4):
+            member.write(claims(f"({2 << 28},)"))
+            for _ in range(2 << 4):
                 member.write(bytes(1 << 26))
         _npz_bomb.append(buffer.getvalue())
     return _npz_bomb[0]

@@ -11,12 +11,14 @@ import msgspec
 import pytest
 import torch
 from PIL import Image
+from support.docs_world import usually
 from support.toy import Toy, ToyConv, left_world
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.edits import EditInfo, Lattice
 from semanifold.generators.loading import load_generator
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
+from semanifold.locality import methods
 from semanifold.locality.benchmark import QUICK, LocalitySettings, locality_benchmark, run_benchmark
 from semanifold.locality.matching import Candidate, line
 from semanifold.locality.methods import METHODS, Problem, out_and_back
@@ -24,6 +26,8 @@ from semanifold.locality.report import LocalityReport
 from semanifold.locality.rows import ROWS
 from semanifold.locality.worlds import lpips_change_map, perceptual_map, world_of
 from semanifold.manifolds.settings import ManifoldSettings
+from semanifold.paths.masked import masked_paths
+from semanifold.paths.weight_masked import masked_weight_paths
 
 
 def axis(number: int):
@@ -159,10 +163,11 @@ def test_layers_are_scored_where_there_are_any(tmp_path: Path) -> None:
     assert 0 < row.localization < 1
 
 
+@pytest.mark.usefixtures("_few_pictures")
 def test_all_methods_run_in_the_w_plus_of_a_stylegan2(tmp_path: Path) -> None:
     generator = StyleGAN2(StyleGAN2Config(size=16, z_dim=8, w_dim=8, channels=(6, 5, 4)))
-    small = ManifoldSettings(frames=5, steps=14)
-    chosen = settings(tmp_path, methods=tuple(METHODS), seeds=1, top=3, manifold=small, paper_steps=5)
+    small = ManifoldSettings(frames=5, steps=6)
+    chosen = settings(tmp_path, methods=tuple(METHODS), seeds=1, top=3, manifold=small, paper_steps=2)
     world = replace(left_world(generator), space="w+")
     rows = {row.method: row for row in run_benchmark(world, chosen, METHODS).rows}
     assert {name: row.candidates for name, row in rows.items()} == {
@@ -237,11 +242,21 @@ def test_lpips_keeps_its_place() -> None:
     assert there[..., :16, :16].mean() > 5 * there[..., 40:, 40:].mean().abs()
 
 
+@pytest.fixture
+def _few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let methods that look at many pictures look at a few."""
+    usually(monkeypatch, masked_paths, samples=4, kept=8)
+    usually(monkeypatch, masked_weight_paths, kept=8, refine=2)
+    monkeypatch.setattr(methods, "WEIGHT_SAMPLES", 4)
+    monkeypatch.setattr(methods, "SAMPLES", 512)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("_few_pictures")
 def test_quick_benchmark_on_the_analytic_faces(tmp_path: Path) -> None:
     told: list[dict[str, Any]] = []
-    fewer_steps = replace(QUICK.manifold, steps=12)
-    report = locality_benchmark(replace(QUICK, manifold=fewer_steps, paper_steps=5, out=tmp_path), told.append)
+    fewer_steps = replace(QUICK.manifold, steps=6)
+    report = locality_benchmark(replace(QUICK, top=2, manifold=fewer_steps, paper_steps=2, out=tmp_path), told.append)
     assert report.methods == ["random", "ganspace", "eigen-other", "mask", "rbe", "localdiff", "eigen", "paper", "ours"]
     assert told[-1]["step"] == told[-1]["steps"] == len(METHODS)
     ours, random = (report.mean("mouth", m, "mse_ratio") for m in ("ours", "random"))
