@@ -63,10 +63,16 @@ def test_a_grey_picture_has_faces_too() -> None:
     assert len(find_faces(grey)) == 1
 
 
+@cache
+def upright_face() -> tuple[Image.Image, Face]:
+    """Return a photograph of a face, and the face."""
+    upright = scene((7, 200, (60, 120)))
+    return upright, find_faces(upright)[0]
+
+
 @pytest.mark.parametrize("degrees", [90, 180, 270, 40])
 def test_a_turned_face_is_found_as_it_lies(degrees: int) -> None:
-    upright = scene((7, 200, (60, 120)))
-    own = find_faces(upright)[0]
+    upright, own = upright_face()
     (turned,) = find_faces(upright.rotate(degrees, expand=True))
     assert (turned.roll + degrees - own.roll + 180) % 360 - 180 == pytest.approx(0, abs=6)
     if degrees % 90 == 0:

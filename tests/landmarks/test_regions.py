@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.generators.wrapped import wrap
-from semanifold.images.masks import parse_mask
+from semanifold.images.masks import Regions, parse_mask
 from semanifold.landmarks.regions import NAMES, face_regions, half_plane
 from semanifold.worlds.faces.analytic import AnalyticFaces
 
 FACES = AnalyticFaces(96)
 
 
+@cache
+def regions(seed: int) -> Regions:
+    """Return the regions of a face, which is looked for once."""
+    picture = FACES.images(FACES.sample([seed]))[0]
+    return face_regions(lambda: picture, "the picture")
+
+
 def found(seed: int, name: str) -> torch.Tensor:
     """Return a region as the points of the face give it."""
-    picture = FACES.images(FACES.sample([seed]))[0]
-    return face_regions(lambda: picture, "the picture")(name).at(96, 96)
+    return regions(seed)(name).at(96, 96)
 
 
 def true(seed: int, name: str) -> torch.Tensor:
