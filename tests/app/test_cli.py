@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar, get_type_hints
@@ -30,10 +30,12 @@ from semanifold.app.commands.base import Command, slug
 from semanifold.app.commands.files import Sample
 from semanifold.app.commands.table import COMMANDS, command_class
 from semanifold.app.commands.values import seed_numbers
+from semanifold.core.solutions import Result
 from semanifold.edits import Lattice, load_edit, save_edit
 from semanifold.generators.loading import save_generator
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.images import media
+from semanifold.manifolds import adapt
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.files import save_paths
 from semanifold.paths.linear import LinearPaths
@@ -208,11 +210,15 @@ def test_what_transfer_writes_belongs_to_the_new_faces(found, monkeypatch):
     assert (found / "two" / results.PLOT).exists()
 
 
-def test_where_a_carried_path_leaks_it_is_adapted(found, monkeypatch, capsys):
-    monkeypatch.chdir(found)
+def save_leaky(found):
     mouth, eyes = (load_edit(found / name / results.EDIT) for name in ("mouth", "eyes"))
     both = Lattice(mouth.displacements + eyes.displacements, mouth.knots, mouth.info, start=mouth.start)
     save_edit(both.with_info(locality={"mse_ratio": 1e-4}), found / "leaky.safetensors")
+
+
+def test_where_a_carried_path_leaks_it_is_adapted(found, monkeypatch, capsys):
+    monkeypatch.chdir(found)
+    save_leaky(found)
     assert run("transfer", "leaky.safetensors", "--seeds", "1-2", "--no-adapt", "--out", "carried") == 0
     assert "--adapt bends it there" in capsys.readouterr().err
     assert not (found / "carried" / "adapted.png").exists()
@@ -230,6 +236,44 @@ def test_where_a_carried_path_leaks_it_is_adapted(found, monkeypatch, capsys):
         assert edit.info.method == "masked manifold, adapted"
     with Image.open(found / "bent" / "adapted.png") as sheet:
         assert sheet.height == 4 * 128 + 3 * media.GAP
+
+
+def test_a_transfer_that_broke_off_goes_on_behind_the_faces_that_are_done(found, monkeypatch, capsys):
+    monkeypatch.chdir(found)
+    save_leaky(found)
+    words, calls = ("transfer", "leaky.safetensors", "--seeds", "1-3", "--out", "broken"), []
+
+    def adapted(generator, edit, code, *args, **more):
+        calls.append(code)
+        if len(calls) == 2:
+            raise RuntimeError("power cut")
+        if len(calls) == 4:  # Ctrl-C in the middle of the third
+            return replace(adapt(generator, edit, code, *args, **more), result=Result.INTERRUPTED)
+        return adapt(generator, edit, code, *args, **more)
+
+    monkeypatch.setattr("semanifold.app.actions.edits.adapt", adapted)
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(*words)
+    first = (found / "broken" / "edit-seed-1.safetensors").read_bytes()
+    assert list(read_record(found / "broken").others["adapted"]) == ["seed 1"]
+    # the second again, not the first; the third is broken off, and is not among those that are done
+    assert run(*words) == 130
+    assert len(calls) == 4
+    assert list(read_record(found / "broken").others["adapted"]) == ["seed 1", "seed 2"]
+    assert "Adapted to 3 of 3 pictures" in capsys.readouterr().out
+    # a damaged row is done again
+    record = json.loads((found / "broken" / "run.json").read_text())
+    record["adapted"]["seed 2"]["ratio"] = "none"
+    (found / "broken" / "run.json").write_text(json.dumps(record))
+    assert run(*words) == 0
+    assert len(calls) == 6
+    assert (found / "broken" / "edit-seed-1.safetensors").read_bytes() == first
+    assert list(read_record(found / "broken").others["adapted"]) == ["seed 1", "seed 2", "seed 3"]
+
+
+def test_opposites_are_not_both_given(capsys):
+    assert run("transfer", "leaky.safetensors", "--adapt", "--no-adapt") == 2
+    assert "--adapt and --no-adapt are opposites; give one of them." in capsys.readouterr().err
 
 
 def test_a_carried_path_that_stays_inside_is_adapted_on_request_only(found, monkeypatch):

@@ -1,6 +1,5 @@
 """Adapting a carried path to another face: it keeps its change inside, loses that outside, and takes less than a new search."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -14,8 +13,8 @@ from semanifold.edits import EditInfo, Lattice
 from semanifold.edits.operations import transfer
 from semanifold.images.masks import Mask, box
 from semanifold.manifolds import ManifoldSettings, adapt, discover_manifold
-from semanifold.manifolds.adapting import Adaptation, SameChange, changes, moving_part, projected
-from semanifold.manifolds.directions import local_directions
+from semanifold.manifolds.adapting import Adaptation, changes, moving_part
+from semanifold.manifolds.same_change import SameChange
 
 WORLD = SmallWorld()
 LOWER = box(0, 0.5, 1, 1)
@@ -41,7 +40,7 @@ def test_a_leaking_path_keeps_its_change_and_loses_the_leak(own: Solution) -> No
         carried, edit = transfer(path, code), solution.unwrap()
         inside, outside = changes(WORLD, edit, edit.knots[0], LOWER)
         assert solution.stats["ratio"] == pytest.approx(outside / inside)
-        before = changes(WORLD, carried, edit.knots[0], LOWER)
+        before = changes(WORLD, carried, Adaptation.prepare(WORLD, path, code, LOWER).places, LOWER)
         assert solution.stats["carried"] == pytest.approx(before[1] / before[0])
         assert solution.stats["ratio"] < 0.25 * solution.stats["carried"]
         # as much as at its own face, and in the same way as the carried path
@@ -58,14 +57,16 @@ def test_a_leaking_path_keeps_its_change_and_loses_the_leak(own: Solution) -> No
 def test_it_takes_fewer_pictures_than_a_new_search(own: Solution) -> None:
     solution = adapt(WORLD, own.unwrap(), 5, LOWER, progress=False)
     assert solution.stats["evaluations"] < 0.6 * own.stats["evaluations"]
-    assert solution.stats["steps"] <= 16
+    assert solution.stats["steps"] <= 20
 
 
 def test_a_path_without_a_face_of_its_own_changes_as_much_as_it_is_carried(own: Solution) -> None:
     path = leaky(own.unwrap())
     path.start = None
     solution = adapt(WORLD, path, 5, progress=False)
-    assert solution.stats["inside"] == pytest.approx(solution.stats["carried_inside"], rel=0.15)
+    carried = changes(WORLD, transfer(path, WORLD.sample([5])), path.knots[0], LOWER)[0] ** 0.5
+    assert solution.stats["inside"] == pytest.approx(carried, rel=0.15)
+    assert solution.stats["carried_inside"] > carried  # of places on the way, without the start
     assert solution.stats["ratio"] < 0.25 * solution.stats["carried"]
 
 
@@ -103,62 +104,32 @@ def test_stopped_it_keeps_the_best_so_far(own: Solution) -> None:
 
     def stop(report: dict) -> None:
         steps.append(report)
-        if report["step"] == 3:
+        if report["step"] == 1:
             raise KeyboardInterrupt
 
     solution = adapt(WORLD, path, 5, progress=stop)
     assert solution.result is Result.INTERRUPTED
-    assert solution.stats["steps"] == 3
+    assert solution.stats["steps"] == 1
     assert solution.stats["ratio"] < solution.stats["carried"]
     assert steps[0]["part"] == f"adapting {path.info.name}"
     assert steps[-1]["outside/inside"] < steps[0]["outside/inside"]
-    assert {report["steps"] for report in steps} == {16}
+    assert {report["steps"] for report in steps} == {20}
 
 
 def test_a_search_that_breaks_says_so(own: Solution, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain: Callable[[SameChange, torch.Tensor], Evaluation] = SameChange.__call__
+    plain = SameChange.at
     calls: list[int] = []
 
-    def broken(self: SameChange, free: torch.Tensor) -> Evaluation:
+    def broken(self: SameChange, free: torch.Tensor) -> tuple[Evaluation, torch.Tensor]:
         calls.append(1)
-        at = plain(self, free)
-        return at if len(calls) == 1 else at._replace(value=float("-inf"))
+        at, change = plain(self, free)
+        return at if len(calls) == 1 else at._replace(value=float("-inf")), change
 
-    monkeypatch.setattr(SameChange, "__call__", broken)
+    monkeypatch.setattr(SameChange, "at", broken)
     solution = adapt(WORLD, leaky(own.unwrap()), 5, progress=False, throw=False)
     assert solution.result is Result.DIVERGED
     with pytest.raises(SemanifoldError, match="infinite"):
         adapt(WORLD, leaky(own.unwrap()), 5, progress=False)
-
-
-def test_the_start_of_the_descent_moves_the_outside_less(own: Solution) -> None:
-    code = WORLD.sample([5])
-    local = local_directions(WORLD, code, LOWER, 1)
-    x = leaky(own.unwrap()).displacements[4:5]
-    inside, outside = local.grams.double()
-    rows = [(row.flatten(1) @ local.basis.T).double() for row in (x, projected(local, x, 100.0))]
-    assert float(rows[1] @ outside @ rows[1].T) < 0.3 * float(rows[0] @ outside @ rows[0].T)
-    assert float(rows[1] @ inside @ rows[0].T) == pytest.approx(float(rows[0] @ inside @ rows[0].T), rel=1e-4)
-
-
-def test_the_terms_are_those_of_the_formula(own: Solution) -> None:
-    prepared = Adaptation.prepare(WORLD, leaky(own.unwrap()), WORLD.sample([5]), LOWER)
-    carried = prepared.coordinates.inverse(moving_part(prepared.farther, prepared.places))
-    same = prepared.same_change(None, 7.0, carried)
-    moved = 0.8 * carried
-    change = WORLD.images(WORLD.sample([5]).moved(moved)) - WORLD.images(WORLD.sample([5]))
-    low, high = change[..., 8:, :].flatten(1), change[..., :8, :].flatten(1)
-    wanted = same.wanted[..., 8:, :].flatten(1) / 2**0.5
-    share = (low * wanted).mean(1) / wanted.square().mean(1)
-    missing, other = (1 - share).square() * wanted.square().mean(1), (low - share[:, None] * wanted).square().mean(1)
-    at = same(moved)
-    pictures = (5 * missing + other + 7 * high.square().mean(1)).sum() / wanted.square().mean(1).max()
-    bends = torch.cat([torch.zeros(1, 6), moved - carried, torch.zeros(1, 6)]).diff(dim=0).square().sum()
-    springs = 0.02 * len(carried) * bends / carried.norm(dim=1).max() ** 2
-    assert at.value == pytest.approx(float(pictures + springs), rel=1e-4)
-    step = torch.randn(moved.shape, generator=torch.Generator().manual_seed(0))
-    slope = (same(moved + 1e-3 * step).value - same(moved - 1e-3 * step).value) / 2e-3
-    assert float((at.gradient * step).sum()) == pytest.approx(slope, rel=1e-2)
 
 
 @pytest.mark.parametrize(

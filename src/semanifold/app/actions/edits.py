@@ -51,7 +51,7 @@ from semanifold.app.commands.places import check_one_generator, model_for, word_
 from semanifold.core.errors import SemanifoldError, counted
 from semanifold.core.latents import Latents
 from semanifold.core.solutions import Result
-from semanifold.edits import Edit, in_one_space, save_edit
+from semanifold.edits import Edit, in_one_space, load_edit, save_edit
 from semanifold.edits.operations import combine, extrapolate, out_and_back, retime, reverse, trim
 from semanifold.edits.tracing import on_code
 from semanifold.generators.base import Generator
@@ -62,6 +62,7 @@ from semanifold.images.masks import Mask
 from semanifold.images.masks.grammar import in_folder
 from semanifold.images.plots import heat_picture, mean_change
 from semanifold.manifolds.adapting import AdaptationNumbers, adapt
+from semanifold.storage.files import is_file
 from semanifold.storage.records import write_json
 from semanifold.storage.run_records import plain
 from semanifold.storage.runs import Run
@@ -173,23 +174,39 @@ def adapt_where_it_leaks(
         ratio = measure(subject, t).get("mse_ratio")
         if ratio is None or not (command.adapt or (own is not None and ratio > max(MOST_SEEN, MORE * own))):
             continue
-        with caller.watching(f"adapting to {name}") as line:
-            solution = adapt(subject.generator, edit, subject.start, mask, progress=line, throw=False)
-        if not solution.result.good:
-            caller.remark(f"The path could not be adapted to {name}, and stays as it was: {solution.result.value}")
-            continue
-        mine[index] = replace(subject, edit=solution.value)
-        numbers[name] = solution.stats
-        save_edit(solution.value, run.path(f"edit-{slug(name)}.safetensors"))
+        if (earlier := adapted_before(run, name)) is not None:
+            path, numbers[name] = earlier
+        else:
+            with caller.watching(f"adapting to {name}") as line:
+                solution = adapt(subject.generator, edit, subject.start, mask, progress=line, throw=False)
+            if not solution.result.good:
+                caller.remark(f"The path could not be adapted to {name}, and stays as it was: {solution.result.value}")
+                continue
+            path, numbers[name], interrupted = solution.value, solution.stats, solution.result is Result.INTERRUPTED
+            save_edit(path, run.path(f"edit-{slug(name)}.safetensors"))
+            if not interrupted:  # the same command goes on behind this one
+                run.note(adapted={name: plain(row) for name, row in numbers.items()})
+        mine[index] = replace(subject, edit=path)
         rows |= {f"{name}, carried": subject, f"{name}, adapted": mine[index]}
-        interrupted = solution.result is Result.INTERRUPTED
         if interrupted:
             caller.remark("semanifold: interrupted; the best so far is kept, and later pictures have the path as it was carried.")
             break
     if rows:
         media.save_png(media.stack_rows([one.strip(size=128) for one in rows.values()], list(rows)), run.path(ADAPTED))
-        run.note(adapted={name: plain(row) for name, row in numbers.items()})
     return mine, numbers, interrupted
+
+
+def adapted_before(run: Run, name: str) -> tuple[Edit, AdaptationNumbers] | None:
+    """Return the path of a picture that the same command has adapted before it broke off, with its numbers."""
+    done = run.record.others.get("adapted") if run.resumed else None
+    row = done.get(name) if isinstance(done, dict) else None
+    file = run.folder / f"edit-{slug(name)}.safetensors"
+    if not isinstance(row, dict) or not is_file(file):
+        return None
+    fields = AdaptationNumbers.__annotations__
+    if row.keys() != fields.keys() or not all(isinstance(value, (int, float)) for value in row.values()):
+        return None
+    return load_edit(file), AdaptationNumbers(**row)  # pyright: ignore[reportArgumentType]  (checked above)
 
 
 def write_transfer(

@@ -110,6 +110,7 @@ def parse(kind: type[T], name: str, words: Sequence[str]) -> T | None:
         SemanifoldError: for an unknown argument, or a value that makes no sense.
     """
     refuse_unknown(kind, name, words)
+    refuse_both(kind, name, words)
     app = parser(kind, name)
     if any(word in ("--help", "-h") for word in words):
         print_help(app)
@@ -153,6 +154,15 @@ def refuse_unknown(kind: type[Any], name: str, words: Sequence[str]) -> None:
             near = near or difflib.get_close_matches(called[:100], known, n=2, cutoff=0.6)
             meant = f"; did you mean {' or '.join(near)}? See" if near else "; see"
             raise SemanifoldError(f"{name} has no option {shown(called, 40)}{meant} semanifold {name} --help.")
+
+
+def refuse_both(kind: type[Any], name: str, words: Sequence[str]) -> None:
+    """Refuse an option beside the one that turns it off, of which the parser would take the last without a word."""
+    known = known_options(kind, name)
+    called = {word.partition("=")[0] for word in itertools.takewhile(lambda word: word != "--", words)}
+    for on in sorted(called.intersection(known)):
+        if (off := f"--no-{on[2:]}") in called:
+            raise SemanifoldError(f"{on} and {off} are opposites; give one of them.")
 
 
 @cache
