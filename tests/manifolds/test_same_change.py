@@ -32,7 +32,7 @@ def test_the_terms_are_those_of_the_formula(same: SameChange) -> None:
     share = (low * wanted).mean(1) / wanted.square().mean(1)
     missing, other = (1 - share).square() * wanted.square().mean(1), (low - share[:, None] * wanted).square().mean(1)
     unit = wanted.square().mean()
-    pictures = (20 * missing + other).sum() / unit + len(moved) * torch.log(1 + 400 * high.square().mean() / unit)
+    pictures = (20 * missing + other).sum() / unit + len(moved) * torch.log(1 + 2000 * high.square().mean() / unit)
     bends = torch.cat([torch.zeros(1, 6), moved - same.carried]).diff(dim=0).square().sum()
     springs = 0.02 * len(moved) * bends / same.carried.norm(dim=1).max() ** 2
     at, seen = same.at(moved)

@@ -33,7 +33,7 @@ from semanifold.manifolds.start import evaluations
 KEYS, FEWER = 7, 5
 """Places of the path, its ends among them, that are searched; fewer in a large space, whose pictures bend less. What is added to
 the carried path is a straight line between."""
-STEPS, FEWER_STEPS = 20, 11
+STEPS, FEWER_STEPS = 24, 11
 """Most steps; fewer in a large space, where each pushes pictures too."""
 MOST_TIMES = 2.0
 """How many times as far, or as short a way, a carried path is sent at most, to change as much as at its own face."""
@@ -184,7 +184,10 @@ class Adaptation:
         springs = springs_of((len(fixed),), {1: SPRING * len(carried)})
         layout = Layout((len(fixed),), torch.zeros(len(fixed)), fixed, springs, centred=False, lead=False)
         reach, unit = float(carried.flatten(1).norm(dim=1).max()), float(wanted.square().mean())
-        return SameChange(self.generator, start, layers, self.coordinates, layout, carried, picture, roots, wanted, unit, reach)
+        heavy = ManifoldSettings().outside_of(float(weight.mean()))
+        return SameChange(
+            self.generator, start, layers, self.coordinates, layout, carried, picture, roots, wanted, unit, reach, heavy
+        )
 
     def run(self) -> Iterator[AdaptationStep]:
         """Descend; the last step says why it ends."""

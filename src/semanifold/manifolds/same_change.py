@@ -14,7 +14,6 @@ from semanifold.generators.base import Generator
 from semanifold.generators.coordinates import Coordinates
 from semanifold.manifolds.layout import Layout
 from semanifold.manifolds.objective import spring_energy
-from semanifold.manifolds.settings import OUTSIDE
 
 WHOLE = 128
 """In a space of at most so many dimensions all are known from the start; in a larger one those that gradients point to."""
@@ -34,8 +33,8 @@ PUSH = 0.01
 class SameChange:
     """``sum_i [AMOUNT |d_i - g_i|^2 along g_i + across it] / unit + f LEAK log(1 + W outside / (LEAK unit)) + springs``.
 
-    d_i is what the picture at place i changes inside, g_i what it is wanted to change, W the weight :data:`OUTSIDE`. Of a large
-    leak the logarithm counts: it never costs so much that not to change at all would cost less.
+    d_i is what the picture at place i changes inside, g_i what it is wanted to change. Of a large leak the logarithm
+    counts: it never costs so much that not to change at all would cost less.
 
     Attributes:
         generator: makes the pictures.
@@ -49,6 +48,7 @@ class SameChange:
         wanted: ``[f, c, h, w]`` change inside, times its root.
         unit: the mean square of that.
         reach: longest way of the carried path, the unit of the springs.
+        heavy: W, the weight of the search for such a mask.
     """
 
     generator: Generator
@@ -62,6 +62,7 @@ class SameChange:
     wanted: Tensor
     unit: float
     reach: float
+    heavy: float
 
     def at(self, free: Tensor) -> tuple[Evaluation, Tensor]:
         """Return the value, the gradient ``[f, *moving]`` and the terms, and what the pictures change ``[f, c, h, w]``."""
@@ -90,11 +91,11 @@ class SameChange:
 
     def cost(self, outside: Tensor) -> Tensor:
         """Return what a mean square outside costs a place."""
-        return LEAK * torch.log1p(OUTSIDE / LEAK * outside / self.unit)
+        return LEAK * torch.log1p(self.heavy / LEAK * outside / self.unit)
 
     def weight(self, outside: float) -> float:
         """Return how much dearer a change outside is than one inside, where so much changes there: the slope of the cost."""
-        return OUTSIDE / (1 + OUTSIDE / LEAK * outside / self.unit)
+        return self.heavy / (1 + self.heavy / LEAK * outside / self.unit)
 
 
 @dataclass(frozen=True, eq=False)
