@@ -58,6 +58,9 @@ def test_leaving_a_search_gives_the_best_so_far() -> None:
     left = next(step for step in steps if step.step == 5)
     assert repr(left) == "SearchStep(result=None)", "nothing large is written out"
     best = left.edit.displacements
+    assert len(left.edit.knots[0]) == 5, "the frames of the first stage"
+    splined = next(search(world, world.sample([4]), LOWER, replace(QUICK, knots=5, frames=24)))
+    assert len(splined.edit.knots[0]) == 24, "all frames, through the knots"
     for _ in range(3):
         next(steps)
     torch.testing.assert_close(left.edit.displacements, best, rtol=0, atol=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -181,3 +182,28 @@ def test_each_picture_is_moved_until_its_change_is_the_one_that_is_wanted() -> N
         wanted = (level / (numbers + 1.0)).clamp(max=FARTHEST)
         torch.testing.assert_close(far.abs(), wanted, rtol=0.1, atol=0)
         assert sorted(far.sign().tolist()) == [-1] * 3 + [1] * 3, "both ways"
+
+
+def test_refined_directions_are_kept_and_not_refined_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("semanifold.paths.weight_masked.SAVE_EVERY", 0.0)
+    generator, checkpoint = small(), tmp_path / "checkpoint.safetensors"
+    how: dict[str, Any] = {"samples": 3, "refine": 4}
+
+    def stop(now: dict[str, Any]) -> None:
+        if "refining" in now["part"] and now["step"] == 7:
+            raise KeyboardInterrupt
+
+    layers = ["network.0", "network.3"]
+    with pytest.raises(KeyboardInterrupt):
+        masked_weight_paths(generator, layers, LEFT, 3, **how, checkpoint=checkpoint, progress=stop)
+    said: list[dict[str, Any]] = []
+    paths = masked_weight_paths(generator, layers, LEFT, 3, **how, checkpoint=checkpoint, progress=said.append)
+    assert next(now["step"] for now in said if "refining" in now["part"]) == 5, "the first of three is done"
+    whole = masked_weight_paths(generator, layers, LEFT, 3, **how, progress=False)
+    torch.testing.assert_close(dict(paths.state_dict()), dict(whole.state_dict()), rtol=0, atol=0)
+    assert paths.info.measured == whole.info.measured
+    with pytest.raises(SemanifoldError, match="of another search"):
+        masked_weight_paths(generator, layers, ~LEFT, 3, **how, checkpoint=checkpoint, progress=False)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-8] + bytes(8))
+    with pytest.raises(SemanifoldError, match=r"damaged.*remove the checkpoint"):
+        masked_weight_paths(generator, layers, LEFT, 3, **how, checkpoint=checkpoint, progress=False)

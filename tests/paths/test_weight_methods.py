@@ -58,7 +58,7 @@ def test_each_method_is_asked_for_what_was_given(asked: Asked) -> None:
                 "svd": {},
                 "joint": {"samples": 24, "size": 64, "progress": None},
                 "hessian": {"distance": l2, "samples": 24, "size": None, "checkpoint": None, "progress": None},
-                "mask": {"samples": 24, "size": None, "seeds": [3], "refine": weight_methods.REFINEMENT, "progress": None},
+                "mask": {"samples": 24, "size": None, "seeds": [3], "refine": 60, "checkpoint": None, "progress": None},
             }[method]
         )
 

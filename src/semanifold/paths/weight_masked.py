@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
+import msgspec
 import torch
 from torch import Tensor
 
 from semanifold.core.eigenpairs import generalised_eigenvectors
+from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
 from semanifold.core.progress import Progress, Watch, watching
 from semanifold.generators.base import Generator
@@ -16,7 +21,13 @@ from semanifold.images.masks import Mask, as_mask
 from semanifold.paths.weight_axes import Moves, WeightSpace, changes_of, codes_for, made, roots_of
 from semanifold.paths.weight_ranges import FARTHEST, usual_changes
 from semanifold.paths.weights import CITE, WeightPaths
+from semanifold.storage.digests import digest
+from semanifold.storage.files import is_file
+from semanifold.storage.tensors import read_format, write_tensors
 
+FORMAT = "semanifold-refined-rows-1"
+SAVE_EVERY = 5.0
+"""Seconds between two writings of a checkpoint."""
 DAMPING = 1e-3
 """Added to the change outside, as a share of the strongest change inside."""
 REFINEMENT = 60
@@ -39,6 +50,7 @@ def masked_weight_paths(
     seed: int = 0,
     seeds: Sequence[int] | None = None,
     refine: int = REFINEMENT,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: Watch = None,
 ) -> WeightPaths:
     """Return directions in weights that change pictures inside a mask and leave them alone outside, the best first.
@@ -60,17 +72,19 @@ def masked_weight_paths(
         seed: of the pictures.
         seeds: their own numbers, instead; one alone gives directions for that picture.
         refine: steps of refinement per direction; 0 for none.
+        checkpoint: file that keeps the directions that are refined; the search goes on with the next.
         progress: called with ``step`` and ``steps``; a bar when None, nothing when False.
 
     Returns:
         The set; ``info.measured`` has ``outside_inside`` of every direction, the mean ratio of squared changes on those pictures.
 
     Raises:
-        SemanifoldError: for layers that are not there, a mask that cannot be drawn, or pictures that do not change.
+        SemanifoldError: for layers that are not there, a mask that cannot be drawn, pictures that do not change, or the
+            checkpoint of another search.
     """
     space = WeightSpace(generator, tuple(layers))
     codes = codes_for(generator, samples, seed, seeds)
-    facts = {"size": size, "damping": damping, "seed": seed, "refine": refine, "progress": progress}
+    facts = {"size": size, "damping": damping, "seed": seed, "refine": refine, "checkpoint": checkpoint, "progress": progress}
     rows, ratios = masked_rows(space, mask, k, codes, max(kept, k), **facts)
     paths = made(space, torch.eye(len(rows)).to(rows), rows, f"changes of weights inside {mask}", CITE)
     return paths.with_info(mask=mask if isinstance(mask, str) else "", measured={"outside_inside": ratios})
@@ -89,6 +103,7 @@ def masked_rows(
     refine: int,
     both: bool = False,
     farthest: float = FARTHEST,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: Watch = None,
 ) -> tuple[Tensor, tuple[float, ...]]:
     """Return unit rows ``[k, N]`` of what may change, and the mean outside/inside of each; see :func:`masked_weight_paths`.
@@ -105,6 +120,7 @@ def masked_rows(
         refine: steps per row.
         both: whether the subspace holds what changes pictures outside as well.
         farthest: how far a picture may be moved along a row.
+        checkpoint: file that keeps the rows that are done; the search goes on with the next.
         progress: called with ``step`` and ``steps``; a bar when None, nothing when False.
     """
     # 1. How the pictures change in a subspace, inside and outside of their own masks.
@@ -120,12 +136,49 @@ def masked_rows(
     with watching(progress, f"{'refining' if refine else 'measuring'} changes of {space.what} inside {mask}") as tell:
         # 3. Refine each direction by itself: over all numbers, and at changes that are seen, not small ones.
         view = View.of(space, codes, masks, size, seed, farthest)
-        rows, ratios = [], []
-        for j, row in enumerate(small.to(changes.basis) @ changes.basis):
-            better, ratio = refined(view, row, strength[j], refine, seed=seed + j, tell=_part(tell, j, len(small)))
+        starts = small.to(changes.basis) @ changes.basis
+        what = repr([space.generator.fingerprint, space.what, size, damping, seed, refine, both, farthest])
+        key = digest(what, starts, codes.values, *(mask.at(64, 64) for mask in masks), digits=32)
+        rows, ratios = ([], []) if checkpoint is None else read_rows(checkpoint, key, starts)
+        saved = time.monotonic()
+        for j in range(len(rows), len(starts)):
+            better, ratio = refined(view, starts[j], strength[j], refine, seed=seed + j, tell=_part(tell, j, len(small)))
             rows.append(better)
             ratios.append(ratio)
+            if checkpoint is not None and time.monotonic() - saved >= SAVE_EVERY:
+                write_tensors(checkpoint, {"rows": torch.stack(rows)}, {"format": FORMAT, "key": key, "ratios": ratios}, crc=True)
+                saved = time.monotonic()
     return torch.stack(rows), tuple(ratios)
+
+
+class Header(msgspec.Struct, frozen=True):
+    """The header of a checkpoint: what it belongs to, outside/inside of every row, and the checksum of its tensors."""
+
+    key: str
+    ratios: tuple[Annotated[float, msgspec.Meta(ge=0)], ...]
+    crc32: int
+
+
+def read_rows(path: str | os.PathLike[str], key: str, starts: Tensor) -> tuple[list[Tensor], list[float]]:
+    """Return the rows that a checkpoint keeps, and their outside/inside; none if there is no such file.
+
+    Args:
+        path: the file.
+        key: digest of everything that decides the rows.
+        starts: ``[k, N]`` what they are refined from.
+
+    Raises:
+        SemanifoldError: if the file is damaged, or belongs to another search.
+    """
+    if not is_file(path):
+        return [], []
+    advice = "remove the checkpoint to begin again"
+    header, tensors = read_format(path, FORMAT, Header, "checkpoint of refined directions", advice)
+    rows = tensors.get("rows", starts[:0].cpu())
+    fits = rows.shape == (len(header.ratios), starts.shape[1]) and rows.dtype == starts.dtype and len(rows) <= len(starts)
+    if not fits or header.key != key or not bool(torch.isfinite(rows).all()):
+        raise SemanifoldError(f"The checkpoint {shown(os.fspath(path), 200)} is damaged, or of another search; {advice}.")
+    return list(rows.to(starts.device)), list(header.ratios)
 
 
 @dataclass(frozen=True, eq=False)

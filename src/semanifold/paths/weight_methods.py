@@ -59,7 +59,7 @@ def weight_paths(
         distance: how pictures are compared, for the method ``hessian``.
         size: height in pixels of the pictures that decide, not for the method ``svd``; ``hessian`` resizes them, the others
             take the least from there on that the generator makes. Their own when None, but 64 for ``joint``.
-        checkpoint: file that keeps the state of a search of the method ``hessian``, which goes on from there.
+        checkpoint: file that keeps the state of a search of the methods ``hessian`` and ``mask``, which goes on from there.
         progress: called with ``step`` and ``steps``; a bar when None, nothing when False.
 
     Raises:
@@ -106,7 +106,14 @@ def weight_paths(
     else:
         assert mask is not None
         pixels = None if size is None else generator.coarse_size(size)
-        facts = {"samples": samples, "size": pixels, "seeds": seeds, "refine": refine, "progress": progress}
+        facts = {
+            "samples": samples,
+            "size": pixels,
+            "seeds": seeds,
+            "refine": refine,
+            "checkpoint": checkpoint,
+            "progress": progress,
+        }
         paths = masked_weight_paths(generator, chosen, mask, k, **facts)
     # Whatever the method, t = 1 and the range are measured in the same way.
     return calibrated(paths, generator, mask, seeds=seeds, progress=progress)
