@@ -48,8 +48,10 @@ class Curvature:
 
     def natural(self, coordinates: Coordinates) -> Curvature:
         """Return the same for natural coordinates: the transpose of their displacements."""
-        move = coordinates.displacements
-        return Curvature(torch.func.vjp(move, torch.zeros_like(self.rows))[1](self.rows)[0], self.damping)
+        with torch.enable_grad():
+            u = torch.zeros_like(self.rows).requires_grad_()
+            # torch.func would make torch import its compiler first, a second and a half
+            return Curvature(torch.autograd.grad((coordinates.displacements(u) * self.rows).sum(), u)[0], self.damping)
 
     def inverse(self) -> Precondition:
         """Return ``(R^T R + damping I)^-1`` as a function of ``[1, *code]`` (by the Woodbury identity)."""
