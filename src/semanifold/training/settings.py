@@ -92,7 +92,8 @@ class TrainingSettings:
         lambda_cls: weight of naming the path.
         lambda_reg: weight of measuring the magnitude.
         lambda_mask: weight of change outside the mask, as a share of all squared change.
-        lambda_pure: weight of what paths share with one another, at codes whose pictures are looked at before the training.
+        lambda_pure: weight of what paths share with one another, at codes whose pictures are looked at before the training; above
+            0 they are unmixed before it as well.
         precision: float32, or bf16 for the networks.
         prior: where codes are drawn from.
         log_every: iterations that one entry of the log is averaged over.
