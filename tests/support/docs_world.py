@@ -23,7 +23,7 @@ from semanifold.generators.stylegan2.layouts import from_ada
 from semanifold.generators.stylegan2.network import StyleGAN2
 from semanifold.inversion import InversionSettings, TuningSettings
 from semanifold.landmarks import faces
-from semanifold.manifolds import ManifoldSettings, adapting, stages, start
+from semanifold.manifolds import ManifoldSettings, stages, start
 from semanifold.paths import channels, weight_ranges, weight_trained
 from semanifold.paths.files import save_paths
 from semanifold.paths.joint import joint_axes, joint_paths
@@ -84,7 +84,6 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
         usually(patch, settings.__init__, frames=5, steps=2)
     for name, less in (("PROBES", 2), ("FEWER", 2), ("TRIALS", 2), ("STRANGERS", 2)):
         patch.setattr(start, name, less)
-    patch.setattr(adapting, "PROBES", 2)
     patch.setattr(stages.Search, "restarts", 0)  # so poor a start is no reason to begin anew
     patch.setattr(stages, "MOST_SHRINKS", 0)
     patch.setattr(parts, "SAMPLES", parts.FEWEST)
