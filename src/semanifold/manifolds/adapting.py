@@ -43,7 +43,7 @@ GOOD = 0.01
 """An adaptation ends where it changes the outside by this share of the inside (mean squares), or that of its own face if less."""
 MISSED = 0.01
 """Most that may be missing of the wanted change there: a tenth."""
-PATIENCE, TOLERANCE = 3, 0.003
+PATIENCE, TOLERANCE = 3, 0.02
 """It ends also if so many steps gain less than this, per place and in units of the change inside."""
 
 
@@ -201,7 +201,7 @@ class Adaptation:
 
         descent = begin(made, same.carried)
         places, values = len(same.carried), [descent.at.value]
-        count = evaluations(2 + places + len(known.rows), places)
+        count, grams = evaluations(2 + places + len(known.rows), places), known.grams(same)
         while True:
             reached = AdaptationStep(self, descent, len(values) - 1, count, None)
             if result := self.ends(reached, values):
@@ -213,8 +213,9 @@ class Adaptation:
                 change = next((change for x, change in tried if x.equal(descent.x)), change)
                 larger = known.with_gradients(same, descent.x, descent.at.gradient, change)
                 count, known = count + evaluations(len(larger.rows) - len(known.rows), 0), larger
+                grams = known.grams(same)
             # 2. A step, preconditioned by what is known, the outside as dear as it is at this point.
-            metric = metric_of(known.rows, *known.grams(same), same.weight(descent.at.terms["outside"]))
+            metric = metric_of(known.rows, *grams, same.weight(descent.at.terms["outside"]))
             precondition = preconditioner(metric, same.layout, 1 / same.unit, 1 / same.reach**2)
             tried.clear()
             descent = lbfgs_step(made, descent, history=HISTORY, precondition=precondition)

@@ -69,11 +69,11 @@ class SameChange:
         leaf = free.detach().requires_grad_()
         change = self.change(leaf)
         along, across, outside = self.parts(change)
-        pictures = (AMOUNT * along + across).double().sum() / self.unit + len(free) * self.cost(outside.double().mean())
+        pictures = (AMOUNT * along + across).double().sum() / self.unit + len(free) * self.cost(outside.double())
         springs = spring_energy(self.layout.spread(leaf - self.carried), self.layout.springs, 0.0).sum() / self.reach**2
         value = pictures + springs
         (gradient,) = torch.autograd.grad(value, leaf)
-        terms = {"inside": self.unit, "outside": outside.detach().mean().item(), "missing": along.detach().mean().item()}
+        terms = {"inside": self.unit, "outside": outside.item(), "missing": along.detach().mean().item()}
         return Evaluation(value.item(), gradient, terms), change.detach()
 
     def change(self, free: Tensor) -> Tensor:
@@ -82,12 +82,12 @@ class SameChange:
         return self.generator.images(codes) - self.picture
 
     def parts(self, change: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return mean squares ``[f]``: what is missing of the wanted change, what else changes inside, what changes outside."""
+        """Return mean squares: what is missing of the wanted change ``[f]``, what else changes inside ``[f]``, and outside."""
         inside, outside = change * self.roots[:1], change * self.roots[1:]
         amount = self.wanted.square().mean((1, 2, 3))
         share = (inside * self.wanted).mean((1, 2, 3)) / amount
         missing, other = (1 - share).square() * amount, inside.square().mean((1, 2, 3)) - share.square() * amount
-        return missing, other, outside.square().mean((1, 2, 3))
+        return missing, other, outside.square().mean()
 
     def cost(self, outside: Tensor) -> Tensor:
         """Return what a mean square outside costs a place."""
