@@ -15,6 +15,7 @@ from semanifold.core.latents import Latents
 from semanifold.core.spaces import Space, named
 from semanifold.generators import base
 from semanifold.generators.base import UNKNOWN, Generator, as_latents, origin
+from semanifold.generators.wrapped import wrap
 from semanifold.images.media import contact_sheet, to_uint8
 
 
@@ -248,3 +249,27 @@ def test_what_a_leaf_does_not_say_is_the_usual() -> None:
     assert html is not None
     assert "toy-conv" in html
     assert "<img" in html
+
+
+@pytest.mark.parametrize(
+    ("channels", "code", "says"),
+    [
+        (2, 0, "in colour or in grey"),
+        (3, None, "belongs to one picture"),
+        (3, range(2), "belongs to one picture"),
+        (3, 0, "the picture of"),
+        (1, 0, "the picture of"),
+    ],
+)
+def test_a_named_region_is_that_of_one_picture_in_colour_or_in_grey(channels: int, code: object, says: str) -> None:
+    generator = wrap(lambda z: z[:, :channels, None, None].expand(-1, -1, 32, 32), 3)
+    with pytest.raises(SemanifoldError, match=says):
+        generator.regions(generator.sample(code) if isinstance(code, range) else code)("mouth")  # type: ignore[arg-type]
+
+
+def test_other_weights_are_another_generators() -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(3, 12), torch.nn.Unflatten(1, (3, 2, 2)))
+    generator = wrap(network, 3)
+    other = generator.with_weights({"network.0": torch.zeros(12, 3)})
+    assert not torch.equal(other.images(generator.sample([1])), generator.images(generator.sample([1])))
+    torch.testing.assert_close(other.images(generator.sample([1])), network[0].bias.detach().reshape(1, 3, 2, 2))

@@ -255,3 +255,10 @@ def test_directions_are_taken_again_only_if_they_are_straight_and_of_this_genera
     assert directions_before(file, StyleGAN2(SMALL)) is None
     save_paths(WarpedPaths.create(2, 2, (6,), paths.info), file)
     assert directions_before(file, generator) is None
+
+
+def test_leading_rows_of_rows_that_repeat_are_finite() -> None:
+    rows = torch.tensor([[1.0, 2.0, 0.0, 0.0], [1.0, 2.0, 0.0, 0.0], [3.0, 6.0, 0.0, 0.0]])
+    found = leading_rows(rows, 3)
+    assert torch.isfinite(found).all()
+    torch.testing.assert_close(found[0].abs(), torch.tensor([1.0, 2.0, 0.0, 0.0]).double() / 5**0.5)

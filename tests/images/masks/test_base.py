@@ -363,3 +363,10 @@ def test_a_file_is_no_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     Path("face").write_bytes(b"")
     assert regions_in("face") is None
     assert regions_in("face|mouth") is None
+
+
+def test_flat_ellipses_are_refused_and_masks_say_what_they_are() -> None:
+    for radii in ((0.0, 0.1), (0.1, 0.0)):
+        with pytest.raises(SemanifoldError, match="is empty"):
+            ellipse(0.5, 0.5, *radii)
+    assert repr(ellipse(0.5, 0.5, 0.25, 0.125)) == "Mask('ellipse:0.5,0.5,0.25,0.125')"
