@@ -273,6 +273,9 @@ def test_bounds_of_settings_belong_to_what_is_allowed() -> None:
     assert ManifoldSettings(sigma=1e-9, alpha=1e9, independence=0.0, strength=1e-9, knots=3).independence == 0
     with pytest.raises(SemanifoldError, match="above 0"):
         ManifoldSettings(sigma=0.0)
+    assert ManifoldSettings(knots=4).knots == 4
+    with pytest.raises(SemanifoldError, match="odd for a path or pad"):
+        ManifoldSettings(knots=4, dims=2, frames=9)
     for wrong in ({"frames": 101, "dims": 2}, {"sigma": 0.9e-9}, {"alpha": 1.1e9}, {"independence": 1.1}, {"frames": True}):
         with pytest.raises(SemanifoldError):
             ManifoldSettings(**wrong)  # type: ignore[arg-type]
