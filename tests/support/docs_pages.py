@@ -17,18 +17,18 @@ ELSEWHERE = ("make", "git", "pip", "uv", "cd", "python3", "docker")
 
 SHORTER = {
     "sample": "--seeds 0-1",
-    "discover": "--frames 3 --iterations 2 --size 32 --seconds 0.2",
+    "discover": "--frames 3 --iterations 2 --size 32 --seconds 0.1",
     "invert": "--starts 2 --tries 1 --iterations 2 --no-consistency",
-    "edit": "--size 64 --seconds 0.2",
-    "transfer": "--seeds 1 --frames 3 --size 32 --seconds 0.2",
-    "combine": "--frames 3 --size 32 --seconds 0.2",
-    "render": "--frames 3 --size 32 --seconds 0.2",
+    "edit": "--size 64 --seconds 0.1",
+    "transfer": "--seeds 1 --frames 3 --size 32 --seconds 0.1",
+    "combine": "--frames 3 --size 32 --seconds 0.1",
+    "render": "--frames 3 --size 32 --seconds 0.1",
     "play": "--size 32 --fps 4",
     "directions": "--k 2",
     "weights": "--k 1 --samples 2",
     "encoder": "--iterations 2 --batch 2",
     "train": "--k 2 --iterations 2 --batch 2 --save-every 2 --log-every 1 --test-draws 4 --reconstructor lenet",
-    "traverse": "--seeds 0 --steps 1 --size 32 --seconds 0.2",
+    "traverse": "--seeds 0 --steps 1 --size 32 --seconds 0.1",
     "bench": "--seeds 0 --methods random --top 1",
 }
 """Options that a test adds to a command, so that it takes seconds; of an option given twice, the last holds."""
