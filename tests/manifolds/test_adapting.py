@@ -58,6 +58,8 @@ def test_it_takes_fewer_pictures_than_a_new_search(own: Solution) -> None:
     solution = adapt(WORLD, own.unwrap(), 5, LOWER, progress=False)
     assert solution.stats["evaluations"] < 0.6 * own.stats["evaluations"]
     assert solution.stats["steps"] <= 24
+    # five places at the start and at every step, all six dimensions and what is wanted
+    assert solution.stats["evaluations"] >= 5 * (solution.stats["steps"] + 1) + 6
 
 
 def test_a_path_without_a_face_of_its_own_changes_as_much_as_it_is_carried(own: Solution) -> None:
