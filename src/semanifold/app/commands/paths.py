@@ -115,7 +115,7 @@ class Traverse(Command):
                 f"batch is the number of pictures made at a time, at least 1 and at most {MOST_PICTURES}, but it is {self.batch}."
             )
         if self.film.umap and not self.films:
-            raise SemanifoldError("umap=True draws its maps beside the films; leave out films=False.")
+            raise SemanifoldError("--umap draws its maps beside the films; leave out --no-films.")
 
     @property
     def folder(self) -> Path:
