@@ -33,7 +33,7 @@ from semanifold.manifolds.start import evaluations
 KEYS, FEWER = 7, 5
 """Places of the path, its ends among them, that are searched; fewer in a large space, whose pictures bend less. What is added to
 the carried path is a straight line between."""
-STEPS, FEWER_STEPS = 24, 11
+STEPS, FEWER_STEPS = 24, 17
 """Most steps; fewer in a large space, where each pushes pictures too."""
 MOST_TIMES = 2.0
 """How many times as far, or as short a way, a carried path is sent at most, to change as much as at its own face."""
