@@ -261,14 +261,17 @@ def test_a_transfer_that_broke_off_goes_on_behind_the_faces_that_are_done(found,
     assert len(calls) == 4
     assert list(read_record(found / "broken").others["adapted"]) == ["seed 1", "seed 2"]
     assert "Adapted to 3 of 3 pictures" in capsys.readouterr().out
-    # a damaged row is done again
+    # a damaged row is done again, and so is a file that is not the one that was written
+    (found / "broken" / "edit-seed-1.safetensors").write_bytes(first[:-1] + b"?")
     record = json.loads((found / "broken" / "run.json").read_text())
     record["adapted"]["seed 2"]["ratio"] = "none"
     (found / "broken" / "run.json").write_text(json.dumps(record))
     assert run(*words) == 0
-    assert len(calls) == 6
+    assert len(calls) == 7
     assert (found / "broken" / "edit-seed-1.safetensors").read_bytes() == first
     assert list(read_record(found / "broken").others["adapted"]) == ["seed 1", "seed 2", "seed 3"]
+    assert run("transfer", "leaky.safetensors", "--seeds", "1", "1", "--out", "twice") == 0
+    assert len(calls) == 8, "once for a seed that is named twice"
 
 
 def test_opposites_are_not_both_given(capsys):

@@ -124,7 +124,7 @@ def local_metrics(
     basis = torch.eye(kept, flat.shape[1]).to(zero)
     # everything that decides what is kept, but not how many codes: fewer are the first of more
     key = digest(repr([generator.fingerprint, info.space, layers, kept, batches, pixels, chunk, seed, len(codes)]), digits=32)
-    looked = Looked.of(checkpoint, key, zero, kept)
+    looked = Looked.of(checkpoint, key, zero, kept, samples)
     rows, metrics = looked.rows, looked.metrics
     until = min(2 * BLOCK, samples)  # the codes that are known to be needed
 
@@ -195,9 +195,9 @@ class Looked:
     saved: float
 
     @classmethod
-    def of(cls, path: str | os.PathLike[str] | None, key: str, like: Tensor, kept: int) -> Looked:
+    def of(cls, path: str | os.PathLike[str] | None, key: str, like: Tensor, kept: int, most: int) -> Looked:
         """Read what a file keeps, see :func:`read_state`; nothing if there is none."""
-        rows, metrics = ([], []) if path is None else read_state(path, key, like, kept)
+        rows, metrics = ([], []) if path is None else read_state(path, key, like, kept, most)
         return cls(path, key, rows, metrics, time.monotonic())
 
     def keep(self) -> None:
@@ -211,7 +211,7 @@ class Looked:
         self.saved = time.monotonic()
 
 
-def read_state(path: str | os.PathLike[str], key: str, like: Tensor, kept: int) -> tuple[list[Tensor], list[Tensor]]:
+def read_state(path: str | os.PathLike[str], key: str, like: Tensor, kept: int, most: int) -> tuple[list[Tensor], list[Tensor]]:
     """Return the rows and metrics that a file of :class:`Looked` keeps; none if there is no such file.
 
     Args:
@@ -219,6 +219,7 @@ def read_state(path: str | os.PathLike[str], key: str, like: Tensor, kept: int) 
         key: digest of everything that decides it.
         like: ``[1, d]``: size, device and precision of the rows.
         kept: dimensions that are wanted.
+        most: codes that are looked at, at most.
 
     Raises:
         SemanifoldError: if the file is damaged, or belongs to another search.
@@ -232,7 +233,8 @@ def read_state(path: str | os.PathLike[str], key: str, like: Tensor, kept: int) 
     metrics = tensors.get("metrics", torch.zeros(0, made, made, dtype=torch.float64))
     fits = rows.ndim == 2 and rows.shape[1] == like.shape[1] and rows.dtype == like.dtype and metrics.dtype == torch.float64
     fits = fits and metrics.shape[1:] == (made, made) and sum(header.batches) == len(rows)
-    if not fits or header.key != key or not bool(torch.isfinite(rows).all()):
+    fits = fits and len(metrics) <= most and all(bool(torch.isfinite(x).all()) for x in (rows, metrics))
+    if not fits or header.key != key:
         name = shown(os.fspath(path), 200)
         raise SemanifoldError(f"The checkpoint {name} is damaged, or of another search; {advice}.")
     return list(rows.to(like.device).split(list(header.batches))), list(metrics.to(like.device))

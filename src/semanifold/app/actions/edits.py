@@ -62,6 +62,7 @@ from semanifold.images.masks import Mask
 from semanifold.images.masks.grammar import in_folder
 from semanifold.images.plots import heat_picture, mean_change
 from semanifold.manifolds.adapting import AdaptationNumbers, adapt
+from semanifold.storage.digests import file_digest
 from semanifold.storage.files import is_file
 from semanifold.storage.records import write_json
 from semanifold.storage.run_records import plain
@@ -166,6 +167,7 @@ def adapt_where_it_leaks(
     own, mine, interrupted = edit.info.locality.get("mse_ratio"), list(subjects), False
     numbers: dict[str, AdaptationNumbers] = {}
     rows: dict[str, EditedPicture] = {}
+    files: dict[str, str] = {}
     possible = edit.moves_codes and edit.dimensions == 1 and command.adapt is not False
     if not possible or (not command.adapt and own is None):
         return mine, {}, False
@@ -174,8 +176,10 @@ def adapt_where_it_leaks(
         ratio = measure(subject, t).get("mse_ratio")
         if ratio is None or not (command.adapt or (own is not None and ratio > max(MOST_SEEN, MORE * own))):
             continue
-        if (earlier := adapted_before(run, name)) is not None:
-            path, numbers[name] = earlier
+        if name in numbers:  # a picture that is named twice
+            path = rows[f"{name}, adapted"].edit
+        elif (earlier := adapted_before(run, name)) is not None:
+            path, numbers[name], files[name] = earlier
         else:
             with caller.watching(f"adapting to {name}") as line:
                 solution = adapt(subject.generator, edit, subject.start, mask, progress=line, throw=False)
@@ -183,9 +187,11 @@ def adapt_where_it_leaks(
                 caller.remark(f"The path could not be adapted to {name}, and stays as it was: {solution.result.value}")
                 continue
             path, numbers[name], interrupted = solution.value, solution.stats, solution.result is Result.INTERRUPTED
-            save_edit(path, run.path(f"edit-{slug(name)}.safetensors"))
+            file = run.path(f"edit-{slug(name)}.safetensors")
+            save_edit(path, file)
+            files[name] = file_digest(file)
             if not interrupted:  # the same command goes on behind this one
-                run.note(adapted={name: plain(row) for name, row in numbers.items()})
+                run.note(adapted={name: plain(row) for name, row in numbers.items()}, adapted_files=files)
         mine[index] = replace(subject, edit=path)
         rows |= {f"{name}, carried": subject, f"{name}, adapted": mine[index]}
         if interrupted:
@@ -196,17 +202,20 @@ def adapt_where_it_leaks(
     return mine, numbers, interrupted
 
 
-def adapted_before(run: Run, name: str) -> tuple[Edit, AdaptationNumbers] | None:
-    """Return the path of a picture that the same command has adapted before it broke off, with its numbers."""
-    done = run.record.others.get("adapted") if run.resumed else None
-    row = done.get(name) if isinstance(done, dict) else None
+def adapted_before(run: Run, name: str) -> tuple[Edit, AdaptationNumbers, str] | None:
+    """Return the path that the same command has adapted to a picture before it broke off, its numbers, and its file's digest.
+
+    None if there is none, or its file is not the one that was written.
+    """
+    done, files = (run.record.others.get(key) if run.resumed else None for key in ("adapted", "adapted_files"))
+    row, written = (kept.get(name) if isinstance(kept, dict) else None for kept in (done, files))
     file = run.folder / f"edit-{slug(name)}.safetensors"
-    if not isinstance(row, dict) or not is_file(file):
+    if not isinstance(row, dict) or not isinstance(written, str) or not is_file(file) or file_digest(file) != written:
         return None
     fields = AdaptationNumbers.__annotations__
     if row.keys() != fields.keys() or not all(isinstance(value, (int, float)) for value in row.values()):
         return None
-    return load_edit(file), AdaptationNumbers(**row)  # pyright: ignore[reportArgumentType]  (checked above)
+    return load_edit(file), AdaptationNumbers(**row), written  # pyright: ignore[reportArgumentType]  (checked above)
 
 
 def write_transfer(
