@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -13,6 +14,8 @@ from support.reference import REAL, REFERENCE
 
 shapes.install()  # before any module of ours is imported
 
+from semanifold.app.process import keep_memory  # noqa: E402
+
 
 def pytest_configure() -> None:
     """Without the published numbers there is nothing to compare with: stop, rather than skip most of the tests."""
@@ -21,6 +24,14 @@ def pytest_configure() -> None:
             f"The numbers of the published code are expected in {REFERENCE}: unset SEMANIFOLD_REFERENCE, or let it name a folder "
             "like tests/data/reference."
         )
+    keep_memory()  # as the command line does: the system clears pages once, not for every test
+
+
+def pytest_collection_finish() -> None:
+    """Do not look through what stays, torch and all tests, for garbage time and again: a twentieth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 @pytest.fixture(autouse=True, scope="session")
