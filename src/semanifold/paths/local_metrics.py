@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -13,9 +12,10 @@ import msgspec
 import torch
 from torch import Tensor
 
-from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.errors import SemanifoldError
 from semanifold.core.jacobians import PictureFunction, mean_products, pull_back, push_forward
 from semanifold.core.latents import Latents
+from semanifold.core.plain import Json
 from semanifold.core.progress import Watch, watching
 from semanifold.core.spaces import is_extended, single
 from semanifold.generators.base import Generator
@@ -23,8 +23,7 @@ from semanifold.generators.coordinates import Coordinates, coordinates_of
 from semanifold.paths.base import APART, PathSetInfo, info_for, moving_codes
 from semanifold.paths.closed_form import SAMPLES, leading_rows
 from semanifold.storage.digests import digest
-from semanifold.storage.files import is_file
-from semanifold.storage.tensors import read_format, write_tensors
+from semanifold.storage.keeping import Keeper, KeptHeader
 
 FORMAT = "semanifold-local-metrics-1"
 SAVE_EVERY = 2.0
@@ -122,10 +121,10 @@ def local_metrics(
     # so many random pictures per dimension are enough to find the leading ones, up to MOST_ROWS for the time it takes
     batches = 0 if kept == flat.shape[1] else math.ceil(min(ROWS_EACH * flat.shape[1], MOST_ROWS) / chunk)
     basis = torch.eye(kept, flat.shape[1]).to(zero)
-    # everything that decides what is kept, but not how many codes: fewer are the first of more
+    # everything that decides what is kept; the number of codes does, since random pictures go round them
     key = digest(repr([generator.fingerprint, info.space, layers, kept, batches, pixels, chunk, seed, len(codes)]), digits=32)
-    looked = Looked.of(checkpoint, key, zero, kept, samples)
-    rows, metrics = looked.rows, looked.metrics
+    keeper = Keeper(checkpoint, FORMAT, key, SAVE_EVERY)
+    rows, metrics = read_state(keeper, zero, kept, samples)
     until = min(2 * BLOCK, samples)  # the codes that are known to be needed
 
     def widen() -> None:
@@ -136,7 +135,7 @@ def local_metrics(
 
     def done() -> None:
         """Keep the result of a step, and tell that it was taken."""
-        looked.keep()
+        keeper.keep(lambda: state_of(rows, metrics))
         tell({"step": len(rows) + len(metrics), "steps": batches + until})
 
     with watching(progress, f"finding axes of {generator.name}") as tell:
@@ -168,55 +167,17 @@ def changing(metrics: Tensor, generator: Generator) -> Tensor:
     return metrics
 
 
-class Header(msgspec.Struct, frozen=True):
-    """The header of a checkpoint: what it belongs to, how many rows each batch has, and the checksum of its tensors."""
+class Header(KeptHeader, frozen=True, kw_only=True):
+    """The header of a checkpoint: how many rows each batch has."""
 
-    key: str
     batches: tuple[Annotated[int, msgspec.Meta(ge=1)], ...]
-    crc32: int
 
 
-@dataclass(eq=False)
-class Looked:
-    """What was looked at so far, and the file that keeps it.
-
-    Attributes:
-        path: the file, a safetensors; None keeps nothing.
-        key: digest of everything that decides it.
-        rows: ``[n, d]`` pictures pulled back, batch by batch.
-        metrics: ``[m, m]`` of each code.
-        saved: when it was kept.
-    """
-
-    path: str | os.PathLike[str] | None
-    key: str
-    rows: list[Tensor]
-    metrics: list[Tensor]
-    saved: float
-
-    @classmethod
-    def of(cls, path: str | os.PathLike[str] | None, key: str, like: Tensor, kept: int, most: int) -> Looked:
-        """Read what a file keeps, see :func:`read_state`; nothing if there is none."""
-        rows, metrics = ([], []) if path is None else read_state(path, key, like, kept, most)
-        return cls(path, key, rows, metrics, time.monotonic())
-
-    def keep(self) -> None:
-        """Write the file, whole or not at all, but not too often."""
-        if self.path is None or time.monotonic() - self.saved < SAVE_EVERY:
-            return
-        tensors = {"rows": torch.cat(self.rows)} if self.rows else {}
-        tensors |= {"metrics": torch.stack(self.metrics)} if self.metrics else {}
-        header = {"format": FORMAT, "key": self.key, "batches": [len(batch) for batch in self.rows]}
-        write_tensors(self.path, tensors, header, crc=True)
-        self.saved = time.monotonic()
-
-
-def read_state(path: str | os.PathLike[str], key: str, like: Tensor, kept: int, most: int) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the rows and metrics that a file of :class:`Looked` keeps; none if there is no such file.
+def read_state(keeper: Keeper, like: Tensor, kept: int, most: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the rows ``[n, d]`` of each batch and the metrics ``[m, m]`` of each code that a checkpoint keeps; none without one.
 
     Args:
-        path: the file.
-        key: digest of everything that decides it.
+        keeper: of the checkpoint.
         like: ``[1, d]``: size, device and precision of the rows.
         kept: dimensions that are wanted.
         most: codes that are looked at, at most.
@@ -224,17 +185,26 @@ def read_state(path: str | os.PathLike[str], key: str, like: Tensor, kept: int, 
     Raises:
         SemanifoldError: if the file is damaged, or belongs to another search.
     """
-    if not is_file(path):
+
+    def parts(tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        return tensors.get("rows", like[:0].cpu()), tensors.get("metrics", torch.zeros(0, 0, 0, dtype=torch.float64))
+
+    def fits(header: Header, tensors: dict[str, Tensor]) -> bool:
+        rows, metrics = parts(tensors)
+        side = min(kept, len(rows) or kept) if len(metrics) else 0  # fewer rows span fewer dimensions
+        shapes = rows.shape == (sum(header.batches), like.shape[1]) and metrics.shape == (min(len(metrics), most), side, side)
+        types = (rows.dtype, metrics.dtype) == (like.dtype, torch.float64)
+        return shapes and types and all(bool(torch.isfinite(x).all()) for x in (rows, metrics))
+
+    saved = keeper.read(Header, fits)
+    if saved is None:
         return [], []
-    advice = "remove the checkpoint to begin again"
-    header, tensors = read_format(path, FORMAT, Header, "checkpoint of local metrics", advice)
-    rows = tensors.get("rows", like[:0].cpu())
-    made = min(kept, len(rows) or kept)  # fewer rows span fewer dimensions
-    metrics = tensors.get("metrics", torch.zeros(0, made, made, dtype=torch.float64))
-    fits = rows.ndim == 2 and rows.shape[1] == like.shape[1] and rows.dtype == like.dtype and metrics.dtype == torch.float64
-    fits = fits and metrics.shape[1:] == (made, made) and sum(header.batches) == len(rows)
-    fits = fits and len(metrics) <= most and all(bool(torch.isfinite(x).all()) for x in (rows, metrics))
-    if not fits or header.key != key:
-        name = shown(os.fspath(path), 200)
-        raise SemanifoldError(f"The checkpoint {name} is damaged, or of another search; {advice}.")
-    return list(rows.to(like.device).split(list(header.batches))), list(metrics.to(like.device))
+    rows, metrics = parts(saved[1])
+    return list(rows.to(like.device).split(list(saved[0].batches))), list(metrics.to(like.device))
+
+
+def state_of(rows: Sequence[Tensor], metrics: Sequence[Tensor]) -> tuple[dict[str, Tensor], dict[str, Json]]:
+    """Return the tensors and the header of a checkpoint."""
+    tensors = {"rows": torch.cat(list(rows))} if rows else {}
+    tensors |= {"metrics": torch.stack(list(metrics))} if metrics else {}
+    return tensors, {"batches": [len(batch) for batch in rows]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -13,7 +12,6 @@ import torch
 from torch import Tensor
 
 from semanifold.core.eigenpairs import generalised_eigenvectors
-from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
 from semanifold.core.progress import Progress, Watch, watching
 from semanifold.generators.base import Generator
@@ -22,8 +20,7 @@ from semanifold.paths.weight_axes import Moves, WeightSpace, changes_of, codes_f
 from semanifold.paths.weight_ranges import FARTHEST, usual_changes
 from semanifold.paths.weights import CITE, WeightPaths
 from semanifold.storage.digests import digest
-from semanifold.storage.files import is_file
-from semanifold.storage.tensors import read_format, write_tensors
+from semanifold.storage.keeping import Keeper, KeptHeader
 
 FORMAT = "semanifold-refined-rows-1"
 SAVE_EVERY = 5.0
@@ -139,46 +136,42 @@ def masked_rows(
         starts = small.to(changes.basis) @ changes.basis
         what = repr([space.generator.fingerprint, space.what, size, damping, seed, refine, both, farthest])
         key = digest(what, starts, codes.values, *(mask.at(64, 64) for mask in masks), digits=32)
-        rows, ratios = ([], []) if checkpoint is None else read_rows(checkpoint, key, starts)
-        saved = time.monotonic()
+        keeper = Keeper(checkpoint, FORMAT, key, SAVE_EVERY)
+        rows, ratios = read_rows(keeper, starts)
         for j in range(len(rows), len(starts)):
             better, ratio = refined(view, starts[j], strength[j], refine, seed=seed + j, tell=_part(tell, j, len(small)))
             rows.append(better)
             ratios.append(ratio)
-            if checkpoint is not None and time.monotonic() - saved >= SAVE_EVERY:
-                write_tensors(checkpoint, {"rows": torch.stack(rows)}, {"format": FORMAT, "key": key, "ratios": ratios}, crc=True)
-                saved = time.monotonic()
+            keeper.keep(lambda: ({"rows": torch.stack(rows)}, {"ratios": list(ratios)}))
     return torch.stack(rows), tuple(ratios)
 
 
-class Header(msgspec.Struct, frozen=True):
-    """The header of a checkpoint: what it belongs to, outside/inside of every row, and the checksum of its tensors."""
+class Header(KeptHeader, frozen=True, kw_only=True):
+    """The header of a checkpoint: outside/inside of every row."""
 
-    key: str
     ratios: tuple[Annotated[float, msgspec.Meta(ge=0)], ...]
-    crc32: int
 
 
-def read_rows(path: str | os.PathLike[str], key: str, starts: Tensor) -> tuple[list[Tensor], list[float]]:
-    """Return the rows that a checkpoint keeps, and their outside/inside; none if there is no such file.
+def read_rows(keeper: Keeper, starts: Tensor) -> tuple[list[Tensor], list[float]]:
+    """Return the rows that a checkpoint keeps, and their outside/inside; none without one.
 
     Args:
-        path: the file.
-        key: digest of everything that decides the rows.
+        keeper: of the checkpoint.
         starts: ``[k, N]`` what they are refined from.
 
     Raises:
         SemanifoldError: if the file is damaged, or belongs to another search.
     """
-    if not is_file(path):
+
+    def fits(header: Header, tensors: dict[str, Tensor]) -> bool:
+        rows = tensors.get("rows", starts[:0].cpu())
+        shapes = rows.shape == (len(header.ratios), starts.shape[1]) and len(rows) <= len(starts)
+        return shapes and rows.dtype == starts.dtype and bool(torch.isfinite(rows).all())
+
+    saved = keeper.read(Header, fits)
+    if saved is None or "rows" not in saved[1]:
         return [], []
-    advice = "remove the checkpoint to begin again"
-    header, tensors = read_format(path, FORMAT, Header, "checkpoint of refined directions", advice)
-    rows = tensors.get("rows", starts[:0].cpu())
-    fits = rows.shape == (len(header.ratios), starts.shape[1]) and rows.dtype == starts.dtype and len(rows) <= len(starts)
-    if not fits or header.key != key or not bool(torch.isfinite(rows).all()):
-        raise SemanifoldError(f"The checkpoint {shown(os.fspath(path), 200)} is damaged, or of another search; {advice}.")
-    return list(rows.to(starts.device)), list(header.ratios)
+    return list(saved[1]["rows"].to(starts.device)), list(saved[0].ratios)
 
 
 @dataclass(frozen=True, eq=False)
