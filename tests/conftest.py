@@ -14,7 +14,7 @@ from support.reference import REAL, REFERENCE
 
 shapes.install()  # before any module of ours is imported
 
-from semanifold.app.process import keep_memory  # noqa: E402
+from semanifold.app.process import keep_memory  # noqa: E402  (of ours, so behind it)
 
 
 def pytest_configure() -> None:

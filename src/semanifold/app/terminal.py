@@ -19,20 +19,7 @@ from semanifold.core.progress import ProgressBar
 
 LONGEST_LINE = 20_000
 ARGUMENTS = (
-    *(
-        "adapt",
-        "all_faces",
-        "attributes",
-        "basis",
-        "batch",
-        "crop",
-        "direction",
-        "encoder",
-        "face",
-        "force",
-        "generator",
-        "gifs",
-    ),
+    *("adapt", "all_faces", "attributes", "basis", "batch", "crop", "direction", "encoder", "face", "force", "generator", "gifs"),
     *("inputs", "inversion", "iterations", "k", "label", "lambda_mask", "lambda_pure", "latents_space", "layer", "layout"),
     *(
         "mask",
