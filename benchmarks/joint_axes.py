@@ -35,11 +35,12 @@ from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
 from semanifold.paths.base import PathSet, info_for
 from semanifold.paths.certainty import Certainty
+from semanifold.paths.changes import changes_of, codes_for
 from semanifold.paths.closed_form import leading_rows, principal_paths, sefa_paths, sized
 from semanifold.paths.joint import axes_of, joint_axes, joint_diagonal
 from semanifold.paths.linear import LinearPaths
 from semanifold.paths.local_metrics import LocalMetrics, local_metrics
-from semanifold.paths.weight_axes import WeightSpace, changes_of, codes_for, made
+from semanifold.paths.weight_axes import WeightSpace, made
 from semanifold.paths.weight_ranges import calibrated
 from semanifold.training.presets import ALONG_REACH
 from semanifold.training.reconstructor import make_reconstructor

@@ -42,10 +42,11 @@ from semanifold.generators.loading import load_generator
 from semanifold.images.masks import as_mask
 from semanifold.locality.truth import pixel_effects, pixel_weights
 from semanifold.paths.base import PathSetInfo, moving_codes
+from semanifold.paths.changes import codes_for
 from semanifold.paths.closed_form import SAMPLES, leading_rows
 from semanifold.paths.files import save_paths
 from semanifold.paths.local_metrics import INDEPENDENCE
-from semanifold.paths.weight_axes import WeightSpace, codes_for
+from semanifold.paths.weight_axes import WeightSpace
 from semanifold.paths.weight_ranges import Look
 from semanifold.paths.weights import WeightPaths, info_of
 from semanifold.storage.files import write_text

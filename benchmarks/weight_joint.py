@@ -20,8 +20,9 @@ from semanifold.analysis.ranking.dependency import dependencies
 from semanifold.generators.base import Generator
 from semanifold.generators.loading import load_generator
 from semanifold.paths.base import PathSet
+from semanifold.paths.changes import changes_of, codes_for
 from semanifold.paths.joint import joint_diagonal, logarithms
-from semanifold.paths.weight_axes import WeightSpace, changes_of, codes_for, made
+from semanifold.paths.weight_axes import WeightSpace, made
 from semanifold.paths.weight_ranges import calibrated
 from semanifold.paths.weights import CITE
 

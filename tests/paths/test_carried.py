@@ -11,8 +11,8 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.edits import LatentEdit
 from semanifold.paths.base import info_for
 from semanifold.paths.carried import MOST_SAMPLES, Carried, carried
+from semanifold.paths.changes import codes_for
 from semanifold.paths.linear import LinearPaths
-from semanifold.paths.weight_axes import codes_for
 from semanifold.paths.weight_ranges import Look
 
 

@@ -13,10 +13,10 @@ from semanifold.generators.wrapped import wrap
 from semanifold.images import metrics
 from semanifold.images.masks import box
 from semanifold.paths.base import info_for
+from semanifold.paths.changes import codes_for
 from semanifold.paths.closed_form import SAMPLES
 from semanifold.paths.linear import LinearPaths
 from semanifold.paths.masked import leaks, masked_paths
-from semanifold.paths.weight_axes import codes_for
 from semanifold.paths.weight_ranges import usual_changes
 
 LEFT = box(0, 0, 0.5, 1)

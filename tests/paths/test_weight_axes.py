@@ -17,10 +17,11 @@ from semanifold.images.masks import as_mask
 from semanifold.images.metrics import mse_ratio
 from semanifold.paths.navigan import layer_name
 from semanifold.paths.weight_axes import joint_weight_paths
-from semanifold.paths.weight_hessian import hessian_paths, hessian_product, leading, read_state, write_state
+from semanifold.paths.weight_hessian import FORMAT, hessian_paths, hessian_product, leading, read_state, state_of
 from semanifold.paths.weight_masked import masked_weight_paths
 from semanifold.paths.weight_ranges import SEEN, Look, Walk, calibrated
 from semanifold.paths.weights import svd_paths
+from semanifold.storage.keeping import Keeper
 from semanifold.storage.tensors import read_tensors, write_tensors
 
 LAYER = layer_name(settings("hessian_small")["layer_ix"])
@@ -200,8 +201,9 @@ def test_a_search_goes_on_where_it_broke_off(generator, codes, tmp_path):
 def test_a_damaged_state_of_a_search_is_refused(wrong, tmp_path):
     like = torch.zeros(1, 9)
     good = Eigenpairs(torch.eye(9)[:4], 2 * torch.eye(9)[:4], torch.eye(9)[4:6], 4)
-    write_state(good, tmp_path / "s", "key")
-    assert torch.equal(read_state(tmp_path / "s", "key", like).products, good.products)
+    keeper = Keeper(tmp_path / "s", FORMAT, "key")
+    keeper.write(*state_of(good))
+    assert torch.equal(read_state(keeper, like).products, good.products)
     basis, ahead = good.basis.clone(), good.ahead
     if wrong == "nan":
         basis[0, 0] = torch.nan
@@ -210,7 +212,7 @@ def test_a_damaged_state_of_a_search_is_refused(wrong, tmp_path):
     bad = Eigenpairs(basis, good.products, ahead, {"count": -1, "truth": True}.get(wrong, 4))
     if wrong == "whole numbers":
         bad = Eigenpairs(good.basis.long(), good.products.long(), good.ahead.long(), 4)
-    write_state(bad, tmp_path / "s", "key")
+    keeper.write(*state_of(bad))
     header, tensors, _ = read_tensors(tmp_path / "s")
     if wrong == "flipped":
         tensors["products"][1, 1] = 3
@@ -218,7 +220,7 @@ def test_a_damaged_state_of_a_search_is_refused(wrong, tmp_path):
         header["crc32"] = "x"
     write_tensors(tmp_path / "s", tensors, header)
     with pytest.raises(SemanifoldError, match=r"damaged.*remove (it|the checkpoint) to begin again"):
-        read_state(tmp_path / "s", "key", like)
+        read_state(keeper, like)
 
 
 def test_a_checkpoint_that_cannot_be_written_is_refused(generator, tmp_path):
@@ -226,7 +228,7 @@ def test_a_checkpoint_that_cannot_be_written_is_refused(generator, tmp_path):
         with pytest.raises(SemanifoldError, match="A checkpoint is a file in a folder that is there"):
             sm.weight_paths(generator, "hessian", k=1, checkpoint=place, progress=False)
     with pytest.raises(SemanifoldError, match="cannot be written"):
-        write_state(Eigenpairs(*3 * [torch.eye(3)], 4), tmp_path / ("x" * 300), "key")
+        Keeper(tmp_path / ("x" * 300), FORMAT, "key").write(*state_of(Eigenpairs(*3 * [torch.eye(3)], 4)))
     with pytest.raises(SemanifoldError, match="A distance returns one number per picture"):
         sm.weight_paths(generator, "hessian", k=1, distance=lambda *_: 0, samples=1, progress=False)
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 import semanifold as sm
-from semanifold.core.eigenpairs import Eigenpairs
 from semanifold.generators.editing import weight_of
 from semanifold.images.distances import l2
-from semanifold.paths import weight_hessian
 from semanifold.paths.weight_hessian import hessian_product, leading
 
 LAYER = "network.conv"
@@ -80,16 +76,3 @@ def test_a_search_that_finds_nothing_ends_after_some_products() -> None:
     matrix = torch.randn(300, 300, generator=torch.Generator().manual_seed(0))
     found = leading(lambda rows: rows @ matrix @ matrix.T, 300, 4, torch.zeros(1, 300), tolerance=0.0, progress=False)
     assert 8 * 4 + 40 <= found.products < 8 * 4 + 40 + 8, "the first block of eight with which there are 8 k + 40"
-
-
-def test_a_state_is_written_every_so_many_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = iter([100.0, 110.0, 131.0, 131.0, 150.0, 161.0, 161.0])
-    monkeypatch.setattr(weight_hessian.time, "monotonic", lambda: next(now))
-    file, state = tmp_path / "state", Eigenpairs(torch.eye(3), torch.eye(3), torch.eye(3), 4)
-    keep = weight_hessian._keeper(file, "key", 30.0)
-    written = []
-    for _ in range(4):
-        keep(state)
-        written.append(file.exists())
-        file.unlink(missing_ok=True)
-    assert written == [False, True, False, True]

@@ -1,68 +1,29 @@
-"""Directions in weights inside a mask: the subspace against dense Jacobians, and the refinement on pictures that are linear."""
+"""Directions in weights inside a mask: the refinement on pictures that are linear, and how a search is taken up again."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from support.two_layers import two_layers
 from torch import Tensor, nn
 
 from semanifold.core.errors import SemanifoldError
-from semanifold.core.latents import Latents
-from semanifold.generators.base import Generator
-from semanifold.generators.wrapped import wrap
 from semanifold.images.masks import box
-from semanifold.paths.weight_axes import WeightSpace, changes_of, codes_for, made, roots_of
-from semanifold.paths.weight_masked import View, masked_weight_paths, refined
+from semanifold.paths.weight_axes import WeightSpace, joint_weight_paths, made
+from semanifold.paths.weight_masked import FORMAT, View, masked_weight_paths, read_state, refined
 from semanifold.paths.weight_ranges import FARTHEST, usual_changes
+from semanifold.storage.keeping import Keeper
 
 LEFT = box(0, 0, 0.5, 1)
 
 
-def small() -> Generator:
-    """Two layers of very different norms: z [3] -> 1 channel of 4 x 4 -> pictures."""
-    net = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Unflatten(1, (1, 4, 4)), nn.Conv2d(1, 3, 1))
-    draw = torch.Generator().manual_seed(0)
-    for scale, parameter in zip((1.0, 0.1, 20.0, 0.1), net.parameters(), strict=True):
-        parameter.data = scale * torch.randn(parameter.shape, generator=draw)
-    return wrap(net.double(), 3)
-
-
-def jacobian(space: WeightSpace, code: Latents) -> Tensor:
-    """Return ``[pixels, N]`` by differences of the pictures, which are smooth."""
-    pictures = space.pictures_of(code, None)
-    step, units = 1e-5, torch.eye(space.size).double()
-    return ((pictures(step * units) - pictures(-step * units)) / (2 * step)).flatten(1).T
-
-
-def test_changes_are_the_jacobians_in_the_subspace_that_moves_pictures_most() -> None:
-    generator = small()
-    space = WeightSpace(generator, ("network.0", "network.3"))
-    codes = codes_for(generator, 2, 0, None)
-    said: list[dict[str, Any]] = []
-    found = changes_of(space, codes, [LEFT] * 2, 40, tell=said.append)
-    assert said == [{"step": step + 1, "steps": 6} for step in range(6)]
-    torch.testing.assert_close(found.basis @ found.basis.T, torch.eye(len(found.basis)).double())
-    inside = torch.zeros(4, 4).double()
-    inside[:, :2] = 2
-    for i in range(2):
-        dense = jacobian(space, codes[i]) @ found.basis.T
-        for side, weight in ((found.inside, inside), (found.outside, 2 - inside)):
-            pixels = weight.expand(3, 4, 4).flatten()[:, None]
-            torch.testing.assert_close(side[i], dense.T @ (pixels * dense) / 48, rtol=1e-3, atol=1e-5)
-    # what the subspace leaves out changes pictures less than what it holds
-    one = changes_of(space, codes, None, 4, tell=lambda _: None)
-    rows = torch.cat([jacobian(space, codes[i]) for i in range(2)])
-    best = torch.linalg.svdvals(rows)[:4].square().sum()
-    assert (rows @ one.basis.T).square().sum() > 0.5 * best
-    assert one.outside.abs().max() == 0
-
-
 def test_directions_in_a_subspace_become_weights_in_units_of_each_layers_norm() -> None:
-    generator = small()
+    generator = two_layers()
     space = WeightSpace(generator, ("network.0", "network.3"))
     norms = [float(dict(generator.named_parameters())[f"{layer}.weight"].norm()) for layer in space.layers]
     assert space.norm == pytest.approx((norms[0] ** 2 + norms[1] ** 2) ** 0.5)
@@ -74,33 +35,8 @@ def test_directions_in_a_subspace_become_weights_in_units_of_each_layers_norm() 
     assert paths.info.step * paths.info.count == pytest.approx(space.norm / 2)
 
 
-def test_weights_of_pixels_have_the_mean_1_on_both_sides() -> None:
-    generator = small()
-    for mask in (LEFT, box(0, 0, 0.25, 0.3)):
-        inside, outside = (root.square() for root in roots_of(generator, generator.sample([0]), mask, None))
-        assert (float(inside.mean()), float(outside.mean())) == (pytest.approx(1), pytest.approx(1))
-        covered = mask.at(4, 4)
-        torch.testing.assert_close(inside / inside.max(), covered.double() / covered.max())
-        torch.testing.assert_close(outside / outside.max(), (1 - covered.double()) / (1 - covered).max())
-    one, none = roots_of(generator, generator.sample([0]), None, None)
-    assert (one.min(), none.abs().max()) == (1, 0)
-    with pytest.raises(SemanifoldError, match="nothing or everything"):
-        roots_of(generator, generator.sample([0]), box(-1, -1, 2, 2), None)
-
-
-def test_codes_that_decide_are_named_or_far_from_those_that_people_show() -> None:
-    generator = small()
-    assert torch.equal(codes_for(generator, 5, 0, [3, 4]).values, generator.sample([3, 4]).values)
-    first, second = codes_for(generator, 5, 0, None), codes_for(generator, 5, 1, None)
-    assert not (first.values[:, None] == second.values[None]).all(-1).any()
-    shown = generator.sample(range(10_000)).values
-    assert not (first.values[:, None] == shown[None]).all(-1).any()
-    with pytest.raises(SemanifoldError, match="At least one picture"):
-        codes_for(generator, 5, 0, [])
-
-
 def test_directions_are_refined_at_a_third_of_the_usual_change() -> None:
-    generator = small()
+    generator = two_layers()
     codes = generator.sample([3, 4])
     view = View.of(WeightSpace(generator, ("network.3",)), codes, [LEFT] * 2, None, 0)
     usual = usual_changes(generator, generator.images(codes), view.inside.sqrt(), 0, None)
@@ -109,7 +45,7 @@ def test_directions_are_refined_at_a_third_of_the_usual_change() -> None:
 
 def test_options_that_are_left_out_are_the_documented_ones() -> None:
     def found(**options: Any) -> Tensor:
-        return masked_weight_paths(small(), ["network.0"], LEFT, 2, refine=0, progress=False, **options).basis
+        return masked_weight_paths(two_layers(), ["network.0"], LEFT, 2, refine=0, progress=False, **options).basis
 
     usual = found()
     assert torch.equal(usual, found(samples=24, kept=48, damping=1e-3, seed=0))
@@ -186,7 +122,7 @@ def test_each_picture_is_moved_until_its_change_is_the_one_that_is_wanted() -> N
 
 def test_refined_directions_are_kept_and_not_refined_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("semanifold.paths.weight_masked.SAVE_EVERY", 0.0)
-    generator, checkpoint = small(), tmp_path / "checkpoint.safetensors"
+    generator, checkpoint = two_layers(), tmp_path / "checkpoint.safetensors"
     how: dict[str, Any] = {"samples": 3, "refine": 4}
 
     def stop(now: dict[str, Any]) -> None:
@@ -207,3 +143,55 @@ def test_refined_directions_are_kept_and_not_refined_again(tmp_path: Path, monke
     checkpoint.write_bytes(checkpoint.read_bytes()[:-8] + bytes(8))
     with pytest.raises(SemanifoldError, match=r"damaged.*remove the checkpoint"):
         masked_weight_paths(generator, layers, LEFT, 3, **how, checkpoint=checkpoint, progress=False)
+
+
+@pytest.mark.parametrize("last", [8, 11])
+def test_what_was_looked_at_is_kept_and_not_looked_at_again(last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of twelve steps, four for masks, four pulled back and four pushed forward; for directions in a mask and for joint axes."""
+    monkeypatch.setattr("semanifold.paths.weight_masked.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("semanifold.paths.weight_axes.SAVE_EVERY", 0.0)
+    generator, layers = two_layers(), ["network.0", "network.3"]
+    ways: dict[str, Any] = {
+        "mask": partial(masked_weight_paths, generator, layers, LEFT, 3, samples=4, refine=0),
+        "joint": partial(joint_weight_paths, generator, layers, 3, samples=4, size=None),
+    }
+
+    def stop(now: dict[str, Any]) -> None:
+        if "finding" in now["part"] and now["step"] == last:
+            raise KeyboardInterrupt
+
+    for name, find in ways.items():
+        checkpoint, said = tmp_path / f"{name}.safetensors", []
+        with pytest.raises(KeyboardInterrupt):
+            find(checkpoint=checkpoint, progress=stop)
+        paths = find(checkpoint=checkpoint, progress=said.append)
+        steps = [now["step"] for now in said if "finding" in now["part"]]
+        assert steps == [1, 2, 3, 4, *range(last + 1, 13)], name
+        whole = find(progress=False)
+        torch.testing.assert_close(dict(paths.state_dict()), dict(whole.state_dict()), rtol=0, atol=0)
+        assert paths.info == whole.info
+        with pytest.raises(SemanifoldError, match="of another search"):
+            find(checkpoint=checkpoint, progress=False, seed=1)
+
+
+def test_rows_without_what_they_were_refined_from_are_not_taken_up(tmp_path: Path) -> None:
+    like, square = torch.zeros(1, 9).double(), torch.ones(2, 4, 4).double()
+    looked = {"basis": torch.ones(4, 9).double(), "inside": square, "outside": square}
+    keeper = Keeper(tmp_path / "s", FORMAT, "key")
+    keeper.write(looked | {"rows": torch.ones(1, 9).double()}, {"ratios": [0.5]})
+    before, rows, ratios = read_state(keeper, like, 2, 3, 4)
+    assert before is not None
+    assert (len(before.inside), len(rows), ratios) == (2, 1, [0.5])
+    for tensors, numbers in (
+        ({"rows": torch.ones(1, 9).double()}, [0.5]),
+        (looked | {"inside": square[:1], "outside": square[:1], "rows": torch.ones(1, 9).double()}, [0.5]),
+        (looked | {"rows": torch.ones(1, 9).double()}, [0.5, 0.5]),
+        (looked | {"rows": torch.ones(4, 9).double()}, 4 * [0.5]),
+        (looked | {"rows": torch.ones(1, 9)}, [0.5]),
+        (looked | {"rows": torch.ones(1, 9).double() * torch.nan}, [0.5]),
+        (looked, [0.5]),
+        (looked, [-0.5]),
+    ):
+        keeper.write(tensors, {"ratios": numbers})
+        with pytest.raises(SemanifoldError, match=r"remove the checkpoint to begin again"):
+            read_state(keeper, like, 2, 3, 4)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from semanifold.core.errors import SemanifoldError
+from semanifold.storage import keeping
 from semanifold.storage.keeping import Keeper, KeptHeader
 
 FORM = "semanifold-test-1"
@@ -39,3 +40,20 @@ def test_it_is_written_not_too_often_and_read_by_the_same_search_alone(tmp_path:
 def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:
     with pytest.raises(SemanifoldError, match="cannot be written"):
         Keeper(tmp_path / "none" / "kept.safetensors", FORM, "a", 0.0).keep(lambda: ({"x": torch.ones(1)}, {}))
+
+
+def test_it_is_written_every_so_many_seconds_and_less_often_where_that_takes_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the beginning of each writing and, where it was due, its end
+    now = iter([110.0, 131.0, 131.5, 150.0, 162.0, 165.0, 254.0, 255.0, 255.0])
+    monkeypatch.setattr(keeping.time, "monotonic", lambda: next(now))
+    file, written = tmp_path / "state", []
+    keeper = Keeper(file, FORM, "key", 30.0, saved=100.0)
+    for _ in range(6):
+        keeper.keep(lambda: ({"x": torch.ones(1)}, {}))
+        written.append(file.exists())
+        file.unlink(missing_ok=True)
+    assert written == [False, True, False, True, False, True], (
+        "the second took three seconds: it is three times as long to the next"
+    )

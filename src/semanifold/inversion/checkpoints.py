@@ -10,18 +10,22 @@ from typing import Annotated, TypedDict
 import msgspec
 import torch
 
-from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents, condition_tensors, conditions_in
 from semanifold.core.minimise import Descent
 from semanifold.generators.base import Generator
 from semanifold.inversion.curvature import MOST_ROWS, Curvature
 from semanifold.inversion.objective import Likeness, Objective
 from semanifold.inversion.settings import InversionSettings
-from semanifold.storage.descents import DescentHeader, SearchKind, read_descent, write_descent
+from semanifold.storage.descents import DescentHeader, read_descent, write_descent
 from semanifold.storage.digests import digest
+from semanifold.storage.keeping import Keeper, SearchKind
 
 FORMAT = "semanifold-inversion-1"
-KIND = SearchKind("an inversion", "generator, picture or settings")
+KIND = SearchKind(
+    "an inversion",
+    "belongs to an inversion with another generator, picture or settings",
+    "give another file, or delete it to begin anew",
+)
 TERMS = {"pixels", "perceptual", "nature"}
 MOST_STARTS = 1000
 
@@ -91,11 +95,12 @@ def save_state(state: InversionState, path: str, key: str) -> None:
     """Write a state as safetensors with a JSON header, whole or not at all."""
     start = state.objective.start
     names = ("start_name", "starts", "recent", "step", "evaluations")
-    header = {name: getattr(state, name) for name in names} | {"space": start.space, "format": FORMAT, "key": key}
+    header = {name: getattr(state, name) for name in names} | {"space": start.space}
     tensors = {"start": start.values}
     if state.curvature is not None:
         tensors["rows"], header["damping"] = state.curvature.rows, state.curvature.damping
-    write_descent(path, state.descent, tensors | condition_tensors(start), header)
+    keeper = Keeper(path, FORMAT, key, kind=KIND)
+    write_descent(keeper, state.descent, tensors | condition_tensors(start), header)
 
 
 class Header(DescentHeader, frozen=True, kw_only=True):
@@ -119,7 +124,8 @@ def load_state(path: str, key: str, objective: Callable[[Latents], Objective], g
     Raises:
         SemanifoldError: if the file is no checkpoint, is damaged, or belongs to another inversion.
     """
-    read = read_descent(path, FORMAT, Header, KIND, key, generator.device)
+    keeper = Keeper(path, FORMAT, key, kind=KIND)
+    read = read_descent(keeper, Header, generator.device)
     if read is None:
         return None
     header, descent, tensors = read
@@ -135,7 +141,7 @@ def load_state(path: str, key: str, objective: Callable[[Latents], Objective], g
         and bool(header.recent)
     )
     if not fits:
-        raise SemanifoldError(f"The checkpoint {shown(path, 200)} does not fit this inversion; delete it to begin anew.")
+        raise keeper.refused("does not fit this inversion")
     start = Latents(tensors["start"], header.space, conditions_in(tensors, 1))
     curvature = None if rows is None else Curvature(rows, header.damping)
     return InversionState(

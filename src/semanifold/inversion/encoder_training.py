@@ -10,13 +10,13 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, TypedDict
 
 import msgspec
 import torch
 from torch import Tensor
 
-from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.errors import SemanifoldError
 from semanifold.core.progress import Report, Watch, followed, watching
 from semanifold.core.shapes import Pictures
 from semanifold.core.solutions import Result, Solution
@@ -28,9 +28,10 @@ from semanifold.inversion.settings import EncoderSettings, InversionSettings
 from semanifold.inversion.starts import COARSE, metric_of
 from semanifold.storage.descents import adam_tensors, restore_adam
 from semanifold.storage.digests import digest
-from semanifold.storage.tensors import read_format, write_tensors
+from semanifold.storage.keeping import Keeper, KeptHeader, SearchKind
 
 STATE = "semanifold-encoder-state-1"
+KIND = SearchKind("a training", "is the state of another training", "remove it to begin anew")
 PICTURES_FROM = 0.5
 """Share of the training after which pictures count as well as codes; before, they would say little."""
 CHECKPOINT_EVERY = 50
@@ -134,7 +135,8 @@ def _steps(generator: Generator, settings: EncoderSettings, checkpoint: str | No
     adam = torch.optim.Adam(network.parameters(), lr=settings.rate)
     encoder = Encoder(network, space, shape, generator.name, generator.fingerprint)
     key = digest(generator.fingerprint, repr(settings))
-    first = 0 if checkpoint is None else load_training(checkpoint, key, network, adam, draws)
+    keeper = Keeper(checkpoint, STATE, key, kind=KIND)
+    first = load_training(keeper, network, adam, draws)
     error = 1.0
     for step in range(first, settings.steps + 1):
         done = step == settings.steps
@@ -144,8 +146,8 @@ def _steps(generator: Generator, settings: EncoderSettings, checkpoint: str | No
         elif done or step % CHECKPOINT_EVERY == 0:
             if not all(bool(torch.isfinite(parameter).all()) for parameter in network.parameters()):
                 result = Result.DIVERGED  # a gradient of NaN, which the loss does not show
-            elif checkpoint is not None:
-                save_training(checkpoint, key, step, network, adam, draws)
+            else:
+                save_training(keeper, step, network, adam, draws)
         if result is Result.STEPS:
             encoder = replace(encoder, curvature=curvature_of(generator, settings))
         yield EncoderStep(step, settings.steps, error, encoder, result)
@@ -209,36 +211,32 @@ def disturbed(pictures: Pictures, draws: torch.Generator, strength: float) -> Pi
     return (gain * softer + shift + noise * random(*pictures.shape)).clamp(-1, 1)
 
 
-def save_training(path: str, key: str, step: int, network: Network, adam: torch.optim.Optimizer, draws: torch.Generator) -> None:
+def save_training(keeper: Keeper, step: int, network: Network, adam: torch.optim.Optimizer, draws: torch.Generator) -> None:
     """Write the state of a training, from which it goes on bit for bit."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()} | {"draws": draws.get_state()}
-    write_tensors(path, tensors | adam_tensors(adam), {"format": STATE, "key": key, "step": step}, crc=True)
+    keeper.write(tensors | adam_tensors(adam), {"step": step})
 
 
-class StateHeader(msgspec.Struct, frozen=True):
+class StateHeader(KeptHeader, frozen=True, kw_only=True):
     """What the file of a training's state says of it."""
 
-    format: Literal["semanifold-encoder-state-1"]
-    key: str
     step: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 
 
-def load_training(path: str, key: str, network: Network, adam: torch.optim.Optimizer, draws: torch.Generator) -> int:
+def load_training(keeper: Keeper, network: Network, adam: torch.optim.Optimizer, draws: torch.Generator) -> int:
     """Take up the state of a training, if there is one; return its step.
 
     Raises:
         SemanifoldError: if it is that of another generator or other settings, or damaged.
     """
-    if not os.path.lexists(path):
+    read = keeper.read(StateHeader)
+    if read is None:
         return 0
-    advice = "remove it to begin anew"
-    header, tensors = read_format(path, STATE, StateHeader, "state of a training", advice)
-    if header.key != key:
-        raise SemanifoldError(f"{shown(path, 200)} is the state of another training; {advice}.")
+    header, tensors = read
     try:
         network.load_state_dict({name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")})
         restore_adam(adam, tensors)
         draws.set_state(tensors["draws"])
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise SemanifoldError(f"{shown(path, 200)} is damaged; {advice}.") from error
+        raise keeper.refused("is damaged") from error
     return header.step

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.core.progress import Progress, Report, followed
 from semanifold.core.shapes import Pictures
@@ -27,9 +26,10 @@ from semanifold.inversion.settings import InversionSettings
 from semanifold.inversion.solve import check_target, decibels, perceptual_distance
 from semanifold.storage.descents import Count, adam_tensors, restore_adam
 from semanifold.storage.digests import digest
-from semanifold.storage.tensors import read_format, write_tensors
+from semanifold.storage.keeping import Keeper, KeptHeader, SearchKind
 
 FORMAT = "semanifold-fitting-1"
+KIND = SearchKind("a tuning", "is the state of another tuning", "remove it to begin anew")
 CHECKPOINT_EVERY = 25
 FREE, BEST = "free.", "best."
 
@@ -98,10 +98,11 @@ class Fitting:
         """Take one step each time that the next one is asked for; the first is where it begins, or where it was broken off."""
         adam = torch.optim.Adam(list(self.free.values()))
         draws = torch.Generator().manual_seed(self.seed & ((1 << 63) - 1))
-        first, best, before = load_fitting(checkpoint, self, adam, draws) if checkpoint else (0, None, math.nan)
+        keeper = Keeper(checkpoint, FORMAT, self.key, kind=KIND)
+        first, best, before = load_fitting(keeper, self, adam, draws)
         for step in range(first, self.steps + 1):
-            if checkpoint and best is not None and step > first and step % CHECKPOINT_EVERY == 0:
-                save_fitting(checkpoint, self, step, best, adam, draws)
+            if best is not None and step > first and step % CHECKPOINT_EVERY == 0:
+                save_fitting(keeper, self, step, best, adam, draws)
             with torch.enable_grad():
                 images = self.picture()
                 value = self.likeness(images).sum()
@@ -177,41 +178,36 @@ def fitted_edit(
     return WeightEdit({layer: change.detach() for layer, change in changes.items()}, info, start=code)
 
 
-class Header(msgspec.Struct, frozen=True):
+class Header(KeptHeader, frozen=True, kw_only=True):
     """What the file of a fitting's state says of it."""
 
-    format: Literal["semanifold-fitting-1"]
-    key: str
     step: Count
     before: float
     best: Annotated[tuple[float, float, float, float], msgspec.Meta(description="step, PSNR, distance, value")]
 
 
 def save_fitting(
-    path: str, fitting: Fitting, step: int, best: FittingStep, adam: torch.optim.Optimizer, draws: torch.Generator
+    keeper: Keeper, fitting: Fitting, step: int, best: FittingStep, adam: torch.optim.Optimizer, draws: torch.Generator
 ) -> None:
     """Write the state of a fitting, from which it goes on bit for bit."""
     tensors = {FREE + name: tensor.detach() for name, tensor in fitting.free.items()}
     tensors |= {BEST + name: tensor for name, tensor in best.changes.items()} | adam_tensors(adam) | {"draws": draws.get_state()}
     numbers = [float(best.step), best.psnr, best.distance, best.value]
-    header = {"format": FORMAT, "key": fitting.key, "step": step, "before": best.before, "best": numbers}
-    write_tensors(path, tensors, header, crc=True)
+    keeper.write(tensors, {"step": step, "before": best.before, "best": numbers})
 
 
 def load_fitting(
-    path: str, fitting: Fitting, adam: torch.optim.Optimizer, draws: torch.Generator
+    keeper: Keeper, fitting: Fitting, adam: torch.optim.Optimizer, draws: torch.Generator
 ) -> tuple[int, FittingStep | None, float]:
     """Take up the state of a fitting, if there is one; return its step, its best step, and the PSNR that it began at.
 
     Raises:
         SemanifoldError: if it is that of another fitting, or damaged.
     """
-    if not os.path.lexists(path):
+    read = keeper.read(Header)
+    if read is None:
         return 0, None, math.nan
-    advice = "remove it to begin anew"
-    header, tensors = read_format(path, FORMAT, Header, "state of a tuning", advice)
-    if header.key != fitting.key:
-        raise SemanifoldError(f"{shown(path, 200)} is the state of another tuning; {advice}.")
+    header, tensors = read
     try:
         for name, tensor in fitting.free.items():
             if tensors[FREE + name].shape != tensor.shape:
@@ -220,7 +216,7 @@ def load_fitting(
         restore_adam(adam, tensors)
         draws.set_state(tensors["draws"])
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise SemanifoldError(f"{shown(path, 200)} is damaged; {advice}.") from error
+        raise keeper.refused("is damaged") from error
     with torch.no_grad():
         for name, tensor in fitting.free.items():
             tensor.copy_(tensors[FREE + name])

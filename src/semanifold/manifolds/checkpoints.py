@@ -11,7 +11,6 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
 from semanifold.core.minimise import Descent
 from semanifold.generators.base import Generator
@@ -19,11 +18,16 @@ from semanifold.images.masks import Mask
 from semanifold.manifolds.metric import Metric, Secants
 from semanifold.manifolds.seen import Seen
 from semanifold.manifolds.settings import LEAST, MOST, ManifoldSettings
-from semanifold.storage.descents import Count, DescentHeader, SearchKind, read_descent, write_descent
+from semanifold.storage.descents import UNFIT, Count, DescentHeader, read_descent, write_descent
 from semanifold.storage.digests import digest
+from semanifold.storage.keeping import Keeper, SearchKind
 
 FORMAT = "semanifold-search-2"
-KIND = SearchKind("a search", "generator, seed, mask or settings")
+KIND = SearchKind(
+    "a search",
+    "belongs to a search with another generator, seed, mask or settings",
+    "give another file, or delete it to begin anew",
+)
 TERMS = {"inside", "outside", "spring", "objective"}
 """What :class:`~semanifold.manifolds.objective.Objective` tells."""
 MOST_SHRUNK = 100
@@ -118,8 +122,11 @@ def save_state(state: SearchState, path: str, key: str) -> None:
     if state.secants is not None:
         tensors |= {"secant_moves": state.secants.moves, "secant_turns": state.secants.turns}
     names = ("stage", "within", "step", "evaluations", "offset", "sigma", "outside", "recent", "best_value", "shrunk", "folded")
-    header = {name: getattr(state, name) for name in names}
-    write_descent(path, state.descent, tensors, header | {"format": FORMAT, "key": key})
+    write_descent(_keeper(path, key), state.descent, tensors, {name: getattr(state, name) for name in names})
+
+
+def _keeper(path: str, key: str = "") -> Keeper:
+    return Keeper(path, FORMAT, key, kind=KIND)
 
 
 class Header(DescentHeader, frozen=True, kw_only=True):
@@ -141,12 +148,13 @@ def load_state(path: str, key: str, device: torch.device) -> SearchState | None:
     Raises:
         SemanifoldError: if the file is no checkpoint, or belongs to another search.
     """
-    read = read_descent(path, FORMAT, Header, KIND, key, device)
+    keeper = _keeper(path, key)
+    read = read_descent(keeper, Header, device)
     if read is None:
         return None
     header, descent, tensors = read
     if not _fit(descent.x, tensors):
-        raise SemanifoldError(f"The tensors of the checkpoint {shown(path, 200)} do not fit together; delete it to begin anew.")
+        raise keeper.refused(UNFIT)
     metric = Metric(tensors["axes"], tensors["stiffness"], tensors["barred"]) if "axes" in tensors else None
     return SearchState(
         stage=header.stage,
@@ -197,7 +205,7 @@ def check_state(state: SearchState, path: str, points: Sequence[tuple[int, ...]]
         and bool(state.recent)
     )
     if not fits:
-        raise SemanifoldError(f"The checkpoint {shown(path, 200)} does not fit this search; delete it to begin anew.")
+        raise _keeper(path).refused("does not fit this search")
 
 
 def _fit(x: Tensor, tensors: Mapping[str, Tensor]) -> bool:

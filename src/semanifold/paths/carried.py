@@ -11,7 +11,7 @@ from semanifold.core.latents import Latents
 from semanifold.edits import Edit
 from semanifold.generators.base import Generator
 from semanifold.images.masks import Mask, as_mask
-from semanifold.paths.weight_axes import codes_for, roots_of
+from semanifold.paths.changes import codes_for, roots_of
 from semanifold.paths.weight_ranges import SIDE, Look
 
 SMALL = 2 * SIDE

@@ -15,9 +15,9 @@ from semanifold.core.progress import Watch, watching
 from semanifold.generators.base import Generator
 from semanifold.images.masks import Mask, as_mask
 from semanifold.paths.base import info_for, moving_codes
+from semanifold.paths.changes import codes_for, roots_of
 from semanifold.paths.closed_form import SAMPLES, check_count, sized
 from semanifold.paths.linear import LinearPaths
-from semanifold.paths.weight_axes import codes_for, roots_of
 
 STYLESPACE = ("Wu, Lischinski, Shechtman 2021, StyleSpace Analysis, arXiv:2011.12799",)
 CODES, PROBES, CHUNK = 24, 8, 8

@@ -15,9 +15,9 @@ from semanifold.generators.base import Generator
 from semanifold.generators.coordinates import PLAIN, Coordinates, natural_coordinates
 from semanifold.images.masks import Mask, as_mask
 from semanifold.paths.base import info_for, moving_codes
+from semanifold.paths.changes import codes_for
 from semanifold.paths.closed_form import RESEFA, SAMPLES, check_count, sized
 from semanifold.paths.linear import LinearPaths
-from semanifold.paths.weight_axes import codes_for
 from semanifold.paths.weight_masked import View, masked_rows, ratios_at_level
 
 DAMPING = 1e-4

@@ -1,59 +1,28 @@
-"""Directions in weights that are found by what they do to pictures: the subspace in which they are looked for, and joint axes."""
+"""Weights as one vector, and directions in them along which pictures change in ways of their own."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
-from semanifold.core.jacobians import PictureFunction, mean_products, pull_back, push_forward
+from semanifold.core.jacobians import PictureFunction
 from semanifold.core.latents import Latents
-from semanifold.core.progress import Progress, Watch, watching
+from semanifold.core.progress import Watch, watching
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import check_layers, moved, weight_of
 from semanifold.generators.mixed_weight import MixedWeight
-from semanifold.images.masks import Mask
-from semanifold.paths.base import APART
+from semanifold.paths.changes import SAVE_EVERY, Gathered, changes_of, codes_for, gathered_fit, search_key
 from semanifold.paths.joint import CARDOSO, joint_diagonal, logarithms
 from semanifold.paths.weights import CITE, WeightPaths, info_of
+from semanifold.storage.keeping import Keeper, KeptHeader
 
-PROBES, CHUNK = 6, 16
-
-
-class Moves(Protocol):
-    """What can be changed in a generator, as one vector of numbers: weights of layers, or codes of a space."""
-
-    @property
-    def generator(self) -> Generator:
-        """Whose pictures change."""
-        ...
-
-    @property
-    def what(self) -> str:
-        """What changes, in words."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """How many numbers."""
-        ...
-
-    def zero(self) -> Tensor:
-        """Return ``[1, N]`` no change."""
-        ...
-
-    def pictures_of(self, code: Latents, size: int | None) -> PictureFunction:
-        """Return the function from changes ``[n, N]`` to the pictures of one code."""
-        ...
-
-    def pictures_along(self, change: Tensor, codes: Latents, far: Tensor, size: int | None = None) -> Tensor:
-        """Return the pictures of n codes, moved ``far`` times ``[n]`` along one change ``[N]``; differentiable in the change."""
-        ...
+FORMAT = "semanifold-changes-1"
 
 
 @dataclass(frozen=True)
@@ -131,89 +100,6 @@ class WeightSpace:
         return moved(self.generator, mixed)
 
 
-@dataclass(frozen=True, eq=False)
-class Changes:
-    """How pictures change in a subspace of weights.
-
-    Attributes:
-        basis: ``[s, N]`` orthonormal rows.
-        inside: ``[n, s, s]`` mean products of the pictures that the rows push to, per code, inside its mask (or everywhere).
-        outside: ``[n, s, s]`` the same outside; zero without masks.
-    """
-
-    basis: Tensor
-    inside: Tensor
-    outside: Tensor
-
-
-def changes_of(
-    space: Moves,
-    codes: Latents,
-    masks: Sequence[Mask] | None,
-    kept: int,
-    *,
-    size: int | None = None,
-    both: bool = False,
-    probes: int = PROBES,
-    chunk: int = CHUNK,
-    seed: int = 0,
-    tell: Progress,
-) -> Changes:
-    """Find the changes that move pictures most (inside their masks, if any), and how they move each picture.
-
-    Random pictures are pulled back from every code to the changes (vjp; Halko et al. 2011, arXiv:0909.4061); the leading
-    singular vectors of these rows span the subspace. Each of them is then pushed forward (jvp, by central differences) at every
-    code.
-
-    Args:
-        space: what may change.
-        codes: n codes.
-        masks: one per code; None for the whole picture.
-        kept: s, dimensions of the subspace.
-        size: height and width of the pictures; their own when None.
-        both: look at what moves pictures outside of their masks as well, where there are masks.
-        probes: random pictures per code; more where ``kept`` asks for them.
-        chunk: pictures at a time.
-        seed: of the random pictures.
-        tell: gets ``step`` and ``steps``.
-
-    Raises:
-        SemanifoldError: if pictures do not change, or by infinite amounts.
-    """
-    # The subspace needs twice as many random pictures as dimensions to be sure of the leading ones (Halko et al. 2011).
-    n, zero, kept = len(codes), space.zero(), min(kept, space.size)
-    probes = max(probes, math.ceil(2 * kept / n))
-    steps, done, rows, roots = 3 * n, 0, [], []
-    # 1. Roots of the weights of pixels, from the mask of each picture.
-    # 2. Random pictures inside the mask, pulled back to the weights of the layers.
-    for i in range(n):
-        roots.append(roots_of(space.generator, codes[i], None if masks is None else masks[i], size))
-        done += 1
-        tell({"step": done, "steps": steps})
-    for i in range(n):
-        sides = roots[i] if both else roots[i][:1]
-        rows += [pull_back(space.pictures_of(codes[i], size), zero, root, probes, chunk, seed + i) for root in sides]
-        done += 1
-        tell({"step": done, "steps": steps})
-    pulled = torch.cat(rows)  # [n probes, N]
-    if not (torch.isfinite(pulled).all() and pulled.any()):
-        raise SemanifoldError(
-            f"Pictures of {space.generator.name} do not change with {space.what}, or by infinite amounts; choose another "
-            "layer or mask, or larger pictures."
-        )
-    # 3. The subspace in which weights move pictures most, on average over the codes.
-    basis = _leading_rows(pulled, min(kept, n * probes))
-    # 4. Push its axes forward at every code: J^T J of each picture in the subspace, inside and outside.
-    inside, outside = [], []
-    for i in range(n):
-        pushed = push_forward(space.pictures_of(codes[i], size), zero, basis, chunk)
-        inside.append(mean_products(pushed * roots[i][0]))
-        outside.append(mean_products(pushed * roots[i][1]))
-        done += 1
-        tell({"step": done, "steps": steps})
-    return Changes(basis, torch.stack(inside), torch.stack(outside))
-
-
 def joint_weight_paths(
     generator: Generator,
     layers: Sequence[str],
@@ -223,6 +109,7 @@ def joint_weight_paths(
     kept: int = 64,
     size: int | None = 64,
     seed: int = 0,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: Watch = None,
 ) -> WeightPaths:
     """Return directions in weights that the pictures' own changes agree on: :func:`~semanifold.paths.joint.joint_paths` there.
@@ -235,16 +122,26 @@ def joint_weight_paths(
         kept: dimensions of the subspace in which that is done.
         size: height and width of the pictures; their own when None.
         seed: of the pictures.
+        checkpoint: file that keeps what was looked at, which goes on from there, bit for bit.
         progress: called with ``step`` and ``steps``; a bar when None, nothing when False.
 
     Raises:
-        SemanifoldError: for layers that are not there, or pictures that do not change.
+        SemanifoldError: for layers that are not there, pictures that do not change, or the checkpoint of another search.
     """
     space = WeightSpace(generator, tuple(layers))
     codes = codes_for(generator, samples, seed, None)
     pixels = None if size is None else generator.coarse_size(size)
+    kept = max(kept, k)
+    keeper = Keeper(checkpoint, FORMAT, search_key(space, codes, None, kept, pixels, seed), SAVE_EVERY)
+    like = space.zero()
+    saved = keeper.read(KeptHeader, lambda _, tensors: gathered_fit(tensors, like, samples, kept))
+    before = None if saved is None else Gathered.from_tensors(saved[1], like)
+
+    def keep(now: Gathered) -> None:
+        keeper.keep(lambda: (now.tensors(), {}))
+
     with watching(progress, f"finding axes of the weights of {', '.join(layers)}") as tell:
-        changes = changes_of(space, codes, None, max(kept, k), size=pixels, seed=seed, tell=tell)
+        changes = changes_of(space, codes, None, kept, size=pixels, seed=seed, before=before, keep=keep, tell=tell)
     # as in joint_paths: logarithms, so that the pictures that change most do not decide alone
     frame = joint_diagonal(logarithms(changes.inside))
     strength = torch.einsum("ki,nij,kj->k", frame, changes.inside, frame)
@@ -265,42 +162,3 @@ def made(space: WeightSpace, small: Tensor, basis: Tensor, method: str, cite: tu
     unit = space.norm
     info = info_of(space.generator, method=method, step=unit / 2 / steps, count=steps, cite=cite)
     return WeightPaths.from_vectors(vectors.cpu(), space.shapes, info).to(space.generator.device)
-
-
-def codes_for(generator: Generator, samples: int, seed: int, seeds: Sequence[int] | None) -> Latents:
-    """Return the codes that decide: those of seeds that people name, or random ones that nobody shows."""
-    numbers = list(seeds) if seeds is not None else [(APART + 7_000_000 + seed * samples + i) % 2**32 for i in range(samples)]
-    if not numbers:
-        raise SemanifoldError("At least one picture is needed to find directions; give one or more samples.")
-    return generator.example(numbers, in_turn=True)
-
-
-def roots_of(generator: Generator, code: Latents, mask: Mask | None, size: int | None) -> tuple[Tensor, Tensor]:
-    """Return the square roots of the weights of pixels inside and outside, each of mean 1."""
-    height, width = generator.picture_shape[1:]
-    if size is not None:
-        height, width = size, max(1, round(width * size / height))
-    if mask is None:
-        one = code.values.new_ones(1, 1, height, width)
-        return one, torch.zeros_like(one)
-    weight = mask.at(height, width).to(code.values)
-    if not 0 < float(weight.mean()) < 1:
-        raise SemanifoldError("The mask covers nothing or everything of a picture; nothing can be told apart by it.")
-    # the root of a weight, since changes are squared after it; of mean 1, so that small masks count as much as large ones
-    return (weight / weight.mean()).sqrt(), ((1 - weight) / (1 - weight).mean()).sqrt()
-
-
-def _leading_rows(rows: Tensor, kept: int) -> Tensor:
-    """Return the leading right singular vectors ``[kept, N]`` of rows ``[m, N]``, by the small product of the rows.
-
-    In their own precision, since each is as long as all weights of some layers.
-    """
-    # N may be millions, m is some hundreds: eigenvectors u of the small product give those of the large one, rows^T u / sigma
-    products = (rows @ rows.T).double()
-    values, vectors = torch.linalg.eigh(products)
-    values, vectors = values.flip(0)[:kept], vectors.flip(1)[:, :kept]
-    # random pictures may pull back to fewer independent rows than asked for; the others would be noise over 0
-    sound = values > 1e-10 * values[0]
-    basis = ((vectors[:, sound] / values[sound].sqrt()).T.to(rows)) @ rows
-    # single precision leaves them not quite orthogonal
-    return torch.linalg.qr(basis.T)[0].T

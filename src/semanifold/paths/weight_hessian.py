@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,22 +10,22 @@ from typing import Annotated
 import msgspec
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.func import functional_call, jvp, vjp
 
 from semanifold.core.eigenpairs import Eigenpairs, Product, begin, step
-from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
+from semanifold.core.plain import Json
 from semanifold.core.progress import Watch, watching
 from semanifold.generators.base import Generator
 from semanifold.generators.editing import weight_of
 from semanifold.images.distances import Distance, l2
-from semanifold.paths.weight_axes import WeightSpace, codes_for
+from semanifold.paths.changes import codes_for
+from semanifold.paths.weight_axes import WeightSpace
 from semanifold.paths.weights import CITE, WeightPaths, info_of
 from semanifold.storage.digests import digest
-from semanifold.storage.files import is_file
-from semanifold.storage.tensors import read_format, write_tensors
+from semanifold.storage.keeping import Keeper, KeptHeader
 
 FORMAT, PARTS = "semanifold-eigenpairs-1", ("basis", "products", "ahead")
 SAVE_EVERY = 30.0
@@ -218,8 +217,12 @@ def hessian_paths(
     product = hessian_product(generator, layers, codes, distance, size=size, batch=batch)
     what = [generator.fingerprint, *layers, k, samples, size, seed, tolerance, batch, getattr(distance, "__qualname__", distance)]
     key = digest(repr(what), digits=32)
-    before = None if checkpoint is None else read_state(checkpoint, key, space.zero())
-    keep = None if checkpoint is None else _keeper(checkpoint, key, every)
+    keeper = Keeper(checkpoint, FORMAT, key, every)
+    before = read_state(keeper, space.zero())
+
+    def keep(state: Eigenpairs) -> None:
+        keeper.keep(lambda: state_of(state))
+
     spectrum = leading(
         product, space.size, k, space.zero(), tolerance=tolerance, seed=seed, state=before, keep=keep, progress=progress
     )
@@ -229,62 +232,37 @@ def hessian_paths(
     return WeightPaths.from_vectors(spectrum.vectors.cpu(), space.shapes, info).to(generator.device)
 
 
-def write_state(state: Eigenpairs, path: str | os.PathLike[str], key: str) -> None:
-    """Write the state of a search as safetensors, whole or not at all.
+class Header(KeptHeader, frozen=True, kw_only=True):
+    """The header of a state: how many rows were multiplied."""
 
-    Raises:
-        SemanifoldError: if it cannot be written.
-    """
-    header = {"format": FORMAT, "key": key, "multiplied": state.multiplied}
-    try:
-        write_tensors(path, {part: getattr(state, part) for part in PARTS}, header, crc=True)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise SemanifoldError(
-            f"The checkpoint {shown(os.fspath(path), 200)} cannot be written ({shown(str(error), 80)})."
-        ) from error
-
-
-class Header(msgspec.Struct, frozen=True):
-    """The header of a state: which search it belongs to, how many rows were multiplied, and the checksum of its tensors."""
-
-    key: str
     multiplied: Annotated[int, msgspec.Meta(ge=1, lt=1 << 53)]
-    crc32: int
 
 
-def read_state(path: str | os.PathLike[str], key: str, like: Tensor) -> Eigenpairs | None:
+def state_of(state: Eigenpairs) -> tuple[dict[str, Tensor], dict[str, Json]]:
+    """Return the tensors and the header of a checkpoint."""
+    return {part: getattr(state, part) for part in PARTS}, {"multiplied": state.multiplied}
+
+
+def read_state(keeper: Keeper, like: Tensor) -> Eigenpairs | None:
     """Read the state of a search; None if there is no such file.
 
     Args:
-        path: the file.
-        key: digest of everything that decides the search.
+        keeper: of the file.
         like: ``[1, N]``: size, device and precision.
 
     Raises:
         SemanifoldError: if the file is damaged, or belongs to another search.
     """
-    if not is_file(path):
+
+    def fits(_: Header, tensors: dict[str, Tensor]) -> bool:
+        parts = [tensors[part] for part in PARTS if part in tensors]
+        rows = all(part.ndim == 2 and part.shape[1] == like.shape[1] and part.dtype == like.dtype for part in parts)
+        sound = rows and len(parts) == len(PARTS) and len(parts[0]) == len(parts[1])
+        return sound and all(len(part) > 0 and bool(torch.isfinite(part).all()) for part in parts)
+
+    saved = keeper.read(Header, fits)
+    if saved is None:
         return None
-    name = shown(os.fspath(path), 200)
-    header, tensors = read_format(path, FORMAT, Header, "checkpoint", "remove the checkpoint to begin again")
-    parts = {part: tensors[part] for part in PARTS if part in tensors}
-    fits = [tensor.ndim == 2 and tensor.shape[1] == like.shape[1] and tensor.dtype == like.dtype for tensor in parts.values()]
-    sound = len(parts) == len(PARTS) and all(fits) and len(parts["basis"]) == len(parts["products"])
-    sound = sound and all(len(tensor) > 0 and bool(torch.isfinite(tensor).all()) for tensor in parts.values())
-    if not sound or header.key != key:
-        raise SemanifoldError(f"The checkpoint {name} is damaged, or of another search; remove it to begin again.")
-    basis, products, ahead = (parts[part].to(like) for part in PARTS)
+    header, tensors = saved
+    basis, products, ahead = (tensors[part].to(like) for part in PARTS)
     return Eigenpairs(basis, products, ahead, header.multiplied)
-
-
-def _keeper(path: str | os.PathLike[str], key: str, every: float) -> Callable[[Eigenpairs], None]:
-    """Return what writes a state, but not too often."""
-    last = time.monotonic()
-
-    def keep(state: Eigenpairs) -> None:
-        nonlocal last
-        if time.monotonic() - last >= every:
-            write_state(state, path, key)
-            last = time.monotonic()
-
-    return keep

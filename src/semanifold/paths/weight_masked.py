@@ -16,15 +16,13 @@ from semanifold.core.latents import Latents
 from semanifold.core.progress import Progress, Watch, watching
 from semanifold.generators.base import Generator
 from semanifold.images.masks import Mask, as_mask
-from semanifold.paths.weight_axes import Moves, WeightSpace, changes_of, codes_for, made, roots_of
+from semanifold.paths.changes import SAVE_EVERY, Gathered, Moves, changes_of, codes_for, gathered_fit, roots_of, search_key
+from semanifold.paths.weight_axes import WeightSpace, made
 from semanifold.paths.weight_ranges import FARTHEST, usual_changes
 from semanifold.paths.weights import CITE, WeightPaths
-from semanifold.storage.digests import digest
 from semanifold.storage.keeping import Keeper, KeptHeader
 
-FORMAT = "semanifold-refined-rows-1"
-SAVE_EVERY = 5.0
-"""Seconds between two writings of a checkpoint."""
+FORMAT = "semanifold-masked-changes-1"
 DAMPING = 1e-3
 """Added to the change outside, as a share of the strongest change inside."""
 REFINEMENT = 60
@@ -69,7 +67,7 @@ def masked_weight_paths(
         seed: of the pictures.
         seeds: their own numbers, instead; one alone gives directions for that picture.
         refine: steps of refinement per direction; 0 for none.
-        checkpoint: file that keeps the directions that are refined; the search goes on with the next.
+        checkpoint: file that keeps what was looked at and refined, which goes on from there, bit for bit.
         progress: called with ``step`` and ``steps``; a bar when None, nothing when False.
 
     Returns:
@@ -117,13 +115,20 @@ def masked_rows(
         refine: steps per row.
         both: whether the subspace holds what changes pictures outside as well.
         farthest: how far a picture may be moved along a row.
-        checkpoint: file that keeps the rows that are done; the search goes on with the next.
+        checkpoint: file that keeps what was looked at and the rows that are done, which goes on from there, bit for bit.
         progress: called with ``step`` and ``steps``; a bar when None, nothing when False.
     """
     # 1. How the pictures change in a subspace, inside and outside of their own masks.
     masks = [as_mask(mask, space.generator, codes[i]) for i in range(len(codes))]
+    key = search_key(space, codes, masks, k, kept, size, damping, seed, refine, both, farthest)
+    keeper = Keeper(checkpoint, FORMAT, key, SAVE_EVERY)
+    before, rows, ratios = read_state(keeper, space.zero(), len(codes), k, kept)
+
+    def keep(now: Gathered) -> None:
+        keeper.keep(lambda: (now.tensors(), {}))
+
     with watching(progress, f"finding changes of {space.what} inside {mask}") as tell:
-        changes = changes_of(space, codes, masks, kept, size=size, both=both, seed=seed, tell=tell)
+        changes = changes_of(space, codes, masks, kept, size=size, both=both, seed=seed, before=before, keep=keep, tell=tell)
     inside, outside = changes.inside.mean(0), changes.outside.mean(0)  # [s, s] each
     top = float(torch.linalg.eigvalsh(inside)[-1])
     # 2. Most change inside per change outside, on average over pictures. The damping keeps out directions that change nothing.
@@ -134,44 +139,49 @@ def masked_rows(
         # 3. Refine each direction by itself: over all numbers, and at changes that are seen, not small ones.
         view = View.of(space, codes, masks, size, seed, farthest)
         starts = small.to(changes.basis) @ changes.basis
-        what = repr([space.generator.fingerprint, space.what, size, damping, seed, refine, both, farthest])
-        key = digest(what, starts, codes.values, *(mask.at(64, 64) for mask in masks), digits=32)
-        keeper = Keeper(checkpoint, FORMAT, key, SAVE_EVERY)
-        rows, ratios = read_rows(keeper, starts)
+        looked = {"basis": changes.basis, "inside": changes.inside, "outside": changes.outside}
         for j in range(len(rows), len(starts)):
             better, ratio = refined(view, starts[j], strength[j], refine, seed=seed + j, tell=_part(tell, j, len(small)))
             rows.append(better)
             ratios.append(ratio)
-            keeper.keep(lambda: ({"rows": torch.stack(rows)}, {"ratios": list(ratios)}))
+            keeper.keep(lambda: (looked | {"rows": torch.stack(rows)}, {"ratios": list(ratios)}))
     return torch.stack(rows), tuple(ratios)
 
 
 class Header(KeptHeader, frozen=True, kw_only=True):
-    """The header of a checkpoint: outside/inside of every row."""
+    """The header of a checkpoint: outside/inside of every row that is done."""
 
-    ratios: tuple[Annotated[float, msgspec.Meta(ge=0)], ...]
+    ratios: tuple[Annotated[float, msgspec.Meta(ge=0)], ...] = ()
 
 
-def read_rows(keeper: Keeper, starts: Tensor) -> tuple[list[Tensor], list[float]]:
-    """Return the rows that a checkpoint keeps, and their outside/inside; none without one.
+def read_state(keeper: Keeper, like: Tensor, codes: int, k: int, kept: int) -> tuple[Gathered | None, list[Tensor], list[float]]:
+    """Return what a checkpoint keeps: what was looked at, the rows that are done, and their outside/inside; none without one.
 
     Args:
         keeper: of the checkpoint.
-        starts: ``[k, N]`` what they are refined from.
+        like: ``[1, N]``: size, device and precision of rows.
+        codes: of the pictures that decide.
+        k: rows that are wanted.
+        kept: dimensions of the subspace, at most.
 
     Raises:
         SemanifoldError: if the file is damaged, or belongs to another search.
     """
 
     def fits(header: Header, tensors: dict[str, Tensor]) -> bool:
-        rows = tensors.get("rows", starts[:0].cpu())
-        shapes = rows.shape == (len(header.ratios), starts.shape[1]) and len(rows) <= len(starts)
-        return shapes and rows.dtype == starts.dtype and bool(torch.isfinite(rows).all())
+        rows = tensors.get("rows", like[:0].cpu())
+        shapes = rows.shape == (len(header.ratios), like.shape[1]) and len(rows) <= k
+        sound = shapes and rows.dtype == like.dtype and bool(torch.isfinite(rows).all())
+        # rows are refined once all codes were looked at
+        whole = not len(rows) or len(tensors.get("inside", ())) == codes
+        return sound and whole and gathered_fit(tensors, like, codes, kept)
 
     saved = keeper.read(Header, fits)
-    if saved is None or "rows" not in saved[1]:
-        return [], []
-    return list(saved[1]["rows"].to(starts.device)), list(saved[0].ratios)
+    if saved is None:
+        return None, [], []
+    header, tensors = saved
+    rows = tensors.pop("rows", like[:0])
+    return Gathered.from_tensors(tensors, like), list(rows.to(like.device)), list(header.ratios)
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,7 +59,7 @@ def weight_paths(
         distance: how pictures are compared, for the method ``hessian``.
         size: height in pixels of the pictures that decide, not for the method ``svd``; ``hessian`` resizes them, the others
             take the least from there on that the generator makes. Their own when None, but 64 for ``joint``.
-        checkpoint: file that keeps the state of a search of the methods ``hessian`` and ``mask``, which goes on from there.
+        checkpoint: file that keeps the state of a search, of any method but ``svd``, which goes on from there.
         progress: called with ``step`` and ``steps``; a bar when None, nothing when False.
 
     Raises:
@@ -98,7 +98,9 @@ def weight_paths(
             raise SemanifoldError("Singular vectors are those of one layer; name one of these.")
         paths = svd_paths(generator, chosen[0], k)
     elif method == "joint":
-        paths = joint_weight_paths(generator, chosen, k, samples=samples, size=size or JOINT_SIZE, progress=progress)
+        paths = joint_weight_paths(
+            generator, chosen, k, samples=samples, size=size or JOINT_SIZE, checkpoint=checkpoint, progress=progress
+        )
     elif method == "hessian":
         paths = hessian_paths(
             generator, chosen, k, distance=distance, samples=samples, size=size, checkpoint=checkpoint, progress=progress

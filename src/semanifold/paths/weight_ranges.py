@@ -14,7 +14,8 @@ from semanifold.core.latents import Latents
 from semanifold.core.progress import Watch, watching
 from semanifold.generators.base import Generator
 from semanifold.images.masks import Mask, as_mask
-from semanifold.paths.weight_axes import WeightSpace, codes_for, roots_of
+from semanifold.paths.changes import codes_for, roots_of
+from semanifold.paths.weight_axes import WeightSpace
 from semanifold.paths.weights import WeightPaths
 
 SEEN = 0.5

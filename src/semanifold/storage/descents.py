@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 import torch
 from torch import Tensor
 
-from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.minimise import Descent, Evaluation
 from semanifold.core.plain import Json
-from semanifold.storage.tensors import read_format, write_tensors
+from semanifold.storage.keeping import Keeper, KeptHeader
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+UNFIT = "holds tensors that do not fit together"
 
 
-class DescentHeader(msgspec.Struct, frozen=True, kw_only=True):
+class DescentHeader(KeptHeader, frozen=True, kw_only=True):
     """The header of the checkpoint of any search: how far it is, the minimiser's numbers, and what search it belongs to."""
 
     step: Count
@@ -27,50 +26,35 @@ class DescentHeader(msgspec.Struct, frozen=True, kw_only=True):
     value: float
     terms: dict[str, float]
     stalled: bool
-    key: str = ""
 
 
 H = TypeVar("H", bound=DescentHeader)
 
 
-class SearchKind(NamedTuple):
-    """How messages speak of a kind of search.
-
-    Attributes:
-        name: with its article, such as ``"a search"``.
-        key: what its key is made of, such as ``"generator, seed, mask or settings"``.
-    """
-
-    name: str
-    key: str
-
-
-def write_descent(path: str, descent: Descent, tensors: Mapping[str, Tensor], header: Mapping[str, Json]) -> None:
-    """Write the state of a descent as safetensors with a JSON header, whole or not at all.
+def write_descent(keeper: Keeper, descent: Descent, tensors: Mapping[str, Tensor], header: Mapping[str, Json]) -> None:
+    """Write the state of a descent, whole or not at all.
 
     Args:
-        path: the file.
+        keeper: of the file.
         descent: the minimiser's state.
         tensors: others, by name.
-        header: the other fields of the :class:`DescentHeader` of this search, and its ``format``.
+        header: the other fields of the :class:`DescentHeader` of this search.
+
+    Raises:
+        SemanifoldError: if it cannot be written.
     """
     points = {"x": descent.x, "gradient": descent.at.gradient, **tensors}
     for name, stack in (("moves", descent.moves), ("turns", descent.turns)):
         points |= {f"{name}.{i:03d}": tensor for i, tensor in enumerate(stack)}
-    write_tensors(path, points, {**header, "value": descent.at.value, "terms": descent.at.terms, "stalled": descent.stalled})
+    keeper.write(points, {**header, "value": descent.at.value, "terms": descent.at.terms, "stalled": descent.stalled})
 
 
-def read_descent(
-    path: str, form: str, schema: type[H], kind: SearchKind, key: str, device: torch.device
-) -> tuple[H, Descent, dict[str, Tensor]] | None:
+def read_descent(keeper: Keeper, schema: type[H], device: torch.device) -> tuple[H, Descent, dict[str, Tensor]] | None:
     """Read what :func:`write_descent` wrote; None if there is no such file.
 
     Args:
-        path: the file.
-        form: the ``format`` that its header must name.
+        keeper: of the file.
         schema: of the header.
-        kind: of the search.
-        key: of this search.
         device: where the tensors go.
 
     Returns:
@@ -79,14 +63,11 @@ def read_descent(
     Raises:
         SemanifoldError: if the file is no such checkpoint, is damaged, or belongs to another search.
     """
-    if not os.path.lexists(path):
+    read = keeper.read(schema)
+    if read is None:
         return None
-    name = shown(path, 200)
-    header, read = read_format(path, form, schema, f"checkpoint of {kind.name}", "delete it to begin anew")
-    if header.key != key:
-        words = f"belongs to {kind.name} with another {kind.key}"
-        raise SemanifoldError(f"The checkpoint {name} {words}; give another file, or delete it to begin anew.")
-    tensors = {name: tensor.to(device) for name, tensor in read.items()}
+    header = read[0]
+    tensors = {name: tensor.to(device) for name, tensor in read[1].items()}
     moves, turns = (tuple(tensors.pop(k) for k in sorted(tensors) if k.startswith(word)) for word in ("moves.", "turns."))
     x, gradient = tensors.pop("x", None), tensors.pop("gradient", None)
     if (
@@ -95,7 +76,7 @@ def read_descent(
         or len(moves) != len(turns)
         or len({(t.shape, t.dtype) for t in (x, gradient, *moves, *turns)}) > 1
     ):
-        raise SemanifoldError(f"The tensors of the checkpoint {name} do not fit together; delete it to begin anew.")
+        raise keeper.refused(UNFIT)
     return header, Descent(x, Evaluation(header.value, gradient, header.terms), moves, turns, header.stalled), tensors
 
 
