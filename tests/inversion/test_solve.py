@@ -163,7 +163,7 @@ def test_checkpoints_of_others_and_damaged_ones_are_refused(tmp_path):
             list(inversion_steps(SmallWorld(), **call, checkpoint=file))
     header, tensors = read_header(file), dict(read_tensors(file).tensors)
     for name, value in (("x", torch.zeros(1, 5)), ("start", torch.full((1, 6), float("nan"))), ("moves.999", torch.zeros(1, 6))):
-        write_tensors(file, {**tensors, name: value}, header)
+        write_tensors(file, {**tensors, name: value}, header, crc=True)
         with pytest.raises(SemanifoldError, match=r"do(es)? not fit"):
             list(inversion_steps(SmallWorld(), picture(500), QUICK, checkpoint=file))
     Path(file).write_bytes(b"nonsense")

@@ -268,7 +268,7 @@ def test_a_damaged_checkpoint_of_a_search_gives_one_sentence(tmp_path: Path, dam
     assert load_state(str(path), "key", torch.device("cpu")) is not None
     file = read_tensors(path)
     damage(file.header, file.tensors)
-    write_tensors(path, file.tensors, file.header)
+    write_tensors(path, file.tensors, file.header, crc=True)
     with pytest.raises(SemanifoldError, match=words) as caught:
         load_state(str(path), "key", torch.device("cpu"))
     assert len(str(caught.value)) < 400
@@ -292,7 +292,7 @@ def test_a_forged_checkpoint_of_the_right_key_gives_one_sentence(tmp_path: Path,
     discover_manifold(world, world.sample([4]), LOWER, QUICK, checkpoint=path)
     file = read_tensors(path)
     forge(file.header, file.tensors)
-    write_tensors(path, file.tensors, file.header)
+    write_tensors(path, file.tensors, file.header, crc=True)
     with pytest.raises(SemanifoldError, match="does not fit this search"):
         discover_manifold(world, world.sample([4]), LOWER, QUICK, checkpoint=path)
 

@@ -20,7 +20,7 @@ from semanifold.storage.tensors import read_format, write_tensors
 class KeptHeader(msgspec.Struct, frozen=True, kw_only=True):
     """The header of such a file: what it belongs to, and the checksum of its tensors, which those of 0.1.0 lack."""
 
-    key: str
+    key: str = ""
     crc32: int | None = None
 
 
