@@ -12,7 +12,7 @@ import pytest
 import torch
 from app.test_cli import TOY
 from PIL import Image
-from support.docs_world import usually
+from support.docs_world import looked_at_once, usually
 
 from semanifold.app import cli
 from semanifold.app.answers import typed
@@ -61,6 +61,7 @@ def _elsewhere(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     usually(monkeypatch, InversionOptions.__init__, starts=2, tries=1, steps=4)  # how near a code comes is not the matter here
     monkeypatch.setattr(placing, "STEPS", 3)
     monkeypatch.setattr("semanifold.landmarks.faces.FINEST", 4)  # the faces are large
+    looked_at_once(monkeypatch)
 
 
 def pixels(file: str) -> np.ndarray:

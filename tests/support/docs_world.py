@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import torch
+from PIL import Image
 
 from semanifold.app import showing
 from semanifold.app.actions import placing, seen, train, weights
@@ -28,8 +30,8 @@ from semanifold.paths import channels, weight_ranges, weight_trained
 from semanifold.paths.files import save_paths
 from semanifold.paths.joint import joint_axes, joint_paths
 from semanifold.paths.warped import warped_paths
-from semanifold.paths.weight_axes import joint_weight_paths
-from semanifold.paths.weight_hessian import hessian_paths
+from semanifold.paths.weight_axes import changes_of, joint_weight_paths
+from semanifold.paths.weight_hessian import hessian_paths, leading
 from semanifold.paths.weight_masked import masked_weight_paths
 from semanifold.paths.weight_methods import weight_paths
 from semanifold.training import purity
@@ -90,8 +92,10 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(channels, "PROBES", 1)
     usually(patch, channels.channel_paths, samples=2)
     usually(patch, hessian_paths, tolerance=0.5)
-    usually(patch, joint_weight_paths, kept=8)
-    usually(patch, masked_weight_paths, kept=8)
+    usually(patch, joint_weight_paths, kept=4)
+    usually(patch, masked_weight_paths, kept=4)
+    usually(patch, changes_of, probes=2)
+    usually(patch, leading, block=2)
     patch.setattr(weights, "REFINEMENT", 1)
     usually(patch, weight_paths, refine=1)
     usually(patch, weight_ranges.calibrated, samples=2)
@@ -102,6 +106,7 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(weight_trained, "SAMPLES", 2)
     patch.setattr(placing, "LOOKED_AT", 2)
     patch.setattr(faces, "FINEST", 2)  # the faces of the photograph are large
+    looked_at_once(patch)
     patch.setattr(regions, "_SAMPLES", 4)
     patch.setattr(seen, "LOOKED_AT", 2)
     patch.setattr(train, "BEND_CODES", 2)
@@ -124,10 +129,26 @@ def usually(patch: pytest.MonkeyPatch, function: Any, **values: object) -> None:
     patch.setattr(function, "__kwdefaults__", {name: defaults[name] for name in named})
 
 
+CANDIDATES: dict[tuple[bytes, tuple[int, int], str, int], list[torch.Tensor]] = {}
+"""What the detector took for faces, by the picture and the smallest parts that were searched."""
+
+
+def looked_at_once(patch: pytest.MonkeyPatch) -> None:
+    """Let the detector look at the same picture once only, however many commands are given it."""
+    look = faces.candidates
+
+    def candidates(photograph: Image.Image, finest: int) -> list[torch.Tensor]:
+        key = (sha256(photograph.tobytes()).digest(), photograph.size, photograph.mode, finest)
+        if key not in CANDIDATES:
+            CANDIDATES[key] = look(photograph, finest)
+        return [place.clone() for place in CANDIDATES[key]]
+
+    patch.setattr(faces, "candidates", candidates)
+
+
 def pix2pixhd(path: Path) -> None:
     """A small pix2pixHD, its options, and maps of labels and instances."""
     import numpy as np
-    from PIL import Image
     from support.reference import REFERENCE, settings
 
     found = min((REFERENCE / "pix2pixhd").glob("*/latest_net_G.pth"))
