@@ -111,9 +111,19 @@ def test_overwrite_never_leaves_the_folder(tmp_path):
     finish(folder)
     record = read_record(folder).json() | {"files": ["../precious.txt", str(precious), ".", "..", 3]}
     (folder / RECORD).write_text(json.dumps(record))
-    with pytest.raises(SemanifoldError, match=r"run\.json is damaged: .*files"):
+    with pytest.raises(SemanifoldError, match=r"run\.json is damaged: .*files.*; give another out=, or remove this folder"):
         begin_run(folder, "discover", WORK, FACTS, overwrite=True)
     assert precious.read_text() == "keep"
+
+
+@pytest.mark.parametrize("text", ["{", '{"format": 9}', '{"format": "semanifold-run-1"}', "[" * 99])
+def test_a_damaged_record_says_what_to_do(tmp_path, text):
+    (tmp_path / RECORD).write_text(text)
+    with pytest.raises(SemanifoldError, match="; give another folder, or remove this one and give the command that wrote it"):
+        read_record(tmp_path)
+    for overwrite in (False, True):
+        with pytest.raises(SemanifoldError, match="; give another out=, or remove this folder"):
+            begin_run(tmp_path, "discover", WORK, FACTS, overwrite=overwrite)
 
 
 def test_foreign_files_are_refused_even_with_overwrite(tmp_path):

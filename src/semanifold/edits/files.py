@@ -18,7 +18,7 @@ from semanifold.edits.flow import Flow
 from semanifold.edits.lattice import Lattice
 from semanifold.edits.sums import Sum
 from semanifold.edits.weights import WeightEdit
-from semanifold.storage.records import checked
+from semanifold.storage.records import REMEDY, checked
 from semanifold.storage.tensors import read_format, write_tensors
 
 Info = TypeVar("Info", bound=Any)
@@ -81,7 +81,7 @@ def read_info(header: object, schema: type[Info], what: str) -> Info:
     if unknown:
         word = shown(unknown[0], 40)
         raise SemanifoldError(f"{what} is damaged, or of a newer semanifold: its header has an unknown field {word!r}.")
-    info = checked(header, schema, what)
+    info = checked(header, schema, what, remedy=REMEDY)
     if info.layers is not None and not 0 <= info.layers[0] < info.layers[1] <= MOST_LAYERS:
         raise SemanifoldError(f"{what} is damaged: there are no layers {shown(str(list(info.layers)))}.")
     texts = {key: value for key in known if isinstance(value := getattr(info, key), str)}

@@ -22,7 +22,7 @@ from semanifold.paths.warped import WarpedPaths
 from semanifold.paths.weights import WeightPaths
 from semanifold.storage.files import is_file
 from semanifold.storage.readings import Remark, silent
-from semanifold.storage.records import checked
+from semanifold.storage.records import REMEDY, checked
 from semanifold.storage.tensors import read_format, read_header, write_tensors
 
 FORMAT = "semanifold-paths-1"
@@ -118,7 +118,7 @@ def _made(header: _Header, tensors: dict[str, Tensor], name: str) -> PathSet:
             f"{what} is of a kind {shown(kind, 40)!r} that this version of semanifold does not know; update it."
         )
     info = read_info(header.info, PathSetInfo, what)
-    options = checked(header.options, KINDS[kind].schema, what)
+    options = checked(header.options, KINDS[kind].schema, what, remedy=REMEDY)
     count, size = options.count, options.size
     if max(count * size, (2 * info.count + 1) * (count + size)) > MOST_NUMBERS:
         raise SemanifoldError(

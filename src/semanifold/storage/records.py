@@ -24,30 +24,34 @@ MOST_BYTES = 16 << 20
 """Bytes of one JSON text."""
 DEEPEST = 64
 """Levels of brackets in one JSON text."""
+REMEDY = "get a fresh copy, or have it written again"
+"""What a person may do about a damaged file that some program wrote."""
 
 
-def parse_json(data: bytes | str, what: str, most: int = MOST_BYTES) -> Any:
+def parse_json(data: bytes | str, what: str, most: int = MOST_BYTES, *, remedy: str = "") -> Any:
     """Return the value of a JSON text of bounded size and nesting.
 
     Args:
         data: the text.
         what: what holds it, the beginning of the messages, such as ``"The header of edit.safetensors"``.
         most: bytes that it may have.
+        remedy: what to do about it, the end of the messages; nothing if the caller adds that.
 
     Raises:
         SemanifoldError: if it is too large, too deep, or no JSON.
     """
+    advice = remedy and f"; {remedy}"
     if len(data) > most:
-        raise SemanifoldError(f"{what} has {len(data):,} bytes, more than is ever needed ({most:,}).")
+        raise SemanifoldError(f"{what} has {len(data):,} bytes, more than is ever needed ({most:,}){advice}.")
     try:
         text = data if isinstance(data, str) else data.decode("utf-8")
         if depth(text) > DEEPEST:
-            raise SemanifoldError(f"{what} is nested more than {DEEPEST} levels deep.")
+            raise SemanifoldError(f"{what} is nested more than {DEEPEST} levels deep{advice}.")
         return json.loads(text)
     except SemanifoldError:
         raise
     except (ValueError, RecursionError, MemoryError) as error:
-        raise SemanifoldError(f"{what} is damaged: {shown(str(error), 120)}.") from error
+        raise SemanifoldError(f"{what} is damaged: {shown(str(error), 120)}{advice}.") from error
 
 
 def depth(text: str) -> int:
@@ -66,7 +70,13 @@ def depth(text: str) -> int:
 
 
 def checked(
-    value: Any, schema: type[T], what: str, made: Callable[[type, Any], Any] | None = None, *, wrong: str = "is damaged"
+    value: Any,
+    schema: type[T],
+    what: str,
+    made: Callable[[type, Any], Any] | None = None,
+    *,
+    wrong: str = "is damaged",
+    remedy: str = "",
 ) -> T:
     """Return a plain value as an instance of a schema.
 
@@ -76,6 +86,7 @@ def checked(
         what: what holds it, the beginning of the message.
         made: ``(type, value) -> instance`` for the types that msgspec does not know.
         wrong: what the message says of it.
+        remedy: what to do about it, the end of the message; nothing if the caller adds that.
 
     Raises:
         SemanifoldError: naming the first field that is missing or wrong.
@@ -84,7 +95,8 @@ def checked(
         return msgspec.convert(value, schema, str_keys=True, dec_hook=made)
     except (msgspec.ValidationError, SemanifoldError, OverflowError, RecursionError, TypeError, ValueError) as error:
         words = str(error).replace("`$.", "`").replace(" - at `$`", "").replace(" - at ", " in ").replace("`", "'")
-        raise SemanifoldError(f"{what} {wrong}: {shown(words, 160).rstrip('.')}.") from error
+        advice = remedy and f"; {remedy}"
+        raise SemanifoldError(f"{what} {wrong}: {shown(words, 160).rstrip('.')}{advice}.") from error
 
 
 def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = None) -> None:
@@ -92,14 +104,15 @@ def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = No
     write_text(path, json.dumps(value, indent=indent) + "\n")
 
 
-def read_json(path: str | os.PathLike[str], schema: type[T], what: str = "file") -> T:
+def read_json(path: str | os.PathLike[str], schema: type[T], what: str = "file", *, remedy: str = "") -> T:
     """Return the value of a JSON file, checked against a schema.
 
     Raises:
         SemanifoldError: if there is no such file, it is no JSON, or a field is missing or wrong.
     """
     name = shown(os.fspath(path), 200)
-    return checked(parse_json(read_bytes(path, what, MOST_BYTES), name), schema, name)
+    value = parse_json(read_bytes(path, what, MOST_BYTES), name, remedy=remedy)
+    return checked(value, schema, name, remedy=remedy)
 
 
 def read_settings(path: str | os.PathLike[str]) -> JsonObject:
@@ -110,5 +123,5 @@ def read_settings(path: str | os.PathLike[str]) -> JsonObject:
     """
     if not os.path.lexists(path) or not os.path.exists(os.path.dirname(path) or "."):
         return {}
-    settings = parse_json(read_bytes(path, "file of settings", MOST_BYTES), shown(os.fspath(path), 200))
+    settings = parse_json(read_bytes(path, "file of settings", MOST_BYTES), shown(os.fspath(path), 200), remedy=REMEDY)
     return settings if isinstance(settings, dict) else {}

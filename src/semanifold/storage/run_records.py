@@ -24,6 +24,8 @@ from semanifold.storage.records import MOST_BYTES, checked, parse_json
 
 RECORD = "run.json"
 FORMAT = "semanifold-run-1"
+UNREADABLE = "give another folder, or remove this one and give the command that wrote it again"
+"""What to do if what is known of a run cannot be read."""
 NOT_THE_WORK = ("output", "out", "overwrite")
 """Arguments that do not change what comes out."""
 CODE = re.compile(r"\.pyw?\s*(:|,|$)", re.IGNORECASE)
@@ -111,8 +113,12 @@ def is_plain_name(name: str) -> bool:
     return bool(name) and name not in (".", "..") and not re.search(rf"[\x00-\x1f/\\:{halves}]", name)
 
 
-def read_record(folder: str | os.PathLike[str]) -> RunRecord:
+def read_record(folder: str | os.PathLike[str], remedy: str = UNREADABLE) -> RunRecord:
     """Return what the ``run.json`` of a run folder says.
+
+    Args:
+        folder: the run folder.
+        remedy: what to do if the record is damaged, the end of the messages.
 
     Raises:
         SemanifoldError: if there is none, or it is not one of ours.
@@ -121,11 +127,11 @@ def read_record(folder: str | os.PathLike[str]) -> RunRecord:
     if not os.path.lexists(path):
         raise SemanifoldError(f"{name} is not a run folder: there is no {RECORD} in it; give the folder that a command wrote.")
     what = f"{name}/{RECORD}"
-    record = parse_json(read_bytes(path, "run.json", MOST_BYTES), what)
+    record = parse_json(read_bytes(path, "run.json", MOST_BYTES), what, remedy=remedy)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise SemanifoldError(f"{what} was not written by this version of semanifold; give the folder that a command wrote.")
+        raise SemanifoldError(f"{what} was not written by this version of semanifold; {remedy}.")
     others = {name: value for name, value in record.items() if name not in OWN}
-    return msgspec.structs.replace(checked(record, RunRecord, what), others=others)
+    return msgspec.structs.replace(checked(record, RunRecord, what, remedy=remedy), others=others)
 
 
 def names_code(text: str) -> bool:

@@ -54,6 +54,8 @@ __all__ = [
 ]
 
 CHECKPOINT = "checkpoint.safetensors"
+ANEW = "give another out=, or remove this folder, for nothing says any more which files in it are results"
+"""What to do if the record of a folder that a run is to use is damaged."""
 T = TypeVar("T")
 STALE = re.compile(r"\..*\.[0-9a-f]{16}" + re.escape(PART), re.DOTALL)
 """Names that :func:`~semanifold.storage.files.replacing` gives."""
@@ -147,7 +149,7 @@ def earlier_run(
     if folder.is_symlink() and is_file(folder.parent / RECORD):  # a link of one's own may lead to another disk
         raise SemanifoldError(f"{name} is a link in a run folder; remove the link, or give another out=.")
     if os.path.lexists(folder / RECORD):
-        earlier = read_record(folder)
+        earlier = read_record(folder, ANEW)
         if overwrite:
             return None
         _check_same(folder, earlier, RunRecord(command=command, arguments=plain(arguments), facts=earlier.facts), growing)

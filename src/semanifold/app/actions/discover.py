@@ -42,7 +42,7 @@ from semanifold.manifolds.checkpoints import SearchNumbers
 from semanifold.storage.pictures import open_picture
 from semanifold.storage.records import checked
 from semanifold.storage.run_records import plain
-from semanifold.storage.runs import CHECKPOINT, Run
+from semanifold.storage.runs import ANEW, CHECKPOINT, Run
 
 PREVIEW = "preview.png"
 SHEET = "comparison.png"
@@ -167,7 +167,7 @@ def search_once(work: Work, settings: ManifoldSettings, index: int) -> Solution[
     done = run.record.searches
     if index < len(done) and (run.folder / file).is_file():
         edit = find_edit(run.folder / file)
-        earlier = checked(done[index], Statistics, f"The run.json of {shown(str(run.folder), 200)}")
+        earlier = checked(done[index], Statistics, f"The run.json of {shown(str(run.folder), 200)}", remedy=ANEW)
         return Solution(lattice_of(edit), Result[earlier.result], cast(FinishedSearch, done[index]))
     title = f"{command.mask}, c = {settings.offset:g}" if settings.offset else command.mask
     previewed = -1

@@ -30,7 +30,8 @@ from semanifold.landmarks import find_faces
 from semanifold.landmarks.regions import FACE, PARTS, face_in
 from semanifold.storage.digests import file_digest
 from semanifold.storage.records import checked
-from semanifold.storage.run_records import RunRecord, read_record
+from semanifold.storage.run_records import UNREADABLE, RunRecord, read_record
+from semanifold.storage.runs import ANEW
 
 Number = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
 Corner = tuple[Number, Number]
@@ -119,7 +120,7 @@ def inversion_record(command: PhotoEdit) -> RunRecord:
 
 def place_of_inversion(command: PhotoEdit) -> Placement:
     """Return the part of the photograph that was inverted."""
-    record = checked(inversion_record(command).others, Recorded, f"The run.json of {shown(str(command.inversion), 200)}")
+    record = checked(inversion_record(command).others, Recorded, f"The run.json of {shown(str(command.inversion), 200)}", remedy=UNREADABLE)
     return Placement(record.inversion.place)
 
 
@@ -175,7 +176,7 @@ def inverted(
         if answer.interrupted:
             return Inverted(generator, Latents(torch.zeros(1, 1), ""), Placement.box(0, 0, 1, 1), folder / CODE, answer)
     code = read_codes(folder / CODE, generator)[0]
-    record = checked(read_record(folder).others, Recorded, f"The run.json of {shown(str(folder), 200)}")
+    record = checked(read_record(folder).others, Recorded, f"The run.json of {shown(str(folder), 200)}", remedy=ANEW)
     if record.inversion.noise is not None or record.inversion.tuning is not None:
         with torch.no_grad():
             generator, code = load_edit(folder / EDIT).applied(generator, code, torch.ones(1))

@@ -20,6 +20,7 @@ from semanifold.app.commands.table import command_class
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.plain import Json, JsonObject
 from semanifold.storage.files import is_file, is_folder, opened
+from semanifold.storage.run_records import UNREADABLE
 from semanifold.storage.runs import environment, names_code, read_record, result_files
 from semanifold.storage.tensors import read_tensors
 
@@ -44,7 +45,7 @@ def rerun(command: Rerun, caller: Caller) -> Answer:
     if "output" not in {field.name for field in fields(cast(Any, kind))}:
         raise SemanifoldError(f"semanifold {shown(record.command, 40)} writes no run folder, so its record is not genuine.")
     arguments = trusted(command, record.arguments)
-    again = from_arguments(kind, arguments, f"The record of {command.run_folder}")
+    again = from_arguments(kind, arguments, f"The record of {command.run_folder}", remedy=UNREADABLE)
     for name, now in environment().items():
         was = record.environment.get(name, now)
         if was != now:

@@ -324,7 +324,9 @@ def _plain(value: Any) -> Json:
     return str(value) if isinstance(value, Path) else value
 
 
-def from_arguments(kind: type[T], value: Mapping[str, Json], what: str = "The record", *, wrong: str = "is damaged") -> T:
+def from_arguments(
+    kind: type[T], value: Mapping[str, Json], what: str = "The record", *, wrong: str = "is damaged", remedy: str = ""
+) -> T:
     """Return the value of a type that :func:`to_arguments` made ``value`` of.
 
     Raises:
@@ -336,7 +338,7 @@ def from_arguments(kind: type[T], value: Mapping[str, Json], what: str = "The re
             return Path(text)
         raise TypeError(f"expected {wanted.__name__}")
 
-    return checked(value, kind, what, made, wrong=wrong)
+    return checked(value, kind, what, made, wrong=wrong, remedy=remedy)
 
 
 def with_defaults(kind: type[T], instance: T) -> type[T]:

@@ -17,7 +17,7 @@ from semanifold.images.masks import Mask, box, files_in, parse_mask
 from semanifold.images.masks.grammar import POINTS
 from semanifold.storage.files import is_file, is_folder, opened
 from semanifold.storage.run_records import RunRecord, differences
-from semanifold.storage.runs import RECORD, earlier_run, inputs_of, names_code, read_record
+from semanifold.storage.runs import ANEW, RECORD, earlier_run, inputs_of, names_code, read_record
 
 MAPS = "facemaps"
 """The bundled generator that makes pictures of label maps."""
@@ -108,7 +108,7 @@ def finished(
     if not is_file(folder / RECORD) or (isinstance(output, Mapping) and output.get("overwrite")):
         earlier_run(folder, name, arguments, overwrite=True)  # refuses a folder that is none before anything is loaded
         return None
-    record = read_record(folder)
+    record = read_record(folder, ANEW)
     model = arguments.get("model")
     recorded = record.arguments.get("model")
     # inputs may have changed

@@ -16,7 +16,7 @@ from semanifold.generators.biggan.network import BigGAN, BigGANConfig
 from semanifold.generators.convolutional import NORM_EPSILON
 from semanifold.generators.states import Say, Source, silent
 from semanifold.storage.files import is_file
-from semanifold.storage.records import read_json
+from semanifold.storage.records import REMEDY, read_json
 
 KIND = "BigGAN"
 MARK = re.compile(r"blocks\.\d+\.\d+\.bn1\.(gain\.weight|stored_mean)")
@@ -46,7 +46,7 @@ def read_arguments(folder: Path) -> JsonObject:
     if not is_file(path):
         return {}
     try:
-        arguments = read_json(path, JsonObject)
+        arguments = read_json(path, JsonObject, remedy=REMEDY)
     except SemanifoldError as error:
         raise SemanifoldError(f"{str(error).rstrip('.')}; repair it, or take it away from beside the weights.") from error
     for key, values in SUPPORTED.items():
