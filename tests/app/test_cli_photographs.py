@@ -98,11 +98,11 @@ def test_the_largest_face_is_edited_and_all_else_stays(capsys: pytest.CaptureFix
     left, top, right, bottom = Placement(tuple(map(tuple, corners))).corners
     assert abs(left - 40) + abs(top - 90) + abs(right - 240) + abs(bottom - 290) < 100
     (line,) = [line for line in heard.out.splitlines() if line.startswith("Next: ")]
-    assert line.endswith(f" edit party.png --edit {folder} --inversion {folder}/inversion --strength 0.5")
-    assert cli.main([*line.removeprefix("Next: semanifold ").split(), "--out", "half", *SHORT]) == 0
-    assert (pixels("half/edited.png") != after).any()
+    assert line.endswith(f" edit party.png --edit {folder} --inversion {folder}/inversion --strength 0.5 --out {folder}-half")
+    assert cli.main([*line.removeprefix("Next: semanifold ").split(), *SHORT]) == 0
+    assert (pixels(f"{folder}-half/edited.png") != after).any()
     half = capsys.readouterr()
-    assert f"Next: semanifold edit party.png --edit half --inversion {folder}/inversion --strength -1" in half.out
+    assert f"Next: semanifold transfer {folder}-half --seeds 1-6" in half.out, "no name grows with every hint"
     assert "inverting" not in half.err, "nothing is searched for again"
     record = Path(folder, "run.json")
     record.write_text(record.read_text().replace('"finished"', '"interrupted"'))
@@ -147,8 +147,11 @@ def test_an_edit_of_another_generator_is_refused_with_what_helps(capsys: pytest.
 def test_what_was_found_for_the_first_of_several_faces_can_be_used_again() -> None:
     edit = PhotoEdit(Path("party.png"), mask="mouth", face=(2, 1), strength=0.5, output=Output(out=Path("both")))
     assert typed(*edit.then) == typed(
-        *("edit", "party.png", "--edit", "both/search", "--inversion", "both/inversion", "--strength", "-1")
+        *("edit", "party.png", "--edit", "both/search", "--inversion", "both/inversion", "--strength", "-1"),
+        *("--out", "both-backwards"),
     )
+    again = PhotoEdit(Path("party.png"), edit=Path("faces:smile"), face=(2, 1), strength=0.5, output=Output(out=Path("half")))
+    assert typed(*again.then) == typed("transfer", "half", "--seeds", "1-6")
 
 
 def test_the_still_goes_the_way_that_was_asked_for() -> None:
@@ -170,10 +173,10 @@ def test_a_change_is_searched_for_with_any_generator(capsys: pytest.CaptureFixtu
         assert Path("toyed", file).exists()
     heard = capsys.readouterr().out
     (line,) = [line for line in heard.splitlines() if line.startswith("Next: ")]
-    assert line.endswith("--edit toyed --inversion toyed/inversion --strength 0.5")
+    assert line.endswith("--edit toyed --inversion toyed/inversion --strength 0.5 --out toyed-half")
     # the path comes back to its start, so that the opposite of it is found at no t
-    words = line.removeprefix("Next: semanifold ").replace("0.5", "-1").split()
-    assert cli.main([*words, "--out", "opposite", *SHORT]) == 0
+    words = line.removeprefix("Next: semanifold ").replace("0.5", "-1").replace("toyed-half", "opposite").split()
+    assert cli.main([*words, *SHORT]) == 0
     far, opposite = (np.abs(pixels(f"{folder}/edited.png") - pixels("party.png")).sum() for folder in ("toyed", "opposite"))
     assert opposite > 0.5 * far
     assert cli.main(["edit", "party.png", "--edit", "toyed", "--inversion", "toyed"]) == 2
@@ -211,6 +214,8 @@ def test_a_part_that_is_no_face(capsys: pytest.CaptureFixture[str]) -> None:
         (["--mask", "mouth", "--crop", "0.5,0.5,0.4,0.6"], "but 0.5,0.5,0.4,0.6 was given"),
         (["--mask", "mouth", "--crop", "0,0,0.001,0.001"], "a photograph has at least 8 a side"),
         (["--mask", "mouth", "--all-faces", "--face", "2"], "Give --face or --all-faces"),
+        (["--mask", "mouth", "--all-faces", "--face", "1"], "Give --face or --all-faces"),
+        (["--mask", "mouth", "--face=1", "--all-faces"], "Give --face or --all-faces"),
         (["--mask", "mouth", "--inversion", "nowhere"], "nowhere holds no code.safetensors"),
         (["--mask", "mouth", "--inversion", "nowhere", "--tune", "3"], "its own part of the photograph"),
         (["--mask", "mouth", "--inversion", "nowhere", "--tune-noise", "3"], "its own part of the photograph"),

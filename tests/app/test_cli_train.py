@@ -439,9 +439,13 @@ def test_the_preset_of_the_faces_is_the_one_of_that_kind_of_paths(kind, preset):
         (["--init", "joit"], "did you mean 'joint'"),
         (["--kind", "ortho", "--init", "joint"], "no start 'joint' of ortho paths"),
         (["--kind", "linear", "--init", "spread"], "no start 'spread' of linear paths"),
-        (["--kind", "pca", "--init", "joint"], "--init means nothing to pca"),
-        (["--kind", "ortho", "--gamma", "2", "--learn-alphas"], "--gamma, --learn-alphas means nothing to ortho"),
+        (["--kind", "pca", "--init", "joint"], "--init means nothing to pca paths; leave it out."),
+        (
+            ["--kind", "ortho", "--gamma", "2", "--learn-alphas"],
+            "--gamma and --learn-alphas mean nothing to ortho paths; leave them out.",
+        ),
         (["--lambda-mask", "0.5"], "needs a --mask"),
+        (["--space", "z", "--shared"], r"but the paths are of z; leave --shared out, or give --space w\+."),
         (["--lambda-pure", "-1"], "lambda-pure must be at least 0"),
         (["--mask", "box:0,0,1"], "box"),
         (["--class", "3"], "not class-conditional"),
@@ -460,6 +464,33 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(words, says, tmp_path, cap
     assert len(said) == 1
     assert re.search(says, said[0]), said
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--shared", "--k", "4"], "the paths are of w; leave --shared out, or give --space w+."),
+        (["--generator", "analytic", "--shared", "--space", "z"], "the paths are of z"),
+        (["--kind", "pca", "--shared", "--init", "joint"], "--init and --shared mean nothing to pca paths; leave them out."),
+        (["--kind", "weights-hessian", "--basis", "axes", "--layer", "convs.2"], "leave --layer out"),
+        (["--kind", "ortho", "--k", "20000"], "at most 10,000"),
+        (["--init", "spred"], "did you mean 'spread'"),
+        (["--lambda-mask", "2"], "needs a --mask"),
+        (["--quick", "--preset", "faces"], "leave --preset and --generator out"),
+        (["--start-from", ".", "--shared"], "only --space goes with --start-from"),
+    ],
+)
+def test_what_options_alone_decide_is_refused_before_a_generator_is_loaded(words, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(acting, "load", lambda *_: pytest.fail("loaded in vain"))
+    assert cli.main(["train", *words, "--out", "run"]) == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_space_of_the_generators_own_choice_is_known_to_have_no_layers_before_directions_are_found(monkeypatch, capsys):
+    monkeypatch.setattr(making, "directions_of", lambda *_: pytest.fail("found in vain"))
+    assert train("--init", "joint", "--shared") == 2
+    assert "leave --shared out" in capsys.readouterr().err
 
 
 def test_paths_that_are_there_already_have_their_kind(published, tmp_path, capsys):

@@ -19,10 +19,10 @@ import semanifold as sm
 from semanifold.analysis.attributes.base import Attribute
 from semanifold.analysis.attributes.published import MEASURES, PublishedNetwork, published_reader
 from semanifold.app import cli
-from semanifold.app.actions import train, train_arguments
-from semanifold.app.actions.train_arguments import ANY, settings_of
+from semanifold.app.actions import train_arguments
+from semanifold.app.actions.train_arguments import settings_of
 from semanifold.app.answers import Answer, Caller
-from semanifold.app.commands import table
+from semanifold.app.commands import table, train
 from semanifold.app.commands.arguments import TRAINING, flat, option
 from semanifold.app.commands.base import Command
 from semanifold.app.commands.train import Train, Training, request_of
@@ -310,7 +310,7 @@ def test_an_option_of_training_takes_one_field(here, monkeypatch, capsys):
     theirs.WarmTrain = WarmTrain  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "semanifold_warm", theirs)
     monkeypatch.setitem(table.COMMANDS, "train", ("semanifold_warm:WarmTrain", "learn paths"))
-    warm = replace(ANY, training=WarmSettings())
+    warm = replace(train.ANY, training=WarmSettings())
     monkeypatch.setattr(train_arguments, "ANY", warm)
     monkeypatch.setattr(train, "ANY", warm)
 
@@ -332,7 +332,7 @@ def test_an_option_of_training_takes_one_field(here, monkeypatch, capsys):
 
 def test_every_option_of_training_reaches_the_trainer():
     generator = sm.load_generator("analytic")
-    usual = settings_of(Training(), generator, ANY, "z")
+    usual = settings_of(Training(), generator, train.ANY, "z")
     others = {"z_truncation": 2.0, "precision": "bf16"}
     names = {found.option for found in options_in(TrainingSettings)} - {"truncation", "classes"}  # which this generator refuses
     assert len(names) >= 15
@@ -341,5 +341,5 @@ def test_every_option_of_training_reaches_the_trainer():
         other = others.get(name)
         if other is None:
             other = (before * 2 or 1) if isinstance(before, int) else before / 2 + 0.01
-        given = settings_of(Training(**{name: other}), generator, ANY, "z")
+        given = settings_of(Training(**{name: other}), generator, train.ANY, "z")
         assert option_values(given)[name] == other != before, name

@@ -35,7 +35,7 @@ ARGUMENTS = (
         "pool",
         "preset",
     ),
-    *("quick", "reconstructor", "seed", "seeds", "space", "start_from", "strength", "truncation", "z_truncation"),
+    *("quick", "reconstructor", "seed", "seeds", "shared", "space", "start_from", "strength", "truncation", "z_truncation"),
 )
 """What messages of the actions and of the rooms below name as Python does, such as ``space="w"``, and the command line as
 ``--space w``."""

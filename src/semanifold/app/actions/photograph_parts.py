@@ -120,7 +120,8 @@ def inversion_record(command: PhotoEdit) -> RunRecord:
 
 def place_of_inversion(command: PhotoEdit) -> Placement:
     """Return the part of the photograph that was inverted."""
-    record = checked(inversion_record(command).others, Recorded, f"The run.json of {shown(str(command.inversion), 200)}", remedy=UNREADABLE)
+    what = f"The run.json of {shown(str(command.inversion), 200)}"
+    record = checked(inversion_record(command).others, Recorded, what, remedy=UNREADABLE)
     return Placement(record.inversion.place)
 
 

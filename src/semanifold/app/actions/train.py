@@ -13,11 +13,9 @@ from torch import Tensor
 from semanifold.app.actions import train_arguments as making
 from semanifold.app.actions.base import existing, facts_of, load, read_mask, worked
 from semanifold.app.actions.directions import SHEET, draw
-from semanifold.app.actions.train_arguments import ANY
 from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands.arguments import to_arguments
-from semanifold.app.commands.base import FACES
-from semanifold.app.commands.train import GROWING, Kind, Train
+from semanifold.app.commands.train import GROWING, Train, chosen_preset, kind_of
 from semanifold.core.errors import SemanifoldError, counted
 from semanifold.core.plain import JsonObject
 from semanifold.generators.base import Generator
@@ -28,14 +26,14 @@ from semanifold.paths.bending import bending_of
 from semanifold.paths.closed_form import directions_before
 from semanifold.paths.files import PATHS, save_paths
 from semanifold.paths.foreign import save_support_sets
-from semanifold.paths.kinds import CLOSED, kind_named
+from semanifold.paths.kinds import kind_named
 from semanifold.storage.digests import digest
 from semanifold.storage.readings import silent
 from semanifold.storage.records import write_json
 from semanifold.storage.runs import Run, earlier_run
 from semanifold.training import records
 from semanifold.training.experiments import RECONSTRUCTOR, open_experiment, preset_of
-from semanifold.training.presets import Preset, find_preset, preset_for
+from semanifold.training.presets import Preset
 from semanifold.training.purity import Purity, check_purity, purity_of
 from semanifold.training.reconstructor import Reconstructor, check_fits, make_reconstructor, save_reconstructor
 from semanifold.training.settings import ReportSettings, TrainingSettings, published_values, with_options
@@ -98,23 +96,6 @@ def shared(accelerator: Accelerator, *, finished: bool = False) -> bool:
     return bool(broadcast_object_list([finished])[0])
 
 
-def chosen_preset(command: Train) -> Preset:
-    """Return the settings to begin from."""
-    if command.quick and (command.preset is not None or command.model.generator != FACES):
-        raise SemanifoldError("quick=True is the preset faces-quick of the bundled faces; leave preset= and generator= out.")
-    if command.quick:
-        preset = find_preset("faces-quick")
-    elif command.preset is None:
-        preset = preset_for(command.model.generator, command.kind.paths) or ANY
-    else:
-        preset = find_preset(command.preset)
-    if command.mask is not None and preset.init in CLOSED:
-        preset = replace(preset, init="spread")  # axes of the whole picture would have to leave all that they know
-    if command.preset is not None and not preset.generator and command.model.generator == FACES:
-        raise SemanifoldError(f"The preset {command.preset} is for {preset.about}; give its file with generator=.")
-    return preset
-
-
 def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path | None, caller: Caller) -> Work:
     """Make everything that takes part, and check that it fits together; ``resumed`` is the folder of the same run."""
     arguments = vars(command.training)
@@ -128,11 +109,6 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
         space, k = making.place_of(command.kind, generator, preset)
     else:
         earlier = open_experiment(command.start_from, space=command.kind.space, reconstructor_size=size)
-        if command.kind != Kind(space=command.kind.space):
-            raise SemanifoldError(
-                f"The paths of {command.start_from} are what they are; of the options of the kind of paths only space= goes "
-                "with start_from=."
-            )
         paths, reconstructor, begin, history = earlier.paths, earlier.reconstructor, earlier.iteration, earlier.history
         wanted = command.training.reconstructor
         if reconstructor is not None and wanted not in (None, reconstructor.kind):
@@ -160,7 +136,7 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
     check_fits(reconstructor, k, generator.picture_shape)
     mask, weight = mask_for(command, generator)
     along = paths is None and making.form_of(command.kind, preset) is not None
-    in_weights = (paths or kind_named(making.kind_of(command.kind, preset))).moves_weights
+    in_weights = (paths or kind_named(kind_of(command.kind, preset))).moves_weights
     settings = making.settings_of(command.training, generator, preset, space, weight, along=along, in_weights=in_weights)
     if settings.lambda_pure:
         check_purity(generator, None if in_weights else space)
@@ -182,8 +158,6 @@ def prepare(command: Train, generator: Generator, preset: Preset, resumed: Path 
 def mask_for(command: Train, generator: Generator) -> tuple[Mask | None, float]:
     """Return the mask that the paths shall keep to, and how much that counts."""
     if command.mask is None:
-        if command.lambda_mask is not None:
-            raise SemanifoldError("lambda_mask= needs a mask=.")
         return None, 0.0
     weight = 1.0 if command.lambda_mask is None else command.lambda_mask
     mask = read_mask(command.mask, generator, generator.sample([0], labels=first_label(generator)))

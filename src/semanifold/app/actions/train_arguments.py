@@ -2,50 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pkgutil import resolve_name
 
 from semanifold.app.actions.directions import closed_paths
 from semanifold.app.answers import Caller
-from semanifold.app.commands.train import Kind, Training
-from semanifold.core.errors import SemanifoldError, near_names, shown
+from semanifold.app.commands.train import ANY, Kind, Training, check_alike, count_of, kind_of, start_of
 from semanifold.generators.base import Generator
 from semanifold.paths.base import PathSet
 from semanifold.paths.kinds import CLOSED, NewPaths, kind_named
 from semanifold.paths.linear import LinearPaths
 from semanifold.training.draws import check_prior, usual_distance
 from semanifold.training.presets import ALONG_RATE, ALONG_REACH, Preset
-from semanifold.training.settings import ReconstructorSettings, TrainingSettings, with_options
+from semanifold.training.settings import TrainingSettings, with_options
 
 WEIGHT_MAGNITUDES = (0.5, 1.5)
 """Least and greatest step of paths in weights, of which 1 is a change that is seen at once."""
-MOST_PAIRS = 1 << 20
-"""Paths times dipoles; the largest published set has a tenth of it."""
-ANY = Preset("any generator", space=None, dipoles=32, init="spread", network=ReconstructorSettings(differences=True))
-
-
-def kind_of(asked: Kind, preset: Preset) -> str:
-    """Return which of :data:`KINDS` it is."""
-    name = asked.paths or preset.paths
-    takes = ("paths", "k", *kind_named(name).takes)
-    useless = [
-        f"--{field.name.replace('_', '-')}"
-        for field in fields(asked)
-        if field.name not in takes and getattr(asked, field.name) not in (None, False)
-    ]
-    if useless:
-        raise SemanifoldError(f"{', '.join(useless)} means nothing to {name} paths; leave it out.")
-    return name
-
-
-def start_of(asked: Kind, preset: Preset) -> str:
-    """Return how a set that learns begins: one of the starts of its kind, or the directions of a closed form."""
-    kind = kind_of(asked, preset)
-    known = kind_named(kind).starts
-    init = asked.init or (preset.init if preset.init in known else known[0])
-    if init not in known:
-        raise SemanifoldError(f"There is no start {init!r} of {kind} paths: {near_names(init, known)}")
-    return init
 
 
 def form_of(asked: Kind, preset: Preset) -> str | None:
@@ -56,20 +28,10 @@ def form_of(asked: Kind, preset: Preset) -> str | None:
 def place_of(asked: Kind, generator: Generator, preset: Preset) -> tuple[str, int]:
     """Return the space of the paths and how many there are."""
     space = asked.space or ("w+" if asked.layers else preset.space) or generator.path_space
-    name = kind_of(asked, preset)
-    kind = kind_named(name)
-    if kind.moves_weights:
+    if kind_named(kind_of(asked, preset)).moves_weights:
         space = generator.first_space  # where pictures are drawn
-    k = preset.k if asked.k is None else asked.k
-    if k < 1:
-        raise SemanifoldError(f"A set has at least 1 path, but k is {k}.")
-    pairs = k * (preset.dipoles if asked.dipoles is None else asked.dipoles)
-    if "dipoles" in kind.takes and pairs > MOST_PAIRS:
-        many = shown(str(pairs), 20)
-        raise SemanifoldError(f"A set has at most {MOST_PAIRS:,} pairs of support vectors, but k times dipoles is {many}.")
-    if k > kind.most:
-        raise SemanifoldError(f"A set of {name} paths has at most {kind.most:,} of them, but k is {shown(str(k), 20)}.")
-    return space, k
+    check_alike(asked, space)
+    return space, count_of(asked, preset)
 
 
 def directions_of(asked: Kind, generator: Generator, preset: Preset, caller: Caller) -> LinearPaths | None:
@@ -85,8 +47,6 @@ def make_paths(
 ) -> PathSet:
     """Return a new set; ``along`` is what :func:`directions_of` gives."""
     kind, (space, k) = kind_of(asked, preset), place_of(asked, generator, preset)
-    if asked.basis is not None and asked.layer:
-        raise SemanifoldError("The layers of a basis= are its own; leave layer= out.")
     new = NewPaths(
         kind=kind,
         space=space,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -9,7 +10,7 @@ from typing import Annotated, ClassVar
 from semanifold.app.answers import Answer
 from semanifold.app.commands import early, places
 from semanifold.app.commands.arguments import FILM, GENERATOR, MAIN, PLACE, START, flat, option
-from semanifold.app.commands.base import Command, FilmOptions, Model, Output
+from semanifold.app.commands.base import Command, FilmOptions, Model, Output, onto_others
 from semanifold.app.commands.invert import CODE, check_part, check_photo, corners, corners_text
 from semanifold.core.errors import SemanifoldError, whole_number
 from semanifold.inversion.settings import MOST_STEPS
@@ -63,6 +64,13 @@ class PhotoEdit(Command):
     film: Annotated[FilmOptions, flat(FILM)] = field(default_factory=FilmOptions)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
+    @classmethod
+    def parsed_as(cls, words: Sequence[str]) -> type[Command]:
+        """See :meth:`Command.parsed_as`; ``--face 1`` beside ``--all-faces`` is seen in the words alone, for 1 is the default."""
+        if "--all-faces" in words and any(word.partition("=")[0] == "--face" for word in words):
+            raise SemanifoldError("Give --face or --all-faces.")
+        return cls
+
     @property
     def folder(self) -> Path:
         """The run folder."""
@@ -82,8 +90,11 @@ class PhotoEdit(Command):
     def then(self) -> tuple[object, ...]:
         """The words of the command to type next: the same edit at another strength, with no search.
 
-        For several faces: the edit that was given, on all of them; or what was found for the first face, on that.
+        For several faces: the edit that was given, on all of them; or what was found for the first face, on that. An edit that
+        was given at a strength of its own has been tried; other faces have not.
         """
+        if self.edit is not None and self.strength != 1:
+            return onto_others(self.folder, self.model.generator)
         words = ("edit", self.photo, *self.model.words)
         strength = ("--strength", "-1" if self.strength == 0.5 else "0.5")
         again = f"{self.folder}-{'backwards' if self.strength == 0.5 else 'half'}"
@@ -92,7 +103,7 @@ class PhotoEdit(Command):
             path = () if self.path is None else ("--path", self.path)
             return (*words, "--edit", self.edit, *path, *several, *strength, "--out", again)
         edit = self.folder / SEARCH if several else self.folder
-        return (*words, "--edit", edit, "--inversion", self.inversion or self.folder / INVERSION, *strength)
+        return (*words, "--edit", edit, "--inversion", self.inversion or self.folder / INVERSION, *strength, "--out", again)
 
     def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""

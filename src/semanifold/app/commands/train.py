@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from semanifold.app.answers import Answer
 from semanifold.app.commands import early
 from semanifold.app.commands.arguments import GENERATOR, KIND, LAYERS, MAIN, PLACE, TRAINING, flat, option
-from semanifold.app.commands.base import Command, Model, Output, code_words
-from semanifold.paths.kinds import kind_named
+from semanifold.app.commands.base import FACES, Command, Model, Output, code_words
+from semanifold.core.errors import SemanifoldError, near_names, shown
+from semanifold.paths.kinds import CLOSED, kind_named
 from semanifold.storage.run_records import plain
-from semanifold.training.presets import PRESETS, find_preset
+from semanifold.training.presets import PRESETS, Preset, find_preset, preset_for
 from semanifold.training.settings import ReconstructorSettings, ReportSettings, TrainingSettings, options_in
 
 RECORDS = (TrainingSettings, ReconstructorSettings, ReportSettings)
 """What the arguments of a training are read from."""
+ANY = Preset("any generator", space=None, dipoles=32, init="spread", network=ReconstructorSettings(differences=True))
+"""What a training begins from if there is no preset for its generator."""
+MOST_PAIRS = 1 << 20
+"""Paths times dipoles; the largest published set has a tenth of it."""
 GROWING = ("iterations",)
 """Arguments whose larger value goes on with a finished training."""
 
@@ -140,14 +145,89 @@ class Train(Command):
         if self.presets:
             return list_presets()
         early.check_masks([self.mask] if self.mask else [], self.model.generator)
-        if self.preset is not None:
-            find_preset(self.preset)  # refuses what is none
-        if self.kind.paths is not None:
-            kind_named(self.kind.paths)  # refuses what is none
+        preset = chosen_preset(self)
+        if self.start_from is None:
+            start_of(self.kind, preset)
+            count_of(self.kind, preset)
+            check_alike(self.kind, self.kind.space or ("w+" if self.kind.layers else preset.space))
+        elif self.start_from.exists() and self.kind != Kind(space=self.kind.space):
+            raise SemanifoldError(
+                f"The paths of {self.start_from} are what they are; of the options of the kind of paths only space= goes "
+                "with start_from=."
+            )
         for setting in chain.from_iterable(map(options_in, RECORDS)):
             setting.check(getattr(self.training, setting.option), setting.option.replace("_", "-"))
         main = ("paths.png", "paths.safetensors", "metrics.json")
         return early.finished(self, "train", self.folder, self.inputs, main, self.then, growing=GROWING)
+
+
+def chosen_preset(command: Train) -> Preset:
+    """Return the settings to begin from."""
+    if command.quick and (command.preset is not None or command.model.generator != FACES):
+        raise SemanifoldError("quick=True is the preset faces-quick of the bundled faces; leave preset= and generator= out.")
+    if command.quick:
+        preset = find_preset("faces-quick")
+    elif command.preset is None:
+        preset = preset_for(command.model.generator, command.kind.paths) or ANY
+    else:
+        preset = find_preset(command.preset)
+    if command.lambda_mask is not None and command.mask is None:
+        raise SemanifoldError("lambda_mask= needs a mask=.")
+    if command.mask is not None and preset.init in CLOSED:
+        preset = replace(preset, init="spread")  # axes of the whole picture would have to leave all that they know
+    if command.preset is not None and not preset.generator and command.model.generator == FACES:
+        raise SemanifoldError(f"The preset {command.preset} is for {preset.about}; give its file with generator=.")
+    return preset
+
+
+def kind_of(asked: Kind, preset: Preset) -> str:
+    """Return which of :data:`KINDS` it is."""
+    name = asked.paths or preset.paths
+    takes = ("paths", "k", *kind_named(name).takes)
+    useless = [
+        f"--{field.name.replace('_', '-')}"
+        for field in fields(asked)
+        if field.name not in takes and getattr(asked, field.name) not in (None, False)
+    ]
+    if useless:
+        means, them = ("mean", "them") if len(useless) > 1 else ("means", "it")
+        raise SemanifoldError(f"{' and '.join(useless)} {means} nothing to {name} paths; leave {them} out.")
+    if asked.basis is not None and asked.layer:
+        raise SemanifoldError("The layers of a basis= are its own; leave layer= out.")
+    return name
+
+
+def start_of(asked: Kind, preset: Preset) -> str:
+    """Return how a set that learns begins: one of the starts of its kind, or the directions of a closed form."""
+    kind = kind_of(asked, preset)
+    known = kind_named(kind).starts
+    init = asked.init or (preset.init if preset.init in known else known[0])
+    if init not in known:
+        raise SemanifoldError(f"There is no start {init!r} of {kind} paths: {near_names(init, known)}")
+    return init
+
+
+def check_alike(asked: Kind, space: str | None) -> None:
+    """Refuse layers that move alike in a space that has none; None is the generator's own choice, not known yet."""
+    if asked.shared and space is not None and not space.endswith("+"):
+        raise SemanifoldError(
+            f'Only layers of w+ can move alike, but the paths are of {space}; leave shared=True out, or give space="w+".'
+        )
+
+
+def count_of(asked: Kind, preset: Preset) -> int:
+    """Return how many paths there are."""
+    name = kind_of(asked, preset)
+    kind, k = kind_named(name), preset.k if asked.k is None else asked.k
+    if k < 1:
+        raise SemanifoldError(f"A set has at least 1 path, but k is {k}.")
+    pairs = k * (preset.dipoles if asked.dipoles is None else asked.dipoles)
+    if "dipoles" in kind.takes and pairs > MOST_PAIRS:
+        many = shown(str(pairs), 20)
+        raise SemanifoldError(f"A set has at most {MOST_PAIRS:,} pairs of support vectors, but k times dipoles is {many}.")
+    if k > kind.most:
+        raise SemanifoldError(f"A set of {name} paths has at most {kind.most:,} of them, but k is {shown(str(k), 20)}.")
+    return k
 
 
 def list_presets() -> Answer:
