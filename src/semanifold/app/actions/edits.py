@@ -365,8 +365,7 @@ def render_edit(command: Render, caller: Caller) -> Answer:
         return summary_of(subject, t, scores)
 
     answer = worked(command, caller, "render", folder, facts_of(generator), work, inputs=inputs)
-    then = typed(*onto_others(folder, command.model.generator))
-    return replace(answer, files=existing(folder, MP4, STRIP, HEAT, *AMPLITUDES), next=then)
+    return replace(answer, files=existing(folder, MP4, STRIP, HEAT, *AMPLITUDES), next=typed(*command.then))
 
 
 def write_amplitudes(run: Run, command: Render, subject: EditedPicture, t: torch.Tensor, caller: Caller) -> None:

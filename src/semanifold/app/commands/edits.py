@@ -23,6 +23,8 @@ from semanifold.app.commands.base import Command, EditModel, FilmOptions, Model,
 from semanifold.app.commands.values import numbers_text
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.world import bundled
+from semanifold.storage.files import is_file
+from semanifold.storage.run_records import RECORD
 
 MOST_AMPLITUDES = 16
 USUAL = (1, 2, 3, 4, 5, 6)
@@ -190,6 +192,13 @@ class Render(Command):
         words += [Model(generator=self.model.generator).word] if self.model.force and self.model.generator else []
         return self.output.out or self.output.within / places.result_folder(self.edit, "render", *words)
 
+    @property
+    def then(self) -> tuple[object, ...]:
+        """The words of the command to type next; none for the edit of a run folder, which has been put onto others by itself."""
+        if (self.path or places.split_path(self.edit)[1]) is None and is_file(places.folder_of(self.edit) / RECORD):
+            return ()
+        return onto_others(self.folder, self.model.generator)
+
     def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         if len(self.amplitudes) > MOST_AMPLITUDES or not all(0 < abs(x) <= 100 for x in self.amplitudes):
@@ -200,6 +209,5 @@ class Render(Command):
         if place := places.described(self.edit, self.path):
             model = places.model_for(self.model, self.edit, place.generator)
             early.check_masks([self.mask] if self.mask else [], model.generator)
-            then = onto_others(self.folder, self.model.generator)
-            return early.finished(self, "render", self.folder, inputs, FIRST, then)
+            return early.finished(self, "render", self.folder, inputs, FIRST, self.then)
         return None
