@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from semanifold.app import cli
-from semanifold.app.actions.directions import FACES, OTHERS, draw
+from semanifold.app.actions.directions import FACES, OTHERS, draw, told_apart
 from semanifold.app.answers import NOBODY
 from semanifold.generators.loading import load_generator
 from semanifold.paths.closed_form import principal_paths
@@ -109,6 +109,26 @@ def test_directions_inside_a_mask_are_shown_on_several_pictures(capsys: pytest.C
     with Image.open("d/pictures.png") as picture:
         assert picture.width >= 12 * 96
     assert picture.height >= 2 * 96
+
+
+def test_paths_of_which_the_same_would_be_said_are_told_apart_by_what_else_they_change() -> None:
+    words = {
+        0: "the mouth opens (+50 % of its range), the mouth widens (+22 %), the lips redden (+30 %)",
+        1: "the mouth opens (+41 % of its range), the mouth widens (+30 %), the smile fades (-25 %)",
+        2: "the mouth opens (+21 % of its range)",
+        4: "the mouth opens (+20 % of its range), the lips grow fuller (+42 %), the smile fades (-25 %)",
+        5: "the head turns left (-86 % of its range), the skin darkens (+30 %)",
+        6: "",
+    }
+    assert told_apart(words) == {
+        0: words[0],
+        1: words[1],
+        2: words[2],
+        4: "the mouth opens (+20 % of its range), the lips grow fuller (+42 %)",
+        5: "the head turns left (-86 % of its range)",
+        6: "",
+    }
+    assert told_apart({}) == {}
 
 
 def test_a_path_is_told_by_its_mean_change_on_several_faces() -> None:

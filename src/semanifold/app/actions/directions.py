@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,6 +164,24 @@ def closed_paths(
         return joint_paths(generator, space, k, layers, samples=codes, progress=line)
 
 
+def told_apart(words: Mapping[int, str]) -> dict[int, str]:
+    """Return of each path the first change that is said of it, and as many more as tell it from the others, if any do.
+
+    Args:
+        words: by path, such as ``"the mouth opens (+50 % of its range), the mouth widens (+22 %)"``.
+    """
+    changes = {k: re.split(r"(?<=\)), ", text) for k, text in words.items()}
+
+    def said(k: int, count: int) -> tuple[str, ...]:
+        return tuple(change.partition(" (")[0] for change in changes[k][:count])
+
+    counts = dict.fromkeys(changes, 1)
+    for count in range(1, max(map(len, changes.values()), default=1)):
+        alike = Counter(said(k, counts[k]) for k in changes)
+        counts = {k: count + 1 if counts[k] == count and alike[said(k, count)] > 1 else counts[k] for k in changes}
+    return {k: ", ".join(changes[k][: counts[k]]) for k in changes}
+
+
 @torch.no_grad()
 def draw(
     generator: Generator, paths: PathSet, code: Latents, path: Path, caller: Caller, region: str = "", faces: int = FACES
@@ -168,7 +189,8 @@ def draw(
     """Draw a row of pictures for every path, from one end through the unedited picture to the other, without faint paths.
 
     Words for a path are those of its mean change on so many faces, the one that is drawn among them, as ``semanifold rank`` names
-    it by several codes. Paths that move nothing outside of a named region of the face are told in words of that region alone.
+    it by several codes; of paths of which the same would be said, also what else they change (:func:`told_apart`). Paths that
+    move nothing outside of a named region of the face are told in words of that region alone.
 
     Returns the paths that are shown, each with what changes from one end to the other in words, which are also the titles of the
     rows; empty if that cannot be read from the pictures.
@@ -183,8 +205,9 @@ def draw(
             if readable:
                 ends = [paths[k].images(generator, other, torch.tensor([low, high])).cpu() for other in others]
                 before, after = torch.stack([pictures[k][[0, -1]], *ends]).unbind(1)
-                words[k] = changes_between(generator, after, before, most=1, region=region)
+                words[k] = changes_between(generator, after, before, region=region)
             line({"step": k + 1, "steps": len(paths)})
+    words = told_apart(words)
     change = [float((p[-1] - p[0]).square().mean()) for p in pictures]
     shown = {k: words.get(k, "") for k in range(len(paths)) if words.get(k) or change[k] >= FAINT * max(change)}
     sheets = [media.contact_sheet(media.to_uint8(pictures[k]), columns=FRAMES, size=CELL) for k in shown]

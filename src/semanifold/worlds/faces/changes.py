@@ -18,14 +18,22 @@ CERTAIN = 2.0
 """A change counts from this many times the reader's error on: 1 in 100 readings of a factor that stayed is wrong by that much."""
 LEAST = 0.05
 """A change of less than this share of the factor's range is not worth a word."""
+USUAL_LEAST = 0.2
+"""A mean change over faces of less than this share is no name for what does it: hair that takes another colour than any of the
+reader's faces is read as light that grows cooler by .15, while what has a name changes by .3 to 1.5."""
 SHARE = 0.25
 """A change that is smaller than this share of the largest one is left out."""
 BOTH = 0.5
 """A change the other way is named as well if it is at least this share of the larger one."""
 READABLE = (-0.5, 1.5)
 """What the reader may make of a picture; a factor at the end of its range can still be seen to go on."""
+FAR = 0.35
+"""A head whose yaw is so far from the middle of its range is turned to its end, or farther than the reader has ever seen."""
+SEEN_AT_THE_END = ("skin_tone", "hair_tone", "hair_volume", "yaw", "light_warmth", "background_hue", "background_tone")
+"""What is read as well where a head turns to the end of its range. All others are misread there by up to their whole range."""
 BATCH = 64
 _LIDS, _SHUT = factor_index("eye_opening"), 0.15
+_YAW = factor_index("yaw")
 _BEHIND_LIDS = [factor_index(name) for name in ("iris_hue", "gaze_x", "gaze_y")]
 
 
@@ -86,6 +94,8 @@ def describe_change(frames: Frames, reference: Reference, most: int = 3, region:
 
     The plainest is the largest as a multiple of the error with which the network reads the factor: what is read best is what
     moves most of the picture, so that a head that turns comes before lips and brows that are read differently as it turns.
+    Pictures in which it turns to or from the end of its range tell nothing of eyes and mouth, which are misread there: a mouth
+    that seems to close would be the turn alone.
 
     Every factor counts where it is farthest from the reference, and only if that is farther than the attribute network errs
     (:data:`CERTAIN`) and not small beside the largest change (:data:`SHARE`). Gaze and colour of the eyes do not count while the
@@ -114,14 +124,15 @@ def describe_change(frames: Frames, reference: Reference, most: int = 3, region:
 def describe_usual_change(after: Frames, before: Frames, most: int = 3, region: str = "") -> str:
     """Say what changes on average from some pictures ``before`` to as many ``after`` them; as :func:`describe_change`.
 
-    One face may be read differently from all others: its hair may hide what an edit does to it.
+    One face may be read differently from all others: its hair may hide what an edit does to it. Less than :data:`USUAL_LEAST` of
+    a factor's range is not said, for nothing tells it from what the reader makes of a change that it has never seen.
     """
     if after.shape != before.shape or after.shape[1:2] != (3,) or not len(after):
         raise SemanifoldError(
             f"As many pictures [n, 3, h, w] after a change as before are expected, but these are {list(after.shape)} and "
             f"{list(before.shape)}."
         )
-    return _words(_changes(after, before).mean(0, keepdim=True), most, region)
+    return _words(_changes(after, before).mean(0, keepdim=True), most, region, USUAL_LEAST)
 
 
 def _changes(frames: Tensor, reference: Tensor) -> Tensor:
@@ -130,13 +141,16 @@ def _changes(frames: Tensor, reference: Tensor) -> Tensor:
     change = read - usual
     shut = (torch.minimum(read, usual)[:, _LIDS] < _SHUT).nonzero()
     change[shut, _BEHIND_LIDS] = 0
-    return change
+    farthest = torch.maximum((read - 0.5).abs(), (usual - 0.5).abs())[:, _YAW]
+    turns = change[:, _YAW].abs() >= CERTAIN * CHANGES["yaw"].error
+    misread = torch.tensor([factor.name not in SEEN_AT_THE_END for factor in FACTORS])
+    return torch.where((turns & (farthest >= FAR))[:, None] & misread, 0.0, change)
 
 
-def _words(change: Tensor, most: int, region: str) -> str:
+def _words(change: Tensor, most: int, region: str, smallest: float = LEAST) -> str:
     """Return changes ``[n, F]`` in words."""
     errors = torch.tensor([CHANGES[factor.name].error for factor in FACTORS])
-    least = (CERTAIN * errors).clamp(min=LEAST)
+    least = (CERTAIN * errors).clamp(min=smallest)
     rise, fall = change.amax(0).clamp(min=0), change.amin(0).clamp(max=0)
     largest = torch.maximum(rise, -fall)
     if region in REGIONS:
