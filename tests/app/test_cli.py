@@ -279,12 +279,17 @@ def test_opposites_are_not_both_given(capsys):
     assert "--adapt and --no-adapt are opposites; give one of them." in capsys.readouterr().err
 
 
-def test_a_carried_path_that_stays_inside_is_adapted_on_request_only(found, monkeypatch):
+def test_a_carried_path_that_stays_inside_is_adapted_on_request_only(found, monkeypatch, capsys):
     monkeypatch.chdir(found)
     assert run("transfer", "mouth", "--seeds", "1", "--out", "as-it-is") == 0
     assert "adapted" not in read_record(found / "as-it-is").others
     assert run("transfer", "mouth", "--seeds", "1", "--adapt", "--out", "anyway") == 0
     assert list(read_record(found / "anyway").others["adapted"]) == ["seed 1"]
+    capsys.readouterr()
+    assert run("transfer", "mouth", "--seeds", "0-1", "--adapt", "--out", "its-own") == 0
+    said = capsys.readouterr()
+    assert "Adapted to 1 of 2 pictures, carried -> adapted: seed 1 " in said.out, "it was found on seed 0"
+    assert "The path was found on seed 0, where there is nothing to adapt." in said.err
 
 
 def test_what_has_no_mask_or_moves_no_codes_is_not_adapted(capsys):

@@ -148,6 +148,17 @@ def test_a_film_that_runs_both_ways_is_described_one_way_at_a_time(capsys):
     assert re.search(r"towards \+1 [^;]*the smile grows .*towards -1 [^;]*the smile fades", said)
 
 
+def test_pictures_of_a_strip_have_their_t_below_them(tmp_path, monkeypatch):
+    captions = []
+    real = media.captioned
+    monkeypatch.setattr(media, "captioned", lambda row, texts: (captions.append(texts), real(row, texts))[1])
+    assert run("discover", "--mask", TOP, "--out", "d", *QUICK) == 0
+    assert captions[-1][:2] == ["seed and mask", "t = 0"]
+    assert captions[-1][2:] == ["0.25", "0.5", "0.75"]
+    assert cli.main(["render", "faces:smile", "--seed", "7", "--seconds", "0.3", "--size", "32", "--out", "r"]) == 0
+    assert (captions[-1][0], captions[-1][-1]) == ("t = -1", "+1")
+
+
 def test_mask_without_a_mask_shows_the_grid(tmp_path, capsys):
     assert run("mask", "--out", "m") == 0
     assert "names no regions; read a box off the grid" in capsys.readouterr().out

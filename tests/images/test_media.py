@@ -264,6 +264,17 @@ def test_path_plot_without_umap_shows_pca_alone(tmp_path, monkeypatch):
         assert picture.size == (720, 600)
 
 
+def test_dots_close_to_one_another_stay_visible(tmp_path):
+    """A film that begins slowly has most of its dots there; the last of their white rims hid all below it."""
+    t = np.linspace(0, 1, 120)
+    codes = np.stack([t**3, 0 * t, 0 * t], 1)
+    plots.path_plot([codes], t, tmp_path / "path.png")
+    with Image.open(tmp_path / "path.png") as picture:
+        red, green, blue = np.moveaxis(np.asarray(picture.convert("RGB")).astype(int)[60:, 10:590], -1, 0)
+    dark = (green < 70) & (blue > 60) & (red < 90)  # the first colours of viridis
+    assert dark.sum() > 20
+
+
 @pytest.mark.parametrize("n", [1, 2, 4])
 def test_path_plot_of_a_few_codes(tmp_path, n):
     plots.path_plot([np.eye(n, 3)], np.arange(float(n)), tmp_path / "path.png")

@@ -217,7 +217,9 @@ def _path_figure(
     for axes, layout, title in zip(panels, layouts, how, strict=True):
         for placed in np.split(layout, len(codes)):
             axes.plot(*placed.T, color="#c8c8d0", linewidth=1.2, zorder=1)
-            points = axes.scatter(*placed.T, c=t, cmap="viridis", s=46, edgecolors="white", linewidths=0.8, zorder=2)
+            # all white rims lie below all dots: those of many dots close to one another would hide them
+            axes.scatter(*placed.T, color="white", s=66, linewidths=0, zorder=2)
+            points = axes.scatter(*placed.T, c=t, cmap="viridis", s=46, linewidths=0, zorder=2)
             start = placed[int(np.abs(t).argmin())]
             axes.scatter(*start, s=150, facecolors="none", edgecolors=ORANGE, linewidths=2, zorder=3)
             right, up = np.where(start > layout.mean(0), 1, -1)  # off the path; several paths from one start say it at one place

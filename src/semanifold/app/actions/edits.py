@@ -176,6 +176,9 @@ def adapt_where_it_leaks(
         ratio = measure(subject, t).get("mse_ratio")
         if ratio is None or not (command.adapt or (own is not None and ratio > max(MOST_SEEN, MORE * own))):
             continue
+        if ratio <= MOST_SEEN and is_own(edit, subject.start):
+            caller.remark(f"The path was found on {name}, where there is nothing to adapt.")
+            continue
         if name in numbers:  # a picture that is named twice
             path = rows[f"{name}, adapted"].edit
         elif (earlier := adapted_before(run, name)) is not None:
@@ -200,6 +203,12 @@ def adapt_where_it_leaks(
     if rows:
         media.save_png(media.stack_rows([one.strip(size=128) for one in rows.values()], list(rows)), run.path(ADAPTED))
     return mine, numbers, interrupted
+
+
+def is_own(edit: Edit, code: Latents) -> bool:
+    """Whether this is the code that an edit was found on; not known of one in another space."""
+    own = edit.start
+    return own is not None and own.space == code.space and torch.allclose(own.values, code.values.to(own.values), atol=1e-5)
 
 
 def adapted_before(run: Run, name: str) -> tuple[Edit, AdaptationNumbers, str] | None:

@@ -138,17 +138,19 @@ def write_all(
 
 
 def write_pictures(run: Run, subject: EditedPicture, frames: media.Frames, t: EditTimes) -> None:
-    """Write the filmstrip, with the values of t if the path runs both ways from the start, and the heat map."""
+    """Write the filmstrip, with the values of t of a path below its pictures, and the heat map."""
     from semanifold.images.plots import heat_map  # noqa: PLC0415  (brings matplotlib)
 
     plain = media.to_uint8(subject.picture)[0]
     mask = subject.mask_picture()
     both_ways = t.ndim == 1 and float(t.min()) < 0 < float(t.max())
     strip = media.filmstrip(frames, plain, mask, count=STILLS + both_ways)  # an odd number has the start in its middle
-    if both_ways:
-        places = media.evenly(len(frames), STILLS + 1)
+    if t.ndim == 1:
+        places = media.evenly(len(frames), STILLS + both_ways)
         first = [] if mask is None else ["seed and mask"]
-        strip = media.captioned(strip, [*first, *("0" if abs(t[i]) < NOTHING else f"{t[i]:+.2g}" for i in places)])
+        signed = "+.2g" if both_ways else ".2g"
+        numbers = ["0" if abs(t[i]) < NOTHING else format(float(t[i]), signed) for i in places]
+        strip = media.captioned(strip, [*first, f"t = {numbers[0]}", *numbers[1:]])
     media.save_png(strip, run.path(STRIP))
     heat_map(frames, plain, mask, run.path(HEAT))
 
