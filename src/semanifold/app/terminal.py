@@ -19,8 +19,8 @@ from semanifold.core.progress import ProgressBar
 
 LONGEST_LINE = 20_000
 ARGUMENTS = (
-    *("adapt", "all_faces", "attributes", "basis", "batch", "crop", "direction", "encoder", "face", "force", "generator", "gifs"),
-    *("inputs", "inversion", "iterations", "k", "label", "lambda_mask", "lambda_pure", "latents_space", "layer", "layout"),
+    *("adapt", "all_faces", "attributes", "batch", "crop", "direction", "encoder", "face", "force", "generator", "gifs"),
+    *("inputs", "inversion", "iterations", "k", "label", "lambda_pure", "latents_space", "layer", "layout"),
     *(
         "mask",
         "method",
@@ -33,9 +33,8 @@ ARGUMENTS = (
         "pairs_per_code",
         "pictures",
         "pool",
-        "preset",
     ),
-    *("quick", "reconstructor", "seed", "seeds", "shared", "space", "start_from", "strength", "truncation", "z_truncation"),
+    *("reconstructor", "seed", "seeds", "space", "strength", "truncation", "z_truncation"),
 )
 """What messages of the actions and of the rooms below name as Python does, such as ``space="w"``, and the command line as
 ``--space w``."""

@@ -152,8 +152,8 @@ class Train(Command):
             check_alike(self.kind, self.kind.space or ("w+" if self.kind.layers else preset.space))
         elif self.start_from.exists() and self.kind != Kind(space=self.kind.space):
             raise SemanifoldError(
-                f"The paths of {self.start_from} are what they are; of the options of the kind of paths only space= goes "
-                "with start_from=."
+                f"The paths of {self.start_from} are what they are; of the options of the kind of paths only --space goes "
+                "with --start-from."
             )
         for setting in chain.from_iterable(map(options_in, RECORDS)):
             setting.check(getattr(self.training, setting.option), setting.option.replace("_", "-"))
@@ -164,7 +164,7 @@ class Train(Command):
 def chosen_preset(command: Train) -> Preset:
     """Return the settings to begin from."""
     if command.quick and (command.preset is not None or command.model.generator != FACES):
-        raise SemanifoldError("quick=True is the preset faces-quick of the bundled faces; leave preset= and generator= out.")
+        raise SemanifoldError("--quick is the preset faces-quick of the bundled faces; leave --preset and --generator out.")
     if command.quick:
         preset = find_preset("faces-quick")
     elif command.preset is None:
@@ -172,11 +172,11 @@ def chosen_preset(command: Train) -> Preset:
     else:
         preset = find_preset(command.preset)
     if command.lambda_mask is not None and command.mask is None:
-        raise SemanifoldError("lambda_mask= needs a mask=.")
+        raise SemanifoldError("--lambda-mask needs a --mask.")
     if command.mask is not None and preset.init in CLOSED:
         preset = replace(preset, init="spread")  # axes of the whole picture would have to leave all that they know
     if command.preset is not None and not preset.generator and command.model.generator == FACES:
-        raise SemanifoldError(f"The preset {command.preset} is for {preset.about}; give its file with generator=.")
+        raise SemanifoldError(f"The preset {command.preset} is for {preset.about}; give its file with --generator.")
     return preset
 
 
@@ -193,7 +193,7 @@ def kind_of(asked: Kind, preset: Preset) -> str:
         means, them = ("mean", "them") if len(useless) > 1 else ("means", "it")
         raise SemanifoldError(f"{' and '.join(useless)} {means} nothing to {name} paths; leave {them} out.")
     if asked.basis is not None and asked.layer:
-        raise SemanifoldError("The layers of a basis= are its own; leave layer= out.")
+        raise SemanifoldError("The layers of a --basis are its own; leave --layer out.")
     return name
 
 
@@ -211,7 +211,7 @@ def check_alike(asked: Kind, space: str | None) -> None:
     """Refuse layers that move alike in a space that has none; None is the generator's own choice, not known yet."""
     if asked.shared and space is not None and not space.endswith("+"):
         raise SemanifoldError(
-            f'Only layers of w+ can move alike, but the paths are of {space}; leave shared=True out, or give space="w+".'
+            f"Only layers of w+ can move alike, but the paths are of {space}; leave --shared out, or give --space w+."
         )
 
 
