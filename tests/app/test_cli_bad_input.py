@@ -12,6 +12,7 @@ from support.docs_world import usually
 from semanifold.app import cli
 from semanifold.app.commands.discover import Search
 from semanifold.app.commands.invert import InversionOptions
+from semanifold.core.errors import SemanifoldError
 from semanifold.storage.run_records import read_record
 
 OWN = '''
@@ -124,3 +125,14 @@ def test_a_photograph_without_a_face_is_edited_in_its_middle(capsys: pytest.Capt
     )
     assert (before != after).any()
     assert np.array_equal(before[:, :4], after[:, :4])
+
+
+def test_what_was_typed_before_is_forgotten() -> None:
+    """Commands of one process, as of a server; what was refused too."""
+    for _ in range(2):
+        with pytest.raises(SemanifoldError, match="--frames"):
+            cli.parse(["discover", "--mask", "eyes", "--seed", "3", "--frames", "x"])
+        assert vars(cli.parse(["discover", "--mask", "mouth"]))["start"].seed != 3
+        asked = cli.parse(["discover", "--mask", "nose", "--seed", "3", "--frames", "4"])
+        assert asked == cli.parse(["discover", "--mask", "nose", "--seed", "3", "--frames", "4"])
+        assert asked != cli.parse(["discover", "--mask", "nose"])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
+
 import pytest
 import torch
 import torch.nn.functional as F
+from support.formula_weights import random_lpips
 from support.reference import REFERENCE, agree, numbers, settings
 from torch import Tensor
 
@@ -15,6 +19,7 @@ from semanifold.generators.editing import weight_of
 from semanifold.images.distances import BACKBONES, FeatureDistance, l2, lpips_from
 from semanifold.images.masks import as_mask
 from semanifold.images.metrics import mse_ratio
+from semanifold.paths import weight_ranges
 from semanifold.paths.navigan import layer_name
 from semanifold.paths.weight_axes import joint_weight_paths
 from semanifold.paths.weight_hessian import FORMAT, hessian_paths, hessian_product, leading, read_state, state_of
@@ -37,6 +42,14 @@ def generator() -> sm.Generator:
 
 
 @pytest.fixture(scope="module")
+def faces() -> Iterator[sm.Generator]:
+    """The bundled faces, whose manifold is found once per seed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weight_ranges, "manifold_of", cache(weight_ranges.manifold_of))
+        yield sm.load_generator("faces")
+
+
+@pytest.fixture(scope="module")
 def codes() -> sm.Latents:
     return sm.Latents(numbers("hessian_small")["zs"].double(), "z")
 
@@ -44,9 +57,8 @@ def codes() -> sm.Latents:
 @pytest.mark.parametrize("net", BACKBONES)
 def test_lpips_has_the_hessian_that_differences_along_a_line_have(net, generator, codes):
     """Of every backbone, with random weights of its own; LPIPS is bent only where a rectifier switches."""
-    lpips = pytest.importorskip("lpips")
     torch.manual_seed(0)
-    distance = lpips_from(lpips.LPIPS(net=net, pnet_rand=True, verbose=False).double())
+    distance = lpips_from(random_lpips(net).double())
     weight, few = weight_of(generator, LAYER), codes[[0]]
     plain = generator.images(few)
     vectors = torch.randn(2, weight.numel(), generator=torch.Generator().manual_seed(1)).double()
@@ -171,7 +183,7 @@ def test_joint_axes_tell_the_halves_apart(halves):
 def test_a_search_goes_on_where_it_broke_off(generator, codes, tmp_path):
     """Bit for bit, from the state that was written last; the state of another search is refused."""
     ways = {"samples": 2, "batch": 2, "tolerance": 1e-3}
-    whole = hessian_paths(generator, [LAYER], 6, progress=False, **ways)
+    whole = hessian_paths(generator, [LAYER], 3, progress=False, **ways)
 
     def stop(told: dict) -> None:
         if told["products"].startswith("16"):
@@ -179,22 +191,22 @@ def test_a_search_goes_on_where_it_broke_off(generator, codes, tmp_path):
 
     state = tmp_path / "state.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        hessian_paths(generator, [LAYER], 6, checkpoint=state, every=0, progress=stop, **ways)
-    again = hessian_paths(generator, [LAYER], 6, checkpoint=state, progress=False, **ways)
+        hessian_paths(generator, [LAYER], 3, checkpoint=state, every=0, progress=stop, **ways)
+    again = hessian_paths(generator, [LAYER], 3, checkpoint=state, progress=False, **ways)
     assert torch.equal(again.basis, whole.basis)
     assert again.info.measured == whole.info.measured
     values = again.info.measured["eigenvalue"]
     assert list(values) == sorted(values, reverse=True)
     assert max(again.info.measured["residual"]) <= 1e-3
-    hessian_paths(generator, [LAYER], 6, checkpoint=state, every=0, progress=False, **ways)
-    ended = hessian_paths(generator, [LAYER], 6, checkpoint=state, progress=False, **ways)
+    hessian_paths(generator, [LAYER], 3, checkpoint=state, every=0, progress=False, **ways)
+    ended = hessian_paths(generator, [LAYER], 3, checkpoint=state, progress=False, **ways)
     assert torch.equal(ended.basis, whole.basis), "a search that had ended goes no further"
     for wrong in ({"k": 5}, {"samples": 3}):
         with pytest.raises(SemanifoldError, match="of another search"):
-            hessian_paths(generator, [LAYER], **{"k": 6, "checkpoint": state, "progress": False, **ways, **wrong})
+            hessian_paths(generator, [LAYER], **{"k": 3, "checkpoint": state, "progress": False, **ways, **wrong})
     state.write_bytes(b"nothing")
     with pytest.raises(SemanifoldError, match=r"state\.safetensors.* remove the checkpoint to begin again"):
-        hessian_paths(generator, [LAYER], 6, checkpoint=state, progress=False, **ways)
+        hessian_paths(generator, [LAYER], 3, checkpoint=state, progress=False, **ways)
 
 
 @pytest.mark.parametrize("wrong", ["nan", "no rows", "flipped", "whole numbers", "checksum", "count", "truth"])
@@ -274,43 +286,40 @@ def test_a_range_ends_where_pictures_stop_changing():
     assert Walk(growing, growing, growing / 4).end(norms) == pytest.approx(4), "the manifold is left at 4"
 
 
-def test_a_range_ends_where_pictures_are_no_longer_the_generators_own():
+def test_a_range_ends_where_pictures_are_no_longer_the_generators_own(faces):
     """Pictures of faces whose weights are driven far are no faces: the range of the first singular vector is short."""
-    generator = sm.load_generator("faces")
-    paths = calibrated(svd_paths(generator, "convs.4", 1), generator, samples=2, progress=False)
+    paths = calibrated(svd_paths(faces, "convs.4", 1), faces, samples=2, progress=False)
     low, high = paths[0].info.usable
     assert low < -0.05
     assert high > 0.05
     assert low != -high, "each way ends by itself"
     assert min(-low, high) < 0.95
     assert max(-low, high) >= 1 - 1e-6, "t = 1 is no farther than the farther end"
-    seen = paths.shifted_images(generator, 9, 0, high * paths.info.step * paths.info.count)
-    torch.testing.assert_close(paths[0].images(generator, 9, [high]), seen, rtol=1e-3, atol=1e-3)
+    seen = paths.shifted_images(faces, 9, 0, high * paths.info.step * paths.info.count)
+    torch.testing.assert_close(paths[0].images(faces, 9, [high]), seen, rtol=1e-3, atol=1e-3)
 
 
-def test_a_blurred_picture_is_not_the_generators_own():
+def test_a_blurred_picture_is_not_the_generators_own(faces):
     """Principal components explain blur well, so that it is measured by itself: inside the mask, against other mouths."""
-    generator = sm.load_generator("faces")
-    codes = generator.sample([50, 51, 52])
-    look = Look.at(generator, codes, [as_mask("mouth", generator, code) for code in codes], 0)
+    codes = faces.sample([50, 51, 52])
+    look = Look.at(faces, codes, [as_mask("mouth", faces, code) for code in codes], 0)
     blurred = torch.nn.functional.avg_pool2d(look.plain, 9, 1, 4)
     assert (look.off(look.plain) < 1).all()
     assert (look.off(blurred) > 3).all()
     assert (look.off(blurred, 0) > 1).all(), "all three against the first"
-    mouths = torch.cat([as_mask("mouth", generator, code).at(64, 64).reshape(1, 1, 64, 64) for code in codes])
+    mouths = torch.cat([as_mask("mouth", faces, code).at(64, 64).reshape(1, 1, 64, 64) for code in codes])
     assert (look.off(torch.where(mouths > 0.1, look.plain, blurred)) < 1.2).all(), "sharp where it counts"
 
 
-def test_a_path_ends_where_its_change_is_seen_at_once():
-    generator = sm.load_generator("faces")
-    paths = calibrated(svd_paths(generator, "convs.5", 2), generator, "mouth", samples=2, progress=False)
-    codes = generator.sample([50, 51, 52])
-    plain, strangers = generator.images(codes), generator.images(generator.sample(range(60, 76)))
+def test_a_path_ends_where_its_change_is_seen_at_once(faces):
+    paths = calibrated(svd_paths(faces, "convs.5", 2), faces, "mouth", samples=2, progress=False)
+    codes = faces.sample([50, 51, 52])
+    plain, strangers = faces.images(codes), faces.images(faces.sample(range(60, 76)))
     for k in range(2):
         shares = []
         for i, code in enumerate(codes):
-            inside = as_mask("mouth", generator, code).at(64, 64).sqrt()
+            inside = as_mask("mouth", faces, code).at(64, 64).sqrt()
             usual = ((strangers - plain[i]) * inside).square().mean((1, 2, 3)).sqrt().median()
-            moved = paths[k].images(generator, code, [-1.0, 1.0])
+            moved = paths[k].images(faces, code, [-1.0, 1.0])
             shares.append(((moved - plain[i]) * inside).square().mean((1, 2, 3)).sqrt() / usual)
         assert 0.4 * SEEN < float(torch.cat(shares).mean()) < 2.5 * SEEN

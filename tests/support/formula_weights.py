@@ -65,9 +65,17 @@ def formula_state(table: dict[str, Any]) -> dict[str, Tensor]:
     return made
 
 
+def random_lpips(net: str, *, pretrained: bool = True) -> nn.Module:
+    """LPIPS of the published package, its network with random weights; its classifier, thrown away, is not drawn."""
+    lpips = pytest.importorskip("lpips")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn.Linear, "reset_parameters", lambda self: None)  # a hundred million numbers
+        patch.setattr(nn.init, "normal_", lambda tensor, *_, **__: tensor)
+        return lpips.LPIPS(net=net, pretrained=pretrained, pnet_rand=True, verbose=False)
+
+
 def lpips_with_formula_weights(net: str, table: dict[str, Any]) -> nn.Module:
     """LPIPS of the published package, with the weights of a fixture."""
-    lpips = pytest.importorskip("lpips")
-    model = lpips.LPIPS(net=net, pretrained=False, pnet_rand=True, verbose=False)
+    model = random_lpips(net, pretrained=False)
     model.load_state_dict(model.state_dict() | formula_state(table))
     return model
