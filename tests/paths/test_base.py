@@ -61,7 +61,9 @@ def test_steps_and_ranges_of_a_set() -> None:
     for step in (0.0, LONGEST_STEP * 1.01):
         with pytest.raises(SemanifoldError, match="of a length above 0"):
             PathSetInfo(step=step)
-    assert PathSetInfo(step=LONGEST_STEP).step == LONGEST_STEP
+    with pytest.raises(SemanifoldError, match="at least 1 step"):
+        PathSetInfo(count=0)
+    assert PathSetInfo(step=LONGEST_STEP, count=1).step == LONGEST_STEP
     low, high = {"low": (-0.5, -0.25)}, {"high": (0.75, 1.0)}
     assert [PathSetInfo(measured=known).usable(1) for known in ({}, low, high)] == 3 * [(-1, 1)]
     assert PathSetInfo(measured=low | high).usable(1) == (-0.25, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from torch import Tensor
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.images.masks import box
-from semanifold.paths.changes import Gathered, changes_of, codes_for, gathered_fit, roots_of, search_key
+from semanifold.paths.base import APART
+from semanifold.paths.changes import Gathered, _leading_rows, changes_of, codes_for, gathered_fit, roots_of, search_key
 from semanifold.paths.weight_axes import WeightSpace
 
 LEFT = box(0, 0, 0.5, 1)
@@ -48,6 +50,16 @@ def test_changes_are_the_jacobians_in_the_subspace_that_moves_pictures_most() ->
     assert one.outside.abs().max() == 0
 
 
+def test_leading_rows_are_the_right_singular_vectors() -> None:
+    rows = torch.randn(6, 9, generator=torch.Generator().manual_seed(0)).double()
+    found = _leading_rows(rows, 2)
+    wanted = torch.linalg.svd(rows)[2][:2]
+    torch.testing.assert_close(found.T @ found, wanted.T @ wanted)
+    torch.testing.assert_close(found @ found.T, torch.eye(2).double())
+    flat = rows[:, :2] @ rows[:2]
+    assert _leading_rows(flat, 5).shape == (2, 9), "six rows that span two dimensions"
+
+
 def test_weights_of_pixels_have_the_mean_1_on_both_sides() -> None:
     generator = two_layers()
     for mask in (LEFT, box(0, 0, 0.25, 0.3)):
@@ -58,14 +70,21 @@ def test_weights_of_pixels_have_the_mean_1_on_both_sides() -> None:
         torch.testing.assert_close(outside / outside.max(), (1 - covered.double()) / (1 - covered).max())
     one, none = roots_of(generator, generator.sample([0]), None, None)
     assert (one.min(), none.abs().max()) == (1, 0)
-    with pytest.raises(SemanifoldError, match="nothing or everything"):
-        roots_of(generator, generator.sample([0]), box(-1, -1, 2, 2), None)
+    for useless in (box(-1, -1, 2, 2), ~box(-1, -1, 2, 2)):
+        with pytest.raises(SemanifoldError, match="nothing or everything"):
+            roots_of(generator, generator.sample([0]), useless, None)
+    tall: Any = SimpleNamespace(picture_shape=(3, 8, 4))
+    for size, shape in ((None, (8, 4)), (4, (4, 2)), (1, (1, 1))):
+        assert roots_of(tall, generator.sample([0]), None, size)[0].shape[2:] == shape
 
 
 def test_codes_that_decide_are_named_or_far_from_those_that_people_show() -> None:
     generator = two_layers()
     assert torch.equal(codes_for(generator, 5, 0, [3, 4]).values, generator.sample([3, 4]).values)
     first, second = codes_for(generator, 5, 0, None), codes_for(generator, 5, 1, None)
+    apart = APART + 7_000_000
+    assert torch.equal(torch.cat([first.values, second.values]), generator.example(range(apart, apart + 10)).values)
+    assert torch.equal(codes_for(generator, 4, 2**30, None).values, codes_for(generator, 4, 0, None).values), "round at 2^32"
     assert not (first.values[:, None] == second.values[None]).all(-1).any()
     shown = generator.sample(range(10_000)).values
     assert not (first.values[:, None] == shown[None]).all(-1).any()
@@ -78,7 +97,7 @@ def test_a_search_for_changes_goes_on_where_it_broke_off() -> None:
     space = WeightSpace(two_layers(), ("network.0", "network.3"))
     codes = codes_for(space.generator, 3, 0, None)
     masks = [LEFT] * 3
-    whole = changes_of(space, codes, masks, 8, both=True, tell=lambda _: None)
+    whole = changes_of(space, codes, masks, 8, both=True, seed=0, tell=lambda _: None)
     for last, parts in ((5, {"pulled": 2}), (6, {"pulled": 3}), (8, {"basis": 8, "inside": 2, "outside": 2})):
         told: list[int] = []
         kept: list[dict[str, Tensor]] = []

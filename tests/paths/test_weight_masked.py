@@ -101,6 +101,20 @@ def test_refinement_keeps_what_changes_the_inside_and_takes_out_the_rest() -> No
     assert nothing == 0
 
 
+def test_the_rate_falls_to_nothing_and_with_the_root_of_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    view, rates = linear_view(), []
+    taken = torch.optim.Adam.step
+
+    def noted(self: torch.optim.Adam, closure: Any = None) -> Any:
+        rates.append(self.param_groups[0]["lr"])
+        return taken(self, closure)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", noted)
+    row = nn.functional.normalize(torch.tensor([1.0, 0.3, 0.2, 0.1]), dim=0)
+    refined(view, row, view.changes(row, [0, 1, 2], torch.ones(3))[0].sqrt(), 4, seed=0, tell=lambda _: None)
+    assert rates == pytest.approx([0.025 * 12**0.5 * share for share in (1, 0.75, 0.5, 0.25)])
+
+
 def test_each_picture_is_moved_until_its_change_is_the_one_that_is_wanted() -> None:
     """The first guess of the strength is off by two: it is corrected whenever a picture is taken, up to the farthest."""
     seen: list[tuple[list[int], Tensor]] = []
@@ -134,7 +148,8 @@ def test_refined_directions_are_kept_and_not_refined_again(tmp_path: Path, monke
         masked_weight_paths(generator, layers, LEFT, 3, **how, checkpoint=checkpoint, progress=stop)
     said: list[dict[str, Any]] = []
     paths = masked_weight_paths(generator, layers, LEFT, 3, **how, checkpoint=checkpoint, progress=said.append)
-    assert next(now["step"] for now in said if "refining" in now["part"]) == 5, "the first of three is done"
+    refining = [(now["step"], now["steps"]) for now in said if "refining" in now["part"]]
+    assert refining == [(step, 12) for step in range(5, 13)], "the first of three is done"
     whole = masked_weight_paths(generator, layers, LEFT, 3, **how, progress=False)
     torch.testing.assert_close(dict(paths.state_dict()), dict(whole.state_dict()), rtol=0, atol=0)
     assert paths.info.measured == whole.info.measured
