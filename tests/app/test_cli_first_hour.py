@@ -148,6 +148,21 @@ def test_a_film_that_runs_both_ways_is_described_one_way_at_a_time(capsys):
     assert re.search(r"towards \+1 [^;]*the smile grows .*towards -1 [^;]*the smile fades", said)
 
 
+@pytest.mark.parametrize(("mask", "same"), [("box:0,0,0.3,0.3", True), (TOP, False)])
+def test_a_search_of_before_whose_weight_was_a_number_is_the_same_run_where_the_mask_leads_to_it(mask, same, tmp_path, capsys):
+    words = ("discover", "--mask", mask, "--out", "d", *QUICK)
+    assert run(*words) == 0
+    record = tmp_path / "d" / "run.json"
+    record.write_text(record.read_text().replace('"outside": null', '"outside": 400.0'))
+    capsys.readouterr()
+    assert run(*words) == (0 if same else 2)
+    said = capsys.readouterr()
+    assert ("d is finished already" in said.out) == same
+    assert ("outside 400.0 instead of None" in said.err) != same
+    assert run(*words, "--outside", "400") == 0
+    assert "finished already" in capsys.readouterr().out
+
+
 def test_pictures_of_a_strip_have_their_t_below_them(tmp_path, monkeypatch):
     captions = []
     real = media.captioned

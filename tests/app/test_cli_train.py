@@ -88,7 +88,9 @@ def board(folder: Path) -> "EventAccumulator":
 def test_purity_counts_if_it_is_asked_for_and_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(purity, "STEPS", 40)
     assert train("--lambda-pure", "1", "--out", "run") == 0
-    assert "unmixing the paths: 40 of 40" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Unmixing the paths before the training, so that each changes pictures in a way of its own" in said
+    assert "unmixing the paths: 40 of 40" in said
     mixing = json.loads((tmp_path / "run" / "metrics.json").read_text())["mixing"]
     assert 0 < mixing["end"] < 0.9 * mixing["start"]
 

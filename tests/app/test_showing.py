@@ -224,6 +224,18 @@ def test_work_of_several_parts_is_shown_from_the_start_of_each():
     assert said[-1] == "directions: 10 of 10, refining"
 
 
+def test_work_whose_parts_are_known_goes_up_once():
+    said: list[str] = []
+    with progress.ProgressBar("directions", visible=False, lines=said.append, shares=(1, 3)) as bar:
+        for title, steps in (("finding", 2), ("refining", 30), ("drawing", 2)):
+            with watching(bar, title) as tell:
+                for step in range(1, steps + 1):
+                    tell({"step": step, "steps": steps})
+    assert said[:3] == ["directions: 12 %", "directions: 25 %", "directions: 30 %, refining"]
+    assert said[-1] == "directions: 100 %, refining", "a part that nobody knew of changes nothing"
+    assert [text.split()[1] for text in said] == sorted({text.split()[1] for text in said}, key=int)
+
+
 def test_a_bar_appears_before_a_first_step_that_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr(progress, "PATIENCE", 0.01)

@@ -5,7 +5,7 @@ Nothing here, and nothing in :mod:`semanifold.app.actions`, prints, asks a termi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,8 +81,13 @@ class Caller:
     command_line: tuple[str, ...] = ()
     directory: str = ""
 
-    def watching(self, title: str) -> AbstractContextManager[Progress]:
-        """Give the callback that long work reports to; it raises :class:`KeyboardInterrupt`, as Ctrl-C does, to stop it."""
+    def watching(self, title: str, shares: Sequence[float] = ()) -> AbstractContextManager[Progress]:
+        """Give the callback that long work reports to; it raises :class:`KeyboardInterrupt`, as Ctrl-C does, to stop it.
+
+        Args:
+            title: what is being done.
+            shares: how much of the whole each part is of work that tells of several parts, for whoever draws a bar.
+        """
 
         def report(numbers: Report) -> None:
             self.progress({"part": title, **numbers})

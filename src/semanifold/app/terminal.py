@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
@@ -88,10 +88,10 @@ class Speech:
         if not (self.quiet or self.as_json):
             aside(harmless(text))
 
-    def progress_line(self, title: str) -> ProgressBar:
+    def progress_line(self, title: str, shares: Sequence[float] = ()) -> ProgressBar:
         """Return a progress callback: a bar on a terminal, else a line per tenth of the way."""
         silent = self.quiet or self.as_json
-        return ProgressBar(title, visible=False if silent else None, lines=None if silent else self.remark)
+        return ProgressBar(title, visible=False if silent else None, lines=None if silent else self.remark, shares=shares)
 
 
 @contextmanager
@@ -140,9 +140,9 @@ class Person(Caller):
 
     speech: Speech
 
-    def watching(self, title: str) -> ProgressBar:
+    def watching(self, title: str, shares: Sequence[float] = ()) -> ProgressBar:
         """See :meth:`Caller.watching`."""
-        return self.speech.progress_line(title)
+        return self.speech.progress_line(title, shares)
 
     def stopping(self) -> AbstractContextManager[Callable[[], bool]]:
         """See :meth:`Caller.stopping`: the first Ctrl-C asks to stop."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -111,17 +111,27 @@ class ProgressBar:
     Elsewhere it can say a line per tenth of the way.
     """
 
-    def __init__(self, title: str, *, visible: bool | None = None, lines: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        title: str,
+        *,
+        visible: bool | None = None,
+        lines: Callable[[str], None] | None = None,
+        shares: Sequence[float] = (),
+    ) -> None:
         """Start at nothing; the bar appears after :data:`PATIENCE` seconds.
 
         Args:
             title: what is being done.
             visible: whether the bar may be drawn; on terminals and in notebooks only when None.
             lines: prints a line where no bar is drawn; nothing is printed when None.
+            shares: how much of the whole each part is of work of several parts, one after the other; the bar then goes up once,
+                in percent. Without them it begins anew with each part.
         """
         from tqdm import tqdm  # noqa: PLC0415  (what needs no bar should start quickly)
 
         self.title, self.lines, self.tenth = shown(title, 60), lines, 0
+        self.shares, self.number = [share / sum(shares) for share in shares], 0
         self.part: object = None
         self.later = False
         notebook = in_notebook()
@@ -147,14 +157,22 @@ class ProgressBar:
     def __call__(self, report: Report) -> None:
         """Show one step: ``step`` of ``steps``, and the words and numbers of the report.
 
-        Work of several parts, each with its own ``part``, begins anew with each, and says which it is from the second on.
+        Work of several parts, each with its own ``part``, begins anew with each unless their shares are known, and says which
+        it is from the second on.
         """
         part = report.get("part", self.part)
         if part != self.part:
             self.later = self.part is not None
-            self.part, self.tenth = part, 0
-            self.bar.reset()
+            self.part = part
+            self.number += self.later
+            if not self.shares:
+                self.tenth = 0
+                self.bar.reset()
         step, steps = int(report["step"]), max(int(report["steps"]), 1)
+        if self.shares:
+            now = min(self.number, len(self.shares) - 1)
+            done = sum(self.shares[:now]) + self.shares[now] * min(step / steps, 1)
+            step, steps = round(100 * done), 100
         words = [value for key, value in report.items() if isinstance(value, str) and (self.later or key != "part")]
         words += [f"{key} {value:.3g}" for key, value in report.items() if isinstance(value, float)]
         numbers = shown(", ".join(words), 120)
@@ -164,7 +182,8 @@ class ProgressBar:
             self.bar.update(max(step - self.bar.n, 0))
         elif self.lines is not None and 10 * step // steps > self.tenth:
             self.tenth = 10 * step // steps
-            self.lines(f"{self.title}: {step} of {steps}{numbers and ', ' + numbers}")
+            far = f"{step} %" if self.shares else f"{step} of {steps}"
+            self.lines(f"{self.title}: {far}{numbers and ', ' + numbers}")
 
     def _appear(self) -> None:
         if self.bar.n == 0:

@@ -142,6 +142,9 @@ class Work:
 def search(command: Discover, generator: Generator, code: Latents, mask: Mask, caller: Caller) -> Answer:
     """Search on one picture, and write everything."""
     space = working_space(generator, command.search.space)
+    weight = command.search.settings(space, None).outside_of(float(mask.at(*generator.picture_shape[1:]).mean()))
+    if weight == command.earlier_outside:  # the same search, whose weight was written as a number
+        command = replace(command, search=replace(command.search, outside=weight))
     choices = [command.search.settings(space, c) for c in sorted(command.offset) or [None]]
 
     def searched(run: Run) -> Answer:

@@ -196,6 +196,7 @@ class Work:
         mixing = {} if self.purity is None else {"start": self.purity.of(self.paths)}
         keeper = self.begin_records(run, caller) if run is not None else None
         if self.purity is not None and not self.begin:
+            caller.remark("Unmixing the paths before the training, so that each changes pictures in a way of its own ...")
             with caller.watching("unmixing the paths") as line:
                 self.purity.unmix(self.paths, progress=line if run is not None else False)
         accelerator.wait_for_everyone()

@@ -25,6 +25,9 @@ from semanifold.paths.weight_trained import measured_in
 from semanifold.paths.weights import WeightPaths
 from semanifold.storage.runs import CHECKPOINT, Run
 
+SHARES = {"mask": (1, 4, 1), "hessian": (9, 1), "joint": (9, 1)}
+"""How much of the time of a method its parts take, about: looking at pictures, refining, measuring how far each may go."""
+
 
 def find_weights(command: Weights, caller: Caller) -> Answer:
     """Find the directions, write them, and draw the sheet."""
@@ -57,7 +60,7 @@ def find_weights(command: Weights, caller: Caller) -> Answer:
 def find(command: Weights, generator: Generator, layers: tuple[str, ...], checkpoint: Path, caller: Caller) -> WeightPaths:
     """Return the set."""
     assert command.method != "layers"
-    with caller.watching(f"directions in {', '.join(layers)}") as line:
+    with caller.watching(f"directions in {', '.join(layers)}", SHARES.get(command.method, ())) as line:
         return weight_paths(
             generator,
             command.method,

@@ -29,6 +29,8 @@ from semanifold.app.commands.arguments import (
 from semanifold.app.commands.base import Command, FilmOptions, Model, Output, StartOptions, onto_others
 from semanifold.core.errors import SemanifoldError
 from semanifold.manifolds.settings import ManifoldSettings, paper_settings
+from semanifold.storage.files import is_file
+from semanifold.storage.runs import ANEW, RECORD, read_record
 
 MOST_SEARCHES = 1000
 FIRST = ("film.mp4", "filmstrip.png", "offsets.png", "pad.png", "heatmap.png")
@@ -106,9 +108,23 @@ class Discover(Command):
         """The files that decide the result."""
         return early.inputs(masks=[self.mask], codes=self.start.latents)
 
+    @property
+    def earlier_outside(self) -> float | None:
+        """The weight of the outside that an earlier run in its folder names, if this one leaves it open.
+
+        The default was a number once, which for most masks is the one that follows from the mask now.
+        """
+        if self.search.outside is not None or self.output.overwrite or not is_file(self.folder / RECORD):
+            return None
+        search = read_record(self.folder, ANEW).arguments.get("search")
+        weight = search.get("outside") if isinstance(search, Mapping) else None
+        return weight if isinstance(weight, float) else None
+
     def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         early.check_masks([self.mask], self.model.generator)
+        if self.earlier_outside is not None:  # whether it is the same is known with the mask
+            return None
         return early.finished(self, "discover", self.folder, self.inputs, FIRST, self.then)
 
 
