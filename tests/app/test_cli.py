@@ -251,7 +251,7 @@ def test_a_transfer_that_broke_off_goes_on_behind_the_faces_that_are_done(found,
             return replace(adapt(generator, edit, code, *args, **more), result=Result.INTERRUPTED)
         return adapt(generator, edit, code, *args, **more)
 
-    monkeypatch.setattr("semanifold.app.actions.edits.adapt", adapted)
+    monkeypatch.setattr("semanifold.app.actions.transfer.adapt", adapted)
     with pytest.raises(RuntimeError, match="power cut"):
         run(*words)
     first = (found / "broken" / "edit-seed-1.safetensors").read_bytes()

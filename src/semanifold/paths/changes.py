@@ -89,8 +89,8 @@ class Gathered:
     def tensors(self) -> dict[str, Tensor]:
         """Return them as a file holds them; parts that are empty are left out."""
         stacks = {"pulled": self.pulled, "inside": self.inside, "outside": self.outside}
-        held = {name: torch.stack(parts) for name, parts in stacks.items() if parts}
-        return held if self.basis is None else held | {"basis": self.basis}
+        written = {name: torch.stack(parts) for name, parts in stacks.items() if parts}
+        return written if self.basis is None else written | {"basis": self.basis}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], like: Tensor) -> Gathered:

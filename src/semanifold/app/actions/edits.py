@@ -1,4 +1,4 @@
-"""What ``semanifold transfer``, ``combine`` and ``render`` do."""
+"""What ``semanifold combine`` and ``render`` do, and the masks of edits."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from PIL import Image
 
 from semanifold.app.actions.base import (
     beyond,
-    code_for,
     common_space,
     existing,
     facts_of,
@@ -19,59 +17,38 @@ from semanifold.app.actions.base import (
     load,
     named_generator,
     picture_code,
-    read_given,
     read_mask,
-    sample,
-    truncated,
     worked,
 )
 from semanifold.app.actions.results import (
-    EDIT,
-    FRAMES,
     HEAT,
-    METRICS,
     MP4,
     PAD,
     STRIP,
     EditedPicture,
     film_moments,
     find_edit,
-    measure,
-    save_films,
     write_all,
-    write_exports,
     write_plot,
 )
-from semanifold.app.actions.seen import leak, remark_nothing, what_changed
-from semanifold.app.answers import Answer, Caller, never, typed
+from semanifold.app.actions.seen import what_changed
+from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands import early
-from semanifold.app.commands.base import EditModel, Model, onto_others, slug
-from semanifold.app.commands.edits import Combine, Render, Transfer
+from semanifold.app.commands.base import EditModel, Model, onto_others
+from semanifold.app.commands.edits import Combine, Render
 from semanifold.app.commands.places import check_one_generator, model_for, word_of
-from semanifold.core.errors import SemanifoldError, counted
+from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
-from semanifold.core.solutions import Result
-from semanifold.edits import Edit, in_one_space, load_edit, save_edit
+from semanifold.edits import Edit, in_one_space
 from semanifold.edits.operations import combine, extrapolate, out_and_back, retime, reverse, trim
 from semanifold.edits.tracing import on_code
 from semanifold.generators.base import Generator
-from semanifold.generators.exchange import read_codes
 from semanifold.images import media
 from semanifold.images.films import save_film
 from semanifold.images.masks import Mask
 from semanifold.images.masks.grammar import in_folder
-from semanifold.images.plots import heat_picture, mean_change
-from semanifold.manifolds.adapting import AdaptationNumbers, adapt
-from semanifold.storage.digests import file_digest
-from semanifold.storage.files import is_file
-from semanifold.storage.records import write_json
-from semanifold.storage.run_records import plain
 from semanifold.storage.runs import Run
 
-ADAPTED = "adapted.png"
-MOST_SEEN, MORE = 0.01, 3.0
-"""A carried path is adapted by itself where it changes the outside by more than this share of the inside (mean squares), and by
-more than so many times the share at its own picture."""
 AMPLITUDES = ("amplitudes.mp4", "amplitudes.png")
 
 
@@ -95,201 +72,6 @@ def mask_of(edit: Edit, generator: Generator, code: Latents, caller: Caller, *, 
 def named_by(asked: EditModel, model: Model) -> EditModel:
     """Return the group of arguments with the generator that is used filled in, for ``run.json``."""
     return replace(asked, generator=model.generator)
-
-
-# ------------------------------------------------------------------------------------------------------------- transfer
-
-
-def transfer_edit(command: Transfer, caller: Caller) -> Answer:
-    """Put an edit onto several pictures: films, strips, numbers."""
-    named = named_generator(command.model, caller)
-    edit = find_edit(command.edit, command.path, command.space, command.layers, named, caller.remark)
-    edit = with_mask(edit, command.mask)
-    model = model_for(command.model, command.edit, edit.info.generator)
-    command = replace(command, model=named_by(command.model, model))
-    generator = named or load(model, caller)
-    (edit,) = fitting(generator, [edit], caller, force=command.model.force)
-    if command.latents is not None:
-        read = read_given(read_codes, command.latents, generator, command.latents_space, caller.remark)
-        codes = truncated(generator, read, command.truncation)
-        names = [f"code {index}" for index in range(len(codes))]
-    else:
-        codes = sample(generator, command.seeds, command.truncation, command.label)
-        names = [f"seed {seed}" for seed in command.seeds]
-    codes = code_for(edit, generator, codes)
-    edits = [on_code(edit, codes[i]) for i in range(len(codes))]  # refuses an edit that does not fit before anything is written
-    t = film_moments(edits[0], command.film, command.frames)
-    subjects = [
-        EditedPicture(generator, codes[i], own, mask_of(own, generator, codes[i], caller, strict=command.mask is not None))
-        for i, own in enumerate(edits)
-    ]
-    if subjects:
-        remark_nothing(subjects[0], caller)
-    if command.adapt:
-        check_adaptable(edit)
-    folder = command.output.folder("transfer", model.word, word_of(command.edit, command.path, edit.info.name), *command.others)
-    inputs = early.inputs(masks=[command.mask] if command.mask else [], codes=command.latents, edits=[command.edit])
-
-    def work(run: Run) -> Answer:
-        shown_on, numbers, interrupted = adapt_where_it_leaks(run, command, edit, subjects, names, t, caller)
-        hears = replace(caller, stop=never) if interrupted else caller  # what there is is written all the same
-        scores = write_transfer(run, command, shown_on, names, t, hears)
-        answer = summary_of_transfer(edit, shown_on[0], t, scores, numbers, caller)
-        return replace(answer, interrupted=interrupted)
-
-    answer = worked(command, caller, "transfer", folder, facts_of(generator), work, inputs=inputs)
-    then = ("render", folder) if (folder / ADAPTED).exists() else command.then
-    return replace(answer, files=existing(folder, MP4, STRIP, HEAT, ADAPTED), next=typed(*then))
-
-
-def check_adaptable(edit: Edit) -> None:
-    """Refuse an edit that cannot be adapted to a face.
-
-    Raises:
-        SemanifoldError: saying why, and what to do.
-    """
-    name = edit.info.name or "The edit"
-    if not edit.moves_codes:
-        raise SemanifoldError(f"{name} changes weights, the same on every picture; leave adapt=True out.")
-    if edit.dimensions != 1:
-        raise SemanifoldError(f"{name} is a pad of two dimensions, and only a path is adapted; leave adapt=True out.")
-    if not edit.info.mask:
-        raise SemanifoldError(f"{name} has no mask, so nothing says what is to stay as it is; give mask= as well.")
-
-
-def adapt_where_it_leaks(
-    run: Run, command: Transfer, edit: Edit, subjects: list[EditedPicture], names: list[str], t: torch.Tensor, caller: Caller
-) -> tuple[list[EditedPicture], dict[str, AdaptationNumbers], bool]:
-    """Return the pictures with paths of their own where the carried one leaks, the numbers of these, and whether it was stopped.
-
-    Every adapted path gets a file, and a row of its own below that of the carried one in a still picture.
-    """
-    own, mine, interrupted = edit.info.locality.get("mse_ratio"), list(subjects), False
-    numbers: dict[str, AdaptationNumbers] = {}
-    rows: dict[str, EditedPicture] = {}
-    files: dict[str, str] = {}
-    possible = edit.moves_codes and edit.dimensions == 1 and command.adapt is not False
-    if not possible or (not command.adapt and own is None):
-        return mine, {}, False
-    mask = edit.info.mask if caller.folder is None else in_folder(edit.info.mask, caller.folder)
-    for index, (name, subject) in enumerate(zip(names, subjects, strict=True)):
-        ratio = measure(subject, t).get("mse_ratio")
-        if ratio is None or not (command.adapt or (own is not None and ratio > max(MOST_SEEN, MORE * own))):
-            continue
-        if ratio <= MOST_SEEN and is_own(edit, subject.start):
-            caller.remark(f"The path was found on {name}, where there is nothing to adapt.")
-            continue
-        if name in numbers:  # a picture that is named twice
-            path = rows[f"{name}, adapted"].edit
-        elif (earlier := adapted_before(run, name)) is not None:
-            path, numbers[name], files[name] = earlier
-        else:
-            with caller.watching(f"adapting to {name}") as line:
-                solution = adapt(subject.generator, edit, subject.start, mask, progress=line, throw=False)
-            if not solution.result.good:
-                caller.remark(f"The path could not be adapted to {name}, and stays as it was: {solution.result.value}")
-                continue
-            path, numbers[name], interrupted = solution.value, solution.stats, solution.result is Result.INTERRUPTED
-            file = run.path(f"edit-{slug(name)}.safetensors")
-            save_edit(path, file)
-            files[name] = file_digest(file)
-            if not interrupted:  # the same command goes on behind this one
-                run.note(adapted={name: plain(row) for name, row in numbers.items()}, adapted_files=files)
-        mine[index] = replace(subject, edit=path)
-        rows |= {f"{name}, carried": subject, f"{name}, adapted": mine[index]}
-        if interrupted:
-            caller.remark("semanifold: interrupted; the best so far is kept, and later pictures have the path as it was carried.")
-            break
-    if rows:
-        media.save_png(media.stack_rows([one.strip(size=128) for one in rows.values()], list(rows)), run.path(ADAPTED))
-    return mine, numbers, interrupted
-
-
-def is_own(edit: Edit, code: Latents) -> bool:
-    """Whether this is the code that an edit was found on; not known of one in another space."""
-    own = edit.start
-    return own is not None and own.space == code.space and torch.allclose(own.values, code.values.to(own.values), atol=1e-5)
-
-
-def adapted_before(run: Run, name: str) -> tuple[Edit, AdaptationNumbers, str] | None:
-    """Return the path that the same command has adapted to a picture before it broke off, its numbers, and its file's digest.
-
-    None if there is none, or its file is not the one that was written.
-    """
-    done, files = (run.record.others.get(key) if run.resumed else None for key in ("adapted", "adapted_files"))
-    row, written = (kept.get(name) if isinstance(kept, dict) else None for kept in (done, files))
-    file = run.folder / f"edit-{slug(name)}.safetensors"
-    if not isinstance(row, dict) or not isinstance(written, str) or not is_file(file) or file_digest(file) != written:
-        return None
-    fields = AdaptationNumbers.__annotations__
-    if row.keys() != fields.keys() or not all(isinstance(value, (int, float)) for value in row.values()):
-        return None
-    return load_edit(file), AdaptationNumbers(**row), written  # pyright: ignore[reportArgumentType]  (checked above)
-
-
-def write_transfer(
-    run: Run, command: Transfer, subjects: list[EditedPicture], names: list[str], t: torch.Tensor, caller: Caller
-) -> dict[str, dict[str, float]]:
-    """Write all results; return the locality on every picture."""
-    loops = all(subject.edit.loops for subject in subjects)
-    films, rows, scores = [], [], {}
-    with caller.watching("pictures") as line:
-        for number, (name, subject) in enumerate(zip(names, subjects, strict=True), 1):
-            films.append(subject.frames(t))
-            plain = media.to_uint8(subject.picture)[0]
-            rows.append(media.filmstrip(films[-1], plain, subject.mask_picture(), size=128))
-            scores[name] = measure(subject, t)
-            line({"step": number, "steps": len(subjects)})
-    media.save_png(media.stack_rows(rows, names), run.path(STRIP))
-    grid = media.grid_film([film[:-1] if loops else film for film in films])
-    media.save_frames(grid, run.path(FRAMES))
-    film = replace(command.film, size=command.film.size or max(grid.shape[1:3]))
-    save_films(run, grid, film, ping_pong=not loops)
-    write_json(run.path(METRICS), {"change": scores}, 2)
-    save_edit(subjects[0].edit.with_info(locality=scores[names[0]]), run.path(EDIT))
-    plains = [media.to_uint8(subject.picture)[0] for subject in subjects]
-    top = max(float(mean_change(film, plain).max()) for film, plain in zip(films, plains))  # one scale for all maps
-    maps = [heat_picture(film, plain, s.mask_picture(), top) for film, plain, s in zip(films, plains, subjects)]
-    media.save_png(media.stack_rows([Image.fromarray(drawn) for drawn in maps], names), run.path(HEAT))
-    write_exports(run, subjects, t)
-    write_plot(run, subjects, t, caller, umap=command.film.umap)
-    return scores
-
-
-def summary_of_transfer(
-    edit: Edit,
-    first: EditedPicture,
-    t: torch.Tensor,
-    scores: dict[str, dict[str, float]],
-    numbers: dict[str, AdaptationNumbers],
-    caller: Caller,
-) -> Answer:
-    """Return in words what changes in the first picture, how local the edit is on every one, and where it leaks."""
-    said, facts = [], {"change": scores, "adapted": {name: plain(row) for name, row in numbers.items()}}
-    if seen := what_changed(first, t):
-        pictures = f"{'the first of ' if len(scores) > 1 else ''}{counted(len(scores), 'picture')}"
-        said.append(f"{edit.info.name or 'The edit'} on {pictures}: {seen}.")
-    own = edit.info.locality.get("mse_ratio") if edit.info.locality else None
-    ratios = {name: score["mse_ratio"] for name, score in scores.items() if score}
-    if not ratios:
-        if not seen:
-            said.append(f"{edit.info.name or 'The edit'} on {counted(len(scores), 'picture')}.")
-        return Answer(said=tuple(said), facts=facts)
-    listed = ", ".join(f"{name} {ratio:.2g}" for name, ratio in ratios.items())
-    here = f"; {own:.2g} at its own picture" if own else ""
-    said.append(f"Outside of the mask, pictures change so many times as much as inside (mean squares): {listed}{here}.")
-    if numbers:
-        listed = ", ".join(f"{name} {row['carried']:.2g} -> {row['ratio']:.2g}" for name, row in numbers.items())
-        took = sum(row["evaluations"] for row in numbers.values())
-        those = f"{len(numbers)} of {counted(len(scores), 'picture')}"
-        said.append(f"Adapted to {those}, carried -> adapted: {listed} ({took} pictures made).")
-    worst = max(ratios.values())
-    if leak(worst) and (own is None or worst > MORE * own):
-        other = "adapt=True bends it there, and " if len(numbers) < len(scores) else ""
-        caller.remark(
-            f"The edit leaks out of its mask on some of these pictures; {other}semanifold discover finds an edit of their own."
-        )
-    return Answer(said=tuple(said), facts=facts)
 
 
 # -------------------------------------------------------------------------------------------------------------- combine

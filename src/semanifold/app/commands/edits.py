@@ -55,7 +55,7 @@ class Transfer(Command):
         output: Where the results go.
     """
 
-    does: ClassVar[str] = "semanifold.app.actions.edits:transfer_edit"
+    does: ClassVar[str] = "semanifold.app.actions.transfer:transfer_edit"
     edit: Annotated[Path, option("RUN")] = field(kw_only=False)
     path: Annotated[str | None, option("N|NAME", group=MAIN)] = None
     seeds: Annotated[tuple[int, ...], seed_numbers_option(MAIN)] = USUAL
