@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from semanifold.app.cli import LONGEST_SENTENCE, main
+from semanifold.app.commands.arguments import known_options
 from semanifold.app.commands.table import COMMANDS, command_class
 from semanifold.core.errors import shown
 
@@ -82,7 +83,7 @@ def warm_up(*, training: bool = True) -> None:
 
     torch.set_num_threads(1)
     for name in COMMANDS:
-        command_class(name)
+        known_options(command_class(name), name)
     for name in (
         *(f"app.actions.{name}" for name in ("bench", "directions", "discover", "edits", "files", "masks", "paths", "play")),
         *(f"app.actions.{name}" for name in ("ranking", "rerun", "train")),
