@@ -59,11 +59,11 @@ def _small_films_and_plots(request: pytest.FixtureRequest) -> Iterator[None]:
 SIZES = {TESTS / "images/test_media.py", TESTS / "app/test_cli_odd_places.py"}
 """Modules about films and figures as they are usually made."""
 LONGEST = (
-    *("project/test_docs.py", "app/test_cli.py", "paths/test_weight_axes.py", "app/test_cli_photographs.py"),
-    *("app/test_cli_first_hour.py", "app/test_cli_train.py", "manifolds/test_solve.py", "app/test_cli_weights.py"),
-    *("hostile/test_files.py", "app/test_cli_invert.py", "analysis/attributes/test_published_parity.py"),
-    *("training/test_trainer.py", "locality/test_benchmark.py", "analysis/attributes/test_published_networks.py"),
-    *("app/test_cli_odd_places.py", "contracts/test_generator_contract.py"),
+    *("project/test_docs.py", "app/test_cli.py", "app/test_cli_photographs.py", "app/test_cli_first_hour.py"),
+    *("manifolds/test_solve.py", "app/test_cli_weights.py", "app/test_cli_train.py", "training/test_trainer.py"),
+    *("hostile/test_files.py", "locality/test_benchmark.py", "app/test_cli_invert.py", "paths/test_weight_axes.py"),
+    *("contracts/test_generator_contract.py", "analysis/attributes/test_published_parity.py", "app/test_cli_odd_places.py"),
+    *("app/test_answers.py", "analysis/attributes/test_published_networks.py", "app/test_cli_paths.py"),
 )
 """Modules that take ten seconds of one core or more, the longest first."""
 

@@ -85,6 +85,8 @@ def shortened(words: list[str]) -> list[str]:
     short = shlex.split(SHORTER.get(words[1], ""))
     if "--pool" in words or "test_label" in words or (words[1] == "sample" and "--seeds" not in words):
         short = short[2:]  # codes and label maps of a page's own, no numbers
+    if words[-2:] == ["--out", "pool"]:
+        short = ["--seeds", "0"]  # 29 paths are walked from each
     for option in LISTS:
         if option in short and option in words:
             start = words.index(option)
