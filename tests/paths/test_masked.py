@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from support.small_world import SmallWorld
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
@@ -118,3 +122,27 @@ def test_more_directions_than_there_are_and_empty_masks_are_refused() -> None:
         masked_paths(halves(), LEFT, 5, progress=False)
     with pytest.raises(SemanifoldError, match="nothing or everything"):
         masked_paths(halves(), box(-1, -1, 2, 2), 1, progress=False)
+
+
+def test_a_search_goes_on_where_it_broke_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit; that of other layers is another one."""
+    monkeypatch.setattr("semanifold.paths.weight_masked.SAVE_EVERY", 0.0)
+    world, checkpoint = SmallWorld(), tmp_path / "checkpoint.safetensors"
+
+    def stop(now: dict[str, Any]) -> None:
+        if now["step"] == 6:
+            raise KeyboardInterrupt
+
+    def found(layers: tuple[int, int] | None, **how: Any) -> LinearPaths:
+        return masked_paths(world, "box:0,0,1,0.5", 1, "w+", layers, samples=4, **how)
+
+    with pytest.raises(KeyboardInterrupt):
+        found((0, 2), checkpoint=checkpoint, progress=stop)
+    said: list[int] = []
+    paths = found((0, 2), checkpoint=checkpoint, progress=lambda now: said.append(now["step"]))
+    assert said[:6] == [1, 2, 3, 4, 7, 8], "two of four were pulled back"
+    whole = found((0, 2), progress=False)
+    torch.testing.assert_close(dict(paths.state_dict()), dict(whole.state_dict()), rtol=0, atol=0)
+    for layers in ((1, 3), None):
+        with pytest.raises(SemanifoldError, match="of another search"):
+            found(layers, checkpoint=checkpoint, progress=False)

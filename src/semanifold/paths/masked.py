@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 
 import torch
@@ -49,7 +50,8 @@ class CodeSpace:
     @property
     def what(self) -> str:
         """What changes, in words."""
-        return f"codes of {self.space}"
+        moving = "" if self.layers is None else f", layers {self.layers[0]}:{self.layers[1]}"
+        return f"codes of {self.space}{moving}"
 
     @property
     def size(self) -> int:
@@ -86,6 +88,7 @@ def masked_paths(
     size: int | None = None,
     damping: float = DAMPING,
     seed: int = 0,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: Watch = None,
 ) -> LinearPaths:
     """Return straight paths that change pictures inside a mask and leave them alone outside, the best first.
@@ -105,13 +108,15 @@ def masked_paths(
         size: height and width of the pictures; their own when None.
         damping: mu as a share of the strongest change inside.
         seed: of the pictures.
+        checkpoint: file that keeps what was looked at, which goes on from there, bit for bit.
         progress: called with ``step`` and ``steps``; a bar when None, nothing when False.
 
     Returns:
         The set; ``info.measured`` has ``outside_inside`` of every path, the mean ratio of squared changes on those pictures.
 
     Raises:
-        SemanifoldError: if there is no such space, layer or mask, fewer than k directions, or pictures that do not change.
+        SemanifoldError: if there is no such space, layer or mask, fewer than k directions, pictures that do not change, or
+            the checkpoint of another search.
     """
     method = f"changes of codes inside {mask}"
     shape, info = info_for(generator, space, layers, method=method, cite=RESEFA)
@@ -122,7 +127,7 @@ def masked_paths(
     kept = min(moves.size, max(kept, k))
     # about twice the usual length of a code in these coordinates
     facts = {"size": size, "damping": damping, "seed": seed, "refine": 0, "both": True, "farthest": (2 * moves.size) ** 0.5}
-    rows, ratios = masked_rows(moves, mask, k, codes, kept, progress=progress, **facts)
+    rows, ratios = masked_rows(moves, mask, k, codes, kept, checkpoint=checkpoint, progress=progress, **facts)
     paths = sized(moves.displacements(rows), moving_codes(generator, info, SAMPLES), info)
     return paths.with_info(mask=mask if isinstance(mask, str) else "", measured={"outside_inside": ratios})
 

@@ -72,7 +72,10 @@ def find_directions(command: Directions, caller: Caller) -> Answer:
         elif command.method == "mask":
             assert command.mask is not None
             with caller.watching("directions on all pictures") as line:
-                paths = masked_paths(generator, command.mask, command.k, code.space, command.layers, progress=line)
+                paths = masked_paths(
+                    generator, command.mask, command.k, code.space, command.layers,
+                    checkpoint=run.folder / CHECKPOINT, progress=line,
+                )  # fmt: skip
             first = command.start.seed
             others = generator.convert(generator.example(range(first, first + FACES), drawn.space), code.space)
             sentences = (compare(generator, paths, command.mask, others, run.path(ELSEWHERE)),)
