@@ -25,7 +25,7 @@ from semanifold.paths.weight_trained import measured_in
 from semanifold.paths.weights import WeightPaths
 from semanifold.storage.runs import CHECKPOINT, Run
 
-SHARES = {"mask": (1, 4, 1), "hessian": (9, 1), "joint": (9, 1)}
+SHARES = {"mask": (2, 6, 1), "hessian": (9, 1), "joint": (9, 1)}
 """How much of the time of a method its parts take, about: looking at pictures, refining, measuring how far each may go."""
 
 
