@@ -12,7 +12,7 @@ from semanifold.core.solutions import Result, Solution
 from semanifold.edits import EditInfo, Lattice
 from semanifold.edits.operations import transfer
 from semanifold.images.masks import Mask, box
-from semanifold.manifolds import ManifoldSettings, adapt, discover_manifold
+from semanifold.manifolds import ManifoldSettings, adapt, adapting, discover_manifold
 from semanifold.manifolds.adapting import Adaptation, changes, moving_part
 from semanifold.manifolds.same_change import SameChange
 
@@ -60,6 +60,23 @@ def test_it_takes_fewer_pictures_than_a_new_search(own: Solution) -> None:
     assert solution.stats["steps"] <= 24
     # five places at the start and at every step, all six dimensions and what is wanted
     assert solution.stats["evaluations"] >= 5 * (solution.stats["steps"] + 1) + 6
+
+
+def test_a_path_that_leaks_much_more_than_at_its_own_face_is_walked_first(own: Solution, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapting, "FAR", 1e9)
+    path, code = leaky(own.unwrap()), WORLD.sample([5])
+    plain = Adaptation.prepare(WORLD, path, code, LOWER)
+    monkeypatch.setattr(adapting, "FAR", 0.0)
+    prepared = Adaptation.prepare(WORLD, path, code, LOWER)
+    assert (plain.far, prepared.far) == (False, True)
+    assert len(prepared.places) > len(plain.places)
+    first = next(prepared.run())
+    assert first.steps == 10
+    terms = first.descent.at.terms
+    assert terms["outside"] / terms["inside"] < 0.2 * prepared.carried[1] / prepared.carried[0]
+    solution = adapt(WORLD, path, code, LOWER, progress=False)
+    assert solution.stats["steps"] <= 10
+    assert solution.stats["ratio"] < adapting.GOOD
 
 
 def test_a_path_without_a_face_of_its_own_changes_as_much_as_it_is_carried(own: Solution) -> None:

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from semanifold.manifolds.layout import layout_of, refine, schedule_targets, springs_of
+from semanifold.manifolds.layout import layout_of, natural_spline, refine, schedule_targets, springs_of
 from semanifold.manifolds.settings import ManifoldSettings
 
 
@@ -81,6 +81,19 @@ def test_other_numbers_of_frames_lie_on_straight_lines_between() -> None:
     ring = refine(torch.stack([angles.cos(), angles.sin()], 1), (4,), (8,), closed=True)
     torch.testing.assert_close(ring[::2], torch.stack([angles.cos(), angles.sin()], 1))
     torch.testing.assert_close(ring[7], torch.tensor([0.5, -0.5]), rtol=0, atol=1e-6)
+
+
+def test_a_natural_spline_goes_through_uneven_knots_and_does_not_bend_at_its_ends() -> None:
+    knots = torch.tensor([-1.0, -0.7, 0.0, 0.1, 1.0], dtype=torch.float64)
+    torch.testing.assert_close(natural_spline(knots, knots), torch.eye(5, dtype=torch.float64))
+    fine = torch.linspace(-1, 1, 2001, dtype=torch.float64)
+    weights = natural_spline(knots, fine)
+    torch.testing.assert_close(weights @ knots, fine)  # a straight line stays one
+    bends = weights.diff(dim=0).diff(dim=0) / 1e-6
+    assert bends[[0, -1]].abs().max() < 0.01 * bends.abs().max()
+    assert bends.diff(dim=0).abs().max() < 0.02 * bends.abs().max()  # second derivatives do not leap at knots
+    # of two knots a straight line is left
+    torch.testing.assert_close(natural_spline(knots[:2], torch.tensor([-0.85])), torch.tensor([[0.5, 0.5]]).double())
 
 
 def test_a_spline_goes_through_its_knots_and_gives_a_cubic_back() -> None:

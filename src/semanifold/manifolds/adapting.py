@@ -23,18 +23,23 @@ from semanifold.generators.base import Generator, as_latents
 from semanifold.generators.coordinates import Coordinates, natural_coordinates
 from semanifold.images.masks import Mask, as_mask
 from semanifold.images.metrics import inside_change, outside_change
-from semanifold.manifolds.layout import Layout, springs_of
+from semanifold.manifolds.layout import Layout, natural_spline, springs_of
 from semanifold.manifolds.metric import metric_of, preconditioner
 from semanifold.manifolds.same_change import WHOLE, Known, SameChange
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.manifolds.stages import HISTORY
 from semanifold.manifolds.start import evaluations
+from semanifold.manifolds.walking import Walk, walked
 
-KEYS, FEWER = 7, 5
+KEYS, FEWER = 7, 4
 """Places of the path, its ends among them, that are searched; fewer in a large space, whose pictures bend less. What is added to
-the carried path is a straight line between."""
+the carried path is a smooth line between."""
 STEPS, FEWER_STEPS = 24, 17
 """Most steps; fewer in a large space, where each pushes pictures too."""
+FAR = 50.0
+"""A path of a small space that leaks so many times as much as at its own face is walked from the start before."""
+WALKED, WALKED_KEYS, WALKED_STEPS = 16, 9, 10
+"""Most places of such a walk, places that are searched after it, and most steps of that."""
 MOST_TIMES = 2.0
 """How many times as far, or as short a way, a carried path is sent at most, to change as much as at its own face."""
 SPRING = 0.02
@@ -88,7 +93,7 @@ class AdaptationStep:
     @property
     def steps(self) -> int:
         """Most steps in all."""
-        return FEWER_STEPS if self.adaptation.large else STEPS
+        return FEWER_STEPS if self.adaptation.large else WALKED_STEPS if self.adaptation.far else STEPS
 
     def report(self) -> Report:
         """Return what a progress callback gets."""
@@ -111,6 +116,7 @@ class Adaptation:
         amount: mean squared change inside that is wanted, a mean of the places.
         carried: mean squared changes inside and outside of the places as they were carried.
         good: change outside over that inside at which the path is good enough.
+        far: whether it leaks so much that it is walked.
         mask: on the new face.
         coordinates: natural ones at the new code.
         places: ``[f]`` values of t that are searched.
@@ -123,6 +129,7 @@ class Adaptation:
     amount: float
     carried: tuple[float, float]
     good: float
+    far: bool
     mask: Mask
     coordinates: Coordinates
     places: Tensor
@@ -147,10 +154,8 @@ class Adaptation:
         here, there = (as_mask(mask, generator, face) for face in (lattice.start, own or lattice.start))
         here.check(*generator.picture_shape[1:])
         moving = tuple(moving_part(lattice).shape[1:])
-        keys = min(KEYS if math.prod(moving) <= WHOLE else FEWER, len(lattice.knots[0]))
-        ends = torch.linspace(0, len(lattice.knots[0]) - 1, keys).round().long()
-        knots = torch.unique(torch.cat([lattice.knots[0][ends], lattice.knots[0].new_zeros(1)]))
-        places = knots[lattice.way(knots).abs().amax(1) > 0]
+        small = math.prod(moving) <= WHOLE
+        knots, places = searched(lattice, KEYS if small else FEWER)
         if not len(places):
             raise SemanifoldError(f"{edit.info.name} goes nowhere, so there is nothing to adapt.")
         carried = changes(generator, lattice, places, here)
@@ -158,11 +163,16 @@ class Adaptation:
             raise SemanifoldError(f"{edit.info.name} changes nothing inside the mask {here} here; give another mask.")
         wanted, leak = (carried[0], 0.0) if own is None else changes(generator, edit, places, there)
         good = min(GOOD, leak / max(wanted, 1e-12))
+        far = small and carried[1] / carried[0] > FAR * (GOOD if own is None else leak / max(wanted, 1e-12))
+        if far:
+            knots, places = searched(lattice, WALKED_KEYS)
         # the change of a picture grows like the step, about
         times = min(max(math.sqrt(wanted / carried[0]), 1 / MOST_TIMES), MOST_TIMES)
         farther = lattice_of(amplified(lattice, times))
         coordinates = natural_coordinates(generator, lattice.start, moving, ManifoldSettings().independence)
-        return Adaptation(generator, lattice, farther, times**2 * carried[0], carried, good, here, coordinates, places, knots)
+        return Adaptation(
+            generator, lattice, farther, times**2 * carried[0], carried, good, far, here, coordinates, places, knots
+        )
 
     @property
     def large(self) -> bool:
@@ -192,16 +202,18 @@ class Adaptation:
     def run(self) -> Iterator[AdaptationStep]:
         """Descend; the last step says why it ends."""
         same = self.same_change()
-        known, change, tried = Known.first(same), same.picture, []
+        # 0. Begin where the path was carried, or where a walk leads to.
+        first, known, grams, made_only = self.first(same)
+        change, tried = same.picture, []
 
         def made(x: Tensor) -> Evaluation:
             at, change = same.at(x)
             tried.append((x, change))
             return at
 
-        descent = begin(made, same.carried)
+        descent = begin(made, first)
         places, values = len(same.carried), [descent.at.value]
-        count, grams = evaluations(2 + places + len(known.rows), places), known.grams(same)
+        count = evaluations(1 + places + made_only, places)
         while True:
             reached = AdaptationStep(self, descent, len(values) - 1, count, None)
             if result := self.ends(reached, values):
@@ -222,6 +234,23 @@ class Adaptation:
             count += places * len(tried)
             values.append(descent.at.value)
 
+    def first(self, same: SameChange) -> Walk:
+        """Return where the descent begins, and what is known there."""
+        if not self.far:
+            known = Known.first(same)
+            return Walk(same.carried, known, known.grams(same), 1 + len(known.rows))
+        knots, places = searched(self.edit, WALKED)
+        fine = replace(self, knots=knots, places=places)
+        walk = walked(wanted := fine.same_change(), places)
+        added = fine.between(walk.path - wanted.carried, self.places)
+        return walk._replace(path=same.carried + added, pictures=walk.pictures + len(places) + 1)
+
+    def between(self, added: Tensor, t: Tensor) -> Tensor:
+        """Return what is added at t ``[n]``, smooth between what is added at the places ``[f, ...]``."""
+        at_knots = added.new_zeros(len(self.knots), *added.shape[1:])
+        at_knots[torch.isin(self.knots, self.places)] = added
+        return torch.einsum("nk,k...->n...", natural_spline(self.knots, t).to(added), at_knots)
+
     def ends(self, reached: AdaptationStep, values: list[float]) -> Result | None:
         """Return why the descent is over, if it is."""
         if not math.isfinite(values[-1]):
@@ -234,15 +263,12 @@ class Adaptation:
         return Result.STEPS if reached.step == reached.steps else None
 
     def solution(self, reached: AdaptationStep) -> Solution[Lattice, AdaptationNumbers]:
-        """Return the whole path: the carried one, and between the places that were searched a line of what is added to it."""
+        """Return the whole path: the carried one, and between the places that were searched a smooth line of what is added."""
         layers, info = self.edit.info.layers, self.edit.info
         added = self.coordinates.displacements(reached.descent.x) - moving_part(self.farther, self.places)
-        corrections = added.new_zeros(len(self.knots), *added.shape[1:])
-        corrections[torch.isin(self.knots, self.places)] = added
         knots = self.edit.knots[0]
-        line = Lattice(corrections, (self.knots,), info).displacement(knots).to(added)
         full = added.new_zeros(len(knots), *self.start.values.shape[1:])
-        full[:, slice(*layers) if layers else slice(None)] = moving_part(self.farther) + line
+        full[:, slice(*layers) if layers else slice(None)] = moving_part(self.farther) + self.between(added, knots)
         full[knots == 0] = 0
         path = Lattice(full, (knots,), replace(info, method=f"{info.method}, adapted", locality={}), start=self.start)
         before, after = self.carried, changes(self.generator, path, knots, self.mask)
@@ -266,7 +292,7 @@ def adapt(
 
     At a few places of the path, the picture's change inside is held to that of the carried path (as much as at its own face, if
     that is known), and the change outside is lowered, by the descent of :func:`~semanifold.manifolds.discover_manifold` in its
-    coordinates. Each place begins without the part that moves the outside to first order.
+    coordinates. In a small space, where the carried path leaks much more than at its own face, it is first walked from the start.
 
     Args:
         generator: the generator of the edit.
@@ -290,6 +316,14 @@ def adapt(
     with watching(progress, f"adapting {edit.info.name}") as tell:
         last, _ = followed(prepared.run(), tell)
     return last.solution().thrown(throw)
+
+
+def searched(path: Lattice, most: int) -> tuple[Tensor, Tensor]:
+    """Return knots of a path, at most so many and the start's, and the places ``[f]`` among them where it is not at the start."""
+    t = path.knots[0]
+    ends = torch.linspace(0, len(t) - 1, min(most, len(t))).round().long()
+    knots = torch.unique(torch.cat([t[ends], t.new_zeros(1)]))
+    return knots, knots[path.way(knots).abs().amax(1) > 0]
 
 
 def moving_part(path: Lattice, t: Tensor | None = None) -> Tensor:

@@ -182,3 +182,27 @@ def spline(old: int, new: int, *, closed: bool = False) -> Tensor:
     u = (place - low * steps).double()[:, None] / steps
     straight = (1 - u) * unit[low] + u * unit[high]
     return straight + (((1 - u) ** 3 - (1 - u)) * bend[low] + (u**3 - u) * bend[high]) / 6
+
+
+def natural_spline(knots: Tensor, at: Tensor) -> Tensor:
+    """Return the weights ``[n, k]``, in double precision, of values at knots ``[k]`` in a natural cubic spline through them.
+
+    Its second derivative is none at both ends (de Boor, A Practical Guide to Splines, 1978, chapter IV).
+
+    Args:
+        knots: increasing, two or more, as far apart as they like.
+        at: ``[n]`` between the first knot and the last.
+    """
+    # 1. Second derivatives: h[i - 1] M[i - 1] + 2 (h[i - 1] + h[i]) M[i] + h[i] M[i + 1] = 6 (s[i] - s[i - 1]), s the slopes.
+    x, t = knots.cpu().double(), at.cpu().double()
+    unit, h, last = torch.eye(len(x), dtype=torch.float64), x.diff(), len(x) - 1
+    system, sides = unit.clone(), torch.zeros_like(unit)
+    for i in range(1, last):
+        system[i, i - 1 : i + 2] = torch.stack([h[i - 1], 2 * (h[i - 1] + h[i]), h[i]])
+        sides[i] = 6 * ((unit[i + 1] - unit[i]) / h[i] - (unit[i] - unit[i - 1]) / h[i - 1])
+    bend = torch.linalg.solve(system, sides)
+    # 2. Every value lies between two knots.
+    low = (torch.searchsorted(x, t, right=True) - 1).clamp(0, last - 1)
+    u = ((t - x[low]) / h[low])[:, None]
+    bends = ((1 - u) ** 3 - (1 - u)) * bend[low] + (u**3 - u) * bend[low + 1]
+    return (1 - u) * unit[low] + u * unit[low + 1] + h[low, None] ** 2 / 6 * bends
