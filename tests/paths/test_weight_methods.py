@@ -56,7 +56,7 @@ def test_each_method_is_asked_for_what_was_given(asked: Asked) -> None:
             named
             == {
                 "svd": {},
-                "joint": {"samples": 24, "size": 64, "progress": None},
+                "joint": {"samples": 24, "size": 64, "checkpoint": None, "progress": None},
                 "hessian": {"distance": l2, "samples": 24, "size": None, "checkpoint": None, "progress": None},
                 "mask": {"samples": 24, "size": None, "seeds": [3], "refine": 60, "checkpoint": None, "progress": None},
             }[method]
@@ -68,6 +68,9 @@ def test_sizes_samples_and_layers_are_passed_on(asked: Asked) -> None:
     weight_paths(generator, "joint", layers=["first", "last"], size=8)
     assert asked.of["joint_weight_paths"][0] == (generator, ["first", "last"], 16)
     assert asked.of["joint_weight_paths"][1]["size"] == 8
+    for method, function in (("joint", "joint_weight_paths"), ("hessian", "hessian_paths"), ("mask", "masked_weight_paths")):
+        weight_paths(generator, method, k=2, mask=LEFT if method == "mask" else None, checkpoint="kept")
+        assert asked.of[function][1]["checkpoint"] == "kept"
     for size, made in ((8, 8), (16, None), (MOST_SIDE, None)):
         weight_paths(generator, "mask", mask=LEFT, size=size, samples=5, refine=0)
         named = asked.of["masked_weight_paths"][1]
