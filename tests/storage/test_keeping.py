@@ -42,6 +42,15 @@ def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:
         Keeper(tmp_path / "none" / "kept.safetensors", FORM, "a", 0.0).keep(lambda: ({"x": torch.ones(1)}, {}))
 
 
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(keeping, "write_tensors", full)
+    with pytest.raises(SemanifoldError, match=r"The disk is full: .*kept\.safetensors could not be written; make room"):
+        Keeper(tmp_path / "kept.safetensors", FORM, "a", 0.0).keep(lambda: ({"x": torch.ones(1)}, {}))
+
+
 def test_it_is_written_every_so_many_seconds_and_less_often_where_that_takes_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

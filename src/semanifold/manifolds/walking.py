@@ -16,7 +16,7 @@ ROUNDS = 2
 """Steps at a place."""
 DAMPING = 10.0
 """Weight of a step's squared length, in units of the carried path's reach."""
-LEAK = 0.01
+SHARE = 0.01
 """The outside is as dear as where it changes by this share of the inside."""
 
 
@@ -95,7 +95,7 @@ def newton_step(same: SameChange, pushed: Tensor, change: Tensor, wanted: Tensor
     missing, leak = ((part - goal).flatten() for part, goal in zip(change * same.roots, (wanted, 0)))
     # what is missing along the wanted change is dearer than what else changes inside
     along, dearer = inside @ unit_wanted, AMOUNT - 1
-    weight = same.weight(LEAK * same.unit)
+    weight = same.weight(SHARE * same.unit)
     scale = 1 / (same.unit * len(leak))
     hessian = scale * (inside @ inside.T + dearer * torch.outer(along, along) + weight * (outside @ outside.T))
     slope = scale * (inside @ missing + dearer * along * (missing @ unit_wanted) + weight * (outside @ leak))

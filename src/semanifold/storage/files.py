@@ -6,6 +6,7 @@ Our own: packages for atomic writing use one temporary name that can be guessed,
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -50,6 +51,12 @@ def replacing(path: str | os.PathLike[str], previous: Path | None = None) -> Ite
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+def disk_is_full(error: Exception) -> bool:
+    """Whether writing failed for lack of room; safetensors says so in words alone."""
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    return full or "os error 28" in str(error) or "No space left" in str(error)
 
 
 @contextmanager

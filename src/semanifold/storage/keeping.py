@@ -14,6 +14,7 @@ from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.plain import Json
+from semanifold.storage.files import disk_is_full
 from semanifold.storage.tensors import read_format, write_tensors
 
 
@@ -117,7 +118,11 @@ class Keeper:
         try:
             write_tensors(self.path, tensors, {"format": self.form, "key": self.key, **header}, crc=True)
         except (OSError, ValueError, SafetensorError) as error:
-            raise SemanifoldError(f"The checkpoint {self._name} cannot be written ({shown(str(error), 80)}).") from error
+            if disk_is_full(error):
+                why = f"The disk is full: {self._name} could not be written; make room and begin again; what was kept stays."
+            else:
+                why = f"The checkpoint {self._name} cannot be written ({shown(str(error), 80)})."
+            raise SemanifoldError(why) from error
 
     @property
     def _name(self) -> str:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.plain import Json
-from semanifold.storage.files import PART, is_file
+from semanifold.storage.files import PART, disk_is_full, is_file
 from semanifold.storage.locks import LOCK, FolderLock, lock_folder
 from semanifold.storage.marks import CODES, GENERATED, marking
 from semanifold.storage.records import write_json
@@ -319,12 +319,7 @@ def _sentences(run: Run) -> Iterator[None]:
 
 
 def _sentence(error: Exception, folder: Path) -> str:
-    full = (
-        "os error 28" in str(error)
-        or "No space left" in str(error)
-        or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-    )
-    if full:
+    if disk_is_full(error):
         return (
             f"The disk is full: {folder} could not be written; make room or give another out=, then run the same command again."
         )
