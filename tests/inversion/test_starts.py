@@ -15,7 +15,7 @@ def test_the_most_alike_of_random_codes_comes_first():
     world = SmallWorld()
     starts, _ = best_starts(world, "z", likeness(world.images(world.sample([12]))), world.sample, 20, seed=5)
     assert starts[0].name == "random code 12"
-    assert starts[0].value == 0
+    assert starts[0].value < 1e-12, "nothing but rounding, which may differ with the size of a batch"
     assert torch.equal(starts[0].code.values, world.sample([12]).values)
     assert len(starts) == 21
     assert {start.name for start in starts} == {"the mean", *(f"random code {i}" for i in range(5, 25))}

@@ -58,7 +58,7 @@ def test_a_step_is_lowest_where_its_own_linear_model_is() -> None:
         along = wanted / wanted.norm()
         missing = ((inside - wanted) * along).sum().square()
         other = (inside - wanted).square().sum() - missing
-        leak = same.weight(walking.LEAK * same.unit) * outside.square().sum()
+        leak = same.weight(walking.SHARE * same.unit) * outside.square().sum()
         pictures = (AMOUNT * missing + other + leak) / wanted.numel() / same.unit
         return pictures + walking.DAMPING * x.square().sum() / same.reach**2
 
