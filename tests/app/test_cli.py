@@ -229,7 +229,9 @@ def test_where_a_carried_path_leaks_it_is_adapted(found, monkeypatch, capsys):
     record = read_record(found / "bent").others["adapted"]
     before, after = (json.loads((found / name / results.METRICS).read_text())["change"] for name in ("carried", "bent"))
     assert list(record) == list(before) == ["seed 1", "seed 2"]
+    said_of = said[said.index("carried -> adapted: ") :]
     for name, row in record.items():
+        assert f"{name} {before[name]['mse_ratio']:.2g} -> {after[name]['mse_ratio']:.2g}" in said_of, "as plain transfer says it"
         assert row["ratio"] < 0.1 * row["carried"]
         assert after[name]["mse_ratio"] < 0.1 * before[name]["mse_ratio"]
         edit = load_edit(found / "bent" / f"edit-{name.replace(' ', '-')}.safetensors")

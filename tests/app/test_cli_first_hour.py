@@ -158,7 +158,7 @@ def test_a_search_of_before_whose_weight_was_a_number_is_the_same_run_where_the_
     assert run(*words) == (0 if same else 2)
     said = capsys.readouterr()
     assert ("d is finished already" in said.out) == same
-    assert ("outside 400.0 instead of None" in said.err) != same
+    assert ("outside 400.0 instead of left out" in said.err) != same
     assert run(*words, "--outside", "400") == 0
     assert "finished already" in capsys.readouterr().out
 

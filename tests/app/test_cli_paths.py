@@ -213,7 +213,7 @@ def test_other_settings_do_not_mix_with_a_walk(done, monkeypatch, capsys):
     monkeypatch.chdir(done)
     before = listing(done / "walk")
     assert run("traverse", "set.safetensors", "--seeds", "0-2", "--step", "0.1", "--out", "walk") == 2
-    assert "holds another run (step None instead of 0.1" in capsys.readouterr().err
+    assert "holds another run (step left out instead of 0.1" in capsys.readouterr().err
     assert listing(done / "walk") == before
 
 

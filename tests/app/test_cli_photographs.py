@@ -215,7 +215,7 @@ def test_a_part_that_is_no_face(capsys: pytest.CaptureFixture[str]) -> None:
         (["--mask", "mouth", "--crop", "0,0,0.001,0.001"], "a photograph has at least 8 a side"),
         (["--mask", "mouth", "--all-faces", "--face", "2"], "Give --face or --all-faces"),
         (["--mask", "mouth", "--all-faces", "--face", "1"], "Give --face or --all-faces"),
-        (["--mask", "mouth", "--face=1", "--all-faces"], "Give --face or --all-faces"),
+        (["--mask", "mouth", "--face=1", "--all-faces=true"], "Give --face or --all-faces"),
         (["--mask", "mouth", "--inversion", "nowhere"], "nowhere holds no code.safetensors"),
         (["--mask", "mouth", "--inversion", "nowhere", "--tune", "3"], "its own part of the photograph"),
         (["--mask", "mouth", "--inversion", "nowhere", "--tune-noise", "3"], "its own part of the photograph"),

@@ -201,6 +201,21 @@ def test_a_damaged_set_of_an_unfinished_run_is_found_again(damage, tmp_path, mon
     assert ("the directions are found again" in capsys.readouterr().err) == (damage == "cut short")
 
 
+def test_a_search_that_was_interrupted_says_that_it_goes_on(tmp_path, monkeypatch, capsys):
+    words = ("weights", "joint", "--layer", "convs.2", "--k", 2, "--generator", "g.safetensors", "--out", tmp_path / "run")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("semanifold.paths.weight_axes.SAVE_EVERY", 0.0)
+        patch.setattr("semanifold.app.actions.weights.save_paths", stop)
+        assert run(*words) == 130
+    assert "goes on where it was interrupted" not in capsys.readouterr().err
+    assert run(*words) == 0
+    assert "The search goes on where it was interrupted." in capsys.readouterr().err
+
+
 def test_the_paths_are_walked(found):
     assert (
         run("traverse", "svd", "--generator", "g.safetensors", "--seeds", "0-1", "--steps", 3, "--size", 32, "--out", "walk") == 0

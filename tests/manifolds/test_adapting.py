@@ -155,6 +155,11 @@ def test_a_search_that_breaks_says_so(own: Solution, monkeypatch: pytest.MonkeyP
     ("edit", "mask", "words"),
     [
         (Lattice(torch.zeros(2, 6), [torch.tensor([0.0, 1.0])], EditInfo(space="z")), LOWER, "goes nowhere"),
+        (
+            Lattice(torch.eye(6)[:2] * torch.tensor([[0.0], [1e-9]]), [torch.tensor([0.0, 1.0])], EditInfo(space="z")),
+            LOWER,
+            "changes nothing inside",
+        ),
         (Lattice(torch.eye(6)[:2] * 0, [torch.tensor([0.0, 1.0])], EditInfo(space="z")), None, "has no mask"),
         (Lattice(torch.zeros(3, 3, 6), [torch.linspace(-1, 1, 3)] * 2, EditInfo(space="z")), LOWER, "pad of two"),
     ],
@@ -162,3 +167,9 @@ def test_a_search_that_breaks_says_so(own: Solution, monkeypatch: pytest.MonkeyP
 def test_what_cannot_be_adapted_is_refused(edit: Lattice, mask: Mask | None, words: str) -> None:
     with pytest.raises(SemanifoldError, match=words):
         adapt(WORLD, edit, 5, mask, progress=False)
+
+
+def test_pictures_of_nan_are_not_laid_to_the_mask(own: Solution, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("semanifold.manifolds.adapting.changes", lambda *_: (float("nan"), 0.0))
+    with pytest.raises(SemanifoldError, match="are infinite or NaN along"):
+        adapt(WORLD, leaky(own.unwrap()), 5, LOWER, progress=False)

@@ -87,7 +87,7 @@ def test_an_option_that_an_earlier_version_had_not_is_nothing_there(tmp_path, va
     finish(tmp_path)
     newer = WORK | {"search": {**WORK["search"], "warm": value}}
     assert begin_run(tmp_path, "discover", newer, {**FACTS, "settings": {"warm": value}}).finished
-    with pytest.raises(SemanifoldError, match="warm None instead of"):
+    with pytest.raises(SemanifoldError, match="warm left out instead of"):
         begin_run(tmp_path, "discover", WORK | {"search": {**WORK["search"], "warm": 0.5}}, FACTS)
     finish(tmp_path / "newer", search={**WORK["search"], "warm": 0.5})
     with pytest.raises(SemanifoldError, match=r"warm 0\.5 instead of"):

@@ -48,6 +48,8 @@ GOOD = 0.01
 """An adaptation ends where it changes the outside by this share of the inside (mean squares), or that of its own face if less."""
 MISSED = 0.01
 """Most that may be missing of the wanted change there: a tenth."""
+LEAST = 1e-12
+"""A mean squared change inside below this is rounding, in pictures between -1 and 1."""
 PATIENCE, TOLERANCE = 3, 0.02
 """It ends also if so many steps gain less than this, per place and in units of the change inside."""
 
@@ -157,9 +159,13 @@ class Adaptation:
         small = math.prod(moving) <= WHOLE
         knots, places = searched(lattice, KEYS if small else FEWER)
         if not len(places):
-            raise SemanifoldError(f"{edit.info.name} goes nowhere, so there is nothing to adapt.")
+            raise SemanifoldError(f"{edit.info.name} goes nowhere where it was looked at, so there is nothing to adapt.")
         carried = changes(generator, lattice, places, here)
-        if not carried[0] > 0:
+        if not all(map(math.isfinite, carried)):
+            raise SemanifoldError(
+                f"Pictures of {generator.name} are infinite or NaN along {edit.info.name} here; give another code."
+            )
+        if carried[0] < LEAST:
             raise SemanifoldError(f"{edit.info.name} changes nothing inside the mask {here} here; give another mask.")
         wanted, leak = (carried[0], 0.0) if own is None else changes(generator, edit, places, there)
         good = min(GOOD, leak / max(wanted, 1e-12))

@@ -221,14 +221,20 @@ def differences(before: RunRecord, after: RunRecord, growing: Sequence[str] = ()
         return
     for place, one, other in _changes(work(before.arguments), work(after.arguments)):
         if not (last(place) in growing and (one is None or other is None or _less(one, other))):  # None: the facts have its value
-            yield f"{shown(last(place)).replace('_', '-')} {shown(str(one))} instead of {shown(str(other))}"
+            yield f"{shown(last(place)).replace('_', '-')} {_said(one)} instead of {_said(other)}"
     for place, one, other in _changes(before.facts, after.facts):
         if place.startswith("inputs."):
             yield f"{shown(place.removeprefix('inputs.'), 200)} has changed since"
         elif place == "measured":
             yield "the measurement has changed since"
         elif not (last(place) in growing and _less(one, other)):
-            yield f"{shown(last(place))} {shown(str(one))} instead of {shown(str(other))}"
+            yield f"{shown(last(place))} {_said(one)} instead of {_said(other)}"
+
+
+def _said(value: Json) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "left out", True: "yes", False: "no"}[value]
+    return shown(str(value))
 
 
 def grown(before: RunRecord, after: RunRecord, growing: Sequence[str]) -> bool:

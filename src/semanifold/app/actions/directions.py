@@ -29,6 +29,7 @@ from semanifold.paths.files import PATHS, save_paths
 from semanifold.paths.joint import joint_axes, joint_paths
 from semanifold.paths.linear import LinearPaths
 from semanifold.paths.masked import leaks, masked_paths
+from semanifold.storage.files import is_file
 from semanifold.storage.records import write_json
 from semanifold.storage.runs import CHECKPOINT, Run
 
@@ -61,6 +62,8 @@ def find_directions(command: Directions, caller: Caller) -> Answer:
     folder = command.folder
 
     def work(run: Run) -> Answer:
+        if is_file(run.folder / CHECKPOINT):
+            caller.remark("The search goes on where it was interrupted.")
         if command.method == "joint":
             with caller.watching("directions at one code after the other") as line:
                 paths, certainty = joint_axes(
@@ -86,7 +89,7 @@ def find_directions(command: Directions, caller: Caller) -> Answer:
         faces = 1 if command.method == "local" else FACES  # local directions are those of one picture
         shown = draw(generator, paths, code, run.path(SHEET), caller, faces=faces)
         faint = len(paths) - len(shown)
-        left_out = f"; {faint} that hardly change the picture are not on the sheet" if faint else ""
+        left_out = f"; {faint} of them, hardly seen in the picture, not on the sheet" if faint else ""
         many = counted(len(paths), "path").capitalize()
         said = f"{many} in {space} of {generator.name}, by {paths.info.method}{left_out}."
         return Answer(said=(said, *sentences), files=more)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -94,11 +96,12 @@ def transfer_edit(command: Transfer, caller: Caller) -> Answer:
     inputs = early.inputs(masks=[command.mask] if command.mask else [], codes=command.latents, edits=[command.edit])
 
     def work(run: Run) -> Answer:
-        shown_on, numbers, interrupted = adapt_where_it_leaks(run, command, edit, subjects, names, t, caller)
-        hears = replace(caller, stop=never) if interrupted else caller  # what there is is written all the same
-        scores = write_transfer(run, command, shown_on, names, t, hears)
-        answer = summary_of_transfer(edit, shown_on[0], t, scores, numbers, caller)
-        return replace(answer, interrupted=interrupted)
+        adapted = adapt_where_it_leaks(run, command, edit, subjects, names, t, caller)
+        # what there is is written all the same
+        hears = replace(caller, stop=never) if adapted.interrupted else caller
+        scores = write_transfer(run, command, adapted.subjects, names, t, hears)
+        answer = summary_of_transfer(edit, adapted, t, scores, caller)
+        return replace(answer, interrupted=adapted.interrupted)
 
     answer = worked(command, caller, "transfer", folder, facts_of(generator), work, inputs=inputs)
     then = ("render", folder) if (folder / ADAPTED).exists() else command.then
@@ -120,20 +123,37 @@ def check_adaptable(edit: Edit) -> None:
         raise SemanifoldError(f"{name} has no mask, so nothing says what is to stay as it is; give mask= as well.")
 
 
+class Adapted(NamedTuple):
+    """What has become of the pictures of a transfer.
+
+    Attributes:
+        subjects: with paths of their own where the carried one leaks.
+        numbers: of the searches for these, by the name of the picture.
+        carried: change outside over that inside of the path that was carried there, along the film as in all other sentences.
+        interrupted: whether it was stopped.
+    """
+
+    subjects: list[EditedPicture]
+    numbers: dict[str, AdaptationNumbers]
+    carried: dict[str, float]
+    interrupted: bool = False
+
+
 def adapt_where_it_leaks(
     run: Run, command: Transfer, edit: Edit, subjects: list[EditedPicture], names: list[str], t: torch.Tensor, caller: Caller
-) -> tuple[list[EditedPicture], dict[str, AdaptationNumbers], bool]:
-    """Return the pictures with paths of their own where the carried one leaks, the numbers of these, and whether it was stopped.
+) -> Adapted:
+    """Return the pictures, with paths of their own where the carried one leaks.
 
     Every adapted path gets a file, and a row of its own below that of the carried one in a still picture.
     """
     own, mine, interrupted = edit.info.locality.get("mse_ratio"), list(subjects), False
     numbers: dict[str, AdaptationNumbers] = {}
+    carried: dict[str, float] = {}
     rows: dict[str, EditedPicture] = {}
     files: dict[str, str] = {}
     possible = edit.moves_codes and edit.dimensions == 1 and command.adapt is not False
     if not possible or (not command.adapt and own is None):
-        return mine, {}, False
+        return Adapted(mine, {}, {})
     mask = edit.info.mask if caller.folder is None else in_folder(edit.info.mask, caller.folder)
     for index, (name, subject) in enumerate(zip(names, subjects, strict=True)):
         ratio = measure(subject, t).get("mse_ratio")
@@ -158,14 +178,14 @@ def adapt_where_it_leaks(
             files[name] = file_digest(file)
             if not interrupted:  # the same command goes on behind this one
                 run.note(adapted={name: plain(row) for name, row in numbers.items()}, adapted_files=files)
-        mine[index] = replace(subject, edit=path)
+        mine[index], carried[name] = replace(subject, edit=path), ratio
         rows |= {f"{name}, carried": subject, f"{name}, adapted": mine[index]}
         if interrupted:
             caller.remark("semanifold: interrupted; the best so far is kept, and later pictures have the path as it was carried.")
             break
     if rows:
         media.save_png(media.stack_rows([one.strip(size=128) for one in rows.values()], list(rows)), run.path(ADAPTED))
-    return mine, numbers, interrupted
+    return Adapted(mine, numbers, carried, interrupted)
 
 
 def is_own(edit: Edit, code: Latents) -> bool:
@@ -220,16 +240,12 @@ def write_transfer(
 
 
 def summary_of_transfer(
-    edit: Edit,
-    first: EditedPicture,
-    t: torch.Tensor,
-    scores: dict[str, dict[str, float]],
-    numbers: dict[str, AdaptationNumbers],
-    caller: Caller,
+    edit: Edit, adapted: Adapted, t: torch.Tensor, scores: dict[str, dict[str, float]], caller: Caller
 ) -> Answer:
     """Return in words what changes in the first picture, how local the edit is on every one, and where it leaks."""
-    said, facts = [], {"change": scores, "adapted": {name: plain(row) for name, row in numbers.items()}}
-    if seen := what_changed(first, t):
+    numbers, said = adapted.numbers, []
+    facts = {"change": scores, "adapted": {name: plain(row) for name, row in numbers.items()}}
+    if seen := what_changed(adapted.subjects[0], t):
         pictures = f"{'the first of ' if len(scores) > 1 else ''}{counted(len(scores), 'picture')}"
         said.append(f"{edit.info.name or 'The edit'} on {pictures}: {seen}.")
     own = edit.info.locality.get("mse_ratio") if edit.info.locality else None
@@ -242,7 +258,7 @@ def summary_of_transfer(
     here = f"; {own:.2g} at its own picture" if own else ""
     said.append(f"Outside of the mask, pictures change so many times as much as inside (mean squares): {listed}{here}.")
     if numbers:
-        listed = ", ".join(f"{name} {row['carried']:.2g} -> {row['ratio']:.2g}" for name, row in numbers.items())
+        listed = ", ".join(f"{name} {ratio:.2g} -> {ratios.get(name, math.nan):.2g}" for name, ratio in adapted.carried.items())
         took = sum(row["evaluations"] for row in numbers.values())
         those = f"{len(numbers)} of {counted(len(scores), 'picture')}"
         said.append(f"Adapted to {those}, carried -> adapted: {listed} ({took} pictures made).")

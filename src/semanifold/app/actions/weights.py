@@ -23,6 +23,7 @@ from semanifold.paths.weight_masked import REFINEMENT
 from semanifold.paths.weight_methods import SAMPLES, middle_layer, weight_paths
 from semanifold.paths.weight_trained import measured_in
 from semanifold.paths.weights import WeightPaths
+from semanifold.storage.files import is_file
 from semanifold.storage.runs import CHECKPOINT, Run
 
 SHARES = {"mask": (2, 6, 1), "hessian": (9, 1), "joint": (9, 1)}
@@ -47,6 +48,8 @@ def find_weights(command: Weights, caller: Caller) -> Answer:
             caller.remark(f"{str(error).rstrip('.')}; the directions are found again.")
             paths = None
         if paths is None:
+            if is_file(run.folder / CHECKPOINT):
+                caller.remark("The search goes on where it was interrupted.")
             paths = find(command, generator, layers, run.folder / CHECKPOINT, caller)
             save_paths(paths, run.path(PATHS))
         draw(generator, paths, code, run.path(SHEET), caller, command.mask or "", 1 if command.one else FACES)

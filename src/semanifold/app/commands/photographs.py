@@ -67,7 +67,9 @@ class PhotoEdit(Command):
     @classmethod
     def parsed_as(cls, words: Sequence[str]) -> type[Command]:
         """See :meth:`Command.parsed_as`; ``--face 1`` beside ``--all-faces`` is seen in the words alone, for 1 is the default."""
-        if "--all-faces" in words and any(word.partition("=")[0] == "--face" for word in words):
+        typed = [word.partition("=")[0] for word in words]
+        options = typed[: typed.index("--")] if "--" in typed else typed
+        if "--all-faces" in options and "--face" in options:
             raise SemanifoldError("Give --face or --all-faces.")
         return cls
 
