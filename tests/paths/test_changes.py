@@ -107,7 +107,7 @@ def test_a_search_for_changes_goes_on_where_it_broke_off() -> None:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            changes_of(space, codes, masks, 8, both=True, keep=lambda now: kept.append(now.tensors()), tell=tell)  # noqa: B023  # called here
+            changes_of(space, codes, masks, 8, both=True, keep=lambda now, kept=kept: kept.append(now.tensors()), tell=tell)
         assert {name: len(tensor) for name, tensor in kept[-1].items()} == parts
         assert gathered_fit(kept[-1], space.zero(), 3, 8)
         before = Gathered.from_tensors(kept[-1], space.zero())

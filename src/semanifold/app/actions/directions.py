@@ -89,7 +89,7 @@ def find_directions(command: Directions, caller: Caller) -> Answer:
         faces = 1 if command.method == "local" else FACES  # local directions are those of one picture
         shown = draw(generator, paths, code, run.path(SHEET), caller, faces=faces)
         faint = len(paths) - len(shown)
-        left_out = f"; {faint} of them, hardly seen in the picture, not on the sheet" if faint else ""
+        left_out = f"; the sheet leaves out {faint} that can hardly be seen" if faint else ""
         many = counted(len(paths), "path").capitalize()
         said = f"{many} in {space} of {generator.name}, by {paths.info.method}{left_out}."
         return Answer(said=(said, *sentences), files=more)

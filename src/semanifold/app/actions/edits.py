@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 
@@ -35,7 +36,7 @@ from semanifold.app.actions.seen import what_changed
 from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands import early
 from semanifold.app.commands.base import EditModel, Model, onto_others
-from semanifold.app.commands.edits import Combine, Render
+from semanifold.app.commands.edits import Combine, Render, Transfer
 from semanifold.app.commands.places import check_one_generator, model_for, word_of
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
@@ -72,6 +73,21 @@ def mask_of(edit: Edit, generator: Generator, code: Latents, caller: Caller, *, 
 def named_by(asked: EditModel, model: Model) -> EditModel:
     """Return the group of arguments with the generator that is used filled in, for ``run.json``."""
     return replace(asked, generator=model.generator)
+
+
+C = TypeVar("C", Render, Transfer)
+
+
+def opened(command: C, caller: Caller) -> tuple[C, Model, Generator, Edit]:
+    """Return the command with its generator filled in, which that is, the generator, and the edit that fits it."""
+    named = named_generator(command.model, caller)
+    edit = find_edit(command.edit, command.path, command.space, command.layers, named, caller.remark)
+    edit = with_mask(edit, command.mask)
+    model = model_for(command.model, command.edit, edit.info.generator)
+    command = replace(command, model=named_by(command.model, model))
+    generator = named or load(model, caller)
+    (edit,) = fitting(generator, [edit], caller, force=command.model.force)
+    return command, model, generator, edit
 
 
 # -------------------------------------------------------------------------------------------------------------- combine
@@ -132,13 +148,7 @@ def check_faces(command: Combine, edits: Sequence[Edit]) -> None:
 
 def render_edit(command: Render, caller: Caller) -> Answer:
     """Write the new film."""
-    named = named_generator(command.model, caller)
-    edit = find_edit(command.edit, command.path, command.space, command.layers, named, caller.remark)
-    edit = with_mask(edit, command.mask)
-    model = model_for(command.model, command.edit, edit.info.generator)
-    command = replace(command, model=named_by(command.model, model))
-    generator = named or load(model, caller)
-    (edit,) = fitting(generator, [edit], caller, force=command.model.force)
+    command, _, generator, edit = opened(command, caller)
     code = picture_code(command.picture, [edit], generator, edit.space(generator))
     edit = timed(command, on_code(edit, code), generator, caller)
     subject = EditedPicture(generator, code, edit, mask_of(edit, generator, code, caller, strict=command.mask is not None))

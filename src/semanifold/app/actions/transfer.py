@@ -13,15 +13,12 @@ from semanifold.app.actions.base import (
     code_for,
     existing,
     facts_of,
-    fitting,
-    load,
-    named_generator,
     read_given,
     sample,
     truncated,
     worked,
 )
-from semanifold.app.actions.edits import mask_of, named_by, with_mask
+from semanifold.app.actions.edits import mask_of, opened
 from semanifold.app.actions.results import (
     EDIT,
     FRAMES,
@@ -31,7 +28,6 @@ from semanifold.app.actions.results import (
     STRIP,
     EditedPicture,
     film_moments,
-    find_edit,
     measure,
     save_films,
     write_exports,
@@ -42,7 +38,7 @@ from semanifold.app.answers import Answer, Caller, never, typed
 from semanifold.app.commands import early
 from semanifold.app.commands.base import slug
 from semanifold.app.commands.edits import Transfer
-from semanifold.app.commands.places import model_for, word_of
+from semanifold.app.commands.places import word_of
 from semanifold.core.errors import SemanifoldError, counted
 from semanifold.core.latents import Latents
 from semanifold.core.solutions import Result
@@ -67,13 +63,7 @@ more than so many times the share at its own picture."""
 
 def transfer_edit(command: Transfer, caller: Caller) -> Answer:
     """Put an edit onto several pictures: films, strips, numbers."""
-    named = named_generator(command.model, caller)
-    edit = find_edit(command.edit, command.path, command.space, command.layers, named, caller.remark)
-    edit = with_mask(edit, command.mask)
-    model = model_for(command.model, command.edit, edit.info.generator)
-    command = replace(command, model=named_by(command.model, model))
-    generator = named or load(model, caller)
-    (edit,) = fitting(generator, [edit], caller, force=command.model.force)
+    command, model, generator, edit = opened(command, caller)
     if command.latents is not None:
         read = read_given(read_codes, command.latents, generator, command.latents_space, caller.remark)
         codes = truncated(generator, read, command.truncation)
