@@ -48,7 +48,9 @@ def demodulation(styles: Tensor, weight: Tensor | MixedWeight) -> Tensor:
     """
     if isinstance(weight, MixedWeight):
         return torch.rsqrt(weight.squares(styles.square()) + EPSILON)
-    return torch.rsqrt(styles.square() @ weight.square().sum((2, 3)).T + EPSILON)
+    # the sum over a kernel as a product with ones, since torch sums nine neighbours at half the speed
+    kernels = weight.square().flatten(2)
+    return torch.rsqrt(styles.square() @ (kernels @ kernels.new_ones(kernels.shape[-1])).T + EPSILON)
 
 
 def blur(x: Tensor) -> Tensor:
