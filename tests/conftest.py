@@ -14,6 +14,8 @@ from support.reference import REAL, REFERENCE
 
 shapes.install()  # before any module of ours is imported
 
+from support.sketches import sketched  # noqa: E402  (it imports ours)
+
 from semanifold.app.process import keep_memory  # noqa: E402  (of ours, so behind it)
 
 
@@ -53,11 +55,15 @@ def _small_films_and_plots(request: pytest.FixtureRequest) -> Iterator[None]:
         if request.path not in SIZES:
             patch.setattr("semanifold.images.films.VIEWABLE", 64)
             patch.setattr("semanifold.images.plots.FINE", {"dpi": 20})
+        if request.path not in DRAWN:
+            sketched(patch)
         yield
 
 
 SIZES = {TESTS / "images/test_media.py", TESTS / "app/test_cli_odd_places.py"}
 """Modules about films and figures as they are usually made."""
+DRAWN = {*SIZES, TESTS / "app/test_cli.py", TESTS / "project/test_docs.py"}
+"""Modules whose figures matplotlib draws, of all commands that have some."""
 LONGEST = (
     *("project/test_docs.py", "app/test_cli.py", "app/test_cli_photographs.py", "app/test_cli_first_hour.py"),
     *("manifolds/test_solve.py", "app/test_cli_weights.py", "app/test_cli_train.py", "training/test_trainer.py"),

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar, get_type_hints
@@ -20,6 +21,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from support import forks
 
 import semanifold
 from semanifold.app import cli
@@ -476,7 +478,7 @@ def test_inspect_and_convert_of_a_file_of_weights(tmp_path, capsys):
 # ----------------------------------------------------------------------------------------- Ctrl-C, kill and resumption
 
 
-def long_search(folder: Path) -> subprocess.Popen:
+def long_search(folder: Path) -> BaseProcess:
     words = [
         "discover",
         "--mask",
@@ -490,25 +492,18 @@ def long_search(folder: Path) -> subprocess.Popen:
         "--tolerance",
         "0",
     ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "semanifold", *words, "--out", "r"],
-        cwd=folder,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (a job in the background ignores it)
-    )
+    process = forks.start("import semanifold.__main__", *words, "--out", "r", err=folder / "complaint.txt")
     deadline = time.monotonic() + 120
-    while not (folder / "r" / CHECKPOINT).exists() and process.poll() is None and time.monotonic() < deadline:
+    while not (folder / "r" / CHECKPOINT).exists() and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.05)
     return process
 
 
 def test_ctrl_c_keeps_the_best_so_far(tmp_path):
     process = long_search(tmp_path)
-    process.send_signal(signal.SIGINT)
-    _, complaint = process.communicate(timeout=120)
-    assert process.returncode == 130
+    os.kill(process.pid, signal.SIGINT)
+    assert forks.finish(process) == 130
+    complaint = (tmp_path / "complaint.txt").read_text()
     assert "the best so far is kept in r" in complaint
     assert "Traceback" not in complaint
     assert read_record(tmp_path / "r").status == "interrupted"

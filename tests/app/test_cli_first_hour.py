@@ -1,5 +1,6 @@
 """What a newcomer meets on the command line: masks drawn, several searches, a timeline, next commands, JSON, quick refusals."""
 
+import importlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +25,8 @@ from semanifold.app.actions.play import at_strength, strengths, within_reach
 from semanifold.app.commands.masks import ShowMask
 from semanifold.app.commands.timeline import track_of
 from semanifold.edits import EditInfo, Lattice, load_edit
+from semanifold.generators.loading import save_generator
+from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.images import media
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.files import NAMED_PATHS, save_paths
@@ -401,66 +405,57 @@ def test_what_needs_no_torch_does_not_load_it(without_torch, i):
     assert said.loaded == []
 
 
-def test_what_is_finished_already_is_said_without_torch(capsys):
-    capsys.readouterr()
-    assert cli.main(["sample", "--seeds", "0", "--out", "s"]) == 0
-    done, other = quickly(["sample", "--seeds", "0", "--out", "s"], ["sample", "--seeds", "1", "--out", "s"])
-    assert re.findall("Next: .*", done.out) == re.findall("Next: .*", capsys.readouterr().out)
-    assert "s is finished already" in done.out
-    assert done.loaded == []
-    assert "holds another run" in other.err
-
-
-@pytest.mark.parametrize(
-    ("words", "other"),
-    [
-        (["render", "faces:smile", "--seed", "1"], ["--reverse"]),
-        (["transfer", "faces:smile", "--seeds", "1"], ["--truncation", "0.5"]),
-        (["combine", "faces:smile", "faces:yaw", "--seed", "1"], ["--pad"]),
-    ],
+LITTLE = ("--frames", "2", "--size", "32")
+WALK = ("traverse", "set.safetensors", "--paths", "smile", "--seeds", "0", "--steps", "2", "--no-films", "--out", "w")
+OF_A_FILE = ("sample", "--seeds", "0", "--generator", "g.safetensors", "--out", "g")
+FINISHED: tuple[tuple[Sequence[str], Sequence[str]], ...] = (
+    (("sample", "--seeds", "0", "--out", "s"), ("sample", "--seeds", "1", "--out", "s")),
+    *(
+        ((*words, *LITTLE), (*words, *LITTLE, *other, "--out", folder))
+        for words, other, folder in (
+            (("render", "faces:smile", "--seed", "1"), ("--reverse",), "out/render-faces-smile-1"),
+            (("transfer", "faces:smile", "--seeds", "1"), ("--truncation", "0.5"), "out/transfer-faces-smile-1"),
+            (("combine", "faces:smile", "faces:yaw", "--seed", "1"), ("--pad",), "out/combine-faces-smile-yaw"),
+        )
+    ),
+    *((words, ()) for words in (("play", "smile=0:0,0.1:1", "--size", "32"), WALK, ("measure", "w"), OF_A_FILE)),
 )
-def test_a_finished_film_is_known_without_torch(words, other):
-    words += ["--frames", "2", "--seconds", "0.1", "--size", "32", "--out", "f"]
-    assert cli.main(words) == 0
-    done, refused = quickly(words, [*words, *other])
-    assert "f is finished already" in done.out
-    assert "Next: semanifold " in done.out
-    assert done.loaded == []
-    assert "holds another run" in refused.err
+"""Commands, and to some of them others that name the same folder."""
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["render", "faces:smile", "--seed", "1", "--frames", "2"],
-        ["transfer", "faces:smile", "--seeds", "1", "--frames", "2"],
-        ["combine", "faces:smile", "faces:yaw", "--seed", "1", "--frames", "2"],
-        ["play", "smile=0:0,0.1:1"],
-    ],
-)
-def test_folders_that_are_named_after_edits_are_known_without_torch(words, capsys):
-    words += ["--size", "32"]
-    assert cli.main(words) == 0
-    [done] = quickly(words)
-    assert "is finished already" in done.out
-    assert re.findall("Next: .*", done.out) == re.findall("Next: .*", capsys.readouterr().out)
-    assert done.loaded == []
-
-
-def test_a_finished_walk_and_measurement_are_known_until_the_set_is_touched():
+def test_what_is_finished_already_is_said_without_torch_until_a_file_is_touched(capsys, monkeypatch):
     shutil.copy(NAMED_PATHS["faces"], "set.safetensors")
-    walk = ["traverse", "set.safetensors", "--paths", "smile", "--seeds", "0", "--steps", "2", "--no-films", "--out", "w"]
-    measure = ["measure", "w"]
-    for words in (walk, measure):
+    save_generator(StyleGAN2(StyleGAN2Config(8, 4, 4, (4, 4), mapping_layers=1)), Path("g.safetensors"))
+    following = []
+    for words, _ in FINISHED:
         assert cli.main(words) == 0
-    for done in quickly(walk, measure):
-        assert "is finished already" in done.out
-        assert "Next: semanifold " in done.out
-        assert done.loaded == []
-    os.utime("set.safetensors", (1, 1))
-    [again] = quickly(walk)
-    assert "is finished already" in again.out
-    assert "torch" in again.loaded
+        following.append(re.findall("Next: .*", capsys.readouterr().out))
+        assert len(following[-1]) == 1
+    others = [other for _, other in FINISHED if other]
+    said = quickly(*(words for words, _ in FINISHED), *others)
+    for (words, _), then, done in zip(FINISHED, following, said):
+        assert "is finished already" in done.out, words
+        assert re.findall("Next: .*", done.out) == then, words
+        assert done.loaded == [], words
+    for words, refused in zip(others, said[len(FINISHED) :], strict=True):
+        assert Path(words[-1]).is_dir(), words
+        assert "holds another run" in refused.err, (words, refused)
+    acted: list[str] = []
+
+    def imported(name: str) -> ModuleType:
+        acted.append(name)
+        return importlib.import_module(name)
+
+    monkeypatch.setattr("semanifold.app.commands.base.importlib", SimpleNamespace(import_module=imported))
+    for words in (WALK, OF_A_FILE):
+        assert cli.main(words) == 0
+    assert acted == []
+    for file, words in (("set.safetensors", WALK), ("g.safetensors", OF_A_FILE)):
+        os.utime(file, (1, 1))
+        capsys.readouterr()
+        assert cli.main(words) == 0
+        assert "finished already" in capsys.readouterr().out, "it is looked at again, and the same"
+    assert acted == ["semanifold.app.actions.paths", "semanifold.app.actions.files"]
 
 
 def test_a_walk_on_another_generator_ends_with_a_command_that_works(set_of_paths, capsys):
@@ -475,21 +470,6 @@ def test_directions_without_a_generator_are_called_by_their_file(capsys):
     np.save("age.npy", np.ones((1, 128), np.float32))
     assert cli.main(["traverse", "age.npy", "--space", "w"]) == 2
     assert "age.npy does not say for which generator it is" in capsys.readouterr().err
-
-
-def test_a_file_that_was_touched_is_looked_at_again(tmp_path):
-    from semanifold.generators.loading import save_generator
-    from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
-
-    save_generator(StyleGAN2(StyleGAN2Config(8, 4, 4, (4, 4), mapping_layers=1)), tmp_path / "g.safetensors")
-    words = ["sample", "--seeds", "0", "--generator", "g.safetensors", "--out", "s"]
-    assert cli.main(words) == 0
-    [done] = quickly(words)
-    assert done.loaded == []
-    os.utime("g.safetensors", (1, 1))
-    [again] = quickly(words)
-    assert "finished already" in again.out
-    assert "torch" in again.loaded
 
 
 # ------------------------------------------------------------------------------------------- a record never names code
@@ -508,9 +488,6 @@ def test_a_strangers_run_folder_runs_no_code(tmp_path, capsys):
         assert not Path("was-run").exists()
     assert cli.main(["render", "r", "--generator", "toy.py:toy", "--out", "x", *QUICK[4:]]) == 0
     assert Path("was-run").exists()
-
-
-LITTLE = ("--frames", 2, "--size", 32)
 
 
 def on_faces(*words: object) -> int:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import cast
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support import forks
 from support.small_stylegan2 import make
 
 from semanifold.analysis.attributes.names import attribute_reader
@@ -233,13 +233,13 @@ def test_ctrl_c_keeps_the_best_and_the_same_command_goes_on() -> None:
         "--device",
         "cpu",
     ]
-    process = subprocess.Popen([sys.executable, "-m", "semanifold", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = forks.start("import semanifold.__main__", *words)
     folder = Path("out/invert-faces-ann")
     waited = time.monotonic()
     while not (folder / "checkpoint.safetensors").exists() and time.monotonic() - waited < 60:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
+    os.kill(process.pid, signal.SIGINT)
+    assert forks.finish(process) == 130
     assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
     assert (folder / "code.safetensors").exists()
     assert (folder / "comparison.png").exists()

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from support import forks
 
 from semanifold.app import cli
 from semanifold.images.plots import heat_picture, path_plot, plane
@@ -73,6 +74,8 @@ def test_no_memory_is_said_in_a_sentence(capsys: pytest.CaptureFixture[str], mon
 
 
 DRAWING = """
+import sys
+assert "matplotlib" not in sys.modules, "it would have read its settings already"
 import numpy as np
 from semanifold.images.plots import heat_picture
 frames = np.random.default_rng(0).integers(0, 255, (3, 16, 16, 3), np.uint8)
@@ -84,19 +87,20 @@ EVIL = "text.usetex: True\nsavefig.dpi: 100000\nfont.size: 1e6\nbackend: module:
 
 
 @pytest.mark.parametrize("settings", [EVIL, None])
-def test_settings_of_matplotlib_in_the_folder_are_not_read(settings: str | None, tmp_path: Path) -> None:
+def test_settings_of_matplotlib_in_the_folder_are_not_read(
+    settings: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "evil.py").write_text("open('canary', 'w')")
     if settings is None:
         os.mkfifo(tmp_path / "matplotlibrc")
     else:
         (tmp_path / "matplotlibrc").write_text(settings)
-    words = [sys.executable, "-c", DRAWING]
-    found = subprocess.run(
-        words, cwd=tmp_path, env=os.environ | {"MPLBACKEND": "nonsense"}, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert found.returncode == 0, found.stderr
+    monkeypatch.chdir(tmp_path)
+    out, err = tmp_path / "out.txt", tmp_path / "err.txt"
+    code = forks.finish(forks.start(DRAWING, out=out, err=err, MPLBACKEND="nonsense"), seconds=60)
+    assert code == 0, err.read_text()
     frames = np.random.default_rng(0).integers(0, 255, (3, 16, 16, 3), np.uint8)
-    assert found.stdout.split() == [str(heat_picture(frames, frames[0], None).sum())]
+    assert out.read_text().split() == [str(heat_picture(frames, frames[0], None).sum())]
     assert not (tmp_path / "canary").exists()
 
 

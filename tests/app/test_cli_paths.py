@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from support import forks
 
 from semanifold.app import cli
 from semanifold.app.commands.arguments import from_arguments, to_arguments
@@ -283,16 +281,15 @@ def test_a_moved_traversal_is_still_ranked(done, tmp_path):
 def test_a_killed_walk_goes_on_and_keeps_what_is_done(tmp_path):
     words = ["traverse", "set.safetensors", "--seeds", "0-1", "--generator", "toy.py:snail", "--out", "walk", "--no-films"]
     code = f"from semanifold.app import cli; cli.COMMANDS.update({COMMANDS!r}); raise SystemExit(cli.main({words!r}))"
-    slowly = os.environ | {"SNAIL": "0.3"}
-    process = subprocess.Popen([sys.executable, "-c", code], env=slowly, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = forks.start(code, SNAIL="0.3")
     finished = []
     for _ in range(1200):
         finished = [p for p in tmp_path.glob("walk/*/paths_images/path_*") if p.suffix != ".part"]
         if len(finished) >= 2:
             break
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     assert 2 <= len(finished) < 8
     assert read_record(tmp_path / "walk").status == "running"
     assert run("measure", "walk") == 2

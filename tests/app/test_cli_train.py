@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from support import forks
 
 from semanifold.app import cli
 from semanifold.app.actions import train as acting
@@ -180,21 +181,15 @@ sys.exit(cli.main(sys.argv[1:]))
 def test_kill_9_and_the_same_command_give_the_same_weights_bit_for_bit(tmp_path):
     long = ["--iterations", "100", "--out"]
     words = ["train", *[w for pair in zip(QUICK[::2], QUICK[1::2]) if pair[0] != "--iterations" for w in pair], *long]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", LAUNCH, *words, "killed place"],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = forks.start(LAUNCH, *words, "killed place")
     folder = tmp_path / "killed place"
     until = time.monotonic() + 200
     while not (folder / "models" / "checkpoint.previous.safetensors").exists():
-        assert process.poll() is None, "it ended before it could be killed"
+        assert process.is_alive(), "it ended before it could be killed"
         assert time.monotonic() < until
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     assert read_record(folder).status == "running"
     assert not (folder / "metrics.json").exists()
     said = shlex.split((folder / "command.sh").read_text().splitlines()[1])
@@ -363,15 +358,15 @@ sys.exit(code or (os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]) if other el
 @pytest.mark.slow
 def test_two_processes_know_each_other_without_being_told_the_device(tmp_path):
     quick = [word for flag, value in zip(QUICK[::2], QUICK[1::2]) if flag != "--device" for word in (flag, value)]
-    words = [sys.executable, "-c", RANKS, "train", *quick, "--iterations", "2", "--out", "run"]
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     # what accelerate launch and torchrun tell each process
-    common = {"OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
-    done = subprocess.run(words, env=os.environ | common, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("unseen steps") == 1
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    words, out, err = ("train", *quick, "--iterations", "2", "--out", "run"), tmp_path / "out.txt", tmp_path / "err.txt"
+    code = forks.finish(forks.start(RANKS, *words, out=out, err=err, **common), seconds=300)
+    assert code == 0, err.read_text()
+    assert out.read_text().count("unseen steps") == 1
 
 
 def test_a_resumed_training_reads_the_directions_that_it_began_with(tmp_path, monkeypatch):

@@ -1,0 +1,38 @@
+"""What stands in for figures where nothing is said of how they look: matplotlib takes most of the time of many commands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from semanifold.images.media import Frame, Frames, GreyPicture
+from semanifold.images.plots import mean_change
+
+
+def sketched(patch: pytest.MonkeyPatch) -> None:
+    """Let heat maps and plots of paths hold their numbers, as grey levels."""
+    patch.setattr("semanifold.images.plots._heat_picture", heat)
+    patch.setattr("semanifold.images.plots._path_figure", path)
+
+
+def heat(frames: Frames, plain: Frame, mask: GreyPicture | None, top: float | None) -> Frame:
+    """Return the seed beside its change."""
+    change = grey(mean_change(frames, plain) / (top or 1.0))
+    return np.concatenate([plain[..., :3], change[..., None].repeat(3, -1)], 1)
+
+
+def path(
+    codes: Sequence[NDArray[np.floating]], t: NDArray[np.floating], layouts: Sequence[NDArray[np.floating]], how: Sequence[str]
+) -> SimpleNamespace:
+    """Return what saves the layouts, each code of each picture in a row with its t."""
+    return SimpleNamespace(savefig=Image.fromarray(grey(np.column_stack([*layouts, np.tile(t, len(codes))]))).save)
+
+
+def grey(numbers: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Return numbers as levels, those outside of [0, 1] as the nearest ones."""
+    return (255 * numbers.clip(0, 1)).astype(np.uint8)
