@@ -29,6 +29,7 @@ from semanifold.app.actions import results
 from semanifold.app.answers import Answer, Caller
 from semanifold.app.commands.arguments import from_arguments, to_arguments
 from semanifold.app.commands.base import Command, slug
+from semanifold.app.commands.edits import Transfer
 from semanifold.app.commands.files import Sample
 from semanifold.app.commands.table import COMMANDS, command_class
 from semanifold.app.commands.values import seed_numbers
@@ -195,7 +196,7 @@ def test_transfer_shows_every_face(found, monkeypatch, capsys):
     metrics = json.loads((found / "others" / results.METRICS).read_text())
     assert list(metrics["change"]) == ["seed 1", "seed 2", "seed 5"]
     with Image.open(found / "others" / results.STRIP) as strip:
-        assert strip.height == 3 * 128 + 2 * media.GAP
+        assert strip.height == 3 * 128 + 3 * media.GAP + media.CAPTION, "with t below the columns"
     assert (found / "others" / results.MP4).exists()
 
 
@@ -239,7 +240,10 @@ def test_where_a_carried_path_leaks_it_is_adapted(found, monkeypatch, capsys):
         edit = load_edit(found / "bent" / f"edit-{name.replace(' ', '-')}.safetensors")
         assert edit.info.method == "masked manifold, adapted"
     with Image.open(found / "bent" / "adapted.png") as sheet:
-        assert sheet.height == 4 * 128 + 3 * media.GAP
+        assert sheet.height == 4 * 128 + 4 * media.GAP + media.CAPTION
+        maps = np.asarray(sheet.crop((sheet.width - 128, 0, sheet.width, sheet.height))).astype(int)
+    carried, adapted = (maps[top : top + 60].sum() for top in (0, 128 + media.GAP))
+    assert carried > 1.5 * adapted, "one sees what adapting gains"
 
 
 def test_a_transfer_that_broke_off_goes_on_behind_the_faces_that_are_done(found, monkeypatch, capsys):
@@ -289,6 +293,8 @@ def test_a_carried_path_that_stays_inside_is_adapted_on_request_only(found, monk
     assert "adapted" not in read_record(found / "as-it-is").others
     assert run("transfer", "mouth", "--seeds", "1", "--adapt", "--out", "anyway") == 0
     assert list(read_record(found / "anyway").others["adapted"]) == ["seed 1"]
+    folders = [Transfer(edit=Path("mouth"), adapt=adapt).others for adapt in (None, True, False)]
+    assert folders == [(), ("adapted",), ("carried",)], "a folder of its own for each"
     capsys.readouterr()
     assert run("transfer", "mouth", "--seeds", "0-1", "--adapt", "--out", "its-own") == 0
     said = capsys.readouterr()

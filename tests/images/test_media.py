@@ -226,6 +226,35 @@ def test_grid_film_puts_films_side_by_side():
     assert (grid[:, 16:, 16:] == 255).all()
 
 
+def test_films_side_by_side_say_which_is_which():
+    frames = media.to_uint8(film(3))
+    grid = media.grid_film([frames, frames[::-1]], ["1", "seed 2"], size=64)
+    assert grid.shape == (3, 64 + media.CAPTION, 128, 3)
+    assert np.array_equal(grid[0, :64, :64], np.asarray(media.enlarge(frames[0], 64)))
+    first, second = ((grid[0, 64:, columns] < 128).sum() for columns in (slice(64), slice(64, None)))
+    assert second > 2 * first > 0
+
+
+def test_rows_have_texts_below_their_columns():
+    rows = [Image.new("RGB", (2 * 40 + media.GAP, 40), (9, 9, 9))] * 2
+    alone, sheet = (np.asarray(media.stack_rows(rows, ["a", "b"], below)) for below in ((), ("t", "1")))
+    assert np.array_equal(sheet[: len(alone)], alone)
+    below = np.asarray((sheet[len(alone) :] < 128).any((0, 2)))
+    margin = sheet.shape[1] - rows[0].width
+    assert below[margin + 10 : margin + 30].any(), "below the first picture"
+    assert below[margin + 54 : margin + 74].any(), "below the second"
+
+
+def test_a_map_of_the_outside_shows_the_change_there_on_its_scale():
+    change = np.zeros((16, 16), np.float32)
+    change[2, 3:6], change[12, 4] = 0.5, 1.0
+    strong, weak = (np.asarray(plots.outside_map(change * by, lower_half(), 0.5, 64)).sum(-1) for by in (1, 0.25))
+    assert strong[10, 18] > 600
+    assert 300 > weak[10, 18] > strong[10, 50] + 50
+    assert np.array_equal(strong[48:], weak[48:]), "what changes inside is not shown"
+    assert np.ptp(np.asarray(plots.outside_map(change, lower_half(), 0.5, 64))[56]) == 0
+
+
 def test_mean_change_is_the_mean_over_time_and_channels():
     seed = np.zeros((2, 2, 3), np.uint8)
     moved = np.zeros((2, 2, 2, 3), np.uint8)
@@ -286,7 +315,8 @@ def test_paths_from_several_codes_are_drawn_from_one_start(tmp_path, monkeypatch
     monkeypatch.setattr(plots, "_path_figure", lambda *given: (drawn.append(given), real(*given))[1])
     way = np.outer(np.linspace(-1, 1, 5), [1.0, 2.0, 0.0])
     plots.path_plot([way, np.add(way, [100.0, 0, 7.0])], np.linspace(-1, 1, 5), tmp_path / "path.png")
-    ((_, _, (layout,), (title,)),) = drawn
+    ((_, _, (layout,), (title,), label),) = drawn
+    assert label == "t"
     assert np.allclose(layout[:5], layout[5:])
     assert title == "how each code moves, by PCA: 100% of the variance across, 0% up"
 

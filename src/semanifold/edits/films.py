@@ -20,6 +20,10 @@ from semanifold.images.masks import Mask
 
 CHUNK = 8
 """Pictures made at a time."""
+STILLS = 8
+"""Frames of a filmstrip; one more if it runs both ways from the unedited picture, which is then in its middle."""
+NOTHING = 1e-6
+"""A value of t nearer to the unedited picture than this is rounding."""
 Play = Literal["auto", "once", "ping-pong"]
 """Once through, back and forth, or whichever makes a film loop without a jump."""
 
@@ -85,3 +89,39 @@ def times_of_film(edit: Edit, length: int, play: Play = "auto") -> EditTimes:
     """
     back = play == "ping-pong" or (play == "auto" and not edit.loops)
     return edit.times(length // 2 + 1 if back else length + (play != "once"))
+
+
+def timed_strip(
+    frames: media.Frames,
+    t: EditTimes,
+    plain: media.Frame,
+    mask: media.GreyPicture | None,
+    *,
+    size: int = 160,
+    seconds: float | None = None,
+) -> tuple[Image.Image, list[str]]:
+    """Return the filmstrip of a film, and what to write below its columns: t, of a path; below those of a pad nothing.
+
+    The unedited picture is among those of a path that runs both ways from it, also where the film has it between two frames.
+
+    Args:
+        frames: the film.
+        t: their times, ``[n]``, or ``[n, 2]`` of a pad.
+        plain: the unedited picture.
+        mask: ``[h, w]`` in [0, 1], if any; the row begins with it.
+        size: longer side of each picture.
+        seconds: how long t = 1 takes, for a film whose t is time; the texts are seconds then.
+    """
+    if t.ndim > 1:
+        return media.filmstrip(frames, plain, mask, count=STILLS, size=size), []
+    both_ways = float(t.min()) < 0 < float(t.max())
+    places = media.evenly(len(frames), STILLS + both_ways)
+    chosen, times = [frames[i] for i in places], [0.0 if abs(t[i]) < NOTHING else float(t[i]) for i in places]
+    if both_ways and 0.0 not in times:
+        middle = int(np.abs(times).argmin())
+        chosen[middle], times[middle] = plain, 0.0
+    signed = "+.2g" if both_ways else ".2g"
+    texts = [format(value, signed if value else "g") for value in times]
+    texts = [f"t = {texts[0]}", *texts[1:]] if seconds is None else [f"{value * seconds:.2g} s" for value in times]
+    strip = media.filmstrip(chosen, plain, mask, count=len(chosen), size=size)
+    return strip, texts if mask is None else ["seed and mask", *texts]

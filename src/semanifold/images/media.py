@@ -153,19 +153,25 @@ def show_mask(plain: Frame, mask: GreyPicture, size: int) -> Image.Image:
         size: longer side of the result.
     """
     image = enlarge(plain, size)
-    soft = Image.fromarray((np.clip(mask, 0, 1) * 255).astype(np.uint8)).resize(image.size, Image.Resampling.BICUBIC)
     dimmed = Image.blend(image.convert("L").convert("RGB"), Image.new("RGB", image.size, WHITE), 0.55)
-    shown = Image.composite(image, dimmed, soft)
+    return outlined(image, dimmed, mask)
+
+
+def outlined(inside: Image.Image, outside: Image.Image, mask: GreyPicture) -> Image.Image:
+    """Return one picture inside of a mask ``[h, w]`` in [0, 1] and another of its size outside, with the mask's outline."""
+    soft = Image.fromarray((np.clip(mask, 0, 1) * 255).astype(np.uint8)).resize(inside.size, Image.Resampling.BICUBIC)
+    shown = Image.composite(inside, outside, soft)
     # distance to the contour, to first order: |m - 1/2| / |grad m|; the blur gives hard masks a gradient as wide as the line
-    width = max(2.0, size / 110)
+    width = max(2.0, max(inside.size) / 110)
     level = np.asarray(soft.filter(ImageFilter.GaussianBlur(width)), dtype=np.float32) / 255 - 0.5
     down, right = np.gradient(level)
     line = np.clip(width / 2 + 0.5 - np.abs(level) / np.maximum(np.hypot(down, right), 1e-3), 0, 1)
     outline = Image.fromarray((line * 255).astype(np.uint8))
-    return Image.composite(Image.new("RGB", image.size, ACCENT), shown, outline)
+    return Image.composite(Image.new("RGB", inside.size, ACCENT), shown, outline)
 
 
-def _row(tiles: Sequence[Image.Image]) -> Image.Image:
+def side_by_side(tiles: Sequence[Image.Image]) -> Image.Image:
+    """Return pictures of one height in a row."""
     width = sum(tile.width for tile in tiles) + GAP * (len(tiles) - 1)
     row = Image.new("RGB", (width, tiles[0].height), WHITE)
     left = 0
@@ -209,11 +215,14 @@ def filmstrip(frames: Frames, plain: Frame, mask: GreyPicture | None = None, *, 
         size: longer side of each picture.
     """
     chosen = [enlarge(frames[i], size) for i in evenly(len(frames), count)]
-    return _row(chosen if mask is None else [show_mask(plain, mask, size), *chosen])
+    return side_by_side(chosen if mask is None else [show_mask(plain, mask, size), *chosen])
 
 
-def stack_rows(rows: Sequence[Image.Image], labels: Sequence[str]) -> Image.Image:
-    """Return rows of pictures below one another, each with a short label at its left."""
+def stack_rows(rows: Sequence[Image.Image], labels: Sequence[str], columns: Sequence[str] = ()) -> Image.Image:
+    """Return rows of pictures below one another, each with a short label at its left; texts below the columns, if any."""
+    if columns:
+        blank = Image.new("RGB", (max(row.width for row in rows), 0))
+        rows, labels = [*rows, captioned(blank, columns)], [*labels, ""]
     letters = font(15)
     margin = math.ceil(max(letters.getlength(label) for label in labels)) + 16 if any(labels) else 0
     width, height = max(row.width for row in rows) + margin, sum(row.height for row in rows) + GAP * (len(rows) - 1)
@@ -272,18 +281,21 @@ def contact_sheet(frames: Frames, labels: Sequence[str] = (), *, columns: int | 
     return sheet
 
 
-def grid_film(films: Sequence[Frames], *, columns: int | None = None, size: int = 192) -> Frame:
+def grid_film(films: Sequence[Frames], labels: Sequence[str] = (), *, columns: int | None = None, size: int = 192) -> Frame:
     """Return several films of one length side by side, as one film ``[n, height, width, 3]``.
 
     Args:
         films: the films.
+        labels: short texts below them, one per film, or none at all.
         columns: films a row; :func:`even_columns` when None.
         size: longer side of each film.
     """
     columns = columns or even_columns(len(films))
     grid = []
     for moment in range(len(films[0])):
-        cells = [np.asarray(enlarge(film[moment], size)) for film in films]
+        tiles = [enlarge(film[moment], size) for film in films]
+        tiles = [captioned(tile, [label]) for tile, label in zip(tiles, labels, strict=True)] if labels else tiles
+        cells = [np.asarray(tile) for tile in tiles]
         cells += [np.full_like(cells[0], 255)] * (-len(cells) % columns)
         grid.append(np.concatenate([np.concatenate(cells[i : i + columns], axis=1) for i in range(0, len(cells), columns)]))
     return np.stack(grid)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semanifold.core.extras import apart_from, drawing, missing_package, torch_threads_kept
-from semanifold.images.media import ACCENT, VIEWABLE, Frame, Frames, GreyPicture, enlarge, save_png, show_mask
+from semanifold.images.media import ACCENT, VIEWABLE, Frame, Frames, GreyPicture, enlarge, outlined, save_png, show_mask
 from semanifold.storage.files import replacing
 
 if TYPE_CHECKING:
@@ -84,6 +84,22 @@ def _heat_picture(frames: Frames, plain: Frame, mask: GreyPicture | None, top: f
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def outside_map(change: GreyPicture, mask: GreyPicture, top: float, size: int) -> Image.Image:
+    """Draw where a picture changes outside of a mask, brighter where it changes more; the inside is grey, and outlined.
+
+    Args:
+        change: ``[h, w]``.
+        mask: ``[h, w]`` in [0, 1].
+        top: change that is drawn brightest, such as the larger one of two maps that are compared.
+        size: longer side of the result.
+    """
+    from matplotlib import colormaps  # noqa: PLC0415  (slow to import)
+
+    colours = colormaps["magma"](np.clip(change / max(top, 1e-6), 0, 1))[..., :3]
+    drawn = enlarge((colours * 255).round().astype(np.uint8), size)
+    return outlined(Image.new("RGB", drawn.size, "#808080"), drawn, mask)
 
 
 def _colour_bar(figure: Figure, mappable: ScalarMappable, axes: Axes, label: str) -> None:
@@ -176,7 +192,12 @@ def first_equals(codes: NDArray[np.floating]) -> list[int]:
 
 
 def path_plot(
-    codes: Sequence[NDArray[np.floating]], t: NDArray[np.floating], path: str | os.PathLike[str], *, umap: bool = False
+    codes: Sequence[NDArray[np.floating]],
+    t: NDArray[np.floating],
+    path: str | os.PathLike[str],
+    *,
+    umap: bool = False,
+    label: str = "t",
 ) -> Path:
     """Plot the codes of a path on a plane by PCA and, if asked for, by UMAP, coloured by t, the start (t = 0) marked.
 
@@ -188,6 +209,7 @@ def path_plot(
         t: ``[n]``.
         path: the PNG file.
         umap: draw the map by UMAP as well; it compiles for up to half a minute.
+        label: what the colours are.
 
     Raises:
         SemanifoldError: if umap-learn is not installed.
@@ -201,14 +223,18 @@ def path_plot(
         layouts.append(flat[0][[once.index(i) for i in first]])
         titles.append(flat[1])
     with drawing(), replacing(path) as part:
-        _path_figure(codes, t, layouts, titles).savefig(part, format="png")
+        _path_figure(codes, t, layouts, titles, label).savefig(part, format="png")
     return Path(path)
 
 
 def _path_figure(
-    codes: Sequence[NDArray[np.floating]], t: NDArray[np.floating], layouts: Sequence[NDArray[np.floating]], how: Sequence[str]
+    codes: Sequence[NDArray[np.floating]],
+    t: NDArray[np.floating],
+    layouts: Sequence[NDArray[np.floating]],
+    how: Sequence[str],
+    label: str,
 ) -> Figure:
-    """Draw codes side by side in several layouts ``[n, 2]``, each under how it was made."""
+    """Draw codes side by side in several layouts ``[n, 2]``, each under how it was made; what ``t`` is, is the ``label``."""
     from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
 
     points = None
@@ -239,5 +265,5 @@ def _path_figure(
         axes.spines[:].set_color("#d0d0d6")
         axes.margins(0.16)
     assert points is not None
-    _colour_bar(figure, points, panels[-1], "t")
+    _colour_bar(figure, points, panels[-1], label)
     return figure

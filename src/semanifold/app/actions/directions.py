@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +43,8 @@ FACES = 4
 OTHERS = 1000
 """Seed of the first of those that are not shown, but count for the words."""
 FRAMES, CELL = 7, 96
+ENDS = "in words: the change from the left end to the right end"
+"""What the words of a sheet's rows tell."""
 INDEPENDENCE = 0.2
 """How freely layers of w+ may part in local directions, as in a search for a masked manifold."""
 JOINT_CODES = 128
@@ -217,5 +219,15 @@ def draw(
     change = [float((p[-1] - p[0]).square().mean()) for p in pictures]
     shown = {k: words.get(k, "") for k in range(len(paths)) if words.get(k) or change[k] >= FAINT * max(change)}
     sheets = [media.contact_sheet(media.to_uint8(pictures[k]), columns=FRAMES, size=CELL) for k in shown]
-    media.save_png(media.stack_rows(sheets, [f"{k}  {text}".rstrip() for k, text in shown.items()]), path)
+    sheet = media.stack_rows(sheets, [f"{k}  {text}".rstrip() for k, text in shown.items()], columns_of(paths, list(shown)))
+    title = ENDS + (f", on average over {faces} faces" if faces > 1 else "")
+    media.save_png(media.titled(sheet, title) if any(shown.values()) else sheet, path)
     return shown
+
+
+def columns_of(paths: PathSet, shown: Sequence[int]) -> list[str]:
+    """Return what to write below the columns of a sheet: t at both ends, where it is the same for all of these paths."""
+    ends = {paths.info.usable(k) for k in shown}
+    low, high = (f"t = {end:g}" for end in ends.pop()) if len(ends) == 1 else ("lowest t", "highest t")
+    between = [""] * (FRAMES // 2 - 1)
+    return [low, *between, "unedited", *between, high]

@@ -41,6 +41,7 @@ from semanifold.app.commands.places import check_one_generator, model_for, word_
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.edits import Edit, in_one_space
+from semanifold.edits.films import timed_strip
 from semanifold.edits.operations import combine, extrapolate, out_and_back, retime, reverse, trim
 from semanifold.edits.tracing import on_code
 from semanifold.generators.base import Generator
@@ -171,19 +172,20 @@ def render_edit(command: Render, caller: Caller) -> Answer:
 
 def write_amplitudes(run: Run, command: Render, subject: EditedPicture, t: torch.Tensor, caller: Caller) -> None:
     """Write a film of several amplitudes side by side, and a strip with a row for each; as far apart as their numbers say."""
-    films = []
+    films, rows, below = [], [], []
+    plain = media.to_uint8(subject.picture)[0]
     with caller.watching("amplitudes") as line:
         for number, far in enumerate(command.amplitudes, 1):
             farther, reach = subject.farther(far)
             films.append(farther.frames(reach * t))
+            row, below = timed_strip(films[-1], t, plain, subject.mask_picture(), size=128)
+            rows.append(row)
             line({"step": number, "steps": len(command.amplitudes)})
     grid = media.grid_film(films)
     size = command.film.size or max(grid.shape[1:3])
     loops = subject.edit.loops
     save_film(grid, run.path(AMPLITUDES[0]), fps=command.film.fps, size=size, ping_pong=not loops, loops=command.film.loops)
-    plain = media.to_uint8(subject.picture)[0]
-    rows = [media.filmstrip(film, plain, subject.mask_picture(), size=128) for film in films]
-    media.save_png(media.stack_rows(rows, [f"{far:g} x" for far in command.amplitudes]), run.path(AMPLITUDES[1]))
+    media.save_png(media.stack_rows(rows, [f"{far:g} x" for far in command.amplitudes], below), run.path(AMPLITUDES[1]))
 
 
 def timed(command: Render, edit: Edit, generator: Generator, caller: Caller) -> Edit:

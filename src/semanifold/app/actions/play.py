@@ -62,15 +62,15 @@ def play(command: Play, caller: Caller) -> Answer:
     generator = named or load(model, caller)
     edits = in_one_space(fitting(generator, edits, caller, force=command.model.force), generator)
     code = picture_code(command.picture, edits, generator, common_space(edits, generator))
-    edit, t = choreographed(command, tracks, edits, generator, code, caller)
+    edit, t, seconds = choreographed(command, tracks, edits, generator, code, caller)
     subject = EditedPicture(generator, code, edit, mask_of(edit, generator, code, caller))
     own = command.picture.seed is None and own_code(edits) is not None
     folder = command.folder(own=own)
     timeline = [Path(track) for track in command.tracks if is_file(track)]
 
     def work(run: Run) -> Answer:
-        scores = write_all(run, subject, t, command.film, caller, play="once")
-        write_plot(run, [subject], t, caller, umap=command.film.umap)
+        scores = write_all(run, subject, t, command.film, caller, play="once", seconds=seconds)
+        write_plot(run, [subject], t, caller, umap=command.film.umap, seconds=seconds)
         return summary_of(subject, t, scores)
 
     inputs = [*early.inputs(edits=places), *timeline]
@@ -81,8 +81,8 @@ def play(command: Play, caller: Caller) -> Answer:
 
 def choreographed(
     command: Play, tracks: Sequence[Track], edits: Sequence[Edit], generator: Generator, code: Latents, caller: Caller
-) -> tuple[Edit, Tensor]:
-    """Return the sum of all edits over time as one edit, whose ``t`` runs from 0 to 1, and the ``t`` of all frames."""
+) -> tuple[Edit, Tensor, float]:
+    """Return the sum of all edits over time as one edit, whose ``t`` runs from 0 to 1, the ``t`` of all frames, and seconds."""
     seconds = max(command.film.seconds, *(track.keys[-1][0] for track in tracks))
     count = round(seconds * command.film.fps) + 1
     if not 2 <= count <= MOST_FRAMES:
@@ -119,7 +119,7 @@ def choreographed(
         cite=tuple(dict.fromkeys(paper for edit in edits for paper in edit.info.cite)),
     )
     edit.start = code.to("cpu")
-    return edit, t
+    return edit, t, seconds
 
 
 def strengths(track: Track, times: Tensor, ease: Ease) -> Tensor:

@@ -16,7 +16,7 @@ from semanifold.core.errors import shown
 from semanifold.core.shapes import EditTimes
 from semanifold.core.spaces import EXTENDED
 from semanifold.edits import Edit, load_edit, save_edit
-from semanifold.edits.films import EditedPicture, Play, times_of_film
+from semanifold.edits.films import EditedPicture, Play, timed_strip, times_of_film
 from semanifold.edits.poses import pose_edit
 from semanifold.generators.base import Generator
 from semanifold.generators.exchange import export_codes
@@ -29,10 +29,6 @@ from semanifold.storage.runs import Run
 
 FRAMES, MP4, GIF, WEBM = "frames", "film.mp4", "film.gif", "film.webm"
 STRIP, HEAT, PLOT, METRICS, OFFSETS, PAD = "filmstrip.png", "heatmap.png", "path.png", "metrics.json", "offsets.png", "pad.png"
-STILLS = 8
-"""Frames of a filmstrip."""
-NOTHING = 1e-6
-"""A value of t nearer to the unedited picture than this is rounding."""
 MEASURED = 32
 """Frames of a film that its locality is averaged over."""
 
@@ -123,40 +119,45 @@ def write_all(
     *,
     search: Sequence[Mapping[str, object]] = (),
     play: Play = "auto",
+    seconds: float | None = None,
 ) -> dict[str, float]:
-    """Write the edit with its measured locality, the film, the pictures, the numbers and the exports; return the locality."""
+    """Write the edit with its measured locality, the film, the pictures, the numbers and the exports; return the locality.
+
+    Where t is time, t = 1 after so many ``seconds``, the pictures say seconds in its place.
+    """
     scores = measure(subject, t[torch.tensor(media.evenly(len(t), MEASURED))])
     subject = replace(subject, edit=subject.edit.with_info(locality=scores))
     save_edit(subject.edit, run.path(EDIT))
     write_json(run.path(METRICS), {"change": scores} | ({"search": search} if search else {}), 2)
     frames = write_film(run, subject, t, film, caller, play)
-    write_pictures(run, subject, frames, t)
+    write_pictures(run, subject, frames, t, seconds)
     if subject.edit.dimensions == 2:
         write_pad(run, subject)
     write_exports(run, [subject], t)
     return scores
 
 
-def write_pictures(run: Run, subject: EditedPicture, frames: media.Frames, t: EditTimes) -> None:
-    """Write the filmstrip, with the values of t of a path below its pictures, and the heat map."""
+def write_pictures(run: Run, subject: EditedPicture, frames: media.Frames, t: EditTimes, seconds: float | None = None) -> None:
+    """Write the filmstrip, with the values of t of a path below its pictures, or its seconds, and the heat map."""
     from semanifold.images.plots import heat_map  # noqa: PLC0415  (brings matplotlib)
 
     plain = media.to_uint8(subject.picture)[0]
     mask = subject.mask_picture()
-    both_ways = t.ndim == 1 and float(t.min()) < 0 < float(t.max())
-    strip = media.filmstrip(frames, plain, mask, count=STILLS + both_ways)  # an odd number has the start in its middle
-    if t.ndim == 1:
-        places = media.evenly(len(frames), STILLS + both_ways)
-        first = [] if mask is None else ["seed and mask"]
-        signed = "+.2g" if both_ways else ".2g"
-        numbers = ["0" if abs(t[i]) < NOTHING else format(float(t[i]), signed) for i in places]
-        strip = media.captioned(strip, [*first, f"t = {numbers[0]}", *numbers[1:]])
-    media.save_png(strip, run.path(STRIP))
+    strip, below = timed_strip(frames, t, plain, mask, seconds=seconds)
+    media.save_png(media.captioned(strip, below) if below else strip, run.path(STRIP))
     heat_map(frames, plain, mask, run.path(HEAT))
 
 
-def write_plot(run: Run, subjects: Sequence[EditedPicture], t: EditTimes, caller: Caller, *, umap: bool = False) -> None:
-    """Plot the codes of the path, from every picture."""
+def write_plot(
+    run: Run,
+    subjects: Sequence[EditedPicture],
+    t: EditTimes,
+    caller: Caller,
+    *,
+    umap: bool = False,
+    seconds: float | None = None,
+) -> None:
+    """Plot the codes of the path, from every picture, coloured by t, or by seconds of which t = 1 is so many."""
     from semanifold.images.plots import path_plot  # noqa: PLC0415  (brings matplotlib)
 
     if not all(subject.edit.moves_codes for subject in subjects):
@@ -165,7 +166,8 @@ def write_plot(run: Run, subjects: Sequence[EditedPicture], t: EditTimes, caller
         caller.remark("Drawing the map of the codes by UMAP ...")
     codes = [subject.edit.applied(subject.generator, subject.start, t)[1].values.flatten(1).cpu().numpy() for subject in subjects]
     colour = t if t.ndim == 1 else torch.linspace(0, 1, len(t))
-    path_plot(codes, colour.numpy(), run.path(PLOT), umap=umap)
+    label = "t" if seconds is None else "seconds"
+    path_plot(codes, (colour * (seconds or 1)).numpy(), run.path(PLOT), umap=umap, label=label)
 
 
 def write_pad(run: Run, subject: EditedPicture, side: int = 7) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -43,11 +44,12 @@ from semanifold.core.errors import SemanifoldError, counted
 from semanifold.core.latents import Latents
 from semanifold.core.solutions import Result
 from semanifold.edits import Edit, load_edit, save_edit
+from semanifold.edits.films import STILLS, timed_strip
 from semanifold.edits.tracing import on_code
 from semanifold.generators.exchange import read_codes
 from semanifold.images import media
 from semanifold.images.masks.grammar import in_folder
-from semanifold.images.plots import heat_picture, mean_change
+from semanifold.images.plots import heat_picture, mean_change, outside_map
 from semanifold.manifolds.adapting import AdaptationNumbers, adapt
 from semanifold.storage.digests import file_digest
 from semanifold.storage.files import is_file
@@ -56,6 +58,8 @@ from semanifold.storage.run_records import plain
 from semanifold.storage.runs import Run
 
 ADAPTED = "adapted.png"
+SIDE = 128
+"""Of the pictures in the strips."""
 MOST_SEEN, MORE = 0.01, 3.0
 """A carried path is adapted by itself where it changes the outside by more than this share of the inside (mean squares), and by
 more than so many times the share at its own picture."""
@@ -174,8 +178,28 @@ def adapt_where_it_leaks(
             caller.remark("semanifold: interrupted; the best so far is kept, and later pictures have the path as it was carried.")
             break
     if rows:
-        media.save_png(media.stack_rows([one.strip(size=128) for one in rows.values()], list(rows)), run.path(ADAPTED))
+        media.save_png(adapted_sheet(rows), run.path(ADAPTED))
     return Adapted(mine, numbers, carried, interrupted)
+
+
+def adapted_sheet(rows: Mapping[str, EditedPicture]) -> Image.Image:
+    """Return a row of pictures for each name, in pairs of a carried and an adapted path.
+
+    At its end, where the film changes outside of the mask; both maps of a pair have one scale.
+    """
+    strips, below, changes = [], [], []
+    for subject in rows.values():
+        t = subject.edit.times(STILLS)
+        frames, plain = subject.frames(t), media.to_uint8(subject.picture)[0]
+        strip, below = timed_strip(frames, t, plain, subject.mask_picture(), size=SIDE)
+        strips.append(strip)
+        mask = subject.mask_picture()
+        assert mask is not None  # nothing else is adapted
+        changes.append((mean_change(frames, plain) * (1 - mask), mask))
+    tops = [max(float(changes[i - i % 2 + other][0].max()) for other in (0, 1)) for i in range(len(changes))]
+    maps = [outside_map(change, mask, top, SIDE) for (change, mask), top in zip(changes, tops)]
+    joined = [media.side_by_side([strip, drawn]) for strip, drawn in zip(strips, maps)]
+    return media.stack_rows(joined, list(rows), [*below, "changed outside"])
 
 
 def is_own(edit: Edit, code: Latents) -> bool:
@@ -205,16 +229,17 @@ def write_transfer(
 ) -> dict[str, dict[str, float]]:
     """Write all results; return the locality on every picture."""
     loops = all(subject.edit.loops for subject in subjects)
-    films, rows, scores = [], [], {}
+    films, rows, below, scores = [], [], [], {}
     with caller.watching("pictures") as line:
         for number, (name, subject) in enumerate(zip(names, subjects, strict=True), 1):
             films.append(subject.frames(t))
             plain = media.to_uint8(subject.picture)[0]
-            rows.append(media.filmstrip(films[-1], plain, subject.mask_picture(), size=128))
+            row, below = timed_strip(films[-1], t, plain, subject.mask_picture(), size=SIDE)
+            rows.append(row)
             scores[name] = measure(subject, t)
             line({"step": number, "steps": len(subjects)})
-    media.save_png(media.stack_rows(rows, names), run.path(STRIP))
-    grid = media.grid_film([film[:-1] if loops else film for film in films])
+    media.save_png(media.stack_rows(rows, names, below), run.path(STRIP))
+    grid = media.grid_film([film[:-1] if loops else film for film in films], names)
     media.save_frames(grid, run.path(FRAMES))
     film = replace(command.film, size=command.film.size or max(grid.shape[1:3]))
     save_films(run, grid, film, ping_pong=not loops)

@@ -74,10 +74,11 @@ class Transfer(Command):
 
     @property
     def others(self) -> tuple[str, ...]:
-        """Which pictures they are, for file names, if they are not the usual ones."""
+        """Which pictures they are, for file names, if they are not the usual ones, and how the path comes there if it is said."""
+        ways = () if self.adapt is None else ("adapted",) if self.adapt else ("carried",)
         if self.latents is not None:
-            return (self.latents.stem,)
-        return () if self.seeds == USUAL else (numbers_text(self.seeds),)
+            return (self.latents.stem, *ways)
+        return ways if self.seeds == USUAL else (numbers_text(self.seeds), *ways)
 
     @property
     def then(self) -> tuple[object, ...]:

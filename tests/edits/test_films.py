@@ -1,0 +1,37 @@
+"""Filmstrips with what is said below their pictures."""
+
+import numpy as np
+import torch
+
+from semanifold.edits.films import timed_strip
+from semanifold.images import media
+
+
+def grey(levels) -> np.ndarray:
+    return np.stack([np.full((8, 8, 3), level, np.uint8) for level in levels])
+
+
+def test_the_unedited_picture_is_in_the_strip_of_a_path_that_has_it_between_two_frames():
+    t = torch.linspace(-2, 5, 12)
+    plain = grey([255])[0]
+    strip, below = timed_strip(grey(range(12)), t, plain, None, size=8)
+    pictures = [np.asarray(strip)[0, 8 * i + media.GAP * i, 0] for i in range(9)]
+    assert below == ["t = -2", "-1.4", "0", "+0.55", "+1.8", "+2.5", "+3.1", "+4.4", "+5"]
+    assert pictures == [0, 1, 255, 4, 6, 7, 8, 10, 11], "in place of the frame that is nearest to it"
+    own, numbers = timed_strip(grey(range(9)), torch.linspace(-1, 1, 9), plain, None, size=8)
+    assert numbers[4] == "0"
+    assert 255 not in np.asarray(own)[0, :: 8 + media.GAP, 0], "a frame of its own"
+
+
+def test_a_strip_says_its_mask_and_seconds_where_t_is_time():
+    frames, mask = grey(range(5)), np.ones((8, 8), np.float32)
+    assert timed_strip(frames, torch.linspace(0, 1, 5), frames[0], mask)[1] == [
+        "seed and mask",
+        "t = 0",
+        "0.25",
+        "0.5",
+        "0.75",
+        "1",
+    ]
+    assert timed_strip(frames, torch.linspace(0, 1, 5), frames[0], None, seconds=6)[1] == ["0 s", "1.5 s", "3 s", "4.5 s", "6 s"]
+    assert timed_strip(frames, torch.zeros(5, 2), frames[0], mask)[1] == [], "a pad has two numbers a picture"
