@@ -128,3 +128,12 @@ def test_labels_of_the_first_tensorflow_code() -> None:
     expected = x @ layer.get_parameter("weight").T * 0.01 / 12**0.5
     expected = torch.where(expected > 0, expected, 0.2 * expected) * 2**0.5
     torch.testing.assert_close(made.convert(Latents(z, "z", labels), "w").values, expected)
+
+
+def test_kernels_lie_in_memory_as_convolutions_read_them() -> None:
+    first = StyleGAN2(StyleGAN2Config(16, 8, 6, (6, 5, 4)))
+    loaded = StyleGAN2.from_state(first.config, {key: value.contiguous() for key, value in first.state_dict().items()})
+    for generator in (first, loaded, loaded.double()):
+        for conv in generator.convs:
+            kernel = conv.weight.transpose(0, 1) if conv.up else conv.weight
+            assert kernel.is_contiguous(memory_format=torch.channels_last) and not kernel.is_contiguous()
