@@ -11,6 +11,7 @@ from torch import Tensor
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.generators.architectures import read_config
+from semanifold.generators.stylegan2.layers import StyledConv
 from semanifold.generators.stylegan2.layouts import (
     from_ada,
     from_rosinality,
@@ -134,6 +135,6 @@ def test_kernels_lie_in_memory_as_convolutions_read_them() -> None:
     first = StyleGAN2(StyleGAN2Config(16, 8, 6, (6, 5, 4)))
     loaded = StyleGAN2.from_state(first.config, {key: value.contiguous() for key, value in first.state_dict().items()})
     for generator in (first, loaded, loaded.double()):
-        for conv in generator.convs:
+        for conv in (layer for layer in generator.modules() if isinstance(layer, StyledConv)):
             kernel = conv.weight.transpose(0, 1) if conv.up else conv.weight
             assert kernel.is_contiguous(memory_format=torch.channels_last) and not kernel.is_contiguous()

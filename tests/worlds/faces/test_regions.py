@@ -70,3 +70,14 @@ def test_regions_without_a_mask_are_refused() -> None:
         region_mask("pose", random_faces(1))
     with pytest.raises(SemanifoldError, match="mouth"):
         region_mask("mouht", random_faces(1))
+
+
+def test_a_region_of_the_same_face_is_not_painted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = random_faces(2, seed=7)
+    mask = region_mask("mouth", faces)
+    monkeypatch.setattr("semanifold.worlds.faces.regions.render", None)
+    assert region_mask("mouth", faces).equal(mask)
+    mask.zero_()  # what is remembered is nobody's to change
+    assert region_mask("mouth", faces.flip(0)).flip(0).any()
+    with pytest.raises(TypeError):
+        region_mask("eyes", faces)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import product
 
 import torch
@@ -18,6 +19,7 @@ __all__ = ["MASK_REGIONS", "region_mask"]
 _LARGEST = 128
 _FIRST, _FULL = 0.04, 0.16
 _SAMPLES = 48
+_REMEMBERED = 128
 
 
 @torch.no_grad()
@@ -41,14 +43,11 @@ def region_mask(region: str, factors: Tensor, size: int = 64) -> Tensor:
         SemanifoldError: if the region has no mask; the message lists the near names.
     """
     check_region(region)
-    # 1. The region's factors go to the corners of their cube and to places inside; how far each pixel's colour moves.
-    columns = [factor_index(factor.name) for factor in factors_of(region)]
-    places = _places(len(columns)).to(factors)
+    # 1. How far each pixel's colour moves; one face at a time, since that takes many pictures.
     small = min(size, _LARGEST)
-    # one face at a time: many pictures each
-    spreads = [_spread(face, columns, places, small) for face in factors.split(1)]
+    spreads = [_spread(region, tuple(face.tolist()), factors.dtype, small, _SAMPLES) for face in factors]
     # 2. From colours that move to a soft mask, then wider and feathered, so that the border of the region is inside.
-    change = ((torch.cat(spreads) - _FIRST) / (_FULL - _FIRST)).clamp(0, 1)
+    change = ((torch.cat(spreads).to(factors) - _FIRST) / (_FULL - _FIRST)).clamp(0, 1)
     mask = _widened(change, max(1, round(small / 64)))
     return mask if small == size else interpolate(mask, size=(size, size), mode="bilinear", align_corners=False)
 
@@ -60,19 +59,25 @@ def check_region(region: str) -> None:
         raise SemanifoldError(f"There is no mask of '{shown(region, 40)}'{whole}: {near_names(region, MASK_REGIONS)}")
 
 
-def _places(dimensions: int) -> Tensor:
+def _places(dimensions: int, samples: int) -> Tensor:
     """Return places [p, dimensions] in the unit cube: corners first, then fixed random ones."""
     corners = torch.tensor(list(product((0.0, 1.0), repeat=dimensions)), dtype=torch.float64)
     generator = torch.Generator().manual_seed(dimensions)
-    inner = torch.rand(_SAMPLES, dimensions, generator=generator, dtype=torch.float64)
+    inner = torch.rand(samples, dimensions, generator=generator, dtype=torch.float64)
     return torch.cat([corners, inner])
 
 
-def _spread(face: Tensor, columns: list[int], places: Tensor, size: int) -> Tensor:
-    """Return the largest minus the smallest value [1, 1, size, size] of every pixel over the places, at one face [1, F]."""
-    variants = face.repeat(len(places), 1)
+@lru_cache(_REMEMBERED)
+def _spread(region: str, factors: tuple[float, ...], dtype: torch.dtype, size: int, samples: int) -> Tensor:
+    """Return the largest minus the smallest value [1, 1, size, size] of every pixel while the region's factors move.
+
+    Remembered: a command asks for the same region of the same face several times, and it takes a hundred pictures.
+    """
+    columns = [factor_index(factor.name) for factor in factors_of(region)]
+    places = _places(len(columns), samples).to(dtype)
+    variants = torch.tensor(factors, dtype=dtype).repeat(len(places), 1)
     variants[:, columns] = places
-    low, high = face.new_full((3, size, size), torch.inf), face.new_full((3, size, size), -torch.inf)
+    low, high = variants.new_full((3, size, size), torch.inf), variants.new_full((3, size, size), -torch.inf)
     for chunk in variants.split(32):
         pictures = render(chunk, size)
         low, high = torch.minimum(low, pictures.amin(0)), torch.maximum(high, pictures.amax(0))
