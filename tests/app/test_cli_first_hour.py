@@ -54,6 +54,12 @@ def _elsewhere(tmp_path, monkeypatch):
     (tmp_path / "toy.py").write_text(TOY)
 
 
+def small_stylegan2() -> tuple[str, str]:
+    """Write a small StyleGAN2, and return the words that name it."""
+    save_generator(StyleGAN2(StyleGAN2Config(8, 4, 4, (4, 4), mapping_layers=1)), Path("g.safetensors"))
+    return ("--generator", "g.safetensors")
+
+
 def run(*words: object) -> int:
     return cli.main([*map(str, words), "--generator", "toy.py:toy"])
 
@@ -425,7 +431,7 @@ FINISHED: tuple[tuple[Sequence[str], Sequence[str]], ...] = (
 
 def test_what_is_finished_already_is_said_without_torch_until_a_file_is_touched(capsys, monkeypatch):
     shutil.copy(NAMED_PATHS["faces"], "set.safetensors")
-    save_generator(StyleGAN2(StyleGAN2Config(8, 4, 4, (4, 4), mapping_layers=1)), Path("g.safetensors"))
+    small_stylegan2()
     following = []
     for words, _ in FINISHED:
         assert cli.main(words) == 0
@@ -494,19 +500,19 @@ def on_faces(*words: object) -> int:
     return cli.main([*map(str, words)])
 
 
-def test_other_edits_and_other_pictures_have_folders_of_their_own(capsys):
+def test_other_edits_and_other_pictures_have_folders_of_their_own(set_of_paths, capsys):
     """Paths without a name are called by their set; other seeds are in the name of the folder."""
     for name in ("one", "two"):
-        assert on_faces("directions", "pca", "--k", 1, "--out", name) == 0
-        assert on_faces("combine", f"{name}:0", "faces:yaw", "--seed", 7, *LITTLE) == 0
-    assert Path("out/combine-faces-one-path-0-yaw").is_dir()
-    assert Path("out/combine-faces-two-path-0-yaw").is_dir()
-    assert on_faces("transfer", "one:0", "--seeds", "1-2", *LITTLE) == 0
-    assert on_faces("transfer", "one:0", "--seeds", "3", *LITTLE) == 0
-    assert Path("out/transfer-faces-one-path-0-1-2").is_dir()
-    assert Path("out/transfer-faces-one-path-0-3").is_dir()
+        assert run("directions", "pca", "--k", 1, "--out", name) == 0
+        assert run("combine", f"{name}:0", f"{set_of_paths}:top", "--seed", 7, *LITTLE) == 0
+    assert Path("out/combine-toy-one-path-0-top").is_dir()
+    assert Path("out/combine-toy-two-path-0-top").is_dir()
+    assert run("transfer", "one:0", "--seeds", "1-2", *LITTLE) == 0
+    assert run("transfer", "one:0", "--seeds", "3", *LITTLE) == 0
+    assert Path("out/transfer-toy-one-path-0-1-2").is_dir()
+    assert Path("out/transfer-toy-one-path-0-3").is_dir()
     capsys.readouterr()
-    assert on_faces("transfer", "one:0", "--seeds", "3", *LITTLE) == 0
+    assert run("transfer", "one:0", "--seeds", "3", *LITTLE) == 0
     assert "finished already" in capsys.readouterr().out
 
 
@@ -540,14 +546,15 @@ def test_a_set_of_another_kind_is_not_taken_for_what_was_found(monkeypatch, caps
     from semanifold.app.actions import weights
 
     less_work(monkeypatch)
-    words = ("weights", "svd", "--layer", "convs.8", "--k", 1, "--out", "w")
+    model = small_stylegan2()
+    words = ("weights", "svd", "--layer", "convs.1", "--k", 1, "--out", "w", *model)
     with monkeypatch.context() as patch:
         patch.setattr(weights, "draw", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         assert on_faces(*words) == 130
-    assert on_faces("directions", "pca", "--k", 1, "--out", "pca") == 0
+    assert on_faces("directions", "pca", "--k", 1, "--out", "pca", *model) == 0
     Path("w/paths.safetensors").write_bytes(Path("pca/paths.safetensors").read_bytes())
     assert on_faces(*words) == 0
-    assert "convs.8" in capsys.readouterr().out
+    assert "convs.1" in capsys.readouterr().out
 
 
 def test_a_search_of_weights_that_is_done_is_not_done_again(monkeypatch, capsys):
@@ -555,7 +562,7 @@ def test_a_search_of_weights_that_is_done_is_not_done_again(monkeypatch, capsys)
     from semanifold.app.actions import weights
 
     less_work(monkeypatch)
-    words = ("weights", "svd", "--layer", "convs.8", "--k", 1, "--out", "w")
+    words = ("weights", "svd", "--layer", "convs.1", "--k", 1, "--out", "w", *small_stylegan2())
     with monkeypatch.context() as patch:
         patch.setattr(weights, "draw", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         assert on_faces(*words) == 130

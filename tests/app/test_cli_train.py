@@ -87,11 +87,11 @@ def board(folder: Path) -> "EventAccumulator":
 
 
 def test_purity_counts_if_it_is_asked_for_and_is_told(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(purity, "STEPS", 40)
+    monkeypatch.setattr(purity, "STEPS", 15)
     assert train("--lambda-pure", "1", "--out", "run") == 0
     said = capsys.readouterr().err
     assert "Unmixing the paths before the training, so that each changes pictures in a way of its own" in said
-    assert "unmixing the paths: 40 of 40" in said
+    assert "unmixing the paths: 15 of 15" in said
     mixing = json.loads((tmp_path / "run" / "metrics.json").read_text())["mixing"]
     assert 0 < mixing["end"] < 0.9 * mixing["start"]
 
@@ -179,7 +179,7 @@ sys.exit(cli.main(sys.argv[1:]))
 
 @pytest.mark.slow
 def test_kill_9_and_the_same_command_give_the_same_weights_bit_for_bit(tmp_path):
-    long = ["--iterations", "100", "--out"]
+    long = ["--iterations", "40", "--out"]
     words = ["train", *[w for pair in zip(QUICK[::2], QUICK[1::2]) if pair[0] != "--iterations" for w in pair], *long]
     process = forks.start(LAUNCH, *words, "killed place")
     folder = tmp_path / "killed place"

@@ -24,6 +24,8 @@ from semanifold.paths import weight_ranges, weight_trained
 from semanifold.paths.carried import carried
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.weight_axes import joint_weight_paths
+from semanifold.paths.weight_hessian import hessian_paths
+from semanifold.paths.weight_masked import masked_weight_paths
 from semanifold.paths.weight_methods import weight_paths
 from semanifold.paths.weights import WeightPaths
 
@@ -53,7 +55,10 @@ def _rough_ranges() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _here(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    usually(monkeypatch, joint_weight_paths, kept=8)  # of 64: diagonalising them takes five seconds
+    usually(monkeypatch, joint_weight_paths, kept=4)  # of 64: diagonalising them takes five seconds
+    usually(monkeypatch, masked_weight_paths, kept=4)
+    usually(monkeypatch, hessian_paths, tolerance=0.1)
+    monkeypatch.setattr(weights, "REFINEMENT", 4)
     monkeypatch.setattr(weight_trained, "TERMS", 8)
     for module in (weights, weight_trained):
         monkeypatch.setattr(module, "SAMPLES", 4)
