@@ -27,7 +27,7 @@ def heat(frames: Frames, plain: Frame, mask: GreyPicture | None, top: float | No
 
 
 def path(
-    codes: Sequence[NDArray[np.floating]], t: NDArray[np.floating], layouts: Sequence[NDArray[np.floating]], how: Sequence[str]
+    codes: Sequence[NDArray[np.floating]], t: NDArray[np.floating], layouts: Sequence[NDArray[np.floating]], *words: object
 ) -> SimpleNamespace:
     """Return what saves the layouts, each code of each picture in a row with its t."""
     return SimpleNamespace(savefig=Image.fromarray(grey(np.column_stack([*layouts, np.tile(t, len(codes))]))).save)

@@ -137,4 +137,5 @@ def test_kernels_lie_in_memory_as_convolutions_read_them() -> None:
     for generator in (first, loaded, loaded.double()):
         for conv in (layer for layer in generator.modules() if isinstance(layer, StyledConv)):
             kernel = conv.weight.transpose(0, 1) if conv.up else conv.weight
-            assert kernel.is_contiguous(memory_format=torch.channels_last) and not kernel.is_contiguous()
+            assert kernel.is_contiguous(memory_format=torch.channels_last)
+            assert not kernel.is_contiguous()
