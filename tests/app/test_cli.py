@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from support import forks
+from support.sketches import sketched
 
 import semanifold
 from semanifold.app import cli
@@ -77,8 +78,14 @@ broken = 7
 MOUTH = "box:0.25,0.6,0.75,0.85"
 
 
+DRAWN = ("test_transfer_shows_every_face", "test_two_edits_make_a_pad", "test_a_pad_has_a_sheet_and_a_film")
+"""Tests whose figures matplotlib draws, as for the runs of the module."""
+
+
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path, monkeypatch):
+def _elsewhere(request, tmp_path, monkeypatch):
+    if request.node.originalname not in DRAWN:
+        sketched(monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("semanifold.images.plots.plane", lambda codes: (codes[:, :2], "a test"))  # UMAP compiles for ten seconds
     (tmp_path / "toy.py").write_text(TOY)
@@ -869,17 +876,12 @@ DOORS = [{"answers", "showing", "inspecting"}, {"commands"}, {"actions"}, {"proc
 
 def imports(path: Path) -> set[str]:
     """Every room that a module imports, and of app every room inside, wherever in the file, but not for the type checker only."""
-    tree = ast.parse(path.read_text())
-    typing_only = {
-        id(n)
-        for top in ast.walk(tree)
-        if isinstance(top, ast.If) and "TYPE_CHECKING" in ast.dump(top.test)
-        for n in ast.walk(top)
-    }
-    found = set()
-    for node in ast.walk(tree):
-        if id(node) in typing_only:
+    found, nodes = set(), [ast.parse(path.read_text())]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             continue
+        nodes += [inner for inner in ast.iter_child_nodes(node) if not isinstance(inner, ast.expr)]
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "semanifold":
             found |= {f"{node.module}.{a.name}" for a in node.names}
         if isinstance(node, ast.Import):

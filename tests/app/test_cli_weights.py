@@ -47,8 +47,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _rough_ranges() -> Iterator[None]:
     """How far a path may go is asked of few pictures."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, less in (("OWN", 24), ("UNSEEN", 8), ("COMPONENTS", 12), ("NORMS", 6)):
+        for name, less in (("OWN", 12), ("UNSEEN", 4), ("COMPONENTS", 6), ("NORMS", 4)):
             patch.setattr(weight_ranges, name, less)
+        usually(patch, weight_ranges.calibrated, samples=4)
         yield
 
 
@@ -58,7 +59,7 @@ def _here(folder, monkeypatch):
     usually(monkeypatch, joint_weight_paths, kept=4)  # of 64: diagonalising them takes five seconds
     usually(monkeypatch, masked_weight_paths, kept=4)
     usually(monkeypatch, hessian_paths, tolerance=0.1)
-    monkeypatch.setattr(weights, "REFINEMENT", 4)
+    monkeypatch.setattr(weights, "REFINEMENT", 1)
     monkeypatch.setattr(weight_trained, "TERMS", 8)
     for module in (weights, weight_trained):
         monkeypatch.setattr(module, "SAMPLES", 4)
