@@ -6,7 +6,7 @@ strings; an instance becomes a :class:`~.inert.InertObject`, a name and a state;
 :data:`~.inert.BUILDERS`, a table of functions that only put data together, and makes a record for any other name. Names that only
 an attack uses (:mod:`~.malice`) are refused at once.
 
-The standard library decodes the instructions (:func:`pickletools.genops`); what each one does is written here. Claims about sizes
+The standard library decodes the instructions (the table of :mod:`pickletools`); what each one does is written here. Claims about sizes
 are believed only as far as the bytes at hand go, and one budget of instructions serves a whole file.
 """
 
@@ -39,6 +39,11 @@ MOST_INSTRUCTIONS = 500_000
 LARGE = 1 << 16
 """Byte strings from this size on are handed out as views of the file, not as copies."""
 
+DECODERS: dict[int, tuple[str, Callable[[Any], object] | None]] = {
+    ord(op.code): (op.name, None if op.arg is None else op.arg.reader) for op in pickletools.opcodes
+}
+"""Name of every instruction, and what reads its argument if it has one."""
+
 LONGEST_LINE = 1 << 12
 """The text instructions of old pickles are names and numbers."""
 
@@ -57,15 +62,16 @@ class Budget:
 
 
 class _Stream:
-    """The bytes as :func:`pickletools.genops` wants to read them; never gives more than there are, and large pieces as views."""
+    """The bytes as the readers of :mod:`pickletools` want them; never gives more than there are, and large pieces as views."""
 
     def __init__(self, data: memoryview, position: int) -> None:
         self.data, self.position = data, position
 
     def read(self, n: int, /) -> Any:
-        piece = self.data[self.position : self.position + max(n, 0)]
-        self.position += len(piece)
-        return piece if len(piece) >= LARGE else bytes(piece)
+        piece = self.data[self.position : self.position + (n if n > 0 else 0)]
+        size = len(piece)
+        self.position += size
+        return piece if size >= LARGE else bytes(piece)
 
     def readline(self) -> bytes:
         line = bytes(self.data[self.position : self.position + LONGEST_LINE])
@@ -73,8 +79,16 @@ class _Stream:
         self.position += len(line)
         return line
 
-    def tell(self) -> int:
-        return self.position
+    def instruction(self) -> tuple[str, object]:
+        """Read an instruction: its name, and its argument or None. As :func:`pickletools.genops` does, in half the time."""
+        if self.position >= len(self.data):
+            raise ValueError("pickle exhausted before seeing STOP")
+        code = self.data[self.position]
+        if code not in DECODERS:
+            raise ValueError(f"at position {self.position}, opcode {bytes([code])!r} unknown")
+        self.position += 1
+        name, reader = DECODERS[code]
+        return name, None if reader is None else reader(self)
 
 
 @dataclass(slots=True)
@@ -262,16 +276,18 @@ def unpickle(
         UnreadableError: if the bytes are no pickle, are damaged or cut short.
         ForbiddenError: if the pickle asks for a name that no checkpoint needs.
     """
-    stream: Any = _Stream(memoryview(data), position)
+    stream = _Stream(memoryview(data), position)
     budget = budget or Budget()
     machine = _Machine(BUILDERS | (extra or {}), persistent, budget)
     try:
         with warnings.catch_warnings(action="ignore"):  # odd escapes in the text of damaged files
-            for opcode, arg, _ in pickletools.genops(stream):
+            name = ""
+            while name != "STOP":
+                name, arg = stream.instruction()
                 budget.spend()
-                if opcode.name not in INSTRUCTIONS:
-                    raise UnreadableError(f"uses the pickle instruction {opcode.name}, which no checkpoint needs")
-                INSTRUCTIONS[opcode.name](machine, arg)
+                if name not in INSTRUCTIONS:
+                    raise UnreadableError(f"uses the pickle instruction {name}, which no checkpoint needs")
+                INSTRUCTIONS[name](machine, arg)
         return machine.pop()[0], stream.position
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, AttributeError) as error:
         raise UnreadableError(f"is damaged or cut short ({str(error)[:80]})") from error

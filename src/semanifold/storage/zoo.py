@@ -122,14 +122,18 @@ def licence_of(file: str | os.PathLike[str], sha256: str) -> str | None:
         sha256: of its contents.
     """
     singles = [row for row in table().values() if not row.members and row.kind == "generator"]
+    try:
+        records = set(os.listdir(cache_folder() / "zoo"))  # for it is asked at every loading, and of most rows there is none
+    except OSError:
+        records = set()
     for row in singles:
-        record = recorded(row.name) if row.sha256 is None else None
+        record = recorded(row.name) if row.sha256 is None and f"{row.name}.json" in records else None
         known = {row.sha256} if record is None else {record.sha256}
         if sha256 in known:
             return row.licence
     name = Path(file).name
-    names = {row.by_hand or PurePosixPath(row.address.partition("?")[0]).name: row for row in reversed(singles) if row.loads}
-    row = None if name.startswith(SNAPSHOT) else names.get(name)
+    called = {row.by_hand or row.address.partition("?")[0].rpartition("/")[2]: row for row in reversed(singles) if row.loads}
+    row = None if name.startswith(SNAPSHOT) else called.get(name)
     return None if row is None else f"{row.licence} (by the name of the file)"
 
 

@@ -182,7 +182,7 @@ def test_arrays_that_are_no_masks_are_refused(values: np.ndarray) -> None:
         painted(values)
 
 
-@pytest.mark.parametrize("values", [torch.eye(4).to_sparse(), torch.eye(4, device="meta"), torch.eye(4) * 1j])
+@pytest.mark.parametrize("values", [torch.eye(4).to_sparse(), torch.ones(4, 4, device="meta"), torch.eye(4) * 1j])
 def test_tensors_that_are_no_masks_are_refused(values: torch.Tensor) -> None:
     with pytest.raises(SemanifoldError, match="painted mask"):
         painted(values)
