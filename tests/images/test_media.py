@@ -6,6 +6,7 @@ import subprocess
 import sys
 import types
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -331,23 +332,21 @@ def test_a_path_that_comes_back_is_drawn_so(tmp_path, monkeypatch):
     assert [len(codes) for codes in asked] == [7]
 
 
-UMAP = """
-import numpy as np
-from semanifold.images import plots
-codes = np.concatenate([np.zeros((6, 5)), np.full((6, 5), 50.0)]) + 0.1 * np.random.default_rng(0).normal(size=(12, 5))
-layout, how = plots.plane(codes)
-assert how.startswith("UMAP")
-apart = np.linalg.norm(layout[:6].mean(0) - layout[6:].mean(0))
-assert apart > 1.5 * layout[:6].std()
-"""
+@pytest.mark.skipif(find_spec("umap") is None, reason="the map needs the extra umap")
+def test_umap_keeps_neighbours_together(monkeypatch, capfd):
+    import numba
 
-
-def test_umap_keeps_neighbours_together():
-    pytest.importorskip("umap")
-    quick = os.environ | {"NUMBA_DISABLE_JIT": "1"}  # compiling takes half a minute, twelve codes without it two seconds
-    done = subprocess.run([sys.executable, "-c", UMAP], env=quick, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr, "its warnings are not shown"
+    # compiling takes half a minute, twelve codes without it two seconds
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
+    codes = np.concatenate([np.zeros((6, 5)), np.full((6, 5), 50.0)]) + 0.1 * np.random.default_rng(0).normal(size=(12, 5))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        layout, how = plots.plane(codes)
+    assert how.startswith("UMAP")
+    apart = np.linalg.norm(layout[:6].mean(0) - layout[6:].mean(0))
+    assert apart > 1.5 * layout[:6].std()
+    assert not said, "its warnings are not shown"
+    assert capfd.readouterr() == ("", "")
 
 
 def test_umap_leaves_torch_its_threads(monkeypatch):

@@ -6,8 +6,8 @@ strings; an instance becomes a :class:`~.inert.InertObject`, a name and a state;
 :data:`~.inert.BUILDERS`, a table of functions that only put data together, and makes a record for any other name. Names that only
 an attack uses (:mod:`~.malice`) are refused at once.
 
-The standard library decodes the instructions (the table of :mod:`pickletools`); what each one does is written here. Claims about sizes
-are believed only as far as the bytes at hand go, and one budget of instructions serves a whole file.
+The standard library decodes the instructions (by the table of :mod:`pickletools`); what each one does is written here. Claims
+about sizes are believed only as far as the bytes at hand go, and one budget of instructions serves a whole file.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from semanifold.analysis.attributes.clip_texts import MEAN, SPREAD, ClipAttribut
 from semanifold.analysis.attributes.names import attribute_reader
 from semanifold.core.errors import SemanifoldError
 
-transformers = pytest.importorskip("transformers")
+pytestmark = pytest.mark.skipif(find_spec("transformers") is None, reason="CLIP needs the extra clip")
 
 SMILE = Prompts("a photo of a smiling person", "a photo of a person")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -22,6 +23,8 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``clip`` inside: vocabulary of single letters, 32-pixel pictures, random weights."""
+    import transformers
+
     path = tmp_path_factory.mktemp("models") / "clip"
     path.mkdir()
     words = [*LETTERS, *(f"{letter}</w>" for letter in LETTERS), "<|startoftext|>", "<|endoftext|>"]
@@ -46,6 +49,8 @@ def pictures() -> Tensor:
 
 def test_probabilities_are_clips_own(folder: Path) -> None:
     """The softmax of the whole model's logits over the two texts, as the library computes it."""
+    import transformers
+
     reader = ClipAttributes([SMILE, Prompts("a cat", "an animal")], folder / "clip")
     values = reader.read(pictures(), pictures()[:1])
     model = transformers.CLIPModel.from_pretrained(folder / "clip", local_files_only=True)

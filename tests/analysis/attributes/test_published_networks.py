@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import cast
 
 import pytest
 import torch
-from support.formula_networks import network, paths
-from support.reference import agree as close
 from torch import Tensor, nn
 
 from semanifold.analysis.attributes.checkpoints import find_checkpoint, loaded
@@ -24,7 +23,7 @@ from semanifold.analysis.attributes.published import (
 )
 from semanifold.analysis.attributes.residual_readers import RACES, FairFace
 from semanifold.analysis.attributes.s3fd import MEAN_BGR, S3FD, best_faces
-from semanifold.analysis.attributes.sampling import cut_out, normalised, shorter_side
+from semanifold.analysis.attributes.sampling import cut_out
 from semanifold.core.errors import SemanifoldError
 from semanifold.storage import zoo
 
@@ -48,6 +47,7 @@ def grey(level: float, size: int = 64) -> Tensor:
     return torch.full((1, 3, size, size), float(level))
 
 
+@cache
 def small_au() -> FanAU:
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -110,28 +110,6 @@ def test_race_has_no_value_where_the_reference_has_no_face() -> None:
     assert reader.read(image, grey(-1)).isfinite().tolist() == [[False, True]]
 
 
-def test_all_networks_together() -> None:
-    """One by one and in a batch, in any order of columns, the same numbers; and those of the parts."""
-    images = paths()[-1][[0, -1]] / 127.5 - 1
-    detector = cast(S3FD, network("face"))
-    networks = {name: network(name) for name in ("face", "identity", "fairface", "pose", "au", "celeba")}
-    reader = PublishedAttributes(networks, (), detector)
-    names = [a.name for a in reader.attributes]
-    assert names[:6] == ["face_width", "face_height", "identity", "age", "gender", "race"]
-    assert len(names) == 30  # the published 26 and four races
-    values = reader.read(images, images[:1])
-    few = {name: networks[name] for name in ("pose", "identity", "celeba")}
-    some = PublishedAttributes(few, ("roll", "identity", "celeba_age"), detector)
-    columns = [names.index(a.name) for a in some.attributes]
-    close(some.read(images[1:], images[:1]).nan_to_num(9), values[1:, columns].nan_to_num(9), 1e-4)
-    assert values[0, 2] == pytest.approx(1)
-    assert values[1, 2] < 0.99
-    assert values[:, names.index("celeba_bangs") :].isfinite().all()
-    square = shorter_side((images + 1) / 2, 256)
-    faces = best_faces(detector(normalised(square.flip(1) * 255, MEAN_BGR, (1, 1, 1))))
-    close(values[:, 0].nan_to_num(9), ((faces[:, 2] - faces[:, 0]) / 256).nan_to_num(9), 1e-4)
-
-
 def test_every_name_belongs_to_a_network() -> None:
     for name, measure in MEASURES.items():
         for races in RACES if name == "fairface" else (0,):
@@ -142,7 +120,8 @@ def test_every_name_belongs_to_a_network() -> None:
 
 
 def test_four_and_seven_races_by_the_name_of_the_file() -> None:
-    names = [fairface_of(file).races for file in MEASURES["fairface"].files]
+    with torch.device("meta"):
+        names = [fairface_of(file).races for file in MEASURES["fairface"].files]
     assert names == [4, 4, 7, 7]
 
 
@@ -196,38 +175,53 @@ def test_files_of_the_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         assert zoo.table()[measure.entry].members == measure.files[:1]
 
 
+class Reader(nn.Module):
+    """A small network with every kind of tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+        self.l = nn.Conv2d(3, 12, 1)
+
+
+def small_reader() -> Reader:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Reader()
+
+
 @pytest.mark.parametrize("wrapped", [True, False])
 @pytest.mark.parametrize("old", [True, False])
 def test_weights_come_out_as_they_went_in(tmp_path: Path, wrapped: bool, old: bool) -> None:
     """Bare or under a key, from DataParallel, in PyTorch's old format, and without counters."""
-    state = small_au().state_dict()
+    state = small_reader().state_dict()
     given = {f"module.{k}": v for k, v in state.items() if not k.endswith("num_batches_tracked")} if wrapped else dict(state)
     path = tmp_path / "au.pth"
     torch.save({"state_dict": given, "epoch": 3} if wrapped else given, path, _use_new_zipfile_serialization=not old)
-    found = loaded(FanAU, path)
+    found = loaded(Reader, path)
     assert all(torch.equal(value, state[key]) for key, value in found.state_dict().items())
     assert not found.training
     assert not any(p.requires_grad for p in found.parameters())
 
 
 def test_files_that_are_something_else(tmp_path: Path) -> None:
-    state = small_au().state_dict()
+    state = small_reader().state_dict()
     bad = state | {"l.bias": torch.full((12,), torch.nan)}
     cases = [
-        ({k: v for k, v in state.items() if not k.startswith("l.")}, "is no FanAU: it lacks l.weight, l.bias"),
+        ({k: v for k, v in state.items() if not k.startswith("l.")}, "is no Reader: it lacks l.weight, l.bias"),
         (state | {"fc.weight": torch.zeros(3)}, "it holds fc.weight, which it does not have"),
-        (state | {"l.weight": torch.zeros(5, 128, 1, 1)}, r"l.weight has shape \(5, 128, 1, 1\), but \(12, 128, 1, 1\)"),
+        (state | {"l.weight": torch.zeros(5, 3, 1, 1)}, r"l.weight has shape \(5, 3, 1, 1\), but \(12, 3, 1, 1\)"),
         (bad, "l.bias hold NaN"),
-        ({"words": "none"}, "it lacks fan.conv1.weight"),
-        ([1, 2], "it lacks fan.conv1.weight"),
+        ({"words": "none"}, "it lacks norm.weight"),
+        ([1, 2], "it lacks norm.weight"),
     ]
     for index, (content, words) in enumerate(cases):
         with pytest.raises(SemanifoldError, match=words) as raised:
-            loaded(FanAU, write(tmp_path / f"{index}.pth", content))
+            loaded(Reader, write(tmp_path / f"{index}.pth", content))
         assert "\n" not in str(raised.value)
     (tmp_path / "page.pth").write_text("<html>404</html>")
     with pytest.raises(SemanifoldError, match="a web page"):
-        loaded(FanAU, tmp_path / "page.pth")
+        loaded(Reader, tmp_path / "page.pth")
 
 
 def test_no_code_of_a_file_runs(tmp_path: Path) -> None:
@@ -236,7 +230,7 @@ def test_no_code_of_a_file_runs(tmp_path: Path) -> None:
             return (Path.touch, (str(tmp_path / "ran"),))
 
     with pytest.raises(SemanifoldError, match="nothing was run"):
-        loaded(FanAU, write(tmp_path / "trap.pth", {"state_dict": Trap()}))
+        loaded(Reader, write(tmp_path / "trap.pth", {"state_dict": Trap()}))
     assert not (tmp_path / "ran").exists()
 
 

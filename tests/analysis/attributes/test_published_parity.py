@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 from support import published_script
-from support.formula_networks import NAMES, description, network, numbers, picture, pictures, state
+from support.formula_networks import NAMES, description, network, numbers, paths, picture, pictures, state
 from support.reference import REFERENCE
 from support.reference import agree as close
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, cosine_similarity
 
 from semanifold.analysis.attributes.fan_au import FanAU
-from semanifold.analysis.attributes.published import MEASURES, fairface_values
+from semanifold.analysis.attributes.published import MEASURES, PublishedAttributes, fairface_values
 from semanifold.analysis.attributes.residual_readers import FairFace, degrees, expected
-from semanifold.analysis.attributes.s3fd import MEAN_BGR, best_faces, face_cells
-from semanifold.analysis.attributes.sampling import normalised
+from semanifold.analysis.attributes.s3fd import MEAN_BGR, S3FD, best_faces, face_cells
+from semanifold.analysis.attributes.sampling import normalised, shorter_side
 
 PIPELINE = description()["config"]["pipeline"]
 RUNS = [(run, path) for run in PIPELINE["runs"] for path in range(len(PIPELINE["paths"]))]
@@ -162,3 +163,25 @@ def test_the_published_files_hold_these_numbers() -> None:
     pose = json.loads((REFERENCE / "attribute_networks" / "eval_json" / "pose.json").read_text())
     yaw = numbers()["stylegan2/attributes"][names.index("yaw")]
     assert np.allclose(np.deg2rad([pose[str(path)][0] for path in range(len(yaw))]), yaw.numpy())
+
+
+def test_all_networks_together() -> None:
+    """One by one and in a batch, in any order of columns, the same numbers; and those of the parts."""
+    images = paths()[-1][[0, -1]] / 127.5 - 1
+    detector = cast(S3FD, network("face"))
+    networks = {name: network(name) for name in ("face", "identity", "fairface", "pose", "au", "celeba")}
+    reader = PublishedAttributes(networks, (), detector)
+    names = [a.name for a in reader.attributes]
+    assert names[:6] == ["face_width", "face_height", "identity", "age", "gender", "race"]
+    assert len(names) == 30  # the published 26 and four races
+    values = reader.read(images, images[:1])
+    few = {name: networks[name] for name in ("pose", "identity", "celeba")}
+    some = PublishedAttributes(few, ("roll", "identity", "celeba_age"), detector)
+    columns = [names.index(a.name) for a in some.attributes]
+    close(some.read(images[1:], images[:1]).nan_to_num(9), values[1:, columns].nan_to_num(9), 1e-4)
+    assert values[0, 2] == pytest.approx(1)
+    assert values[1, 2] < 0.99
+    assert values[:, names.index("celeba_bangs") :].isfinite().all()
+    square = shorter_side((images + 1) / 2, 256)
+    faces = best_faces(detector(normalised(square.flip(1) * 255, MEAN_BGR, (1, 1, 1))))
+    close(values[:, 0].nan_to_num(9), ((faces[:, 2] - faces[:, 0]) / 256).nan_to_num(9), 1e-4)

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,8 +20,6 @@ from semanifold.core.errors import SemanifoldError
 from semanifold.images.masks import segmenting
 from semanifold.images.media import to_uint8
 
-transformers = pytest.importorskip("transformers", "4.56", reason="Segment Anything needs the extra sam")
-
 STAGES = {"blocks_per_stage": [1, 2, 1, 1], "embed_dim_per_stage": [8, 16, 32, 64], "num_attention_heads_per_stage": [1, 1, 2, 2]}
 WINDOWS = {
     "window_size_per_stage": [4, 4, 2, 2], "global_attention_blocks": [2], "window_positional_embedding_background_size": [4, 4]
@@ -28,7 +27,13 @@ WINDOWS = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def transformers() -> Any:
+    """The package, which takes two seconds to import."""
+    return pytest.importorskip("transformers", "4.56", reason="Segment Anything needs the extra sam")
+
+
+@pytest.fixture(scope="module")
+def folder(transformers: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that looks at 64 pixels."""
     place = tmp_path_factory.mktemp("sam")
     backbone = {"model_type": "sam2_hiera_det_model", "image_size": [64, 64], "hidden_size": 8, **STAGES, **WINDOWS}
@@ -51,7 +56,7 @@ def _named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     segmenting._load.cache_clear()  # it goes by the folder's name, and pytest gives those again
 
 
-def test_a_mask_is_what_the_librarys_own_processor_and_model_say(folder: Path) -> None:
+def test_a_mask_is_what_the_librarys_own_processor_and_model_say(transformers: Any, folder: Path) -> None:
     pytest.importorskip("torchvision")
     kind = getattr(transformers, "Sam2ImageProcessor", None) or transformers.Sam2ImageProcessorFast  # the older name
     processor = transformers.Sam2Processor(kind(size={"height": 64, "width": 64}))
@@ -87,7 +92,7 @@ def test_a_click_is_a_mask_like_any_other_of_one_picture_of_any_generator() -> N
         net.clicked(0.5, 0.5, 3, by="eye")  # type: ignore[arg-type]
 
 
-def test_a_picture_is_looked_at_once_for_all_its_clicks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_is_looked_at_once_for_all_its_clicks(transformers: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[torch.Tensor] = []
     looked = transformers.Sam2Model.get_image_features
     monkeypatch.setattr(
@@ -146,7 +151,7 @@ def test_other_and_swollen_models_are_refused(
         sm.parse_mask("sam:0.2,0.2", Toy(), 3)
 
 
-def test_only_safetensors_are_read(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_safetensors_are_read(transformers: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = changed(folder, tmp_path / "pickled")
     torch.save(transformers.Sam2Model.from_pretrained(folder).state_dict(), place / "pytorch_model.bin")
     (place / "model.safetensors").unlink()
