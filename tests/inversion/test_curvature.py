@@ -107,7 +107,7 @@ def test_pictures_of_the_faces_are_found_in_a_few_steps():
 def test_without_an_encoder_the_starts_tell_it(monkeypatch):
     faces, analytic = load_generator("faces"), load_generator("analytic")
     target = analytic.images(analytic.sample([200001])).clamp(-1, 1)
-    few = InversionSettings(starts=16, tries=1, steps=12, tolerance=0)
+    few = InversionSettings(starts=8, tries=1, steps=6, tolerance=0)
 
     def lowered():
         return invert(faces, target, few, encoder=None, progress=False).stats["objective"]

@@ -17,6 +17,7 @@ from semanifold.inversion import (
     EncoderSettings,
     InversionSettings,
     encoder_steps,
+    encoder_training,
     invert,
     load_encoder,
     save_encoder,
@@ -64,22 +65,24 @@ def test_an_inversion_that_begins_there_compares_no_random_codes(world: Generato
         invert(other, torch.zeros(3, 8, 8), encoder=encoder)
 
 
-def test_a_training_goes_on_bit_for_bit(world: Generator, encoder: Encoder, tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    for step in encoder_steps(world, SHORT, checkpoint=state):
-        if step.step == 55:  # the last state is that of step 50
+def test_a_training_goes_on_bit_for_bit(world: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_training, "CHECKPOINT_EVERY", 5)
+    state, short = tmp_path / "state", EncoderSettings(steps=12, batch=8, seed=3)
+    for step in encoder_steps(world, short, checkpoint=state):
+        if step.step == 8:  # the last state is that of step 5
             break
-    assert read_header(state)["step"] == 50
-    again = train_encoder(world, SHORT, checkpoint=state, progress=False)
+    assert read_header(state)["step"] == 5
+    again = train_encoder(world, short, checkpoint=state, progress=False)
     assert again.result is Result.STEPS
-    for name, tensor in encoder.network.state_dict().items():
+    whole = train_encoder(world, short, progress=False).unwrap()
+    for name, tensor in whole.network.state_dict().items():
         assert torch.equal(tensor, again.value.network.state_dict()[name]), name
     with pytest.raises(SemanifoldError, match="the state of another training; remove it"):
-        train_encoder(world, EncoderSettings(steps=61, batch=8), checkpoint=state, progress=False)
+        train_encoder(world, EncoderSettings(steps=13, batch=8), checkpoint=state, progress=False)
     _, tensors, _ = read_tensors(state, "state")
     write_tensors(state, {name: t for name, t in tensors.items() if name != "draws"}, read_header(state) | {"crc32": None})
     with pytest.raises(SemanifoldError, match="damaged"):
-        train_encoder(world, SHORT, checkpoint=state, progress=False)
+        train_encoder(world, short, checkpoint=state, progress=False)
 
 
 def test_a_file_reads_as_its_encoder(world: Generator, encoder: Encoder, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_natural_codes_are_nearer_to_the_mean_when_that_is_asked_for():
     faces, analytic = load_generator("faces"), load_generator("analytic")
     target = analytic.images(analytic.sample([1000]))
     free, kept = (
-        invert(faces, target, InversionSettings(space="w", naturalness=weight, steps=25, starts=0, tries=1)).stats["nature"]
+        invert(faces, target, InversionSettings(space="w", naturalness=weight, steps=10, starts=0, tries=1)).stats["nature"]
         for weight in (0.0, 0.3)
     )
     assert kept < 0.7 * free

@@ -105,8 +105,9 @@ class Fitting:
                 save_fitting(keeper, self, step, best, adam, draws)
             with torch.enable_grad():
                 images = self.picture()
-                value = self.likeness(images).sum()
-            pixels, perceptual = (float(term) for term in self.likeness.terms(images.detach()))
+                terms = self.likeness.terms(images)
+                value = self.likeness.weighted(*terms).sum()
+            pixels, perceptual = (float(term.detach()) for term in terms)
             psnr = decibels(pixels)
             result = Result.CONVERGED if psnr >= self.enough else Result.STEPS if step == self.steps else None
             result = result if math.isfinite(pixels + perceptual) else Result.DIVERGED
