@@ -36,7 +36,7 @@ def test_the_tuned_picture_is_nearer_the_edit_is_a_file_like_any_and_other_pictu
 def test_without_its_regularisation_other_pictures_go_astray(faces):
     code, target = faces.sample([7], "w+"), faces.images(faces.sample([9]))
     kept, free = (
-        tune(faces, code, target, TuningSettings(steps=8, locality=weight), progress=False).stats["others"]
+        tune(faces, code, target, TuningSettings(steps=4, locality=weight), progress=False).stats["others"]
         for weight in (10.0, 0.0)
     )
     assert kept > free + 3
