@@ -673,7 +673,7 @@ def test_bad_input_gives_one_sentence_and_writes_nothing(nonsense, capfd, words)
         (["sample", "--seeds", "0-99999999"], "at most 10000 seeds"),
         (["sample", "--seeds", "9223372036854775808"], "seeds are whole numbers of 64 bits"),
         (["mask", "--seed", "-9223372036854775809"], "--seed: '-9223372036854775809' is not a whole number of 64 bits"),
-        (["train", "--draw-seed", "4800000000000000000"], "semanifold: draw-seed must be at least -4,611"),
+        (["train", "--draw-seed", "4800000000000000000"], "semanifold: --draw-seed must be at least -4,611"),
         (["inspect", "junk.bin"], "junk.bin is a text file, not a file of weights."),
         (["convert", "faces", "nowhere/f.safetensors"], "There is no folder nowhere to write"),
         (["bake", "no-edit-yet", "nowhere/f.safetensors"], "There is no folder nowhere to write"),

@@ -172,7 +172,7 @@ def test_noise_maps_are_found_before_the_weights_and_ctrl_c_keeps_the_nearest(
         assert sheet.width > 4 * 250, "with the tuned picture"
     assert cli.main(words) == 0
     said = capsys.readouterr().out
-    assert said.count("Noise maps:") == said.count("Tuned weights:") == 2
+    assert said.count("Fitted noise makes") == said.count("Tuned weights make") == 2
     for name in ("ann", "bob"):
         numbers = read_record(f"both/{name}").others["inversion"]
         assert numbers["noise"]["psnr"] >= numbers["noise"]["before"]
@@ -287,7 +287,7 @@ def test_a_certificate_that_cannot_sign_is_said_before_a_face_is_looked_for(
 def test_regions_are_those_of_the_photographs_own_face_and_all_else_is_free(capsys: pytest.CaptureFixture[str]) -> None:
     for words in ([], ["--mask", "face"]):
         assert cli.main(["invert", "ann.png", *words, *QUICK, "--no-consistency", "--out", "-".join(["out", *words[1:]])]) == 0
-        assert ("dB inside of the mask after" in capsys.readouterr().out) is bool(words)
+        assert ("the photograph inside of the mask (" in capsys.readouterr().out) is bool(words)
     whole, face = (json.loads(Path(folder, "run.json").read_text())["inversion"] for folder in ("out", "out-face"))
     assert face["start"] == whole["start"] == "the encoder's code", "the whole picture is there to be read"
     assert face["psnr"] != whole["psnr"]

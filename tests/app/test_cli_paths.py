@@ -19,6 +19,7 @@ from semanifold.app import cli
 from semanifold.app.commands.arguments import from_arguments, to_arguments
 from semanifold.generators.loading import save_generator
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
+from semanifold.images import media
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.files import load_paths, save_paths
 from semanifold.paths.linear import LinearPaths
@@ -127,6 +128,11 @@ def test_traverse_writes_codes_pictures_and_films(done):
             assert names == [f"{i:06d}.png" for i in range(9)]
     assert {p.name for p in (walk / "paths_gifs").iterdir()} == {f"path_{k:03d}.gif" for k in range(4)}
     assert {p.suffix for p in (walk / "paths_films").iterdir()} == {".gif", ".mp4"}
+    with Image.open(walk / "paths.png") as sheet:
+        assert sheet.height == 4 * 96 + 4 * media.GAP + 2 * media.CAPTION, "a row for every path, t below, the seed above"
+        ends = sheet.crop((sheet.width - 96, media.CAPTION, sheet.width, media.CAPTION + 96)).convert("RGB")
+    with Image.open(walk / facts["codes"][0] / "paths_images" / "path_000" / "000008.png") as picture:
+        assert np.array_equal(np.asarray(ends), np.asarray(media.enlarge(picture.convert("RGB"), 96)))
     assert set(read_record(walk).files) == {p.name for p in walk.iterdir()} - {"run.json", "measure", "rank"}
 
 
@@ -141,6 +147,7 @@ def test_measure_reads_every_frame_and_the_mask(done):
     with Image.open(done / "walk" / code / "paths_images" / "path_000" / "000007.png") as picture:
         level = np.asarray(picture)[:, :8].mean() / 255
     assert values[1, 0, 7, 0] == pytest.approx(level, abs=1e-5)
+    assert (done / "walk" / "measure" / "changes.png").is_file()
     assert np.abs(values[:, 0, :, 1] - values[:, 0, 4:5, 1]).max() < 1e-6, "the right half moves along the path of the left"
 
 

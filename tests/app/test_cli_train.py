@@ -421,7 +421,7 @@ def test_the_preset_of_the_faces_is_the_one_of_that_kind_of_paths(kind, preset):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--k", "0"], "at least 1 path, but k is 0"),
+        (["--k", "0"], "at least 1 path, but --k is 0"),
         (
             ["--pairs-per-code", "5"],
             "5 pairs share a code, but 8 of a batch are worked on at a time, not a multiple of it; give "
@@ -447,7 +447,6 @@ def test_the_preset_of_the_faces_is_the_one_of_that_kind_of_paths(kind, preset):
         (["--mask", "box:0,0,1"], "box"),
         (["--class", "3"], "not class-conditional"),
         (["--batch", "1"], "cannot be divided"),
-        (["--start-from", "nowhere"], "no experiment nowhere"),
         (["--precision", "fp16"], "precision"),
         (["--layers", "0-1"], "w\\+"),
         (["--reconstructor-size", "0"], "size"),
@@ -474,6 +473,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(words, says, tmp_path, cap
         (["--init", "spred"], "did you mean 'spread'"),
         (["--lambda-mask", "2"], "needs a --mask"),
         (["--quick", "--preset", "faces"], "leave --preset and --generator out"),
+        (["--start-from", "nowhere"], "no experiment nowhere"),
         (["--start-from", ".", "--shared"], "only --space goes with --start-from"),
     ],
 )

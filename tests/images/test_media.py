@@ -256,6 +256,15 @@ def test_a_map_of_the_outside_shows_the_change_there_on_its_scale():
     assert np.ptp(np.asarray(plots.outside_map(change, lower_half(), 0.5, 64))[56]) == 0
 
 
+def test_the_map_of_changes_says_the_large_ones(tmp_path):
+    figure = plots._change_figure(np.array([[0.8, -0.1], [np.nan, -0.3]]), ["path 0", "$odd"], ["smile", "yaw"])
+    (axes, bar) = figure.axes
+    assert [(text.get_position(), text.get_text()) for text in axes.texts] == [((0, 0), "+80"), ((1, 1), "-30")]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["path 0", "$odd"]
+    assert bar.get_ylim() == (-100, 100)
+    assert plots.change_map(np.zeros((1, 1)), ["a_$x"], ["b$"], tmp_path / "changes.png").is_file()
+
+
 def test_mean_change_is_the_mean_over_time_and_channels():
     seed = np.zeros((2, 2, 3), np.uint8)
     moved = np.zeros((2, 2, 2, 3), np.uint8)

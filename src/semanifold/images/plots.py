@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, ORANGE = "#3c3c42", "#{:02x}{:02x}{:02x}".format(*ACCENT)
+LARGE = 0.15
+"""Share of its range from which the change of an attribute is a number in the map of all."""
 FINE: dict[str, Any] = {"dpi": 120, "layout": "constrained"}
 """How figures are made."""
 
@@ -147,6 +149,37 @@ def _pair_figure(contrast: NDArray[np.floating], spread: NDArray[np.floating], p
     right.set_ylabel("axis", color=INK)
     right.set_xlabel("degrees over draws of codes", color=INK)
     right.set_title("how far each axis varies", fontsize=11, color=INK)
+    return figure
+
+
+def change_map(moved: NDArray[np.floating], rows: Sequence[str], columns: Sequence[str], path: str | os.PathLike[str]) -> Path:
+    """Draw how far each path moves each attribute from one of its ends to the other, the larger ones with their numbers.
+
+    Args:
+        moved: ``[paths, attributes]`` shares of the attributes' ranges, -1 to 1; NaN where there is no value.
+        rows: names of the paths.
+        columns: names of the attributes.
+        path: the PNG file.
+    """
+    with drawing(), replacing(path) as part:
+        _change_figure(moved, rows, columns).savefig(part, format="png")
+    return Path(path)
+
+
+def _change_figure(moved: NDArray[np.floating], rows: Sequence[str], columns: Sequence[str]) -> Figure:
+    from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
+
+    figure = Figure(figsize=(0.34 * len(columns) + 4, 0.26 * len(rows) + 2.6), **FINE)
+    axes = figure.subplots()
+    image = axes.imshow(moved * 100, cmap="RdBu_r", vmin=-100, vmax=100, aspect="auto")
+    for row, column in zip(*np.nonzero(np.abs(moved) >= LARGE)):
+        share = float(moved[row, column])
+        ink = "white" if abs(share) > 0.6 else INK
+        axes.text(column, row, f"{100 * share:+.0f}", fontsize=7, color=ink, ha="center", va="center")
+    axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=9, color=INK, parse_math=False)
+    axes.set_yticks(range(len(rows)), rows, fontsize=9, color=INK, parse_math=False)
+    axes.set_title("what each path changes, from one end to the other", fontsize=11, color=INK)
+    _colour_bar(figure, image, axes, "% of the range")
     return figure
 
 

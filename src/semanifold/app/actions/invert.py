@@ -18,6 +18,7 @@ from semanifold.analysis.attributes.names import attribute_reader
 from semanifold.app.actions.base import facts_of, load, read_given, read_mask, worked, working_space
 from semanifold.app.actions.placing import place_in
 from semanifold.app.actions.results import EDIT
+from semanifold.app.actions.seen import described, fitting_words
 from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands.invert import CODE, NO_ENCODER, PROJECTED, Inversion, Inversions
 from semanifold.core.errors import SemanifoldError, shown
@@ -41,9 +42,8 @@ from semanifold.inversion import Encoder, InversionSettings, NoiseSettings, Tuni
 from semanifold.inversion.checkpoints import InversionNumbers
 from semanifold.inversion.encoder import OWN, encoder_of
 from semanifold.inversion.measures import edit_consistency, style_distance
-from semanifold.inversion.noise import NoiseNumbers, used_maps
+from semanifold.inversion.noise import used_maps
 from semanifold.inversion.placing import refined_placement
-from semanifold.inversion.tuning import TuningNumbers
 from semanifold.landmarks.regions import face_regions
 from semanifold.storage.arrays import write_torch
 from semanifold.storage.credentials import check_certificate
@@ -53,11 +53,6 @@ from semanifold.storage.run_records import plain
 from semanifold.storage.runs import CHECKPOINT, Run
 
 SHEET, PICTURE, PREVIEW = "comparison.png", "inverted.png", "preview.png"
-FAR = 1.7
-"""From how many times the usual distance on an inverted code does something else under edits.
-
-Drawn faces have up to 1.2 where they are placed well, and 2.4 where they are not (docs/measured-photographs.md).
-"""
 FITTING = {"noise": "fitting the noise maps", "tuning": "tuning the weights"}
 """What is fitted after a code is found, in this order, and what the bar says meanwhile."""
 
@@ -273,8 +268,8 @@ def write(
             kept = edit_consistency(generator, code, settings, encoder=encoder_for(command, generator), progress=progress)
         numbers["consistency"] = asdict(kept)
         said.append(
-            f"An edit ({kept.edited:.1f} dB away), inverted again and undone, comes back to {kept.psnr:.1f} dB of the picture; "
-            f"the code is off by {kept.code:.0%} of the edit."
+            f"An edit, found again and undone, {'gives' if kept.psnr >= 30 else 'does not give'} the picture back "
+            f"({kept.psnr:.1f} dB; the edit was {kept.edited:.1f} dB away, and the code is off by {kept.code:.0%} of it)."
         )
     if command.tune_noise or command.tune:
         weights = fit_weights(command, generator, code, target, settings, run, caller)
@@ -366,25 +361,6 @@ def fit_weights(
         for name in FITTING:
             run.remove(f"{name}.state")
     return Answer(said=tuple(said), facts=facts, interrupted=interrupted)
-
-
-def fitting_words(name: str, numbers: NoiseNumbers | TuningNumbers) -> str:
-    """Return in words what has come of fitting noise maps or weights."""
-    near = f"{numbers['psnr']:.1f} dB after {numbers['steps']} steps"
-    if "others" in numbers:
-        return f"Tuned weights: {near}; pictures of other codes are {numbers['others']:.1f} dB from what they were."
-    random = numbers["structure"] / max(numbers["usual_structure"], 1e-12)
-    return f"Noise maps: {near}, {numbers['before']:.1f} dB before; neighbours tell {random:.2g} times as much as in random maps."
-
-
-def described(numbers: InversionNumbers, seconds: float, generator: Generator, code: Latents, *, inside: bool = False) -> str:
-    """Return in words how good an inversion is, perhaps one that counts what is inside of a mask only."""
-    where = " inside of the mask" if inside else ""
-    words = f"{numbers['psnr']:.1f} dB{where} after {numbers['steps']} steps, {numbers['evaluations']} pictures, {seconds:.1f} s"
-    usual = f"its code lies {numbers['nature'] ** 0.5:.2f} times as far from the mean as a usual one"
-    if numbers["nature"] ** 0.5 > FAR:
-        usual += ", where edits may do something else"
-    return f"{generator.name}, {code.space}: {words}; {usual}."
 
 
 def sheet(target: torch.Tensor, picture: torch.Tensor, tuned: torch.Tensor | None = None) -> media.Image.Image:

@@ -12,11 +12,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from semanifold.analysis.attributes.base import AttributeReader
 from semanifold.analysis.ranking.measures import METRICS, Measures, WalkRecord, measure_frames, save_measures
-from semanifold.analysis.ranking.scores import Array
+from semanifold.analysis.ranking.ranges import fitted
+from semanifold.analysis.ranking.scores import Array, changes, mean, rescale
 from semanifold.analysis.traversal import (
     FACTS,
     FILMS,
@@ -50,15 +52,16 @@ from semanifold.app.actions.base import (
 from semanifold.app.actions.seen import shows_faces
 from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands.base import Model
-from semanifold.app.commands.paths import USUAL, Codes, Measure, Traverse
+from semanifold.app.commands.paths import CHANGES, OVERVIEW, USUAL, Codes, Measure, Traverse
 from semanifold.app.commands.places import model_for, recorded_inputs, recorded_model
-from semanifold.core.errors import SemanifoldError, counted
+from semanifold.core.errors import SemanifoldError, counted, shown
 from semanifold.core.latents import Latents
 from semanifold.core.shapes import Mask1
 from semanifold.edits.base import WEIGHTS
 from semanifold.generators.base import Generator
 from semanifold.generators.pools import POOL, Pool, pool_of, read_pool, save_pool
 from semanifold.images import media
+from semanifold.images.plots import change_map
 from semanifold.paths.base import PathSet
 from semanifold.storage.records import checked, write_json
 from semanifold.storage.runs import CHECKPOINT, RECORD, Run
@@ -69,6 +72,8 @@ EVERY = 10.0
 TRIED = 3
 """Paths that are looked at if they were found with other weights."""
 BUNDLED_READER = "faces"
+COLUMNS, CELL = 7, 96
+"""Pictures of a path in the sheet of all paths, and their longer side."""
 FILMS_AT_A_TIME = 2
 """Paths whose films are made at the same time, each by a process of its own."""
 
@@ -112,7 +117,7 @@ def traverse(command: Traverse, caller: Caller) -> Answer:
     faces = shows_faces(generator)
     if not faces:
         caller.remark(f"To name the paths, read attributes: measure {folder} with attributes=NAME|FILE.onnx|FILE.py:NAME.")
-    return replace(answer, files=existing(folder, SUMMARIES, FILMS) or (folder,), next=typed(*asked.then(faces=faces)))
+    return replace(answer, files=existing(folder, OVERVIEW, SUMMARIES, FILMS) or (folder,), next=typed(*asked.then(faces=faces)))
 
 
 def read_codes_of(codes: Codes, generator: Generator, caller: Caller) -> Pool:
@@ -181,6 +186,23 @@ def write_traversal(
                 write_path(place, walk(edit, generator, code, t, batch=command.batch), command.jpeg)
                 line({"step": i * len(codes) + j + 1, "steps": len(edits) * len(codes), "path": paths.name_of(k)})
             make(traversal, k)
+    start = "the first code of the pool" if command.codes.pool is not None else f"seed {command.codes.seeds[0]}"
+    media.save_png(media.titled(overview(traversal), start), run.path(OVERVIEW))
+
+
+def overview(traversal: Traversal) -> Image.Image:
+    """Return a row of pictures for every path, from one end to the other, all of the first picture that was walked from."""
+    first = traversal.codes[0]
+    places = media.evenly(len(traversal.t), COLUMNS)  # an odd number: the unedited picture is in the middle
+    below = [
+        f"t = {traversal.t[places[0]]:g}",
+        *("unedited" if traversal.t[i] == 0 else f"{traversal.t[i]:+.2g}" for i in places[1:]),
+    ]
+    pictures = [traversal.pictures(first, k) for k in traversal.paths]
+    strips = [media.filmstrip(walked, walked[0], count=COLUMNS, size=CELL) for walked in pictures]
+    named = zip(traversal.paths, traversal.facts.names, strict=True)
+    names = [str(k) if name in (str(k), f"path {k}") else f"{k}  {shown(name, 40)}" for k, name in named]
+    return media.stack_rows(strips, names, below)
 
 
 @contextmanager
@@ -247,6 +269,9 @@ def measure(command: Measure, caller: Caller) -> Answer:
             facts=msgspec.structs.replace(where, folder=str(command.traversal.resolve())),
         )
         save_measures(measures, run.path)
+        ranged = fitted(values, attributes)
+        moved = mean(changes(rescale(values, ranged), ranged, measures.t))
+        change_map(moved, measures.names, [attribute.name for attribute in attributes], run.path(CHANGES))
         for sentence in measures.remarks:
             caller.remark(sentence)
         return Answer()
@@ -255,7 +280,12 @@ def measure(command: Measure, caller: Caller) -> Answer:
     answer = worked(command, caller, "measure", command.folder, decisive, work, inputs=None, watched=watched)
     what, paths = counted(len(attributes), "attribute"), counted(len(traversal.paths), "path")
     sentence = f"{what.capitalize()} of {paths}, read along the walks from {counted(len(traversal.codes), 'picture')}."
-    return replace(answer, said=(*answer.said, sentence), files=(command.folder,), next=typed(*command.then))
+    return replace(
+        answer,
+        said=(*answer.said, sentence),
+        files=existing(command.folder, CHANGES) or (command.folder,),
+        next=typed(*command.then),
+    )
 
 
 def attributes_for(command: Measure, traversal: Traversal) -> str:

@@ -290,5 +290,7 @@ def sentences(parts: Sequence[Part], facts: Mapping[str, Json]) -> list[str]:
         seen = [f"part {number}: {word}" for number, word in enumerate(seen, 1) if word]
     words = "; ".join(word for word in seen if word)
     whole = all(part.subject.mask is None for part in parts)
-    how = "most by next to nothing; with a mask= all others stay bit for bit" if whole else "the others stay bit for bit"
-    return [f"{words + '; ' if words else ''}{facts['changed']:.1%} of the photograph's pixels change, {how}."]
+    how = "most by next to nothing; with a mask= all others stay as they are" if whole else "all others stay exactly as they are"
+    said = f"{words}." if words else ""
+    said = f"{said[0].upper()}{said[1:]} " if said else ""
+    return [f"{said}{facts['changed']:.1%} of the photograph's pixels change, {how}."]

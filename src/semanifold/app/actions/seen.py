@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
 from semanifold.app.actions.results import EditedPicture
 from semanifold.app.answers import Caller
+from semanifold.core.latents import Latents
 from semanifold.core.shapes import EditTimes, Frames
 from semanifold.generators.base import Generator
 from semanifold.images.media import evenly
 from semanifold.worlds.faces.changes import describe_change, describe_usual_change
 from semanifold.worlds.faces.world import FACES
 
+if TYPE_CHECKING:
+    from semanifold.inversion.checkpoints import InversionNumbers
+    from semanifold.inversion.noise import NoiseNumbers
+    from semanifold.inversion.tuning import TuningNumbers
+
 MOST_LEAK = 0.1
 """Outside/inside ratio of mean squares from which an edit is said to leak."""
 LOOKED_AT = 9
+FAR = 1.7
+"""From how many times the usual distance on an inverted code does something else under edits.
+
+Drawn faces have up to 1.2 where they are placed well, and 2.4 where they are not (docs/measured-photographs.md).
+"""
 
 
 def shows_faces(generator: Generator) -> bool:
@@ -60,3 +73,38 @@ def remark_nothing(subject: EditedPicture, caller: Caller) -> None:
 def changes_between(generator: Generator, after: Frames, before: Frames, most: int = 3, region: str = "") -> str:
     """Return what is different on average in pictures ``[n, c, h, w]`` from others, in words; empty if it cannot be read."""
     return describe_usual_change(after, before, most=most, region=region) if shows_faces(generator) else ""
+
+
+def fitting_words(name: str, numbers: NoiseNumbers | TuningNumbers) -> str:
+    """Return in words what has come of fitting noise maps or weights."""
+    near = f"{nearness(numbers['psnr'])} ({numbers['psnr']:.1f} dB after {numbers['steps']} steps"
+    if "others" in numbers:
+        return f"Tuned weights make {near}; pictures of other codes are {numbers['others']:.1f} dB from what they were)."
+    random = numbers["structure"] / max(numbers["usual_structure"], 1e-12)
+    structure = f"neighbours tell {random:.2g} times as much as in random maps"
+    return f"Fitted noise makes {near}, {numbers['before']:.1f} dB before; {structure})."
+
+
+def described(numbers: InversionNumbers, seconds: float, generator: Generator, code: Latents, *, inside: bool = False) -> str:
+    """Return in words how good an inversion is, perhaps one that counts what is inside of a mask only."""
+    where = " inside of the mask" if inside else ""
+    far = numbers["nature"] ** 0.5
+    far = numbers["nature"] ** 0.5
+    took = f"{numbers['steps']} steps, {numbers['evaluations']} pictures, {seconds:.1f} s"
+    usual = (
+        "Its code is an unusual one, where edits may do something else" if far > FAR else "Its code is a usual one, fit for edits"
+    )
+    return (
+        f"{generator.name} makes {nearness(numbers['psnr'])}{where} ({numbers['psnr']:.1f} dB; {took}). "
+        f"{usual} ({code.space}, {far:.2f} times as far from the mean as others)."
+    )
+
+
+def nearness(psnr: float) -> str:
+    """Return in words how near a picture is to a photograph, by the dB between them."""
+    words = (
+        (40, "a picture that can hardly be told from the photograph"),
+        (30, "a picture close to the photograph"),
+        (20, "a picture like the photograph, with differences that one sees"),
+    )
+    return next((word for least, word in words if psnr >= least), "a picture that is not like the photograph")

@@ -30,7 +30,9 @@ from semanifold.storage.files import is_file, is_folder, read_bytes
 from semanifold.storage.records import MOST_BYTES, parse_json
 from semanifold.storage.runs import RECORD, read_record
 
-FOLDERS = ("paths_gifs", "paths_films")
+OVERVIEW, CHANGES = "paths.png", "changes.png"
+"""All paths of a traversal in one picture, and what of the attributes each of them changes."""
+FIRST = (OVERVIEW, "paths_gifs", "paths_films")
 """What is to be looked at first, in the folder of a traversal."""
 FACTS, POOL = "traversal.json", "pool.safetensors"
 """What a traversal says of itself, and the codes that it begins at."""
@@ -170,7 +172,7 @@ class Traverse(Command):
         if watched is None:
             return None
         then = self.then(faces=self.shows_faces)
-        return early.finished(self, "traverse", self.folder, (), FOLDERS, then, watched)
+        return early.finished(self, "traverse", self.folder, (), FIRST, then, watched)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,5 +226,5 @@ class Measure(Command):
         known = self.attributes is None or re.fullmatch(r"faces(:\w+)?", self.attributes)
         if known and record.command == "traverse":
             inputs = early.inputs(masks=[self.mask] if self.mask else [])
-            return early.finished(self, "measure", self.folder, inputs, (), self.then, watched)
+            return early.finished(self, "measure", self.folder, inputs, (CHANGES,), self.then, watched)
         return None

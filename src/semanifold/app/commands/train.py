@@ -150,13 +150,15 @@ class Train(Command):
             start_of(self.kind, preset)
             count_of(self.kind, preset)
             check_alike(self.kind, self.kind.space or ("w+" if self.kind.layers else preset.space))
-        elif self.start_from.exists() and self.kind != Kind(space=self.kind.space):
+        else:
+            early.check_there(self.start_from, "experiment")
+        if self.start_from is not None and self.kind != Kind(space=self.kind.space):
             raise SemanifoldError(
                 f"The paths of {self.start_from} are what they are; of the options of the kind of paths only --space goes "
                 "with --start-from."
             )
         for setting in chain.from_iterable(map(options_in, RECORDS)):
-            setting.check(getattr(self.training, setting.option), setting.option.replace("_", "-"))
+            setting.check(getattr(self.training, setting.option), "--" + setting.option.replace("_", "-"))
         main = ("paths.png", "paths.safetensors", "metrics.json")
         return early.finished(self, "train", self.folder, self.inputs, main, self.then, growing=GROWING)
 
@@ -220,13 +222,13 @@ def count_of(asked: Kind, preset: Preset) -> int:
     name = kind_of(asked, preset)
     kind, k = kind_named(name), preset.k if asked.k is None else asked.k
     if k < 1:
-        raise SemanifoldError(f"A set has at least 1 path, but k is {k}.")
+        raise SemanifoldError(f"A set has at least 1 path, but --k is {k}.")
     pairs = k * (preset.dipoles if asked.dipoles is None else asked.dipoles)
     if "dipoles" in kind.takes and pairs > MOST_PAIRS:
         many = shown(str(pairs), 20)
-        raise SemanifoldError(f"A set has at most {MOST_PAIRS:,} pairs of support vectors, but k times dipoles is {many}.")
+        raise SemanifoldError(f"A set has at most {MOST_PAIRS:,} pairs of support vectors, but --k times --dipoles is {many}.")
     if k > kind.most:
-        raise SemanifoldError(f"A set of {name} paths has at most {kind.most:,} of them, but k is {shown(str(k), 20)}.")
+        raise SemanifoldError(f"A set of {name} paths has at most {kind.most:,} of them, but --k is {shown(str(k), 20)}.")
     return k
 
 
