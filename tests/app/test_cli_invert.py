@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import time
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support import forks
 from support.docs_world import looked_at_once
 from support.small_stylegan2 import make
 
@@ -224,28 +222,21 @@ def test_bad_input_is_refused_in_a_sentence_and_nothing_is_written(
     assert not Path("out").exists()
 
 
-def test_ctrl_c_keeps_the_best_and_the_same_command_goes_on() -> None:
-    words = [
-        "invert",
-        "ann.png",
-        "--iterations",
-        "2000",
-        "--tolerance",
-        "0",
-        "--enough",
-        "200",
-        "--no-consistency",
-        "--device",
-        "cpu",
-    ]
-    process = forks.start("import semanifold.__main__", *words)
-    folder = Path("out/invert-faces-ann")
-    waited = time.monotonic()
-    while not (folder / "checkpoint.safetensors").exists() and time.monotonic() - waited < 60:
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGINT)
-    assert forks.finish(process) == 130
+def test_ctrl_c_keeps_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["invert", "ann.png", "--iterations", "2000", "--tolerance", "0", "--enough", "200", "--no-consistency"]
+    folder, drawn = Path("out/invert-faces-ann"), invert_action.sheet
+
+    def interrupted(*pictures: torch.Tensor) -> Image.Image:
+        """While the tenth step is shown."""
+        monkeypatch.setattr(invert_action, "sheet", drawn)
+        assert (folder / "checkpoint.safetensors").exists()
+        os.kill(os.getpid(), signal.SIGINT)
+        return drawn(*pictures)
+
+    monkeypatch.setattr(invert_action, "sheet", interrupted)
+    assert cli.main([*words, "--device", "cpu"]) == 130
     assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
+    assert (folder / "checkpoint.safetensors").exists()
     assert (folder / "code.safetensors").exists()
     assert (folder / "comparison.png").exists()
 
