@@ -169,6 +169,23 @@ def test_what_cannot_be_adapted_is_refused(edit: Lattice, mask: Mask | None, wor
         adapt(WORLD, edit, 5, mask, progress=False)
 
 
+def test_a_path_that_moves_only_between_the_places_of_most_paths_is_looked_at_where_it_moves() -> None:
+    t = torch.linspace(0, 1, 41)
+    displacements = torch.zeros(41, 6)
+    displacements[3] = WORLD.get_buffer("turn")[:, 0]
+    path = Lattice(displacements, [t], EditInfo(space="z"))
+    knots, places = adapting.searched(path, 5)
+    assert torch.equal(places, t[3:4])
+    assert torch.equal(knots, t[[0, 2, 3, 4, 10, 20, 30, 40]]), "what is added there ends where the change ends"
+    path = path.with_info(mask="box:0,0.5,1,1")
+    solution = adapt(WORLD, path, 5, progress=False)
+    inside, _ = changes(WORLD, solution.unwrap(), t[3:4], LOWER)
+    assert inside > 0.5 * changes(WORLD, transfer(path, WORLD.sample([5])), t[3:4], LOWER)[0] > 0
+    displacements[12:30] = displacements[3]
+    path = Lattice(displacements, [t], EditInfo(space="z"))
+    assert len(adapting.searched(path, 5)[1]) == 1, "at 0.5, as others"
+
+
 def test_pictures_of_nan_are_not_laid_to_the_mask(own: Solution, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("semanifold.manifolds.adapting.changes", lambda *_: (float("nan"), 0.0))
     with pytest.raises(SemanifoldError, match="are infinite or NaN along"):

@@ -22,6 +22,7 @@ from semanifold.edits.tracing import on_code
 from semanifold.generators.base import Generator, as_latents
 from semanifold.generators.coordinates import Coordinates, natural_coordinates
 from semanifold.images.masks import Mask, as_mask
+from semanifold.images.media import evenly
 from semanifold.images.metrics import inside_change, outside_change
 from semanifold.manifolds.layout import Layout, natural_spline, springs_of
 from semanifold.manifolds.metric import metric_of, preconditioner
@@ -328,6 +329,11 @@ def searched(path: Lattice, most: int) -> tuple[Tensor, Tensor]:
     """Return knots of a path, at most so many and the start's, and the places ``[f]`` among them where it is not at the start."""
     t = path.knots[0]
     ends = torch.linspace(0, len(t) - 1, min(most, len(t))).round().long()
+    away = (path.way(t).abs().amax(1) > 0).nonzero()[:, 0]
+    if len(away) and not torch.isin(ends, away).any():  # a short change in a long path lies between these
+        inside = away[evenly(len(away), most)]
+        around = torch.stack([away[0] - 1, away[-1] + 1])  # both ends of the path are among those that do not move
+        ends = torch.cat([ends, inside, around])
     knots = torch.unique(torch.cat([t[ends], t.new_zeros(1)]))
     return knots, knots[path.way(knots).abs().amax(1) > 0]
 
