@@ -24,6 +24,8 @@ from hostile import files_of_arrays, files_of_ours, files_pickled, folders, labe
 from hostile.goods import make_goods  # noqa: E402
 from hostile.trials import Hostile, Outcome, Words, try_all, warm_up  # noqa: E402
 
+from semanifold.images import films, plots  # noqa: E402
+
 
 @dataclass
 class Row:
@@ -120,6 +122,8 @@ def main() -> None:
     out = given.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
+    if given.most is not None:  # as in other tests: how large films and figures are proves nothing
+        films.VIEWABLE, plots.FINE = 64, {"dpi": 20}
     warm_up(training=given.most is None)
     make_goods(out / "good", training=given.most is None)
     inputs = [

@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -75,18 +76,21 @@ NPY: dict[str, Callable[[], bytes]] = {
 
 
 def npz_bomb() -> bytes:
-    """An ``.npz`` of 2 GB of zeros, twice what a command may take."""
+    """An ``.npz`` of 2 GB of zeros, twice what a command may take, by hand: zeros that were packed once are put in 32 times."""
     if not _npz_bomb:
-        buffer = io.BytesIO()
-        packed = zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
-        with packed, packed.open("w.npy", "w", force_zip64=True) as member:
-            member.write(claims(f"({2 << 28},)"))
-            for _ in range(2 << 4):
-                member.write(bytes(1 << 26))
-        _npz_bomb.append(buffer.getvalue())
+        header, count = claims(f"({2 << 28},)"), 2 << 4
+        squeezer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+        begun, zeros = (squeezer.compress(part) + squeezer.flush(zlib.Z_FULL_FLUSH) for part in (header, bytes(1 << 26)))
+        data = begun + count * zeros + squeezer.flush()
+        facts = struct.pack("<HHHHHIIIHH", 20, 0, zipfile.ZIP_DEFLATED, 0, 33, BOMB_CRC, len(data), len(header) + (2 << 30), 5, 0)
+        member = b"PK\3\4" + facts + b"w.npy" + data
+        listed = b"PK\1\2" + struct.pack("<H", 20) + facts + struct.pack("<HHHII", 0, 0, 0, 0, 0) + b"w.npy"
+        _npz_bomb.append(member + listed + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 1, 1, len(listed), len(member), 0))
     return _npz_bomb[0]
 
 
+BOMB_CRC = 0x0ED9EB15
+"""Checksum of its array, which takes longer to compute than all the rest."""
 _npz_bomb: list[bytes] = []
 GOOD_NPY = whole(np.zeros((1, 64), dtype=np.float32))
 

@@ -137,7 +137,7 @@ def test_each_picture_is_moved_until_its_change_is_the_one_that_is_wanted() -> N
 def test_refined_directions_are_kept_and_not_refined_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("semanifold.paths.weight_masked.SAVE_EVERY", 0.0)
     generator, checkpoint = two_layers(), tmp_path / "checkpoint.safetensors"
-    how: dict[str, Any] = {"samples": 3, "refine": 4}
+    how: dict[str, Any] = {"samples": 3, "kept": 8, "refine": 4}
 
     def stop(now: dict[str, Any]) -> None:
         if "refining" in now["part"] and now["step"] == 7:
@@ -167,8 +167,8 @@ def test_what_was_looked_at_is_kept_and_not_looked_at_again(last: int, tmp_path:
     monkeypatch.setattr("semanifold.paths.weight_axes.SAVE_EVERY", 0.0)
     generator, layers = two_layers(), ["network.0", "network.3"]
     ways: dict[str, Any] = {
-        "mask": partial(masked_weight_paths, generator, layers, LEFT, 3, samples=4, refine=0),
-        "joint": partial(joint_weight_paths, generator, layers, 3, samples=4, size=None),
+        "mask": partial(masked_weight_paths, generator, layers, LEFT, 3, samples=4, kept=8, refine=0),
+        "joint": partial(joint_weight_paths, generator, layers, 3, samples=4, kept=8, size=None),
     }
 
     def stop(now: dict[str, Any]) -> None:
