@@ -26,6 +26,7 @@ from semanifold.locality.report import LocalityReport
 from semanifold.locality.rows import ROWS
 from semanifold.locality.worlds import lpips_change_map, perceptual_map, world_of
 from semanifold.manifolds.settings import ManifoldSettings
+from semanifold.paths.changes import changes_of
 from semanifold.paths.masked import masked_paths
 from semanifold.paths.weight_masked import masked_weight_paths
 
@@ -245,9 +246,10 @@ def test_lpips_keeps_its_place() -> None:
 @pytest.fixture
 def _few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let methods that look at many pictures look at a few."""
-    usually(monkeypatch, masked_paths, samples=4, kept=8)
-    usually(monkeypatch, masked_weight_paths, kept=8, refine=2)
-    monkeypatch.setattr(methods, "WEIGHT_SAMPLES", 4)
+    usually(monkeypatch, changes_of, probes=2)
+    usually(monkeypatch, masked_paths, samples=2, kept=4)
+    usually(monkeypatch, masked_weight_paths, kept=4, refine=2)
+    monkeypatch.setattr(methods, "WEIGHT_SAMPLES", 2)
     monkeypatch.setattr(methods, "SAMPLES", 512)
 
 

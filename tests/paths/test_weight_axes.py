@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from support.formula_weights import random_lpips
 from support.reference import REFERENCE, agree, numbers, settings
+from support.two_layers import two_layers
 from torch import Tensor
 
 import semanifold as sm
@@ -60,14 +61,14 @@ def test_lpips_has_the_hessian_that_differences_along_a_line_have(net, generator
     torch.manual_seed(0)
     distance = lpips_from(random_lpips(net).double())
     weight, few = weight_of(generator, LAYER), codes[[0]]
-    plain = generator.images(few)
+    plain = F.interpolate(generator.images(few), (32, 32))
     vectors = torch.randn(2, weight.numel(), generator=torch.Generator().manual_seed(1)).double()
-    product = hessian_product(generator, [LAYER], few, distance)(vectors)
+    product = hessian_product(generator, [LAYER], few, distance, size=32)(vectors)
     assert float(product[0] @ vectors[1]) == pytest.approx(float(product[1] @ vectors[0]), rel=1e-9)
 
     def along(t: float) -> float:
         other = generator.with_weights({LAYER: weight + t * vectors[0].reshape(weight.shape)})
-        return float(distance(other.images(few), plain).mean())
+        return float(distance(F.interpolate(other.images(few), (32, 32)), plain).mean())
 
     step = 1e-5
     assert float(product[0] @ vectors[0]) == pytest.approx((along(step) + along(-step)) / step**2, rel=1e-3)
@@ -180,10 +181,11 @@ def test_joint_axes_tell_the_halves_apart(halves):
         assert columns.max() > 0.999 * columns.norm(), "an axis moves one half"
 
 
-def test_a_search_goes_on_where_it_broke_off(generator, codes, tmp_path):
+def test_a_search_goes_on_where_it_broke_off(tmp_path):
     """Bit for bit, from the state that was written last; the state of another search is refused."""
+    generator, layer = two_layers(), "network.0"
     ways = {"samples": 2, "batch": 2, "tolerance": 1e-3}
-    whole = hessian_paths(generator, [LAYER], 3, progress=False, **ways)
+    whole = hessian_paths(generator, [layer], 3, progress=False, **ways)
 
     def stop(told: dict) -> None:
         if told["products"].startswith("16"):
@@ -191,22 +193,22 @@ def test_a_search_goes_on_where_it_broke_off(generator, codes, tmp_path):
 
     state = tmp_path / "state.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        hessian_paths(generator, [LAYER], 3, checkpoint=state, every=0, progress=stop, **ways)
-    again = hessian_paths(generator, [LAYER], 3, checkpoint=state, progress=False, **ways)
+        hessian_paths(generator, [layer], 3, checkpoint=state, every=0, progress=stop, **ways)
+    again = hessian_paths(generator, [layer], 3, checkpoint=state, progress=False, **ways)
     assert torch.equal(again.basis, whole.basis)
     assert again.info.measured == whole.info.measured
     values = again.info.measured["eigenvalue"]
     assert list(values) == sorted(values, reverse=True)
     assert max(again.info.measured["residual"]) <= 1e-3
-    hessian_paths(generator, [LAYER], 3, checkpoint=state, every=0, progress=False, **ways)
-    ended = hessian_paths(generator, [LAYER], 3, checkpoint=state, progress=False, **ways)
+    hessian_paths(generator, [layer], 3, checkpoint=state, every=0, progress=False, **ways)
+    ended = hessian_paths(generator, [layer], 3, checkpoint=state, progress=False, **ways)
     assert torch.equal(ended.basis, whole.basis), "a search that had ended goes no further"
     for wrong in ({"k": 5}, {"samples": 3}):
         with pytest.raises(SemanifoldError, match="of another search"):
-            hessian_paths(generator, [LAYER], **{"k": 3, "checkpoint": state, "progress": False, **ways, **wrong})
+            hessian_paths(generator, [layer], **{"k": 3, "checkpoint": state, "progress": False, **ways, **wrong})
     state.write_bytes(b"nothing")
     with pytest.raises(SemanifoldError, match=r"state\.safetensors.* remove the checkpoint to begin again"):
-        hessian_paths(generator, [LAYER], 3, checkpoint=state, progress=False, **ways)
+        hessian_paths(generator, [layer], 3, checkpoint=state, progress=False, **ways)
 
 
 @pytest.mark.parametrize("wrong", ["nan", "no rows", "flipped", "whole numbers", "checksum", "count", "truth"])
