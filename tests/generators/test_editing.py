@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -97,3 +99,40 @@ def test_every_layer_of_every_architecture_takes_one_weight_per_sample(generator
         changed += bool((pictures - generator.images(latents)).abs().max() > 1e-4)
     assert changed > len(layers) / 2
     assert all(torch.equal(value, before[key]) for key, value in generator.state_dict().items())
+
+
+class Aware(nn.Linear):
+    """Says itself how it is copied, and knows another module."""
+
+    friend: list[nn.Module]
+
+    def __deepcopy__(self, copies: dict) -> Aware:
+        other = Aware(6, 6)
+        other.__dict__.update(weight=None, friend=copy.deepcopy(self.friend, copies), copied=True)
+        other.weight = self.weight
+        return other
+
+
+def test_a_copy_shares_its_tensors_and_nothing_else() -> None:
+    """Hooks, modules that refer to one another, and modules that say themselves how they are copied."""
+    net = nn.Sequential(Aware(6, 6), nn.Linear(6, 6), nn.Linear(6, 4 * 4))
+    net[0].friend, net[1].friends = [net[1]], [net[2], net]
+    generator = sm.wrap(nn.Sequential(net, nn.Unflatten(1, (1, 4, 4))), 6)
+    inner = generator.get_submodule("network.0")
+    layer = "network.0.2"
+    other = generator.with_weights({layer: weight_of(generator, layer) + 1})
+    first, second, third = other.get_submodule("network.0")
+    assert first.copied
+    assert first.friend == [second]
+    assert second.friends == [third, other.get_submodule("network.0")]
+    assert not {id(module) for module in other.modules()} & {id(module) for module in generator.modules()}
+    assert second.weight is inner[1].weight
+    seen = []
+    second.register_forward_hook(lambda *_: seen.append("the copy"))
+    inner[2].register_forward_hook(lambda *_: seen.append("the generator"))
+    codes = generator.sample([0, 1])
+    other.images(codes)
+    assert set(seen) == {"the copy"}
+    seen.clear()
+    generator.images(codes)
+    assert set(seen) == {"the generator"}
