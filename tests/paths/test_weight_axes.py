@@ -155,7 +155,7 @@ def test_refinement_lowers_what_changes_outside_on_unseen_pictures(generator):
     mask = sm.box(0, 0, 0.4, 1)
     generator = generator.float()
     rough, fine = (
-        masked_weight_paths(generator, [LAYER], mask, 2, samples=6, kept=6, refine=steps, progress=False) for steps in (0, 40)
+        masked_weight_paths(generator, [LAYER], mask, 2, samples=6, kept=6, refine=steps, progress=False) for steps in (0, 16)
     )
 
     def outside(paths: sm.PathSet) -> float:
