@@ -10,13 +10,15 @@ import json
 import runpy
 import shutil
 import tomllib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from support import docs_pages
 from support.docs_pages import PAGES, ROOT, Block, blocks, shortened
-from support.docs_world import NAMES, bring_files, less_work, prelude
+from support.docs_world import NAMES, bring_files, coarse_faces, less_work, prelude
 
 from semanifold.app import cli
 from semanifold.paths.files import load_paths, save_paths
@@ -41,7 +43,11 @@ def test_a_page_runs_as_it_is_written(page: str, done: Path, tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     every = blocks(page)
     less_work(monkeypatch)
-    bring_files(tmp_path, "".join(block.text for block in every))
+    monkeypatch.setattr(cli, "main", partial(typed, cli.main))
+    text = "".join(block.text for block in every)
+    if "semanifold edit" not in text:
+        coarse_faces(monkeypatch)
+    bring_files(tmp_path, text)
     torch.manual_seed(0)
     names = prelude(page)
     for block in every:
@@ -56,6 +62,11 @@ def test_a_page_runs_as_it_is_written(page: str, done: Path, tmp_path: Path, mon
                 (tmp_path / block.name).write_text(block.text, encoding="utf-8")
 
 
+def typed(main: Callable[[list[str]], int], words: list[str]) -> int:
+    """Run a command with the options that make it quick, whether a fence of commands or a snippet types it."""
+    return main(shortened(["semanifold", *words]))
+
+
 def run_commands(block: Block, done: Path) -> None:
     for words in block.commands():
         assert words[0] == "semanifold", f"{block.page}:{block.line}: {words[0]} is no command that a test knows"
@@ -63,7 +74,7 @@ def run_commands(block: Block, done: Path) -> None:
         target = Path("out", kept.name) if kept else None
         if kept and target and kept.exists() and not target.exists():
             shutil.copytree(kept, target)
-        code = cli.main(shortened(words))
+        code = cli.main(words[1:])
         assert code == 0, f"{block.page}:{block.line}: {' '.join(words)}"
         if kept and target and not kept.exists():
             shutil.copytree(target, kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from functools import cache, wraps
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -11,19 +12,22 @@ from typing import Any, cast
 import pytest
 import torch
 from PIL import Image
+from torch.nn.functional import interpolate
 
 from semanifold.app import showing
-from semanifold.app.actions import placing, seen, train, weights
+from semanifold.app.actions import directions, discover, placing, seen, train, weights
 from semanifold.app.actions.directions import closed_paths, draw
 from semanifold.app.commands.discover import Search
 from semanifold.app.commands.invert import InversionOptions
 from semanifold.app.showing import film
+from semanifold.core.latents import Latents
 from semanifold.edits import operations
-from semanifold.generators import parts
+from semanifold.generators import coordinates, loading, parts
 from semanifold.generators.biggan.network import BigGAN, BigGANConfig
 from semanifold.generators.stylegan2.layouts import from_ada
 from semanifold.generators.stylegan2.network import StyleGAN2
-from semanifold.inversion import InversionSettings, TuningSettings
+from semanifold.images import plots
+from semanifold.inversion import InversionSettings, TuningSettings, starts
 from semanifold.landmarks import faces
 from semanifold.manifolds import ManifoldSettings, stages, start
 from semanifold.paths import channels, weight_ranges, weight_trained
@@ -36,7 +40,7 @@ from semanifold.paths.weight_masked import masked_weight_paths
 from semanifold.paths.weight_methods import weight_paths
 from semanifold.training import purity
 from semanifold.training.presets import PRESETS, Preset
-from semanifold.worlds.faces import regions
+from semanifold.worlds.faces import reading, regions
 
 NAMES = ("smile", "yaw", "age", "pitch")
 """Names of paths that the docs use."""
@@ -79,6 +83,8 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     usually(patch, joint_axes, samples=2, size=8)
     usually(patch, closed_paths, codes=2)
     usually(patch, draw, faces=2)
+    patch.setattr(directions, "FRAMES", 3)
+    patch.setattr(discover, "PREVIEWED", 2)
     usually(patch, film, seconds=0.2)
     patch.setattr(showing, "SECONDS", 0.2)
     patch.setattr(operations, "SAMPLES", 2)
@@ -99,7 +105,7 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(weights, "REFINEMENT", 1)
     usually(patch, weight_paths, refine=1)
     usually(patch, weight_ranges.calibrated, samples=2)
-    for name, less in (("OWN", 4), ("UNSEEN", 2), ("COMPONENTS", 2), ("NORMS", 2)):
+    for name, less in (("OWN", 4), ("UNSEEN", 2), ("COMPONENTS", 2), ("NORMS", 2), ("STRANGERS", 4)):
         patch.setattr(weight_ranges, name, less)
     patch.setattr(weight_trained, "TERMS", 4)
     patch.setattr(weights, "SAMPLES", 2)
@@ -107,12 +113,20 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(placing, "LOOKED_AT", 2)
     patch.setattr(faces, "FINEST", 2)  # the faces of the photograph are large
     looked_at_once(patch)
+    painted_once(patch)
+    drawn_once(patch)
+    patch.setattr(loading, "_bundled", cache(loading._bundled))
+    for codes in (coordinates, starts):
+        patch.setattr(codes, "SAMPLES", 256)
+    patch.setattr(start, "SAMPLES", 16)
     patch.setattr(regions, "_SAMPLES", 4)
     patch.setattr(seen, "LOOKED_AT", 2)
     patch.setattr(train, "BEND_CODES", 2)
     patch.setattr(purity, "STEPS", 4)
     for settings in (InversionSettings, InversionOptions):
         usually(patch, settings.__init__, starts=2, tries=1, steps=2)
+    at_most(patch, ManifoldSettings, frames=5, steps=2)
+    at_most(patch, InversionSettings, steps=2)
     usually(patch, TuningSettings.__init__, steps=1)
     for name, preset in PRESETS.items():
         patch.setitem(cast("dict[str, Preset]", PRESETS), name, replace(preset, init_codes=2))
@@ -129,21 +143,97 @@ def usually(patch: pytest.MonkeyPatch, function: Any, **values: object) -> None:
     patch.setattr(function, "__kwdefaults__", {name: defaults[name] for name in named})
 
 
-CANDIDATES: dict[tuple[bytes, tuple[int, int], str, int], list[torch.Tensor]] = {}
-"""What the detector took for faces, by the picture and the smallest parts that were searched."""
+def at_most(patch: pytest.MonkeyPatch, settings: type, **most: int) -> None:
+    """Let settings hold no more than this, whatever a page says."""
+    make = settings.__init__
+
+    @wraps(make)
+    def init(self: object, *values: object, **named: Any) -> None:
+        less = {name: min(named[name], limit) for name, limit in most.items() if named.get(name) is not None}
+        make(self, *values, **named | less)
+
+    patch.setattr(settings, "__init__", init)
+
+
+def coarse_faces(patch: pytest.MonkeyPatch) -> None:
+    """Let the bundled faces make their pictures of 64 pixels from those of 16: more than half of the time of most commands.
+
+    Not where faces are to be found in them.
+    """
+    images = StyleGAN2.images
+
+    def enlarged(self: StyleGAN2, latents: Latents, *, size: int | None = None, noise: Any = None) -> torch.Tensor:
+        if self.config.size != 64 or size not in (None, 64):
+            return images(self, latents, size=size, noise=noise)
+        return interpolate(images(self, latents, size=32, noise=noise), scale_factor=2, mode="bilinear")
+
+    patch.setattr(StyleGAN2, "images", enlarged)
+
+
+def drawn_once(patch: pytest.MonkeyPatch) -> None:
+    """Let a page draw its heat maps of one size and one kind once, and its plots of as many codes."""
+    heat, plot = plots._heat_picture, plots.path_plot
+    drawn: dict[tuple[object, ...], Any] = {}
+
+    def heat_picture(frames: Any, plain: Any, mask: Any, top: float | None) -> Any:
+        key = ("heat", plain.shape, mask is None, top is None)
+        if key not in drawn:
+            drawn[key] = heat(frames, plain, mask, top)
+        return drawn[key].copy()
+
+    def path_plot(codes: Any, t: Any, path: Path, **options: bool) -> Path:
+        key = ("plot", len(codes), *options.items())
+        if key not in drawn:
+            drawn[key] = plot(codes, t, path, **options).read_bytes()
+        path.write_bytes(drawn[key])
+        return path
+
+    patch.setattr(plots, "_heat_picture", heat_picture)
+    patch.setattr(plots, "path_plot", path_plot)
+
+
+MASKS: dict[tuple[str, bytes, int], torch.Tensor] = {}
+"""Masks of regions, by the region, the face and the size."""
+
+
+def painted_once(patch: pytest.MonkeyPatch) -> None:
+    """Let a region of the same face be measured once only."""
+    paint = reading.region_mask
+
+    def region_mask(region: str, factors: torch.Tensor, size: int = 64) -> torch.Tensor:
+        key = (region, factors.numpy().tobytes(), size)
+        if key not in MASKS:
+            MASKS[key] = paint(region, factors, size)
+        return MASKS[key].clone()
+
+    patch.setattr(reading, "region_mask", region_mask)
+
+
+SEEN: dict[tuple[object, ...], Any] = {}
+"""What the detector took for faces, and what the mesh made of it, by the picture and what was asked."""
 
 
 def looked_at_once(patch: pytest.MonkeyPatch) -> None:
-    """Let the detector look at the same picture once only, however many commands are given it."""
-    look = faces.candidates
+    """Let the detector and the mesh look at the same picture once only, however many commands are given it."""
+    look, mesh = faces.candidates, faces.face_at
+
+    def picture(photograph: Image.Image) -> tuple[object, ...]:
+        return sha256(photograph.tobytes()).digest(), photograph.size, photograph.mode
 
     def candidates(photograph: Image.Image, finest: int) -> list[torch.Tensor]:
-        key = (sha256(photograph.tobytes()).digest(), photograph.size, photograph.mode, finest)
-        if key not in CANDIDATES:
-            CANDIDATES[key] = look(photograph, finest)
-        return [place.clone() for place in CANDIDATES[key]]
+        key = (*picture(photograph), finest)
+        if key not in SEEN:
+            SEEN[key] = look(photograph, finest)
+        return [place.clone() for place in SEEN[key]]
+
+    def face_at(photograph: Image.Image, candidate: torch.Tensor) -> faces.Face | None:
+        key = (*picture(photograph), candidate.numpy().tobytes())
+        if key not in SEEN:
+            SEEN[key] = mesh(photograph, candidate)
+        return SEEN[key]
 
     patch.setattr(faces, "candidates", candidates)
+    patch.setattr(faces, "face_at", face_at)
 
 
 def pix2pixhd(path: Path) -> None:

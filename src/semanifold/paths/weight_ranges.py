@@ -26,6 +26,8 @@ MOST_T = 2.0
 """No path is used beyond this t, twice the change that is seen at once."""
 OWN, UNSEEN, COMPONENTS, SIDE = 96, 32, 48, 32
 """Pictures of the generator that span its manifold, others that say how far its own lie off it, dimensions, and their side."""
+STRANGERS = 16
+"""Other pictures that say how much two of them usually differ."""
 OFF = 0.5
 """Share of the other pictures that lie closer to the manifold than the farthest that counts as being on it."""
 BLURRED = 0.1
@@ -272,7 +274,7 @@ def usual_changes(generator: Generator, plain: Tensor, root: Tensor, seed: int, 
 
     The median of those that are not zero; 1 if all are (a generator with one picture alone).
     """
-    codes = codes_for(generator, 16, seed + 1, None)
+    codes = codes_for(generator, STRANGERS, seed + 1, None)
     others = torch.cat([generator.images(codes[i], size=size) for i in range(len(codes))])
     usual = []
     for picture, weights in zip(plain, root, strict=True):

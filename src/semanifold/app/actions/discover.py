@@ -46,6 +46,8 @@ from semanifold.storage.runs import ANEW, CHECKPOINT, Run
 
 PREVIEW = "preview.png"
 SHEET = "comparison.png"
+PREVIEWED = 8
+"""Pictures of the path in a preview."""
 
 
 def discover(command: Discover, caller: Caller) -> Answer:
@@ -260,5 +262,5 @@ def blank(code: Latents) -> Lattice:
 def write_preview(run: Run, subject: EditedPicture) -> None:
     """Write a filmstrip of the path as it is so far."""
     plain = media.to_uint8(subject.picture)[0]
-    frames = subject.frames(subject.edit.times(8))
+    frames = subject.frames(subject.edit.times(PREVIEWED))
     media.save_png(media.filmstrip(frames, plain, subject.mask_picture()), run.path(PREVIEW))
