@@ -25,12 +25,12 @@ def regions(seed: int) -> Regions:
 
 def found(seed: int, name: str) -> torch.Tensor:
     """Return a region as the points of the face give it."""
-    return regions(seed)(name).at(96, 96)
+    return regions(seed)(name).at(64, 64)
 
 
 def true(seed: int, name: str) -> torch.Tensor:
     """Return a region as the renderer knows it."""
-    return parse_mask(name, FACES, seed).at(96, 96)
+    return parse_mask(name, FACES, seed).at(64, 64)
 
 
 def overlap(one: torch.Tensor, other: torch.Tensor) -> float:
@@ -53,7 +53,7 @@ def test_a_generator_of_faces_that_nobody_knows_has_named_regions() -> None:
     assert strange.world is None
     code = strange.sample([7]).with_values(FACES.sample([7]).values)
     mask = parse_mask("~mouth & face", strange, code)
-    assert torch.equal(mask.at(96, 96), torch.minimum(1 - found(7, "mouth"), found(7, "face")))
+    assert torch.equal(mask.at(64, 64), torch.minimum(1 - found(7, "mouth"), found(7, "face")))
     assert str(mask) == "~mouth&face"
     with pytest.raises(SemanifoldError, match="did you mean 'mouth'"):
         parse_mask("mouht", strange, code)

@@ -12,10 +12,16 @@ def random_faces(n: int, seed: int = 0) -> Tensor:
     return torch.rand(n, len(FACTORS), generator=torch.Generator().manual_seed(seed))
 
 
+def two_faces() -> Tensor:
+    """Two faces whose eyes are open; their regions are remembered from test to test."""
+    faces = random_faces(2, seed=6)
+    faces[:, factor_index("eye_opening")] = 0.8
+    return faces
+
+
 @pytest.mark.parametrize("region", MASK_REGIONS)
 def test_factors_of_a_region_change_nothing_outside_of_its_mask(region: str) -> None:
-    faces = random_faces(2, seed=5)
-    outside = region_mask(region, faces) == 0
+    faces, outside = two_faces(), region_mask(region, two_faces()) == 0
     assert outside.any()
     columns = [factor_index(factor.name) for factor in factors_of(region)]
     generator = torch.Generator().manual_seed(11)
@@ -29,9 +35,7 @@ def test_factors_of_a_region_change_nothing_outside_of_its_mask(region: str) -> 
 
 @pytest.mark.parametrize("region", MASK_REGIONS)
 def test_every_factor_of_a_region_changes_something_inside(region: str) -> None:
-    faces = random_faces(2, seed=6)
-    faces[:, factor_index("eye_opening")] = 0.8
-    mask = region_mask(region, faces)
+    faces, mask = two_faces(), region_mask(region, two_faces())
     for factor in factors_of(region):
         low, high = faces.clone(), faces.clone()
         low[:, factor_index(factor.name)], high[:, factor_index(factor.name)] = 0, 1
@@ -40,24 +44,20 @@ def test_every_factor_of_a_region_changes_something_inside(region: str) -> None:
 
 
 def test_small_regions_do_not_reach_each_other() -> None:
-    faces = random_faces(3, seed=7)
-    masks = {region: region_mask(region, faces) for region in ("mouth", "eyes", "brows", "nose")}
+    masks = {region: region_mask(region, two_faces()) for region in ("mouth", "eyes", "brows", "nose")}
     assert all(mask.mean() < 0.15 for mask in masks.values())
     assert (masks["mouth"] * masks["eyes"]).max() == 0
     assert (masks["mouth"] * masks["brows"]).max() == 0
 
 
 def test_masks_do_not_depend_on_the_regions_own_factors() -> None:
-    faces = random_faces(1, seed=8)
-    other = faces.clone()
+    other = two_faces()[:1].clone()
     other[:, [factor_index(factor.name) for factor in factors_of("mouth")]] = 0.1
-    assert torch.equal(region_mask("mouth", faces), region_mask("mouth", other))
+    assert torch.equal(region_mask("mouth", two_faces()[:1]), region_mask("mouth", other))
 
 
 def test_masks_come_in_any_size() -> None:
-    faces = random_faces(1, seed=9)
-    small = region_mask("nose", faces, 64)
-    large = region_mask("nose", faces, 200)
+    small, large = region_mask("nose", two_faces()[:1]), region_mask("nose", two_faces()[:1], 200)
     assert small.shape == (1, 1, 64, 64)
     assert large.shape == (1, 1, 200, 200)
     assert small.min() >= 0
