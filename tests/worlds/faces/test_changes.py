@@ -10,7 +10,7 @@ from torch import Tensor
 
 import semanifold as sm
 from semanifold.core.errors import SemanifoldError
-from semanifold.worlds.faces import FACTORS, factor_index, factor_names, likeable_face, render
+from semanifold.worlds.faces import FACTORS, changes, factor_index, factor_names, likeable_face, render
 from semanifold.worlds.faces.changes import CHANGES, describe_change, describe_usual_change
 
 
@@ -111,6 +111,17 @@ def test_what_is_misread_of_a_head_that_turns_to_the_end_is_not_said() -> None:
         for end in (left[0], right[0])
     ]
     assert sum(first.startswith("the head turns") for first in firsts) >= 14
+
+
+def test_a_head_that_turns_beyond_its_end_is_not_said_to_turn_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    yaw, mouth = factor_index("yaw"), factor_index("mouth_opening")
+    read = torch.full((4, len(FACTORS)), 0.5)  # the unedited picture, then three that turn farther
+    read[:, yaw], read[:, mouth] = torch.tensor([0.2, 0.02, 0.1, 0.32]), torch.tensor([0.7, 0.7, 0.7, 0.05])
+    pictures = torch.zeros(4, 3, 8, 8) + torch.arange(4.0)[:, None, None, None]
+    monkeypatch.setattr(changes, "_read", lambda images: read[images[:, 0, 0, 0].long()])
+    assert describe_change(pictures[1:], pictures[:1]) == "the head turns left (-18 % of its range)"
+    read[:, yaw] = torch.tensor([0.5, 0.02, 0.98, 0.7])
+    assert "turns right and turns left" in describe_change(pictures[1:], pictures[:1]), "both ways are both said"
 
 
 def test_a_mouth_that_opens_while_a_head_turns_in_the_middle_of_its_range_is_said() -> None:

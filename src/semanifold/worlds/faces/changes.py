@@ -95,7 +95,7 @@ def describe_change(frames: Frames, reference: Reference, most: int = 3, region:
     The plainest is the largest as a multiple of the error with which the network reads the factor: what is read best is what
     moves most of the picture, so that a head that turns comes before lips and brows that are read differently as it turns.
     Pictures in which it turns to or from the end of its range tell nothing of eyes and mouth, which are misread there: a mouth
-    that seems to close would be the turn alone.
+    that seems to close would be the turn alone. Beside them, pictures in which it seems to turn the other way count as turned on.
 
     Every factor counts where it is farthest from the reference, and only if that is farther than the attribute network errs
     (:data:`CERTAIN`) and not small beside the largest change (:data:`SHARE`). Gaze and colour of the eyes do not count while the
@@ -118,7 +118,7 @@ def describe_change(frames: Frames, reference: Reference, most: int = 3, region:
             f"Pictures [n, 3, h, w] and one reference [1, 3, h, w] are expected, but these are {list(frames.shape)} and "
             f"{list(reference.shape)}."
         )
-    return _words(_changes(frames, reference), most, region)
+    return _words(_changes(frames, reference, sequence=True), most, region)
 
 
 def describe_usual_change(after: Frames, before: Frames, most: int = 3, region: str = "") -> str:
@@ -135,8 +135,8 @@ def describe_usual_change(after: Frames, before: Frames, most: int = 3, region: 
     return _words(_changes(after, before).mean(0, keepdim=True), most, region, USUAL_LEAST)
 
 
-def _changes(frames: Tensor, reference: Tensor) -> Tensor:
-    """Return the changes of all factors ``[n, F]``."""
+def _changes(frames: Tensor, reference: Tensor, *, sequence: bool = False) -> Tensor:
+    """Return the changes of all factors ``[n, F]``; those of a sequence of pictures know of one another how far a head turns."""
     read, usual = _read(frames), _read(reference)
     change = read - usual
     shut = (torch.minimum(read, usual)[:, _LIDS] < _SHUT).nonzero()
@@ -144,7 +144,13 @@ def _changes(frames: Tensor, reference: Tensor) -> Tensor:
     farthest = torch.maximum((read - 0.5).abs(), (usual - 0.5).abs())[:, _YAW]
     turns = change[:, _YAW].abs() >= CERTAIN * CHANGES["yaw"].error
     misread = torch.tensor([factor.name not in SEEN_AT_THE_END for factor in FACTORS])
-    return torch.where((turns & (farthest >= FAR))[:, None] & misread, 0.0, change)
+    far = turns & (farthest >= FAR)
+    if sequence and far.any():  # beyond its end a head is read as turned less far again, or to the other side
+        sides = change[far, _YAW].sign().unique()
+        back = (change[:, _YAW].sign() != sides[0]) & (len(sides) == 1)
+        change[:, _YAW] = torch.where(back, 0.0, change[:, _YAW])
+        far = far | (back & turns)
+    return torch.where(far[:, None] & misread, 0.0, change)
 
 
 def _words(change: Tensor, most: int, region: str, smallest: float = LEAST) -> str:
