@@ -40,7 +40,7 @@ from semanifold.paths.weight_masked import masked_weight_paths
 from semanifold.paths.weight_methods import weight_paths
 from semanifold.training import purity
 from semanifold.training.presets import PRESETS, Preset
-from semanifold.worlds.faces import reading, regions
+from semanifold.worlds.faces import regions
 
 NAMES = ("smile", "yaw", "age", "pitch")
 """Names of paths that the docs use."""
@@ -113,7 +113,6 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(placing, "LOOKED_AT", 2)
     patch.setattr(faces, "FINEST", 2)  # the faces of the photograph are large
     looked_at_once(patch)
-    painted_once(patch)
     drawn_once(patch)
     patch.setattr(loading, "_bundled", cache(loading._bundled))
     for codes in (coordinates, starts):
@@ -190,23 +189,6 @@ def drawn_once(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(plots, "_heat_picture", heat_picture)
     patch.setattr(plots, "path_plot", path_plot)
-
-
-MASKS: dict[tuple[str, bytes, int], torch.Tensor] = {}
-"""Masks of regions, by the region, the face and the size."""
-
-
-def painted_once(patch: pytest.MonkeyPatch) -> None:
-    """Let a region of the same face be measured once only."""
-    paint = reading.region_mask
-
-    def region_mask(region: str, factors: torch.Tensor, size: int = 64) -> torch.Tensor:
-        key = (region, factors.numpy().tobytes(), size)
-        if key not in MASKS:
-            MASKS[key] = paint(region, factors, size)
-        return MASKS[key].clone()
-
-    patch.setattr(reading, "region_mask", region_mask)
 
 
 SEEN: dict[tuple[object, ...], Any] = {}
