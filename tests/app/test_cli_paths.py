@@ -445,11 +445,11 @@ def test_a_repetition_says_whether_the_same_came_out(done, tmp_path, capsys):
     shutil.copytree(done / "walk", tmp_path / "walk")
     shutil.rmtree(tmp_path / "walk" / "rank")
     assert cli.main(AGAIN) == 0
-    assert "All 2 files of numbers and pictures are equal." in capsys.readouterr().out
+    assert "All 3 files of numbers and pictures are equal." in capsys.readouterr().out
     values = np.load("walk/measure/attributes.npy")
     np.save("walk/measure/attributes.npy", values + 1)
     assert cli.main([*AGAIN, "--overwrite"]) == 0
-    assert "Of 2 files of numbers and pictures 1 are different: attributes.npy." in capsys.readouterr().out
+    assert "Of 3 files of numbers and pictures 1 are different: attributes.npy." in capsys.readouterr().out
 
 
 def test_other_paths_of_the_same_set_are_measured_anew(capsys):
