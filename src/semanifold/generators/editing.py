@@ -106,8 +106,8 @@ def _sharing(generator: AnyGenerator) -> AnyGenerator:
     modules = list(generator.modules())
     # 1. Tensors, and weights that differ from sample to sample already, are their own copies.
     for module in modules:
-        held = (module.__dict__.get(name) for name in (WEIGHT, NOISE))
-        mixed = (weight for weight in held if isinstance(weight, MixedWeight))
+        own = (module.__dict__.get(name) for name in (WEIGHT, NOISE))
+        mixed = (weight for weight in own if isinstance(weight, MixedWeight))
         for tensor in chain(module._parameters.values(), module._buffers.values(), mixed):
             if tensor is not None:
                 copies[id(tensor)] = tensor
