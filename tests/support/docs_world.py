@@ -180,7 +180,7 @@ def drawn_once(patch: pytest.MonkeyPatch) -> None:
             drawn[key] = heat(frames, plain, mask, top)
         return drawn[key].copy()
 
-    def path_plot(codes: Any, t: Any, path: Path, **options: bool) -> Path:
+    def path_plot(codes: Any, t: Any, path: Path, **options: Any) -> Path:
         key = ("plot", len(codes), *options.items())
         if key not in drawn:
             drawn[key] = plot(codes, t, path, **options).read_bytes()
