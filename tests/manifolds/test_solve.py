@@ -398,13 +398,16 @@ def test_nan_and_codes_of_a_wrong_width_are_refused() -> None:
 def test_the_mouth_of_an_analytic_face_moves_and_nothing_else() -> None:
     faces, mask = AnalyticFaces(), box(0.3, 0.62, 0.7, 0.85)
     of_mouth = torch.tensor([factor.region == "mouth" for factor in FACTORS])
-    seed = faces.sample([2])
-    solution = discover_manifold(faces, seed, mask, ManifoldSettings(schedule="out", frames=6, steps=24))
-    edit = solution.unwrap()
-    assert solution.stats["ratio"] < 0.03
-    assert jump(faces, edit) < 2.5
-    moved = factors_from_latents(edit.latents(seed, 1.0).values) - factors_from_latents(seed.values)
-    assert moved[0, of_mouth].abs().max() > 0.2
-    baseline = local_directions(faces, seed, mask, 1, size=32)
-    # where so few steps end hangs on rounding: on most faces at 0.2 to 0.6 of the local direction, on this one at 0.20 to 0.23
-    assert solution.stats["ratio"] < 0.4 * float(baseline.outside[0] / baseline.inside[0])
+    shares = []
+    for number in (6, 2):
+        seed = faces.sample([number])
+        solution = discover_manifold(faces, seed, mask, ManifoldSettings(schedule="out", frames=6, steps=24))
+        edit = solution.unwrap()
+        assert solution.stats["ratio"] < 0.03
+        assert jump(faces, edit) < 2.5
+        moved = factors_from_latents(edit.latents(seed, 1.0).values) - factors_from_latents(seed.values)
+        assert moved[0, of_mouth].abs().max() > 0.2
+        baseline = local_directions(faces, seed, mask, 1, size=32)
+        shares.append(solution.stats["ratio"] / float(baseline.outside[0] / baseline.inside[0]))
+    # where so few steps end hangs on rounding: at 0.1 to 0.6 on most faces, at 0.20 to 0.23 on the second of these
+    assert shares[1] < 0.4
