@@ -133,7 +133,9 @@ def test_labels_of_the_first_tensorflow_code() -> None:
 
 def test_kernels_lie_in_memory_as_convolutions_read_them() -> None:
     first = StyleGAN2(StyleGAN2Config(16, 8, 6, (6, 5, 4)))
-    loaded = StyleGAN2.from_state(first.config, {key: value.contiguous() for key, value in first.state_dict().items()})
+    state = first.state_dict()
+    assert all(value.is_contiguous() for value in state.values())  # or safetensors would not save it
+    loaded = StyleGAN2.from_state(first.config, state)
     for generator in (first, loaded, loaded.double()):
         for conv in (layer for layer in generator.modules() if isinstance(layer, StyledConv)):
             kernel = conv.weight.transpose(0, 1) if conv.up else conv.weight

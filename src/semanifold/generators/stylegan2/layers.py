@@ -152,6 +152,7 @@ class StyledConv(nn.Module):
         self.register_buffer("noise", drawn(generator, *size))
         _in_reading_order(self)
         self.register_load_state_dict_post_hook(_in_reading_order)
+        self.register_state_dict_post_hook(_in_usual_order)
 
     def forward(self, x: Tensor, styles: Tensor, noise: Tensor | None, gain: float = 1.0) -> Tensor:
         """``[n, in, h, w]`` features and ``[n, in]`` styles to ``[n, out, *size]``; ``noise`` is broadcast over channels."""
@@ -178,6 +179,12 @@ def _in_reading_order(conv: StyledConv, _: object = None) -> None:
     weight = weight.transpose(0, 1) if conv.up else weight
     weight = weight.contiguous(memory_format=torch.channels_last)
     conv.weight.data = weight.transpose(0, 1) if conv.up else weight
+
+
+def _in_usual_order(_: StyledConv, state: dict[str, Tensor], prefix: str, __: object) -> None:
+    """Lay the kernels of a state dict in the order of their shape, which files are written in."""
+    key = f"{prefix}weight"
+    state[key] = state[key].contiguous()
 
 
 class Colour(nn.Module):
