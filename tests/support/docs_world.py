@@ -164,7 +164,7 @@ def coarse_faces(patch: pytest.MonkeyPatch) -> None:
     def enlarged(self: StyleGAN2, latents: Latents, *, size: int | None = None, noise: Any = None) -> torch.Tensor:
         if self.config.size != 64 or size not in (None, 64):
             return images(self, latents, size=size, noise=noise)
-        return interpolate(images(self, latents, size=32, noise=noise), scale_factor=2, mode="bilinear")
+        return interpolate(images(self, latents, size=16, noise=noise), scale_factor=4, mode="bilinear")
 
     patch.setattr(StyleGAN2, "images", enlarged)
 

@@ -8,6 +8,7 @@ Every operation here is a pair: a plain formula, which gives all derivatives and
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -86,6 +87,9 @@ class _Fast(torch.autograd.Function):
     def vmap(info: Any, in_dims: tuple[int | None, ...], pair: Pair, *tensors: Tensor) -> tuple[Tensors, tuple[int, ...]]:  # type: ignore[override]
         out = torch.vmap(pair.plain, in_dims[1:], randomness=info.randomness)(*tensors)
         return out, (0,) * len(out)
+
+
+_Fast.forward.__signature__ = inspect.signature(_Fast.forward)  # type: ignore[attr-defined]  # torch asks for it at every call
 
 
 def _filled(changes: tuple[Tensor | None, ...], values: Tensors) -> Tensors:

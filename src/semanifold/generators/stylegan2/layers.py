@@ -48,7 +48,10 @@ def demodulation(styles: Tensor, weight: Tensor | MixedWeight) -> Tensor:
     """
     if isinstance(weight, MixedWeight):
         return torch.rsqrt(weight.squares(styles.square()) + EPSILON)
-    return torch.rsqrt(styles.square() @ weight.square().sum((2, 3)).T + EPSILON)
+    # summed as it lies in memory: across, that takes six times as long
+    across = weight.stride(0) < weight.stride(1)
+    squares = weight.transpose(0, 1).square().sum((2, 3)) if across else weight.square().sum((2, 3)).T
+    return torch.rsqrt(styles.square() @ squares + EPSILON)
 
 
 def blur(x: Tensor) -> Tensor:
