@@ -127,6 +127,11 @@ def test_a_path_that_returns_goes_farther_and_another_one_on() -> None:
         torch.testing.assert_close(seen.edit.displacement(0.5) * factor, 1.5 * edit.displacement(0.5))
 
 
+def test_the_unedited_picture_is_made_once() -> None:
+    seen = EditedPicture(WORLD, WORLD.sample([4]), RISING)
+    assert seen.picture is seen.picture
+
+
 @pytest.mark.parametrize("edit", [RISING, RETURNING, THROUGH], ids=["rising", "returning", "through"])
 def test_reversing_twice_changes_nothing_and_keeps_the_seed(edit: Lattice) -> None:
     turned = reverse(edit)

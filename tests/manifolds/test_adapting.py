@@ -1,13 +1,15 @@
 """Adapting a carried path to another face: it keeps its change inside, loses that outside, and takes less than a new search."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
 from support.small_world import SmallWorld
 
 from semanifold.core.errors import SemanifoldError
-from semanifold.core.minimise import Evaluation
+from semanifold.core.minimise import Descent, Evaluation
 from semanifold.core.solutions import Result, Solution
 from semanifold.edits import EditInfo, Lattice
 from semanifold.edits.operations import transfer
@@ -116,6 +118,13 @@ def test_layers_that_do_not_move_stay() -> None:
     assert edit.displacements[:, 2].abs().max() == 0
     assert edit.displacements[:, :2].abs().max() > 0
     assert moving_part(edit).shape == (5, 2, 2)
+
+
+@pytest.mark.parametrize(("large", "leak", "steps"), [(True, 0.29, 17), (True, 0.31, 24), (False, 0.29, 24)])
+def test_a_large_space_takes_more_steps_only_where_the_path_still_leaks_much(large: bool, leak: float, steps: int) -> None:
+    adaptation = cast("Adaptation", SimpleNamespace(large=large, far=False, good=0.1))
+    at = SimpleNamespace(at=SimpleNamespace(terms={"inside": 1.0, "outside": leak}))
+    assert adapting.AdaptationStep(adaptation, cast("Descent", at), 1, 1, None).steps == steps
 
 
 def test_stopped_it_keeps_the_best_so_far(own: Solution) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -63,9 +64,9 @@ class EditedPicture:
             return self, factor
         return replace(self, edit=amplified(self.edit, factor)), 1.0
 
-    @property
+    @cached_property
     def picture(self) -> Pictures:
-        """The unedited picture ``[1, c, h, w]``."""
+        """The unedited picture ``[1, c, h, w]``, made once."""
         with torch.no_grad():
             return self.generator.images(self.start)
 

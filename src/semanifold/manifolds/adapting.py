@@ -36,7 +36,9 @@ KEYS, FEWER = 7, 4
 """Places of the path, its ends among them, that are searched; fewer in a large space, whose pictures bend less. What is added to
 the carried path is a smooth line between."""
 STEPS, FEWER_STEPS = 24, 17
-"""Most steps; fewer in a large space, where each pushes pictures too."""
+"""Most steps; fewer in a large space, where each pushes pictures too, unless the path still leaks much."""
+MUCH = 3.0
+"""That is: so many times as much as is good enough."""
 FAR = 50.0
 """A path of a small space that leaks so many times as much as at its own face is walked from the start before."""
 WALKED, WALKED_KEYS, WALKED_STEPS = 16, 9, 10
@@ -96,7 +98,10 @@ class AdaptationStep:
     @property
     def steps(self) -> int:
         """Most steps in all."""
-        return FEWER_STEPS if self.adaptation.large else WALKED_STEPS if self.adaptation.far else STEPS
+        if not self.adaptation.large:
+            return WALKED_STEPS if self.adaptation.far else STEPS
+        terms = self.descent.at.terms
+        return STEPS if terms["outside"] > MUCH * self.adaptation.good * terms["inside"] else FEWER_STEPS
 
     def report(self) -> Report:
         """Return what a progress callback gets."""
@@ -267,7 +272,7 @@ class Adaptation:
         good = terms["outside"] <= self.good * terms["inside"] and terms["missing"] <= MISSED * terms["inside"]
         if reached.descent.stalled or slow or good:
             return Result.CONVERGED
-        return Result.STEPS if reached.step == reached.steps else None
+        return Result.STEPS if reached.step >= reached.steps else None
 
     def solution(self, reached: AdaptationStep) -> Solution[Lattice, AdaptationNumbers]:
         """Return the whole path: the carried one, and between the places that were searched a smooth line of what is added."""
