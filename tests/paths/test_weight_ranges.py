@@ -119,6 +119,7 @@ def test_usual_changes_are_medians_over_others_that_differ() -> None:
     # pictures that many others are equal to: only those that differ count
     rare = wrap(lambda z: torch.where(z[:, :1, None, None] > 0.8, 0.5, 0.0).expand(-1, 3, 8, 8), 2)
     torch.testing.assert_close(usual_changes(rare, 0 * plain, root, 0), torch.full((2,), 0.5))
+    torch.testing.assert_close(usual_changes(rare, 0 * plain + 1e-7, root, 0), torch.full((2,), 0.5))  # but for rounding
 
 
 def test_a_picture_is_off_if_too_much_is_left_over_or_too_little_detail() -> None:

@@ -28,6 +28,8 @@ OWN, UNSEEN, COMPONENTS, SIDE = 96, 32, 48, 32
 """Pictures of the generator that span its manifold, others that say how far its own lie off it, dimensions, and their side."""
 STRANGERS = 16
 """Other pictures that say how much two of them usually differ."""
+SAME = 1e-5
+"""A root mean square difference below this is rounding: the same picture, made in another batch."""
 OFF = 0.5
 """Share of the other pictures that lie closer to the manifold than the farthest that counts as being on it."""
 BLURRED = 0.1
@@ -272,16 +274,16 @@ class Look:
 def usual_changes(generator: Generator, plain: Tensor, root: Tensor, seed: int, size: int | None = None) -> Tensor:
     """Return the usual root mean square differences ``[m]`` of pictures to 16 others, under the roots of their pixels' weights.
 
-    The median of those that are not zero; 1 if all are (a generator with one picture alone).
+    The median of those that are no rounding; 1 if all are (a generator with one picture alone).
     """
     codes = codes_for(generator, STRANGERS, seed + 1, None)
     others = torch.cat([generator.images(codes[i], size=size) for i in range(len(codes))])
     usual = []
     for picture, weights in zip(plain, root, strict=True):
-        # a picture is no stranger to itself: differences of 0 do not count
+        # a picture is no stranger to itself
         differences = ((others - picture) * weights).square().mean((1, 2, 3)).sqrt()
-        nonzero = differences[differences > 0]
-        usual.append(nonzero.median() if len(nonzero) else torch.ones_like(differences[0]))
+        others_alone = differences[differences > SAME]
+        usual.append(others_alone.median() if len(others_alone) else torch.ones_like(differences[0]))
     return torch.stack(usual)
 
 
