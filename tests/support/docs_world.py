@@ -155,10 +155,7 @@ def at_most(patch: pytest.MonkeyPatch, settings: type, **most: int) -> None:
 
 
 def coarse_faces(patch: pytest.MonkeyPatch) -> None:
-    """Let the bundled faces make their pictures of 64 pixels from those of 16: more than half of the time of most commands.
-
-    Not where faces are to be found in them.
-    """
+    """Let the bundled faces make their pictures of 64 pixels from those of 16: more than half of the time of most commands."""
     images = StyleGAN2.images
 
     def enlarged(self: StyleGAN2, latents: Latents, *, size: int | None = None, noise: Any = None) -> torch.Tensor:
