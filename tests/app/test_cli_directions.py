@@ -11,10 +11,13 @@ import torch
 from PIL import Image
 
 from semanifold.app import cli
+from semanifold.app.actions import directions as actions
 from semanifold.app.actions.directions import FACES, OTHERS, draw, told_apart
 from semanifold.app.answers import NOBODY
 from semanifold.generators.loading import load_generator
-from semanifold.paths.closed_form import principal_paths
+from semanifold.generators.wrapped import wrap
+from semanifold.images import media
+from semanifold.paths.closed_form import local_paths, principal_paths
 from semanifold.paths.files import load_paths
 from semanifold.worlds.faces.changes import describe_change, describe_usual_change
 
@@ -141,6 +144,24 @@ def test_a_path_is_told_by_its_mean_change_on_several_faces() -> None:
     ends = torch.stack([paths[k].images(faces, each, torch.tensor([low, high])) for each in starts])
     assert shown[k] == describe_usual_change(ends[:, 1], ends[:, 0], most=1)
     assert draw(faces, paths, start, Path("sheet.png"), NOBODY, faces=1)[k] == describe_change(ends[0, 1:], ends[0, :1], most=1)
+
+
+def test_a_path_without_words_is_shown_unless_it_can_hardly_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hair that turns from grey to orange changes a hundredth of what a background does that turns from black to white."""
+    toy = wrap(lambda z: (torch.tensor([0.5, 0.04, 0.002]) * z)[:, :, None, None].expand(-1, -1, 32, 32), (3,), name="toy")
+    paths = local_paths(toy, torch.eye(3), "z")
+    titles: list[str] = []
+    monkeypatch.setattr(actions, "shows_faces", lambda _: True)
+    monkeypatch.setattr(actions, "changes_between", lambda *_, **__: "")
+    stack_rows = media.stack_rows
+    monkeypatch.setattr(
+        media, "stack_rows", lambda rows, names, columns: titles.extend(names) or stack_rows(rows, names, columns)
+    )
+    start = toy.sample([7])
+    assert draw(toy, paths, start, Path("sheet.png"), NOBODY, faces=1) == {0: "", 1: ""}
+    assert titles == ["0  no attribute names this change", "1  no attribute names this change"]
+    faint = local_paths(toy, torch.eye(3)[2:], "z")
+    assert list(draw(toy, faint, start, Path("sheet.png"), NOBODY, faces=1)) == [0], "the strongest is always shown"
 
 
 @pytest.mark.parametrize(

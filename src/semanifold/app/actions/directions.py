@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch.nn.functional import adaptive_avg_pool2d
 
 from semanifold.app.actions.base import facts_of, load, read_mask, start_code, worked
 from semanifold.app.actions.seen import changes_between, leak, shows_faces
@@ -16,6 +17,7 @@ from semanifold.app.answers import NOBODY, Answer, Caller, typed
 from semanifold.app.commands.directions import Directions
 from semanifold.core.errors import SemanifoldError, counted
 from semanifold.core.latents import Latents
+from semanifold.core.shapes import Frames
 from semanifold.generators.base import Generator
 from semanifold.generators.coordinates import natural_coordinates
 from semanifold.images import media
@@ -49,9 +51,12 @@ INDEPENDENCE = 0.2
 """How freely layers of w+ may part in local directions, as in a search for a masked manifold."""
 JOINT_CODES = 128
 """Codes that decide joint axes."""
-FAINT = 0.01
-"""A path along which pictures change by less than this share of what the strongest does is left out of the sheet, unless what it
-changes can be said in words: a mouth is a small part of a picture."""
+FAINT = 0.002
+"""A path is left out of the sheet if a picture changes less than this where it changes most: 5 or 6 of 256 levels."""
+PATCHES = 16
+"""How many patches a side a picture has for that: a mouth is a small part of it."""
+NAMELESS = "no attribute names this change"
+"""What a row says that is seen to change, but not by what the reader of attributes knows."""
 
 
 def find_directions(command: Directions, caller: Caller) -> Answer:
@@ -201,7 +206,7 @@ def draw(
     move nothing outside of a named region of the face are told in words of that region alone.
 
     Returns the paths that are shown, each with what changes from one end to the other in words, which are also the titles of the
-    rows; empty if that cannot be read from the pictures.
+    rows; empty if that cannot be read from the pictures, or no attribute names it.
     """
     t, pictures, words = torch.linspace(-1, 1, FRAMES), [], {}
     readable = shows_faces(generator)
@@ -216,13 +221,21 @@ def draw(
                 words[k] = changes_between(generator, after, before, region=region)
             line({"step": k + 1, "steps": len(paths)})
     words = told_apart(words)
-    change = [float((p[-1] - p[0]).square().mean()) for p in pictures]
-    shown = {k: words.get(k, "") for k in range(len(paths)) if words.get(k) or change[k] >= FAINT * max(change)}
+    change = [largest_change(p[:1], p[-1:]) for p in pictures]
+    shown = {k: words.get(k, "") for k in range(len(paths)) if words.get(k) or change[k] >= min(FAINT, max(change))}
     sheets = [media.contact_sheet(media.to_uint8(pictures[k]), columns=FRAMES, size=CELL) for k in shown]
-    sheet = media.stack_rows(sheets, [f"{k}  {text}".rstrip() for k, text in shown.items()], columns_of(paths, list(shown)))
+    nameless = NAMELESS if readable else ""
+    titles = [f"{k}  {text or nameless}".rstrip() for k, text in shown.items()]
+    sheet = media.stack_rows(sheets, titles, columns_of(paths, list(shown)))
     title = ENDS + (f", on average over {faces} faces" if faces > 1 else "")
     media.save_png(media.titled(sheet, title) if any(shown.values()) else sheet, path)
     return shown
+
+
+def largest_change(before: Frames, after: Frames) -> float:
+    """Return the mean square by which pictures ``[n, c, h, w]`` in [-1, 1] change in the patch where they change most."""
+    change = (after - before).square().mean(1, keepdim=True)
+    return float(adaptive_avg_pool2d(change, PATCHES).max())
 
 
 def columns_of(paths: PathSet, shown: Sequence[int]) -> list[str]:
