@@ -18,7 +18,7 @@ from semanifold.analysis.attributes.names import attribute_reader
 from semanifold.app.actions.base import facts_of, load, read_given, read_mask, worked, working_space
 from semanifold.app.actions.placing import place_in
 from semanifold.app.actions.results import EDIT
-from semanifold.app.actions.seen import described, fitting_words
+from semanifold.app.actions.seen import consistency_words, described, fitting_words
 from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands.invert import CODE, NO_ENCODER, PROJECTED, Inversion, Inversions
 from semanifold.core.errors import SemanifoldError, shown
@@ -267,10 +267,7 @@ def write(
 
             kept = edit_consistency(generator, code, settings, encoder=encoder_for(command, generator), progress=progress)
         numbers["consistency"] = asdict(kept)
-        said.append(
-            f"An edit, found again and undone, {'gives' if kept.psnr >= 30 else 'does not give'} the picture back "
-            f"({kept.psnr:.1f} dB; the edit was {kept.edited:.1f} dB away, and the code is off by {kept.code:.0%} of it)."
-        )
+        said.append(consistency_words(kept))
     if command.tune_noise or command.tune:
         weights = fit_weights(command, generator, code, target, settings, run, caller)
         said += weights.said

@@ -17,6 +17,7 @@ from semanifold.worlds.faces.world import FACES
 
 if TYPE_CHECKING:
     from semanifold.inversion.checkpoints import InversionNumbers
+    from semanifold.inversion.measures import Consistency
     from semanifold.inversion.noise import NoiseNumbers
     from semanifold.inversion.tuning import TuningNumbers
 
@@ -28,6 +29,11 @@ FAR = 1.7
 
 Drawn faces have up to 1.2 where they are placed well, and 2.4 where they are not (docs/measured-photographs.md).
 """
+
+BACK = 30
+"""From how many dB on a picture whose edit was undone is the one of before."""
+SAME = 0.5
+"""Up to which share of an edit its undoing may miss the code of before: nearer to that code than to the edited one."""
 
 
 def shows_faces(generator: Generator) -> bool:
@@ -89,14 +95,24 @@ def described(numbers: InversionNumbers, seconds: float, generator: Generator, c
     """Return in words how good an inversion is, perhaps one that counts what is inside of a mask only."""
     where = " inside of the mask" if inside else ""
     far = numbers["nature"] ** 0.5
-    far = numbers["nature"] ** 0.5
     took = f"{numbers['steps']} steps, {numbers['evaluations']} pictures, {seconds:.1f} s"
     usual = (
         "Its code is an unusual one, where edits may do something else" if far > FAR else "Its code is a usual one, fit for edits"
     )
     return (
-        f"{generator.name} makes {nearness(numbers['psnr'])}{where} ({numbers['psnr']:.1f} dB; {took}). "
+        f"The generator {generator.name} makes {nearness(numbers['psnr'])}{where} ({numbers['psnr']:.1f} dB; {took}). "
         f"{usual} ({code.space}, {far:.2f} times as far from the mean as others)."
+    )
+
+
+def consistency_words(kept: Consistency) -> str:
+    """Return in words what is left of a picture that was edited, inverted again, and whose edit was undone."""
+    back, same = kept.psnr >= BACK, kept.code < SAME
+    picture = "the picture comes back" if back else "the picture does not come back"
+    code = f"{'and' if same == back else 'but'} its code {'comes back' if same else 'is another one'}"
+    return (
+        f"Check: edited, inverted again and the edit undone, {picture} ({kept.psnr:.1f} dB; edited it was {kept.edited:.1f} dB "
+        f"away), {code} (off by {kept.code:.0%} of the edit)."
     )
 
 
