@@ -6,6 +6,8 @@ import io
 import itertools
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +28,7 @@ from support.sketches import sketched
 
 import semanifold
 from semanifold.app import cli
-from semanifold.app.actions import results
+from semanifold.app.actions import results, transfer
 from semanifold.app.answers import Answer, Caller
 from semanifold.app.commands.arguments import from_arguments, to_arguments
 from semanifold.app.commands.base import Command, slug
@@ -38,7 +40,7 @@ from semanifold.core.solutions import Result
 from semanifold.edits import Lattice, load_edit, save_edit
 from semanifold.generators.loading import save_generator
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
-from semanifold.images import media
+from semanifold.images import media, plots
 from semanifold.manifolds import adapt
 from semanifold.paths.base import PathSetInfo
 from semanifold.paths.files import save_paths
@@ -232,14 +234,25 @@ def test_where_a_carried_path_leaks_it_is_adapted(found, monkeypatch, capsys):
     assert run("transfer", "leaky.safetensors", "--seeds", "1-2", "--no-adapt", "--out", "carried") == 0
     assert "--adapt bends it there" in capsys.readouterr().err
     assert not (found / "carried" / "adapted.png").exists()
+    tops, columns, outside_map, stack_rows = [], [], plots.outside_map, media.stack_rows
+    monkeypatch.setattr(transfer, "outside_map", lambda *given: tops.append(given[2]) or outside_map(*given))
+    monkeypatch.setattr(media, "stack_rows", lambda *given: columns.extend(given[2:]) or stack_rows(*given))
+    monkeypatch.setattr(transfer, "what_changed", lambda subject, t: "it opens")
     assert run("transfer", "leaky.safetensors", "--seeds", "1-2", "--out", "bent") == 0
+    assert len(tops) == 4
+    assert len(set(tops)) == 1, "maps of all faces have one scale"
+    assert columns[0][-1] == f"changed outside,\nbrightest = {100 * tops[0]:.2g} %"
     said = capsys.readouterr().out
-    assert "Adapted to 2 of 2 pictures, carried -> adapted: seed 1 " in said
+    assert "Adapted to 2 of 2 pictures (" in said
     assert "Next: semanifold render bent" in said
     record = read_record(found / "bent").others["adapted"]
     before, after = (json.loads((found / name / results.METRICS).read_text())["change"] for name in ("carried", "bent"))
     assert list(record) == list(before) == ["seed 1", "seed 2"]
-    said_of = said[said.index("carried -> adapted: ") :]
+    assert " on seed 1, the first of 2 pictures: it opens.\n" in said
+    (said_of,) = [line for line in said.splitlines() if "seed 1 " in line]
+    assert said_of.startswith(
+        "Change outside of the mask, as a share of the change inside (mean squares; carried -> adapted): seed 1 "
+    ), "numbers are said once"
     for name, row in record.items():
         assert f"{name} {before[name]['mse_ratio']:.2g} -> {after[name]['mse_ratio']:.2g}" in said_of, "as plain transfer says it"
         assert row["ratio"] < 0.1 * row["carried"]
@@ -247,7 +260,7 @@ def test_where_a_carried_path_leaks_it_is_adapted(found, monkeypatch, capsys):
         edit = load_edit(found / "bent" / f"edit-{name.replace(' ', '-')}.safetensors")
         assert edit.info.method == "masked manifold, adapted"
     with Image.open(found / "bent" / "adapted.png") as sheet:
-        assert sheet.height == 4 * 128 + 4 * media.GAP + media.CAPTION
+        assert sheet.height == 4 * 128 + 4 * media.GAP + 2 * media.CAPTION, "with what the brightest is"
         maps = np.asarray(sheet.crop((sheet.width - 128, 0, sheet.width, sheet.height))).astype(int)
     carried, adapted = (maps[top : top + 60].sum() for top in (0, 128 + media.GAP))
     assert carried > 1.5 * adapted, "one sees what adapting gains"
@@ -289,6 +302,21 @@ def test_a_transfer_that_broke_off_goes_on_behind_the_faces_that_are_done(found,
     assert len(calls) == 8, "once for a seed that is named twice"
 
 
+def test_edits_of_one_name_have_folders_of_their_own_when_they_are_transferred(found, tmp_path, capsys):
+    for name in ("mouth-7", "photo"):
+        shutil.copytree(found / "mouth", tmp_path / "out" / name)
+    for edit in ("out/mouth-7", "out/photo", "out/photo/edit-c0.001.safetensors"):
+        assert run("transfer", edit, "--seeds", "1", "--no-adapt") == 0
+    names = {path.name for path in (tmp_path / "out").glob("*-transfer-*")}
+    assert names == {"mouth-7-transfer-1-carried", "photo-transfer-1-carried", "photo-transfer-edit-c0.001-1-carried"}
+    # the picture is called by its seed: the one it is put on, it was found on, or is asked for
+    for edit, more, seed in (("out/photo-transfer-1-carried", (), 1), ("out/photo", (), 0), ("out/mouth-7", ("--seed", "3"), 3)):
+        assert run("render", edit, *more) == 0
+        assert f" on seed {seed} of toy: " in capsys.readouterr().out
+    assert run("render", "out/photo/edit-c0.001.safetensors", "--out", "weak") == 0
+    assert " on toy: " in capsys.readouterr().out
+
+
 def test_opposites_are_not_both_given(capsys):
     assert run("transfer", "leaky.safetensors", "--adapt", "--no-adapt") == 2
     assert "--adapt and --no-adapt are opposites; give one of them." in capsys.readouterr().err
@@ -305,7 +333,8 @@ def test_a_carried_path_that_stays_inside_is_adapted_on_request_only(found, monk
     capsys.readouterr()
     assert run("transfer", "mouth", "--seeds", "0-1", "--adapt", "--out", "its-own") == 0
     said = capsys.readouterr()
-    assert "Adapted to 1 of 2 pictures, carried -> adapted: seed 1 " in said.out, "it was found on seed 0"
+    assert "Adapted to 1 of 2 pictures (" in said.out
+    assert re.search(r"carried -> adapted\): seed 0 \S+, seed 1 \S+ -> \S+;", said.out), "it was found on seed 0"
     assert "The path was found on seed 0, where there is nothing to adapt." in said.err
 
 

@@ -509,8 +509,8 @@ def test_other_edits_and_other_pictures_have_folders_of_their_own(set_of_paths, 
     assert Path("out/combine-toy-two-path-0-top").is_dir()
     assert run("transfer", "one:0", "--seeds", "1-2", *LITTLE) == 0
     assert run("transfer", "one:0", "--seeds", "3", *LITTLE) == 0
-    assert Path("out/transfer-toy-one-path-0-1-2").is_dir()
-    assert Path("out/transfer-toy-one-path-0-3").is_dir()
+    assert Path("one-transfer-0-1-2").is_dir()
+    assert Path("one-transfer-0-3").is_dir()
     capsys.readouterr()
     assert run("transfer", "one:0", "--seeds", "3", *LITTLE) == 0
     assert "finished already" in capsys.readouterr().out

@@ -187,8 +187,9 @@ def evenly(n: int, count: int) -> list[int]:
 
 
 def captioned(row: Image.Image, captions: Sequence[str]) -> Image.Image:
-    """Return a row of pictures of equal width with a short text below each."""
-    sheet = Image.new("RGB", (row.width, row.height + CAPTION), WHITE)
+    """Return a row of pictures of equal width with a short text below each, of one line or several."""
+    lines = 1 + max(caption.count("\n") for caption in captions)
+    sheet = Image.new("RGB", (row.width, row.height + lines * CAPTION), WHITE)
     sheet.paste(row, (0, 0))
     draw, step = ImageDraw.Draw(sheet), (row.width + GAP) / len(captions)
     for i, caption in enumerate(captions):

@@ -37,7 +37,7 @@ from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands import early
 from semanifold.app.commands.base import EditModel, Model, onto_others
 from semanifold.app.commands.edits import Combine, Render, Transfer
-from semanifold.app.commands.places import check_one_generator, model_for, word_of
+from semanifold.app.commands.places import check_one_generator, model_for, seed_of, word_of
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.edits import Edit, in_one_space
@@ -116,7 +116,7 @@ def combine_edits(command: Combine, caller: Caller) -> Answer:
     def work(run: Run) -> Answer:
         scores = write_all(run, subject, t, command.film, caller)
         write_plot(run, [subject], t, caller, umap=command.film.umap)
-        return summary_of(subject, t, scores)
+        return summary_of(subject, t, scores, command.picture.seed)
 
     inputs = early.inputs(edits=command.edits)
     answer = worked(command, caller, "combine", folder, facts_of(generator), work, inputs=inputs)
@@ -164,7 +164,7 @@ def render_edit(command: Render, caller: Caller) -> Answer:
         if command.amplitudes:
             write_amplitudes(run, command, subject, t, caller)
         write_plot(run, [subject], t, caller, umap=command.film.umap)
-        return summary_of(subject, t, scores)
+        return summary_of(subject, t, scores, seed_of(command.edit) if command.picture.seed is None else command.picture.seed)
 
     answer = worked(command, caller, "render", folder, facts_of(generator), work, inputs=inputs)
     return replace(answer, files=existing(folder, MP4, STRIP, HEAT, *AMPLITUDES), next=typed(*command.then))
@@ -205,11 +205,10 @@ def timed(command: Render, edit: Edit, generator: Generator, caller: Caller) -> 
 # --------------------------------------------------------------------------------------------------------------- shared
 
 
-def summary_of(subject: EditedPicture, t: torch.Tensor, scores: dict[str, float]) -> Answer:
-    """Return in words what changes, and how local it is."""
+def summary_of(subject: EditedPicture, t: torch.Tensor, scores: dict[str, float], seed: int | None = None) -> Answer:
+    """Return in words what changes, and on which seed if that is known, and how local it is."""
     parts = [what_changed(subject, t)]
     parts += [f"outside changes {scores['mse_ratio']:.2g} times as much as inside (mean squares)"] if scores else []
     words = "; ".join(part for part in parts if part) or "done"
-    return Answer(
-        said=(f"{subject.edit.info.name or 'The edit'} on {subject.generator.name}: {words}.",), facts={"change": scores}
-    )
+    where = subject.generator.name if seed is None else f"seed {seed} of {subject.generator.name}"
+    return Answer(said=(f"{subject.edit.info.name or 'The edit'} on {where}: {words}.",), facts={"change": scores})

@@ -290,7 +290,9 @@ def sentences(parts: Sequence[Part], facts: Mapping[str, Json]) -> list[str]:
         seen = [f"part {number}: {word}" for number, word in enumerate(seen, 1) if word]
     words = "; ".join(word for word in seen if word)
     whole = all(part.subject.mask is None for part in parts)
-    how = "most by next to nothing; with a mask= all others stay as they are" if whole else "all others stay exactly as they are"
+    how = "all others stay exactly as they are"
+    if whole:
+        how = "most by next to nothing; with a mask= all pixels outside of it stay as they are"
     said = f"{words}." if words else ""
     said = f"{said[0].upper()}{said[1:]} " if said else ""
     return [f"{said}{facts['changed']:.1%} of the photograph's pixels change, {how}."]

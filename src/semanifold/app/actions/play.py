@@ -71,7 +71,7 @@ def play(command: Play, caller: Caller) -> Answer:
     def work(run: Run) -> Answer:
         scores = write_all(run, subject, t, command.film, caller, play="once", seconds=seconds)
         write_plot(run, [subject], t, caller, umap=command.film.umap, seconds=seconds)
-        return summary_of(subject, t, scores)
+        return summary_of(subject, t, scores, command.picture.seed)
 
     inputs = [*early.inputs(edits=places), *timeline]
     answer = worked(command, caller, "play", folder, facts_of(generator), work, inputs=inputs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -39,7 +38,6 @@ from semanifold.app.answers import Answer, Caller, never, typed
 from semanifold.app.commands import early
 from semanifold.app.commands.base import slug
 from semanifold.app.commands.edits import Transfer
-from semanifold.app.commands.places import word_of
 from semanifold.core.errors import SemanifoldError, counted
 from semanifold.core.latents import Latents
 from semanifold.core.solutions import Result
@@ -86,7 +84,7 @@ def transfer_edit(command: Transfer, caller: Caller) -> Answer:
         remark_nothing(subjects[0], caller)
     if command.adapt:
         check_adaptable(edit)
-    folder = command.output.folder("transfer", model.word, word_of(command.edit, command.path, edit.info.name), *command.others)
+    folder = command.folder(model, edit.info.name)
     inputs = early.inputs(masks=[command.mask] if command.mask else [], codes=command.latents, edits=[command.edit])
 
     def work(run: Run) -> Answer:
@@ -185,7 +183,7 @@ def adapt_where_it_leaks(
 def adapted_sheet(rows: Mapping[str, EditedPicture]) -> Image.Image:
     """Return a row of pictures for each name, in pairs of a carried and an adapted path.
 
-    At its end, where the film changes outside of the mask; both maps of a pair have one scale.
+    At its end, where the film changes outside of the mask; all maps have one scale.
     """
     strips, below, changes = [], [], []
     for subject in rows.values():
@@ -196,10 +194,10 @@ def adapted_sheet(rows: Mapping[str, EditedPicture]) -> Image.Image:
         mask = subject.mask_picture()
         assert mask is not None  # nothing else is adapted
         changes.append((mean_change(frames, plain) * (1 - mask), mask))
-    tops = [max(float(changes[i - i % 2 + other][0].max()) for other in (0, 1)) for i in range(len(changes))]
-    maps = [outside_map(change, mask, top, SIDE) for (change, mask), top in zip(changes, tops)]
+    top = max(float(change.max()) for change, _ in changes)
+    maps = [outside_map(change, mask, top, SIDE) for change, mask in changes]
     joined = [media.side_by_side([strip, drawn]) for strip, drawn in zip(strips, maps)]
-    return media.stack_rows(joined, list(rows), [*below, "changed outside"])
+    return media.stack_rows(joined, list(rows), [*below, f"changed outside,\nbrightest = {100 * top:.2g} %"])
 
 
 def is_own(edit: Edit, code: Latents) -> bool:
@@ -261,22 +259,23 @@ def summary_of_transfer(
     numbers, said = adapted.numbers, []
     facts = {"change": scores, "adapted": {name: plain(row) for name, row in numbers.items()}}
     if seen := what_changed(adapted.subjects[0], t):
-        pictures = f"{'the first of ' if len(scores) > 1 else ''}{counted(len(scores), 'picture')}"
-        said.append(f"{edit.info.name or 'The edit'} on {pictures}: {seen}.")
+        first, *more = scores
+        those = f"{first}, the first of {counted(len(scores), 'picture')}" if more else first
+        said.append(f"{edit.info.name or 'The edit'} on {those}: {seen}.")
     own = edit.info.locality.get("mse_ratio") if edit.info.locality else None
     ratios = {name: score["mse_ratio"] for name, score in scores.items() if score}
     if not ratios:
         if not seen:
             said.append(f"{edit.info.name or 'The edit'} on {counted(len(scores), 'picture')}.")
         return Answer(said=tuple(said), facts=facts)
-    listed = ", ".join(f"{name} {ratio:.2g}" for name, ratio in ratios.items())
-    here = f"; {own:.2g} at its own picture" if own else ""
-    said.append(f"Outside of the mask, pictures change so many times as much as inside (mean squares): {listed}{here}.")
     if numbers:
-        listed = ", ".join(f"{name} {ratio:.2g} -> {ratios.get(name, math.nan):.2g}" for name, ratio in adapted.carried.items())
         took = sum(row["evaluations"] for row in numbers.values())
-        those = f"{len(numbers)} of {counted(len(scores), 'picture')}"
-        said.append(f"Adapted to {those}, carried -> adapted: {listed} ({took} pictures made).")
+        said.append(f"Adapted to {len(numbers)} of {counted(len(scores), 'picture')} ({took} pictures made).")
+    before = {name: f"{ratio:.2g} -> " for name, ratio in adapted.carried.items()}
+    listed = ", ".join(f"{name} {before.get(name, '')}{ratio:.2g}" for name, ratio in ratios.items())
+    here = f"; {own:.2g} at its own picture" if own else ""
+    how = "mean squares; carried -> adapted" if numbers else "mean squares"
+    said.append(f"Change outside of the mask, as a share of the change inside ({how}): {listed}{here}.")
     worst = max(ratios.values())
     if leak(worst) and (own is None or worst > MORE * own):
         other = "adapt=True bends it there, and " if len(numbers) < len(scores) else ""

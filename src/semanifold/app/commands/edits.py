@@ -80,6 +80,22 @@ class Transfer(Command):
             return (self.latents.stem, *ways)
         return ways if self.seeds == USUAL else (numbers_text(self.seeds), *ways)
 
+    def folder(self, model: Model, name: str) -> Path:
+        """Return the run folder: named by the one that the edit is in, or by the generator and the edit's name.
+
+        Args:
+            model: the generator that is used.
+            name: of the edit, or of the path.
+        """
+        place, path = places.split_path(self.edit)
+        path = self.path or path
+        if not is_file(places.folder_of(self.edit) / RECORD):
+            return self.output.folder("transfer", model.word, places.word_of(self.edit, self.path, name), *self.others)
+        words = [] if path is None else [path]
+        words += [place.stem] if place.name not in (places.EDIT, places.PATHS) and is_file(place) else []
+        words += [model.word] if self.model.force or self.model.inputs else []
+        return self.output.out or self.output.within / places.result_folder(self.edit, "transfer", *words, *self.others)
+
     @property
     def then(self) -> tuple[object, ...]:
         """The words of the command to type next, if it is known which pictures there are."""
@@ -98,8 +114,7 @@ class Transfer(Command):
         if place := places.described(self.edit, self.path):
             model = places.model_for(self.model, self.edit, place.generator)
             early.check_masks([self.mask] if self.mask else [], model.generator)
-            folder = self.output.folder("transfer", model.word, places.word_of(self.edit, self.path, place.name), *self.others)
-            return early.finished(self, "transfer", folder, inputs, FIRST, self.then)
+            return early.finished(self, "transfer", self.folder(model, place.name), inputs, FIRST, self.then)
         return None
 
 

@@ -27,7 +27,7 @@ class PhotoEdit(Command):
     """Change a photograph: find the face and its code, edit that, and put what changed back into the photograph.
 
     With a generator of faces the largest face is taken, with others the middle of the photograph. Only pixels inside of the mask
-    change; all others stay as they are, bit for bit.
+    change; all pixels outside of it stay as they are, bit for bit.
 
     Attributes:
         photo: picture file.

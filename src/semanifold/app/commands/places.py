@@ -205,6 +205,20 @@ def folder_of(where: Path) -> Path:
     return place if is_folder(place) else place.parent
 
 
+def seed_of(where: Path) -> int | None:
+    """Return the seed of the picture that the edit of a run folder was searched for on, or put on first; None if unknown."""
+    folder = folder_of(where)
+    if (folder != where and where.name != EDIT) or not is_file(folder / RECORD):
+        return None
+    record = read_record(folder)
+    start = record.arguments.get("start") if record.command == "discover" else record.arguments
+    if not isinstance(start, dict) or start.get("latents") is not None:
+        return None
+    seeds = start.get("seeds") if record.command == "transfer" else [start.get("seed")]
+    first = seeds[0] if isinstance(seeds, list) and seeds else None
+    return first if isinstance(first, int) else None
+
+
 def result_folder(where: Path, verb: str, *words: object) -> Path:
     """Return where the results of a command on an edit go if nobody says it: beside its run folder, or into ``out``."""
     folder, (place, _) = folder_of(where), split_path(where)
