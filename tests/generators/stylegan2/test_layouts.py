@@ -136,4 +136,5 @@ def test_weights_are_shared_with_the_state_dict_and_lie_as_optimisers_expect() -
     for made in (generator, loaded):
         state = made.state_dict()
         for name, parameter in made.named_parameters():
-            assert parameter.is_contiguous() and state[name].data_ptr() == parameter.data_ptr(), name
+            assert parameter.is_contiguous(), name
+            assert state[name].data_ptr() == parameter.data_ptr(), name
