@@ -231,6 +231,27 @@ def test_a_film_that_begins_with_an_edited_picture(set_of_paths):
     assert top[0] > top[-1]
 
 
+def test_a_timeline_keeps_its_seconds_and_runs_once_where_it_is_shown_again(set_of_paths, monkeypatch):
+    """On other pictures and in a new film, also where it begins with an edited picture."""
+    saved, below = [], []
+    monkeypatch.setattr(results.films, "save_film", lambda frames, *_, **more: saved.append((len(frames), more["ping_pong"])))
+    monkeypatch.setattr(media, "stack_rows", lambda rows, names, columns=(): below.extend(columns) or rows[0])
+    for keys in ("0:0,2:1", "0:1,2:0.5"):
+        assert run("play", f"{set_of_paths}:top={keys}", "--seed", "3", "--fps", "10", "--overwrite", "--out", "p") == 0
+        assert run("transfer", "p", "--seeds", "3-4", "--fps", "10", "--overwrite", "--out", "o") == 0
+        assert run("render", "p", "--fps", "10", "--overwrite", "--out", "r") == 0
+        assert saved == [(21, False)] * 6
+        assert (below[0], below[-1]) == ("0 s" if keys == "0:0,2:1" else "0.0002 s", "2 s")
+        assert np.array_equal(frames("r"), frames("p"))
+        saved.clear()
+        below.clear()
+    assert run("transfer", "p", "--seeds", "3", "--fps", "10", "--seconds", "1", "--out", "short") == 0
+    assert (saved[0], below[-1]) == ((11, False), "1 s")
+    saved.clear()
+    assert run("render", "p", "--play", "ping-pong", "--fps", "10", "--out", "b") == 0
+    assert saved[0][1], "as it is asked for"
+
+
 def test_strengths_are_eased_between_keys_and_hold_still_outside():
     times = torch.tensor([0.0, 1.0, 1.5, 2.0, 5.0], dtype=torch.float64)
     track = track_of("x=1:0,2:-1")

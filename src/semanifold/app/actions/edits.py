@@ -29,6 +29,7 @@ from semanifold.app.actions.results import (
     EditedPicture,
     film_moments,
     find_edit,
+    own_moments,
     write_all,
     write_plot,
 )
@@ -153,17 +154,19 @@ def render_edit(command: Render, caller: Caller) -> Answer:
     code = picture_code(command.picture, [edit], generator, edit.space(generator))
     edit = timed(command, on_code(edit, code), generator, caller)
     subject = EditedPicture(generator, code, edit, mask_of(edit, generator, code, caller, strict=command.mask is not None))
-    t = film_moments(edit, command.film, command.frames, command.play)
+    t, play, seconds = film_moments(edit, command.film, command.frames, command.play), command.play, None
+    if not (command.trim or command.until is not None or command.even or command.reverse):
+        t, play, seconds = own_moments(edit, command.edit, command.film, command.frames, command.play)
     if edit.dimensions == 1 and not edit.loops:
         beyond(caller, edit, *(far * end for far in command.amplitudes for end in (float(t.min()), float(t.max()))))
     folder = command.folder
     inputs = early.inputs(masks=[command.mask] if command.mask else [], edits=[command.edit])
 
     def work(run: Run) -> Answer:
-        scores = write_all(run, subject, t, command.film, caller, play=command.play)
+        scores = write_all(run, subject, t, command.film, caller, play=play, seconds=seconds)
         if command.amplitudes:
             write_amplitudes(run, command, subject, t, caller)
-        write_plot(run, [subject], t, caller, umap=command.film.umap)
+        write_plot(run, [subject], t, caller, umap=command.film.umap, seconds=seconds)
         return summary_of(subject, t, scores, seed_of(command.edit) if command.picture.seed is None else command.picture.seed)
 
     answer = worked(command, caller, "render", folder, facts_of(generator), work, inputs=inputs)

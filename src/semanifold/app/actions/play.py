@@ -23,9 +23,11 @@ from semanifold.app.actions.base import (
 )
 from semanifold.app.actions.edits import mask_of, named_by, summary_of
 from semanifold.app.actions.results import (
+    BEGINNING,
     HEAT,
     MP4,
     STRIP,
+    TIMELINE,
     EditedPicture,
     find_edit,
     write_all,
@@ -69,6 +71,7 @@ def play(command: Play, caller: Caller) -> Answer:
     timeline = [Path(track) for track in command.tracks if is_file(track)]
 
     def work(run: Run) -> Answer:
+        run.note(seconds=seconds)  # for whoever puts the film onto others
         scores = write_all(run, subject, t, command.film, caller, play="once", seconds=seconds)
         write_plot(run, [subject], t, caller, umap=command.film.umap, seconds=seconds)
         return summary_of(subject, t, scores, command.picture.seed)
@@ -102,14 +105,15 @@ def choreographed(
     t = knots = torch.linspace(0, 1, count)
     # an edit has the unedited picture at t = 0; a film that begins with an edited one has it just before
     if any(places[0] != 0 for _, places in walked):
-        t, knots = 1e-4 + (1 - 1e-4) * t, torch.cat([torch.zeros(1), 1e-4 + (1 - 1e-4) * t])
+        t = BEGINNING + (1 - BEGINNING) * t
+        knots = torch.cat([torch.zeros(1), t])
         walked = [(part, torch.cat([torch.zeros(1).to(places), places])) for part, places in walked]
     parts = [part.along(places, knots) for part, places in walked]
     whole = combine(parts) if len(parts) > 1 else parts[0]
     masks = list(dict.fromkeys(f"({edit.info.mask})" for edit in edits)) if all(edit.info.mask for edit in edits) else []
     edit = whole.with_info(
         name=command.word,
-        method="timeline",
+        method=TIMELINE,
         layers=None,
         generator=generator.name,
         fingerprint=generator.fingerprint,

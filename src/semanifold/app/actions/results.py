@@ -11,24 +11,29 @@ from torch import Tensor
 
 from semanifold.app.answers import Caller, ignored
 from semanifold.app.commands.base import FilmOptions, slug
-from semanifold.app.commands.places import EDIT, check_edit, pose_of, split_path
+from semanifold.app.commands.places import EDIT, check_edit, folder_of, pose_of, split_path
+from semanifold.app.commands.timeline import LONGEST
 from semanifold.core.errors import shown
 from semanifold.core.shapes import EditTimes
 from semanifold.core.spaces import EXTENDED
 from semanifold.edits import Edit, load_edit, save_edit
-from semanifold.edits.films import EditedPicture, Play, timed_strip, times_of_film
+from semanifold.edits.films import NOTHING, EditedPicture, Play, timed_strip, times_of_film
 from semanifold.edits.poses import pose_edit
 from semanifold.generators.base import Generator
 from semanifold.generators.exchange import export_codes
 from semanifold.images import films, media
 from semanifold.images.metrics import inside_change, mse_ratio, outside_change, roir, ssim_outside
-from semanifold.storage.files import is_folder
+from semanifold.storage.files import is_file, is_folder
 from semanifold.storage.marks import GENERATED, Source
 from semanifold.storage.records import write_json
-from semanifold.storage.runs import Run
+from semanifold.storage.runs import RECORD, Run, read_record
 
 FRAMES, MP4, GIF, WEBM = "frames", "film.mp4", "film.gif", "film.webm"
 STRIP, HEAT, PLOT, METRICS, OFFSETS, PAD = "filmstrip.png", "heatmap.png", "path.png", "metrics.json", "offsets.png", "pad.png"
+TIMELINE = "timeline"
+"""The method of what ``semanifold play`` made, whose t is time."""
+BEGINNING = 1e-4
+"""Where a timeline begins that has no unedited picture; t = 0 is that of every edit."""
 MEASURED = 32
 """Frames of a film that its locality is averaged over."""
 
@@ -70,6 +75,31 @@ def find_edit(
 def film_moments(edit: Edit, film: FilmOptions, frames: int | None = None, play: Play = "auto") -> EditTimes:
     """Return the values of ``t`` of a film: those of its seconds and frames per second, or so many frames in place of these."""
     return edit.times(frames) if frames is not None else times_of_film(edit, film.frames, play)
+
+
+def own_moments(
+    edit: Edit, where: Path, film: FilmOptions, frames: int | None = None, play: Play = "auto"
+) -> tuple[EditTimes, Play, float | None]:
+    """Return the values of ``t`` of a film, how it runs, and how many seconds t = 1 takes, or None where t is no time.
+
+    What ``semanifold play`` made runs once, in its own seconds unless others than the usual ones are asked for.
+
+    Args:
+        edit: what is filmed.
+        where: as it was typed.
+        film: as for :func:`film_moments`.
+        frames: as for :func:`film_moments`.
+        play: as for :func:`film_moments`.
+    """
+    if edit.info.method != TIMELINE or play == "ping-pong":
+        return film_moments(edit, film, frames, play), play, None
+    folder, seconds = folder_of(where), film.seconds
+    if seconds == FilmOptions.seconds and is_file(folder / RECORD):
+        own = read_record(folder).others.get("seconds")
+        seconds = own if isinstance(own, (int, float)) and 0 < own <= LONGEST else seconds
+    count = frames or round(seconds * film.fps) + 1
+    t, first = edit.times(count), float(edit.knots[0][1])
+    return t.clamp(min=first) if first <= BEGINNING + NOTHING else t, "once", (count - 1) / film.fps
 
 
 def write_film(

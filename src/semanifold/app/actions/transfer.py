@@ -27,8 +27,8 @@ from semanifold.app.actions.results import (
     MP4,
     STRIP,
     EditedPicture,
-    film_moments,
     measure,
+    own_moments,
     save_films,
     write_exports,
     write_plot,
@@ -42,7 +42,7 @@ from semanifold.core.errors import SemanifoldError, counted
 from semanifold.core.latents import Latents
 from semanifold.core.solutions import Result
 from semanifold.edits import Edit, load_edit, save_edit
-from semanifold.edits.films import STILLS, timed_strip
+from semanifold.edits.films import STILLS, Play, timed_strip
 from semanifold.edits.tracing import on_code
 from semanifold.generators.exchange import read_codes
 from semanifold.images import media
@@ -75,7 +75,7 @@ def transfer_edit(command: Transfer, caller: Caller) -> Answer:
         names = [f"seed {seed}" for seed in command.seeds]
     codes = code_for(edit, generator, codes)
     edits = [on_code(edit, codes[i]) for i in range(len(codes))]  # refuses an edit that does not fit before anything is written
-    t = film_moments(edits[0], command.film, command.frames)
+    t, play, seconds = own_moments(edits[0], command.edit, command.film, command.frames)
     subjects = [
         EditedPicture(generator, codes[i], own, mask_of(own, generator, codes[i], caller, strict=command.mask is not None))
         for i, own in enumerate(edits)
@@ -91,7 +91,7 @@ def transfer_edit(command: Transfer, caller: Caller) -> Answer:
         adapted = adapt_where_it_leaks(run, command, edit, subjects, names, t, caller)
         # what there is is written all the same
         hears = replace(caller, stop=never) if adapted.interrupted else caller
-        scores = write_transfer(run, command, adapted.subjects, names, t, hears)
+        scores = write_transfer(run, command, adapted.subjects, names, t, hears, play, seconds)
         answer = summary_of_transfer(edit, adapted, t, scores, caller)
         return replace(answer, interrupted=adapted.interrupted)
 
@@ -223,16 +223,23 @@ def adapted_before(run: Run, name: str) -> tuple[Edit, AdaptationNumbers, str] |
 
 
 def write_transfer(
-    run: Run, command: Transfer, subjects: list[EditedPicture], names: list[str], t: torch.Tensor, caller: Caller
+    run: Run,
+    command: Transfer,
+    subjects: list[EditedPicture],
+    names: list[str],
+    t: torch.Tensor,
+    caller: Caller,
+    play: Play = "auto",
+    seconds: float | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Write all results; return the locality on every picture."""
+    """Write all results; return the locality on every picture. Where t is time, t = 1 comes after so many ``seconds``."""
     loops = all(subject.edit.loops for subject in subjects)
     films, rows, below, scores = [], [], [], {}
     with caller.watching("pictures") as line:
         for number, (name, subject) in enumerate(zip(names, subjects, strict=True), 1):
             films.append(subject.frames(t))
             plain = media.to_uint8(subject.picture)[0]
-            row, below = timed_strip(films[-1], t, plain, subject.mask_picture(), size=SIDE)
+            row, below = timed_strip(films[-1], t, plain, subject.mask_picture(), size=SIDE, seconds=seconds)
             rows.append(row)
             scores[name] = measure(subject, t)
             line({"step": number, "steps": len(subjects)})
@@ -240,7 +247,7 @@ def write_transfer(
     grid = media.grid_film([film[:-1] if loops else film for film in films], names)
     media.save_frames(grid, run.path(FRAMES))
     film = replace(command.film, size=command.film.size or max(grid.shape[1:3]))
-    save_films(run, grid, film, ping_pong=not loops)
+    save_films(run, grid, film, ping_pong=play == "auto" and not loops)
     write_json(run.path(METRICS), {"change": scores}, 2)
     save_edit(subjects[0].edit.with_info(locality=scores[names[0]]), run.path(EDIT))
     plains = [media.to_uint8(subject.picture)[0] for subject in subjects]
@@ -248,7 +255,7 @@ def write_transfer(
     maps = [heat_picture(film, plain, s.mask_picture(), top) for film, plain, s in zip(films, plains, subjects)]
     media.save_png(media.stack_rows([Image.fromarray(drawn) for drawn in maps], names), run.path(HEAT))
     write_exports(run, subjects, t)
-    write_plot(run, subjects, t, caller, umap=command.film.umap)
+    write_plot(run, subjects, t, caller, umap=command.film.umap, seconds=seconds)
     return scores
 
 
