@@ -3,6 +3,10 @@
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+import torch
+
+from semanifold.app.actions import seen
 from semanifold.app.actions.seen import consistency_words, described, nearness
 from semanifold.inversion.measures import Consistency
 
@@ -18,6 +22,27 @@ def test_how_near_a_picture_came_is_said_in_words_before_the_numbers():
     assert "an unusual one, where edits may do something else (w+, 3.00" in far
     near, like = (nearness(psnr).partition(",")[0] for psnr in (30, 29.9))
     assert (near, like) == ("a picture close to the photograph", "a picture like the photograph")
+
+
+@pytest.mark.parametrize(
+    ("t", "loops", "along"),
+    [
+        ([0.0, 0.5, 1.0], False, [[0.0, 0.5, 1.0]]),
+        ([-1.0, 0.0, 0.5, 1.0], False, [[0.5, 1.0], [1.0]]),
+        ([0.0, 0.5, 1.0], True, [None]),
+    ],
+)
+def test_words_know_the_order_of_pictures_on_each_way(t: Any, loops: bool, along: Any, monkeypatch: pytest.MonkeyPatch):
+    told: list[Any] = []
+    monkeypatch.setattr(seen, "shows_faces", lambda _: True)
+    monkeypatch.setattr(
+        seen, "describe_change", lambda *_, along=None: told.append(along if along is None else along.tolist()) or ""
+    )
+    subject: Any = SimpleNamespace(
+        generator=None, edit=SimpleNamespace(loops=loops), pictures=lambda t: [torch.zeros(len(t), 3, 8, 8)], picture=None
+    )
+    seen.what_changed(subject, torch.tensor(t))
+    assert told == along
 
 
 def test_whether_the_picture_comes_back_is_said_apart_from_whether_its_code_does():

@@ -76,6 +76,7 @@ def test_eyes_behind_shut_lids_say_nothing() -> None:
     start, end = face(eye_opening=0.6), face(eye_opening=0.0)
     sentence = describe_change(film(start, end), render(start))
     assert sentence.startswith("the eyes close")
+    assert re.search(r"\(-\d\d % of their range\)", sentence)
     assert "gaze" not in sentence
     assert "irises" not in sentence
 
@@ -122,6 +123,42 @@ def test_a_head_that_turns_beyond_its_end_is_not_said_to_turn_back(monkeypatch: 
     assert describe_change(pictures[1:], pictures[:1]) == "the head turns left (-18 % of its range)"
     read[:, yaw] = torch.tensor([0.5, 0.02, 0.98, 0.7])
     assert "turns right and turns left" in describe_change(pictures[1:], pictures[:1]), "both ways are both said"
+
+
+def test_a_head_that_is_turned_beyond_its_end_stays_so_in_all_pictures_after_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read at .16 a head in profile looks like one that can be read."""
+    yaw, mouth = factor_index("yaw"), factor_index("mouth_opening")
+    read = torch.full((4, len(FACTORS)), 0.5)
+    read[:, yaw], read[:, mouth] = torch.tensor([0.19, 0.17, -0.03, 0.16]), torch.tensor([0.7, 0.7, 0.7, 0.05])
+    pictures = torch.zeros(4, 3, 8, 8) + torch.arange(4.0)[:, None, None, None]
+    monkeypatch.setattr(changes, "_read", lambda images: read[images[:, 0, 0, 0].long()])
+    assert "mouth" in describe_change(pictures[1:], pictures[:1]), "nothing is known of the order"
+    along = torch.tensor([0.3, 0.6, 1.0])
+    assert describe_change(pictures[1:], pictures[:1], along=along) == "the head turns left (-22 % of its range)"
+    read[3, yaw] = 0.98
+    assert describe_change(pictures[1:], pictures[:1], along=along) == "the head turns left (-22 % of its range)"
+
+
+def test_a_change_that_goes_on_where_a_head_is_turned_too_far_is_at_least_so_large() -> None:
+    start, slightly, far = (face(mouth_opening=m, yaw=y) for m, y in ((0.1, 0.5), (0.5, 0.6), (0.9, 0.95)))
+    frames, reference = render(torch.cat([slightly, far])), render(start)
+    number = r"the mouth opens \(at least \+[34]\d %\)"
+    assert re.search(number, describe_change(frames, reference))
+    assert re.search(number, describe_change(frames, reference, along=torch.tensor([0.5, 1.0])))
+    assert "at least" not in describe_change(render(slightly), reference)
+    assert "turns right (+" in describe_change(frames, reference), "nothing more is seen of a turn"
+
+
+def test_a_background_that_is_black_or_grey_has_no_hue() -> None:
+    faces = sm.load_generator("faces")
+    pictures = sm.load_paths("faces")["background_tone"].images(faces, 7, [0.0, -1.0])
+    assert "the background darkens" in describe_change(pictures[1:], pictures[:1], most=9)
+    assert "the background turns" not in describe_change(pictures[1:], pictures[:1], most=9)
+    blue, pink = render(face(background_hue=0.1)), render(face(background_hue=0.9))
+    assert "the background turns pinker" in describe_change(pink, blue)
+    grey = blue.mean(1, keepdim=True).expand_as(blue)
+    assert "the background turns" not in describe_change(grey, pink, most=9)
+    assert "the background turns" not in describe_change(pink, grey, most=9)
 
 
 def test_a_mouth_that_opens_while_a_head_turns_in_the_middle_of_its_range_is_said() -> None:

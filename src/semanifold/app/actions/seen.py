@@ -56,9 +56,10 @@ def what_changed(subject: EditedPicture, t: EditTimes) -> str:
     chosen = t[torch.tensor(evenly(len(t), LOOKED_AT))]
     frames = torch.cat(list(subject.pictures(chosen)))
     if t.ndim > 1 or not float(t.min()) < 0 < float(t.max()):
-        return describe_change(frames, subject.picture)
-    ways = [(f"towards {float(end):+.2g} ", frames[chosen * end > 0]) for end in (t.max(), t.min())]
-    words = [(way, describe_change(part, subject.picture)) for way, part in ways]
+        along = None if t.ndim > 1 or subject.edit.loops else chosen.abs().cpu()
+        return describe_change(frames, subject.picture, along=along)
+    ways = [(f"towards {float(end):+.2g} ", chosen * end > 0) for end in (t.max(), t.min())]
+    words = [(way, describe_change(frames[part], subject.picture, along=chosen[part].abs().cpu())) for way, part in ways]
     return ", ".join(way + change for way, change in words if change)
 
 

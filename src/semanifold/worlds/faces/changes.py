@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from semanifold.core.errors import SemanifoldError
-from semanifold.core.shapes import Frames, Reference
+from semanifold.core.shapes import EachCode, Frames, Reference
 from semanifold.worlds.faces.attribute_network import attribute_network
 from semanifold.worlds.faces.factors import FACTORS, REGIONS, factor_index
 
@@ -31,9 +31,13 @@ FAR = 0.35
 """A head whose yaw is so far from the middle of its range is turned to its end, or farther than the reader has ever seen."""
 SEEN_AT_THE_END = ("skin_tone", "hair_tone", "hair_volume", "yaw", "light_warmth", "background_hue", "background_tone")
 """What is read as well where a head turns to the end of its range. All others are misread there by up to their whole range."""
+PALE = 0.05
+"""A background whose channels differ by less than this share of white has no hue: those of the renderer by .08 and more."""
+CORNER = 8
+"""Its colour is that of the upper corners, an eighth of a picture wide."""
 BATCH = 64
 _LIDS, _SHUT = factor_index("eye_opening"), 0.15
-_YAW = factor_index("yaw")
+_YAW, _HUE, _TONE = (factor_index(name) for name in ("yaw", "background_hue", "background_tone"))
 _BEHIND_LIDS = [factor_index(name) for name in ("iris_hue", "gaze_x", "gaze_y")]
 
 
@@ -87,9 +91,12 @@ CHANGES: dict[str, Change] = {
 }
 """By factor, in the order of :data:`~semanifold.worlds.faces.factors.FACTORS`; left and right are those of the picture. Errors
 follow from the table of R² in ``docs/faces.md``: sqrt((1 - R²) / 12), since factors are uniform in [0, 1]."""
+LEAST_TURN = CERTAIN * CHANGES["yaw"].error
+"""A head that is read as turned by less than this share of the range stays as it was."""
+_MISREAD = torch.tensor([factor.name not in SEEN_AT_THE_END for factor in FACTORS])
 
 
-def describe_change(frames: Frames, reference: Reference, most: int = 3, region: str = "") -> str:
+def describe_change(frames: Frames, reference: Reference, most: int = 3, region: str = "", along: EachCode | None = None) -> str:
     """Say what changes in a sequence of pictures of one of the bundled faces, the plainest change first.
 
     The plainest is the largest as a multiple of the error with which the network reads the factor: what is read best is what
@@ -99,13 +106,17 @@ def describe_change(frames: Frames, reference: Reference, most: int = 3, region:
 
     Every factor counts where it is farthest from the reference, and only if that is farther than the attribute network errs
     (:data:`CERTAIN`) and not small beside the largest change (:data:`SHARE`). Gaze and colour of the eyes do not count while the
-    lids are shut. The network knows the bundled world only; pictures of any other generator get words that mean nothing.
+    lids are shut, nor does the hue of a background that is black or grey. A factor that does not
+    count in some of the pictures changes by "at least" so much.
+    The network knows the bundled world only; pictures of any other generator get words that mean nothing.
 
     Args:
         frames: ``[n, 3, h, w]`` in [-1, 1], not clamped, of any size.
         reference: ``[1, 3, h, w]``, the unedited picture.
         most: how many factors to name, at most.
         region: name those of this region of the face only, where no others can change; all if it is no region.
+        along: ``[n]`` how far each frame is on one way from the unedited picture, such as ``abs(t)``, if they lie on one: once a
+            head has turned beyond the end of its range it stays turned.
 
     Returns:
         Such as ``"the mouth opens (+30 % of its range), the smile grows (+12 %)"``; empty when nothing is certain to change.
@@ -118,7 +129,11 @@ def describe_change(frames: Frames, reference: Reference, most: int = 3, region:
             f"Pictures [n, 3, h, w] and one reference [1, 3, h, w] are expected, but these are {list(frames.shape)} and "
             f"{list(reference.shape)}."
         )
-    return _words(_changes(frames, reference, sequence=True), most, region)
+    change, hidden = _changes(frames, reference)
+    hidden = _turned_on(change, hidden, along)
+    more = hidden.any(0)
+    more[_YAW] = False  # its farthest reading is that of a head at the end of its range
+    return _words(torch.where(hidden, 0.0, change), most, region, more=more)
 
 
 def describe_usual_change(after: Frames, before: Frames, most: int = 3, region: str = "") -> str:
@@ -132,29 +147,54 @@ def describe_usual_change(after: Frames, before: Frames, most: int = 3, region: 
             f"As many pictures [n, 3, h, w] after a change as before are expected, but these are {list(after.shape)} and "
             f"{list(before.shape)}."
         )
-    return _words(_changes(after, before).mean(0, keepdim=True), most, region, USUAL_LEAST)
+    change, hidden = _changes(after, before)
+    return _words(torch.where(hidden, 0.0, change).mean(0, keepdim=True), most, region, USUAL_LEAST)
 
 
-def _changes(frames: Tensor, reference: Tensor, *, sequence: bool = False) -> Tensor:
-    """Return the changes of all factors ``[n, F]``; those of a sequence of pictures know of one another how far a head turns."""
+def _changes(frames: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the changes of all factors ``[n, F]``, and which of them cannot be seen."""
     read, usual = _read(frames), _read(reference)
     change = read - usual
-    shut = (torch.minimum(read, usual)[:, _LIDS] < _SHUT).nonzero()
-    change[shut, _BEHIND_LIDS] = 0
+    hidden = torch.zeros_like(change, dtype=torch.bool)
+    hidden[:, _BEHIND_LIDS] = (torch.minimum(read, usual)[:, _LIDS] < _SHUT)[:, None]
+    hidden[:, _HUE] = ~(_coloured(frames, read) & _coloured(reference, usual))
     farthest = torch.maximum((read - 0.5).abs(), (usual - 0.5).abs())[:, _YAW]
-    turns = change[:, _YAW].abs() >= CERTAIN * CHANGES["yaw"].error
-    misread = torch.tensor([factor.name not in SEEN_AT_THE_END for factor in FACTORS])
-    far = turns & (farthest >= FAR)
-    if sequence and far.any():  # beyond its end a head is read as turned less far again, or to the other side
-        sides = change[far, _YAW].sign().unique()
-        back = (change[:, _YAW].sign() != sides[0]) & (len(sides) == 1)
-        change[:, _YAW] = torch.where(back, 0.0, change[:, _YAW])
-        far = far | (back & turns)
-    return torch.where(far[:, None] & misread, 0.0, change)
+    far = (change[:, _YAW].abs() >= LEAST_TURN) & (farthest >= FAR)
+    return change, hidden | (far[:, None] & _MISREAD)
 
 
-def _words(change: Tensor, most: int, region: str, smallest: float = LEAST) -> str:
-    """Return changes ``[n, F]`` in words."""
+def _turned_on(change: Tensor, hidden: Tensor, along: Tensor | None) -> Tensor:
+    """Return what cannot be seen ``[n, F]`` of a sequence of pictures, which know of one another how far a head turns.
+
+    Beyond the end of its range a head is read as turned less far again, or to the other side. Of pictures in order all that come
+    after the first one beyond are turned as well, in whatever way they are read.
+    """
+    turn = change[:, _YAW]
+    far = (hidden | ~_MISREAD).all(1)  # all that is misread is hidden where a head is turned far
+    if not far.any():
+        return hidden
+    sides, later = turn[far].sign().unique(), torch.zeros_like(far)
+    if along is not None:
+        first = torch.where(far, along, torch.inf).argmin()
+        sides, later = turn[first].sign()[None], along >= along[first]
+    back = (turn.sign() != sides[0]) & (len(sides) == 1)
+    far = far | later | (back & (turn.abs() >= LEAST_TURN))
+    hidden = hidden | (far[:, None] & _MISREAD)
+    hidden[:, _YAW] |= back
+    return hidden
+
+
+def _coloured(images: Tensor, read: Tensor) -> Tensor:
+    """Return which pictures ``[n]`` have a background whose hue can be seen: one that is neither black nor grey."""
+    height, width = (max(1, size // CORNER) for size in images.shape[-2:])
+    corners = torch.stack([images[..., :height, :width], images[..., :height, -width:]]).float().clamp(-1, 1)
+    colours = corners.mean((-2, -1)).cpu() / 2
+    lively = (colours.amax(-1) - colours.amin(-1)).amax(0) >= PALE
+    return lively & (read[:, _TONE] >= -CERTAIN * CHANGES["background_tone"].error)
+
+
+def _words(change: Tensor, most: int, region: str, smallest: float = LEAST, more: Tensor | None = None) -> str:
+    """Return changes ``[n, F]`` in words, "at least" so large of factors ``[F]`` of which there may be ``more`` than is seen."""
     errors = torch.tensor([CHANGES[factor.name].error for factor in FACTORS])
     least = (CERTAIN * errors).clamp(min=smallest)
     rise, fall = change.amax(0).clamp(min=0), change.amin(0).clamp(max=0)
@@ -167,7 +207,8 @@ def _words(change: Tensor, most: int, region: str, smallest: float = LEAST) -> s
     for i in columns:
         seen = max(float(least[i]), BOTH * float(largest[i]))
         sides = [value for value in sorted((float(rise[i]), float(fall[i])), key=abs, reverse=True) if abs(value) >= seen]
-        words.append(_phrase(CHANGES[FACTORS[i].name], sides, of="" if words else " of its range"))
+        least_seen = more is not None and bool(more[i])
+        words.append(_phrase(CHANGES[FACTORS[i].name], sides, first=not words, more=least_seen))
     return ", ".join(words)
 
 
@@ -178,7 +219,16 @@ def _read(images: Tensor) -> Tensor:
     return torch.cat([network(part.float().clamp(-1, 1)).clamp(*READABLE).cpu() for part in images.split(BATCH)])
 
 
-def _phrase(change: Change, sides: list[float], of: str) -> str:
-    """Return ``"the mouth opens (+30 %)"``, or for two sides ``"the mouth opens and closes (+30 %, -20 %)"``."""
+def _phrase(change: Change, sides: list[float], *, first: bool, more: bool) -> str:
+    """Return ``"the mouth opens (+30 %)"``, or for two sides ``"the mouth opens and closes (+30 %, -20 %)"``.
+
+    Args:
+        change: the words.
+        sides: how far it changes to one side, or to both.
+        first: whether to say of what that is a share.
+        more: whether it may be more than that.
+    """
     verbs = " and ".join(change.more if value > 0 else change.less for value in sides)
-    return f"{change.what} {verbs} ({', '.join(f'{value:+.0%}'.replace('%', ' %') for value in sides)}{of})"
+    numbers = ", ".join(f"{'at least ' if more else ''}{100 * value:+.0f} %" for value in sides)
+    of = f" of {'their' if change.what.endswith('s') else 'its'} range" if first else ""
+    return f"{change.what} {verbs} ({numbers}{of})"
