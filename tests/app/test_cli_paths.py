@@ -16,7 +16,9 @@ from safetensors.torch import load_file, save_file
 from support import forks
 
 from semanifold.app import cli
+from semanifold.app.actions.base import device_of
 from semanifold.app.commands.arguments import from_arguments, to_arguments
+from semanifold.core.errors import SemanifoldError
 from semanifold.generators.loading import save_generator
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.images import media
@@ -476,3 +478,9 @@ def test_directions_of_another_program_are_walked_and_named_in_the_space_that_is
     assert run("rank", "w", "--name", "own.safetensors", "--no-gifs") == 0
     own = load_paths("own.safetensors")
     assert (own.info.space, own.find("right")) == ("z", 1)
+
+
+@pytest.mark.parametrize("device", ["foo", "meta", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused(device: str) -> None:
+    with pytest.raises(SemanifoldError, match=f"no device {device} to work on"):
+        device_of(device)

@@ -23,6 +23,18 @@ def test_the_unedited_picture_is_in_the_strip_of_a_path_that_has_it_between_two_
     assert 255 not in np.asarray(own)[0, :: 8 + media.GAP, 0], "a frame of its own"
 
 
+def test_the_ends_of_a_path_stay_beside_the_unedited_picture():
+    plain = grey([255])[0]
+    for t, words in (
+        ([-1.0, 1.0], ["t = -1", "0", "+1"]),
+        ([-0.01, 0.3, 1.0], ["t = -0.01", "0", "+0.3", "+1"]),
+        ([-1.0, 0.1], ["t = -1", "0", "+0.1"]),
+    ):
+        strip, below = timed_strip(grey(range(len(t))), torch.tensor(t), plain, None, size=8)
+        assert below == words
+        assert np.asarray(strip)[0, 8 + media.GAP, 0] == 255
+
+
 def test_a_strip_says_its_mask_and_seconds_where_t_is_time():
     frames, mask = grey(range(5)), np.ones((8, 8), np.float32)
     assert timed_strip(frames, torch.linspace(0, 1, 5), frames[0], mask)[1] == [

@@ -120,7 +120,11 @@ def timed_strip(
     chosen, times = [frames[i] for i in places], [0.0 if abs(t[i]) < NOTHING else float(t[i]) for i in places]
     if both_ways and 0.0 not in times:
         middle = int(np.abs(times).argmin())
-        chosen[middle], times[middle] = plain, 0.0
+        if middle in (0, len(times) - 1):  # an end stays
+            middle += times[middle] < 0
+            chosen, times = [*chosen[:middle], plain, *chosen[middle:]], [*times[:middle], 0.0, *times[middle:]]
+        else:
+            chosen[middle], times[middle] = plain, 0.0
     signed = "+.2g" if both_ways else ".2g"
     texts = [format(value, signed if value else "g") for value in times]
     texts = [f"t = {texts[0]}", *texts[1:]] if seconds is None else [f"{value * seconds:.2g} s" for value in times]

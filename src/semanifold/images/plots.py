@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from semanifold.core.errors import shown
 from semanifold.core.extras import apart_from, drawing, missing_package, torch_threads_kept
 from semanifold.images.media import ACCENT, VIEWABLE, Frame, Frames, GreyPicture, enlarge, outlined, save_png, show_mask
 from semanifold.storage.files import replacing
@@ -161,7 +162,9 @@ def change_map(moved: NDArray[np.floating], rows: Sequence[str], columns: Sequen
         columns: names of the attributes.
         path: the PNG file.
     """
-    with drawing(), replacing(path) as part:
+    rows, columns = ([shown(name, 40) for name in names] for names in (rows, columns))
+    with drawing(), replacing(path) as part, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that the font lacks
         _change_figure(moved, rows, columns).savefig(part, format="png")
     return Path(path)
 
@@ -169,7 +172,8 @@ def change_map(moved: NDArray[np.floating], rows: Sequence[str], columns: Sequen
 def _change_figure(moved: NDArray[np.floating], rows: Sequence[str], columns: Sequence[str]) -> Figure:
     from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
 
-    figure = Figure(figsize=(0.34 * len(columns) + 4, 0.26 * len(rows) + 2.6), **FINE)
+    wide, high = (0.08 * max(map(len, names), default=0) for names in (rows, columns))
+    figure = Figure(figsize=(0.34 * len(columns) + 3 + wide, 0.26 * len(rows) + 1.6 + high), **FINE)
     axes = figure.subplots()
     image = axes.imshow(moved * 100, cmap="RdBu_r", vmin=-100, vmax=100, aspect="auto")
     for row, column in zip(*np.nonzero(np.abs(moved) >= LARGE)):

@@ -16,7 +16,7 @@ from semanifold.app.commands.arguments import to_arguments
 from semanifold.app.commands.base import EditModel, Model, PictureOptions, StartOptions
 from semanifold.app.commands.early import stamp_of
 from semanifold.app.commands.located import located
-from semanifold.core.errors import SemanifoldError
+from semanifold.core.errors import SemanifoldError, first_line, shown
 from semanifold.core.latents import Latents
 from semanifold.core.plain import Json, JsonObject
 from semanifold.core.spaces import single
@@ -36,8 +36,22 @@ ROUNDING = 1e-4
 
 
 def device_of(name: str | None) -> str:
-    """Return the device that was asked for, or the best one there is."""
-    return name or ("cuda" if torch.cuda.is_available() else "cpu")
+    """Return the device that was asked for, or the best one there is.
+
+    Raises:
+        SemanifoldError: if it is not there.
+    """
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        if torch.empty(0, device=name).is_meta:
+            raise RuntimeError("it holds no numbers")
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = shown(first_line(error), 200)
+        raise SemanifoldError(
+            f"There is no device {shown(name)} to work on: {reason}. Leave out --device, or try cpu."
+        ) from error
+    return name
 
 
 def load(model: Model, caller: Caller) -> Generator:
