@@ -149,6 +149,15 @@ def test_a_change_that_goes_on_where_a_head_is_turned_too_far_is_at_least_so_lar
     assert "turns right (+" in describe_change(frames, reference), "nothing more is seen of a turn"
 
 
+def test_a_hue_that_is_seen_at_the_end_is_no_least_though_it_passes_grey() -> None:
+    blue, pink = render(face(background_hue=0.1)), render(face(background_hue=0.9))
+    grey = blue.mean(1, keepdim=True).expand_as(blue)
+    sentence = describe_change(torch.cat([grey, pink]), blue, along=torch.tensor([0.5, 1.0]), most=9)
+    assert "the background turns pinker (+" in sentence
+    sentence = describe_change(torch.cat([pink, grey]), blue, along=torch.tensor([0.5, 1.0]), most=9)
+    assert "the background turns pinker (at least +" in sentence
+
+
 def test_a_background_that_is_black_or_grey_has_no_hue() -> None:
     faces = sm.load_generator("faces")
     pictures = sm.load_paths("faces")["background_tone"].images(faces, 7, [0.0, -1.0])

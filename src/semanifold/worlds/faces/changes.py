@@ -107,7 +107,7 @@ def describe_change(frames: Frames, reference: Reference, most: int = 3, region:
     Every factor counts where it is farthest from the reference, and only if that is farther than the attribute network errs
     (:data:`CERTAIN`) and not small beside the largest change (:data:`SHARE`). Gaze and colour of the eyes do not count while the
     lids are shut, nor does the hue of a background that is black or grey. A factor that does not
-    count in some of the pictures changes by "at least" so much.
+    count at the end of the way, or in some of the pictures if they have no order, changes by "at least" so much.
     The network knows the bundled world only; pictures of any other generator get words that mean nothing.
 
     Args:
@@ -131,7 +131,7 @@ def describe_change(frames: Frames, reference: Reference, most: int = 3, region:
         )
     change, hidden = _changes(frames, reference)
     hidden = _turned_on(change, hidden, along)
-    more = hidden.any(0)
+    more = hidden.any(0) if along is None else hidden[along.argmax()].clone()
     more[_YAW] = False  # its farthest reading is that of a head at the end of its range
     return _words(torch.where(hidden, 0.0, change), most, region, more=more)
 
