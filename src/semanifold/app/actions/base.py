@@ -49,7 +49,7 @@ def device_of(name: str | None) -> str:
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = shown(first_line(error), 200)
         raise SemanifoldError(
-            f"There is no device {shown(name)} to work on: {reason}. Leave out --device, or try cpu."
+            f"There is no device {shown(name)} to work on: {reason}; give cpu, or none."
         ) from error
     return name
 
