@@ -48,9 +48,7 @@ def device_of(name: str | None) -> str:
             raise RuntimeError("it holds no numbers")
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = shown(first_line(error), 200)
-        raise SemanifoldError(
-            f"There is no device {shown(name)} to work on: {reason}; give cpu, or none."
-        ) from error
+        raise SemanifoldError(f"There is no device {shown(name)} to work on: {reason}; give cpu, or none.") from error
     return name
 
 
