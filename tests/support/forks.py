@@ -13,7 +13,12 @@ from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-IMPORTED = ("pytest", "torch", *(f"semanifold.app.actions.{name}" for name in ("discover", "invert", "paths", "train")))
+IMPORTED = (
+    "pytest",
+    "torch",
+    "torch._dynamo",
+    *(f"semanifold.app.actions.{name}" for name in ("discover", "invert", "paths", "train")),
+)
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([*IMPORTED, "semanifold.app.cli", "semanifold.images.plots"])
 

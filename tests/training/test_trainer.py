@@ -5,14 +5,12 @@ import os
 import pkgutil
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 import torch
-from support.places import TESTS
+from support import forks
 from support.small_training import curves, quick, straight, warped, world
 from torch import Tensor
 
@@ -364,16 +362,15 @@ RANKS = """
 import json, os, sys
 from pathlib import Path
 import accelerate, torch, torch._dynamo
-sys.path.insert(0, sys.argv[1])
 from support.small_training import curves
 from semanifold.training.trainer import end_together, make_accelerator
 torch.set_num_threads(1)
 other = os.fork()  # imports take longer than the training
 os.environ["RANK"] = os.environ["LOCAL_RANK"] = "0" if other else "1"
 accelerator = make_accelerator("cpu")
-found = curves(Path(sys.argv[2]), accelerator=accelerator)
+found = curves(Path(sys.argv[1]), accelerator=accelerator)
 if accelerator.is_main_process:
-    print(json.dumps({"processes": accelerator.num_processes, "found": found}))
+    print(json.dumps({"processes": accelerator.num_processes, "found": found}), flush=True)
 end_together(accelerator)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]) if other else 0)
 """
@@ -381,20 +378,18 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]) if other else 0)
 
 @pytest.mark.slow
 def test_two_processes_give_the_curve_of_one_with_the_whole_batch(tmp_path: Path) -> None:
-    script = tmp_path / "ranks.py"
-    script.write_text(RANKS)
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    words = [sys.executable, str(script), str(TESTS), str(tmp_path / "two")]
+    out, err = tmp_path / "out.txt", tmp_path / "err.txt"
     # what accelerate launch and torchrun tell each process
-    common = {"OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300, env=os.environ | common, check=False)
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    process = forks.start(RANKS, str(tmp_path / "two"), out=out, err=err, **common)
     one = curves(tmp_path / "one")
-    assert done.returncode == 0, done.stderr[-2000:]
-    answer = json.loads(done.stdout.strip().splitlines()[-1])
+    assert forks.finish(process, seconds=300) == 0, err.read_text()[-2000:]
+    answer = json.loads(out.read_text().strip().splitlines()[-1])
     assert answer["processes"] == 2
     for name, value in one.items():
         ours, theirs = torch.tensor(value), torch.tensor(answer["found"][name])
