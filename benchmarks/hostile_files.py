@@ -20,11 +20,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from hostile import files_of_arrays, files_of_ours, files_pickled, folders, label_maps, masks_and_words, numbers  # noqa: E402
-from hostile.goods import make_goods  # noqa: E402
-from hostile.trials import Hostile, Outcome, Words, try_all, warm_up  # noqa: E402
+from hostile import files_of_arrays, files_of_ours, files_pickled, folders, label_maps, masks_and_words, numbers  # noqa: E402  (behind the path)
+from hostile.goods import make_goods  # noqa: E402  (behind the path)
+from hostile.trials import Hostile, Outcome, Words, try_all, warm_up  # noqa: E402  (behind the path)
 
-from semanifold.images import films, plots  # noqa: E402
+from semanifold.images import films, plots  # noqa: E402  (behind the path)
 
 
 @dataclass
