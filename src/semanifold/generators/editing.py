@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +15,6 @@ from semanifold.generators.base import Generator
 from semanifold.generators.mixed_weight import MixedWeight
 
 WEIGHT, NOISE = "weight", "noise"
-OWN = ("__deepcopy__", "__reduce_ex__", "__reduce__", "__getstate__", "__getnewargs_ex__", "__getnewargs__")
-"""By which classes say how they are copied."""
 AnyGenerator = TypeVar("AnyGenerator", bound=Generator)
 
 
@@ -77,13 +74,18 @@ def with_weights(generator: AnyGenerator, weights: Mapping[str, Tensor | MixedWe
         SemanifoldError: if there is no such layer, or a weight has another shape or holds NaN or infinite values.
     """
     check_layers(generator, list(weights), generator.noise_maps())
-    other = _sharing(generator)
+    shared = {id(tensor): tensor for tensor in chain(generator.parameters(), generator.buffers()) if tensor is not None}
+    for module in generator.modules():  # weights that differ from sample to sample already are shared as well
+        for name in (WEIGHT, NOISE):
+            if isinstance(mixed := module.__dict__.get(name), MixedWeight):
+                shared[id(mixed)] = mixed  # type: ignore[assignment]  # what deepcopy shares may be anything
+    other = copy.deepcopy(generator, shared)
     if "fingerprint" in other.__dict__:
         del other.fingerprint  # it is that of other weights
     other.world = generator.world  # what can be read from pictures can be read from edited ones
     for layer, weight in weights.items():
         module, name = _slot(other, layer)
-        like = getattr(module, name)
+        like = weight_of(generator, layer)
         if tuple(weight.shape) != tuple(like.shape):
             raise SemanifoldError(f"The weight of {layer} is {list(like.shape)}, but one of {list(weight.shape)} was given.")
         if not isinstance(weight, MixedWeight) and not torch.isfinite(weight).all():
@@ -98,35 +100,6 @@ def with_weights(generator: AnyGenerator, weights: Mapping[str, Tensor | MixedWe
         else:
             module.weight = nn.Parameter(weight.detach().to(like.device, like.dtype), requires_grad=False)
     return other
-
-
-def _sharing(generator: AnyGenerator) -> AnyGenerator:
-    """Return a deep copy that shares all tensors, in half of the time that ``deepcopy`` takes for everything."""
-    copies: dict[int, Any] = {}
-    modules = list(generator.modules())
-    # 1. Tensors, and weights that differ from sample to sample already, are their own copies.
-    for module in modules:
-        own = (module.__dict__.get(name) for name in (WEIGHT, NOISE))
-        mixed = (weight for weight in own if isinstance(weight, MixedWeight))
-        for tensor in chain(module._parameters.values(), module._buffers.values(), mixed):
-            if tensor is not None:
-                copies[id(tensor)] = tensor
-    # 2. Modules that are copied as any is: first without contents, since they may refer to one another.
-    states = [(module, module.__getstate__()) for module in modules if _is_usual(type(module))]
-    states = [(module, state) for module, state in states if type(state) is dict]
-    copies |= {id(module): object.__new__(type(module)) for module, _ in states}
-    # 3. Their contents. A dozen a module are hooks, of which there are none, but which deepcopy takes long for.
-    for module, state in states:
-        for value in state.values():
-            if type(value) in (dict, OrderedDict) and not value:
-                copies.setdefault(id(value), type(value)())
-        copies[id(module)].__setstate__({name: copy.deepcopy(value, copies) for name, value in state.items()})
-    return copy.deepcopy(generator, copies)
-
-
-def _is_usual(kind: type[nn.Module]) -> bool:
-    """Whether a class leaves to PyTorch how its modules are copied."""
-    return all(getattr(kind, name, None) is getattr(nn.Module, name, None) for name in OWN)
 
 
 def moved(generator: AnyGenerator, changes: Mapping[str, MixedWeight]) -> AnyGenerator:
