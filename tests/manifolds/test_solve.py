@@ -2,10 +2,8 @@
 
 import json
 import math
-import os
+import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -13,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.places import TESTS
+from support import forks
 from support.small_world import SmallWorld
 
 from semanifold.core.errors import SemanifoldError
@@ -193,24 +191,22 @@ def test_a_search_that_blows_up_says_so_and_keeps_what_was_good() -> None:
 
 KILLED = """
 import os, signal, sys
-sys.path[:0] = sys.argv[1:3]
-import torch
-torch.set_num_threads(1)
+sys.path.insert(0, sys.argv[1])
 from test_solve import LOWER, QUICK, SmallWorld, discover_manifold
 def kill(now):
     if now["step"] == 14:
         os.kill(os.getpid(), signal.SIGKILL)
 world = SmallWorld()
-discover_manifold(world, world.sample([4]), LOWER, QUICK, progress=kill, checkpoint=sys.argv[3])
+discover_manifold(world, world.sample([4]), LOWER, QUICK, progress=kill, checkpoint=sys.argv[2])
 """
 
 
 def test_a_killed_search_resumes_to_the_same_bits(tmp_path: Path) -> None:
-    checkpoint = tmp_path / "search.safetensors"
-    arguments = [sys.executable, "-c", KILLED, str(TESTS), str(TESTS / "manifolds"), str(checkpoint)]
-    done = subprocess.run(arguments, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["search.safetensors"]
+    checkpoint, errors = tmp_path / "search" / "search.safetensors", tmp_path / "errors.txt"
+    checkpoint.parent.mkdir()
+    process = forks.start(KILLED, str(Path(__file__).parent), str(checkpoint), err=errors)
+    assert forks.finish(process) == -signal.SIGKILL, errors.read_text()
+    assert [path.name for path in checkpoint.parent.iterdir()] == ["search.safetensors"]
     said = []
     world, threads = SmallWorld(), torch.get_num_threads()
     torch.set_num_threads(1)
@@ -233,6 +229,15 @@ def test_a_checkpoint_of_another_search_is_refused(tmp_path: Path) -> None:
     path.write_text("no checkpoint")
     with pytest.raises(SemanifoldError, match=r"no safetensors file.*delete it to begin anew"):
         load_state(str(path), "key", torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a search that has ended."""
+    path = tmp_path_factory.mktemp("searched") / "search.safetensors"
+    world = SmallWorld()
+    discover_manifold(world, world.sample([4]), LOWER, QUICK, checkpoint=path)
+    return path
 
 
 def without(name: str) -> Callable[[dict, dict], object]:
@@ -287,9 +292,9 @@ def test_a_damaged_checkpoint_of_a_search_gives_one_sentence(tmp_path: Path, dam
         lambda header, tensors: tensors.update(best=tensors["best"] * math.nan),
     ],
 )
-def test_a_forged_checkpoint_of_the_right_key_gives_one_sentence(tmp_path: Path, forge) -> None:
+def test_a_forged_checkpoint_of_the_right_key_gives_one_sentence(searched: Path, tmp_path: Path, forge) -> None:
     world, path = SmallWorld(), tmp_path / "search.safetensors"
-    discover_manifold(world, world.sample([4]), LOWER, QUICK, checkpoint=path)
+    shutil.copy(searched, path)
     file = read_tensors(path)
     forge(file.header, file.tensors)
     write_tensors(path, file.tensors, file.header, crc=True)
@@ -398,16 +403,13 @@ def test_nan_and_codes_of_a_wrong_width_are_refused() -> None:
 def test_the_mouth_of_an_analytic_face_moves_and_nothing_else() -> None:
     faces, mask = AnalyticFaces(), box(0.3, 0.62, 0.7, 0.85)
     of_mouth = torch.tensor([factor.region == "mouth" for factor in FACTORS])
-    shares = []
-    for number in (6, 2):
-        seed = faces.sample([number])
-        solution = discover_manifold(faces, seed, mask, ManifoldSettings(schedule="out", frames=6, steps=24))
-        edit = solution.unwrap()
-        assert solution.stats["ratio"] < 0.03
-        assert jump(faces, edit) < 2.5
-        moved = factors_from_latents(edit.latents(seed, 1.0).values) - factors_from_latents(seed.values)
-        assert moved[0, of_mouth].abs().max() > 0.2
-        baseline = local_directions(faces, seed, mask, 1, size=32)
-        shares.append(solution.stats["ratio"] / float(baseline.outside[0] / baseline.inside[0]))
-    # where so few steps end hangs on rounding: at 0.1 to 0.6 on most faces, at 0.20 to 0.23 on the second of these
-    assert shares[1] < 0.4
+    seed = faces.sample([2])
+    solution = discover_manifold(faces, seed, mask, ManifoldSettings(schedule="out", frames=6, steps=24))
+    edit = solution.unwrap()
+    assert solution.stats["ratio"] < 0.03
+    assert jump(faces, edit) < 2.5
+    moved = factors_from_latents(edit.latents(seed, 1.0).values) - factors_from_latents(seed.values)
+    assert moved[0, of_mouth].abs().max() > 0.2
+    baseline = local_directions(faces, seed, mask, 1, size=32)
+    # where so few steps end hangs on rounding: at 0.1 to 0.6 on most faces, at 0.20 to 0.23 on this one
+    assert solution.stats["ratio"] < 0.4 * float(baseline.outside[0] / baseline.inside[0])
