@@ -12,7 +12,6 @@ import torch
 from support.two_layers import two_layers
 from torch import Tensor, nn
 
-from semanifold.core.adam import Adam
 from semanifold.core.errors import SemanifoldError
 from semanifold.images.masks import box
 from semanifold.paths.weight_axes import WeightSpace, joint_weight_paths, made
@@ -104,13 +103,13 @@ def test_refinement_keeps_what_changes_the_inside_and_takes_out_the_rest() -> No
 
 def test_the_rate_falls_to_nothing_and_with_the_root_of_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     view, rates = linear_view(), []
-    taken = Adam.step
+    taken = torch.optim.Adam.step
 
-    def noted(self: Adam) -> None:
-        rates.append(self.rate)
-        taken(self)
+    def noted(self: torch.optim.Adam, closure: Any = None) -> Any:
+        rates.append(self.param_groups[0]["lr"])
+        return taken(self, closure)
 
-    monkeypatch.setattr(Adam, "step", noted)
+    monkeypatch.setattr(torch.optim.Adam, "step", noted)
     row = nn.functional.normalize(torch.tensor([1.0, 0.3, 0.2, 0.1]), dim=0)
     refined(view, row, view.changes(row, [0, 1, 2], torch.ones(3))[0].sqrt(), 4, seed=0, tell=lambda _: None)
     assert rates == pytest.approx([0.025 * 12**0.5 * share for share in (1, 0.75, 0.5, 0.25)])

@@ -16,6 +16,7 @@ from pathlib import Path
 IMPORTED = (
     "pytest",
     "torch",
+    "torch._dynamo",
     *(f"semanifold.app.actions.{name}" for name in ("discover", "invert", "paths", "train")),
 )
 FORKS = multiprocessing.get_context("forkserver")

@@ -14,7 +14,6 @@ from support import forks
 from support.small_training import curves, quick, straight, warped, world
 from torch import Tensor
 
-from semanifold.core.adam import Adam
 from semanifold.core.errors import SemanifoldError
 from semanifold.images.masks import box
 from semanifold.paths.base import PathSet, PathSetInfo
@@ -216,7 +215,7 @@ def test_ctrl_c_loses_the_running_iteration_only(whole, name: str, call: int, le
 
 def test_ctrl_c_in_the_update_keeps_the_checkpoint_before(whole, tmp_path: Path, monkeypatch) -> None:
     """The weights are between two states then, which must not be saved."""
-    before, calls = Adam.step, []
+    before, calls = torch.optim.Adam.step, []
 
     def interrupting(self, *args, **options):
         calls.append(1)
@@ -225,7 +224,7 @@ def test_ctrl_c_in_the_update_keeps_the_checkpoint_before(whole, tmp_path: Path,
         return before(self, *args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Adam, "step", interrupting)
+        patch.setattr(torch.optim.Adam, "step", interrupting)
         assert run(tmp_path)[0].interrupted
     held = load_checkpoint(tmp_path)
     assert held is not None

@@ -16,7 +16,6 @@ import msgspec
 import torch
 from torch import Tensor
 
-from semanifold.core.adam import Adam
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.progress import Report, Watch, followed, watching
 from semanifold.core.shapes import Pictures
@@ -133,7 +132,7 @@ def _steps(generator: Generator, settings: EncoderSettings, checkpoint: str | No
         torch.default_generator.manual_seed(settings.seed & ((1 << 63) - 1))  # torch.manual_seed would seed the GPUs too
         network = Network(generator.picture_shape[0], math.prod(shape))
     network = network.to(generator.device)
-    adam = Adam(network.parameters(), settings.rate)
+    adam = torch.optim.Adam(network.parameters(), lr=settings.rate)
     encoder = Encoder(network, space, shape, generator.name, generator.fingerprint)
     key = digest(generator.fingerprint, repr(settings))
     keeper = Keeper(checkpoint, STATE, key, kind=KIND)
@@ -170,7 +169,8 @@ def _steps(generator: Generator, settings: EncoderSettings, checkpoint: str | No
             values = mean.values + coordinates.displacements(u[part].reshape(-1, *shape).to(mean.values))
             again = generator.images(codes[part].with_values(values))
             loss = loss + settings.pictures * (again - pictures[part]).square().mean().to(loss)
-        adam.rate = settings.rate * (0.5 + 0.5 * math.cos(math.pi * step / settings.steps))
+        for group in adam.param_groups:
+            group["lr"] = settings.rate * (0.5 + 0.5 * math.cos(math.pi * step / settings.steps))
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -211,7 +211,7 @@ def disturbed(pictures: Pictures, draws: torch.Generator, strength: float) -> Pi
     return (gain * softer + shift + noise * random(*pictures.shape)).clamp(-1, 1)
 
 
-def save_training(keeper: Keeper, step: int, network: Network, adam: Adam, draws: torch.Generator) -> None:
+def save_training(keeper: Keeper, step: int, network: Network, adam: torch.optim.Optimizer, draws: torch.Generator) -> None:
     """Write the state of a training, from which it goes on bit for bit."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()} | {"draws": draws.get_state()}
     keeper.write(tensors | adam_tensors(adam), {"step": step})
@@ -223,7 +223,7 @@ class StateHeader(KeptHeader, frozen=True, kw_only=True):
     step: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 
 
-def load_training(keeper: Keeper, network: Network, adam: Adam, draws: torch.Generator) -> int:
+def load_training(keeper: Keeper, network: Network, adam: torch.optim.Optimizer, draws: torch.Generator) -> int:
     """Take up the state of a training, if there is one; return its step.
 
     Raises:

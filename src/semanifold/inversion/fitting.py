@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from semanifold.core.adam import Adam
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.core.progress import Progress, Report, followed
@@ -97,7 +96,7 @@ class Fitting:
 
     def run(self, checkpoint: str | None) -> Iterator[FittingStep]:
         """Take one step each time that the next one is asked for; the first is where it begins, or where it was broken off."""
-        adam = Adam(self.free.values())
+        adam = torch.optim.Adam(list(self.free.values()))
         draws = torch.Generator().manual_seed(self.seed & ((1 << 63) - 1))
         keeper = Keeper(checkpoint, FORMAT, self.key, kind=KIND)
         first, best, before = load_fitting(keeper, self, adam, draws)
@@ -120,7 +119,8 @@ class Fitting:
             yield now if best is now else replace(now, nearest=best)
             if result is not None:
                 return
-            adam.rate = self.rate(step)
+            for group in adam.param_groups:
+                group["lr"] = self.rate(step)
             adam.zero_grad()
             with torch.enable_grad():
                 (value if self.beside is None else value + self.beside(draws)).backward()
@@ -187,7 +187,9 @@ class Header(KeptHeader, frozen=True, kw_only=True):
     best: Annotated[tuple[float, float, float, float], msgspec.Meta(description="step, PSNR, distance, value")]
 
 
-def save_fitting(keeper: Keeper, fitting: Fitting, step: int, best: FittingStep, adam: Adam, draws: torch.Generator) -> None:
+def save_fitting(
+    keeper: Keeper, fitting: Fitting, step: int, best: FittingStep, adam: torch.optim.Optimizer, draws: torch.Generator
+) -> None:
     """Write the state of a fitting, from which it goes on bit for bit."""
     tensors = {FREE + name: tensor.detach() for name, tensor in fitting.free.items()}
     tensors |= {BEST + name: tensor for name, tensor in best.changes.items()} | adam_tensors(adam) | {"draws": draws.get_state()}
@@ -195,7 +197,9 @@ def save_fitting(keeper: Keeper, fitting: Fitting, step: int, best: FittingStep,
     keeper.write(tensors, {"step": step, "before": best.before, "best": numbers})
 
 
-def load_fitting(keeper: Keeper, fitting: Fitting, adam: Adam, draws: torch.Generator) -> tuple[int, FittingStep | None, float]:
+def load_fitting(
+    keeper: Keeper, fitting: Fitting, adam: torch.optim.Optimizer, draws: torch.Generator
+) -> tuple[int, FittingStep | None, float]:
     """Take up the state of a fitting, if there is one; return its step, its best step, and the PSNR that it began at.
 
     Raises:

@@ -11,7 +11,6 @@ import msgspec
 import torch
 from torch import Tensor
 
-from semanifold.core.adam import Adam
 from semanifold.core.eigenpairs import generalised_eigenvectors
 from semanifold.core.latents import Latents
 from semanifold.core.progress import Progress, Watch, watching
@@ -251,12 +250,12 @@ def refined(view: View, row: Tensor, strength: Tensor, steps: int, *, seed: int,
     start, start_far = row, far.clone()
     # 2. Adam on all numbers of the direction. The objective only depends on its course, hence the division by the norm.
     change = row.clone().requires_grad_()
-    optimiser = Adam([change])
+    optimiser = torch.optim.Adam([change], lr=RATE)
     draw = torch.Generator().manual_seed(seed)
     together = max(1, min(2 * PAIRS, PIXELS // (view.plain.shape[-1] * view.plain.shape[-2])))
     for step in range(steps):
         # Every number of the unit vector is about 1/sqrt(N), so the rate falls with the square root as well; to 0 at the end.
-        optimiser.rate = RATE * (48 / len(row)) ** 0.5 * (1 - step / steps)
+        optimiser.param_groups[0]["lr"] = RATE * (48 / len(row)) ** 0.5 * (1 - step / steps)
         optimiser.zero_grad()
         # a few pictures per step, in chunks that fit into memory; gradients add up
         total = 0.0

@@ -9,7 +9,6 @@ import msgspec
 import torch
 from torch import Tensor
 
-from semanifold.core.adam import Adam
 from semanifold.core.minimise import Descent, Evaluation
 from semanifold.core.plain import Json
 from semanifold.storage.keeping import Keeper, KeptHeader
@@ -81,12 +80,13 @@ def read_descent(keeper: Keeper, schema: type[H], device: torch.device) -> tuple
     return header, Descent(x, Evaluation(header.value, gradient, header.terms), moves, turns, header.stalled), tensors
 
 
-def adam_tensors(adam: Adam) -> dict[str, Tensor]:
+def adam_tensors(adam: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return the moments of Adam as a file holds them."""
-    return {f"adam.{index}.{name}": value for index, moments in adam.moments.items() for name, value in moments.items()}
+    states = adam.state_dict()["state"].items()
+    return {f"adam.{index}.{name}": torch.as_tensor(value) for index, state in states for name, value in state.items()}
 
 
-def restore_adam(adam: Adam, tensors: Mapping[str, Tensor]) -> None:
+def restore_adam(adam: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Put the moments of a file into Adam; other tensors are left alone.
 
     Raises:
@@ -97,9 +97,9 @@ def restore_adam(adam: Adam, tensors: Mapping[str, Tensor]) -> None:
         if key.startswith("adam."):
             _, index, name = key.split(".")
             state.setdefault(int(index), {})[name] = tensor
-    parameters = adam.parameters
+    parameters = [parameter for group in adam.param_groups for parameter in group["params"]]
     for index, moments in state.items():
         fits = index < len(parameters) and moments.keys() == {"step", "exp_avg", "exp_avg_sq"}
         if not fits or any(moments[name].shape != parameters[index].shape for name in ("exp_avg", "exp_avg_sq")):
             raise ValueError(f"no moments of the parameter {index}")
-    adam.restore(state)
+    adam.load_state_dict({**adam.state_dict(), "state": state})

@@ -12,8 +12,8 @@ from typing import Annotated
 import msgspec
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
-from semanifold.core.adam import Adam
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.storage.digests import digest
 from semanifold.storage.tensors import read_format, write_tensors
@@ -114,11 +114,11 @@ def _alike(saved: Tensor, value: Tensor, any_length: bool) -> bool:
     return saved.dtype == value.dtype and saved.ndim == value.ndim and saved.shape[first:] == value.shape[first:]
 
 
-def moments_of(optimisers: Mapping[str, Adam | None]) -> dict[str, Tensor]:
+def moments_of(optimisers: Mapping[str, Optimizer | None]) -> dict[str, Tensor]:
     """Return tensors of the shapes that Adam keeps for each parameter, once it has taken a step; None learns nothing."""
     kept: dict[str, Tensor] = {}
     for name, optimiser in optimisers.items():
-        for number, parameter in enumerate(optimiser.parameters if optimiser is not None else ()):
+        for number, parameter in enumerate(optimiser.param_groups[0]["params"] if optimiser is not None else ()):
             place = f"optimiser.{name}.{number}."
             kept |= {f"{place}exp_avg": parameter, f"{place}exp_avg_sq": parameter, f"{place}step": torch.zeros(())}
     return kept

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semanifold.core.adam import Adam
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.progress import Watch, watching
 from semanifold.generators.base import Generator
@@ -88,11 +87,11 @@ class Purity:
         learning = [value for value in paths.parameters() if value.requires_grad]
         if not learning:
             return
-        optimiser = Adam(learning, fused=learning[0].device.type in ("cpu", "cuda"))
+        optimiser = torch.optim.Adam(learning, RATE, fused=learning[0].device.type in ("cpu", "cuda"))
         with watching(progress, f"unmixing {len(paths)} paths") as tell:
             for step in range(steps):
                 # falling to 0 over the second half, or paths would tremble about where they belong
-                optimiser.rate = RATE * min(1, 2 * (1 - step / steps))
+                optimiser.param_groups[0]["lr"] = RATE * min(1, 2 * (1 - step / steps))
                 optimiser.zero_grad()
                 self.mixing(paths).backward()
                 optimiser.step()

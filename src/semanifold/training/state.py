@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from semanifold.core.adam import Adam
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.generators.base import Generator
 from semanifold.images.masks import Mask
@@ -141,7 +140,7 @@ class TrainingState:
         rate = settings.rate(self.iteration)
         for name, optimiser in self.optimisers.items():
             if optimiser is not None:
-                optimiser.rate = rate * (settings.paths_lr if name == "paths" else settings.reconstructor_lr)
+                optimiser.param_groups[0]["lr"] = rate * (settings.paths_lr if name == "paths" else settings.reconstructor_lr)
                 optimiser.step()
                 optimiser.zero_grad()
         self.iteration += 1
@@ -226,8 +225,12 @@ class TrainingState:
             module.load_state_dict(without_prefix(tensors, f"{name}."))
             optimiser = self.optimisers[name]
             if optimiser is not None:
-                numbers = range(len(optimiser.parameters))
-                optimiser.restore({number: without_prefix(tensors, f"optimiser.{name}.{number}.") for number in numbers})
+                state = optimiser.state_dict()
+                state["state"] = {
+                    number: without_prefix(tensors, f"optimiser.{name}.{number}.")
+                    for number in state["param_groups"][0]["params"]
+                }
+                optimiser.load_state_dict(state)
         try:
             self.draw.set_state(tensors["draw"])
         except RuntimeError as error:
@@ -246,8 +249,8 @@ class TrainingState:
         tensors = self._weights()
         for name, optimiser in self.optimisers.items():
             if optimiser is not None:
-                for number, moments in optimiser.moments.items():
-                    tensors |= {f"optimiser.{name}.{number}.{key}": value for key, value in moments.items()}
+                for number, state in optimiser.state_dict()["state"].items():
+                    tensors |= {f"optimiser.{name}.{number}.{key}": value for key, value in state.items()}
         return tensors
 
     def _mean_sums(self) -> Tensor:
@@ -256,12 +259,12 @@ class TrainingState:
         return self.accelerator.reduce(self.sums, "mean")  # type: ignore[return-value]  # a tensor of a tensor
 
 
-def adam(module: nn.Module, rate: float) -> Adam | None:
+def adam(module: nn.Module, rate: float) -> torch.optim.Adam | None:
     """Return Adam (arXiv:1412.6980) with its usual constants for the parameters that learn; None if there are none."""
     learning = [p for p in module.parameters() if p.requires_grad]
     if not learning:
         return None
-    return Adam(learning, rate, fused=learning[0].device.type in ("cpu", "cuda"))
+    return torch.optim.Adam(learning, lr=rate, fused=learning[0].device.type in ("cpu", "cuda"))
 
 
 def without_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

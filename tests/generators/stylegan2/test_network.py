@@ -8,7 +8,6 @@ from support.small_stylegan2 import ARCHITECTURES, codes, make, plain_pictures, 
 from torch import Tensor
 from torch.func import functional_call, jvp, vmap
 
-from semanifold.core.adam import Adam
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
@@ -125,7 +124,7 @@ def test_trains_when_asked() -> None:
     z = generator.sample(range(4))
     picture = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     noise = [torch.randn(4, 1, m.shape[0], m.shape[0]) for m in generator.draw_noise(1)]
-    adam = Adam(generator.parameters(), 0.01)
+    adam = torch.optim.Adam(generator.parameters(), lr=0.01)
     losses = []
     for _ in range(12):
         loss = (generator.images(z, noise=noise) - picture).square().mean()
