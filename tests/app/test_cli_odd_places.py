@@ -13,7 +13,7 @@ import pytest
 from support import forks
 
 from semanifold.app import cli
-from semanifold.images.plots import heat_picture, path_plot, plane
+from semanifold.images.plots import Filmed, heat_pictures, path_plot, plane
 
 SEMANIFOLD = f"{sys.executable} -m semanifold"
 
@@ -77,9 +77,9 @@ DRAWING = """
 import sys
 assert "matplotlib" not in sys.modules, "it would have read its settings already"
 import numpy as np
-from semanifold.images.plots import heat_picture
+from semanifold.images.plots import Filmed, heat_pictures
 frames = np.random.default_rng(0).integers(0, 255, (3, 16, 16, 3), np.uint8)
-print(heat_picture(frames, frames[0], None).sum())
+print(heat_pictures([Filmed(frames, frames[0], None)]).sum())
 """
 
 
@@ -100,7 +100,7 @@ def test_settings_of_matplotlib_in_the_folder_are_not_read(
     code = forks.finish(forks.start(DRAWING, out=out, err=err, MPLBACKEND="nonsense"), seconds=60)
     assert code == 0, err.read_text()
     frames = np.random.default_rng(0).integers(0, 255, (3, 16, 16, 3), np.uint8)
-    assert out.read_text().split() == [str(heat_picture(frames, frames[0], None).sum())]
+    assert out.read_text().split() == [str(heat_pictures([Filmed(frames, frames[0], None)]).sum())]
     assert not (tmp_path / "canary").exists()
 
 

@@ -282,6 +282,18 @@ def test_heat_map_is_a_picture_with_or_without_a_mask(tmp_path, mask):
         assert len(picture.convert("RGB").getcolors(10**6) or []) > 500
 
 
+def test_heat_maps_of_several_films_have_one_scale_and_lie_in_a_grid():
+    frames, faint = media.to_uint8(film()), media.to_uint8(film() * 0.2)
+    strong, weak = plots.Filmed(frames, frames[0], lower_half()), plots.Filmed(faint, faint[0], lower_half())
+    alone, beside = plots.heat_pictures([weak] * 2), plots.heat_pictures([strong, weak])
+    height, width = alone.shape[:2]
+    lower = slice(height // 2 + 60, None), slice(width // 2, width * 3 // 4)
+    assert beside[lower].mean() < 0.5 * alone[lower].mean(), "a change is dark beside a larger one"
+    six = plots.heat_pictures([strong, weak] * 3, [f"seed {i}" for i in range(6)])
+    for drawn in (alone, six):
+        assert 0.9 < drawn.shape[1] / drawn.shape[0] < 1.5, "neither a tower nor a ribbon"
+
+
 def test_path_plot_without_umap_shows_pca_alone(tmp_path, monkeypatch):
     real = builtins.__import__
 

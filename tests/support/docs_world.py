@@ -168,13 +168,13 @@ def coarse_faces(patch: pytest.MonkeyPatch) -> None:
 
 def drawn_once(patch: pytest.MonkeyPatch) -> None:
     """Let a page draw its heat maps of one size and one kind once, and its plots of as many codes."""
-    heat, plot = plots._heat_picture, plots.path_plot
+    heat, plot = plots._heat_pictures, plots.path_plot
     drawn: dict[tuple[object, ...], Any] = {}
 
-    def heat_picture(frames: Any, plain: Any, mask: Any, top: float | None) -> Any:
-        key = ("heat", plain.shape, mask is None, top is None)
+    def heat_pictures(films: Any, names: Any) -> Any:
+        key = ("heat", len(films), films[0].plain.shape, films[0].mask is None)
         if key not in drawn:
-            drawn[key] = heat(frames, plain, mask, top)
+            drawn[key] = heat(films, names)
         return drawn[key].copy()
 
     def path_plot(codes: Any, t: Any, path: Path, **options: Any) -> Path:
@@ -184,7 +184,7 @@ def drawn_once(patch: pytest.MonkeyPatch) -> None:
         path.write_bytes(drawn[key])
         return path
 
-    patch.setattr(plots, "_heat_picture", heat_picture)
+    patch.setattr(plots, "_heat_pictures", heat_pictures)
     patch.setattr(plots, "path_plot", path_plot)
 
 

@@ -10,20 +10,21 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from semanifold.images.media import Frame, Frames, GreyPicture
-from semanifold.images.plots import mean_change
+from semanifold.images.media import Frame
+from semanifold.images.plots import Filmed, mean_change
 
 
 def sketched(patch: pytest.MonkeyPatch) -> None:
     """Let heat maps and plots of paths hold their numbers, as grey levels."""
-    patch.setattr("semanifold.images.plots._heat_picture", heat)
+    patch.setattr("semanifold.images.plots._heat_pictures", heat)
     patch.setattr("semanifold.images.plots._path_figure", path)
 
 
-def heat(frames: Frames, plain: Frame, mask: GreyPicture | None, top: float | None) -> Frame:
-    """Return the seed beside its change."""
-    change = grey(mean_change(frames, plain) / (top or 1.0))
-    return np.concatenate([plain[..., :3], change[..., None].repeat(3, -1)], 1)
+def heat(films: Sequence[Filmed], names: Sequence[str]) -> Frame:
+    """Return each seed beside its change, in a row."""
+    changes = [grey(mean_change(film.frames, film.plain)) for film in films]
+    pairs = zip(films, changes)
+    return np.concatenate([half for film, change in pairs for half in (film.plain, change[..., None].repeat(3, -1))], 1)
 
 
 def path(

@@ -5,11 +5,12 @@ Made with matplotlib's figures directly, without pyplot, so that nothing depends
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,22 @@ LARGE = 0.15
 """Share of its range from which the change of an attribute is a number in the map of all."""
 FINE: dict[str, Any] = {"dpi": 120, "layout": "constrained"}
 """How figures are made."""
+ALONE, AMONG = 4.4, 2.4
+"""Longer side in inches of a heat map, and of one of several."""
+
+
+class Filmed(NamedTuple):
+    """What a heat map shows.
+
+    Attributes:
+        frames: the film.
+        plain: the unedited picture.
+        mask: ``[h, w]`` in [0, 1], or None.
+    """
+
+    frames: Frames
+    plain: Frame
+    mask: GreyPicture | None
 
 
 def mean_change(frames: Frames, plain: Frame) -> GreyPicture:
@@ -41,49 +58,57 @@ def mean_change(frames: Frames, plain: Frame) -> GreyPicture:
 
 
 def heat_map(frames: Frames, plain: Frame, mask: GreyPicture | None, path: str | os.PathLike[str]) -> Path:
-    """Write what :func:`heat_picture` draws to a PNG file."""
-    save_png(heat_picture(frames, plain, mask), path)
+    """Write what :func:`heat_pictures` draws of one film to a PNG file."""
+    save_png(heat_pictures([Filmed(frames, plain, mask)]), path)
     return Path(path)
 
 
-def heat_picture(frames: Frames, plain: Frame, mask: GreyPicture | None, top: float | None = None) -> Frame:
-    """Draw the seed beside a map of where the film changes, with the mask's outline and the means inside and outside.
+def heat_pictures(films: Sequence[Filmed], names: Sequence[str] = ()) -> Frame:
+    """Draw each seed beside a map of where its film changes, with the mask's outline and the means inside and outside.
+
+    All maps have one colour scale, which ends at the largest change of all.
 
     Args:
-        frames: the film.
-        plain: the unedited picture.
-        mask: ``[h, w]`` in [0, 1], or None.
-        top: change at the end of the colour scale, as a share of the full range, so that several maps have the same one; the
-            largest of this map when None.
+        films: of pictures of one size; two or more pairs lie side by side as far as the whole stays about as high as wide.
+        names: what to write above the seeds; one alone needs none.
     """
     with drawing():
-        return _heat_picture(frames, plain, mask, top)
+        return _heat_pictures(films, names)
 
 
-def _heat_picture(frames: Frames, plain: Frame, mask: GreyPicture | None, top: float | None) -> Frame:
+def _heat_pictures(films: Sequence[Filmed], names: Sequence[str]) -> Frame:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (slow to import)
     from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
 
-    change = mean_change(frames, plain) * 100
-    height, width = change.shape
-    scale = 4.4 / max(height, width)
-    figure = Figure(figsize=(2 * width * scale + 1.2, height * scale + 0.5), **FINE)
-    left, right = figure.subplots(1, 2)
-    left.imshow(enlarge(plain, VIEWABLE) if mask is None else show_mask(plain, mask, VIEWABLE))
-    most = max(float(change.max()) if top is None else 100 * top, 0.1)
-    image = right.imshow(change, cmap="magma", vmin=0, vmax=most, interpolation="bicubic")
-    left.set_title("seed" if mask is None else "seed and mask", fontsize=11, color=INK)
-    right.set_title("mean change over the path", fontsize=11, color=INK)
-    if mask is not None:
-        share = np.asarray(Image.fromarray(np.asarray(mask, dtype=np.float32)).resize((width, height), Image.Resampling.BOX))
-        if share.min() < 0.5 < share.max():
-            right.contour(share, levels=[0.5], colors="white", linewidths=1.6)
-        inside, outside = ((change * part).sum() / max(part.sum(), 1e-6) for part in (share, 1 - share))
-        right.set_title(f"mean change: {inside:.2f} % inside, {outside:.2f} % outside", fontsize=11, color=INK)
-    for axes in (left, right):
+    changes = [mean_change(film.frames, film.plain) * 100 for film in films]
+    height, width = changes[0].shape
+    columns = math.ceil(math.sqrt(len(films) / 2))  # a pair is twice as wide as high
+    rows = math.ceil(len(films) / columns)
+    scale = (ALONE if len(films) == 1 else AMONG) / max(height, width)
+    figure = Figure(figsize=(2 * columns * width * scale + 1.2, rows * (height * scale + 0.5)), **FINE)
+    grid = figure.subplots(rows, 2 * columns, squeeze=False)
+    most = max(0.1, *(float(change.max()) for change in changes))
+    image = None
+    pairs = list(grid.reshape(-1, 2))
+    for (left, right), film, change, name in zip(pairs, films, changes, names or [""] * len(films)):
+        left.imshow(enlarge(film.plain, VIEWABLE) if film.mask is None else show_mask(film.plain, film.mask, VIEWABLE))
+        image = right.imshow(change, cmap="magma", vmin=0, vmax=most, interpolation="bicubic")
+        left.set_title(name or ("seed" if film.mask is None else "seed and mask"), fontsize=11, color=INK)
+        right.set_title("mean change over the path", fontsize=11, color=INK)
+        if film.mask is not None:
+            mask = Image.fromarray(np.asarray(film.mask, dtype=np.float32))
+            share = np.asarray(mask.resize((width, height), Image.Resampling.BOX))
+            if share.min() < 0.5 < share.max():
+                right.contour(share, levels=[0.5], colors="white", linewidths=1.6)
+            inside, outside = ((change * part).sum() / max(part.sum(), 1e-6) for part in (share, 1 - share))
+            numbers = f"{inside:.2f} % inside, {outside:.2f} % outside"
+            right.set_title(f"mean change: {numbers}" if len(films) == 1 else numbers, fontsize=11, color=INK)
+    for axes in grid.flat:
         axes.set(xticks=[], yticks=[])  # they are laid out even where they are not drawn: a third of the time
         axes.set_axis_off()
-    _colour_bar(figure, image, right, "% of the full range")
+    assert image is not None
+    what = "" if len(films) == 1 else "mean change over the path, "
+    _colour_bar(figure, image, grid[:, -1].tolist(), what + "% of the full range")
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
@@ -105,8 +130,10 @@ def outside_map(change: GreyPicture, mask: GreyPicture, top: float, size: int) -
     return outlined(Image.new("RGB", drawn.size, "#808080"), drawn, mask)
 
 
-def _colour_bar(figure: Figure, mappable: ScalarMappable, axes: Axes, label: str) -> None:
-    bar = figure.colorbar(mappable, ax=axes, fraction=0.05, pad=0.03)
+def _colour_bar(figure: Figure, mappable: ScalarMappable, axes: Axes | Sequence[Axes], label: str) -> None:
+    """Draw the scale of colours at the right of some axes that lie below one another, as high as all of them."""
+    rows = len(axes) if isinstance(axes, Sequence) else 1
+    bar = figure.colorbar(mappable, ax=axes, fraction=0.05, pad=0.03, aspect=20 * rows)
     bar.set_label(label, fontsize=10, color=INK)
     bar.ax.tick_params(labelsize=9, colors=INK)
     bar.outline.set_visible(False)  # type: ignore[operator]  # its type names no class

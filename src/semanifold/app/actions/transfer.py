@@ -47,7 +47,7 @@ from semanifold.edits.tracing import on_code
 from semanifold.generators.exchange import read_codes
 from semanifold.images import media
 from semanifold.images.masks.grammar import in_folder
-from semanifold.images.plots import heat_picture, mean_change, outside_map
+from semanifold.images.plots import Filmed, heat_pictures, mean_change, outside_map
 from semanifold.manifolds.adapting import AdaptationNumbers, adapt
 from semanifold.storage.digests import file_digest
 from semanifold.storage.files import is_file
@@ -251,9 +251,8 @@ def write_transfer(
     write_json(run.path(METRICS), {"change": scores}, 2)
     save_edit(subjects[0].edit.with_info(locality=scores[names[0]]), run.path(EDIT))
     plains = [media.to_uint8(subject.picture)[0] for subject in subjects]
-    top = max(float(mean_change(film, plain).max()) for film, plain in zip(films, plains))  # one scale for all maps
-    maps = [heat_picture(film, plain, s.mask_picture(), top) for film, plain, s in zip(films, plains, subjects)]
-    media.save_png(media.stack_rows([Image.fromarray(drawn) for drawn in maps], names), run.path(HEAT))
+    seen = [Filmed(film, plain, subject.mask_picture()) for film, plain, subject in zip(films, plains, subjects)]
+    media.save_png(heat_pictures(seen, names), run.path(HEAT))
     write_exports(run, subjects, t)
     write_plot(run, subjects, t, caller, umap=command.film.umap, seconds=seconds)
     return scores
