@@ -61,7 +61,7 @@ def test_pictures_become_pil_images(world: Generator) -> None:
 
 def test_everything_is_shown(world: Generator, found: Solution[Any, Any], paths: LinearPaths) -> None:
     strip = sm.show(found)
-    assert strip.size == (9 * 160 + 8 * media.GAP, 160)  # the picture with its mask, then eight frames
+    assert strip.size == (9 * 160 + 8 * media.GAP, 160 + media.CAPTION)  # the picture with its mask, then eight frames
     assert np.array_equal(np.asarray(sm.show(found.value, world)), np.asarray(strip)), "an edit knows its picture"
     assert sm.show(found.value, world, 5, count=3, size=40).size == (4 * 40 + 3 * media.GAP, 40)
     assert sm.show(paths["smile"], world, 7).size[1] == 160

@@ -3,8 +3,11 @@
 import numpy as np
 import torch
 
-from semanifold.edits.films import timed_strip
+from semanifold.edits.base import EditInfo
+from semanifold.edits.films import EditedPicture, timed_strip
+from semanifold.edits.lattice import Lattice
 from semanifold.images import media
+from support.small_world import DIMS, SmallWorld
 
 
 def grey(levels) -> np.ndarray:
@@ -47,3 +50,25 @@ def test_a_strip_says_its_mask_and_seconds_where_t_is_time():
     ]
     assert timed_strip(frames, torch.linspace(0, 1, 5), frames[0], None, seconds=6)[1] == ["0 s", "1.5 s", "3 s", "4.5 s", "6 s"]
     assert timed_strip(frames, torch.zeros(5, 2), frames[0], mask)[1] == [], "a pad has two numbers a picture"
+
+
+def test_a_loop_has_the_same_numbers_however_many_frames_its_film_has_and_its_farthest_picture():
+    for t, last in ((121, 0), (121, 1), (25, 1), (9, 0)):
+        frames = grey(range(t - last))
+        strip, below = timed_strip(frames, torch.linspace(0, 1, t), frames[0], None, loops=True, size=8)
+        assert below == ["t = 0", "0.12", "0.25", "0.38", "0.5", "0.62", "0.75", "0.88"]
+        assert np.asarray(strip)[0, 4 * (8 + media.GAP), 0] == t // 2
+    assert timed_strip(grey(range(4)), torch.linspace(0, 1, 5), grey([0])[0], None, loops=True)[1] == ["t = 0", "0.25", "0.5", "0.75"]
+    both = timed_strip(grey(range(9)), torch.linspace(-1, 1, 9), grey([0])[0], None, loops=True)[1]
+    assert (both[0], both[-1]) == ("t = -1", "+1"), "one that runs both ways has both ends"
+
+
+def test_a_strip_of_an_edit_is_that_of_its_film():
+    world = SmallWorld()
+    for ends, knots in (((0.0, 1.0), [0.0, 1.0, 0.0]), ((-1.0, 1.0), [-1.0, 0.0, 1.0])):
+        t = torch.linspace(*ends, 3)
+        values = torch.tensor(knots)[:, None] * torch.ones(3, DIMS)
+        subject = EditedPicture(world, world.sample([0]), Lattice(values, [t], EditInfo(space="z", usable=ends)))
+        film = subject.edit.times(121)
+        row, below = subject.timed(subject.frames(film), film, size=8)
+        assert np.array_equal(np.asarray(subject.strip(size=8))[:8], np.asarray(row)), below

@@ -200,15 +200,6 @@ def test_evenly_keeps_both_ends_and_repeats_nothing():
     assert media.evenly(1, 8) == [0]
 
 
-def test_offsets_sheet_has_a_row_for_each_offset_in_order():
-    small, large = media.to_uint8(film(4) * 0.1), media.to_uint8(film(4))
-    both = np.asarray(media.offsets_sheet([(1.0, large), (0.1, small)], small[0], lower_half(), count=2))
-    swapped = np.asarray(media.offsets_sheet([(0.1, small), (1.0, large)], small[0], lower_half(), count=2))
-    assert both.shape[0] == 2 * 128 + media.GAP
-    assert np.array_equal(both, swapped)
-    assert np.array_equal(both[-128:, -128:], np.asarray(media.enlarge(large[3], 128)))
-
-
 @pytest.mark.parametrize(("n", "columns"), [(1, 1), (2, 2), (7, 4)])
 def test_contact_sheet_shows_every_picture(n, columns):
     frames = media.to_uint8(film(n, WIDE))
@@ -257,11 +248,13 @@ def test_a_map_of_the_outside_shows_the_change_there_on_its_scale():
 
 
 def test_the_map_of_changes_says_the_large_ones(tmp_path):
-    figure = plots._change_figure(np.array([[0.8, -0.1], [np.nan, -0.3]]), ["path 0", "$odd"], ["smile", "yaw"])
+    figure = plots._change_figure(np.array([[0.8, -0.1], [np.nan, -0.3]]), ["path 0", "$odd"], ["smile", "yaw"], "a")
     (axes, bar) = figure.axes
     assert [(text.get_position(), text.get_text()) for text in axes.texts] == [((0, 0), "+80"), ((1, 1), "-30")]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["path 0", "$odd"]
-    assert bar.get_ylim() == (-100, 100)
+    assert (bar.get_ylim(), axes.get_title()) == ((-100, 100), "a")
+    beyond = plots._change_figure(np.array([[1.5, -0.1]]), ["path 0"], ["smile", "yaw"], "").axes[1]
+    assert beyond.get_ylim() == (-150, 150), "a change beyond the range has a colour of its own"
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # long names have room, and letters that the font lacks are nobody's concern
         assert plots.change_map(np.zeros((1, 1)), ["微笑" + 200 * "n"], ["b$" + 200 * "m"], tmp_path / "changes.png").is_file()

@@ -22,7 +22,8 @@ from semanifold.images.masks import Mask
 CHUNK = 8
 """Pictures made at a time."""
 STILLS = 8
-"""Frames of a filmstrip; one more if it runs both ways from the unedited picture, which is then in its middle."""
+"""Pictures of a filmstrip beside that with the mask: of a loop one per eighth, the farthest one among them, so that the same t stand
+below those of every command; one more of a path that runs both ways from the unedited picture, which is then in its middle."""
 NOTHING = 1e-6
 """A value of t nearer to the unedited picture than this is rounding."""
 Play = Literal["auto", "once", "ping-pong"]
@@ -74,10 +75,18 @@ class EditedPicture:
         """Return the mask at the picture's size."""
         return None if self.mask is None else self.mask.at(*self.generator.picture_shape[1:])[0, 0].numpy()
 
-    def strip(self, count: int = 8, size: int = 160) -> Image.Image:
-        """Return the filmstrip: the unedited picture with its mask, if any, then a few of the film's, of a size in pixels."""
-        frames = self.frames(self.edit.times(count))
-        return media.filmstrip(frames, media.to_uint8(self.picture)[0], self.mask_picture(), count=count, size=size)
+    def strip(self, count: int = STILLS, size: int = 160) -> Image.Image:
+        """Return the filmstrip with its t: the unedited picture with its mask, if any, then a few, of a size in pixels."""
+        low, high = self.edit.info.usable
+        t = self.edit.times(count + (self.edit.dimensions == 1 and (self.edit.loops or low < 0 < high)))
+        return captioned(*self.timed(self.frames(t), t, count=count, size=size))
+
+    def timed(
+        self, frames: media.Frames, t: EditTimes, *, count: int = STILLS, size: int = 160, seconds: float | None = None
+    ) -> tuple[Image.Image, list[str]]:
+        """Return what :func:`timed_strip` makes of a film of this edit on this picture."""
+        plain, mask = media.to_uint8(self.picture)[0], self.mask_picture()
+        return timed_strip(frames, t, plain, mask, loops=self.edit.loops, count=count, size=size, seconds=seconds)
 
 
 def times_of_film(edit: Edit, length: int, play: Play = "auto") -> EditTimes:
@@ -98,10 +107,14 @@ def timed_strip(
     plain: media.Frame,
     mask: media.GreyPicture | None,
     *,
+    loops: bool = False,
+    count: int = STILLS,
     size: int = 160,
     seconds: float | None = None,
 ) -> tuple[Image.Image, list[str]]:
     """Return the filmstrip of a film, and what to write below its columns: t, of a path; below those of a pad nothing.
+
+    All strips that have numbers below them come from here.
 
     The unedited picture is among those of a path that runs both ways from it, also where the film has it between two frames.
 
@@ -110,13 +123,17 @@ def timed_strip(
         t: their times, ``[n]``, or ``[n, 2]`` of a pad.
         plain: the unedited picture.
         mask: ``[h, w]`` in [0, 1], if any; the row begins with it.
+        loops: whether the last ``t`` has the picture of the first one; the film may leave it out.
+        count: how many pictures to show.
         size: longer side of each picture.
         seconds: how long t = 1 takes, for a film whose t is time; the texts are seconds then.
     """
     if t.ndim > 1:
-        return media.filmstrip(frames, plain, mask, count=STILLS, size=size), []
+        return media.filmstrip(frames, plain, mask, count=count, size=size), []
     both_ways = float(t.min()) < 0 < float(t.max())
-    places = media.evenly(len(frames), STILLS + both_ways)
+    places = media.evenly(len(frames), count + both_ways)
+    if loops and not both_ways and len(t) > count:
+        places = [round(i * (len(t) - 1) / count) for i in range(count)]
     chosen, times = [frames[i] for i in places], [0.0 if abs(t[i]) < NOTHING else float(t[i]) for i in places]
     if both_ways and 0.0 not in times:
         middle = int(np.abs(times).argmin())
@@ -130,3 +147,8 @@ def timed_strip(
     texts = [f"t = {texts[0]}", *texts[1:]] if seconds is None else [f"{value * seconds:.2g} s" for value in times]
     strip = media.filmstrip(chosen, plain, mask, count=len(chosen), size=size)
     return strip, texts if mask is None else ["seed and mask", *texts]
+
+
+def captioned(strip: Image.Image, below: list[str]) -> Image.Image:
+    """Return a filmstrip with what :func:`timed_strip` says below it, if that is anything."""
+    return media.captioned(strip, below) if below else strip

@@ -237,22 +237,6 @@ def stack_rows(rows: Sequence[Image.Image], labels: Sequence[str], columns: Sequ
     return sheet
 
 
-def offsets_sheet(
-    films: Sequence[tuple[float, Frames]], plain: Frame, mask: GreyPicture | None, *, count: int = 8
-) -> Image.Image:
-    """Return one filmstrip per offset c, the largest change at the bottom (Yang et al. 2020, arXiv:2105.07273, Fig. 2).
-
-    Args:
-        films: offset and frames of each row.
-        plain: the unedited picture.
-        mask: ``[h, w]`` in [0, 1], or None.
-        count: frames a row.
-    """
-    ordered = sorted(films, key=lambda film: film[0])
-    rows = [filmstrip(frames, plain, mask, count=count, size=128) for _, frames in ordered]
-    return stack_rows(rows, [f"c = {offset:g}" for offset, _ in ordered])
-
-
 def even_columns(count: int) -> int:
     """Return how many of some pictures to put in a row: as many as there are rows, or one more if that leaves fewer gaps."""
     square = math.ceil(math.sqrt(count))

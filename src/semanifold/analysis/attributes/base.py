@@ -20,6 +20,7 @@ class Attribute:
         relative: whether the number compares a picture with the unedited one (identity), so that it falls on both sides of it.
         declared: whether somebody gave the range; if nobody did, rankings take that of the readings, see
             :func:`~semanifold.analysis.ranking.ranges.fitted`.
+        beyond: share of the range by which readings may lie beyond either end, and still are readings; rankings remark on others.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Attribute:
     unit: str = ""
     relative: bool = False
     declared: bool = True
+    beyond: float = 0.02
 
 
 class AttributeReader(ABC):

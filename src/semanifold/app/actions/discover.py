@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Annotated, Literal, cast
 
 import msgspec
@@ -217,9 +218,8 @@ def write(work: Work, solutions: list[Solution[Lattice, FinishedSearch]]) -> Ans
     t = film_moments(main.value, film)
     scores = write_all(run, subject, t, film, work.caller, search=[solution.stats for solution in solutions])
     if len(solutions) > 1:
-        films = [(s.stats["offset"], replace(work.nothing, edit=s.value).frames(s.value.times())) for s in solutions]
-        sheet = media.offsets_sheet(films, media.to_uint8(subject.picture)[0], subject.mask_picture())
-        media.save_png(sheet, run.path(OFFSETS))
+        films = [(s.stats["offset"], replace(work.nothing, edit=s.value)) for s in solutions]
+        media.save_png(offsets_sheet(films), run.path(OFFSETS))
     run.remove(PREVIEW)
     answer = summary_of(work, subject, t, scores, main)
     if main.result is Result.INTERRUPTED:
@@ -261,6 +261,10 @@ def blank(code: Latents) -> Lattice:
 
 def write_preview(run: Run, subject: EditedPicture) -> None:
     """Write a filmstrip of the path as it is so far."""
-    plain = media.to_uint8(subject.picture)[0]
-    frames = subject.frames(subject.edit.times(PREVIEWED))
-    media.save_png(media.filmstrip(frames, plain, subject.mask_picture()), run.path(PREVIEW))
+    media.save_png(subject.strip(PREVIEWED), run.path(PREVIEW))
+
+
+def offsets_sheet(films: Sequence[tuple[float, EditedPicture]]) -> media.Image.Image:
+    """Return a filmstrip per offset c, the largest change at the bottom (Yang et al. 2020, arXiv:2105.07273, Fig. 2)."""
+    ordered = sorted(films, key=itemgetter(0))
+    return media.stack_rows([subject.strip(size=128) for _, subject in ordered], [f"c = {offset:g}" for offset, _ in ordered])

@@ -42,7 +42,6 @@ from semanifold.app.commands.places import check_one_generator, model_for, seed_
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.edits import Edit, in_one_space
-from semanifold.edits.films import timed_strip
 from semanifold.edits.operations import combine, extrapolate, out_and_back, retime, reverse, trim
 from semanifold.edits.tracing import on_code
 from semanifold.generators.base import Generator
@@ -176,12 +175,11 @@ def render_edit(command: Render, caller: Caller) -> Answer:
 def write_amplitudes(run: Run, command: Render, subject: EditedPicture, t: torch.Tensor, caller: Caller) -> None:
     """Write a film of several amplitudes side by side, and a strip with a row for each; as far apart as their numbers say."""
     films, rows, below = [], [], []
-    plain = media.to_uint8(subject.picture)[0]
     with caller.watching("amplitudes") as line:
         for number, far in enumerate(command.amplitudes, 1):
             farther, reach = subject.farther(far)
             films.append(farther.frames(reach * t))
-            row, below = timed_strip(films[-1], t, plain, subject.mask_picture(), size=128)
+            row, below = subject.timed(films[-1], t, size=128)
             rows.append(row)
             line({"step": number, "steps": len(command.amplitudes)})
     grid = media.grid_film(films)

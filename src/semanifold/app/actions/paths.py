@@ -18,7 +18,7 @@ from torch import Tensor
 from semanifold.analysis.attributes.base import AttributeReader
 from semanifold.analysis.ranking.measures import METRICS, Measures, WalkRecord, measure_frames, save_measures
 from semanifold.analysis.ranking.ranges import fitted
-from semanifold.analysis.ranking.scores import Array, changes, mean, rescale
+from semanifold.analysis.ranking.scores import Array, changes, mean
 from semanifold.analysis.traversal import (
     FACTS,
     FILMS,
@@ -66,6 +66,7 @@ from semanifold.paths.base import PathSet
 from semanifold.storage.records import checked, write_json
 from semanifold.storage.runs import CHECKPOINT, RECORD, Run
 from semanifold.storage.tensors import read_tensors, write_tensors
+from semanifold.worlds.faces.changes import CHANGES as WORDS
 
 EVERY = 10.0
 """Seconds between two checkpoints of a measurement."""
@@ -187,6 +188,8 @@ def write_traversal(
                 line({"step": i * len(codes) + j + 1, "steps": len(edits) * len(codes), "path": paths.name_of(k)})
             make(traversal, k)
     start = "the first code of the pool" if command.codes.pool is not None else f"seed {command.codes.seeds[0]}"
+    if len(codes) > 1:
+        start += f", one of {len(codes)}" + (f"; the others are in {FILMS}" if command.films else "")
     media.save_png(media.titled(overview(traversal), start), run.path(OVERVIEW))
 
 
@@ -269,9 +272,7 @@ def measure(command: Measure, caller: Caller) -> Answer:
             facts=msgspec.structs.replace(where, folder=str(command.traversal.resolve())),
         )
         save_measures(measures, run.path)
-        ranged = fitted(values, attributes)
-        moved = mean(changes(rescale(values, ranged), ranged, measures.t))
-        change_map(moved, measures.names, [attribute.name for attribute in attributes], run.path(CHANGES))
+        draw_changes(values, measures, run.path(CHANGES))
         for sentence in measures.remarks:
             caller.remark(sentence)
         return Answer()
@@ -303,6 +304,19 @@ def attributes_for(command: Measure, traversal: Traversal) -> str:
         f"The pictures of {traversal.facts.generator} are no bundled faces, so say what to read with attributes=: published "
         "(six face networks) or one of them such as pose, FILE.onnx, clip:PROMPT|AGAINST, or FILE.py:NAME."
     )
+
+
+def draw_changes(values: Array, measures: Measures, path: Path) -> None:
+    """Draw what each path changes on average, under the words of all sentences where these are attributes of the bundled faces."""
+    attributes = fitted(values, measures.attributes)
+    moved = mean(changes(values, attributes, measures.t))
+    names, count = [attribute.name for attribute in attributes], len(measures.codes)
+    title, what = "what each path changes, from one end to the other", "pictures"
+    if all(name in WORDS for name in names):
+        names, what = [WORDS[name].either for name in names], "faces"
+        title += " (+ the first verb, - the second)"
+    title += f"; mean over {count} {what}" if count > 1 else ""
+    change_map(moved, measures.names, [name.replace("_", " ") for name in names], path, title)
 
 
 def masks_of(command: Measure, traversal: Traversal, caller: Caller) -> dict[str, Mask1]:

@@ -17,7 +17,7 @@ from semanifold.core.errors import shown
 from semanifold.core.shapes import EditTimes
 from semanifold.core.spaces import EXTENDED
 from semanifold.edits import Edit, load_edit, save_edit
-from semanifold.edits.films import NOTHING, EditedPicture, Play, timed_strip, times_of_film
+from semanifold.edits.films import NOTHING, EditedPicture, Play, captioned, times_of_film
 from semanifold.edits.poses import pose_edit
 from semanifold.generators.base import Generator
 from semanifold.generators.exchange import export_codes
@@ -171,11 +171,8 @@ def write_pictures(run: Run, subject: EditedPicture, frames: media.Frames, t: Ed
     """Write the filmstrip, with the values of t of a path below its pictures, or its seconds, and the heat map."""
     from semanifold.images.plots import heat_map  # noqa: PLC0415  (brings matplotlib)
 
-    plain = media.to_uint8(subject.picture)[0]
-    mask = subject.mask_picture()
-    strip, below = timed_strip(frames, t, plain, mask, seconds=seconds)
-    media.save_png(media.captioned(strip, below) if below else strip, run.path(STRIP))
-    heat_map(frames, plain, mask, run.path(HEAT))
+    media.save_png(captioned(*subject.timed(frames, t, seconds=seconds)), run.path(STRIP))
+    heat_map(frames, media.to_uint8(subject.picture)[0], subject.mask_picture(), run.path(HEAT))
 
 
 def write_plot(

@@ -42,7 +42,7 @@ from semanifold.core.errors import SemanifoldError, counted
 from semanifold.core.latents import Latents
 from semanifold.core.solutions import Result
 from semanifold.edits import Edit, load_edit, save_edit
-from semanifold.edits.films import STILLS, Play, timed_strip
+from semanifold.edits.films import STILLS, Play
 from semanifold.edits.tracing import on_code
 from semanifold.generators.exchange import read_codes
 from semanifold.images import media
@@ -187,9 +187,9 @@ def adapted_sheet(rows: Mapping[str, EditedPicture]) -> Image.Image:
     """
     strips, below, changes = [], [], []
     for subject in rows.values():
-        t = subject.edit.times(STILLS)
+        t = subject.edit.times(STILLS + subject.edit.loops)
         frames, plain = subject.frames(t), media.to_uint8(subject.picture)[0]
-        strip, below = timed_strip(frames, t, plain, subject.mask_picture(), size=SIDE)
+        strip, below = subject.timed(frames, t, size=SIDE)
         strips.append(strip)
         mask = subject.mask_picture()
         assert mask is not None  # nothing else is adapted
@@ -238,8 +238,7 @@ def write_transfer(
     with caller.watching("pictures") as line:
         for number, (name, subject) in enumerate(zip(names, subjects, strict=True), 1):
             films.append(subject.frames(t))
-            plain = media.to_uint8(subject.picture)[0]
-            row, below = timed_strip(films[-1], t, plain, subject.mask_picture(), size=SIDE, seconds=seconds)
+            row, below = subject.timed(films[-1], t, size=SIDE, seconds=seconds)
             rows.append(row)
             scores[name] = measure(subject, t)
             line({"step": number, "steps": len(subjects)})

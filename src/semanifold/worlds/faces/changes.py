@@ -57,6 +57,11 @@ class Change:
     less: str
     error: float
 
+    @property
+    def either(self) -> str:
+        """Both ways in words, first that of a factor that rises: ``"the mouth opens / closes"``."""
+        return f"{self.what} {self.more} / {self.less}"
+
 
 CHANGES: dict[str, Change] = {
     "skin_tone": Change("the skin", "darkens", "grows paler", 0.022),
