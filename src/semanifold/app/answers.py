@@ -40,9 +40,15 @@ class Answer:
     parts: tuple[Answer, ...] = ()
 
 
-def already(folder: Path) -> Answer:
-    """Return the answer if a run was finished before."""
-    return Answer(folder=folder, said=(f"{folder} is finished already; overwrite=True does it again.",), fresh=False)
+def already(folder: Path, found: Sequence[str] = (), again: str = "overwrite=True does it again.") -> Answer:
+    """Return the answer if a run was finished before.
+
+    Args:
+        folder: of the run.
+        found: what was said of its results then.
+        again: how to have it done once more.
+    """
+    return Answer(folder=folder, said=(f"{folder} is finished already; {again}", *found), fresh=False)
 
 
 def typed(*words: object) -> tuple[str, ...]:

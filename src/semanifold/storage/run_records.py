@@ -50,6 +50,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         stamp: what changes if the generator does; nothing else than that is known of it.
         digital_source_type: what the pictures are marked as, an address of the IPTC; nothing if they are not.
         searches: statistics of each search of a discover.
+        said: sentences about its results.
         ended: ISO time.
         reason: of a failure.
         others: fields that one command writes, or another version; they are kept as they are.
@@ -68,6 +69,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     stamp: Json = None
     digital_source_type: str = ""
     searches: tuple[JsonObject, ...] = ()
+    said: tuple[Annotated[str, msgspec.Meta(max_length=1 << 14)], ...] = ()
     ended: Line = ""
     reason: str = ""
     others: JsonObject = {}
@@ -89,7 +91,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         """Return what the file holds."""
         own: JsonObject = {name: getattr(self, name) for name in OWN}
         own |= {name: list(value) for name, value in own.items() if isinstance(value, tuple)}
-        for name in ("digital_source_type", "searches", "ended", "reason"):
+        for name in ("digital_source_type", "searches", "said", "ended", "reason"):
             if not own[name]:
                 del own[name]
         return own | self.others

@@ -230,13 +230,15 @@ def worked(
         watched: other files that decide the result, and whose contents are among the facts; None if they are not known.
 
     Returns:
-        What the work returned, with the folder; or that the run was finished before.
+        What the work returned, with the folder; or that the run was finished before, and what was said of it then.
     """
 
     def done(run: Run) -> Answer:
         answer = work(run)
         if answer.interrupted:
             run.note(status="interrupted")
+        elif answer.said:
+            run.note(said=answer.said)  # for whoever repeats the command
         return answer
 
     check_certificate()
@@ -254,7 +256,7 @@ def worked(
         directory=caller.directory if caller.folder is None else str(caller.folder),
     )
     answer = carry_out(run, done)
-    return already(folder) if answer is None else replace(answer, folder=run.folder)
+    return already(folder, run.record.said) if answer is None else replace(answer, folder=run.folder)
 
 
 def existing(folder: Path, *names: str) -> tuple[Path, ...]:

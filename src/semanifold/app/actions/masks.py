@@ -35,11 +35,11 @@ def show_masks(command: ShowMask, caller: Caller) -> Answer:
     def work(run: Run) -> Answer:
         picture = media.to_uint8(generator.images(code))[0]
         media.save_png(sheet(picture, masks), run.path(SHEET))
-        return Answer()
+        return Answer(said=(words,))
 
     answer = worked(command, caller, "mask", command.folder, facts_of(generator), work, inputs=command.inputs)
     facts = {"covered": covered, "regions": list(regions)}
-    return replace(answer, said=(words,), files=(command.folder / SHEET,), next=typed(*command.then), facts=facts)
+    return replace(answer, files=(command.folder / SHEET,), next=typed(*command.then), facts=facts)
 
 
 def sheet(picture: media.Frame, masks: Sequence[Mask]) -> Image.Image:

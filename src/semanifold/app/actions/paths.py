@@ -275,18 +275,13 @@ def measure(command: Measure, caller: Caller) -> Answer:
         draw_changes(values, measures, run.path(CHANGES))
         for sentence in measures.remarks:
             caller.remark(sentence)
-        return Answer()
+        what, paths = counted(len(attributes), "attribute"), counted(len(traversal.paths), "path")
+        said = f"{what.capitalize()} of {paths}, read along the walks from {counted(len(traversal.codes), 'picture')}."
+        return Answer(said=(said,))
 
     watched = [command.traversal / RECORD]
     answer = worked(command, caller, "measure", command.folder, decisive, work, inputs=None, watched=watched)
-    what, paths = counted(len(attributes), "attribute"), counted(len(traversal.paths), "path")
-    sentence = f"{what.capitalize()} of {paths}, read along the walks from {counted(len(traversal.codes), 'picture')}."
-    return replace(
-        answer,
-        said=(*answer.said, sentence),
-        files=existing(command.folder, CHANGES) or (command.folder,),
-        next=typed(*command.then),
-    )
+    return replace(answer, files=existing(command.folder, CHANGES) or (command.folder,), next=typed(*command.then))
 
 
 def attributes_for(command: Measure, traversal: Traversal) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from semanifold.app.actions import train_arguments as making
 from semanifold.app.actions.base import existing, facts_of, load, read_mask, worked
 from semanifold.app.actions.directions import SHEET, draw
-from semanifold.app.answers import Answer, Caller, typed
+from semanifold.app.answers import Answer, Caller, already, typed
 from semanifold.app.commands.arguments import to_arguments
 from semanifold.app.commands.train import GROWING, Train, chosen_preset, kind_of
 from semanifold.core.errors import SemanifoldError, counted
@@ -77,7 +77,7 @@ def train(command: Train, caller: Caller) -> Answer:
         if not answer.fresh:
             shared(accelerator, finished=True)
             words = "overwrite=True does it again, and more iterations= make it longer."
-            answer = replace(answer, said=(f"{folder} is finished already; {words}",))
+            answer = already(folder, answer.said[1:], words)
         if not answer.interrupted:
             files = existing(folder, SHEET, PATHS, METRICS, records.BOARD)  # what to open first
             answer = replace(answer, files=files, next=typed(*command.then))

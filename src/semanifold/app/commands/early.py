@@ -126,7 +126,7 @@ def finished(
     if inputs_of(arguments, list(read)).get("inputs") != earlier.facts.get("inputs"):
         return None
     files = [folder / file for file in main if (folder / file).exists()] or [folder]
-    return replace(already(folder), files=tuple(files), next=typed(*then))
+    return replace(already(folder, earlier.said), files=tuple(files), next=typed(*then))
 
 
 def same_generator(record: RunRecord, named: str, watched: Sequence[Path] = ()) -> bool:
