@@ -22,8 +22,8 @@ from semanifold.images.masks import Mask
 CHUNK = 8
 """Pictures made at a time."""
 STILLS = 8
-"""Pictures of a filmstrip beside that with the mask: of a loop one per eighth, the farthest one among them, so that the same t stand
-below those of every command; one more of a path that runs both ways from the unedited picture, which is then in its middle."""
+"""Pictures of a filmstrip beside that with the mask: of a loop one per eighth, the farthest one among them, so that every command
+has the same t below them; one more of a path that runs both ways from the unedited picture, which is then in its middle."""
 NOTHING = 1e-6
 """A value of t nearer to the unedited picture than this is rounding."""
 Play = Literal["auto", "once", "ping-pong"]

@@ -302,7 +302,7 @@ def attributes_for(command: Measure, traversal: Traversal) -> str:
 
 
 def draw_changes(values: Array, measures: Measures, path: Path) -> None:
-    """Draw what each path changes on average, under the words of all sentences where these are attributes of the bundled faces."""
+    """Draw what each path changes on average, under the words of sentences where these are of the bundled faces."""
     attributes = fitted(values, measures.attributes)
     moved = mean(changes(values, attributes, measures.t))
     names, count = [attribute.name for attribute in attributes], len(measures.codes)
