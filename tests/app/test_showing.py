@@ -63,11 +63,12 @@ def test_everything_is_shown(world: Generator, found: Solution[Any, Any], paths:
     strip = sm.show(found)
     assert strip.size == (9 * 160 + 8 * media.GAP, 160 + media.CAPTION)  # the picture with its mask, then eight frames
     assert np.array_equal(np.asarray(sm.show(found.value, world)), np.asarray(strip)), "an edit knows its picture"
-    assert sm.show(found.value, world, 5, count=3, size=40).size == (4 * 40 + 3 * media.GAP, 40)
-    assert sm.show(paths["smile"], world, 7).size[1] == 160
-    assert sm.show(paths, world, 7).size[1] == 2 * 64 + media.GAP, "two paths have names"
-    assert sm.show(paths.with_info(names={}), world, 7).size[1] == 4 * 64 + 3 * media.GAP
-    assert sm.show([found, found]).size[1] == 2 * 64 + media.GAP
+    assert sm.show(found.value, world, 5, count=3, size=40).size == (4 * 40 + 3 * media.GAP, 40 + media.CAPTION)
+    assert sm.show(paths["smile"], world, 7).size[1] == 160 + media.CAPTION, "with t below"
+    row = 64 + media.CAPTION
+    assert sm.show(paths, world, 7).size[1] == 2 * row + media.GAP, "two paths have names"
+    assert sm.show(paths.with_info(names={}), world, 7).size[1] == 4 * row + 3 * media.GAP
+    assert sm.show([found, found]).size[1] == 2 * row + media.GAP
     assert sm.show(range(8), world).size == sm.show(list(range(8)), world).size
     assert sm.show(7, world).size == sm.show(world.sample(7), world).size == (256, 256)
     pictures = world.images(world.sample(range(5)))
