@@ -40,15 +40,15 @@ class Answer:
     parts: tuple[Answer, ...] = ()
 
 
-def already(folder: Path, found: Sequence[str] = (), again: str = "overwrite=True does it again.") -> Answer:
+def already(folder: Path, results: Sequence[str] = (), again: str = "overwrite=True does it again.") -> Answer:
     """Return the answer if a run was finished before.
 
     Args:
         folder: of the run.
-        found: what was said of its results then.
+        results: what was said of them then.
         again: how to have it done once more.
     """
-    return Answer(folder=folder, said=(f"{folder} is finished already; {again}", *found), fresh=False)
+    return Answer(folder=folder, said=(f"{folder} is finished already; {again}", *results), fresh=False)
 
 
 def typed(*words: object) -> tuple[str, ...]:
