@@ -6,7 +6,7 @@ from support.small_world import SmallWorld
 
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
-from semanifold.generators.coordinates import PLAIN, natural_coordinates
+from semanifold.generators.coordinates import PLAIN, SAMPLES, natural_coordinates, own_codes
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
 from semanifold.images.masks import box
 from semanifold.manifolds import ManifoldSettings, discover_manifold
@@ -24,6 +24,27 @@ def test_standard_normal_coordinates_become_codes_of_the_generator(network: Styl
     made, drawn = torch.cov(found.displacements(u).T), torch.cov(codes.T)
     assert (made - drawn).norm() < 0.1 * drawn.norm()
     assert (torch.eye(8) * drawn.diagonal().mean() - drawn).norm() > 0.2 * drawn.norm()
+
+
+def test_own_codes_are_drawn_once_for_each_condition_and_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    sample = StyleGAN2.sample
+
+    def counted(self: StyleGAN2, *values, **options) -> Latents:
+        drawn.append(values)
+        return sample(self, *values, **options)
+
+    monkeypatch.setattr(StyleGAN2, "sample", counted)
+    classes = StyleGAN2(StyleGAN2Config(size=16, z_dim=8, w_dim=8, channels=(6, 5, 4), classes=2))
+    first, second = (classes.sample([0], labels=label) for label in (0, 1))
+    drawn.clear()
+    one = own_codes(classes, first, "w")
+    assert own_codes(classes, classes.convert(first, "w+"), "w") is one
+    assert len(drawn) == 1
+    assert torch.equal(own_codes(classes, second, "w").values, sample(classes, range(SAMPLES), "w", labels=1).values)
+    assert own_codes(classes.double(), second, "w").values.dtype == torch.float64
+    assert own_codes(classes, second, "z").space == "z"
+    assert len(drawn) == 4
 
 
 def test_z_is_natural_already(network: StyleGAN2) -> None:

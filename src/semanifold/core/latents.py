@@ -127,6 +127,11 @@ def condition_tensors(latents: Latents) -> dict[str, Tensor]:
     return {name if name == LABELS else PREFIX + name: value for name, value in latents.conditions.items()}
 
 
+def conditions_key(latents: Latents) -> bytes:
+    """Return bytes that are the same for codes whose first ones have the same conditions."""
+    return b"".join(name.encode() + value[:1].float().cpu().numpy().tobytes() for name, value in latents.conditions.items())
+
+
 def conditions_in(tensors: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
     """Return the conditions of codes from the tensors of a file; see :func:`condition_tensors`.
 

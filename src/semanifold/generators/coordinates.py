@@ -7,11 +7,12 @@ metric is a diagonal and a matrix of that rank, never a dense one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
-from semanifold.core.latents import Latents, root_of_covariance, symmetric_root
+from semanifold.core.latents import Latents, conditions_key, root_of_covariance, symmetric_root
 from semanifold.core.spaces import single
 from semanifold.generators.base import Generator
 
@@ -85,6 +86,21 @@ PLAIN = Coordinates()
 """The latent space as it is."""
 
 
+_KNOWN: WeakKeyDictionary[Generator, dict[object, Latents]] = WeakKeyDictionary()
+"""The own codes that were asked for last, by the generator."""
+
+
+@torch.no_grad()
+def own_codes(generator: Generator, code: Latents, space: str) -> Latents:
+    """Return :data:`SAMPLES` codes of a generator's own, under the conditions of a code; drawn once as long as these stay."""
+    key = space, generator.device, generator.dtype, conditions_key(code)
+    known = _KNOWN.setdefault(generator, {})
+    if key not in known:
+        known.clear()
+        known[key] = generator.sample_like(code, range(SAMPLES), space)
+    return known[key]
+
+
 def natural_coordinates(generator: Generator, code: Latents, moving: tuple[int, ...], independence: float) -> Coordinates:
     """Return :func:`coordinates_of` the space of a code, from codes of its class.
 
@@ -96,7 +112,7 @@ def natural_coordinates(generator: Generator, code: Latents, moving: tuple[int, 
     """
     if is_plain(generator, code.space):
         return PLAIN
-    codes = generator.sample_like(code, range(SAMPLES), generator.path_space).values.detach()
+    codes = own_codes(generator, code, generator.path_space).values
     layers = moving[0] if generator.spaces[code.space].layers else 0
     return coordinates_of(generator, code.space, codes, layers, independence)
 

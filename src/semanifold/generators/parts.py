@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, normalize, one_hot, pad
 
 from semanifold.core.errors import SemanifoldError, shown
-from semanifold.core.latents import Latents
+from semanifold.core.latents import Latents, conditions_key
 from semanifold.generators.base import Generator
 from semanifold.generators.features import features_and_pictures
 from semanifold.images.masks.base import Mask
@@ -130,8 +130,7 @@ def _one_picture(text: str, x: float, y: float, code: Latents | None) -> Latents
 
 def parts_of(generator: Generator, code: Latents) -> Parts:
     """Return the parts that the pictures of a generator consist of, under the conditions of a code; found once in a run."""
-    key = b"".join(name.encode() + value[:1].float().cpu().numpy().tobytes() for name, value in code.conditions.items())
-    known = _KNOWN.setdefault(generator, {})
+    key, known = conditions_key(code), _KNOWN.setdefault(generator, {})
     if key not in known:
         known[key] = _searched(generator, code)
     return known[key]

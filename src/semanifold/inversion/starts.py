@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from semanifold.core.latents import Latents
 from semanifold.core.shapes import Pictures
 from semanifold.generators.base import Generator
-from semanifold.generators.coordinates import PLAIN, SAMPLES, Coordinates, coordinates_of, is_plain
+from semanifold.generators.coordinates import PLAIN, Coordinates, coordinates_of, is_plain, own_codes
 from semanifold.inversion.curvature import MOST_ROWS, Curvature, chunk_of, rows_at
 from semanifold.inversion.objective import Likeness
 
@@ -51,7 +51,7 @@ def metric_of(generator: Generator, code: Latents, independence: float) -> tuple
         return PLAIN, code.with_values(torch.zeros_like(code.values)), 1.0
     # codes of w+ are those of w repeated, and styles are affine in w: codes of the path space tell all of it
     plain = is_plain(generator, code.space)
-    own = generator.sample_like(code, range(SAMPLES), code.space if plain else generator.path_space)
+    own = own_codes(generator, code, code.space if plain else generator.path_space)
     mean = generator.convert(own[0].with_values(own.values.mean(0, keepdim=True)), code.space)
     layers = generator.spaces[code.space].layers
     coordinates = PLAIN if plain else coordinates_of(generator, code.space, own.values, layers, independence)
