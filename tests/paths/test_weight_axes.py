@@ -81,9 +81,9 @@ def test_products_with_the_hessian_are_the_published_ones(name, generator, codes
     agree(product(held["probe_vectors"][:2]), held["hvp"][:2], 1e-7)
 
 
-def test_the_leading_eigenvectors_are_those_of_the_dense_hessian(generator, codes):
+def test_the_leading_eigenvector_is_that_of_the_dense_hessian(generator, codes):
     held = numbers("hessian_small", "avgpool16")
-    count = 3  # a gap follows, so that few products do; fewest, one at a time
+    count = 1  # a gap follows, so that few products do; fewest, one at a time
     product = hessian_product(generator, [LAYER], codes, DISTANCES["avgpool16"], batch=12)
     found = leading(product, held["eigenvectors"].shape[1], count, held["eigenvectors"], tolerance=1e-4, block=1, progress=False)
     assert found.residuals.max() <= 1e-4
@@ -314,14 +314,13 @@ def test_a_blurred_picture_is_not_the_generators_own(faces):
 
 
 def test_a_path_ends_where_its_change_is_seen_at_once(faces):
-    paths = calibrated(svd_paths(faces, "convs.5", 2), faces, "mouth", samples=2, progress=False)
+    paths = calibrated(svd_paths(faces, "convs.5", 1), faces, "mouth", samples=2, progress=False)
     codes = faces.sample([50, 51, 52])
     plain, strangers = faces.images(codes), faces.images(faces.sample(range(60, 76)))
-    for k in range(2):
-        shares = []
-        for i, code in enumerate(codes):
-            inside = as_mask("mouth", faces, code).at(64, 64).sqrt()
-            usual = ((strangers - plain[i]) * inside).square().mean((1, 2, 3)).sqrt().median()
-            moved = paths[k].images(faces, code, [-1.0, 1.0])
-            shares.append(((moved - plain[i]) * inside).square().mean((1, 2, 3)).sqrt() / usual)
-        assert 0.4 * SEEN < float(torch.cat(shares).mean()) < 2.5 * SEEN
+    shares = []
+    for i, code in enumerate(codes):
+        inside = as_mask("mouth", faces, code).at(64, 64).sqrt()
+        usual = ((strangers - plain[i]) * inside).square().mean((1, 2, 3)).sqrt().median()
+        moved = paths[0].images(faces, code, [-1.0, 1.0])
+        shares.append(((moved - plain[i]) * inside).square().mean((1, 2, 3)).sqrt() / usual)
+    assert 0.4 * SEEN < float(torch.cat(shares).mean()) < 2.5 * SEEN

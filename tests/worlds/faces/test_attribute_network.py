@@ -12,7 +12,7 @@ from semanifold.worlds.faces.renderer import render
 
 
 def test_factors_of_unseen_faces_are_read_from_their_pictures() -> None:
-    z = torch.randn(500, 32, generator=torch.Generator().manual_seed(31_415))
+    z = torch.randn(200, 32, generator=torch.Generator().manual_seed(31_415))
     factors = factors_from_latents(z)
     network = attribute_network()
     with torch.no_grad():
