@@ -122,9 +122,7 @@ def other_network(names: Iterable[str], *, anywhere: bool = False) -> str | None
         anywhere: whether the keys of the network may have something before them.
     """
     every, before = list(names), r"(?:.*?\.)?" if anywhere else ""
-    return next(
-        (kind for kind, mark in OTHERS if any(re.fullmatch(f"{before}(?:{mark})", key, re.DOTALL) for key in every)), None
-    )
+    return next((kind for kind, mark in OTHERS if any(map(re.compile(f"{before}(?:{mark})", re.DOTALL).fullmatch, every))), None)
 
 
 def generator_of(network: Network, contents: Contents, folder: Path, words: Mapping[str, str], say: Say) -> Generator:

@@ -26,7 +26,7 @@ from semanifold.locality.methods import LAYERED, METHODS, Problem
 from semanifold.locality.report import LocalityReport
 from semanifold.locality.rows import ROWS, Row, append_row, packed, read_rows
 from semanifold.locality.settings import LocalitySettings
-from semanifold.locality.truth import own_factors, pixel_effects, pixel_weights, truth_share
+from semanifold.locality.truth import own_factors, pixel_weights, truth_share
 from semanifold.locality.worlds import World, world_of
 from semanifold.manifolds.settings import ManifoldSettings
 from semanifold.storage.digests import digest
@@ -181,13 +181,12 @@ def measure(world: World, problem: Problem, candidate: Candidate, t: Tensor, row
         return row
     sides = [side for side, ok in zip(candidate.sides, reached.tolist(), strict=True) if ok]
     pictures = side_images(world.generator, problem.start, sides, t[reached])
-    with torch.no_grad():
-        reference = world.generator.images(problem.start)
-    pair, mask = (pictures, reference), problem.picture
+    reference, mask = problem.plain, problem.picture
+    pair = pictures, reference
     layers = _layer_scores(world, problem, sides, t[reached])
     scores = [score for score in layers.values() if score is not None]
     perceptual = None if world.perceptual is None else metrics.perceptual_outside(*pair, mask, world.perceptual)
-    truth, changes = _truth(world, problem, sides, t[reached], *pair)
+    truth, changes = _truth(world, problem, sides, t[reached], pictures)
     triple = torch.cat([reference, pictures[:1], 2 * mask.expand_as(reference) - 1])
     return msgspec.structs.replace(
         row,
@@ -208,10 +207,8 @@ def _ratios(world: World, problem: Problem, sides: Sequence[Edit], t: Tensor) ->
     ratios = torch.full_like(t, torch.nan)
     if reached.any():
         kept = [side for side, ok in zip(sides, reached.tolist(), strict=True) if ok]
-        with torch.no_grad():
-            reference = world.generator.images(problem.start)
         pictures = side_images(world.generator, problem.start, kept, t[reached])
-        ratios[reached] = metrics.mse_ratio(pictures, reference, problem.picture).to(ratios)
+        ratios[reached] = metrics.mse_ratio(pictures, problem.plain, problem.picture).to(ratios)
     return ratios
 
 
@@ -234,14 +231,13 @@ def _layer_scores(world: World, problem: Problem, sides: Sequence[Edit], t: Tens
 
 
 def _truth(
-    world: World, problem: Problem, sides: Sequence[Edit], t: Tensor, pictures: Tensor, reference: Tensor
+    world: World, problem: Problem, sides: Sequence[Edit], t: Tensor, pictures: Tensor
 ) -> tuple[Tensor | None, list[float]]:
     """Return the truth share ``[n]`` and the mean weighted change of every factor."""
     truth = world.truth
     if truth is None:
         return None, []
-    before = truth.factors(problem.start, reference)
-    effects = pixel_effects(before, truth.render)
+    before, effects = problem.known
     own, weights = own_factors(problem.mask, problem.picture, effects), pixel_weights(effects)
     after = of_sides(world.generator, problem.start, sides, t, lambda _, codes, rows: truth.factors(codes, pictures[rows]))
     change = after - before

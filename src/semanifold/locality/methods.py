@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ from semanifold.locality.baselines import (
 from semanifold.locality.matching import Candidate, both_signs, line, moved_norm, ray
 from semanifold.locality.published import published_manifold
 from semanifold.locality.subspaces import individual_directions, projected_directions
+from semanifold.locality.truth import pixel_effects
 from semanifold.locality.worlds import World
 from semanifold.manifolds.directions import LocalDirections, local_directions
 from semanifold.manifolds.settings import ManifoldSettings
@@ -93,6 +94,20 @@ class Problem:
     manifold: ManifoldSettings
     paper_steps: int
     layer: str | None = None
+
+    @cached_property
+    def plain(self) -> Tensor:
+        """The unedited picture."""
+        with torch.no_grad():
+            return self.world.generator.images(self.start)
+
+    @cached_property
+    def known(self) -> tuple[Tensor, Tensor]:
+        """The factors of the unedited picture ``[1, F]`` and their pixel effects, in a world that knows them."""
+        truth = self.world.truth
+        assert truth is not None
+        before = truth.factors(self.start, self.plain)
+        return before, pixel_effects(before, truth.render)
 
 
 Method = Callable[[Problem], list[Candidate]]
