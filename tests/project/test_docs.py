@@ -34,6 +34,9 @@ SHARED = {
 FINE = ("discover", "edit", "invert", "sample")
 """Commands whose pictures are as fine as ever on pages where faces are to be found in them."""
 
+EDITABLE = 16
+"""Pixels of pictures that the weights of ``convs.4`` change."""
+
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -50,7 +53,7 @@ def test_a_page_runs_as_it_is_written(page: str, done: Path, tmp_path: Path, mon
     fine = FINE if "semanifold edit" in text else ()
     monkeypatch.setattr(cli, "main", partial(typed, cli.main, fine))
     if not fine:
-        coarse_faces(monkeypatch)
+        coarse_faces(monkeypatch, EDITABLE if "convs.4" in text else 4)
     bring_files(tmp_path, text)
     torch.manual_seed(0)
     names = prelude(page)
@@ -70,7 +73,7 @@ def typed(main: Callable[[list[str]], int], fine: tuple[str, ...], words: list[s
     """Run a command with the options that make it quick, whether a fence of commands or a snippet types it."""
     with pytest.MonkeyPatch.context() as patch:
         if fine and words[0] not in fine:
-            coarse_faces(patch)
+            coarse_faces(patch, EDITABLE if words[0] == "weights" else 4)
         return main(shortened(["semanifold", *words]))
 
 
@@ -98,6 +101,7 @@ def give_names(file: Path) -> None:
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
 def test_an_example_runs(example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    coarse_faces(monkeypatch, EDITABLE)
     runpy.run_path(str(example), run_name="__main__")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, wraps
 from hashlib import sha256
@@ -15,7 +16,7 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from semanifold.app import showing
-from semanifold.app.actions import directions, discover, placing, seen, train, weights
+from semanifold.app.actions import directions, discover, paths, placing, seen, train, weights
 from semanifold.app.actions.directions import closed_paths, draw
 from semanifold.app.commands.discover import Search
 from semanifold.app.commands.invert import InversionOptions
@@ -26,7 +27,7 @@ from semanifold.generators import coordinates, loading, parts
 from semanifold.generators.biggan.network import BigGAN, BigGANConfig
 from semanifold.generators.stylegan2.layouts import from_ada
 from semanifold.generators.stylegan2.network import StyleGAN2
-from semanifold.images import plots
+from semanifold.images import films, plots
 from semanifold.inversion import InversionSettings, TuningSettings, starts
 from semanifold.landmarks import faces
 from semanifold.manifolds import ManifoldSettings, stages, start
@@ -73,8 +74,8 @@ def path_set(path: Path) -> None:
     """Warped paths of the bundled faces, with names."""
     from semanifold.generators.loading import load_generator
 
-    paths = warped_paths(load_generator("faces"), "w", len(NAMES), 2)
-    save_paths(paths.with_info(names=dict(enumerate(NAMES))), path)
+    warped = warped_paths(load_generator("faces"), "w", len(NAMES), 2)
+    save_paths(warped.with_info(names=dict(enumerate(NAMES))), path)
 
 
 def less_work(patch: pytest.MonkeyPatch) -> None:
@@ -154,38 +155,61 @@ def at_most(patch: pytest.MonkeyPatch, settings: type, **most: int) -> None:
     patch.setattr(settings, "__init__", init)
 
 
-def coarse_faces(patch: pytest.MonkeyPatch) -> None:
-    """Let the bundled faces make their pictures of 64 pixels from those of 16: more than half of the time of most commands."""
+def coarse_faces(patch: pytest.MonkeyPatch, side: int = 4) -> None:
+    """Let the bundled faces make their pictures of 64 pixels from smaller ones: more than half of the time of most commands."""
     images = StyleGAN2.images
 
     def enlarged(self: StyleGAN2, latents: Latents, *, size: int | None = None, noise: Any = None) -> torch.Tensor:
         if self.config.size != 64 or size not in (None, 64):
             return images(self, latents, size=size, noise=noise)
-        return interpolate(images(self, latents, size=16, noise=noise), scale_factor=4, mode="bilinear")
+        return interpolate(images(self, latents, size=side, noise=noise), size=(64, 64), mode="bilinear")
 
     patch.setattr(StyleGAN2, "images", enlarged)
 
 
+DRAWN: dict[tuple[object, ...], Any] = {}
+"""The first figure and the first film of each size and kind."""
+
+
 def drawn_once(patch: pytest.MonkeyPatch) -> None:
-    """Let a page draw its heat maps of one size and one kind once, and its plots of as many codes."""
-    heat, plot = plots._heat_pictures, plots.path_plot
-    drawn: dict[tuple[object, ...], Any] = {}
+    """Let heat maps, plots, maps and films of one size and one kind be made once, however many commands write some."""
+    heat, encoded = plots._heat_pictures, films._ffmpeg
 
-    def heat_pictures(films: Any, names: Any) -> Any:
-        key = ("heat", len(films), films[0].plain.shape, films[0].mask is None)
-        if key not in drawn:
-            drawn[key] = heat(films, names)
-        return drawn[key].copy()
+    def heat_pictures(many: Any, names: Any) -> Any:
+        key = ("heat", len(many), len(names), many[0].plain.shape, many[0].mask is None)
+        if key not in DRAWN:
+            DRAWN[key] = heat(many, names)
+        return DRAWN[key].copy()
 
-    def path_plot(codes: Any, t: Any, path: Path, **options: Any) -> Path:
-        key = ("plot", len(codes), *options.items())
-        if key not in drawn:
-            drawn[key] = plot(codes, t, path, **options).read_bytes()
-        path.write_bytes(drawn[key])
-        return path
+    def once(make: Callable[..., object], sizes: Callable[..., tuple[object, ...]]) -> Callable[..., Path]:
+        def drawn(*values: Any, **options: Any) -> Path:
+            path = next(value for value in values if isinstance(value, Path))
+            key = (make, *sizes(*values), *options.items())
+            if key not in DRAWN:
+                make(*values, **options)
+                DRAWN[key] = path.read_bytes()
+            path.write_bytes(DRAWN[key])
+            return path
+
+        return drawn
+
+    def ffmpeg(frames: Any, part: Path, fps: float, size: int, output: list[str], shown: list[int], name: str) -> None:
+        key = ("film", frames[0].shape, fps, size, *output, *shown)
+        if key not in DRAWN:
+            encoded(frames, part, fps, size, output, shown, name)
+            DRAWN[key] = part.read_bytes()
+        part.write_bytes(DRAWN[key])
+
+    def of_codes(codes: Any, t: Any, *_: Any) -> tuple[object, ...]:
+        return len(codes), len(t)
+
+    def of_names(_: Any, rows: Any, columns: Any, *__: Any) -> tuple[object, ...]:
+        return len(rows), len(columns)
 
     patch.setattr(plots, "_heat_pictures", heat_pictures)
-    patch.setattr(plots, "path_plot", path_plot)
+    patch.setattr(plots, "path_plot", once(plots.path_plot, of_codes))
+    patch.setattr(paths, "change_map", once(paths.change_map, of_names))
+    patch.setattr(films, "_ffmpeg", ffmpeg)
 
 
 SEEN: dict[tuple[object, ...], Any] = {}
