@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from hostile import files_of_arrays, files_of_ours, files_pickled, folders, label_maps, masks_and_words, numbers  # noqa: E402  (behind the path)
 from hostile.goods import make_goods  # noqa: E402  (behind the path)
 from hostile.trials import Hostile, Outcome, Words, try_all, warm_up  # noqa: E402  (behind the path)
+from support import sketches  # noqa: E402  (behind the path)
 
 from semanifold.images import films, plots  # noqa: E402  (behind the path)
 
@@ -122,8 +123,9 @@ def main() -> None:
     out = given.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
-    if given.most is not None:  # as in other tests: how large films and figures are proves nothing
+    if given.most is not None:  # as in other tests: what films and figures look like proves nothing
         films.VIEWABLE, plots.FINE = 64, {"dpi": 20}
+        plots._heat_picture, plots._path_figure = sketches.heat, sketches.path
     warm_up(training=given.most is None)
     make_goods(out / "good", training=given.most is None)
     inputs = [
