@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -265,12 +266,20 @@ def _less(before: Json, after: Json) -> bool:
     return isinstance(before, int | float) and isinstance(after, int | float) and before < after
 
 
-def environment() -> dict[str, str]:
-    """Return the versions and the platform that a result may depend on."""
-    versions = {"semanifold": __version__, "python": platform.python_version(), "platform": platform.platform()}
+@cache
+def _installed() -> dict[str, str]:
+    """Return the versions of packages; finding them in their folders takes as long as a small picture."""
+    versions: dict[str, str] = {}
     for name in ("torch", "numpy", "safetensors", "lpips", "umap-learn"):
         with suppress(PackageNotFoundError):
             versions[name] = version(name)
+    return versions
+
+
+def environment() -> dict[str, str]:
+    """Return the versions and the platform that a result may depend on."""
+    versions = {"semanifold": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    versions |= _installed()
     if loaded := sys.modules.get("torch"):
         versions["torch"] = str(loaded.__version__)  # which also says for which device it was built
     return versions
