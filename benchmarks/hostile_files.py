@@ -125,7 +125,7 @@ def main() -> None:
     start = time.monotonic()
     if given.most is not None:  # as in other tests: what films and figures look like proves nothing
         films.VIEWABLE, plots.FINE = 64, {"dpi": 20}
-        plots._heat_picture, plots._path_figure = sketches.heat, sketches.path
+        plots._heat_pictures, plots._path_figure = sketches.heat, sketches.path
     warm_up(training=given.most is None)
     make_goods(out / "good", training=given.most is None)
     inputs = [
