@@ -28,7 +28,7 @@ from semanifold.inversion.encoder_training import disturbed
 from semanifold.inversion.measures import edit_consistency
 from semanifold.storage.tensors import read_header, read_tensors, write_tensors
 
-SHORT = EncoderSettings(steps=60, batch=8, seed=3)
+SHORT = EncoderSettings(steps=40, batch=8, seed=3)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.docs_world import usually
 from support.toy import Toy, ToyConv, ToyWeights, left_world
 from torch import Tensor
 
@@ -24,6 +25,7 @@ from semanifold.locality.methods import METHODS
 from semanifold.locality.report import LocalityReport
 from semanifold.locality.rows import ROWS
 from semanifold.locality.worlds import World, world_of
+from semanifold.paths.weight_masked import masked_weight_paths
 from semanifold.worlds.faces.analytic import AnalyticFaces
 
 WEIGHTS = ("weights-plain", "weights")
@@ -118,6 +120,14 @@ def test_masked_directions_are_found_once_and_not_on_the_faces_of_the_benchmark(
     assert not set(drawn) & set(range(3))
 
 
+@pytest.fixture
+def _few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let directions in weights be looked for at two pictures, and refined little."""
+    usually(monkeypatch, masked_weight_paths, kept=4, refine=2)
+    monkeypatch.setattr(methods, "WEIGHT_SAMPLES", 2)
+
+
+@pytest.mark.usefixtures("_few_pictures")
 def test_another_layer_measures_only_the_rows_of_weights_again(tmp_path: Path) -> None:
     def lines() -> list[str]:
         return (tmp_path / ROWS).read_text().splitlines()
@@ -149,6 +159,7 @@ def test_faces_and_others_have_layers_of_their_own() -> None:
     assert methods.layer_of(toy) == "second"
 
 
+@pytest.mark.usefixtures("_few_pictures")
 def test_features_before_the_layer_have_no_score(tmp_path: Path) -> None:
     row = run(ToyConv(), tmp_path, ("weights",), seeds=1).rows[0]
     assert row.localization_layers["4"] is None

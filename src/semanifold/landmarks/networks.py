@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import max_pool2d, pad
+from torch.nn.functional import conv2d, max_pool2d, pad
 
 from semanifold.storage.tensors import read_tensors
 
@@ -40,7 +40,9 @@ class Even(nn.Conv2d):
         """Return feature maps."""
         kernel, stride = self.kernel_size[0], self.stride[0]
         rows, columns = (max(0, (-(-side // stride) - 1) * stride + kernel - side) for side in input.shape[2:])
-        return super().forward(pad(input, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)))
+        ends = rows % 2, columns % 2  # what is not the same on both sides
+        padded = pad(input, (0, ends[1], 0, ends[0])) if any(ends) else input
+        return conv2d(padded, self.weight, self.bias, self.stride, (rows // 2, columns // 2), 1, self.groups)
 
 
 class Block(nn.Module):
@@ -52,12 +54,14 @@ class Block(nn.Module):
         self.depthwise = Even(before, before, 3, stride, groups=before)
         self.mix = nn.Conv2d(before, after, 1)
         self.bend = nn.PReLU(after) if learned else nn.ReLU()
-        self.stride, self.added = stride, after - before
+        self.stride = stride
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return feature maps."""
         around = max_pool2d(maps, self.stride) if self.stride > 1 else maps
-        return self.bend(self.mix(self.depthwise(maps)) + pad(around, (0, 0, 0, 0, 0, self.added)))
+        mixed = self.mix(self.depthwise(maps))
+        mixed[:, : around.shape[1]] += around
+        return self.bend(mixed)
 
 
 def chain(before: int, blocks: tuple[tuple[int, int], ...], *, learned: bool) -> nn.Sequential:

@@ -131,8 +131,8 @@ def test_a_hostile_constant(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("const", [(4, 8), (5, 3)])
 def test_masked_manifolds_on_wide_and_tall_pictures(const: tuple[int, int]) -> None:
-    generator = make(double=False, size=const[0] * 32, const=const, channels=(8, 8, 6, 6, 4, 4))
-    settings = ManifoldSettings(frames=5, steps=6)
+    generator = make(double=False, size=const[0] * 16, const=const, channels=(8, 8, 6, 4, 4))
+    settings = ManifoldSettings(frames=3, steps=2)
     solution = discover_manifold(generator, 3, "box:0.2,0.2,0.6,0.6", settings, progress=False, throw=False)
     frames = solution.value.images(generator, generator.sample(3, "w+"), torch.linspace(0, 1, 3))
     assert tuple(frames.shape[1:]) == generator.picture_shape
