@@ -251,10 +251,10 @@ def test_a_path_without_a_lead_or_a_straight_line_gets_none():
 
 
 def test_paths_without_a_name_say_why():
-    rows = [[1, 0.5, 0], [0.9, 0.7, 0.3], [0.02, 0, 0], [0, 0.5, 0.5], [0, 0.9, 0]]
+    rows = [[1, 0.5, 0], [0.9, 0.7, 0.3], [0.02, 0, 0], [0, 0.5, 0.5], [0, 0.9, 0], [0.2, -0.24, 0]]
     values = np.concatenate([line_values(rows), line_values(rows)], 0)
     values[:, 4, :, 1] = 0.5 + 0.3 * np.array([-1, 1, -0.8, 1, *[1] * (values.shape[2] - 4)])  # rises, and not in a line
-    scores, names, paths = score(values, plain(3)), ["a0", "a1", "a2"], range(10, 15)
+    scores, names, paths = score(values, plain(3)), ["a0", "a1", "a2"], range(10, 16)
     found = name_paths(scores, names, paths)
     assert found == {10: "a0 +"}
     assert why_unnamed(scores, names, paths, found) == {
@@ -262,6 +262,7 @@ def test_paths_without_a_name_say_why():
         12: "hardly changes anything",
         13: "changes a1 and a2 about as much",
         14: "changes a1 too unevenly",
+        15: "no attribute names this change; a1 changes most, by -19 % of its range",
     }
 
 

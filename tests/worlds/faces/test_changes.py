@@ -153,9 +153,9 @@ def test_a_hue_that_is_seen_at_the_end_is_no_least_though_it_passes_grey() -> No
     blue, pink = render(face(background_hue=0.1)), render(face(background_hue=0.9))
     grey = blue.mean(1, keepdim=True).expand_as(blue)
     sentence = describe_change(torch.cat([grey, pink]), blue, along=torch.tensor([0.5, 1.0]), most=9)
-    assert "the background turns pinker (+" in sentence
+    assert "the background turns redder (+" in sentence
     sentence = describe_change(torch.cat([pink, grey]), blue, along=torch.tensor([0.5, 1.0]), most=9)
-    assert "the background turns pinker (at least +" in sentence
+    assert "the background turns redder (at least +" in sentence
 
 
 def test_a_background_that_is_black_or_grey_has_no_hue() -> None:
@@ -164,7 +164,7 @@ def test_a_background_that_is_black_or_grey_has_no_hue() -> None:
     assert "the background darkens" in describe_change(pictures[1:], pictures[:1], most=9)
     assert "the background turns" not in describe_change(pictures[1:], pictures[:1], most=9)
     blue, pink = render(face(background_hue=0.1)), render(face(background_hue=0.9))
-    assert "the background turns pinker" in describe_change(pink, blue)
+    assert "the background turns redder" in describe_change(pink, blue)
     grey = blue.mean(1, keepdim=True).expand_as(blue)
     assert "the background turns" not in describe_change(grey, pink, most=9)
     assert "the background turns" not in describe_change(pink, grey, most=9)
@@ -186,6 +186,22 @@ def test_words_can_be_those_of_one_region() -> None:
     assert "head" not in describe_change(pictures[1:], pictures[:1], region="mouth")
     whole = describe_change(pictures[1:], pictures[:1])
     assert describe_change(pictures[1:], pictures[:1], region="box:0,0,1,1") == whole
+
+
+@pytest.mark.parametrize("factor", ["mouth_opening", "smile", "mouth_width", "lip_fullness"])
+def test_a_mouth_that_grows_crooked_is_said_to_have_no_name_and_one_that_changes_as_mouths_do_to_have_one(factor: str) -> None:
+    faces = 0.25 + 0.5 * torch.rand(4, len(FACTORS), generator=torch.Generator().manual_seed(0))
+    faces[:, factor_index("yaw")] = 0.5
+    other = faces.clone()
+    other[:, factor_index(factor)] += 0.4
+    before, after = render(faces), render(other)
+    plain = describe_usual_change(after, before, region="mouth")
+    assert plain.startswith(f"{CHANGES[factor].what} {CHANGES[factor].more} (+")
+    crooked = before.clone()
+    for column in range(20, 44):
+        crooked[:, :, 36:54, column] = before[:, :, 30:60, column].roll(round(0.8 * (column - 32)), -1)[:, :, 6:24]
+    words = describe_usual_change(crooked, before, region="mouth")
+    assert words.startswith("no attribute names this change; nearest: the mouth closes (-")
 
 
 def test_what_changes_on_most_faces_is_said_though_one_changes_otherwise() -> None:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from semanifold.analysis.ranking.scores import Array, Scores
 
+LITTLE = 0.2
+"""What changes even its best attribute by less than this share of the range is not told by it, as in the words of sheets."""
 LEAST_SLOPE = 0.03
 """A path that changes even its best attribute less than this (a twentieth of its range from end to end) gets no name."""
 
@@ -63,6 +65,9 @@ def why_unnamed(
         purer = next((other for other, called in names.items() if called[:-2] == name), None)
         if steep[i, first] < LEAST_SLOPE:
             words[k] = "hardly changes anything"
+        elif abs(scores.change[i, first]) < LITTLE:
+            most = 100 * scores.change[i, first]
+            words[k] = f"no attribute names this change; {name} changes most, by {most:+.0f} % of its range"
         elif rest and steep[i, first] < lead * steep[i, rest[0]]:
             words[k] = f"changes {name} and {attributes[rest[0]]} about as much"
         elif purer is not None:
