@@ -174,8 +174,8 @@ def _resemblance(after: Tensor, before: Tensor, region: str) -> float:
     start, end = _read(before).clamp(0, 1), _read(after).clamp(0, 1)
     drawn = render(torch.where(there, end, start), DRAWN) - render(start, DRAWN)
     seen = adaptive_avg_pool2d((after.clamp(-1, 1) - before.clamp(-1, 1)).float().cpu(), DRAWN)
-    blurred = (avg_pool2d(change, ROUGHLY, 1, ROUGHLY // 2).flatten(1) for change in (seen, drawn))
-    return float(cosine_similarity(*blurred).mean())
+    seen, drawn = (avg_pool2d(change, ROUGHLY, 1, ROUGHLY // 2).flatten(1) for change in (seen, drawn))
+    return float(cosine_similarity(seen, drawn).mean())
 
 
 def _changes(frames: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
