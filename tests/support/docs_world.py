@@ -28,7 +28,7 @@ from semanifold.generators.biggan.network import BigGAN, BigGANConfig
 from semanifold.generators.stylegan2.layouts import from_ada
 from semanifold.generators.stylegan2.network import StyleGAN2
 from semanifold.images import films, plots
-from semanifold.inversion import InversionSettings, TuningSettings, starts
+from semanifold.inversion import InversionSettings, TuningSettings
 from semanifold.landmarks import faces
 from semanifold.manifolds import ManifoldSettings, stages, start
 from semanifold.paths import channels, weight_ranges, weight_trained
@@ -116,8 +116,7 @@ def less_work(patch: pytest.MonkeyPatch) -> None:
     looked_at_once(patch)
     drawn_once(patch)
     patch.setattr(loading, "_bundled", cache(loading._bundled))
-    for codes in (coordinates, starts):
-        patch.setattr(codes, "SAMPLES", 256)
+    patch.setattr(coordinates, "SAMPLES", 256)
     patch.setattr(start, "SAMPLES", 16)
     patch.setattr(regions, "_SAMPLES", 4)
     patch.setattr(seen, "LOOKED_AT", 2)
