@@ -241,7 +241,7 @@ def test_where_a_carried_path_leaks_it_is_adapted(found, monkeypatch, capsys):
     assert run("transfer", "leaky.safetensors", "--seeds", "1-2", "--out", "bent") == 0
     assert len(tops) == 4
     assert len(set(tops)) == 1, "maps of all faces have one scale"
-    assert columns[0][-1] == f"changed outside,\nbrightest = {100 * tops[0]:.2g} %"
+    assert columns[0][-1] == f"change outside,\nbrightest = {tops[0]:.2g} of\nrms change inside"
     said = capsys.readouterr().out
     assert "Adapted to 2 of 2 pictures (" in said
     assert "Next: semanifold render bent" in said
@@ -260,7 +260,7 @@ def test_where_a_carried_path_leaks_it_is_adapted(found, monkeypatch, capsys):
         edit = load_edit(found / "bent" / f"edit-{name.replace(' ', '-')}.safetensors")
         assert edit.info.method == "masked manifold, adapted"
     with Image.open(found / "bent" / "adapted.png") as sheet:
-        assert sheet.height == 4 * 128 + 4 * media.GAP + 2 * media.CAPTION, "with what the brightest is"
+        assert sheet.height == 4 * 128 + 4 * media.GAP + 3 * media.CAPTION, "with what the brightest is"
         maps = np.asarray(sheet.crop((sheet.width - 128, 0, sheet.width, sheet.height))).astype(int)
     carried, adapted = (maps[top : top + 60].sum() for top in (0, 128 + media.GAP))
     assert carried > 1.5 * adapted, "one sees what adapting gains"

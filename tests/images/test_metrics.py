@@ -38,6 +38,17 @@ def test_ratio_of_an_even_change_is_one_under_any_mask(plain: torch.Tensor) -> N
     assert metrics.mse_ratio(plain + 0.2, plain, soft).item() == pytest.approx(1)
 
 
+def test_squares_of_the_map_of_ratios_outside_average_to_the_ratio_of_the_film() -> None:
+    generator = torch.Generator().manual_seed(3)
+    plain, change = torch.rand(1, 3, 6, 6, generator=generator), torch.randn(4, 3, 6, 6, generator=generator)
+    mask = torch.rand(1, 1, 6, 6, generator=generator)
+    film = plain + change * torch.tensor([0.0, 0.05, 0.5, 1.0])[:, None, None, None]  # two of them hardly move
+    drawn = metrics.ratio_map(film, plain, mask).square()
+    ratio = metrics.mse_ratio(film[2:], plain, mask).mean()
+    assert torch.allclose((drawn * (1 - mask[0, 0])).sum() / (1 - mask).sum(), ratio)
+    assert metrics.ratio_map(plain.expand(2, -1, -1, -1), plain, mask).abs().max() == 0
+
+
 def test_only_inside_only_outside_and_nothing(plain: torch.Tensor, mask: torch.Tensor) -> None:
     inside, outside = changed(plain, mask, 0.3, 0), changed(plain, mask, 0, 0.3)
     for ratio in (metrics.mse_ratio, metrics.roir):

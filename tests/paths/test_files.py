@@ -120,7 +120,7 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
         ({"changes": {"options": None}}, "damaged"),
         ({"changes": {"info.names": {"x": "y"}}}, "damaged"),
         ({"changes": {"info.what": 1}}, "damaged.*what"),
-        ({"changes": {"info.measured": {"reach": [1.0]}}}, "damaged: what was measured"),
+        ({"changes": {"info.measured": {"reach": [1.0]}}}, "damaged: What was measured"),
         ({"drop": "support"}, "damaged"),
         ({"nan": "alphas"}, "NaN"),
     ]

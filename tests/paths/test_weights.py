@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shutil
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 import semanifold as sm
 from semanifold.core.errors import SemanifoldError
 from semanifold.edits import EditInfo, Sum, WeightEdit, in_one_space, load_edit, save_edit
+from semanifold.edits.files import FORMAT
 from semanifold.edits.operations import combine
 from semanifold.generators.editing import weight_of
 from semanifold.generators.stylegan2.network import StyleGAN2, StyleGAN2Config
@@ -267,8 +269,11 @@ def test_frames_of_codes_that_do_not_meet_the_weights_are_all_there(tmp_path):
     pictures = edit.images(generator, codes, [0.0, 0.5, 1.0])
     assert torch.equal(pictures, generator.images(codes).expand(3, -1, -1, -1)), "codes of w have the mapping behind them"
     assert not torch.equal(*edit.images(generator, 7, [0.0, 1.0]))
-    save_edit(edit.with_info(usable=(0.0, 1e300)), tmp_path / "far.safetensors")
     with pytest.raises(SemanifoldError, match="usable range"):
+        edit.with_info(usable=(0.0, 1e300))
+    header = {"format": FORMAT, "kind": edit.kind, **asdict(edit.info), "usable": [0.0, 1e300]}
+    write_tensors(tmp_path / "far.safetensors", edit.tensors(), header)
+    with pytest.raises(SemanifoldError, match="is damaged: A usable range"):
         load_edit(tmp_path / "far.safetensors")
 
 

@@ -21,6 +21,7 @@ from semanifold.core.latents import Latents
 from semanifold.core.shapes import EditTimes, Pictures, Times, Way
 from semanifold.core.spaces import Space
 from semanifold.generators.base import Generator, as_latents, origin
+from semanifold.storage.records import settle
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,31 @@ class EditInfo:
     locality: dict[str, float] = field(default_factory=dict)
     cite: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse what no file could give back."""
+        settle(self)
+        check_layer_range(self.layers)
+        low, high = self.usable
+        if not -LARGEST <= low <= high <= LARGEST:
+            raise SemanifoldError(f"A usable range of t goes from a number to a larger one, but this from {low:g} to {high:g}.")
+
+
+def check_layer_range(layers: tuple[int, int] | None) -> None:
+    """Refuse a range ``(first, last + 1)`` that holds no layer, or too many.
+
+    Raises:
+        SemanifoldError: naming it.
+    """
+    if layers is not None and not 0 <= layers[0] < layers[1] <= MOST_LAYERS:
+        raise SemanifoldError(f"Layers are given as (first, last + 1), but there are no layers {shown(str(list(layers)))}.")
+
 
 WEIGHTS = "weights"
 """What the info of an edit that moves no codes says of their space."""
 MOST_FRAMES = 100_000
+MOST_LAYERS = 10_000
+LARGEST = 1e15
+"""Absolute value of a number in a file."""
 NEAR = 0.05
 """How near its start a film must end to loop, as a share of how far the edit goes."""
 

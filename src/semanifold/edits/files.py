@@ -13,7 +13,7 @@ from torch import Tensor
 from semanifold.core.errors import SemanifoldError, of_type, shown
 from semanifold.core.latents import PREFIX
 from semanifold.core.plain import JsonObject
-from semanifold.edits.base import Edit, EditInfo
+from semanifold.edits.base import LARGEST, Edit, EditInfo
 from semanifold.edits.flow import Flow
 from semanifold.edits.lattice import Lattice
 from semanifold.edits.sums import Sum
@@ -25,11 +25,8 @@ Info = TypeVar("Info", bound=Any)
 
 FORMAT = "semanifold-edit-1"
 KINDS: dict[str, type[Edit]] = {leaf.kind: leaf for leaf in (Lattice, Flow, WeightEdit, Sum)}
-MOST_LAYERS = 10_000
 LONGEST_NAME = 200
 LONGEST_MASK = 100_000
-LARGEST = 1e15
-"""Absolute value of a number in a file."""
 
 
 def save_edit(edit: Edit, path: str | os.PathLike[str]) -> None:
@@ -53,9 +50,6 @@ def load_edit(path: str | os.PathLike[str]) -> Edit:
     if not isinstance(kind, str) or kind not in KINDS:
         raise SemanifoldError(f"{name} is not an edit that this version of semanifold reads; give the edit.safetensors of a run.")
     info = read_info({k: v for k, v in header.items() if k not in ("format", "kind")}, EditInfo, f"The edit {name}")
-    low, high = info.usable
-    if not -LARGEST <= low <= high <= LARGEST:
-        raise SemanifoldError(f"The edit {name} is damaged: its usable range of t goes from {low:g} to {high:g}.")
     try:
         check_numbers(tensors, ("count",))
         return KINDS[kind].from_tensors(tensors, info)
@@ -82,8 +76,6 @@ def read_info(header: object, schema: type[Info], what: str) -> Info:
         word = shown(unknown[0], 40)
         raise SemanifoldError(f"{what} is damaged, or of a newer semanifold: its header has an unknown field {word!r}.")
     info = checked(header, schema, what, remedy=REMEDY)
-    if info.layers is not None and not 0 <= info.layers[0] < info.layers[1] <= MOST_LAYERS:
-        raise SemanifoldError(f"{what} is damaged: there are no layers {shown(str(list(info.layers)))}.")
     texts = {key: value for key in known if isinstance(value := getattr(info, key), str)}
     clean = {key: shown(value, LONGEST_MASK if key == "mask" else LONGEST_NAME) for key, value in texts.items()}
     return replace(info, cite=tuple(shown(text, 2 * LONGEST_NAME) for text in info.cite), **clean)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 import torch
 from torch import Tensor
 
-from semanifold.core.errors import SemanifoldError, shown
+from semanifold.core.errors import SemanifoldError, of_type, shown
 from semanifold.core.latents import LABELS, Latents, condition_tensors, conditions_in
 from semanifold.generators.base import Generator, origin
 from semanifold.generators.exchange import read_codes
@@ -20,7 +19,7 @@ from semanifold.storage.arrays import open_arrays
 from semanifold.storage.digests import digest
 from semanifold.storage.files import is_file, is_folder
 from semanifold.storage.readings import Remark, silent
-from semanifold.storage.records import read_settings
+from semanifold.storage.records import read_settings, settle
 from semanifold.storage.tensors import read_format, read_header, write_tensors
 
 POOL = "pool.safetensors"
@@ -46,6 +45,13 @@ class Pool:
     fingerprint: str = "unknown"
     seeds: tuple[int, ...] = ()
     source: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what no file could give back."""
+        settle(self, but=("codes",))
+        of_type(self.codes, Latents, "A pool holds the Latents of a generator")
+        if wrong := next((words for bad, words in _faults(self.codes.values, self.seeds) if bad), None):
+            raise SemanifoldError(f"This is no pool of codes: {wrong}.")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,17 +98,14 @@ def pool_of(codes: Latents, generator: Generator, seeds: tuple[int, ...] = ()) -
     return Pool(codes.to("cpu", torch.float32), generator.name, generator.fingerprint, tuple(seeds))
 
 
-Word = Annotated[str, msgspec.Meta(max_length=200)]
-
-
 class _Header(msgspec.Struct):
     """What the header of a pool file says."""
 
-    space: Word
-    generator: Word
-    fingerprint: Word
+    space: str
+    generator: str
+    fingerprint: str
     seeds: list[int]
-    hash: Word
+    hash: str
 
 
 def save_pool(pool: Pool, path: str | os.PathLike[str]) -> None:
@@ -176,7 +179,7 @@ def _read_file(path: Path) -> Pool:
     return pool
 
 
-def _faults(values: Tensor | None, seeds: list[int]) -> list[tuple[bool, str]]:
+def _faults(values: Tensor | None, seeds: Sequence[int]) -> list[tuple[bool, str]]:
     """Return what may be wrong with the tensors of a pool, and whether it is."""
     if values is None or values.ndim < 2 or 0 in values.shape or not values.is_floating_point():
         return [(True, "it holds no codes [n, ...] under the name values")]

@@ -73,6 +73,23 @@ def mse_ratio(images: Pictures, reference: Reference, mask: Masks) -> EachPictur
     return (outside_change(images, reference, mask) / inside_change(images, reference, mask)).square()
 
 
+def moving(inside: Tensor) -> Tensor:
+    """Return which pictures of a film count ``[n]``, of how much each changes inside ``[n]``: a tenth of the most, or more."""
+    return inside > 0.1 * inside.max()
+
+
+def ratio_map(images: Pictures, reference: Reference, mask: Masks) -> Tensor:
+    """Return where a film changes ``[h, w]``, in units of the root mean square change inside.
+
+    The root of each pixel's mean squared change over that of the inside, averaged over the pictures that :func:`moving` counts:
+    the mean of its squares outside is the mean of their :func:`mse_ratio`. Nothing where nothing moves.
+    """
+    inside = inside_change(images, reference, mask)
+    counted = moving(inside)
+    squares = (images - reference).square().mean(dim=1)[counted] / inside[counted, None, None].square()
+    return squares.mean(0).sqrt() if counted.any() else torch.zeros(images.shape[2:])
+
+
 def roir(images: Pictures, reference: Reference, mask: Masks) -> EachPicture:
     """Return the region-of-interest ratio ``|(1 - M)(x' - x)| / |M (x' - x)|`` ``[n]``; 0 is perfect, lower is better.
 

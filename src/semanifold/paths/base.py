@@ -17,12 +17,16 @@ from semanifold.core.latents import Latents
 from semanifold.core.plain import JsonObject
 from semanifold.core.shapes import Codes, EachCode, Paths, Pictures
 from semanifold.edits import Edit, EditInfo, LatentEdit
+from semanifold.edits.base import check_layer_range
 from semanifold.edits.flow import MOST_STEPS
 from semanifold.generators.base import Generator, as_latents, origin
 from semanifold.paths.finding import find_path, path_name
+from semanifold.storage.records import settle
 
 LONGEST_STEP = 1_000_000
 """Length of a step: its square has to fit into float32."""
+MOST_T = 1000.0
+"""Ends of the usable range of a path."""
 APART = 3_000_000_000
 """First seed of the codes that sets are made from; PyTorch tells seeds apart by their last 32 bits only."""
 
@@ -59,12 +63,28 @@ class PathSetInfo:
     cite: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse steps that cannot be walked."""
+        """Refuse what no file could give back, and steps that cannot be walked."""
+        settle(self)
+        check_layer_range(self.layers)
         if not (0 < self.step <= LONGEST_STEP and 1 <= self.count <= MOST_STEPS):
             raise SemanifoldError(
                 f"A path takes at least 1 step, at most {MOST_STEPS:,}, of a length above 0, at most {LONGEST_STEP:,}, but "
                 f"{shown(str(self.count), 20)} steps of {self.step:g} were given."
             )
+
+    def of(self, count: int) -> PathSetInfo:
+        """Return this info if it can be that of so many paths.
+
+        Raises:
+            SemanifoldError: if it names others, or measured more or fewer, or what was measured makes no sense.
+        """
+        if not all(0 <= index < count for index in self.names):
+            raise SemanifoldError(f"Names are those of paths 0..{count - 1}, but it names paths that there are not.")
+        if any(len(numbers) != count for numbers in self.measured.values()) or not all(
+            -MOST_T <= low <= 0 <= high <= MOST_T for low, high in map(self.usable, range(count))
+        ):
+            raise SemanifoldError(f"What was measured of its paths makes no sense; numbers of {count} paths are expected.")
+        return self
 
     def usable(self, index: int) -> tuple[float, float]:
         """Return the range of t in which a path's pictures keep changing and stay good, as far as it was measured."""

@@ -30,8 +30,6 @@ UNFINISHED = "models/checkpoint.safetensors"
 """What a training that goes on, or broke off, has in its folder."""
 KINDS: dict[str, type[PathSet]] = {leaf.kind: leaf for leaf in (LinearPaths, WarpedPaths, WeightPaths)}
 """Every leaf that files hold; a new one is one more name here."""
-MOST_T = 1000.0
-"""Ends of the usable range of a path."""
 MOST_NUMBERS = 1 << 26
 """Numbers of all directions of a set at one code, or of all codes along one path."""
 
@@ -124,12 +122,6 @@ def _made(header: _Header, tensors: dict[str, Tensor], name: str) -> PathSet:
         raise SemanifoldError(
             f"{what} is damaged: {count:,} paths of {size:,} numbers and {info.count:,} steps do not fit into memory."
         )
-    if any(len(numbers) != count for numbers in info.measured.values()) or not all(
-        -MOST_T <= low <= 0 <= high <= MOST_T for low, high in map(info.usable, range(count))
-    ):
-        raise SemanifoldError(f"{what} is damaged: what was measured of its paths makes no sense.")
-    if not all(0 <= index < count for index in info.names):
-        raise SemanifoldError(f"{what} is damaged: it names paths that it does not have.")
     info = replace(info, names={index: shown(text, 100) for index, text in info.names.items()})
     try:
         check_numbers(tensors, ("num_batches_tracked",))

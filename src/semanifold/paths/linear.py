@@ -101,7 +101,7 @@ class LinearPaths(LatentPaths):
         self.size = moving_size(shape, info, shared=shared)
         self.form: Form = form
         self.count, self.outputs, self.inner, self.bias = count, outputs or self.size, inner, bias
-        self.shape, self.info, self.shared = tuple(shape), info, shared
+        self.shape, self.info, self.shared = tuple(shape), info.of(count), shared
         if count < 1 or self.outputs < 1 or inner < 1:
             raise SemanifoldError(f"A set needs at least 1 path, but {count} were asked for.")
         if form in ("id", "ortho", "random") and count > self.outputs:

@@ -115,7 +115,7 @@ class WarpedPaths(LatentPaths):
             raise SemanifoldError(f"The unit of support vectors is a length above 0, but got {unit:g}.")
         if scale is not None and tuple(scale.shape) != (len(support),):
             raise SemanifoldError(f"A scale is expected for each of {len(support)} paths, but got {list(scale.shape)}.")
-        self.shape, self.info, self.shared, self.unit = tuple(shape), info, shared, unit
+        self.shape, self.info, self.shared, self.unit = tuple(shape), info.of(len(support)), shared, unit
         self.learn_alphas, self.learn_gammas = learn_alphas, learn_gammas
         self.support = nn.Parameter(support)
         self.alphas: Tensor

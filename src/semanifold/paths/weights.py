@@ -76,7 +76,7 @@ class WeightPaths(PathSet):
         """
         super().__init__()
         self.form: Form = form
-        self.count, self.terms, self.info = count, terms, info
+        self.count, self.terms, self.info = count, terms, info.of(count)
         self.layers = {name: tuple(shape) for name, shape in layers.items()}
         if count < 1 or terms < 1 or not layers:
             raise SemanifoldError(f"A set has at least 1 path in 1 layer, but {count} in {len(layers)} were asked for.")

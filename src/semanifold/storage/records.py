@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from functools import cache
+from numbers import Integral, Real
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
@@ -93,10 +95,52 @@ def checked(
     """
     try:
         return msgspec.convert(value, schema, str_keys=True, dec_hook=made)
-    except (msgspec.ValidationError, SemanifoldError, OverflowError, RecursionError, TypeError, ValueError) as error:
+    except (
+        msgspec.ValidationError,
+        SemanifoldError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        AttributeError,
+    ) as error:
         words = str(error).replace("`$.", "`").replace(" - at `$`", "").replace(" - at ", " in ").replace("`", "'")
         advice = remedy and f"; {remedy}"
         raise SemanifoldError(f"{what} {wrong}: {shown(words, 160).rstrip('.')}{advice}.") from error
+
+
+@cache
+def _hints(kind: type) -> Mapping[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
+def settle(record: Any, but: tuple[str, ...] = ()) -> None:
+    """Give the fields of a frozen dataclass the types of their annotations, from its ``__post_init__``.
+
+    So a record that can be made can be written and read again: a list becomes a tuple, a number of NumPy one of Python.
+
+    Args:
+        record: whose fields are texts, numbers, tuples and mappings of such.
+        but: fields that are something else.
+
+    Raises:
+        SemanifoldError: naming the first field whose value is of another type.
+    """
+    for name, hint in _hints(type(record)).items():
+        if name not in but:
+            value = _plain(getattr(record, name))
+            object.__setattr__(record, name, checked(value, hint, f"{type(record).__name__}.{name}", wrong="does not fit"))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with numbers of other libraries as those of Python."""
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    if isinstance(value, Real) and not isinstance(value, int | bool):
+        return int(value) if isinstance(value, Integral) else float(value)
+    return value
 
 
 def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = None) -> None:

@@ -190,7 +190,6 @@ def test_values_beyond_the_range_are_clipped_for_the_slope_only():
         (np.zeros((1, 2, 3)), plain(), "expected as"),
         (np.zeros((1, 2, 1, 1)), plain(), "2 or more frames"),
         (np.zeros((1, 2, 3, 2)), plain(), "1]"),
-        (np.zeros((1, 2, 3, 1)), [Attribute("flat", 1, 1)], "'flat' has an empty range"),
     ],
 )
 def test_values_of_another_shape_are_refused(values, attributes, words):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from torch import Tensor
+
+from semanifold.core.errors import SemanifoldError, shown
+from semanifold.storage.records import settle
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,13 @@ class Attribute:
     relative: bool = False
     declared: bool = True
     beyond: float = 0.02
+
+    def __post_init__(self) -> None:
+        """Refuse what no file could give back."""
+        settle(self)
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high and 0 < len(self.name) <= 200):
+            words = "needs a short name and a finite range, the smaller end first"
+            raise SemanifoldError(f"The attribute {shown(self.name)!r} {words}.")
 
 
 class AttributeReader(ABC):

@@ -260,9 +260,6 @@ class MeasuresRecord(msgspec.Struct, frozen=True):
             raise ValueError("it names no attribute, code, path or moment, or not every path has a name")
         if len({a.name for a in self.attributes}) < len(self.attributes) or len(set(self.paths)) < len(self.paths):
             raise ValueError("two attributes have one name, or two paths one index")
-        for a in self.attributes:
-            if not (math.isfinite(a.low) and math.isfinite(a.high) and a.low < a.high and 0 < len(a.name) <= 200):
-                raise ValueError(f"the attribute {shown(a.name)!r} needs a short name and a finite range, the smaller end first")
         if self.evenness and [len(row) for row in self.evenness] != [len(self.paths)] * len(self.codes):
             raise ValueError("'evenness' is a number for every path on every code")
         if self.metrics not in ([], list(METRICS)):

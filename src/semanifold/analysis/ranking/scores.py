@@ -64,8 +64,6 @@ def score(values: Array, attributes: Sequence[Attribute], t: Array | None = None
     t = np.linspace(-1, 1, values.shape[2]) if t is None else np.asarray(t, dtype=np.float64)
     if t.shape != (values.shape[2],):
         raise SemanifoldError(f"{values.shape[2]} frames need as many moments, but got {t.shape[0]}.")
-    if empty := [attribute.name for attribute in attributes if not attribute.low < attribute.high]:
-        raise SemanifoldError(f"The attribute {empty[0]!r} has an empty range; its low must lie below its high.")
     attributes = fitted(values, attributes)
     scaled = rescale(values, attributes)
     steps = steps_of(t, attributes)

@@ -22,7 +22,7 @@ from semanifold.edits.poses import pose_edit
 from semanifold.generators.base import Generator
 from semanifold.generators.exchange import export_codes
 from semanifold.images import films, media
-from semanifold.images.metrics import inside_change, mse_ratio, outside_change, roir, ssim_outside
+from semanifold.images.metrics import inside_change, moving, mse_ratio, outside_change, roir, ssim_outside
 from semanifold.storage.files import is_file, is_folder
 from semanifold.storage.marks import GENERATED, Source
 from semanifold.storage.records import write_json
@@ -229,7 +229,7 @@ def measure(subject: EditedPicture, t: EditTimes) -> dict[str, float]:
         for name, function in measures.items():
             rows[name].append(function(part, reference, mask))
     columns = {name: torch.cat(parts).double() for name, parts in rows.items()}
-    moved = columns["inside"] > 0.1 * columns["inside"].max()
+    moved = moving(columns["inside"])
     return {name: float(column[moved].mean()) for name, column in columns.items()} if moved.any() else {}
 
 

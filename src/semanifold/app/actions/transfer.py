@@ -47,6 +47,7 @@ from semanifold.edits.tracing import on_code
 from semanifold.generators.exchange import read_codes
 from semanifold.images import media
 from semanifold.images.masks.grammar import in_folder
+from semanifold.images.metrics import ratio_map
 from semanifold.images.plots import Filmed, heat_pictures, mean_change, outside_map
 from semanifold.manifolds.adapting import AdaptationNumbers, adapt
 from semanifold.storage.digests import file_digest
@@ -183,21 +184,22 @@ def adapt_where_it_leaks(
 def adapted_sheet(rows: Mapping[str, EditedPicture]) -> Image.Image:
     """Return a row of pictures for each name, in pairs of a carried and an adapted path.
 
-    At its end, where the film changes outside of the mask; all maps have one scale.
+    At its end, where the film changes outside of the mask, in units of its change inside as in the sentences; all maps have one
+    scale.
     """
     strips, below, changes = [], [], []
     for subject in rows.values():
         t = subject.edit.times(STILLS + subject.edit.loops)
-        frames, plain = subject.frames(t), media.to_uint8(subject.picture)[0]
-        strip, below = subject.timed(frames, t, size=SIDE)
-        strips.append(strip)
-        mask = subject.mask_picture()
+        pictures, mask = torch.cat(list(subject.pictures(t))), subject.mask_picture()
         assert mask is not None  # nothing else is adapted
-        changes.append((mean_change(frames, plain) * (1 - mask), mask))
+        strip, below = subject.timed(media.to_uint8(pictures), t, size=SIDE)
+        strips.append(strip)
+        change = ratio_map(pictures, subject.picture, torch.from_numpy(mask)[None, None].to(pictures))
+        changes.append((change.cpu().numpy() * (1 - mask), mask))
     top = max(float(change.max()) for change, _ in changes)
     maps = [outside_map(change, mask, top, SIDE) for change, mask in changes]
     joined = [media.side_by_side([strip, drawn]) for strip, drawn in zip(strips, maps)]
-    return media.stack_rows(joined, list(rows), [*below, f"changed outside,\nbrightest = {100 * top:.2g} %"])
+    return media.stack_rows(joined, list(rows), [*below, f"change outside,\nbrightest = {top:.2g} of\nrms change inside"])
 
 
 def is_own(edit: Edit, code: Latents) -> bool:
