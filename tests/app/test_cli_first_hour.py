@@ -22,6 +22,7 @@ from support.docs_world import less_work
 from semanifold.app import cli
 from semanifold.app.actions import results
 from semanifold.app.actions.play import at_strength, strengths, within_reach
+from semanifold.app.commands.discover import Discoveries
 from semanifold.app.commands.masks import ShowMask
 from semanifold.app.commands.timeline import track_of
 from semanifold.edits import EditInfo, Lattice, load_edit
@@ -93,6 +94,15 @@ def test_directions_are_a_list_too(tmp_path):
     edits = [load_edit(p) for p in sorted((tmp_path / "d").glob(f"*/{results.EDIT}"))]
     assert len(edits) == 2
     assert not torch.equal(edits[0].displacements, edits[1].displacements)
+
+
+def test_what_is_named_twice_is_searched_for_once():
+    words = ("--mask", "mouth", "eyes", "mouth", "--seeds", "3", "0-3", "--directions", "0", "0", "--offset", "2", "1", "2")
+    many = cli.parse(["discover", *words])
+    assert isinstance(many, Discoveries)
+    assert [(one.mask, one.start.seed, one.offset) for one in many.searches] == [
+        (mask, seed, (1.0, 2.0)) for mask in ("mouth", "eyes") for seed in (3, 0, 1, 2)
+    ]
 
 
 def test_a_misspelt_last_mask_costs_no_search(tmp_path, capsys):

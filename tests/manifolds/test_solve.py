@@ -365,8 +365,8 @@ def test_a_start_for_the_published_objective_has_long_springs_and_pictures_at_th
         ({"knots": 2}, "at least 3 and at most 10,000"),
         ({"knots": 1_000_000}, "at least 3 and at most 10,000"),
         ({"knots": 4, "dims": 2, "frames": 9}, "odd for a path or pad"),
-        ({"objective": "paper", "method": "paper", "direction": 1}, "leave direction and flip out"),
-        ({"objective": "paper", "method": "paper", "flip": True}, "leave direction and flip out"),
+        ({"objective": "paper", "method": "paper", "direction": 1}, "leave direction= and flip= out"),
+        ({"objective": "paper", "method": "paper", "flip": True}, "leave direction= and flip= out"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes: dict, says: str) -> None:

@@ -136,7 +136,7 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
     rewritten(path)
     with pytest.raises(SemanifoldError, match="live in space w\\+, not in z"):
         load_paths(path, "z")
-    with pytest.raises(SemanifoldError, match="leave the layers out"):
+    with pytest.raises(SemanifoldError, match="leave layers= out"):
         load_paths(path, layers=(0, 1))
     with pytest.raises(SemanifoldError, match="is a file, a folder or the name of a generator"):
         load_paths(7)  # type: ignore[arg-type]

@@ -53,3 +53,20 @@ def test_what_the_command_line_translates_is_said_and_is_an_option() -> None:
     }
     assert {f"--{CALLED.get(name, name).replace('_', '-')}" for name in ARGUMENTS} <= options
     assert "--no-gifs" in options
+
+
+def test_what_to_leave_out_is_named_as_an_argument() -> None:
+    options = "|".join(name for name in (*ARGUMENTS, *(name.replace("_", " ") for name in ARGUMENTS)))
+    prose = re.compile(rf"\bleave (?:the )?(?:{options})(?: and \w+| or (?:the )?\w+)? out\b")
+    assert {name: found for name, said in below().items() if (found := [text for text in said if prose.search(text)])} == {}
+
+
+def test_arguments_of_messages_that_are_options_are_translated() -> None:
+    options = {
+        name.removeprefix("--").replace("-", "_")
+        for command in COMMANDS
+        for argument in parser(command_class(command), command).assemble_argument_collection()
+        for name in argument.names
+    }
+    named = {name for said in below().values() for text in said for name in re.findall(r"(?<= )([a-z_]+)=(?=[\s.,;]|$)", text)}
+    assert sorted((named & options) - set(ARGUMENTS)) == []

@@ -181,9 +181,10 @@ def joined(words: Sequence[str]) -> list[str]:
 
 @contextmanager
 def as_typed(kind: type[Command]) -> Iterator[None]:
-    """Let sentences call fields as their options are called: ``steps`` is ``iterations``.
+    """Let sentences call fields as their options are called: ``steps`` is ``--iterations``.
 
-    So where a sentence begins with a field, or says what another run has in one that is no option, ``(steps 5 instead of 9)``.
+    So where a sentence begins with a field, ``steps is``, or says what another run has in one that is no option, ``(steps 5
+    instead of 9)``.
     """
     try:
         yield
@@ -191,10 +192,15 @@ def as_typed(kind: type[Command]) -> Iterator[None]:
         from semanifold.app.commands.arguments import known_options, option_names  # noqa: PLC0415  (not needed for the overview)
 
         names = option_names(kind)
+        known = known_options(kind, "")
         name, space, rest = str(error).partition(" ")
+        name = names.get(name, name)
+        # a folder may be called as an option is: out is not a run folder
+        option = f"--{name.replace('_', '-')}"
+        if option.removesuffix(",") in known and re.search(r", but (it is|got|[^ ]+ was given)", rest):
+            name = option
         if " instead of " in rest:
-            known = known_options(kind, "")
             hidden = {field.replace("_", "-"): option for field, option in names.items()}
             fields = "|".join(field for field in hidden if f"--{field}" not in known)
             rest = re.sub(rf"(?:(?<=\()|(?<=, ))({fields or '(?!)'})(?= )", lambda field: hidden[field[0]], rest)
-        raise SemanifoldError(f"{names.get(name, name)}{space}{rest}") from error
+        raise SemanifoldError(f"{name}{space}{rest}") from error

@@ -52,7 +52,7 @@ class Capabilities:
             SemanifoldError: for a generator that takes none, and for inputs that do not fit.
         """
         raise SemanifoldError(
-            f"{self.name} draws its pictures from seeds, and takes no inputs such as label maps; leave them out."
+            f"{self.name} draws its pictures from seeds, and takes no inputs such as label maps; leave inputs= out."
         )
 
     def with_inputs(self, inputs: Inputs) -> Self:
@@ -74,7 +74,7 @@ class Capabilities:
         Raises:
             SemanifoldError: for a generator that knows no mean; see :attr:`truncates`.
         """
-        raise SemanifoldError(f"{self.name} has no mean to truncate towards; leave the truncation out.")
+        raise SemanifoldError(f"{self.name} has no mean to truncate towards; leave truncation= out.")
 
     def mix(self, a: Latents, b: Latents, layers: tuple[int, int]) -> Latents:
         """Return the codes of ``a`` with those of ``b`` in the layers ``(first, last + 1)``.
@@ -96,7 +96,7 @@ class Capabilities:
         """
         if kind == "const":
             return self
-        raise SemanifoldError(f"{self.name} has no noise in its layers; leave the noise out.")
+        raise SemanifoldError(f"{self.name} has no noise in its layers; leave noise= out.")
 
     def noise_maps(self) -> Mapping[str, Tensor]:
         """Return the noise maps that the layers add to features, by their names; none of most generators."""

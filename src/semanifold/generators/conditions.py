@@ -76,7 +76,7 @@ def class_weights(generator: Generator, labels: Tensor | Sequence[int] | int | N
     classes = generator.classes
     if not classes:
         if labels is not None:
-            raise SemanifoldError(f"{generator.name} is not class-conditional; leave the label out.")
+            raise SemanifoldError(f"{generator.name} is not class-conditional; leave label= out.")
         return None
     if labels is None:
         raise SemanifoldError(f"{generator.name} has {classes} classes; say which one with a label in 0..{classes - 1}.")

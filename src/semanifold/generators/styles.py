@@ -140,7 +140,7 @@ class Styled(Generator):
             latents = self.truncate(latents, truncation, cutoff)
             if space == "z":
                 raise SemanifoldError(
-                    "Truncated codes live in w or w+, not in z; leave the truncation out or choose another space."
+                    "Truncated codes live in w or w+, not in z; leave truncation= out or choose another space=."
                 )
         return self.convert(latents, space or latents.space)
 

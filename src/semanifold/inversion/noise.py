@@ -173,7 +173,7 @@ def used_maps(generator: Generator, code: Latents) -> dict[str, Tensor]:
     names = met(generator, code, maps)
     used = {name: noise for name, noise in maps.items() if name in names}
     if not used:
-        raise SemanifoldError(f"The pictures of {generator.name} depend on no noise maps; leave the noise out.")
+        raise SemanifoldError(f"The pictures of {generator.name} depend on no noise maps, so there are none to find.")
     return used
 
 

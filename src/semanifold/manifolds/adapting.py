@@ -172,7 +172,7 @@ class Adaptation:
                 f"Pictures of {generator.name} are infinite or NaN along {edit.info.name} here; give another code."
             )
         if carried[0] < LEAST:
-            raise SemanifoldError(f"{edit.info.name} changes nothing inside the mask {here} here; give another mask.")
+            raise SemanifoldError(f"{edit.info.name} changes nothing inside the mask {here} here; give another mask=.")
         wanted, leak = (carried[0], 0.0) if own is None else changes(generator, edit, places, there)
         good = min(GOOD, leak / max(wanted, 1e-12))
         far = small and carried[1] / carried[0] > FAR * (GOOD if own is None else leak / max(wanted, 1e-12))
@@ -323,7 +323,7 @@ def adapt(
     code = as_latents(latents, generator, edit.info.space)
     mask = mask or edit.info.mask
     if not mask:
-        raise SemanifoldError(f"{edit.info.name} has no mask, so nothing says what is to stay as it is; give mask.")
+        raise SemanifoldError(f"{edit.info.name} has no mask, so nothing says what is to stay as it is; give mask=.")
     prepared = Adaptation.prepare(generator, edit, code, mask)
     with watching(progress, f"adapting {edit.info.name}") as tell:
         last, _ = followed(prepared.run(), tell)

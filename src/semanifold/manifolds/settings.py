@@ -154,7 +154,9 @@ class ManifoldSettings:
                 "The published method takes the published objective only; give objective='paper' as well, or method='staged'."
             )
         if self.method == "paper" and (self.direction or self.flip):
-            raise SemanifoldError("The published method starts at random; leave direction and flip out, or give method='staged'.")
+            raise SemanifoldError(
+                "The published method starts at random; leave direction= and flip= out, or give method='staged'."
+            )
         self._check_numbers()
 
     def _check_types(self) -> None:

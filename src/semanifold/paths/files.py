@@ -88,9 +88,9 @@ def load_paths(
     name = shown(str(path), 200)
     paths = _made(*read_format(path, FORMAT, _Header, "set of paths", "give a file of paths"), name)
     if space is not None and space != paths.info.space:
-        raise SemanifoldError(f"The paths {name} live in space {paths.info.space}, not in {shown(space)}; leave the space out.")
+        raise SemanifoldError(f"The paths {name} live in space {paths.info.space}, not in {shown(space)}; leave space= out.")
     if layers is not None and layers != paths.info.layers:
-        raise SemanifoldError(f"The file {name} says which layers its paths move; leave the layers out.")
+        raise SemanifoldError(f"The file {name} says which layers its paths move; leave layers= out.")
     return paths
 
 

@@ -18,17 +18,17 @@ def find_path(which: int | str, count: int, names: Mapping[int, str]) -> int:
     """Return the index of a path by its index or its name (a name without its sign will do).
 
     Args:
-        which: index or name.
+        which: index, of which negative ones count from the end, or name; a text may be a number as it is typed, from 0 on.
         count: paths of the set.
         names: of those paths that have one.
 
     Raises:
         SemanifoldError: if there is no such path; near names are listed.
     """
-    if isinstance(which, str) and re.fullmatch(r"-?[0-9]{1,18}", which):
+    typed = isinstance(which, str) and re.fullmatch(r"-?[0-9]{1,18}", which)
+    if typed or isinstance(which, int):
         which = int(which)
-    if isinstance(which, int):
-        if not -count <= which < count:
+        if not (0 if typed else -count) <= which < count:
             raise SemanifoldError(f"There is no path {which}: the set has {count} paths, 0..{count - 1}.")
         return which % count
     for exact in (True, False):

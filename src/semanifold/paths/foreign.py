@@ -69,12 +69,10 @@ class _Request:
         if space is None:
             raise SemanifoldError(f'{self.name} does not say which latent space its paths live in; name it by space="w".')
         if self.layers and space != "w+":
-            raise SemanifoldError(
-                f"Layers can be chosen in the space w+ only, not in {space}; leave the space or the layers out."
-            )
+            raise SemanifoldError(f"Layers can be chosen in the space w+ only, not in {space}; leave space= or layers= out.")
         if flat and space == "w+" and self.layers is None:
             raise SemanifoldError(
-                f"{self.name} holds paths without layers; say which layers of w+ they move, or take the space w."
+                f"{self.name} holds paths without layers; say by layers= which ones of w+ they move, or take space='w'."
             )
         return PathSetInfo(space=space, layers=self.layers, **facts)
 

@@ -46,7 +46,7 @@ def check_prior(prior: Prior, generator: Generator) -> None:
     """
     generator.check_space(prior.space)
     if prior.psi != 1 and not generator.truncates:
-        raise SemanifoldError(f"{generator.name} has no mean to truncate towards; leave the truncation out.")
+        raise SemanifoldError(f"{generator.name} has no mean to truncate towards; leave truncation= out.")
     if prior.psi != 1 and prior.space == "z":
         raise SemanifoldError("A truncation by psi pulls codes of w; train in w or w+, or cut z by z_truncation=.")
     if not -2 <= prior.psi <= 2:
@@ -54,11 +54,11 @@ def check_prior(prior: Prior, generator: Generator) -> None:
     if prior.z_truncation is not None and not prior.z_truncation > 0:
         raise SemanifoldError(f"The cut of z must be above 0, but got {prior.z_truncation:g}.")
     if prior.z_truncation is not None and not generator.is_normal:
-        raise SemanifoldError(f"The codes of {generator.name} are not normal, so they cannot be cut; leave it out.")
+        raise SemanifoldError(f"The codes of {generator.name} are not normal, so they cannot be cut; leave z_truncation= out.")
     if others := [name for name in generator.conditions if name != LABELS]:
         raise SemanifoldError(f"{generator.name} makes pictures of {others[0]}, which no training draws.")
     if prior.classes and not generator.classes:
-        raise SemanifoldError(f"{generator.name} is not class-conditional; leave the classes out.")
+        raise SemanifoldError(f"{generator.name} is not class-conditional; leave classes= out.")
     for wanted in prior.classes:
         if not 0 <= wanted < generator.classes:
             raise SemanifoldError(f"There is no class {wanted}: {generator.name} has classes 0..{generator.classes - 1}.")

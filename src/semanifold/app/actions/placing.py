@@ -69,7 +69,7 @@ def place_in(
         if face is not None:
             raise SemanifoldError(
                 f"No faces are found in the pictures of {generator.name}, so it is not known how they lie; name a part of "
-                f"{name} by its crop."
+                f"{name} by crop= instead."
             )
         return None
     if not faces and face is None:

@@ -112,6 +112,7 @@ def parse(kind: type[T], name: str, words: Sequence[str]) -> T | None:
     """
     refuse_unknown(kind, name, words)
     refuse_both(kind, name, words)
+    refuse_empty(kind, name, words)
     app = parser(kind, name)
     if any(word in ("--help", "-h") for word in words):
         print_help(app)
@@ -164,6 +165,20 @@ def refuse_both(kind: type[Any], name: str, words: Sequence[str]) -> None:
     for on in sorted(called.intersection(known)):
         if (off := f"--no-{on[2:]}") in called:
             raise SemanifoldError(f"{on} and {off} are opposites; give one of them.")
+
+
+def refuse_empty(kind: type[Any], name: str, words: Sequence[str]) -> None:
+    """Refuse options of several values without any, of which the parser would take the default without a word."""
+    arguments = parser(kind, name).assemble_argument_collection()
+    several = {word for argument in arguments if takes_several(argument.hint) for word in argument.names}
+    for word, following in itertools.pairwise([*itertools.takewhile(lambda word: word != "--", words), "--"]):
+        if word in several and re.match(r"--|-[A-Za-z]", following):
+            raise SemanifoldError(f"{word} takes a value; see semanifold {name} --help.")
+
+
+def takes_several(hint: Any) -> bool:
+    """Whether the value of an argument of this type is any number of words."""
+    return any(get_origin(kind) is tuple and Ellipsis in get_args(kind) for kind in (hint, *get_args(hint)))
 
 
 class Parser(App):

@@ -199,15 +199,15 @@ class Discoveries(Command):
 
     @property
     def searches(self) -> list[Discover]:
-        """The single searches, each with the folder it goes to."""
+        """The single searches, each with the folder it goes to; what is named twice is searched for once."""
         start: dict[str, Any] = {f.name: getattr(self.start, f.name) for f in fields(StartOptions)}
         search: dict[str, Any] = {f.name: getattr(self.search, f.name) for f in fields(Search)}
         seeds = self.start.seed if self.start.latents is None else (0,)
         single = []
-        for mask, seed, direction in itertools.product(self.mask, seeds, self.directions):
+        for mask, seed, direction in itertools.product(*map(dict.fromkeys, (self.mask, seeds, self.directions))):
             one = Discover(
                 mask=mask,
-                offset=tuple(sorted(self.offset)),
+                offset=tuple(sorted(set(self.offset))),
                 paper=self.paper,
                 model=self.model,
                 start=StartOptions(**{**start, "seed": seed}),

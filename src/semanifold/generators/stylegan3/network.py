@@ -91,5 +91,5 @@ class StyleGAN3(Styled):
     def with_noise(self, kind: str, seed: int = 0) -> Self:
         """See :meth:`Generator.with_noise`; no layer has any, so that nothing but "none" can be asked for."""
         if kind not in ("const", "none"):
-            raise SemanifoldError(f"{self.name} has no noise in its layers; leave the noise out.")
+            raise SemanifoldError(f"{self.name} has no noise in its layers; leave noise= out.")
         return self
