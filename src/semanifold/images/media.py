@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from pathlib import Path
 from typing import Protocol
 
@@ -170,8 +170,19 @@ def outlined(inside: Image.Image, outside: Image.Image, mask: GreyPicture) -> Im
     return Image.composite(Image.new("RGB", inside.size, ACCENT), shown, outline)
 
 
+def check_some(pictures: Sized) -> None:
+    """Refuse to show no pictures.
+
+    Raises:
+        SemanifoldError: if there is none.
+    """
+    if not len(pictures):
+        raise SemanifoldError("There is no picture to show; give at least one.")
+
+
 def side_by_side(tiles: Sequence[Image.Image]) -> Image.Image:
     """Return pictures of one height in a row."""
+    check_some(tiles)
     width = sum(tile.width for tile in tiles) + GAP * (len(tiles) - 1)
     row = Image.new("RGB", (width, tiles[0].height), WHITE)
     left = 0
@@ -188,6 +199,7 @@ def evenly(n: int, count: int) -> list[int]:
 
 def captioned(row: Image.Image, captions: Sequence[str]) -> Image.Image:
     """Return a row of pictures of equal width with a short text below each, of one line or several."""
+    check_some(captions)
     lines = 1 + max(caption.count("\n") for caption in captions)
     sheet = Image.new("RGB", (row.width, row.height + lines * CAPTION), WHITE)
     sheet.paste(row, (0, 0))
@@ -221,6 +233,7 @@ def filmstrip(frames: Frames, plain: Frame, mask: GreyPicture | None = None, *, 
 
 def stack_rows(rows: Sequence[Image.Image], labels: Sequence[str], columns: Sequence[str] = ()) -> Image.Image:
     """Return rows of pictures below one another, each with a short label at its left; texts below the columns, if any."""
+    check_some(rows)
     if columns:
         blank = Image.new("RGB", (max(row.width for row in rows), 0))
         rows, labels = [*rows, captioned(blank, columns)], [*labels, ""]
@@ -252,6 +265,7 @@ def contact_sheet(frames: Frames, labels: Sequence[str] = (), *, columns: int | 
         columns: pictures a row; :func:`even_columns` when None.
         size: longer side of each picture.
     """
+    check_some(frames)
     columns = min(columns or even_columns(len(frames)), len(frames))
     tiles = [enlarge(frames[i], size) for i in range(len(frames))]
     below = 20 if labels else GAP
@@ -275,6 +289,8 @@ def grid_film(films: Sequence[Frames], labels: Sequence[str] = (), *, columns: i
         columns: films a row; :func:`even_columns` when None.
         size: longer side of each film.
     """
+    check_some(films)
+    check_some(films[0])
     columns = columns or even_columns(len(films))
     grid = []
     for moment in range(len(films[0])):

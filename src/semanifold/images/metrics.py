@@ -38,6 +38,8 @@ def check(images: Pictures, reference: Reference, mask: Masks) -> None:
             f"The mask of pictures {list(images.shape)} must be [1, 1, {images.shape[2]}, {images.shape[3]}], but it is "
             f"{list(mask.shape)}; use Mask.at(height, width)."
         )
+    if not len(mask):  # of no picture
+        return
     if mask.min() < 0 or mask.max() > 1:
         raise SemanifoldError(f"A mask lies in [0, 1], but this one reaches from {mask.min():.3g} to {mask.max():.3g}.")
     areas = mask.mean(dim=(1, 2, 3))
@@ -75,7 +77,7 @@ def mse_ratio(images: Pictures, reference: Reference, mask: Masks) -> EachPictur
 
 def moving(inside: Tensor) -> Tensor:
     """Return which pictures of a film count ``[n]``, of how much each changes inside ``[n]``: a tenth of the most, or more."""
-    return inside > 0.1 * inside.max()
+    return inside > 0.1 * (inside.max() if len(inside) else 0)
 
 
 def ratio_map(images: Pictures, reference: Reference, mask: Masks) -> Tensor:

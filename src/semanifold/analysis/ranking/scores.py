@@ -56,9 +56,9 @@ def score(values: Array, attributes: Sequence[Attribute], t: Array | None = None
         SemanifoldError: if shapes disagree, or there are fewer than two frames.
     """
     values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 4 or values.shape[-1] != len(attributes) or values.shape[2] < 2:
+    if values.ndim != 4 or values.shape[-1] != len(attributes) or values.shape[2] < 2 or 0 in values.shape:
         raise SemanifoldError(
-            f"Attributes of paths are expected as [codes, paths, 2 or more frames, {len(attributes)}], but got "
+            f"Attributes of paths are expected as [codes, paths, 2 or more frames, {len(attributes)}], no size 0, but got "
             f"{list(values.shape)}."
         )
     t = np.linspace(-1, 1, values.shape[2]) if t is None else np.asarray(t, dtype=np.float64)

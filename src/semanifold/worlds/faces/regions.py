@@ -43,6 +43,8 @@ def region_mask(region: str, factors: Tensor, size: int = 64) -> Tensor:
         SemanifoldError: if the region has no mask; the message lists the near names.
     """
     check_region(region)
+    if not len(factors):
+        return factors.new_zeros(0, 1, size, size)
     # 1. How far each pixel's colour moves; one face at a time, since that takes many pictures.
     small = min(size, _LARGEST)
     spreads = [_spread(region, tuple(face.tolist()), factors.dtype, small, _SAMPLES) for face in factors]
