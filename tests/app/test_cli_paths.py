@@ -355,7 +355,7 @@ WRONG = {
     "no such file of paths": (["traverse", "gone.safetensors", "--generator", "toy.py:toy", "--out", "r"], "gone.safetensors"),
     "no such path": ([*TRAVERSE, "--paths", "9"], "There is no path 9: the set has 4 paths, 0..3"),
     "no such name": ([*TRAVERSE, "--paths", "bohh"], "'bohh': did you mean 'both +'"),
-    "no seed": ([*TRAVERSE, "--seeds"], "no seed"),
+    "no seed": ([*TRAVERSE, "--seeds"], "--seeds takes a value"),
     "no pool": ([*TRAVERSE, "--pool", "gone"], "There is no pool gone"),
     "half a pool": ([*TRAVERSE, "--pool", "."], "half-written"),
     "a pool of other codes": ([*TRAVERSE, "--pool", "wide.safetensors"], "[4] in z is expected"),

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from semanifold.core.errors import SemanifoldError
+from semanifold.edits.films import timed_strip
 from semanifold.images import films, media, plots
 from semanifold.storage.marks import CODES, GENERATED, SWITCH
 
@@ -235,6 +236,55 @@ def test_rows_have_texts_below_their_columns():
     margin = sheet.shape[1] - rows[0].width
     assert below[margin + 10 : margin + 30].any(), "below the first picture"
     assert below[margin + 54 : margin + 74].any(), "below the second"
+
+
+@pytest.mark.parametrize("shape", [(6, 400), (400, 6), (16, 16)])
+def test_long_and_thin_pictures_are_readable_and_those_that_do_not_fit_are_counted(shape, monkeypatch):
+    frames = media.to_uint8(film(9, shape))
+    monkeypatch.setattr(media, "WIDEST", 6500)
+    size = media.readable(frames[0], 160)
+    tile = media.enlarge(frames[0], size)
+    assert min(tile.size) >= media.READABLE
+    assert (size == 160) == (shape == (16, 16))
+    shown, said = [], []
+    monkeypatch.setattr(media, "side_by_side", lambda tiles: shown.append(tiles) or tiles[0])
+    monkeypatch.setattr(media, "captioned", lambda row, texts: said.extend(texts) or row)
+    mask = np.zeros(shape, np.float32)
+    media.filmstrip(frames, frames[0], mask, count=9)
+    ((seed, *tiles),) = shown
+    assert seed.size == tile.size
+    ends = [np.asarray(media.enlarge(frames[i], size)) for i in (0, 8)]
+    assert all(np.array_equal(np.asarray(tiles[i]), end) for i, end in zip((0, -1), ends))
+    assert (len(tiles), said) == ((3, ["6 of 9 left out"]) if shape == (6, 400) else (9, []))
+    _, texts = timed_strip(frames, torch.linspace(0, 1, 9), frames[0], mask)
+    assert texts == (
+        ["seed and mask", "t = 0", "0.5", "1, 5 of 8 left out"]
+        if shape == (6, 400)
+        else ["seed and mask", "t = 0", "0.12", "0.25", "0.38", "0.62", "0.75", "0.88", "1"]
+    )
+    assert len(shown[1]) == len(texts)
+
+
+def test_sheets_of_more_than_fit_keep_both_ends_and_say_how_many_they_leave_out(monkeypatch):
+    monkeypatch.setattr(media, "TALLEST", 500)
+    monkeypatch.setattr(media, "WIDEST", 300)
+    said = []
+    monkeypatch.setattr(media, "captioned", lambda row, texts: said.append(texts[0]) or row)
+    rows = [Image.new("RGB", (40, 46), (i, 0, 0)) for i in range(40)]
+    sheet = np.asarray(media.stack_rows(rows, [""] * 40))
+    assert sheet[0, 0, 0] == 0
+    assert sheet[9 * 50, 0, 0] == 39
+    assert (len(sheet), said) == (10 * 50, ["30 of 40 left out"])
+    frames = [np.full((8, 8, 3), i, np.uint8) for i in range(40)]
+    sheet = np.asarray(media.contact_sheet(frames, [str(i) for i in range(40)], size=90))
+    assert sheet.shape[1] == 3 * 94 + media.GAP
+    assert said[-1] == "28 of 40 left out"
+    assert (sheet[20, 20, 0], sheet[3 * 110 + 20, 2 * 94 + 20, 0]) == (0, 39)
+    whole = np.asarray(media.contact_sheet(frames, columns=2, size=90))
+    assert len(whole) == 20 * 94 + media.GAP, "a grid that was asked for is whole"
+    (grid,) = media.grid_film([frame[None] for frame in frames], [str(i) for i in range(40)], size=90)
+    assert said[-1] == "39, 34 of 40 left out"
+    assert grid.shape == (2 * 90, 3 * 90, 3)
 
 
 def test_a_map_of_the_outside_shows_the_change_there_on_its_scale():

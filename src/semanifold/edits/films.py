@@ -124,16 +124,18 @@ def timed_strip(
         plain: the unedited picture.
         mask: ``[h, w]`` in [0, 1], if any; the row begins with it.
         loops: whether the last ``t`` has the picture of the first one; the film may leave it out.
-        count: how many pictures to show.
-        size: longer side of each picture.
+        count: how many pictures to show, if they fit.
+        size: longer side of each picture; see :func:`~semanifold.images.media.readable`.
         seconds: how long t = 1 takes, for a film whose t is time; the texts are seconds then.
     """
     if t.ndim > 1:
         return media.filmstrip(frames, plain, mask, count=count, size=size), []
     both_ways = float(t.min()) < 0 < float(t.max())
-    places = media.evenly(len(frames), count + both_ways)
+    wanted = min(count + both_ways, len(frames))
+    fit = media.fitting(plain, size, wanted, beside=mask is not None)
+    places = media.evenly(len(frames), fit)
     if loops and not both_ways and len(t) > count:
-        places = [round(i * (len(t) - 1) / count) for i in range(count)]
+        places = [round(i * (len(t) - 1) / fit) for i in range(fit)]
     chosen, times = [frames[i] for i in places], [0.0 if abs(t[i]) < NOTHING else float(t[i]) for i in places]
     if both_ways and 0.0 not in times:
         middle = int(np.abs(times).argmin())
@@ -145,8 +147,13 @@ def timed_strip(
     signed = "+.2g" if both_ways else ".2g"
     texts = [format(value, signed if value else "g") for value in times]
     texts = [f"t = {texts[0]}", *texts[1:]] if seconds is None else [f"{value * seconds:.2g} s" for value in times]
-    strip = media.filmstrip(chosen, plain, mask, count=len(chosen), size=size)
-    return strip, texts if mask is None else ["seed and mask", *texts]
+    if len(places) < wanted:
+        texts[-1] += f", {media.left_out(len(places), wanted)}"
+    size = media.readable(plain, size)
+    tiles = [media.enlarge(frame, size) for frame in chosen]
+    if mask is None:
+        return media.side_by_side(tiles), texts
+    return media.side_by_side([media.show_mask(plain, mask, size), *tiles]), ["seed and mask", *texts]
 
 
 def captioned(strip: Image.Image, below: list[str]) -> Image.Image:

@@ -41,6 +41,10 @@ WHITE = (255, 255, 255)
 GAP = 4
 VIEWABLE = 512
 CAPTION = 22
+READABLE = 24
+"""Pixels of the shorter side of a picture in a strip or a sheet, at least."""
+WIDEST, TALLEST = 8000, 30_000
+"""Pixels of a strip or a sheet; of pictures that do not fit some are left out, never the first or last, and it says how many."""
 CHECKERS, CHECKER_GREYS = 16, (153, 204)
 """Squares of a checkerboard along the shorter side of a picture, and their two greys."""
 
@@ -139,6 +143,22 @@ def enlarge(frame: Frame | Image.Image, size: int) -> Image.Image:
     return image if target == image.size else image.resize(target, Image.Resampling.LANCZOS)
 
 
+def readable(frame: Frame, size: int) -> int:
+    """Return the longer side of a picture in a strip or a sheet: ``size``, or what makes a long and thin one readable."""
+    shorter, longer = sorted(frame.shape[:2])
+    return max(size, min(math.ceil(min(READABLE, size) * longer / shorter), WIDEST // 4))
+
+
+def fitting(frame: Frame, size: int, count: int, *, beside: bool = False) -> int:
+    """Return how many of ``count`` pictures like this one fit into a row, two at least, perhaps with one more ``beside`` them."""
+    return min(count, max(2, WIDEST // (enlarge(frame, readable(frame, size)).width + GAP) - beside))
+
+
+def left_out(shown: int, count: int) -> str:
+    """Return what a strip or a sheet says that shows fewer pictures or rows than there are."""
+    return f"{count - shown} of {count} left out"
+
+
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Return the font of all captions, of this height in pixels."""
     return ImageFont.load_default(size)
@@ -224,16 +244,26 @@ def filmstrip(frames: Frames, plain: Frame, mask: GreyPicture | None = None, *, 
         frames: the film.
         plain: the unedited picture.
         mask: ``[h, w]`` in [0, 1]; without one the row begins with the first frame.
-        count: number of frames to show.
-        size: longer side of each picture.
+        count: number of frames to show, if they fit.
+        size: longer side of each picture; see :func:`readable`.
     """
-    chosen = [enlarge(frames[i], size) for i in evenly(len(frames), count)]
-    return side_by_side(chosen if mask is None else [show_mask(plain, mask, size), *chosen])
+    count, size = min(count, len(frames)), readable(plain, size)
+    places = evenly(len(frames), fitting(plain, size, count, beside=mask is not None))
+    chosen = [enlarge(frames[i], size) for i in places]
+    row = side_by_side(chosen if mask is None else [show_mask(plain, mask, size), *chosen])
+    return row if len(places) == count else captioned(row, [left_out(len(places), count)])
 
 
 def stack_rows(rows: Sequence[Image.Image], labels: Sequence[str], columns: Sequence[str] = ()) -> Image.Image:
-    """Return rows of pictures below one another, each with a short label at its left; texts below the columns, if any."""
+    """Return rows of pictures below one another, each with a short label at its left; texts below the columns, if any.
+
+    Of rows that are higher than :data:`TALLEST` together only as many are shown as fit.
+    """
     check_some(rows)
+    count = len(rows)
+    if (most := max(2, TALLEST // (max(row.height for row in rows) + GAP))) < count:
+        rows, labels = ([every[i] for i in evenly(count, most)] for every in (rows, labels))
+        rows, labels = [*rows, captioned(Image.new("RGB", (rows[0].width, 0)), [left_out(most, count)])], [*labels, ""]
     if columns:
         blank = Image.new("RGB", (max(row.width for row in rows), 0))
         rows, labels = [*rows, captioned(blank, columns)], [*labels, ""]
@@ -262,12 +292,19 @@ def contact_sheet(frames: Frames, labels: Sequence[str] = (), *, columns: int | 
     Args:
         frames: the pictures.
         labels: one per picture, or none at all.
-        columns: pictures a row; :func:`even_columns` when None.
-        size: longer side of each picture.
+        columns: pictures a row; when None :func:`even_columns`, and of more pictures than fit only so many.
+        size: longer side of each picture; see :func:`readable`.
     """
     check_some(frames)
-    columns = min(columns or even_columns(len(frames)), len(frames))
-    tiles = [enlarge(frames[i], size) for i in range(len(frames))]
+    count, size = len(frames), readable(frames[0], size)
+    places = list(range(count))
+    if columns is None:
+        high = enlarge(frames[0], size).height + CAPTION
+        columns = fitting(frames[0], size, even_columns(count))
+        places = evenly(count, columns * max(1, TALLEST // high))
+        labels = [labels[i] for i in places] if labels else []
+    columns = min(columns, len(places))
+    tiles = [enlarge(frames[i], size) for i in places]
     below = 20 if labels else GAP
     cell = (tiles[0].width + GAP, tiles[0].height + below)
     sheet = Image.new("RGB", (columns * cell[0] + GAP, math.ceil(len(tiles) / columns) * cell[1] + GAP), WHITE)
@@ -277,7 +314,7 @@ def contact_sheet(frames: Frames, labels: Sequence[str] = (), *, columns: int | 
         sheet.paste(tile, (left, top))
         if labels:
             draw.text((left + tile.width / 2, top + tile.height + 1), labels[i], fill=INK, font=font(13), anchor="ma")
-    return sheet
+    return sheet if len(places) == count else captioned(sheet, [left_out(len(places), count)])
 
 
 def grid_film(films: Sequence[Frames], labels: Sequence[str] = (), *, columns: int | None = None, size: int = 192) -> Frame:
@@ -286,12 +323,20 @@ def grid_film(films: Sequence[Frames], labels: Sequence[str] = (), *, columns: i
     Args:
         films: the films.
         labels: short texts below them, one per film, or none at all.
-        columns: films a row; :func:`even_columns` when None.
-        size: longer side of each film.
+        columns: films a row; when None :func:`even_columns`, and of more films than fit only so many.
+        size: longer side of each film; see :func:`readable`.
     """
     check_some(films)
     check_some(films[0])
-    columns = columns or even_columns(len(films))
+    size = readable(films[0][0], size)
+    if columns is None:
+        count, columns = len(films), fitting(films[0][0], size, even_columns(len(films)))
+        high = enlarge(films[0][0], size).height + CAPTION
+        places = evenly(count, columns * max(1, WIDEST // high))
+        films = [films[i] for i in places]
+        labels = [labels[i] for i in places] if labels else []
+        if labels and len(places) < count:
+            labels[-1] += f", {left_out(len(places), count)}"
     grid = []
     for moment in range(len(films[0])):
         tiles = [enlarge(film[moment], size) for film in films]

@@ -18,7 +18,19 @@ from PIL import Image
 
 from semanifold.core.errors import shown
 from semanifold.core.extras import apart_from, drawing, missing_package, torch_threads_kept
-from semanifold.images.media import ACCENT, VIEWABLE, Frame, Frames, GreyPicture, enlarge, outlined, save_png, show_mask
+from semanifold.images.media import (
+    ACCENT,
+    VIEWABLE,
+    Frame,
+    Frames,
+    GreyPicture,
+    enlarge,
+    evenly,
+    left_out,
+    outlined,
+    save_png,
+    show_mask,
+)
 from semanifold.storage.files import replacing
 
 if TYPE_CHECKING:
@@ -29,8 +41,12 @@ if TYPE_CHECKING:
 INK, ORANGE = "#3c3c42", "#{:02x}{:02x}{:02x}".format(*ACCENT)
 LARGE = 0.15
 """Share of its range from which the change of an attribute is a number in the map of all."""
+THINNEST = 0.6
+"""Inches of the shorter side of a picture in a figure, at least."""
 FINE: dict[str, Any] = {"dpi": 120, "layout": "constrained"}
 """How figures are made."""
+MOST_MAPS = 48
+"""Heat maps in one figure; of more some are left out, never the first or the last."""
 ALONE, AMONG = 4.4, 2.4
 """Longer side in inches of a heat map, and of one of several."""
 
@@ -80,12 +96,17 @@ def _heat_pictures(films: Sequence[Filmed], names: Sequence[str]) -> Frame:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (slow to import)
     from matplotlib.figure import Figure  # noqa: PLC0415  (slow to import)
 
+    if len(films) > MOST_MAPS:
+        kept = evenly(len(films), MOST_MAPS)
+        names = [f"{names[i]}{'' if i < kept[-1] else ', ' + left_out(len(kept), len(films))}" for i in kept] if names else []
+        films = [films[i] for i in kept]
     changes = [mean_change(film.frames, film.plain) * 100 for film in films]
     height, width = changes[0].shape
     columns = math.ceil(math.sqrt(len(films) / 2))  # a pair is twice as wide as high
     rows = math.ceil(len(films) / columns)
     scale = (ALONE if len(films) == 1 else AMONG) / max(height, width)
-    figure = Figure(figsize=(2 * columns * width * scale + 1.2, rows * (height * scale + 0.5)), **FINE)
+    wide, high = (max(side * scale, THINNEST) for side in (width, height))
+    figure = Figure(figsize=(2 * columns * wide + 1.2, rows * (high + 0.5)), **FINE)
     grid = figure.subplots(rows, 2 * columns, squeeze=False)
     most = max(0.1, *(float(change.max()) for change in changes))
     image = None
@@ -104,6 +125,8 @@ def _heat_pictures(films: Sequence[Filmed], names: Sequence[str]) -> Frame:
             numbers = f"{inside:.2f} % inside, {outside:.2f} % outside"
             right.set_title(f"mean change: {numbers}" if len(films) == 1 else numbers, fontsize=11, color=INK)
     for axes in grid.flat:
+        if min(height, width) * scale < THINNEST:  # one sees more of it out of shape
+            axes.set_aspect("auto")
         axes.set(xticks=[], yticks=[])  # they are laid out even where they are not drawn: a third of the time
         axes.set_axis_off()
     assert image is not None

@@ -34,6 +34,7 @@ class FilmGrid:
             cell: longer side of every picture.
             columns: moving pictures per row, if there are no stills.
         """
+        cell = media.readable(films[0][0], cell)
         self.films, self.cell, self.columns = films, cell, 1 if stills else min(columns, len(films))
         first = media.enlarge(films[0][0], cell)
         self.step = (first.width + SPACE, first.height + SPACE)
@@ -88,6 +89,7 @@ def write_films(
     rows = [shrunk(film, cell, range(len(film))) for film in films[:ROWS]]
     grid = FilmGrid(rows, cell=cell, columns=media.even_columns(len(rows)))
     side = max(cell * 2 // 3, 1)  # the summary has as many pictures in a row as there are stills, and one more
+    stills = media.fitting(rows[0][0], side, stills, beside=True)
     summary = FilmGrid([shrunk(row, side, range(len(row))) for row in rows], cell=side, stills=stills)
     if not targets[0].is_file():
         save_film(grid, targets[0], fps=fps, size=max(grid.size), ping_pong=True)
@@ -99,7 +101,7 @@ def write_films(
 
 def shrunk(film: media.Frames, cell: int, places: Sequence[int]) -> list[media.Frame]:
     """Return frames of a film at the size of a cell, each read once."""
-    return [np.asarray(media.enlarge(film[i], cell)) for i in places]
+    return [np.asarray(media.enlarge(film[i], media.readable(film[i], cell))) for i in places]
 
 
 def small_film(films: Sequence[media.Frames], path: Path, *, most: int = 11) -> None:

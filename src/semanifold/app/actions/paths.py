@@ -195,14 +195,15 @@ def write_traversal(
 
 def overview(traversal: Traversal) -> Image.Image:
     """Return a row of pictures for every path, from one end to the other, all of the first picture that was walked from."""
-    first = traversal.codes[0]
-    places = media.evenly(len(traversal.t), COLUMNS)  # an odd number: the unedited picture is in the middle
+    pictures = [traversal.pictures(traversal.codes[0], k) for k in traversal.paths]
+    fit = media.fitting(pictures[0][0], CELL, COLUMNS)
+    count = fit - 1 + fit % 2  # an odd number: the unedited picture is in the middle
+    places = media.evenly(len(traversal.t), count)
     below = [
         f"t = {traversal.t[places[0]]:g}",
         *("unedited" if traversal.t[i] == 0 else f"{traversal.t[i]:+.2g}" for i in places[1:]),
     ]
-    pictures = [traversal.pictures(first, k) for k in traversal.paths]
-    strips = [media.filmstrip(walked, walked[0], count=COLUMNS, size=CELL) for walked in pictures]
+    strips = [media.filmstrip(walked, walked[0], count=count, size=CELL) for walked in pictures]
     named = zip(traversal.paths, traversal.facts.names, strict=True)
     names = [str(k) if name in (str(k), f"path {k}") else f"{k}  {shown(name, 40)}" for k, name in named]
     return media.stack_rows(strips, names, below)

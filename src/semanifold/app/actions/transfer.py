@@ -48,7 +48,7 @@ from semanifold.generators.exchange import read_codes
 from semanifold.images import media
 from semanifold.images.masks.grammar import in_folder
 from semanifold.images.metrics import ratio_map
-from semanifold.images.plots import Filmed, heat_pictures, mean_change, outside_map
+from semanifold.images.plots import Filmed, heat_pictures, outside_map
 from semanifold.manifolds.adapting import AdaptationNumbers, adapt
 from semanifold.storage.digests import file_digest
 from semanifold.storage.files import is_file
@@ -196,8 +196,8 @@ def adapted_sheet(rows: Mapping[str, EditedPicture]) -> Image.Image:
         strips.append(strip)
         change = ratio_map(pictures, subject.picture, torch.from_numpy(mask)[None, None].to(pictures))
         changes.append((change.cpu().numpy() * (1 - mask), mask))
-    top = max(float(change.max()) for change, _ in changes)
-    maps = [outside_map(change, mask, top, SIDE) for change, mask in changes]
+    top, side = max(float(change.max()) for change, _ in changes), media.readable(plain, SIDE)
+    maps = [outside_map(change, mask, top, side) for change, mask in changes]
     joined = [media.side_by_side([strip, drawn]) for strip, drawn in zip(strips, maps)]
     return media.stack_rows(joined, list(rows), [*below, f"change outside,\nbrightest = {top:.2g} of\nrms change inside"])
 
