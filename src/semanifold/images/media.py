@@ -143,7 +143,7 @@ def enlarge(frame: Frame | Image.Image, size: int) -> Image.Image:
     return image if target == image.size else image.resize(target, Image.Resampling.LANCZOS)
 
 
-def readable(frame: Frame, size: int) -> int:
+def readable(frame: Frame | GreyPicture, size: int) -> int:
     """Return the longer side of a picture in a strip or a sheet: ``size``, or what makes a long and thin one readable."""
     shorter, longer = sorted(frame.shape[:2])
     return max(size, min(math.ceil(min(READABLE, size) * longer / shorter), WIDEST // 4))
@@ -262,7 +262,8 @@ def stack_rows(rows: Sequence[Image.Image], labels: Sequence[str], columns: Sequ
     check_some(rows)
     count = len(rows)
     if (most := max(2, TALLEST // (max(row.height for row in rows) + GAP))) < count:
-        rows, labels = ([every[i] for i in evenly(count, most)] for every in (rows, labels))
+        kept = evenly(count, most)
+        rows, labels = [rows[i] for i in kept], [labels[i] for i in kept]
         rows, labels = [*rows, captioned(Image.new("RGB", (rows[0].width, 0)), [left_out(most, count)])], [*labels, ""]
     if columns:
         blank = Image.new("RGB", (max(row.width for row in rows), 0))

@@ -196,7 +196,7 @@ def adapted_sheet(rows: Mapping[str, EditedPicture]) -> Image.Image:
         strips.append(strip)
         change = ratio_map(pictures, subject.picture, torch.from_numpy(mask)[None, None].to(pictures))
         changes.append((change.cpu().numpy() * (1 - mask), mask))
-    top, side = max(float(change.max()) for change, _ in changes), media.readable(plain, SIDE)
+    top, side = max(float(change.max()) for change, _ in changes), media.readable(changes[0][1], SIDE)
     maps = [outside_map(change, mask, top, side) for change, mask in changes]
     joined = [media.side_by_side([strip, drawn]) for strip, drawn in zip(strips, maps)]
     return media.stack_rows(joined, list(rows), [*below, f"change outside,\nbrightest = {top:.2g} of\nrms change inside"])

@@ -204,7 +204,7 @@ class Discoveries(Command):
         search: dict[str, Any] = {f.name: getattr(self.search, f.name) for f in fields(Search)}
         seeds = self.start.seed if self.start.latents is None else (0,)
         single = []
-        for mask, seed, direction in itertools.product(*map(dict.fromkeys, (self.mask, seeds, self.directions))):
+        for mask, seed, direction in dict.fromkeys(itertools.product(self.mask, seeds, self.directions)):
             one = Discover(
                 mask=mask,
                 offset=tuple(sorted(set(self.offset))),
