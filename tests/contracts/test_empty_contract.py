@@ -17,7 +17,7 @@ from semanifold.analysis.attributes.base import Attribute
 from semanifold.analysis.attributes.functions import function_reader
 from semanifold.analysis.ranking.scores import score
 from semanifold.core.errors import SemanifoldError
-from semanifold.images import distances, media, metrics
+from semanifold.images import distances, media, metrics, plots
 from semanifold.landmarks.alignment import usual_face
 from semanifold.worlds.faces.changes import describe_change, describe_usual_change
 from semanifold.worlds.faces.factors import factor_names
@@ -59,7 +59,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "stack_rows": lambda: media.stack_rows([], []),
     "side_by_side": lambda: media.side_by_side([]),
     "captioned": lambda: media.captioned(Image.new("RGB", (4, 4)), []),
-    "offsets_sheet": lambda: media.offsets_sheet([], PLAIN, None),
+    "heat_pictures": lambda: plots.heat_pictures([]),
     "to_pil": lambda: sm.to_pil(NONE),
     "usual_face": lambda: usual_face(NONE) or [],
     "images": lambda: made("function").images(codes()),

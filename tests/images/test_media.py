@@ -442,3 +442,12 @@ def test_umap_leaves_torch_its_threads(monkeypatch):
 def test_rows_of_pictures_come_out_even_where_they_can():
     counts = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4, 9: 3, 10: 5, 12: 4, 16: 4}
     assert {count: media.even_columns(count) for count in counts} == counts
+
+
+def test_a_figure_of_too_many_heat_maps_keeps_both_ends_and_says_how_many_it_leaves_out(monkeypatch):
+    monkeypatch.setattr(plots, "MOST_MAPS", 3)
+    named = []
+    monkeypatch.setattr("matplotlib.axes.Axes.set_title", lambda axes, text, **_: named.append(text))
+    frames = media.to_uint8(film(2))
+    plots.heat_pictures([plots.Filmed(frames, frames[0], None)] * 7, [f"seed {i}" for i in range(7)])
+    assert named[::2] == ["seed 0", "seed 3", "seed 6, 4 of 7 left out"]

@@ -88,6 +88,7 @@ def heat_pictures(films: Sequence[Filmed], names: Sequence[str] = ()) -> Frame:
         films: of pictures of one size; two or more pairs lie side by side as far as the whole stays about as high as wide.
         names: what to write above the seeds; one alone needs none.
     """
+    check_some(films)
     with drawing():
         return _heat_pictures(films, names)
 
