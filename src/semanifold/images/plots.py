@@ -24,6 +24,7 @@ from semanifold.images.media import (
     Frame,
     Frames,
     GreyPicture,
+    check_some,
     enlarge,
     evenly,
     left_out,
