@@ -215,8 +215,7 @@ def change_map(
     """Draw how far each path moves each attribute from one of its ends to the other, the larger ones with their numbers.
 
     Args:
-        moved: ``[paths, attributes]`` shares of the attributes' ranges, beyond -1 or 1 where a reading leaves them; NaN where
-            there is no value.
+        moved: ``[paths, attributes]`` shares of the attributes' ranges, -1 to 1; NaN where there is no value.
         rows: names of the paths.
         columns: names of the attributes.
         path: the PNG file.
@@ -235,11 +234,10 @@ def _change_figure(moved: NDArray[np.floating], rows: Sequence[str], columns: Se
     wide, high = (0.08 * max(map(len, names), default=0) for names in (rows, columns))
     figure = Figure(figsize=(0.34 * len(columns) + 3 + wide, 0.26 * len(rows) + 1.6 + high), **FINE)
     axes = figure.subplots()
-    most = max(1.0, float(np.abs(np.nan_to_num(moved)).max(initial=0)))
-    image = axes.imshow(moved * 100, cmap="RdBu_r", vmin=-100 * most, vmax=100 * most, aspect="auto")
+    image = axes.imshow(moved * 100, cmap="RdBu_r", vmin=-100, vmax=100, aspect="auto")
     for row, column in zip(*np.nonzero(np.abs(moved) >= LARGE)):
         share = float(moved[row, column])
-        ink = "white" if abs(share) > 0.6 * most else INK
+        ink = "white" if abs(share) > 0.6 else INK
         axes.text(column, row, f"{100 * share:+.0f}", fontsize=7, color=ink, ha="center", va="center")
     axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=9, color=INK, parse_math=False)
     axes.set_yticks(range(len(rows)), rows, fontsize=9, color=INK, parse_math=False)

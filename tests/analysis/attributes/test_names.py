@@ -25,8 +25,7 @@ def test_all_factors_are_read_back() -> None:
     factors, images = faces(48)
     values = attribute_reader("faces").read(images, images[:1])
     assert values.shape == factors.shape
-    assert -0.5 <= values.min() < 0, "a little beyond the range, where a picture is"
-    assert 1 < values.max() <= 1.5
+    assert 0 <= values.min() <= values.max() <= 1
     together = torch.stack([values, factors]).mT
     correlations = [float(torch.corrcoef(pair)[0, 1]) for pair in together.unbind(1)]
     assert sum(r > 0.9 for r in correlations) >= 25

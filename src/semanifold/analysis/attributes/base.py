@@ -24,7 +24,6 @@ class Attribute:
         relative: whether the number compares a picture with the unedited one (identity), so that it falls on both sides of it.
         declared: whether somebody gave the range; if nobody did, rankings take that of the readings, see
             :func:`~semanifold.analysis.ranking.ranges.fitted`.
-        beyond: share of the range by which readings may lie beyond either end, and still are readings; rankings remark on others.
     """
 
     name: str
@@ -33,7 +32,6 @@ class Attribute:
     unit: str = ""
     relative: bool = False
     declared: bool = True
-    beyond: float = 0.02
 
     def __post_init__(self) -> None:
         """Refuse what no file could give back."""

@@ -12,6 +12,8 @@ from semanifold.analysis.attributes.base import Attribute
 
 ENDS = (0.001, 0.999)
 """Quantiles of the readings that become a range, so that one odd picture does not decide it."""
+SLACK = 0.02
+"""Share of a declared range by which a reading may lie beyond it before it counts as outside."""
 STRAYS = 0.03
 """Share of the readings that may lie outside without a word."""
 
@@ -56,7 +58,7 @@ def remarks(values: NDArray[np.float64], attributes: Sequence[Attribute]) -> lis
             sentences.append(
                 f"{name} has no declared range; that of its readings is used, {attribute.low:.4g} to {attribute.high:.4g}."
             )
-        slack = attribute.beyond * (attribute.high - attribute.low)
+        slack = SLACK * (attribute.high - attribute.low)
         outside = float(((known < attribute.low - slack) | (known > attribute.high + slack)).mean())
         if attribute.declared and outside > STRAYS:
             sentences.append(

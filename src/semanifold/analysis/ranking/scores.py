@@ -73,7 +73,7 @@ def score(values: Array, attributes: Sequence[Attribute], t: Array | None = None
         shares(slope),
         mean(correlations(values, steps)),
         mean(monotonicities(values, attributes, t)),
-        mean(changes(values, attributes, t)),
+        mean(changes(scaled, attributes, t)),
     )
 
 
@@ -159,22 +159,20 @@ def monotonicities(values: Readings, attributes: Sequence[Attribute], t: Moments
     return np.where(known.sum(2) < 2, np.nan, result)
 
 
-def changes(values: Readings, attributes: Sequence[Attribute], t: Moments) -> ScoresOfCodes:
+def changes(scaled: Readings, attributes: Sequence[Attribute], t: Moments) -> ScoresOfCodes:
     """Return the change from one end of the path to the other, in units of the attribute's range ``[codes, paths, attributes]``.
 
-    Relative attributes: the mean change of both ends from the middle. The first and last frames that have a value count, as they
-    were read: a change beyond the range is larger than one up to its end.
+    Relative attributes: the mean change of both ends from the middle. The first and last frames that have a value count.
 
     Args:
-        values: ``[codes, paths, T, attributes]``.
-        attributes: the columns, with their ranges.
+        scaled: ``[codes, paths, T, attributes]`` in [-1, 1].
+        attributes: the columns.
         t: ``[T]`` moments.
     """
-    last, first = (_carried(part)[0][:, :, -1] for part in (values, values[:, :, ::-1]))
-    middle = values[:, :, int(np.argmin(np.abs(t)))]
+    last, first = (_carried(part)[0][:, :, -1] for part in (scaled, scaled[:, :, ::-1]))
+    middle = scaled[:, :, int(np.argmin(np.abs(t)))]
     relative = np.array([a.relative for a in attributes])
-    width = np.array([a.high - a.low for a in attributes])
-    return np.where(relative, (last + first) / 2 - middle, last - first) / width
+    return np.where(relative, (last + first) / 2 - middle, last - first) / 2
 
 
 def _centred(values: Readings, steps: Steps) -> tuple[Array, Array, Array]:

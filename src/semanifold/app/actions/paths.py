@@ -18,7 +18,7 @@ from torch import Tensor
 from semanifold.analysis.attributes.base import AttributeReader
 from semanifold.analysis.ranking.measures import METRICS, Measures, WalkRecord, measure_frames, save_measures
 from semanifold.analysis.ranking.ranges import fitted
-from semanifold.analysis.ranking.scores import Array, changes, mean
+from semanifold.analysis.ranking.scores import Array, changes, mean, rescale
 from semanifold.analysis.traversal import (
     FACTS,
     FILMS,
@@ -305,7 +305,7 @@ def attributes_for(command: Measure, traversal: Traversal) -> str:
 def draw_changes(values: Array, measures: Measures, path: Path) -> None:
     """Draw what each path changes on average, under the words of sentences where these are of the bundled faces."""
     attributes = fitted(values, measures.attributes)
-    moved = mean(changes(values, attributes, measures.t))
+    moved = mean(changes(rescale(values, attributes), attributes, measures.t))
     names, count = [attribute.name for attribute in attributes], len(measures.codes)
     title, what = "what each path changes, from one end to the other", "pictures"
     if all(name in WORDS for name in names):
