@@ -258,6 +258,12 @@ def test_a_timeline_keeps_its_seconds_and_runs_once_where_it_is_shown_again(set_
     assert run("transfer", "p", "--seeds", "3", "--fps", "10", "--seconds", "1", "--out", "short") == 0
     assert (saved[0], below[-1]) == ((11, False), "1 s")
     saved.clear()
+    record = json.loads(Path("p/run.json").read_text())
+    del record["seconds"]
+    Path("p/run.json").write_text(json.dumps(record))
+    assert run("render", "p", "--fps", "10", "--overwrite", "--out", "r") == 0
+    assert saved == [(21, False)] * 2, "records of before do not say the seconds"
+    saved.clear()
     assert run("render", "p", "--play", "ping-pong", "--fps", "10", "--out", "b") == 0
     assert saved[0][1], "as it is asked for"
 
@@ -546,6 +552,31 @@ def test_other_edits_and_other_pictures_have_folders_of_their_own(set_of_paths, 
     capsys.readouterr()
     assert run("transfer", "one:0", "--seeds", "3", *LITTLE) == 0
     assert "finished already" in capsys.readouterr().out
+
+
+def test_an_edit_is_the_same_by_its_folder_and_by_its_file(set_of_paths, capsys):
+    assert run("render", f"{set_of_paths}:top", "--out", "top", *LITTLE) == 0
+    capsys.readouterr()
+    made = {}
+    for edit in ("top", "top/edit.safetensors", "./top/edit.safetensors"):
+        for words in (("transfer", edit, "--seeds", "1"), ("render", edit, "--seed", "1"), ("play", f"{edit}=0:0,1:1")):
+            assert run(*words, "--seconds", "0.1", "--size", "32") == 0
+            said = capsys.readouterr().out
+            assert made.setdefault(words[0], said.split("Open:")[1]) == said.split("Open:")[1]
+            assert ("finished already" in said) == (edit != "top")
+    assert run("directions", "pca", "--k", 1, "--out", "one") == 0
+    assert run("render", "one:0", "--seed", "1", *LITTLE) == 0
+    capsys.readouterr()
+    assert run("render", "one/paths.safetensors:0", "--seed", "1", *LITTLE) == 0
+    assert "finished already" in capsys.readouterr().out
+
+
+def test_sums_of_edits_of_one_name_have_folders_of_their_own(set_of_paths):
+    for name in ("one", "toy-two"):
+        assert run("render", f"{set_of_paths}:top", "--out", name, *LITTLE) == 0
+        assert run("combine", name, f"{set_of_paths}:middle", "--seed", "1", *LITTLE) == 0
+    assert Path("out/combine-toy-one-middle").is_dir()
+    assert Path("out/combine-toy-two-middle").is_dir(), "what it is called after its generator is not said twice"
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands import early
 from semanifold.app.commands.base import EditModel, Model, onto_others
 from semanifold.app.commands.edits import Combine, Render, Transfer
-from semanifold.app.commands.places import check_one_generator, model_for, seed_of, word_of
+from semanifold.app.commands.places import check_one_generator, model_for, run_word, seed_of
 from semanifold.core.errors import SemanifoldError
 from semanifold.core.latents import Latents
 from semanifold.edits import Edit, in_one_space
@@ -109,7 +109,7 @@ def combine_edits(command: Combine, caller: Caller) -> Answer:
     parts = [on_code(edit, code) for edit in edits]
     edit = combine(parts if command.pad else in_step(parts), pad=command.pad)
     t = film_moments(edit, command.film, command.frames)
-    words = [word_of(where, None, edit.info.name) for where, edit in zip(command.edits, edits, strict=True)]
+    words = [run_word(where, edit.info.name, model.word) for where, edit in zip(command.edits, edits, strict=True)]
     folder = command.output.folder("combine", model.word, *words)
     subject = EditedPicture(generator, code, edit, mask_of(edit, generator, code, caller))
 

@@ -38,7 +38,7 @@ from semanifold.app.commands import early
 from semanifold.app.commands.base import onto_others
 from semanifold.app.commands.places import model_for, place_of
 from semanifold.app.commands.play import Play
-from semanifold.app.commands.timeline import LONGEST, Ease, Track, timeline_of
+from semanifold.app.commands.timeline import LONGEST, Ease, Track, length, timeline_of
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents
 from semanifold.edits import Edit, in_one_space
@@ -86,7 +86,7 @@ def choreographed(
     command: Play, tracks: Sequence[Track], edits: Sequence[Edit], generator: Generator, code: Latents, caller: Caller
 ) -> tuple[Edit, Tensor, float]:
     """Return the sum of all edits over time as one edit, whose ``t`` runs from 0 to 1, the ``t`` of all frames, and seconds."""
-    seconds = max(command.film.seconds, *(track.keys[-1][0] for track in tracks))
+    seconds = length(tracks, command.film.seconds)
     count = round(seconds * command.film.fps) + 1
     if not 2 <= count <= MOST_FRAMES:
         raise SemanifoldError(

@@ -12,6 +12,7 @@ from torch import Tensor
 from semanifold.app.answers import Caller, ignored
 from semanifold.app.commands.base import FilmOptions, slug
 from semanifold.app.commands.places import EDIT, check_edit, folder_of, pose_of, split_path
+from semanifold.app.commands.play import seconds_of
 from semanifold.app.commands.timeline import LONGEST
 from semanifold.core.errors import shown
 from semanifold.core.shapes import EditTimes
@@ -95,7 +96,8 @@ def own_moments(
         return film_moments(edit, film, frames, play), play, None
     folder, seconds = folder_of(where), film.seconds
     if seconds == FilmOptions.seconds and is_file(folder / RECORD):
-        own = read_record(folder).others.get("seconds")
+        record = read_record(folder)
+        own = record.others.get("seconds") or seconds_of(record.arguments)
         seconds = own if isinstance(own, (int, float)) and 0 < own <= LONGEST else seconds
     count = frames or round(seconds * film.fps) + 1
     t, first = edit.times(count), float(edit.knots[0][1])

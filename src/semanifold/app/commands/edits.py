@@ -72,6 +72,10 @@ class Transfer(Command):
     film: Annotated[FilmOptions, flat(FILM)] = field(default_factory=FilmOptions)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
+    def __post_init__(self) -> None:
+        """Call a run by its folder."""
+        object.__setattr__(self, "edit", places.whole_run(self.edit))
+
     @property
     def others(self) -> tuple[str, ...]:
         """Which pictures they are, for file names, if they are not the usual ones, and how the path comes there if it is said."""
@@ -141,6 +145,10 @@ class Combine(Command):
     film: Annotated[FilmOptions, flat(FILM)] = field(default_factory=FilmOptions)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
+    def __post_init__(self) -> None:
+        """Call runs by their folders."""
+        object.__setattr__(self, "edits", tuple(map(places.whole_run, self.edits)))
+
     def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""
         if len(self.edits) < 2:
@@ -150,7 +158,7 @@ class Combine(Command):
             if self.model.generator is None:
                 places.check_one_generator(self.edits, known)
             model = places.model_for(self.model, self.edits[0], known[0].generator)
-            words = [places.word_of(edit, None, place.name) for edit, place in zip(self.edits, known, strict=True)]
+            words = [places.run_word(edit, place.name, model.word) for edit, place in zip(self.edits, known, strict=True)]
             folder = self.output.folder("combine", model.word, *words)
             then = onto_others(folder, self.model.generator)
             return early.finished(self, "combine", folder, early.inputs(edits=self.edits), FIRST, then)
@@ -198,6 +206,10 @@ class Render(Command):
     model: Annotated[EditModel, flat(GENERATOR)] = field(default_factory=EditModel)
     film: Annotated[FilmOptions, flat(FILM)] = field(default_factory=FilmOptions)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
+
+    def __post_init__(self) -> None:
+        """Call a run by its folder."""
+        object.__setattr__(self, "edit", places.whole_run(self.edit))
 
     @property
     def folder(self) -> Path:

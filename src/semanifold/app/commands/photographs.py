@@ -64,6 +64,11 @@ class PhotoEdit(Command):
     film: Annotated[FilmOptions, flat(FILM)] = field(default_factory=FilmOptions)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
+    def __post_init__(self) -> None:
+        """Call a run by its folder."""
+        if self.edit is not None:
+            object.__setattr__(self, "edit", places.whole_run(self.edit))
+
     @classmethod
     def parsed_as(cls, words: Sequence[str]) -> type[Command]:
         """See :meth:`Command.parsed_as`; ``--face 1`` beside ``--all-faces`` is seen in the words alone, for 1 is the default."""

@@ -199,6 +199,28 @@ def word_of(where: Path, path: str | None, name: str) -> str:
     return f"{place.stem}-{name}" if is_path and re.fullmatch(r"path \d+", name) else name
 
 
+def run_word(where: Path, name: str, generator: str) -> str:
+    """Return what to call an edit beside others in the name of a folder: edits of one name are found in many runs.
+
+    Args:
+        where: the edit, as it was typed.
+        name: of the edit, or of the path.
+        generator: what the folder's name calls the generator, and need not say twice.
+    """
+    named, folder = split_path(where)[1], folder_of(where)
+    if not is_file(folder / RECORD):
+        return word_of(where, None, name)
+    said = folder.resolve().name.removeprefix(f"{generator}-")
+    return said if named is None else f"{said}-{name}"
+
+
+def whole_run(where: Path) -> Path:
+    """Return the folder of a run in place of what is in its edit's file: the same edit, whose results go to one place."""
+    head, colon, name = str(where).rpartition(":")
+    file, path = (Path(head), colon + name) if Path(head).name == PATHS else (where, "")
+    return Path(f"{file.parent}{path}") if file.name == (PATHS if path else EDIT) and is_file(file.parent / RECORD) else where
+
+
 def folder_of(where: Path) -> Path:
     """Return the folder of an edit or a set: the run folder, or the one that its file is in."""
     place, _ = split_path(where)

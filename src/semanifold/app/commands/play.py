@@ -9,10 +9,12 @@ from typing import Annotated, ClassVar
 
 from semanifold.app.answers import Answer
 from semanifold.app.commands import early, places
-from semanifold.app.commands.arguments import FILM, GENERATOR, MAIN, PLACE, START, flat, option
+from semanifold.app.commands.arguments import FILM, GENERATOR, MAIN, PLACE, START, flat, from_arguments, option
 from semanifold.app.commands.base import Command, EditModel, FilmOptions, Output, PictureOptions, onto_others
 from semanifold.app.commands.edits import FIRST
-from semanifold.app.commands.timeline import Ease, timeline_of
+from semanifold.app.commands.timeline import Ease, length, timeline_of
+from semanifold.core.errors import SemanifoldError
+from semanifold.core.plain import JsonObject
 from semanifold.storage.files import is_file
 
 
@@ -54,6 +56,12 @@ class Play(Command):
     film: Annotated[TimedFilm, flat(FILM)] = field(default_factory=TimedFilm)
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
+    def __post_init__(self) -> None:
+        """Call runs by their folders."""
+        parts = [track.rpartition("=") for track in self.tracks]
+        tracks = (f"{places.whole_run(Path(edit))}{sign}{keys}" if sign else keys for edit, sign, keys in parts)
+        object.__setattr__(self, "tracks", tuple(tracks))
+
     @property
     def word(self) -> str:
         """What to call the film in file names."""
@@ -79,3 +87,12 @@ class Play(Command):
             files = [*early.inputs(edits=where), *(Path(track) for track in self.tracks if is_file(track))]
             return early.finished(command, "play", folder, files, FIRST, onto_others(folder, self.model.generator))
         return None
+
+
+def seconds_of(arguments: JsonObject) -> float | None:
+    """Return how long a film is whose record says its arguments alone, as those of before do; None if that is not known."""
+    try:
+        command, tracks = timeline_of(from_arguments(Play, arguments))
+    except SemanifoldError:
+        return None
+    return length(tracks, command.film.seconds)

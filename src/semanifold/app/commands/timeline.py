@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -66,6 +67,11 @@ class Timeline:
     seed: int | None = None
     ease: Ease | None = None
     seconds: float | None = field(default=None)
+
+
+def length(tracks: Sequence[Track], seconds: float) -> float:
+    """Return how many seconds a film is long: those that were asked for, or to the last moment of the tracks."""
+    return max(seconds, *(track.keys[-1][0] for track in tracks))
 
 
 def timeline_of(command: Play) -> tuple[Play, list[Track]]:
