@@ -475,13 +475,16 @@ def test_what_is_finished_already_is_said_without_torch_until_a_file_is_touched(
         following.append(capsys.readouterr().out)
         assert following[-1].count("Next: ") == 1
     others = [other for _, other in FINISHED if other]
-    said = quickly(*(words for words, _ in FINISHED), *others)
+    typed = [(*words, *other[-2:]) for words, other in FINISHED[1:] if other]
+    said = quickly(*(words for words, _ in FINISHED), *others, *typed)
+    for words, done in zip(typed, said[-len(typed) :], strict=True):
+        assert "is finished already" in done.out, (words, "its folder is the same if it is typed")
     for (words, _), before, done in zip(FINISHED, following, said):
         first, _, again = done.out.partition("\n")
         assert "is finished already" in first, words
         assert again == before, "what was found, what to open and what to type next, as the first time"
         assert done.loaded == [], words
-    for words, refused in zip(others, said[len(FINISHED) :], strict=True):
+    for words, refused in zip(others, said[len(FINISHED) :]):
         assert Path(words[-1]).is_dir(), words
         assert "holds another run" in refused.err, (words, refused)
     acted: list[str] = []

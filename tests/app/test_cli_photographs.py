@@ -137,6 +137,34 @@ def test_every_face_is_edited(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.count(f"Next: semanifold {again}") == 2
 
 
+def test_face_0_takes_the_middle_of_a_photograph_that_shows_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("placing", "photograph_parts"):
+        monkeypatch.setattr(f"semanifold.app.actions.{module}.find_faces", lambda _: pytest.fail("looked for"))
+    assert cli.main(["edit", "party.png", "--edit", "faces:smile", "--face", "0", "--out", "middle", *SHORT]) == 0
+    (corners,) = read_record("middle").others["photograph"]["parts"]  # type: ignore[index]
+    assert Placement(tuple(map(tuple, corners))).corners == pytest.approx((90, 0, 430, 340))
+    changed = (pixels("party.png") != pixels("middle/edited.png")).any(-1)
+    assert changed[:, 90:430].any()
+    assert not changed[:, :90].any()
+    assert not changed[:, 430:].any()
+
+
+def test_an_edit_of_an_inverted_face_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["invert", "party.png", *QUICK, "--out", "me"]) == 0
+    words = ["edit", "party.png", "--edit", "faces:smile", "--inversion", "me", "--out", "on", *SHORT]
+    assert cli.main(words) == 0
+    edited, record = pixels("on/edited.png"), Path("on/run.json")
+    assert not (pixels("party.png") != edited)[:, 300:].any(), "the larger face is the inverted one"
+    record.write_text(record.read_text().replace('"finished"', '"interrupted"'))
+    Path("on/edited.png").unlink()
+    capsys.readouterr()
+    assert cli.main(words) == 0
+    heard = capsys.readouterr()
+    assert "finished already" not in heard.out
+    assert "inverting" not in heard.err
+    assert np.array_equal(pixels("on/edited.png"), edited)
+
+
 def test_an_edit_of_another_generator_is_refused_with_what_helps(capsys: pytest.CaptureFixture[str]) -> None:
     smile = load_paths("faces")[0].with_info(fingerprint="0123456789abcdef", generator="others")
     save_edit(smile, "theirs.safetensors")
