@@ -242,7 +242,7 @@ def _change_figure(moved: NDArray[np.floating], rows: Sequence[str], columns: Se
     axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=9, color=INK, parse_math=False)
     axes.set_yticks(range(len(rows)), rows, fontsize=9, color=INK, parse_math=False)
     axes.set_title(title, fontsize=11, color=INK)
-    _colour_bar(figure, image, axes, "% of the range")
+    _colour_bar(figure, image, axes, "% of the range; nothing beyond its ends is counted")
     return figure
 
 

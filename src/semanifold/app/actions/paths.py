@@ -189,7 +189,7 @@ def write_traversal(
             make(traversal, k)
     start = "the first code of the pool" if command.codes.pool is not None else f"seed {command.codes.seeds[0]}"
     if len(codes) > 1:
-        start += f", one of {len(codes)}" + (f"; the others are in {FILMS}" if command.films else "")
+        start += f" of the {len(codes)} that were walked" + (f"; more in {FILMS}" if command.films else "")
     media.save_png(media.titled(overview(traversal), start), run.path(OVERVIEW))
 
 
