@@ -23,7 +23,7 @@ from semanifold.app.commands.photographs import PhotoEdit
 from semanifold.edits import EditInfo, Lattice, WeightEdit, load_edit, save_edit
 from semanifold.generators.loading import load_generator, save_generator
 from semanifold.images.media import VIEWABLE, from_uint8, to_uint8
-from semanifold.images.placements import Placement
+from semanifold.images.placements import Inlay, Placement
 from semanifold.inversion import placing
 from semanifold.paths.files import load_paths
 from semanifold.storage.run_records import read_record
@@ -123,8 +123,11 @@ def test_the_largest_face_is_edited_and_all_else_stays(capsys: pytest.CaptureFix
     assert "the inversion of another photograph" in capsys.readouterr().err
 
 
-def test_every_face_is_edited(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_face_is_edited(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    put, onto = [], Inlay.onto
+    monkeypatch.setattr(Inlay, "onto", lambda inlay, *values: put.append(inlay) or onto(inlay, *values))
     assert cli.main(["edit", "party.png", "--edit", "faces:smile", "--all-faces", "--out", "all", *SHORT]) == 0
+    assert len(put) == 2 * (len(list(Path("all").glob("frames/*.png"))) + 1), "each frame once for all films, and the still"
     changed = (pixels("party.png") != pixels("all/edited.png")).any(-1)
     assert changed[:, :280].sum() > 50
     assert changed[:, 340:].sum() > 20

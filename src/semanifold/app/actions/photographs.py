@@ -40,6 +40,8 @@ from semanifold.storage.runs import Run
 PARTS = "parts.png"
 LARGEST_FILM = 1080
 """Longer side of a film in pixels, if nobody says it."""
+KEPT = 1 << 28
+"""Bytes of frames that are kept, for films show each several times."""
 REMEMBERED = 256
 """Motions that are kept of a part, .3 MB each."""
 FINER = 4
@@ -86,13 +88,15 @@ class Part:
 
 
 class Photographs:
-    """The frames of the film: the photograph with all parts as they are then; made when they are asked for."""
+    """The frames of the film: the photograph with all parts as they are then; made when they are asked for, and kept."""
 
     def __init__(self, photograph: Image.Image, parts: Sequence[Part], scale: float, tell: Progress = ignored) -> None:
         """Prepare the parts once for all frames; tell how many were made."""
         self.made, self.tell = set[int](), tell
         self.plain = np.asarray(photograph)
         self.parts = [(part.inlay(photograph, scale), part) for part in parts]
+        plain, placed = self.plain, self.parts  # without self in it, what is kept goes with self
+        self.frame = lru_cache(max(1, KEPT // plain.nbytes))(lambda index: together(plain, placed, [index] * len(placed)))
 
     def __len__(self) -> int:
         return len(self.parts[0][1].frames)
@@ -100,14 +104,18 @@ class Photographs:
     def __getitem__(self, index: int) -> media.Frame:
         self.made.add(index)
         self.tell({"step": len(self.made), "steps": len(self)})
-        return self.at([index] * len(self.parts))
+        return self.frame(index)
 
     def at(self, indices: Sequence[int]) -> media.Frame:
         """Return the photograph with each part as its own frame has it."""
-        picture = self.plain
-        for (inlay, part), index in zip(self.parts, indices, strict=True):
-            picture = inlay.onto(media.from_uint8(part.frames[index]), picture, part.motion(index))
-        return picture
+        return together(self.plain, self.parts, indices)
+
+
+def together(photograph: media.Frame, parts: Sequence[tuple[Inlay, Part]], indices: Sequence[int]) -> media.Frame:
+    """Return a photograph with each part as its own frame has it."""
+    for (inlay, part), index in zip(parts, indices, strict=True):
+        photograph = inlay.onto(media.from_uint8(part.frames[index]), photograph, part.motion(index))
+    return photograph
 
 
 def edit_photo(command: PhotoEdit, caller: Caller) -> Answer:
