@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate, normalize, one_hot, pad
+from torch.nn.functional import avg_pool2d, interpolate, normalize, pad
 
 from semanifold.core.errors import SemanifoldError, shown
 from semanifold.core.latents import Latents, conditions_key
@@ -222,9 +222,14 @@ def _clustered(points: Tensor, count: int, draw: torch.Generator) -> Tensor:
         centre = points[torch.multinomial(far.clamp(min=0) + 1e-12, 1, generator=draw)]
         centres, far = torch.cat([centres, centre]), torch.minimum(far, 1 - points @ centre[0])
     for _ in range(ROUNDS):
-        members = one_hot((points @ centres.T).argmax(1), count).float()
+        members = _members((points @ centres.T).argmax(1), count)
         centres = normalize(members.T @ points + 1e-6 * centres, dim=1)
     return centres
+
+
+def _members(nearest: Tensor, count: int) -> Tensor:
+    """Return 1 where a point belongs to a cluster, else 0 ``[..., count]``, without the whole numbers of ``one_hot``."""
+    return torch.zeros(*nearest.shape, count).scatter_(-1, nearest[..., None], 1.0)
 
 
 def _joined(centres: Tensor, nearest: Tensor, colours: Tensor) -> Tensor:
@@ -237,7 +242,7 @@ def _joined(centres: Tensor, nearest: Tensor, colours: Tensor) -> Tensor:
         nearest: the cluster ``[n, pixels]`` of every pixel of the samples.
         colours: of the pixels ``[n, pixels, 3]``.
     """
-    members = one_hot(nearest, len(centres)).float()
+    members = _members(nearest, len(centres))
     sizes = members.sum(1)
     seen = (sizes >= 1).float()[..., None]
     means = members.mT @ colours / sizes.clamp(min=1)[..., None]
