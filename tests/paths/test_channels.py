@@ -50,9 +50,8 @@ def test_channels_that_matter_most_come_first(network: StyleGAN2) -> None:
     spread = network.sample(range(500), "s").values.std(0)
     gains = channel_gains(network, spread, None, samples=12, progress=False)
     codes = network.sample(range(40), "s")
-    truth = torch.stack([
-        (network.images(codes.moved(step[None])) - network.images(codes)).square().mean() for step in torch.diag(0.01 * spread)
-    ])  # fmt: skip
+    plain, steps = network.images(codes), torch.diag(0.01 * spread)
+    truth = torch.stack([(network.images(codes.moved(step[None])) - plain).square().mean() for step in steps])
     assert torch.corrcoef(torch.stack([gains.log(), truth.log()]))[0, 1] > 0.95
     paths = channel_paths(network, k=5, samples=12, progress=False)
     assert len(paths) == 5
@@ -66,7 +65,8 @@ def test_channels_inside_a_mask_act_there(network: StyleGAN2) -> None:
     def share(k: int, mask: object) -> float:
         paths = channel_paths(network, k=k, mask=mask, samples=12, progress=False)
         code = network.sample(range(20), "s")
-        change = [(edit.images(network, code, 0.01) - network.images(code)).square() for edit in paths]
+        plain = network.images(code)
+        change = [(edit.images(network, code, 0.01) - plain).square() for edit in paths]
         return sum(float((c * inside).sum() / c.sum()) for c in change) / k
 
     assert share(3, mask) > share(3, ~mask) + 0.1
