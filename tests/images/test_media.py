@@ -119,6 +119,18 @@ def test_mp4_is_viewable_and_keeps_its_colours(tmp_path, shape, expected):
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
 
 
+def test_a_frame_that_is_shown_several_times_is_read_once(tmp_path):
+    asked: list[int] = []
+
+    class Frames(list):
+        def __getitem__(self, index):
+            asked.append(index)
+            return super().__getitem__(index)
+
+    films.save_film(Frames(media.to_uint8(film(4))), tmp_path / "a.mp4", ping_pong=True, loops=2)
+    assert asked.count(1) == asked.count(2) == 1
+
+
 def test_mp4_has_the_promised_format(tmp_path):
     path = films.save_film(media.to_uint8(film()), tmp_path / "a.mp4", fps=12, size=100)
     words = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-i", path], capture_output=True, text=True, check=False).stderr

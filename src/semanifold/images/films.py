@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image
@@ -17,6 +18,8 @@ GIF_RATE = 20
 COLOURS = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709", "-color_primaries", "bt709"]
 COLOURS += ["-color_trc", "bt709"]
 H264 = [*COLOURS, "-c:v", "libx264", "-crf", "14", "-preset", "medium", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+KEPT = 1 << 27
+"""Bytes of enlarged frames that are kept while a film is written, at most."""
 PALETTE_FRAMES = 12
 """Frames, evenly over a gif, that decide its palette, about."""
 
@@ -101,6 +104,11 @@ def _ffmpeg(frames: Frames, part: Path, fps: float, size: int, output: list[str]
     first = enlarge(frames[0], size)
     sides = (first.width // 2 * 2 or 2, first.height // 2 * 2 or 2)
     form = "rgba" if first.mode == "RGBA" else "rgb24"
+
+    @lru_cache(max(1, KEPT // (4 * sides[0] * sides[1])))  # most films show each frame several times
+    def pixels(index: int) -> bytes:
+        return enlarge(frames[index], size).resize(sides, Image.Resampling.LANCZOS).tobytes()
+
     raw = ["-f", "rawvideo", "-pix_fmt", form, "-s", f"{sides[0]}x{sides[1]}", "-r", f"{fps:g}", "-i", "-"]
     target = f"file:{part}"  # a name with a colon is no protocol
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *raw, *output, target]
@@ -109,7 +117,7 @@ def _ffmpeg(frames: Frames, part: Path, fps: float, size: int, output: list[str]
         assert process.stderr is not None
         try:
             for index in shown:
-                process.stdin.write(enlarge(frames[index], size).resize(sides, Image.Resampling.LANCZOS).tobytes())
+                process.stdin.write(pixels(index))
             process.stdin.close()
         except BrokenPipeError:
             pass  # ffmpeg gave up; its own words say why
