@@ -744,6 +744,15 @@ def test_seeds_below_zero_come_after_others(words: tuple[str, ...]) -> None:
     assert request.seeds == seed_numbers(words)
 
 
+def test_ctrl_c_before_a_command_has_begun(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "spoken", interrupted)
+    assert cli.main(["sample"]) == 130
+    assert capsys.readouterr().err == "semanifold: interrupted.\n"
+
+
 def test_a_full_disk_in_the_middle_of_a_run(tmp_path, monkeypatch, capsys):
     def full(*_):
         raise OSError(28, "No space left on device")

@@ -32,17 +32,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 2 for a mistake in the input (one line on stderr says what to do), 130 after Ctrl-C.
     """
-    from semanifold.app.terminal import speaking  # noqa: PLC0415  (the overview needs none of it)
-
-    words, quiet, as_json = spoken(sys.argv[1:] if argv is None else argv)
-    prepare_streams()
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.")  # torch's remarks about itself
     try:
+        from semanifold.app.terminal import speaking  # noqa: PLC0415  (the overview needs none of it)
+
+        words, quiet, as_json = spoken(sys.argv[1:] if argv is None else argv)
+        prepare_streams()
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.")  # torch's remarks about itself
         if not words or words[0] in ("-h", "--help", "help", "-V", "--version"):
             print(f"semanifold {__version__}" if words and words[0] in ("-V", "--version") else overview(), flush=True)
             return 0
         with speaking(quiet=quiet, as_json=as_json) as speech:
             return run(words, speech)
+    except KeyboardInterrupt:  # before the command has begun
+        sys.stderr.write("semanifold: interrupted.\n")
+        return 130
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

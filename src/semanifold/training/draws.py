@@ -58,7 +58,7 @@ def check_prior(prior: Prior, generator: Generator) -> None:
     if others := [name for name in generator.conditions if name != LABELS]:
         raise SemanifoldError(f"{generator.name} makes pictures of {others[0]}, which no training draws.")
     if prior.classes and not generator.classes:
-        raise SemanifoldError(f"{generator.name} is not class-conditional; leave classes= out.")
+        raise SemanifoldError(f"{generator.name} is not class-conditional, so there are no classes to draw.")
     for wanted in prior.classes:
         if not 0 <= wanted < generator.classes:
             raise SemanifoldError(f"There is no class {wanted}: {generator.name} has classes 0..{generator.classes - 1}.")

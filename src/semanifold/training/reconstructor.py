@@ -274,5 +274,5 @@ def _check_size(reconstructor: Reconstructor, sides: Sequence[int]) -> None:
     if min(sides) < reconstructor.least:
         raise SemanifoldError(
             f"A {type(reconstructor).__name__} reconstructor needs pictures of at least {reconstructor.least} pixels, but these "
-            f"have {min(sides)}; give it an input size of {reconstructor.least}, or take a resnet."
+            f"have {min(sides)}; give reconstructor_size={reconstructor.least}, or take a resnet."
         )
