@@ -72,7 +72,7 @@ class _Request:
             raise SemanifoldError(f"Layers can be chosen in the space w+ only, not in {space}; leave space= or layers= out.")
         if flat and space == "w+" and self.layers is None:
             raise SemanifoldError(
-                f"{self.name} holds paths without layers; say by layers= which ones of w+ they move, or take space='w'."
+                f"{self.name} holds paths without layers; say which layers= of w+ they move, or take space='w'."
             )
         return PathSetInfo(space=space, layers=self.layers, **facts)
 
