@@ -44,6 +44,11 @@ def test_own_codes_are_drawn_once_for_each_condition_and_precision(monkeypatch: 
     assert torch.equal(own_codes(classes, second, "w").values, sample(classes, range(SAMPLES), "w", labels=1).values)
     assert own_codes(classes.double(), second, "w").values.dtype == torch.float64
     assert own_codes(classes, second, "z").space == "z"
+    before = own_codes(classes, second, "w").values
+    with torch.no_grad():
+        for weights in classes.parameters():
+            weights.mul_(2)
+    assert not torch.equal(own_codes(classes, second, "w").values, before), "weights that were written to draw others"
     assert len(drawn) == 4
 
 

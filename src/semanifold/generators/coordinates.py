@@ -92,13 +92,14 @@ _KNOWN: WeakKeyDictionary[Generator, dict[object, Latents]] = WeakKeyDictionary(
 
 @torch.no_grad()
 def own_codes(generator: Generator, code: Latents, space: str) -> Latents:
-    """Return :data:`SAMPLES` codes of a generator's own, under the conditions of a code; drawn once as long as these stay."""
-    key = space, generator.device, generator.dtype, conditions_key(code)
-    known = _KNOWN.setdefault(generator, {})
-    if key not in known:
-        known.clear()
-        known[key] = generator.sample_like(code, range(SAMPLES), space)
-    return known[key]
+    """Return :data:`SAMPLES` codes of a generator's own, under the conditions of a code; drawn once as long as all these stay."""
+    written = sum(0 if weights.is_inference() else weights._version for weights in generator.parameters())  # in place
+    key = space, generator.device, generator.dtype, conditions_key(code), written
+    codes = _KNOWN.setdefault(generator, {}).get(key)
+    if codes is None:
+        codes = generator.sample_like(code, range(SAMPLES), space)
+        _KNOWN[generator] = {key: codes}
+    return codes
 
 
 def natural_coordinates(generator: Generator, code: Latents, moving: tuple[int, ...], independence: float) -> Coordinates:

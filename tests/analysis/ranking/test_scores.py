@@ -265,6 +265,13 @@ def test_paths_without_a_name_say_why():
     }
 
 
+def test_it_is_the_farthest_attribute_that_says_how_little_a_path_changes_and_not_the_steepest():
+    steep = [0, -0.4, 0, 0.7, 0.3]
+    for far, words in ((0.38, "no attribute names this change; a1 changes most, by +19 % of its range"), (0.5, "too unevenly")):
+        scores = score(np.array([steep, [0, 0.19, 0.19, 0.19, far]]).T[None, None], [Attribute(n, -1, 1) for n in ("a0", "a1")])
+        assert words in why_unnamed(scores, ["a0", "a1"], [0], {})[0]
+
+
 def test_names_never_repeat():
     rng = np.random.default_rng(0)
     found = named(rng.normal(size=(40, 6)).tolist(), lead=1.0)

@@ -56,7 +56,7 @@ def why_unnamed(
         names: the names.
         lead: least ratio of the steepest slope to the next.
     """
-    steep, words = _steep(scores), {}
+    steep, far, words = _steep(scores), np.nan_to_num(np.abs(scores.change)), {}
     for i, k in enumerate(paths):
         if k in names or not attributes:
             continue
@@ -65,9 +65,10 @@ def why_unnamed(
         purer = next((other for other, called in names.items() if called[:-2] == name), None)
         if steep[i, first] < LEAST_SLOPE:
             words[k] = "hardly changes anything"
-        elif abs(scores.change[i, first]) < LITTLE:
-            most = 100 * scores.change[i, first]
-            words[k] = f"no attribute names this change; {name} changes most, by {most:+.0f} % of its range"
+        elif far[i].max() < LITTLE:
+            most = far[i].argmax()
+            by = f"{100 * scores.change[i, most]:+.0f} % of its range"
+            words[k] = f"no attribute names this change; {attributes[most]} changes most, by {by}"
         elif rest and steep[i, first] < lead * steep[i, rest[0]]:
             words[k] = f"changes {name} and {attributes[rest[0]]} about as much"
         elif purer is not None:

@@ -147,7 +147,9 @@ def describe_change(frames: Frames, reference: Reference, most: int = 3, region:
     change, hidden = _changes(frames, reference)
     hidden = _turned_on(change, hidden, along)
     more = hidden.any(0) if along is None else hidden[along.argmax()].clone()
-    more[_YAW] = False  # its farthest reading is that of a head at the end of its range
+    # A head that is read as turned less at the end of the way, or the other way, is beyond the end of its range.
+    turn = torch.where(hidden, 0.0, change)[:, _YAW].abs()
+    more[_YAW] = along is not None and bool(turn[along.argmax()] < turn.max() - CERTAIN * CHANGES["yaw"].error)
     return _words(torch.where(hidden, 0.0, change), most, region, more=more)
 
 
