@@ -104,6 +104,8 @@ def test_the_largest_face_is_edited_and_all_else_stays(capsys: pytest.CaptureFix
     assert line.endswith(f" edit party.png --edit {folder} --inversion {folder}/inversion --strength 0.5 --out {folder}-half")
     assert cli.main([*line.removeprefix("Next: semanifold ").split(), *SHORT]) == 0
     assert (pixels(f"{folder}-half/edited.png") != after).any()
+    whole, shorter = (load_edit(f"{name}/edit.safetensors").info.usable for name in (folder, f"{folder}-half"))
+    assert shorter == pytest.approx([end / 2 for end in whole]), "other faces get half of it as well"
     half = capsys.readouterr()
     assert f"Next: semanifold transfer {folder}-half --seeds 1-6" in half.out, "no name grows with every hint"
     assert "inverting" not in half.err, "nothing is searched for again"

@@ -49,7 +49,7 @@ def test_own_codes_are_drawn_once_for_each_condition_and_precision(monkeypatch: 
         for weights in classes.parameters():
             weights.mul_(2)
     assert not torch.equal(own_codes(classes, second, "w").values, before), "weights that were written to draw others"
-    assert len(drawn) == 4
+    assert len(drawn) == 6
 
 
 def test_z_is_natural_already(network: StyleGAN2) -> None:

@@ -51,6 +51,8 @@ def test_whether_the_picture_comes_back_is_said_apart_from_whether_its_code_does
         f"{start}comes back (32.8 dB; edited it was 20.1 dB away), but its code is another one (off by 139% of the edit)."
     )
     assert "dB away), and its code comes back (off by 20%" in consistency_words(Consistency(psnr=32.8, code=0.2, edited=20.1))
+    roughly = consistency_words(Consistency(psnr=32.8, code=0.34, edited=20.1))
+    assert roughly.endswith("and its code is nearer to the one of before than to that of the edit (off by 34% of the edit).")
     lost = consistency_words(Consistency(psnr=25.0, code=0.7, edited=20.1))
     assert lost.startswith(f"{start}does not come back (25.0 dB")
     assert ", and its code is another one (" in lost

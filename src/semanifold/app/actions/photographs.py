@@ -207,12 +207,20 @@ def edited(
 
 def filmed(command: PhotoEdit, place: Placement, subject: EditedPicture, order: int, run: Run, caller: Caller) -> Part:
     """Write the edit and the generator's pictures of a part, and return them."""
-    save_edit(subject.edit, run.path(numbered(EDIT, order)))
     subject, reach = subject.farther(command.strength if command.edit is not None else 1.0)
+    save_edit(as_far(subject.edit, abs(reach)), run.path(numbered(EDIT, order)))
     t = film_moments(subject.edit, command.film)
     if subject.edit.dimensions == 1:
         beyond(caller, subject.edit, *(reach * float(end) for end in (t.min(), t.max())))
     return Part(place, subject, write_frames(run.path(numbered(FRAMES, order)), subject, reach * t, caller), reach)
+
+
+def as_far(edit: Edit, reach: float) -> Edit:
+    """Return an edit that goes as far as it is shown, where that is less far than it could: others show it as far, too."""
+    if reach >= 1:
+        return edit
+    low, high = edit.info.usable
+    return edit.with_info(usable=(reach * low, reach * high))
 
 
 # ------------------------------------------------------------------------------------------------------- to the photograph

@@ -32,6 +32,8 @@ Drawn faces have up to 1.2 where they are placed well, and 2.4 where they are no
 
 BACK = 30
 """From how many dB on a picture whose edit was undone is the one of before."""
+NEAR = 0.25
+"""Up to which share of an edit its undoing misses the code of before by little."""
 SAME = 0.5
 """Up to which share of an edit its undoing may miss the code of before: nearer to that code than to the edited one."""
 
@@ -110,7 +112,14 @@ def consistency_words(kept: Consistency) -> str:
     """Return in words what is left of a picture that was edited, inverted again, and whose edit was undone."""
     back, same = kept.psnr >= BACK, kept.code < SAME
     picture = "the picture comes back" if back else "the picture does not come back"
-    code = f"{'and' if same == back else 'but'} its code {'comes back' if same else 'is another one'}"
+    which = (
+        "comes back"
+        if kept.code < NEAR
+        else "is nearer to the one of before than to that of the edit"
+        if same
+        else "is another one"
+    )
+    code = f"{'and' if same == back else 'but'} its code {which}"
     return (
         f"Check: edited, inverted again and the edit undone, {picture} ({kept.psnr:.1f} dB; edited it was {kept.edited:.1f} dB "
         f"away), {code} (off by {kept.code:.0%} of the edit)."
