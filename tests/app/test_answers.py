@@ -15,9 +15,11 @@ from support.docs_world import less_work
 from semanifold.app import cli
 from semanifold.app.answers import Answer, Caller
 from semanifold.app.commands.base import Command, Output
-from semanifold.app.commands.discover import Discoveries
+from semanifold.app.commands.discover import Discover, Discoveries
+from semanifold.app.commands.edits import Combine, Render
 from semanifold.app.commands.files import Inspect, Sample
 from semanifold.app.commands.located import located
+from semanifold.app.commands.photographs import PhotoEdit
 from semanifold.app.commands.play import Play
 from semanifold.app.commands.table import COMMANDS
 from semanifold.core.errors import SemanifoldError
@@ -80,11 +82,24 @@ ORDER = ("sample", "directions", "discover", "invert", "weights", "traverse", "m
         (Discoveries(mask="mouth"), "got 'str' in 'mask'"),  # type: ignore[arg-type]
         (Discoveries(mask=("mouth",), start={"seed": [7, "a"]}), "start.seed"),  # type: ignore[arg-type]
         (Inspect(files=(object(),)), "files"),  # type: ignore[arg-type]
+        (Render(edit=5), "The request Render does not fit: expected Path in 'edit'"),  # type: ignore[arg-type]
+        (Combine(edits=5), "got 'int' in 'edits'"),  # type: ignore[arg-type]
+        (Combine(edits=(Path("a"), 5)), "expected Path in 'edits"),  # type: ignore[arg-type]
+        (PhotoEdit(photo=Path("p.png"), edit=5), "expected Path in 'edit'"),  # type: ignore[arg-type]
+        (Play(tracks=(5,)), "got 'int' in 'tracks"),  # type: ignore[arg-type]
+        (Play(tracks=None), "in 'tracks'"),  # type: ignore[arg-type]
+        (Play(tracks="smile=0:0"), "got 'str' in 'tracks'"),  # type: ignore[arg-type]
+        (Discover(mask="mouth", offset=5), "got 'int' in 'offset'"),  # type: ignore[arg-type]
     ],
 )
 def test_a_value_of_a_wrong_type_in_a_request_is_refused_in_a_sentence(request_: Command, words: str) -> None:
     with pytest.raises(SemanifoldError, match=words):
         request_.perform()
+
+
+def test_edits_may_be_texts_in_a_request() -> None:
+    assert Render(edit="faces:smile") == Render(edit=Path("faces:smile"))  # type: ignore[arg-type]
+    assert Combine(edits=["a", "b"]) == Combine(edits=(Path("a"), Path("b")))  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from support.docs_world import less_work
 from semanifold.app import cli
 from semanifold.app.actions import results
 from semanifold.app.actions.play import at_strength, strengths, within_reach
-from semanifold.app.commands.discover import Discoveries
+from semanifold.app.actions.rerun import as_meant
+from semanifold.app.commands.discover import Discover, Discoveries
 from semanifold.app.commands.masks import ShowMask
 from semanifold.app.commands.timeline import track_of
 from semanifold.edits import EditInfo, Lattice, load_edit
@@ -504,6 +505,12 @@ def test_what_is_finished_already_is_said_without_torch_until_a_file_is_touched(
         assert "finished already" in capsys.readouterr().out, "it is looked at again, and the same"
     assert acted == ["semanifold.app.actions.paths", "semanifold.app.actions.files"]
 
+    file = Path("w/measure", RECORD)
+    file.write_text(json.dumps({key: value for key, value in json.loads(file.read_text()).items() if key != "said"}))
+    capsys.readouterr()
+    assert cli.main(("measure", "w")) == 0
+    assert following[-2].splitlines()[0] in capsys.readouterr().out, "also if an earlier version did not record it"
+
 
 def test_a_walk_on_another_generator_ends_with_a_command_that_works(set_of_paths, capsys):
     assert run("traverse", set_of_paths, "--seeds", "0", "--steps", "2", "--no-films", "--out", "w") == 0
@@ -572,6 +579,68 @@ def test_an_edit_is_the_same_by_its_folder_and_by_its_file(set_of_paths, capsys)
     capsys.readouterr()
     assert run("render", "one/paths.safetensors:0", "--seed", "1", *LITTLE) == 0
     assert "finished already" in capsys.readouterr().out
+
+
+def record_as(folder: str, **arguments: object) -> None:
+    """Let a run have other words for what it was asked for, as earlier versions recorded them."""
+    file = Path(folder, RECORD)
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps(record | {"arguments": record["arguments"] | arguments}))
+
+
+def test_a_run_that_was_recorded_by_the_file_of_its_edit_is_the_same(set_of_paths, capsys):
+    assert run("render", f"{set_of_paths}:top", "--out", "top", *LITTLE) == 0
+    assert on_faces("render", "faces:smile", "--out", "smile", *LITTLE) == 0
+    file, on_a_face = "top/edit.safetensors", "smile/edit.safetensors"
+    for do, words, recorded in (
+        (run, ("transfer", file, "--seeds", "1"), {"edit": file}),
+        (run, ("combine", file, file), {"edits": [file, file]}),
+        (run, ("play", f"{file}=0:0,0.1:1", "--size", "32"), {"tracks": [f"{file}=0:0,0.1:1"]}),
+        (on_faces, ("render", on_a_face, "--seed", "1"), {"edit": on_a_face}),
+    ):
+        little = () if words[0] == "play" else LITTLE
+        assert do(*words, *little, "--out", words[0]) == 0
+        record_as(words[0], **recorded)
+        capsys.readouterr()
+        assert do(*words, *little, "--out", words[0]) == 0
+        assert "is finished already" in capsys.readouterr().out, words
+        assert do(*(str(word).replace("/edit.safetensors", "") for word in words), *little, "--out", words[0]) == 0
+    record_as("render", edit="top/edit.safetensors")
+    assert on_faces("render", on_a_face, "--seed", "1", *LITTLE, "--out", "render") == 2
+    assert "holds another run (edit top/edit.safetensors" in capsys.readouterr().err
+
+
+def test_a_distance_that_is_named_twice_is_one_also_in_a_record(capsys):
+    words = ("discover", "--mask", TOP, "--offset", 0.3, 0.2, 0.3, "--out", "r", *QUICK)
+    assert run(*words) == 0
+    assert read_record("r").arguments["offset"] == [0.2, 0.3]
+    record_as("r", offset=[0.2, 0.3, 0.3])
+    capsys.readouterr()
+    assert run(*words) == 0
+    assert "is finished already" in capsys.readouterr().out
+    assert Discover(mask="mouth", offset=(3, 2, 3)).offset == (2, 3)
+
+
+def test_a_path_that_a_record_counts_from_the_end_is_repeated(set_of_paths, capsys):
+    assert run("render", set_of_paths, "--path", 2, "--out", "last", *LITTLE) == 0
+    record_as("last", path="-1")
+    capsys.readouterr()
+    assert run("rerun", "last", "--out", "again") == 0
+    assert "The edit is equal, bit for bit." in capsys.readouterr().out
+    assert run("rerun", "again", "--out", "once more") == 0
+    assert as_meant({"paths": ["0", "-2", "smile"], "edits": ["a:-1", "pose:-20"], "tracks": ["a:-3=0:-1", "a=0:-1"]}) == {
+        "paths": ["0", "path -2", "smile"],
+        "edits": ["a:path -1", "pose:-20"],
+        "tracks": ["a:path -3=0:-1", "a=0:-1"],
+    }
+
+
+@pytest.mark.parametrize("track", ["=0:0,1:1", "=:"])
+def test_a_track_without_an_edit_is_quoted_as_it_was_typed(track, set_of_paths, capsys, monkeypatch):
+    assert run("render", f"{set_of_paths}:top", "--out", "top", *LITTLE) == 0
+    monkeypatch.chdir("top")
+    assert on_faces("play", track) == 2
+    assert f"'{track}' is no track" in capsys.readouterr().err
 
 
 def test_sums_of_edits_of_one_name_have_folders_of_their_own(set_of_paths):

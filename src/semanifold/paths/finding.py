@@ -18,7 +18,8 @@ def find_path(which: int | str, count: int, names: Mapping[int, str]) -> int:
     """Return the index of a path by its index or its name (a name without its sign will do).
 
     Args:
-        which: index, of which negative ones count from the end, or name; a text may be a number as it is typed, from 0 on.
+        which: index, of which negative ones count from the end, or name; a text may be a number as it is typed, from 0 on, or
+            ``path -1``, which counts from the end.
         count: paths of the set.
         names: of those paths that have one.
 
@@ -35,7 +36,7 @@ def find_path(which: int | str, count: int, names: Mapping[int, str]) -> int:
         for index, name in names.items():
             if which == (name if exact else unsigned(name)):
                 return find_path(int(index), count, names)
-    if match := re.fullmatch(r"path ([0-9]{1,18})", which):
+    if match := re.fullmatch(r"path (-?[0-9]{1,18})", which):
         return find_path(int(match[1]), count, names)
     known = near_names(which, names.values()) if names else f"no path of the set has a name; give an index, 0..{count - 1}."
     raise SemanifoldError(f"There is no path {shown(which, 40)!r}: {known}")

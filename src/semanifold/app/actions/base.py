@@ -12,9 +12,8 @@ from typing import Any, TypeVar
 import torch
 
 from semanifold.app.answers import Answer, Caller, already
-from semanifold.app.commands.arguments import to_arguments
 from semanifold.app.commands.base import EditModel, Model, PictureOptions, StartOptions
-from semanifold.app.commands.early import stamp_of
+from semanifold.app.commands.early import arguments_for, stamp_of
 from semanifold.app.commands.located import located
 from semanifold.core.errors import SemanifoldError, first_line, shown
 from semanifold.core.latents import Latents
@@ -246,7 +245,7 @@ def worked(
     run = begin_run(
         folder,
         name,
-        to_arguments(command),
+        arguments_for(command, folder),
         facts,
         overwrite=command.output.overwrite,
         growing=growing,

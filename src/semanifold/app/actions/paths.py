@@ -257,6 +257,9 @@ def measure(command: Measure, caller: Caller) -> Answer:
     decisive |= {key: getattr(traversal.facts, key) for key in ("paths", "step", "count", "leap")}
     decisive |= {"attribute_names": [attribute.name for attribute in attributes]}
 
+    what, paths = counted(len(attributes), "attribute"), counted(len(traversal.paths), "path")
+    summary = f"{what.capitalize()} of {paths}, read along the walks from {counted(len(traversal.codes), 'picture')}."
+
     def work(run: Run) -> Answer:
         values, locality, evenness = read_frames(command, run, traversal, reader, masks, caller)
         where = msgspec.convert(traversal.facts, WalkRecord, from_attributes=True)
@@ -276,13 +279,12 @@ def measure(command: Measure, caller: Caller) -> Answer:
         draw_changes(values, measures, run.path(CHANGES))
         for sentence in measures.remarks:
             caller.remark(sentence)
-        what, paths = counted(len(attributes), "attribute"), counted(len(traversal.paths), "path")
-        said = f"{what.capitalize()} of {paths}, read along the walks from {counted(len(traversal.codes), 'picture')}."
-        return Answer(said=(said,))
+        return Answer(said=(summary,))
 
     watched = [command.traversal / RECORD]
     answer = worked(command, caller, "measure", command.folder, decisive, work, inputs=None, watched=watched)
-    return replace(answer, files=existing(command.folder, CHANGES) or (command.folder,), next=typed(*command.then))
+    said = answer.said if summary in answer.said else (*answer.said, summary)  # records of before do not hold it
+    return replace(answer, said=said, files=existing(command.folder, CHANGES) or (command.folder,), next=typed(*command.then))
 
 
 def attributes_for(command: Measure, traversal: Traversal) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -31,6 +32,8 @@ MOST_BYTES = 1 << 29
 
 CODE = ("generator", "attributes")
 """Arguments that may name code to run."""
+PATHS = ("path", "paths", "edit", "edits", "tracks")
+"""Arguments that may name paths of a set by their numbers."""
 
 
 def rerun(command: Rerun, caller: Caller) -> Answer:
@@ -44,7 +47,7 @@ def rerun(command: Rerun, caller: Caller) -> Answer:
     kind = command_class(record.command).recorded_as()
     if "output" not in {field.name for field in fields(cast(Any, kind))}:
         raise SemanifoldError(f"semanifold {shown(record.command, 40)} writes no run folder, so its record is not genuine.")
-    arguments = trusted(command, record.arguments)
+    arguments = as_meant(trusted(command, record.arguments))
     again = from_arguments(kind, arguments, f"The record of {command.run_folder}", remedy=UNREADABLE)
     for name, now in environment().items():
         was = record.environment.get(name, now)
@@ -87,6 +90,22 @@ def trusted(command: Rerun, arguments: Mapping[str, Json]) -> JsonObject:
         else:
             checked[key] = value
     return checked
+
+
+def as_meant(arguments: JsonObject) -> JsonObject:
+    """Return arguments in which paths that an earlier version counted from the end, such as -1 or SET:-1, are counted so now."""
+
+    def counted(field: str, value: Json) -> Json:
+        if isinstance(value, list):
+            return [counted(field, part) for part in value]
+        if not isinstance(value, str):
+            return value
+        if field in ("path", "paths"):
+            return re.sub(r"^-[0-9]{1,18}$", r"path \g<0>", value)
+        edit, sign, keys = value.rpartition("=") if field == "tracks" else (value, "", "")
+        return re.sub(r"(?<!^pose):(-[0-9]{1,18})$", r":path \1", edit) + sign + keys
+
+    return {key: counted(key, value) if key in PATHS else value for key, value in arguments.items()}
 
 
 def from_here(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, get_type_hints
@@ -90,6 +91,11 @@ class Discover(Command):
     search: Search = field(default_factory=Search)
     film: FilmOptions = field(default_factory=FilmOptions)
     output: Output = field(default_factory=Output)
+
+    def __post_init__(self) -> None:
+        """Take what is named twice once."""
+        with suppress(TypeError):  # what Python may pass besides numbers is refused where requests are checked
+            object.__setattr__(self, "offset", tuple(sorted(set(self.offset))))
 
     @property
     def folder(self) -> Path:
@@ -207,7 +213,7 @@ class Discoveries(Command):
         for mask, seed, direction in dict.fromkeys(itertools.product(self.mask, seeds, self.directions)):
             one = Discover(
                 mask=mask,
-                offset=tuple(sorted(set(self.offset))),
+                offset=self.offset,
                 paper=self.paper,
                 model=self.model,
                 start=StartOptions(**{**start, "seed": seed}),

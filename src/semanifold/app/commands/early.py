@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from semanifold.app.answers import Answer, already, typed
-from semanifold.app.commands.arguments import to_arguments
+from semanifold.app.commands.arguments import from_arguments, to_arguments
 from semanifold.app.commands.base import FACES, Command, is_bundled
 from semanifold.core.errors import SemanifoldError, near_names, shown
+from semanifold.core.plain import JsonObject
 from semanifold.core.version import __version__
 from semanifold.core.world import bundled
 from semanifold.images.masks import Mask, box, files_in, parse_mask
@@ -103,7 +104,7 @@ def finished(
         watched: files whose contents the command knows by other means; here it counts whether they have been touched.
         growing: arguments of which a larger value goes on with a finished run.
     """
-    arguments = to_arguments(request)
+    arguments = arguments_for(request, folder)
     output = arguments.get("output")
     if not is_file(folder / RECORD) or (isinstance(output, Mapping) and output.get("overwrite")):
         earlier_run(folder, name, arguments, overwrite=True)  # refuses a folder that is none before anything is loaded
@@ -127,6 +128,23 @@ def finished(
         return None
     files = [folder / file for file in main if (folder / file).exists()] or [folder]
     return replace(already(folder, earlier.said), files=tuple(files), next=typed(*then))
+
+
+def arguments_for(request: Command, folder: Path) -> JsonObject:
+    """Return the arguments of a request, in the words of the run in its folder where these mean the same.
+
+    An earlier version may have recorded what was typed, such as the file of an edit, where requests name a folder now.
+    """
+    arguments = to_arguments(request)
+    if not is_file(folder / RECORD):
+        return arguments
+    try:
+        recorded = read_record(folder, ANEW).arguments
+        now = to_arguments(from_arguments(type(request), recorded))
+    except SemanifoldError:  # said where the two are compared
+        return arguments
+    meant = {key for key in recorded.keys() & now.keys() if recorded[key] != now[key] == arguments[key]}
+    return arguments | {key: recorded[key] for key in meant if isinstance(recorded[key], str | list)}
 
 
 def same_generator(record: RunRecord, named: str, watched: Sequence[Path] = ()) -> bool:

@@ -147,7 +147,7 @@ class Combine(Command):
 
     def __post_init__(self) -> None:
         """Call runs by their folders."""
-        object.__setattr__(self, "edits", tuple(map(places.whole_run, self.edits)))
+        object.__setattr__(self, "edits", places.whole_run(self.edits))
 
     def settled(self) -> Answer | None:
         """See :meth:`Command.settled`."""

@@ -226,5 +226,6 @@ class Measure(Command):
         known = self.attributes is None or re.fullmatch(r"faces(:\w+)?", self.attributes)
         if known and record.command == "traverse":
             inputs = early.inputs(masks=[self.mask] if self.mask else [])
-            return early.finished(self, "measure", self.folder, inputs, (CHANGES,), self.then, watched)
+            done = early.finished(self, "measure", self.folder, inputs, (CHANGES,), self.then, watched)
+            return done if done is not None and len(done.said) > 1 else None  # records of before say nothing of the results
         return None

@@ -66,8 +66,7 @@ class PhotoEdit(Command):
 
     def __post_init__(self) -> None:
         """Call a run by its folder."""
-        if self.edit is not None:
-            object.__setattr__(self, "edit", places.whole_run(self.edit))
+        object.__setattr__(self, "edit", places.whole_run(self.edit))
 
     @classmethod
     def parsed_as(cls, words: Sequence[str]) -> type[Command]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from semanifold.app.commands.base import EditModel, Model, slug
 from semanifold.app.commands.early import check_there
@@ -214,8 +214,17 @@ def run_word(where: Path, name: str, generator: str) -> str:
     return said if named is None else f"{said}-{name}"
 
 
-def whole_run(where: Path) -> Path:
-    """Return the folder of a run in place of what is in its edit's file: the same edit, whose results go to one place."""
+def whole_run(where: Any) -> Any:
+    """Return the folder of a run in place of what is in its edit's file: the same edit, whose results go to one place.
+
+    Args:
+        where: a path or several; what Python may pass besides is returned as it is, and refused where requests are checked.
+    """
+    if isinstance(where, tuple | list):
+        return tuple(map(whole_run, where))
+    if not isinstance(where, str | Path):
+        return where
+    where = Path(where)
     head, colon, name = str(where).rpartition(":")
     file, path = (Path(head), colon + name) if Path(head).name == PATHS else (where, "")
     return Path(f"{file.parent}{path}") if file.name == (PATHS if path else EDIT) and is_file(file.parent / RECORD) else where

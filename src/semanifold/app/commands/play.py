@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from semanifold.app.answers import Answer
 from semanifold.app.commands import early, places
@@ -58,9 +58,8 @@ class Play(Command):
 
     def __post_init__(self) -> None:
         """Call runs by their folders."""
-        parts = [track.rpartition("=") for track in self.tracks]
-        tracks = (f"{places.whole_run(Path(edit))}{sign}{keys}" if sign else keys for edit, sign, keys in parts)
-        object.__setattr__(self, "tracks", tuple(tracks))
+        if isinstance(self.tracks, tuple | list):  # what else Python may pass is refused where requests are checked
+            object.__setattr__(self, "tracks", tuple(map(by_folder, self.tracks)))
 
     @property
     def word(self) -> str:
@@ -87,6 +86,12 @@ class Play(Command):
             files = [*early.inputs(edits=where), *(Path(track) for track in self.tracks if is_file(track))]
             return early.finished(command, "play", folder, files, FIRST, onto_others(folder, self.model.generator))
         return None
+
+
+def by_folder(track: Any) -> Any:
+    """Return a track that calls a run by its folder; one without an edit, and what is no text, as it is."""
+    edit, sign, keys = track.rpartition("=") if isinstance(track, str) else ("", "", "")
+    return f"{places.whole_run(edit)}{sign}{keys}" if edit else track
 
 
 def seconds_of(arguments: JsonObject) -> float | None:
