@@ -32,6 +32,7 @@ from semanifold.app.actions import results, transfer
 from semanifold.app.answers import Answer, Caller
 from semanifold.app.commands.arguments import from_arguments, to_arguments
 from semanifold.app.commands.base import Command, slug
+from semanifold.app.commands.discover import Discover, Search
 from semanifold.app.commands.edits import Transfer
 from semanifold.app.commands.files import Sample
 from semanifold.app.commands.table import COMMANDS, command_class
@@ -152,6 +153,11 @@ def test_discover_writes_the_whole_run_folder(found, capsys):
 def test_another_direction_has_a_folder_of_its_own(tmp_path):
     for words in ((), ("--direction", "1"), ("--direction", "1", "--flip")):
         assert run("discover", "--mask", MOUTH, *words) == 0
+    search = Discover(mask="mouth", search=Search(strength=2.0))
+    assert [replace(search, offset=offsets).folder.name for offsets in ((), (0.5, 2.0))] == [
+        "faces-mouth-0-strength2",
+        "faces-mouth-0-strength2-c0.5-2",
+    ], "as have another strength and other offsets"
     names = ("", "-direction1", "-direction1-flip")
     edits = [load_edit(next((tmp_path / "out").glob(f"*-0{name}")) / results.EDIT) for name in names]
     assert not torch.equal(edits[0].displacements, edits[1].displacements)

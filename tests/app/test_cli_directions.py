@@ -12,7 +12,7 @@ from PIL import Image
 
 from semanifold.app import cli
 from semanifold.app.actions import directions as actions
-from semanifold.app.actions.directions import FACES, OTHERS, draw, told_apart
+from semanifold.app.actions.directions import FACES, OTHERS, draw, first_words, told_apart
 from semanifold.app.answers import NOBODY
 from semanifold.generators.loading import load_generator
 from semanifold.generators.wrapped import wrap
@@ -112,6 +112,15 @@ def test_directions_inside_a_mask_are_shown_on_several_pictures(capsys: pytest.C
     with Image.open("d/pictures.png") as picture:
         assert picture.width >= 12 * 96
     assert picture.height >= 2 * 96
+
+
+def test_the_first_paths_that_have_words_are_said_with_them() -> None:
+    words = {0: "the mouth opens", 2: "", 3: "the hair darkens", 4: "the smile grows", 6: "the head bows", 7: "the eyes close"}
+    assert first_words(words) == (
+        "What they change: 0 the mouth opens; 3 the hair darkens; 4 the smile grows; 6 the head bows; 1 more is in paths.png.",
+    )
+    assert first_words({0: "the mouth opens"}) == ("What they change: 0 the mouth opens.",)
+    assert first_words({0: ""}) == ()
 
 
 def test_paths_of_which_the_same_would_be_said_are_told_apart_by_what_else_they_change() -> None:

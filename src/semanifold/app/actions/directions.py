@@ -45,6 +45,8 @@ FACES = 4
 OTHERS = 1000
 """Seed of the first of those that are not shown, but count for the words."""
 FRAMES, CELL = 7, 96
+SAID = 4
+"""Paths whose words are said beside the sheet."""
 ENDS = "in words: the change from the left end to the right end"
 """What the words of a sheet's rows tell."""
 INDEPENDENCE = 0.2
@@ -99,7 +101,7 @@ def find_directions(command: Directions, caller: Caller) -> Answer:
         left_out = f"; the sheet leaves out {faint} that can hardly be seen" if faint else ""
         many = counted(len(paths), "path").capitalize()
         said = f"{many} in {space} of {generator.name}, by {paths.info.method}{left_out}."
-        return Answer(said=(said, *sentences), files=more)
+        return Answer(said=(said, *first_words(shown), *sentences), files=more)
 
     answer = worked(command, caller, "directions", folder, facts_of(generator), work, inputs=command.inputs)
     return replace(answer, files=(folder / SHEET, *answer.files), next=typed(*command.then))
@@ -193,6 +195,16 @@ def told_apart(words: Mapping[int, str]) -> dict[int, str]:
         alike = Counter(said(k, counts[k]) for k in changes)
         counts = {k: count + 1 if counts[k] == count and alike[said(k, count)] > 1 else counts[k] for k in changes}
     return {k: ", ".join(changes[k][: counts[k]]) for k in changes}
+
+
+def first_words(shown: Mapping[int, str]) -> tuple[str, ...]:
+    """Return the first paths of a sheet that have words, with them, as one sentence; nothing without any."""
+    named = [f"{k} {text}" for k, text in shown.items() if text]
+    if not named:
+        return ()
+    rest = len(named) - SAID
+    more = f"; {rest} more {'is' if rest == 1 else 'are'} in {SHEET}" if rest > 0 else ""
+    return (f"What they change: {'; '.join(named[:SAID])}{more}.",)
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from semanifold.app.actions.base import beyond, facts_of, fitting, load, named_generator, start_code, worked
-from semanifold.app.actions.directions import FACES, SHEET, draw
+from semanifold.app.actions.directions import FACES, SHEET, draw, first_words
 from semanifold.app.actions.results import find_edit
 from semanifold.app.answers import Answer, Caller, typed
 from semanifold.app.commands.early import MAPS
@@ -52,9 +52,9 @@ def find_weights(command: Weights, caller: Caller) -> Answer:
                 caller.remark("The search goes on where it was interrupted.")
             paths = find(command, generator, layers, run.folder / CHECKPOINT, caller)
             save_paths(paths, run.path(PATHS))
-        draw(generator, paths, code, run.path(SHEET), caller, command.mask or "", 1 if command.one else FACES)
+        shown = draw(generator, paths, code, run.path(SHEET), caller, command.mask or "", 1 if command.one else FACES)
         what = f"{len(paths)} directions in {paths.what_moves} of {generator.name}, by {paths.info.method}."
-        return Answer(said=(what, *ranges(paths)), facts=paths.info.measured)
+        return Answer(said=(what, *first_words(shown), *ranges(paths)), facts=paths.info.measured)
 
     answer = worked(command, caller, "weights", folder, facts_of(generator), work, inputs=command.inputs)
     return replace(answer, files=(folder / SHEET,), next=typed(*command.then))

@@ -102,6 +102,8 @@ class Discover(Command):
         """The run folder."""
         other = [f"direction{self.search.direction}"] if self.search.direction else []
         other += ["flip"] if self.search.flip else []
+        other += [f"strength{self.search.strength:g}"] if self.search.strength != ManifoldSettings.strength else []
+        other += ["c" + "-".join(f"{offset:g}" for offset in self.offset)] if self.offset else []
         return self.output.folder(self.model.word, self.mask, self.start.word, *other)
 
     @property
