@@ -60,6 +60,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "side_by_side": lambda: media.side_by_side([]),
     "captioned": lambda: media.captioned(Image.new("RGB", (4, 4)), []),
     "heat_pictures": lambda: plots.heat_pictures([]),
+    "heat_pictures of an empty film": lambda: plots.heat_pictures([plots.Filmed(media.to_uint8(NONE), PLAIN, None)]),
     "to_pil": lambda: sm.to_pil(NONE),
     "usual_face": lambda: usual_face(NONE) or [],
     "images": lambda: made("function").images(codes()),

@@ -73,3 +73,31 @@ def test_a_strip_of_an_edit_is_that_of_its_film():
         film = subject.edit.times(121)
         row, below = subject.timed(subject.frames(film), film, size=8)
         assert np.array_equal(np.asarray(subject.strip(size=8))[:8], np.asarray(row)), below
+
+
+def test_a_loop_of_which_pictures_are_left_out_keeps_its_farthest_one():
+    for size, mask, words in (
+        ((24, 1000), None, ["t = 0", "0.17", "0.33", "0.5", "0.67", "0.83, 2 of 8 left out"]),
+        ((40, 4000), np.ones((40, 4000), np.float32), ["seed and mask", "t = 0", "0.5, 6 of 8 left out"]),
+    ):
+        frames = np.zeros((25, *size, 3), np.uint8)
+        assert timed_strip(frames, torch.linspace(0, 1, 25), frames[0], mask, loops=True)[1] == words
+    short = np.zeros((5, 40, 4000, 3), np.uint8)
+    few = timed_strip(short, torch.linspace(0, 1, 5), short[0], np.ones((40, 4000), np.float32), loops=True)[1]
+    assert few == ["seed and mask", "t = 0", "0.5, 3 of 5 left out"]
+
+
+def test_a_strip_with_the_unedited_picture_beside_an_end_fits_and_counts_what_it_shows():
+    for size, n, shown, out in (((24, 1000), 24, 6, 3), ((24, 1000), 6, 6, 0), ((24, 2000), 24, 3, 6)):
+        frames, t = np.zeros((n, *size, 3), np.uint8), torch.linspace(-0.01, 1, n)
+        strip, below = timed_strip(frames, t, frames[0], np.ones(size, np.float32))
+        assert strip.width <= media.WIDEST
+        assert below[:3] == ["seed and mask", "t = -0.01", "0"]
+        assert len(below) == 1 + shown
+        assert below[-1] == f"+1, {out} of 9 left out" if out else "+1"
+
+
+def test_a_picture_of_one_line_is_shown_with_its_mask():
+    frames = np.zeros((2, 1, 4000, 3), np.uint8)
+    strip, _ = timed_strip(frames, torch.linspace(0, 1, 2), frames[0], np.ones((1, 4000), np.float32))
+    assert strip.height == 1

@@ -297,6 +297,14 @@ def test_sheets_of_more_than_fit_keep_both_ends_and_say_how_many_they_leave_out(
     (grid,) = media.grid_film([frame[None] for frame in frames], [str(i) for i in range(40)], size=90)
     assert said[-1] == "39, 34 of 40 left out"
     assert grid.shape == (2 * 90, 3 * 90, 3)
+    assert media.grid_film([frame[None] for frame in frames], size=90).shape == (1, 2 * 90, 3 * 90, 3)
+    assert said[-1] == "34 of 40 left out"
+
+
+def test_no_columns_are_as_many_as_look_good():
+    frames = media.to_uint8(film(3))
+    assert media.contact_sheet(frames, columns=0) == media.contact_sheet(frames)
+    assert np.array_equal(media.grid_film([frames], columns=0), media.grid_film([frames]))
 
 
 def test_a_map_of_the_outside_shows_the_change_there_on_its_scale():
@@ -310,11 +318,12 @@ def test_a_map_of_the_outside_shows_the_change_there_on_its_scale():
 
 
 def test_the_map_of_changes_says_the_large_ones(tmp_path):
-    figure = plots._change_figure(np.array([[0.8, -0.1], [np.nan, -0.3]]), ["path 0", "$odd"], ["smile", "yaw"], "a")
+    figure = plots._change_figure(np.array([[0.8, -0.1], [np.nan, -0.3]]), ["path 0", "$odd"], ["smile", "yaw"], r"$\foo$")
     (axes, bar) = figure.axes
     assert [(text.get_position(), text.get_text()) for text in axes.texts] == [((0, 0), "+80"), ((1, 1), "-30")]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["path 0", "$odd"]
-    assert (bar.get_ylim(), axes.get_title()) == ((-100, 100), "a")
+    assert (bar.get_ylim(), axes.get_title()) == ((-100, 100), r"$\foo$")
+    figure.savefig(tmp_path / "title.png")
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # long names have room, and letters that the font lacks are nobody's concern
         assert plots.change_map(np.zeros((1, 1)), ["微笑" + 200 * "n"], ["b$" + 200 * "m"], tmp_path / "changes.png").is_file()
@@ -345,6 +354,14 @@ def test_heat_maps_of_several_films_have_one_scale_and_lie_in_a_grid():
     six = plots.heat_pictures([strong, weak] * 3, [f"seed {i}" for i in range(6)])
     for drawn in (alone, six):
         assert 0.9 < drawn.shape[1] / drawn.shape[0] < 1.5, "neither a tower nor a ribbon"
+
+
+def test_names_above_heat_maps_are_drawn_letter_by_letter():
+    frames = media.to_uint8(film())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        odd, plain = (plots.heat_pictures([plots.Filmed(frames, frames[0], None)], [name]) for name in (r"$\foo$ 微笑", "a"))
+    assert not np.array_equal(odd, plain)
 
 
 def test_path_plot_without_umap_shows_pca_alone(tmp_path, monkeypatch):

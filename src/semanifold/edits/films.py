@@ -134,12 +134,17 @@ def timed_strip(
     wanted = min(count + both_ways, len(frames))
     fit = media.fitting(plain, size, wanted, beside=mask is not None)
     places = media.evenly(len(frames), fit)
-    if loops and not both_ways and len(t) > count:
+    if loops and not both_ways and len(t) > fit:
+        fit -= fit % 2 if 2 < fit < wanted else 0  # of an even number one is the farthest picture
         places = [round(i * (len(t) - 1) / fit) for i in range(fit)]
+    near = np.abs(t[places].numpy(force=True))
+    beside_end = both_ways and near.min() >= NOTHING and near.argmin() in (0, len(near) - 1)
+    if beside_end:  # an end stays, so the unedited picture needs a place of its own
+        places = media.evenly(len(frames), min(fit, media.fitting(plain, size, wanted + 1, beside=mask is not None) - 1))
     chosen, times = [frames[i] for i in places], [0.0 if abs(t[i]) < NOTHING else float(t[i]) for i in places]
     if both_ways and 0.0 not in times:
         middle = int(np.abs(times).argmin())
-        if middle in (0, len(times) - 1):  # an end stays
+        if beside_end:
             middle += times[middle] < 0
             chosen, times = [*chosen[:middle], plain, *chosen[middle:]], [*times[:middle], 0.0, *times[middle:]]
         else:
@@ -147,8 +152,8 @@ def timed_strip(
     signed = "+.2g" if both_ways else ".2g"
     texts = [format(value, signed if value else "g") for value in times]
     texts = [f"t = {texts[0]}", *texts[1:]] if seconds is None else [f"{value * seconds:.2g} s" for value in times]
-    if len(places) < wanted:
-        texts[-1] += f", {media.left_out(len(places), wanted)}"
+    if len(chosen) < wanted:
+        texts[-1] += f", {media.left_out(len(chosen), wanted)}"
     size = media.readable(plain, size)
     tiles = [media.enlarge(frame, size) for frame in chosen]
     if mask is None:

@@ -146,7 +146,7 @@ def enlarge(frame: Frame | Image.Image, size: int) -> Image.Image:
 def readable(frame: Frame | GreyPicture, size: int) -> int:
     """Return the longer side of a picture in a strip or a sheet: ``size``, or what makes a long and thin one readable."""
     shorter, longer = sorted(frame.shape[:2])
-    return max(size, min(math.ceil(min(READABLE, size) * longer / shorter), WIDEST // 4))
+    return max(size, min(math.ceil(min(READABLE, size) * longer / shorter), WIDEST // 4 - GAP))
 
 
 def fitting(frame: Frame, size: int, count: int, *, beside: bool = False) -> int:
@@ -181,6 +181,8 @@ def outlined(inside: Image.Image, outside: Image.Image, mask: GreyPicture) -> Im
     """Return one picture inside of a mask ``[h, w]`` in [0, 1] and another of its size outside, with the mask's outline."""
     soft = Image.fromarray((np.clip(mask, 0, 1) * 255).astype(np.uint8)).resize(inside.size, Image.Resampling.BICUBIC)
     shown = Image.composite(inside, outside, soft)
+    if min(inside.size) < 2:  # a line of pixels has no room for one
+        return shown
     # distance to the contour, to first order: |m - 1/2| / |grad m|; the blur gives hard masks a gradient as wide as the line
     width = max(2.0, max(inside.size) / 110)
     level = np.asarray(soft.filter(ImageFilter.GaussianBlur(width)), dtype=np.float32) / 255 - 0.5
@@ -299,7 +301,7 @@ def contact_sheet(frames: Frames, labels: Sequence[str] = (), *, columns: int | 
     check_some(frames)
     count, size = len(frames), readable(frames[0], size)
     places = list(range(count))
-    if columns is None:
+    if not columns:
         high = enlarge(frames[0], size).height + CAPTION
         columns = fitting(frames[0], size, even_columns(count))
         places = evenly(count, columns * max(1, TALLEST // high))
@@ -330,19 +332,22 @@ def grid_film(films: Sequence[Frames], labels: Sequence[str] = (), *, columns: i
     check_some(films)
     check_some(films[0])
     size = readable(films[0][0], size)
-    if columns is None:
+    said = ""
+    if not columns:
         count, columns = len(films), fitting(films[0][0], size, even_columns(len(films)))
         high = enlarge(films[0][0], size).height + CAPTION
         places = evenly(count, columns * max(1, WIDEST // high))
         films = [films[i] for i in places]
         labels = [labels[i] for i in places] if labels else []
-        if labels and len(places) < count:
-            labels[-1] += f", {left_out(len(places), count)}"
+        said = left_out(len(places), count) if len(places) < count else ""
+        if said and labels:
+            labels[-1] += f", {said}"
     grid = []
     for moment in range(len(films[0])):
         tiles = [enlarge(film[moment], size) for film in films]
         tiles = [captioned(tile, [label]) for tile, label in zip(tiles, labels, strict=True)] if labels else tiles
         cells = [np.asarray(tile) for tile in tiles]
         cells += [np.full_like(cells[0], 255)] * (-len(cells) % columns)
-        grid.append(np.concatenate([np.concatenate(cells[i : i + columns], axis=1) for i in range(0, len(cells), columns)]))
+        sheet = np.concatenate([np.concatenate(cells[i : i + columns], axis=1) for i in range(0, len(cells), columns)])
+        grid.append(np.asarray(captioned(Image.fromarray(sheet), [said])) if said and not labels else sheet)
     return np.stack(grid)

@@ -68,6 +68,7 @@ class Filmed(NamedTuple):
 
 def mean_change(frames: Frames, plain: Frame) -> GreyPicture:
     """Return the mean absolute change ``[h, w]`` of the film from the seed, as a share of the full range 0..1."""
+    check_some(frames)
     total = np.zeros(plain.shape[:2])
     for i in range(len(frames)):
         total += np.abs(frames[i].astype(np.float32) - plain).mean(-1)
@@ -90,7 +91,8 @@ def heat_pictures(films: Sequence[Filmed], names: Sequence[str] = ()) -> Frame:
         names: what to write above the seeds; one alone needs none.
     """
     check_some(films)
-    with drawing():
+    with drawing(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that the font lacks
         return _heat_pictures(films, names)
 
 
@@ -116,7 +118,7 @@ def _heat_pictures(films: Sequence[Filmed], names: Sequence[str]) -> Frame:
     for (left, right), film, change, name in zip(pairs, films, changes, names or [""] * len(films)):
         left.imshow(enlarge(film.plain, VIEWABLE) if film.mask is None else show_mask(film.plain, film.mask, VIEWABLE))
         image = right.imshow(change, cmap="magma", vmin=0, vmax=most, interpolation="bicubic")
-        left.set_title(name or ("seed" if film.mask is None else "seed and mask"), fontsize=11, color=INK)
+        left.set_title(name or ("seed" if film.mask is None else "seed and mask"), fontsize=11, color=INK, parse_math=False)
         right.set_title("mean change over the path", fontsize=11, color=INK)
         if film.mask is not None:
             mask = Image.fromarray(np.asarray(film.mask, dtype=np.float32))
@@ -241,7 +243,7 @@ def _change_figure(moved: NDArray[np.floating], rows: Sequence[str], columns: Se
         axes.text(column, row, f"{100 * share:+.0f}", fontsize=7, color=ink, ha="center", va="center")
     axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=9, color=INK, parse_math=False)
     axes.set_yticks(range(len(rows)), rows, fontsize=9, color=INK, parse_math=False)
-    axes.set_title(title, fontsize=11, color=INK)
+    axes.set_title(title, fontsize=11, color=INK, parse_math=False)
     _colour_bar(figure, image, axes, "% of the range; nothing beyond its ends is counted")
     return figure
 
