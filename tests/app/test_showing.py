@@ -274,3 +274,11 @@ def test_a_notebook_gets_its_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ipython, "get_ipython", Shell, raising=False)
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     assert progress.in_notebook()
+
+
+@pytest.mark.parametrize("count", [2.5, "2", 0, -1])
+def test_a_strip_of_no_number_of_frames_is_refused(count: Any, found: Solution[Any, Any]) -> None:
+    for thing in (found, Film(np.zeros((3, 8, 8, 3), np.uint8))):
+        with pytest.raises(sm.SemanifoldError, match="count is a whole number of frames, at least 1, but"):
+            sm.show(thing, count=count)
+    assert sm.show(found, count=np.int64(2)) == sm.show(found, count=2)  # pyright: ignore[reportArgumentType]

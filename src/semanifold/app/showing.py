@@ -6,7 +6,7 @@ import base64
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -202,6 +202,8 @@ def show(
     Raises:
         SemanifoldError: if it cannot be shown, or needs a generator or a code.
     """
+    if not isinstance(count, Integral) or count < 1:
+        raise SemanifoldError(f"count is a whole number of frames, at least 1, but {shown(repr(count), 40)} was given.")
     if isinstance(thing, PathSet):
         thing = [thing[index] for index in sorted(thing.info.names)[:ROWS] or range(min(ROWS, len(thing)))]
     if isinstance(thing, Edit | Solution):

@@ -266,8 +266,8 @@ def summary_of_transfer(
     numbers, said = adapted.numbers, []
     facts = {"change": scores, "adapted": {name: plain(row) for name, row in numbers.items()}}
     if seen := what_changed(adapted.subjects[0], t):
-        first, *more = scores
-        those = f"{first}, the first of {counted(len(scores), 'picture')}" if more else first
+        first, count = next(iter(scores)), len(adapted.subjects)
+        those = f"{first}, the first of {counted(count, 'picture')}" if count > 1 else first
         said.append(f"{edit.info.name or 'The edit'} on {those}: {seen}.")
     own = edit.info.locality.get("mse_ratio") if edit.info.locality else None
     ratios = {name: score["mse_ratio"] for name, score in scores.items() if score}
