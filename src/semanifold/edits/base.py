@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -55,10 +55,25 @@ class EditInfo:
     def __post_init__(self) -> None:
         """Refuse what no file could give back."""
         settle(self)
+        settle_texts(self)
         check_layer_range(self.layers)
         low, high = self.usable
         if not -LARGEST <= low <= high <= LARGEST:
             raise SemanifoldError(f"A usable range of t goes from a number to a larger one, but this from {low:g} to {high:g}.")
+
+
+def settle_texts(info: Any) -> None:
+    """Make the texts of a frozen info fit to be printed and short enough for a file, from its ``__post_init__``.
+
+    Raises:
+        SemanifoldError: if the mask is too long for one, for a part of it would be another mask.
+    """
+    if len(info.mask) > LONGEST_MASK:
+        raise SemanifoldError(f"A mask is written in at most {LONGEST_MASK:,} letters, but this one has {len(info.mask):,}.")
+    for name in [entry.name for entry in fields(info)]:
+        if isinstance(value := getattr(info, name), str):
+            object.__setattr__(info, name, shown(value, LONGEST_MASK if name == "mask" else LONGEST_NAME))
+    object.__setattr__(info, "cite", tuple(shown(text, 2 * LONGEST_NAME) for text in info.cite))
 
 
 def check_layer_range(layers: tuple[int, int] | None) -> None:
@@ -73,6 +88,8 @@ def check_layer_range(layers: tuple[int, int] | None) -> None:
 
 WEIGHTS = "weights"
 """What the info of an edit that moves no codes says of their space."""
+LONGEST_NAME, LONGEST_MASK = 200, 100_000
+"""Letters of a text in a file, and of a mask."""
 MOST_FRAMES = 100_000
 MOST_LAYERS = 10_000
 LARGEST = 1e15

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
 import torch
@@ -25,8 +25,6 @@ Info = TypeVar("Info", bound=Any)
 
 FORMAT = "semanifold-edit-1"
 KINDS: dict[str, type[Edit]] = {leaf.kind: leaf for leaf in (Lattice, Flow, WeightEdit, Sum)}
-LONGEST_NAME = 200
-LONGEST_MASK = 100_000
 
 
 def save_edit(edit: Edit, path: str | os.PathLike[str]) -> None:
@@ -75,10 +73,7 @@ def read_info(header: object, schema: type[Info], what: str) -> Info:
     if unknown:
         word = shown(unknown[0], 40)
         raise SemanifoldError(f"{what} is damaged, or of a newer semanifold: its header has an unknown field {word!r}.")
-    info = checked(header, schema, what, remedy=REMEDY)
-    texts = {key: value for key in known if isinstance(value := getattr(info, key), str)}
-    clean = {key: shown(value, LONGEST_MASK if key == "mask" else LONGEST_NAME) for key, value in texts.items()}
-    return replace(info, cite=tuple(shown(text, 2 * LONGEST_NAME) for text in info.cite), **clean)
+    return checked(header, schema, what, remedy=REMEDY)
 
 
 def check_numbers(tensors: Mapping[str, Tensor], counters: tuple[str, ...]) -> None:

@@ -17,13 +17,13 @@ from semanifold.core.latents import Latents
 from semanifold.core.plain import JsonObject
 from semanifold.core.shapes import Codes, EachCode, Paths, Pictures
 from semanifold.edits import Edit, EditInfo, LatentEdit
-from semanifold.edits.base import check_layer_range
+from semanifold.edits.base import check_layer_range, settle_texts
 from semanifold.edits.flow import MOST_STEPS
 from semanifold.generators.base import Generator, as_latents, origin
 from semanifold.paths.finding import find_path, path_name
 from semanifold.storage.records import settle
 
-LONGEST_STEP = 1_000_000
+LONGEST_STEP, LONGEST_NAME = 1_000_000, 100
 """Length of a step: its square has to fit into float32."""
 MOST_T = 1000.0
 """Ends of the usable range of a path."""
@@ -65,6 +65,8 @@ class PathSetInfo:
     def __post_init__(self) -> None:
         """Refuse what no file could give back, and steps that cannot be walked."""
         settle(self)
+        settle_texts(self)
+        object.__setattr__(self, "names", {index: shown(text, LONGEST_NAME) for index, text in self.names.items()})
         check_layer_range(self.layers)
         if not (0 < self.step <= LONGEST_STEP and 1 <= self.count <= MOST_STEPS):
             raise SemanifoldError(

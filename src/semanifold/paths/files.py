@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,6 @@ def _made(header: _Header, tensors: dict[str, Tensor], name: str) -> PathSet:
         raise SemanifoldError(
             f"{what} is damaged: {count:,} paths of {size:,} numbers and {info.count:,} steps do not fit into memory."
         )
-    info = replace(info, names={index: shown(text, 100) for index, text in info.names.items()})
     try:
         check_numbers(tensors, ("num_batches_tracked",))
         with torch.device("meta"):

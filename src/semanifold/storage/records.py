@@ -117,7 +117,8 @@ def _hints(kind: type) -> Mapping[str, Any]:
 def settle(record: Any, but: tuple[str, ...] = ()) -> None:
     """Give the fields of a frozen dataclass the types of their annotations, from its ``__post_init__``.
 
-    So a record that can be made can be written and read again: a list becomes a tuple, a number of NumPy one of Python.
+    So a record that can be made can be written and read again: a list, range or array becomes a tuple, a value of NumPy one of
+    Python.
 
     Args:
         record: whose fields are texts, numbers, tuples and mappings of such.
@@ -133,10 +134,12 @@ def settle(record: Any, but: tuple[str, ...] = ()) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value with numbers of other libraries as those of Python."""
+    """Return a value with arrays, numbers and texts of other libraries as lists, numbers and texts of Python."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
     if isinstance(value, Mapping):
         return {_plain(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple | list | range):
         return [_plain(part) for part in value]
     if isinstance(value, Real) and not isinstance(value, int | bool):
         return int(value) if isinstance(value, Integral) else float(value)
