@@ -610,6 +610,20 @@ def test_a_run_that_was_recorded_by_the_file_of_its_edit_is_the_same(set_of_path
     assert "holds another run (edit top/edit.safetensors" in capsys.readouterr().err
 
 
+def test_a_path_is_the_same_after_a_colon_and_apart(set_of_paths, capsys):
+    for do, edit, name in ((run, set_of_paths, "top"), (on_faces, "faces", "smile")):
+        for words in (("render", "--seed", "1"), ("transfer", "--seeds", "1")):
+            apart, joined = ((words[0], *named, *words[1:], *LITTLE) for named in ((edit, "--path", name), (f"{edit}:{name}",)))
+            assert do(*apart) == 0
+            folder = Path(re.findall("Open: (.*)", capsys.readouterr().out)[0]).parent
+            assert do(*joined) == 0
+            assert f"{folder} is finished already" in capsys.readouterr().out
+            record_as(str(folder), edit=edit, path=name)
+            for again in (apart, joined):
+                assert do(*again) == 0
+                assert f"{folder} is finished already" in capsys.readouterr().out, "as earlier versions recorded it"
+
+
 def test_a_distance_that_is_named_twice_is_one_also_in_a_record(capsys):
     words = ("discover", "--mask", TOP, "--offset", 0.3, 0.2, 0.3, "--out", "r", *QUICK)
     assert run(*words) == 0

@@ -73,8 +73,8 @@ class Transfer(Command):
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
     def __post_init__(self) -> None:
-        """Call a run by its folder."""
-        object.__setattr__(self, "edit", places.whole_run(self.edit))
+        """Call the same edit the same."""
+        places.name_once(self)
 
     @property
     def others(self) -> tuple[str, ...]:
@@ -208,8 +208,8 @@ class Render(Command):
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
     def __post_init__(self) -> None:
-        """Call a run by its folder."""
-        object.__setattr__(self, "edit", places.whole_run(self.edit))
+        """Call the same edit the same."""
+        places.name_once(self)
 
     @property
     def folder(self) -> Path:

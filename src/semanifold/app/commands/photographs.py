@@ -65,8 +65,8 @@ class PhotoEdit(Command):
     output: Annotated[Output, flat(PLACE)] = field(default_factory=Output)
 
     def __post_init__(self) -> None:
-        """Call a run by its folder."""
-        object.__setattr__(self, "edit", places.whole_run(self.edit))
+        """Call the same edit the same."""
+        places.name_once(self)
 
     @classmethod
     def parsed_as(cls, words: Sequence[str]) -> type[Command]:

@@ -230,6 +230,19 @@ def whole_run(where: Any) -> Any:
     return Path(f"{file.parent}{path}") if file.name == (PATHS if path else EDIT) and is_file(file.parent / RECORD) else where
 
 
+def name_once(request: Any) -> None:
+    """Call the edit of a request by its run's folder, and a path of a set ``SET:NAME`` however it was named, in one way each.
+
+    Args:
+        request: a frozen dataclass with ``edit`` and ``path``, of any type; both are set.
+    """
+    edit, path = whole_run(request.edit), request.path
+    if isinstance(edit, Path) and isinstance(path, str) and split_path(Path(f"{edit}:{path}")) == (edit, path):
+        edit, path = Path(f"{edit}:{path}"), None
+    object.__setattr__(request, "edit", edit)
+    object.__setattr__(request, "path", path)
+
+
 def folder_of(where: Path) -> Path:
     """Return the folder of an edit or a set: the run folder, or the one that its file is in."""
     place, _ = split_path(where)
