@@ -149,6 +149,23 @@ def test_a_change_that_goes_on_where_a_head_is_turned_too_far_is_at_least_so_lar
     assert "turns right (+" in describe_change(frames, reference), "nothing more is seen of a turn"
 
 
+def test_a_nose_that_stays_is_not_said_to_change_beside_a_mouth_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, nose = changes._read, factor_index("nose_width")
+    start, opened, both = (render(face(mouth_opening=m, nose_width=n)) for m, n in ((0.1, 0.9), (0.9, 0.9), (0.9, 0.4)))
+    assert "the nose narrows (-" in describe_change(both, start)
+
+    def misread(images: torch.Tensor) -> torch.Tensor:
+        values = read(images)
+        values[:, nose] -= 0.5 * (images - start).flatten(1).any(1)
+        return values
+
+    monkeypatch.setattr(changes, "_read", misread)
+    assert "the mouth opens (+" in describe_change(opened, start)
+    assert "nose" not in describe_change(opened, start)
+    assert "the mouth opens (+" in describe_usual_change(opened, start)
+    assert "nose" not in describe_usual_change(opened, start)
+
+
 def test_a_hue_that_is_seen_at_the_end_is_no_least_though_it_passes_grey() -> None:
     blue, pink = render(face(background_hue=0.1)), render(face(background_hue=0.9))
     grey = blue.mean(1, keepdim=True).expand_as(blue)
