@@ -49,6 +49,8 @@ class Pool:
     def __post_init__(self) -> None:
         """Refuse what no file could give back."""
         settle(self, but=("codes",))
+        for name in ("generator", "fingerprint"):
+            object.__setattr__(self, name, shown(getattr(self, name), 200))
         of_type(self.codes, Latents, "A pool holds the Latents of a generator")
         if wrong := next((words for bad, words in _faults(self.codes.values, self.seeds) if bad), None):
             raise SemanifoldError(f"This is no pool of codes: {wrong}.")
