@@ -88,13 +88,13 @@ def test_a_loop_of_which_pictures_are_left_out_keeps_its_farthest_one():
 
 
 def test_a_strip_with_the_unedited_picture_beside_an_end_fits_and_counts_what_it_shows():
-    for size, n, shown, out in (((24, 1000), 24, 6, 3), ((24, 1000), 6, 6, 0), ((24, 2000), 24, 3, 6)):
+    for size, n, shown, out in (((24, 1000), 24, 6, "3 of 9"), ((24, 1000), 6, 6, "1 of 7"), ((24, 2000), 24, 3, "6 of 9")):
         frames, t = np.zeros((n, *size, 3), np.uint8), torch.linspace(-0.01, 1, n)
         strip, below = timed_strip(frames, t, frames[0], np.ones(size, np.float32))
         assert strip.width <= media.WIDEST
         assert below[:3] == ["seed and mask", "t = -0.01", "0"]
         assert len(below) == 1 + shown
-        assert below[-1] == f"+1, {out} of 9 left out" if out else "+1"
+        assert below[-1] == f"+1, {out} left out"
 
 
 def test_a_picture_of_one_line_is_shown_with_its_mask():

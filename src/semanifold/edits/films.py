@@ -140,7 +140,8 @@ def timed_strip(
     near = np.abs(t[places].numpy(force=True))
     beside_end = both_ways and near.min() >= NOTHING and near.argmin() in (0, len(near) - 1)
     if beside_end:  # an end stays, so the unedited picture needs a place of its own
-        places = media.evenly(len(frames), min(fit, media.fitting(plain, size, wanted + 1, beside=mask is not None) - 1))
+        wanted = min(count, len(frames)) + 1
+        places = media.evenly(len(frames), media.fitting(plain, size, fit + 1, beside=mask is not None) - 1)
     chosen, times = [frames[i] for i in places], [0.0 if abs(t[i]) < NOTHING else float(t[i]) for i in places]
     if both_ways and 0.0 not in times:
         middle = int(np.abs(times).argmin())
