@@ -166,6 +166,20 @@ def test_a_nose_that_stays_is_not_said_to_change_beside_a_mouth_that_does(monkey
     assert "nose" not in describe_usual_change(opened, start)
 
 
+def test_a_head_that_is_turned_already_and_stays_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, yaw = changes._read, factor_index("yaw")
+    start, opened, farther = (render(face(mouth_opening=m, yaw=y)) for m, y in ((0.1, 0.86), (0.9, 0.86), (0.9, 1.0)))
+    assert "the mouth" not in describe_change(farther, start)
+
+    def misread(images: torch.Tensor) -> torch.Tensor:
+        values = read(images)
+        values[:, yaw] = torch.where((images - start).flatten(1).any(1), 0.98, 0.86)
+        return values
+
+    monkeypatch.setattr(changes, "_read", misread)
+    assert "the mouth opens (+" in describe_change(opened, start)
+
+
 def test_a_hue_that_is_seen_at_the_end_is_no_least_though_it_passes_grey() -> None:
     blue, pink = render(face(background_hue=0.1)), render(face(background_hue=0.9))
     grey = blue.mean(1, keepdim=True).expand_as(blue)

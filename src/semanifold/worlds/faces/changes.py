@@ -27,10 +27,11 @@ RESEMBLES, ROUGHLY = 0.5, 3
 """Inside of a region words count from this mean cosine on between the change that is seen and what the renderer makes of them, in
 pictures of :data:`DRAWN` pixels, blurred over so many. One factor that changes in renders has .97 and more; of twelve directions
 in weights for mouths and eyes four have .68 to .71, the others, most of them crooked mouths and single eyes, .19 to .40."""
-SEEN, NEARBY = 0.35, 5
-"""A factor counts if pictures change at least so many times as much as the renderer makes of it, mean squares over where it
-changes them, spread to so many pixels. Of paths that move one factor of the bundled faces .62 and more is seen; a nose that is
-read beside a mouth that changes, and stays, has .02 to .29."""
+SEEN, COVERED, TURNED, NEARBY = 0.35, 0.75, 0.5, 5
+"""A pixel bears a factor out if it changes at least :data:`SEEN` times as much as the renderer makes of it, mean squares over so
+many pixels nearby; a factor counts if so large a share of what the renderer changes is borne out, a head is turned from a smaller
+one on. Paths that move one factor of the bundled faces have .88 and more of it; noses, jaws, fringes and heads that stay, and are
+read otherwise beside a mouth that changes, .04 to .72, most of them below .4."""
 DRAWN = 64
 """Side of the pictures that are compared."""
 NEAREST = "no attribute names this change; nearest: "
@@ -158,7 +159,7 @@ def describe_change(frames: Frames, reference: Reference, most: int = 3, region:
     start, farthest = _read(reference), change.abs().argmax(0)  # [F] the frame in which each factor is farthest
     for i in _certain(change.abs().amax(0), LEAST):
         at = farthest[i]
-        if not _is_seen(i, start, change[at, i][None], _difference(frames[at][None], reference)):
+        if _borne_out(i, start, change[at, i][None], _difference(frames[at][None], reference)) < COVERED:
             change[:, i] = 0
     return _words(change, most, region, more=more)
 
@@ -179,7 +180,7 @@ def describe_usual_change(after: Frames, before: Frames, most: int = 3, region: 
     change = torch.where(hidden, 0.0, change)
     start, difference = _read(before), _difference(after, before)
     for i in _certain(change.mean(0).abs(), USUAL_LEAST):
-        if not _is_seen(i, start, change[:, i], difference):
+        if _borne_out(i, start, change[:, i], difference).mean() < COVERED:
             change[:, i] = 0
     words = _words(change.mean(0, keepdim=True), most, region, USUAL_LEAST)
     return NEAREST + words if words and region in REGIONS and _resemblance(after, before, region) < RESEMBLES else words
@@ -201,20 +202,27 @@ def _certain(largest: Tensor, smallest: float) -> list[int]:
     return (largest >= (CERTAIN * errors).clamp(min=smallest)).nonzero().flatten().tolist()
 
 
-def _is_seen(factor: int, start: Tensor, change: Tensor, difference: Tensor) -> bool:
-    """Return whether pictures differ ``[n, 3, 64, 64]`` where those of the renderer do by as much ``[n]`` of one factor.
+def _borne_out(factor: int, start: Tensor, change: Tensor, difference: Tensor) -> EachCode:
+    """Return which share of what the renderer changes with a factor the pictures bear out, ``[n]``.
 
-    The network reads a nose that stays as a narrower one if the mouth below it opens farther than it has ever seen. The ``start``
-    ``[n, F]`` are the factors of the pictures before the change.
+    The network reads a nose that stays as a narrower one if the mouth below it opens farther than it has ever seen.
+
+    Args:
+        factor: its index.
+        start: ``[n, F]`` or ``[1, F]`` factors of the pictures before the change.
+        change: ``[n]`` of the factor.
+        difference: ``[n, 3, 64, 64]`` of the pictures.
     """
-    first = start.clamp(0, 1)
+    first = start.clamp(0, 1).expand(len(change), -1).clone()
     last = first.clone()
     last[:, factor] = (first[:, factor] + change).clamp(0, 1)
     first[:, factor] = (last[:, factor] - change).clamp(0, 1)  # a factor that is at its end already can be drawn to come there
-    drawn = (render(last, DRAWN) - render(first, DRAWN)).square().mean(1, keepdim=True)
-    where = avg_pool2d(drawn, NEARBY, 1, NEARBY // 2)
-    seen = difference.square().mean(1, keepdim=True)
-    return float((where * seen).sum()) >= SEEN * float((where * drawn).sum())
+    drawn, seen = (
+        avg_pool2d(part.square().mean(1, keepdim=True), NEARBY, 1, NEARBY // 2).flatten(1)
+        for part in (render(last, DRAWN) - render(first, DRAWN), difference)
+    )
+    whole = drawn.sum(1)
+    return torch.where(whole > 0, (drawn * (seen >= SEEN * drawn)).sum(1) / whole.clamp(min=1e-12), 1.0)
 
 
 def _difference(after: Tensor, before: Tensor) -> Tensor:
@@ -231,6 +239,9 @@ def _changes(frames: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     hidden[:, _HUE] = ~(_coloured(frames, read) & _coloured(reference, usual))
     farthest = torch.maximum((read - 0.5).abs(), (usual - 0.5).abs())[:, _YAW]
     far = (change[:, _YAW].abs() >= LEAST_TURN) & (farthest >= FAR)
+    if far.any():
+        start, difference = usual.expand_as(read), _difference(frames, reference)
+        far[far.clone()] = _borne_out(_YAW, start[far], change[far, _YAW], difference[far]) >= TURNED
     return change, hidden | (far[:, None] & _MISREAD)
 
 
