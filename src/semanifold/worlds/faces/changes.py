@@ -27,11 +27,11 @@ RESEMBLES, ROUGHLY = 0.5, 3
 """Inside of a region words count from this mean cosine on between the change that is seen and what the renderer makes of them, in
 pictures of :data:`DRAWN` pixels, blurred over so many. One factor that changes in renders has .97 and more; of twelve directions
 in weights for mouths and eyes four have .68 to .71, the others, most of them crooked mouths and single eyes, .19 to .40."""
-SEEN, COVERED, TURNED, NEARBY = 0.35, 0.75, 0.5, 5
+SEEN, COVERED, NEARBY = 0.35, 0.45, 5
 """A pixel bears a factor out if it changes at least :data:`SEEN` times as much as the renderer makes of it, mean squares over so
-many pixels nearby; a factor counts if so large a share of what the renderer changes is borne out, a head is turned from a smaller
-one on. Paths that move one factor of the bundled faces have .88 and more of it; noses, jaws, fringes and heads that stay, and are
-read otherwise beside a mouth that changes, .04 to .72, most of them below .4."""
+many pixels nearby; a factor counts if a share of at least :data:`COVERED` of what the renderer changes is borne out. Named paths
+of the bundled faces have .88 and more of it, joint axes of them .57; noses, jaws, fringes and heads that stay, and are read
+otherwise beside a mouth that changes, .04 to .72, most of them below .4."""
 DRAWN = 64
 """Side of the pictures that are compared."""
 NEAREST = "no attribute names this change; nearest: "
@@ -241,7 +241,7 @@ def _changes(frames: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     far = (change[:, _YAW].abs() >= LEAST_TURN) & (farthest >= FAR)
     if far.any():
         start, difference = usual.expand_as(read), _difference(frames, reference)
-        far[far.clone()] = _borne_out(_YAW, start[far], change[far, _YAW], difference[far]) >= TURNED
+        far[far.clone()] = _borne_out(_YAW, start[far], change[far, _YAW], difference[far]) >= COVERED
     return change, hidden | (far[:, None] & _MISREAD)
 
 
