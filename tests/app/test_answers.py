@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support.docs_world import less_work
@@ -75,31 +75,35 @@ ORDER = ("sample", "directions", "discover", "invert", "weights", "traverse", "m
 
 
 @pytest.mark.parametrize(
-    ("request_", "words"),
+    ("kind", "fields", "words"),
     [
-        (Sample(seeds=3), "The request Sample does not fit: Expected 'array', got 'int' in 'seeds'."),  # type: ignore[arg-type]
-        (Sample(output=Output(out=3)), "output.out"),  # type: ignore[arg-type]
-        (Discoveries(mask="mouth"), "got 'str' in 'mask'"),  # type: ignore[arg-type]
-        (Discoveries(mask=("mouth",), start={"seed": [7, "a"]}), "start.seed"),  # type: ignore[arg-type]
-        (Inspect(files=(object(),)), "files"),  # type: ignore[arg-type]
-        (Render(edit=5), "The request Render does not fit: expected Path in 'edit'"),  # type: ignore[arg-type]
-        (Combine(edits=5), "got 'int' in 'edits'"),  # type: ignore[arg-type]
-        (Combine(edits=(Path("a"), 5)), "expected Path in 'edits"),  # type: ignore[arg-type]
-        (PhotoEdit(photo=Path("p.png"), edit=5), "expected Path in 'edit'"),  # type: ignore[arg-type]
-        (Play(tracks=(5,)), "got 'int' in 'tracks"),  # type: ignore[arg-type]
-        (Play(tracks=None), "in 'tracks'"),  # type: ignore[arg-type]
-        (Play(tracks="smile=0:0"), "got 'str' in 'tracks'"),  # type: ignore[arg-type]
-        (Discover(mask="mouth", offset=5), "got 'int' in 'offset'"),  # type: ignore[arg-type]
+        (Sample, {"seeds": 3}, "The request Sample does not fit: Expected 'array', got 'int' in 'seeds'."),
+        (Sample, {"output": Output(out=cast(Any, 3))}, "output.out"),
+        (Discoveries, {"mask": "mouth"}, "got 'str' in 'mask'"),
+        (Discoveries, {"mask": ("mouth",), "start": {"seed": [7, "a"]}}, "start.seed"),
+        (Inspect, {"files": (object(),)}, "files"),
+        (Render, {"edit": 5}, "The request Render does not fit: expected Path in 'edit'"),
+        (Combine, {"edits": 5}, "got 'int' in 'edits'"),
+        (Combine, {"edits": (Path("a"), 5)}, "expected Path in 'edits"),
+        (PhotoEdit, {"photo": Path("p.png"), "edit": 5}, "expected Path in 'edit'"),
+        (Play, {"tracks": (5,)}, "got 'int' in 'tracks"),
+        (Play, {"tracks": None}, "in 'tracks'"),
+        (Play, {"tracks": "smile=0:0"}, "got 'str' in 'tracks'"),
+        (Discover, {"mask": "mouth", "offset": 5}, "got 'int' in 'offset'"),
     ],
 )
-def test_a_value_of_a_wrong_type_in_a_request_is_refused_in_a_sentence(request_: Command, words: str) -> None:
+def test_a_value_of_a_wrong_type_in_a_request_is_refused_in_a_sentence(
+    kind: type[Command], fields: Mapping[str, Any], words: str
+) -> None:
+    request = kind(**fields)
     with pytest.raises(SemanifoldError, match=words):
-        request_.perform()
+        request.perform()
 
 
 def test_edits_may_be_texts_in_a_request() -> None:
-    assert Render(edit="faces:smile") == Render(edit=Path("faces:smile"))  # type: ignore[arg-type]
-    assert Combine(edits=["a", "b"]) == Combine(edits=(Path("a"), Path("b")))  # type: ignore[arg-type]
+    text, texts = cast(Any, "faces:smile"), cast(Any, ["a", "b"])
+    assert Render(edit=text) == Render(edit=Path("faces:smile"))
+    assert Combine(edits=texts) == Combine(edits=(Path("a"), Path("b")))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,7 +147,8 @@ def test_face_0_takes_the_middle_of_a_photograph_that_shows_faces(monkeypatch: p
     for module in ("placing", "photograph_parts"):
         monkeypatch.setattr(f"semanifold.app.actions.{module}.find_faces", lambda _: pytest.fail("looked for"))
     assert cli.main(["edit", "party.png", "--edit", "faces:smile", "--face", "0", "--out", "middle", *SHORT]) == 0
-    (corners,) = read_record("middle").others["photograph"]["parts"]  # type: ignore[index]
+    photograph: Any = read_record("middle").others["photograph"]
+    (corners,) = photograph["parts"]
     assert Placement(tuple(map(tuple, corners))).corners == pytest.approx((90, 0, 430, 340))
     changed = (pixels("party.png") != pixels("middle/edited.png")).any(-1)
     assert changed[:, 90:430].any()

@@ -20,21 +20,10 @@ from semanifold.core.progress import ProgressBar
 LONGEST_LINE = 20_000
 ARGUMENTS = (
     *("adapt", "all_faces", "attributes", "batch", "crop", "direction", "encoder", "face", "flip", "force"),
-    *("generator", "gifs", "inputs", "inversion", "iterations", "k", "label", "lambda_pure", "latents_space", "layer"),
-    *("layers", "layout", "mask", "method", "mix", "mix_layers", "name", "noise", "objective", "out", "overwrite"),
-    *(
-        "pairs_per_code",
-        "pictures",
-        "pool",
-        "reconstructor",
-        "reconstructor_size",
-        "seed",
-        "seeds",
-        "space",
-        "strength",
-        "truncation",
-        "z_truncation",
-    ),
+    *("generator", "gifs", "inputs", "inversion", "iterations", "k", "label", "lambda_pure", "latents_space"),
+    *("layer", "layers", "layout", "mask", "method", "mix", "mix_layers", "name", "noise", "objective", "out"),
+    *("overwrite", "pairs_per_code", "pictures", "pool", "reconstructor", "reconstructor_size", "seed", "seeds"),
+    *("space", "strength", "truncation", "z_truncation"),
 )
 """What messages of the actions and of the rooms below name as Python does, such as ``space="w"``, and the command line as
 ``--space w``."""

@@ -112,13 +112,8 @@ def consistency_words(kept: Consistency) -> str:
     """Return in words what is left of a picture that was edited, inverted again, and whose edit was undone."""
     back, same = kept.psnr >= BACK, kept.code < SAME
     picture = "the picture comes back" if back else "the picture does not come back"
-    which = (
-        "comes back"
-        if kept.code < NEAR
-        else "is nearer to the one of before than to that of the edit"
-        if same
-        else "is another one"
-    )
+    which = "is nearer to the one of before than to that of the edit" if same else "is another one"
+    which = "comes back" if kept.code < NEAR else which
     code = f"{'and' if same == back else 'but'} its code {which}"
     return (
         f"Check: edited, inverted again and the edit undone, {picture} ({kept.psnr:.1f} dB; edited it was {kept.edited:.1f} dB "

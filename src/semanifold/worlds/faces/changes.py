@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -149,17 +150,17 @@ def describe_change(frames: Frames, reference: Reference, most: int = 3, region:
             f"Pictures [n, 3, h, w] and one reference [1, 3, h, w] are expected, but these are {list(frames.shape)} and "
             f"{list(reference.shape)}."
         )
-    change, hidden = _changes(frames, reference)
-    hidden = _turned_on(change, hidden, along)
+    read = _reading(frames, reference)
+    hidden = _turned_on(read.change, read.hidden, along)
     more = hidden.any(0) if along is None else hidden[along.argmax()].clone()
     # A head that is read as turned less at the end of the way, or the other way, is beyond the end of its range.
-    turn = torch.where(hidden, 0.0, change)[:, _YAW].abs()
-    more[_YAW] = along is not None and bool(turn[along.argmax()] < turn.max() - CERTAIN * CHANGES["yaw"].error)
-    change = torch.where(hidden, 0.0, change)
-    start, farthest = _read(reference), change.abs().argmax(0)  # [F] the frame in which each factor is farthest
+    change = torch.where(hidden, 0.0, read.change)
+    turn = change[:, _YAW].abs()
+    more[_YAW] = along is not None and bool(turn[along.argmax()] < turn.max() - LEAST_TURN)
+    farthest = change.abs().argmax(0)  # [F] the frame in which each factor is farthest
     for i in _certain(change.abs().amax(0), LEAST):
         at = farthest[i]
-        if _borne_out(i, start, change[at, i][None], _difference(frames[at][None], reference)) < COVERED:
+        if _borne_out(i, read.start, change[at, i][None], read.difference[at][None]) < COVERED:
             change[:, i] = 0
     return _words(change, most, region, more=more)
 
@@ -176,22 +177,37 @@ def describe_usual_change(after: Frames, before: Frames, most: int = 3, region: 
             f"As many pictures [n, 3, h, w] after a change as before are expected, but these are {list(after.shape)} and "
             f"{list(before.shape)}."
         )
-    change, hidden = _changes(after, before)
-    change = torch.where(hidden, 0.0, change)
-    start, difference = _read(before), _difference(after, before)
+    read = _reading(after, before)
+    change = torch.where(read.hidden, 0.0, read.change)
     for i in _certain(change.mean(0).abs(), USUAL_LEAST):
-        if _borne_out(i, start, change[:, i], difference).mean() < COVERED:
+        if _borne_out(i, read.start, change[:, i], read.difference).mean() < COVERED:
             change[:, i] = 0
     words = _words(change.mean(0, keepdim=True), most, region, USUAL_LEAST)
-    return NEAREST + words if words and region in REGIONS and _resemblance(after, before, region) < RESEMBLES else words
+    return NEAREST + words if words and region in REGIONS and _resemblance(read, region) < RESEMBLES else words
 
 
-def _resemblance(after: Tensor, before: Tensor, region: str) -> float:
+class _Reading(NamedTuple):
+    """How pictures ``[n]`` differ from as many others, or from one.
+
+    Attributes:
+        change: ``[n, F]`` of all factors.
+        hidden: ``[n, F]`` which of them cannot be seen.
+        start: ``[n or 1, F]`` factors of the others.
+        difference: ``[n, 3, 64, 64]`` of the pictures.
+    """
+
+    change: Tensor
+    hidden: Tensor
+    start: Tensor
+    difference: Tensor
+
+
+def _resemblance(read: _Reading, region: str) -> float:
     """Return the mean cosine between changes of pictures, and what the renderer makes of what is read of a region of them."""
     there = torch.tensor([factor.region == region for factor in FACTORS])
-    start, end = _read(before).clamp(0, 1), _read(after).clamp(0, 1)
+    start, end = read.start.clamp(0, 1), (read.start + read.change).clamp(0, 1)
     drawn = render(torch.where(there, end, start), DRAWN) - render(start, DRAWN)
-    both = (_difference(after, before), drawn)
+    both = (read.difference, drawn)
     seen, drawn = (avg_pool2d(change, ROUGHLY, 1, ROUGHLY // 2).flatten(1) for change in both)
     return float(cosine_similarity(seen, drawn).mean())
 
@@ -225,24 +241,20 @@ def _borne_out(factor: int, start: Tensor, change: Tensor, difference: Tensor) -
     return torch.where(whole > 0, (drawn * (seen >= SEEN * drawn)).sum(1) / whole.clamp(min=1e-12), 1.0)
 
 
-def _difference(after: Tensor, before: Tensor) -> Tensor:
-    """Return how pictures differ as those of the renderer would: at its size, on the CPU."""
-    return adaptive_avg_pool2d((after.clamp(-1, 1) - before.clamp(-1, 1)).float().cpu(), DRAWN)
-
-
-def _changes(frames: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the changes of all factors ``[n, F]``, and which of them cannot be seen."""
-    read, usual = _read(frames), _read(reference)
-    change = read - usual
+def _reading(frames: Tensor, reference: Tensor) -> _Reading:
+    """Return what is read of pictures and of the others, and what of it cannot be seen."""
+    read, start = _read(frames), _read(reference)
+    change = read - start
+    # as the pictures of the renderer differ: at its size, on the CPU
+    difference = adaptive_avg_pool2d((frames.clamp(-1, 1) - reference.clamp(-1, 1)).float().cpu(), DRAWN)
     hidden = torch.zeros_like(change, dtype=torch.bool)
-    hidden[:, _BEHIND_LIDS] = (torch.minimum(read, usual)[:, _LIDS] < _SHUT)[:, None]
-    hidden[:, _HUE] = ~(_coloured(frames, read) & _coloured(reference, usual))
-    farthest = torch.maximum((read - 0.5).abs(), (usual - 0.5).abs())[:, _YAW]
+    hidden[:, _BEHIND_LIDS] = (torch.minimum(read, start)[:, _LIDS] < _SHUT)[:, None]
+    hidden[:, _HUE] = ~(_coloured(frames, read) & _coloured(reference, start))
+    farthest = torch.maximum((read - 0.5).abs(), (start - 0.5).abs())[:, _YAW]
     far = (change[:, _YAW].abs() >= LEAST_TURN) & (farthest >= FAR)
     if far.any():
-        start, difference = usual.expand_as(read), _difference(frames, reference)
-        far[far.clone()] = _borne_out(_YAW, start[far], change[far, _YAW], difference[far]) >= COVERED
-    return change, hidden | (far[:, None] & _MISREAD)
+        far[far.clone()] = _borne_out(_YAW, start.expand_as(read)[far], change[far, _YAW], difference[far]) >= COVERED
+    return _Reading(change, hidden | (far[:, None] & _MISREAD), start, difference)
 
 
 def _turned_on(change: Tensor, hidden: Tensor, along: Tensor | None) -> Tensor:
